@@ -1,0 +1,47 @@
+/** Audit entries as the core drafts them. The store numbers and times them in the script that changes the record. */
+import type { ClientRef } from './client.ts';
+
+export type AuditType =
+  | 'rotation.requested'
+  | 'rotation.started'
+  | 'rotation.completed'
+  | 'rotation.failed'
+  | 'rotation.rolled_back'
+  | 'key.generated'
+  | 'key.stored'
+  | 'key.delivered'
+  | 'key.publishing'
+  | 'key.published'
+  | 'key.proven'
+  | 'key.activated'
+  | 'key.deactivated'
+  | 'key.destroyed'
+  | 'key.compromised'
+  | 'key.imported'
+  | 'client.adopted'
+  | 'client.drifted'
+  | 'client.halted'
+  | 'deployment.paused'
+  | 'deployment.resumed'
+  | 'audit.sealed';
+
+/** Never key material: kids, states, outcomes, API statuses, durations in ms. */
+export type AuditData = { readonly [name: string]: string | number | boolean | null | readonly string[] };
+
+export interface AuditDraft {
+  readonly type: AuditType;
+  readonly client: ClientRef | null;
+  readonly rotation: string | null;
+  readonly actor: string;
+  readonly reason: string;
+  readonly data: AuditData;
+}
+
+/** An entry as it stands in the log; `prev` and `hash` come with the seal and are absent until then. */
+export interface AuditEntry extends AuditDraft {
+  readonly seq: number;
+  /** RFC 3339, UTC, milliseconds. */
+  readonly time: string;
+  readonly prev?: string;
+  readonly hash?: string;
+}

@@ -1,0 +1,59 @@
+/** What a transition gives back: the next record and the audit entries that must be committed with it. */
+import type { AuditData, AuditDraft, AuditType } from './audit.ts';
+import { backoffMs, type Context } from './policy.ts';
+import type { Cause, ClientRecord, RotationSummary } from './record.ts';
+
+export interface Change {
+  readonly record: ClientRecord;
+  readonly entries: readonly AuditDraft[];
+}
+
+/** Who acts when no rotation is under way: the worker itself. */
+const UPKEEP: Cause = { actor: 'rekeyd', reason: 'upkeep', request: null };
+
+/** How many ended rotations, and how many destroyed keys, a record remembers. */
+const HISTORY = 10;
+const TOMBSTONES = 10;
+
+/** An entry about this client. `rotation` absent: the one under way, else the latest whose old key is still on its way out. */
+export function entry(record: ClientRecord, type: AuditType, data: AuditData, rotation?: string): AuditDraft {
+  const id = rotation ?? record.rotation?.id ?? record.retiring.at(-1)?.rotation ?? null;
+  const cause: Cause = record.history.find((summary) => summary.id === id) ?? UPKEEP;
+  const asked = cause.request === null ? {} : { request: cause.request };
+  return {
+    type,
+    client: record.ref,
+    rotation: id,
+    actor: cause.actor,
+    reason: cause.reason,
+    data: { ...asked, ...data },
+  };
+}
+
+/** Changes what the history tells of one rotation. */
+export function summarize(record: ClientRecord, id: string, change: Partial<RotationSummary>): ClientRecord {
+  return {
+    ...record,
+    history: record.history
+      .map((summary) => (summary.id === id ? { ...summary, ...change } : summary))
+      .slice(0, HISTORY),
+  };
+}
+
+/** After a step that went well: nothing to be sorry about. */
+export function relieved(record: ClientRecord): ClientRecord {
+  return { ...record, attempts: 0, notBefore: 0, lastError: null };
+}
+
+/** After a step that did not: one more attempt counted, the next one put off. */
+export function putOff(record: ClientRecord, context: Context, why: string): ClientRecord {
+  const attempts = record.attempts + 1;
+  return { ...record, attempts, notBefore: context.now + backoffMs(attempts, context), lastError: why };
+}
+
+/** Forgets the oldest destroyed keys. */
+export function prune(record: ClientRecord): ClientRecord {
+  const tombstones = record.keys.filter((key) => key.state === 'destroyed');
+  const forgotten = new Set(tombstones.slice(0, Math.max(0, tombstones.length - TOMBSTONES)));
+  return forgotten.size === 0 ? record : { ...record, keys: record.keys.filter((key) => !forgotten.has(key)) };
+}

@@ -1,0 +1,39 @@
+import { RekeydError } from '../errors.ts';
+
+/** `deployment/app-slug/oauth_client_id`, parsed. Ids are 64-bit integers sent as strings: they stay strings. */
+export interface ClientReference {
+  readonly deployment: string;
+  readonly app: string;
+  readonly id: string;
+}
+
+/** A client reference as one string, checked by {@link parseReference}. */
+export type ClientRef = string & { readonly brand: 'ClientRef' };
+
+/** One path segment: what Wacht's ids and slugs look like, and nothing that could leave a folder or a URL path. */
+const SEGMENT = /^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127}$/;
+
+export function isSegment(text: string): boolean {
+  return SEGMENT.test(text);
+}
+
+/** @throws RekeydError `client_reference_invalid` */
+export function parseReference(text: string): ClientRef {
+  const parts = text.split('/');
+  if (parts.length !== 3 || !parts.every(isSegment)) {
+    throw new RekeydError(
+      'client_reference_invalid',
+      `${JSON.stringify(text.slice(0, 200))} is not a client reference. Write deployment/app-slug/oauth_client_id, each of letters, digits, "_", "-", "." or "~".`,
+    );
+  }
+  return text as ClientRef; // checked just above: the one place that makes the brand
+}
+
+export function makeReference(deployment: string, app: string, id: string): ClientRef {
+  return parseReference(`${deployment}/${app}/${id}`);
+}
+
+export function splitReference(ref: ClientRef): ClientReference {
+  const [deployment = '', app = '', id = ''] = ref.split('/');
+  return { deployment, app, id };
+}

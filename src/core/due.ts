@@ -1,0 +1,77 @@
+/**
+ * Whether and when a client is to be rotated: small named checks in a chain, first hit wins. The reason goes verbatim to the audit trail.
+ */
+import { activeKey } from './keys.ts';
+import type { ClientPolicy } from './policy.ts';
+import type { ClientRecord } from './record.ts';
+
+export interface DueReason {
+  readonly reason: 'never_rotated' | 'algorithm_changed' | 'format_changed' | 'too_old';
+  readonly message: string;
+}
+
+type Check = (record: ClientRecord, policy: ClientPolicy, now: number) => DueReason | null;
+
+const neverRotated: Check = (record, policy, now) =>
+  activeKey(record) === undefined && now >= dueAt(record, policy)
+    ? { reason: 'never_rotated', message: 'no key of this client is managed yet' }
+    : null;
+
+const algorithmChanged: Check = (record, policy) => {
+  const active = activeKey(record);
+  if (active === undefined || active.alg === policy.alg) return null;
+  return { reason: 'algorithm_changed', message: `the active key signs ${active.alg}, the policy says ${policy.alg}` };
+};
+
+const formatChanged: Check = (record, policy) => {
+  if (record.format === null || record.format === policy.format) return null;
+  return { reason: 'format_changed', message: `published as ${record.format}, the policy says ${policy.format}` };
+};
+
+const tooOld: Check = (record, policy, now) => {
+  const at = dueAt(record, policy);
+  if (activeKey(record) === undefined || now < at) return null;
+  return { reason: 'too_old', message: `the active key was due at ${new Date(at).toISOString()}` };
+};
+
+const CHECKS = [neverRotated, algorithmChanged, formatChanged, tooOld] as const;
+
+/** Why this client is due now, or null. A client that is being rotated, or halted, is not due. */
+export function whyDue(record: ClientRecord, policy: ClientPolicy, now: number): DueReason | null {
+  if (record.rotation !== null || record.halted !== null) return null;
+  for (const check of CHECKS) {
+    const due = check(record, policy, now);
+    if (due !== null) return due;
+  }
+  return null;
+}
+
+/**
+ * When this client is next due, in ms since the epoch. The splay pulls a rotation forward, so that no key grows older than `rotate_every`; a
+ * new client is put off by it, so that a fleet adopted at once does not rotate at once.
+ */
+export function dueAt(record: ClientRecord, policy: ClientPolicy): number {
+  const active = activeKey(record);
+  if (active === undefined) return record.adoptedAt + splayOffset(record.ref, policy.splayMs);
+  if (active.alg !== policy.alg || (record.format !== null && record.format !== policy.format)) return 0;
+  const since = active.activatedAt ?? active.createdAt;
+  // A splay of a whole interval would make some clients due at all times.
+  const splay = Math.min(policy.splayMs, policy.rotateEveryMs / 2);
+  return since + policy.rotateEveryMs - splayOffset(record.ref, splay);
+}
+
+/**
+ * Deterministic, evenly spread over `[0, splay)`: FNV-1a of the client reference, its bits mixed once more (the finalizer of MurmurHash3), since
+ * ids that differ in their last digit only would stand close together.
+ */
+export function splayOffset(ref: string, splayMs: number): number {
+  if (splayMs <= 0) return 0;
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < ref.length; index += 1) {
+    hash = Math.imul(hash ^ ref.charCodeAt(index), 0x01000193) >>> 0;
+  }
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  hash = (hash ^ (hash >>> 16)) >>> 0;
+  return Math.floor((hash / 2 ** 32) * splayMs);
+}

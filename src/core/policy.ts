@@ -1,0 +1,40 @@
+import type { Algorithm, Format } from './record.ts';
+
+/** What the core needs to know of a client's policy. Durations in milliseconds. */
+export interface Policy {
+  readonly alg: Algorithm;
+  readonly strategy: 'auto' | 'overlap' | 'cutover';
+  readonly format: Format;
+  readonly embedPem: boolean;
+  readonly foreignKeys: 'keep' | 'retire';
+  readonly rotateEveryMs: number;
+  readonly splayMs: number;
+  readonly propagationMs: number;
+  readonly overlapMs: number;
+  readonly prove: 'required' | 'read_back';
+  /** Failures in a row of one step before a rotation is given up. */
+  readonly attempts: number;
+}
+
+/** A policy as it applies to one client. */
+export interface ClientPolicy extends Policy {
+  /** Where this client's public set is served; null when the config names no place. */
+  readonly jwksUri: string | null;
+  readonly backoff: { readonly baseMs: number; readonly maxMs: number };
+}
+
+/** What every transition is given beside the record: nothing in the core reads a clock or rolls dice. */
+export interface Context {
+  readonly policy: ClientPolicy;
+  /** Milliseconds since the Unix epoch on the store's clock. */
+  readonly now: number;
+  /** A number in [0, 1) for this step's jitter. */
+  readonly random: number;
+}
+
+/** Exponential backoff with full jitter: anything up to `base × 2^(attempt - 1)`, never above `max`, never below a tenth of `base`. */
+export function backoffMs(attempt: number, { policy, random }: Context): number {
+  const { baseMs, maxMs } = policy.backoff;
+  const ceiling = Math.min(maxMs, baseMs * 2 ** Math.min(attempt - 1, 30));
+  return Math.ceil(Math.max(baseMs / 10, ceiling * random));
+}

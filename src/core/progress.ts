@@ -1,0 +1,282 @@
+/**
+ * What each effect's outcome does to the record. One function per {@link ./plan.ts} step; each returns the next record and its audit entries,
+ * which the shell commits together.
+ */
+import { observed } from './begin.ts';
+import { type Change, entry, putOff, relieved, summarize } from './change.ts';
+import { desiredDocument, publishedKeys } from './desired.ts';
+import type { KeyDocument, ObservedClient } from './document.ts';
+import { activate, giveUp, halt, rolledBack, tryAgain, turnBack } from './ending.ts';
+import { keyOf, withKey } from './keys.ts';
+import { type Purpose, publicationPurpose, UNSETTLED } from './plan.ts';
+import type { Context } from './policy.ts';
+import { readBack } from './readback.ts';
+import type { ClientRecord, Delivery, ManagedKey, Retirement, Rotation } from './record.ts';
+
+/**
+ * A refusal that may have another reason is believed the third time: a new key that overlaps may still be hidden by the server's cache, and many
+ * servers say no more than `invalid_client` (RFC 6749 section 5.2) to an old one.
+ */
+const REFUSALS_BELIEVED = 3;
+
+/** Conflicting answers in a row after which a person has to look. */
+const CONFLICTS_BORNE = 2;
+
+function advance(record: ClientRecord, rotation: Rotation, phase: Rotation['phase']): ClientRecord {
+  return { ...relieved(record), rotation: { ...rotation, phase } as Rotation }; // each caller hands a phase of this rotation's own strategy
+}
+
+/** The new key and its sealed private half go into the store in one commit. */
+export function generated(
+  record: ClientRecord,
+  rotation: Rotation,
+  key: Pick<ManagedKey, 'kid' | 'thumbprint' | 'alg' | 'jwk' | 'pem'>,
+  { now }: Context,
+): Change {
+  const fresh: ManagedKey = {
+    ...key,
+    state: 'pre-active',
+    createdAt: now,
+    publishedAt: null,
+    activatedAt: null,
+    proof: null,
+    destroyedAt: null,
+  };
+  const advanced = advance({ ...record, keys: [...record.keys, fresh] }, rotation, { name: 'stored', kid: key.kid });
+  const next = summarize(advanced, rotation.id, { kid: key.kid });
+  const data = { kid: key.kid, alg: key.alg };
+  return {
+    record: next,
+    entries: [entry(next, 'key.generated', { ...data, from: null, to: 'pre-active' }), entry(next, 'key.stored', data)],
+  };
+}
+
+/** Signers hold what they should. In the phase `proven` that flips them to the new key, which makes it the active one. */
+export function delivered(record: ClientRecord, delivery: Delivery, context: Context): Change {
+  const held: ClientRecord = { ...relieved(record), delivered: delivery };
+  const { rotation } = held;
+  const told = entry(held, 'key.delivered', { ...delivery });
+  if (rotation?.phase.name === 'stored') {
+    return { record: advance(held, rotation, { name: 'delivered', kid: rotation.phase.kid }), entries: [told] };
+  }
+  if (rotation?.phase.name === 'proven') {
+    const activated = activate(held, rotation, rotation.phase.kid, context);
+    return { record: activated.record, entries: [told, ...activated.entries] };
+  }
+  return { record: held, entries: [told] };
+}
+
+/** Some sinks may hold the new set and some the old one: not known. */
+export function notDelivered(record: ClientRecord, why: string, context: Context): Change {
+  return tryAgain({ ...record, delivered: null }, context, why);
+}
+
+/** The intent, made durable before the PATCH. Until `deadline` the PATCH may reach the server. */
+export function announced(record: ClientRecord, document: KeyDocument, purpose: Purpose, deadline: number): Change {
+  const kids = publishedKeys(record).map((key) => key.kid);
+  const data = { purpose, kids, alg: document.token_endpoint_auth_signing_alg, attempt: record.attempts + 1 };
+  const next = { ...record, inFlight: { document, deadline, again: record.inFlight !== null } };
+  return { record: next, entries: [entry(record, 'key.publishing', data)] };
+}
+
+/** The same for a set that we serve ourselves. Which set stands there is not known until it is written. */
+export function servingAnnounced(record: ClientRecord, purpose: Purpose, kids: readonly string[]): Change {
+  const next = { ...record, served: null };
+  return { record: next, entries: [entry(record, 'key.publishing', { purpose, kids, served: true })] };
+}
+
+export function served(record: ClientRecord, kids: readonly string[]): Change {
+  return { record: { ...relieved(record), served: kids }, entries: [] };
+}
+
+/** What a PATCH came to; `class` as in DESIGN's table of answers. */
+export type PatchOutcome =
+  | { readonly class: 'done'; readonly status: number; readonly client: ObservedClient }
+  | { readonly class: 'refused'; readonly status: number; readonly message: string }
+  | { readonly class: 'credential'; readonly status: number; readonly message: string }
+  | { readonly class: 'throttled'; readonly status: number; readonly message: string; readonly retryAfterMs: number }
+  | { readonly class: 'unknown'; readonly status: number | null; readonly message: string };
+
+export function patched(
+  record: ClientRecord,
+  document: KeyDocument,
+  outcome: PatchOutcome,
+  durationMs: number,
+  context: Context,
+): Change {
+  switch (outcome.class) {
+    case 'done':
+      return answered(record, document, outcome, durationMs, context);
+    case 'refused':
+      return refused(answeredOnce(record), outcome, context);
+    case 'credential':
+      return { record: { ...answeredOnce(record), lastError: outcome.message }, entries: [] };
+    case 'throttled': {
+      const notBefore = context.now + outcome.retryAfterMs;
+      return { record: { ...answeredOnce(record), notBefore, lastError: outcome.message }, entries: [] };
+    }
+    case 'unknown':
+      return tryAgain(record, context, outcome.message);
+    default:
+      return outcome satisfies never;
+  }
+}
+
+/** A PATCH that was answered cannot arrive later; one with the same bytes that was sent before it still can. */
+function answeredOnce(record: ClientRecord): ClientRecord {
+  return record.inFlight?.again ? record : { ...record, inFlight: null };
+}
+
+function answered(
+  record: ClientRecord,
+  document: KeyDocument,
+  { client, status }: Extract<PatchOutcome, { class: 'done' }>,
+  durationMs: number,
+  context: Context,
+): Change {
+  const seen = observed(answeredOnce(record), client, context.policy, context.now).record;
+  const difference = readBack(document, client);
+  if (difference === null) {
+    const purpose = publicationPurpose(record, context.policy);
+    return settled(seen, context, { purpose, status, duration_ms: Math.round(durationMs) });
+  }
+  const conflicts = record.conflicts + 1;
+  const why = `the server answered ${status} with a document that differs from what was sent: ${difference}`;
+  // Read again before anything is sent: the answer may be older than somebody else's change.
+  const doubted = { ...seen, conflicts, observed: { client, at: UNSETTLED } };
+  if (conflicts >= CONFLICTS_BORNE) return halt(doubted, why);
+  return { record: { ...doubted, lastError: why }, entries: [] };
+}
+
+function refused(
+  record: ClientRecord,
+  { status, message }: { status: number; message: string },
+  context: Context,
+): Change {
+  const why = `the server refused the PATCH (${status}): ${message}`;
+  const { rotation } = record;
+  if (rotation?.phase.name === 'delivered') return giveUp(record, rotation, rotation.phase.kid, why, context);
+  if (rotation?.phase.name === 'reverting' || status === 404) return halt(record, why);
+  return tryAgain(record, context, why);
+}
+
+/** The server holds the desired document: everything that waited for that moves on. */
+export function settled(
+  record: ClientRecord,
+  context: Context,
+  data: { purpose?: Purpose | null; status?: number; duration_ms?: number } = {},
+): Change {
+  const { now, policy } = context;
+  const purpose = publicationPurpose(record, policy);
+  const kids = publishedKeys(record).map((key) => key.kid);
+  const calm: ClientRecord = {
+    ...relieved(record),
+    conflicts: 0,
+    published: desiredDocument(record, policy),
+    retiring: record.retiring.map((old) =>
+      old.kind === 'overlap' && old.phase === 'withdrawing' ? { ...old, phase: 'withdrawn' as const } : old,
+    ),
+  };
+  const { rotation } = calm;
+  const told = entry(calm, 'key.published', { purpose, kids, ...data });
+  switch (rotation?.phase.name) {
+    case 'delivered': {
+      const { kid } = rotation.phase;
+      const name = rotation.strategy === 'overlap' ? ('published' as const) : ('cut_over' as const);
+      return {
+        record: withKey(advance(calm, rotation, { name, kid, at: now }), kid, { publishedAt: now }),
+        entries: [told],
+      };
+    }
+    case 'reverting': {
+      const back = rolledBack(calm, rotation, rotation.phase.why, context);
+      return { record: back.record, entries: [told, ...back.entries] };
+    }
+    default:
+      return { record: calm, entries: [told] };
+  }
+}
+
+/** What a client assertion signed with a key came to. */
+export type ProofVerdict =
+  | { readonly verdict: 'accepted' }
+  /** `claims`: the server objected to the assertion's claims or the client, which says nothing about the key. */
+  | { readonly verdict: 'refused'; readonly status: number; readonly message: string; readonly claims?: boolean }
+  | { readonly verdict: 'throttled'; readonly retryAfterMs: number; readonly message: string }
+  | { readonly verdict: 'unknown'; readonly status: number | null; readonly message: string };
+
+export function proved(
+  record: ClientRecord,
+  kid: string,
+  expect: 'accepted' | 'refused',
+  proof: ProofVerdict,
+  context: Context,
+): Change {
+  if (proof.verdict === 'throttled') {
+    return {
+      record: { ...record, notBefore: context.now + proof.retryAfterMs, lastError: proof.message },
+      entries: [],
+    };
+  }
+  return expect === 'accepted' ? provedNew(record, kid, proof, context) : provedOld(record, kid, proof, context);
+}
+
+type Verdict = Exclude<ProofVerdict, { verdict: 'throttled' }>;
+
+function provedNew(record: ClientRecord, kid: string, proof: Verdict, context: Context): Change {
+  const { rotation } = record;
+  if (rotation === null) return { record, entries: [] };
+  if (proof.verdict === 'accepted') {
+    const next = withKey(advance(record, rotation, { name: 'proven', kid }), kid, { proof: 'accepted' });
+    return { record: next, entries: [entry(next, 'key.proven', { kid, expected: 'accepted', verdict: 'accepted' })] };
+  }
+  if (proof.verdict === 'unknown') return tryAgain(record, context, noResult(kid, proof.message));
+  const why = `the server refuses the new key ${kid} (${proof.status}): ${proof.message}`;
+  // While the old key still works, a refusal may be a cache; after a cutover every second counts, and there is a way back.
+  const patient =
+    rotation.strategy === 'overlap' ? REFUSALS_BELIEVED : rotation.compromised !== null ? context.policy.attempts : 1;
+  if (record.attempts + 1 < patient) return tryAgain(record, context, why);
+  return turnBack(record, rotation, kid, why);
+}
+
+function provedOld(record: ClientRecord, kid: string, proof: Verdict, context: Context): Change {
+  // A rotation under way has nothing to do with an older key: it is put off, and not given up for that.
+  const later = (why: string): Change => ({ record: putOff(record, context, why), entries: [] });
+  if (proof.verdict === 'accepted') return later(`the server still accepts the old key ${kid}`);
+  const unsure = proof.verdict === 'unknown' || (proof.claims === true && record.attempts + 1 < REFUSALS_BELIEVED);
+  if (unsure) return later(noResult(kid, proof.message));
+  const old = record.retiring.find((leaving) => leaving.kid === kid);
+  const next = refusedNow(record, old);
+  return {
+    record: next,
+    entries: [entry(next, 'key.proven', { kid, expected: 'refused', verdict: 'refused' }, old?.rotation)],
+  };
+}
+
+function noResult(kid: string, message: string): string {
+  return `the proof of key ${kid} has no result: ${message}`;
+}
+
+/** `prove: read_back`: what was read back has to do. */
+export function takenUnproven(record: ClientRecord, kid: string | null, expect: 'accepted' | 'refused'): Change {
+  if (expect === 'refused') {
+    const ready = record.retiring.find((old) => old.kid === kid && old.kind !== 'discard' && old.phase !== 'refused');
+    return { record: refusedNow(record, ready), entries: [] };
+  }
+  const { rotation } = record;
+  if (rotation === null || kid === null) return { record, entries: [] };
+  keyOf(record, kid);
+  return {
+    record: withKey(advance(record, rotation, { name: 'proven', kid }), kid, { proof: 'read_back' }),
+    entries: [],
+  };
+}
+
+function refusedNow(record: ClientRecord, gone: Retirement | undefined): ClientRecord {
+  return {
+    ...relieved(record),
+    retiring: record.retiring.map((old) =>
+      old === gone && old.kind !== 'discard' ? { ...old, phase: 'refused' as const } : old,
+    ),
+  };
+}

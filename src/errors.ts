@@ -1,0 +1,52 @@
+/**
+ * Every error that rekeyd raises on purpose. Callers match on `code`, never on the message, which is written for a person: what happened,
+ * what it means, what to do next. Never put key material or credentials in a message.
+ */
+export type ErrorCode =
+  | 'usage' // wrong command line
+  | 'config' // the config cannot be used as it is
+  | 'secret_missing' // a secret reference points nowhere
+  | 'redis_unreachable'
+  | 'redis_unsafe' // persistence or eviction settings that could lose a key
+  | 'store_empty' // clients were known before, and the store holds none
+  | 'store_conflict' // the record moved on since it was read (compare-and-set refused)
+  | 'store_fenced' // another worker took the record over (epoch refused)
+  | 'store_held' // another worker is at work on the record
+  | 'not_durable' // the write could not be confirmed on disk in time
+  | 'kek_missing' // no key encryption key with that id is configured
+  | 'key_tampered' // a sealed key fails authentication or belongs to another client
+  | 'key_missing' // a managed key's private half is not in the store
+  | 'key_invalid' // not a usable private key, or it fails its self-test
+  | 'algorithm_unsupported'
+  | 'client_reference_invalid'
+  | 'job_invalid' // job data that does not parse
+  | 'api_failed' // a Wacht call that did not succeed; carries the classified reply
+  | 'sink_failed' // a private-key sink could not be written
+  | 'publish_failed' // the public set could not be written
+  | 'request_failed' // an on-demand job that ended without a result
+  | 'export_failed' // the audit log could not be written to its folder
+  | 'not_found';
+
+export class RekeydError extends Error {
+  override readonly name = 'RekeydError';
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** True when `error` is one of ours with that code. */
+export function hasCode(error: unknown, code: ErrorCode): error is RekeydError {
+  return error instanceof RekeydError && error.code === code;
+}
+
+/** A short text for any thrown value. Node's network errors often have an empty message and say the rest in `code` or in a nested error. */
+export function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.message !== '') return error.message;
+  const nested: unknown = error instanceof AggregateError ? error.errors[0] : error.cause;
+  if (nested !== undefined) return messageOf(nested);
+  return 'code' in error ? String(error.code) : error.name;
+}

@@ -1,0 +1,33 @@
+/**
+ * The one home of clocks and timers outside the pure core. Everything else takes a `Clock` or a number of milliseconds since the epoch.
+ */
+export interface Clock {
+  /** Milliseconds since the Unix epoch, as this machine believes. */
+  now(): number;
+}
+
+export const systemClock: Clock = { now: () => Date.now() };
+
+/** Milliseconds of a clock that never jumps; only differences mean anything. */
+export function monotonic(): number {
+  return performance.now();
+}
+
+/** Resolves after `ms`, or at once (without error) when `signal` aborts. */
+export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
+    const finish = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', finish);
+      resolve();
+    };
+    const timer = setTimeout(finish, ms);
+    signal?.addEventListener('abort', finish, { once: true });
+  });
+}
+
+/** A signal that aborts after `ms`. */
+export function after(ms: number): AbortSignal {
+  return AbortSignal.timeout(Math.max(0, Math.round(ms)));
+}

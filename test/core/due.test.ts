@@ -1,0 +1,90 @@
+import { describe, expect, it } from 'vitest';
+import { dueAt, splayOffset, whyDue } from '../../src/core/due.ts';
+import type { ClientPolicy } from '../../src/core/policy.ts';
+import type { ClientRecord } from '../../src/core/record.ts';
+import { adoptedRecord, DAY, HOUR, managedRecord, POLICY, REF, rotating, START } from './support.ts';
+
+interface Case {
+  readonly record?: Partial<ClientRecord>;
+  readonly policy?: Partial<ClientPolicy>;
+  readonly after: number;
+  readonly reason: string | null;
+}
+
+describe('whether a client is due', () => {
+  it.each<[string, Case]>([
+    ['a key that is young enough stays', { after: 30 * DAY - 1, reason: null }],
+    ['a key as old as rotate_every is due', { after: 30 * DAY, reason: 'too_old' }],
+    ['another alg in the policy is due at once', { policy: { alg: 'RS256' }, after: 0, reason: 'algorithm_changed' }],
+    ['another format in the policy is due at once', { policy: { format: 'pem' }, after: 0, reason: 'format_changed' }],
+    [
+      'the alg is named before the format and the age',
+      { policy: { alg: 'RS256', format: 'pem' }, after: 90 * DAY, reason: 'algorithm_changed' },
+    ],
+    ['the format is named before the age', { policy: { format: 'pem' }, after: 90 * DAY, reason: 'format_changed' }],
+    ['a halted client waits for a person', { record: { halted: 'look' }, after: 90 * DAY, reason: null }],
+    [
+      'a client that is being rotated is not asked twice',
+      { record: { rotation: rotating('overlap', 'requested').rotation }, after: 90 * DAY, reason: null },
+    ],
+    [
+      'a format that is not known yet says nothing',
+      { record: { format: null }, policy: { format: 'pem' }, after: 0, reason: null },
+    ],
+  ])('%s', (_, { record, policy, after, reason }) => {
+    const due = whyDue({ ...managedRecord(), ...record }, { ...POLICY, ...policy }, START + after);
+    expect(due?.reason ?? null).toBe(reason);
+  });
+
+  it('a client without a key of ours is due once, when its splay has passed', () => {
+    const policy = { ...POLICY, splayMs: 6 * HOUR };
+    const at = dueAt(adoptedRecord(), policy);
+    expect(at).toBeGreaterThan(START);
+    expect(whyDue(adoptedRecord(), policy, at - 1)).toBeNull();
+    expect(whyDue(adoptedRecord(), policy, at)).toMatchObject({ reason: 'never_rotated' });
+  });
+
+  it('says what differs, for the audit trail', () => {
+    expect(whyDue(managedRecord(), { ...POLICY, alg: 'RS256' }, START)?.message).toBe(
+      'the active key signs ES256, the policy says RS256',
+    );
+    expect(whyDue(managedRecord(), POLICY, START + 31 * DAY)?.message).toBe(
+      'the active key was due at 2026-01-31T00:00:00.000Z',
+    );
+  });
+});
+
+describe('the splay', () => {
+  const refs = Array.from({ length: 400 }, (_, id) => `185019846023/mcp-auth/${4000 + id}`);
+
+  it.each([0, 6 * HOUR, 10 * DAY])('of %i ms never lets a key grow older than rotate_every', (splayMs) => {
+    const policy = { ...POLICY, splayMs };
+    for (const id of refs) {
+      const at = dueAt({ ...managedRecord(), ref: `${REF}${id}` as ClientRecord['ref'] }, policy);
+      expect(at).toBeLessThanOrEqual(START + POLICY.rotateEveryMs);
+      expect(at).toBeGreaterThan(START + POLICY.rotateEveryMs - Math.max(1, splayMs));
+    }
+  });
+
+  it('longer than rotate_every still leaves half of it between two rotations', () => {
+    const policy = { ...POLICY, rotateEveryMs: HOUR, splayMs: 30 * DAY };
+    expect(dueAt(managedRecord(), policy)).toBeGreaterThan(START + HOUR / 2);
+    expect(dueAt(managedRecord(), policy)).toBeLessThanOrEqual(START + HOUR);
+  });
+
+  it('is the same for a client each time, on every machine', () => {
+    expect(splayOffset('185019846023/mcp-auth/4711', 1_000_000)).toBe(43_792);
+  });
+
+  it('spreads clients whose ids follow each other evenly', () => {
+    for (const some of [refs, refs.slice(0, 40)]) {
+      const fifths = [0, 1, 2, 3, 4].map((fifth) => some.filter((ref) => splayOffset(ref, 5) === fifth).length);
+      expect(Math.max(...fifths)).toBeLessThan((2 * some.length) / 5);
+      expect(Math.min(...fifths)).toBeGreaterThan(some.length / 5 / 3);
+    }
+  });
+
+  it('of nothing moves nothing', () => {
+    expect(splayOffset(REF, 0)).toBe(0);
+  });
+});
