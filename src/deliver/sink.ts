@@ -1,0 +1,42 @@
+import type { KeyObject } from 'node:crypto';
+import type { ClientRef } from '../core/client.ts';
+import type { PublicJwk } from '../core/document.ts';
+import type { Algorithm } from '../core/record.ts';
+
+/** A key with its private half, on its way to those who sign. */
+export interface SinkKey {
+  readonly kid: string;
+  readonly alg: Algorithm;
+  /** The standard public members. */
+  readonly jwk: PublicJwk;
+  readonly privateKey: { keyObject(): KeyObject };
+}
+
+/** All that signers of one client need. A delivery is whole: what is not in it is taken away from them. */
+export interface SinkContents {
+  readonly ref: ClientRef;
+  /** The OAuth `client_id`. */
+  readonly clientId: string;
+  /** Where assertions go; null when it is not known. */
+  readonly issuer: string | null;
+  readonly alg: Algorithm;
+  readonly current: SinkKey | null;
+  readonly next: SinkKey | null;
+  readonly previous: SinkKey | null;
+  /** Milliseconds since the Unix epoch. */
+  readonly updatedAt: number;
+}
+
+/** A place that private keys are handed to. Only sinks that the config names ever see one in clear. */
+export interface Sink {
+  /** For messages, never a secret. */
+  readonly name: string;
+  /**
+   * Replaces all that the sink holds for this client, in one step. Idempotent: the same contents leave the same set.
+   *
+   * @throws RekeydError `sink_failed`; signers still have a complete set, and the delivery can be repeated
+   */
+  deliver(contents: SinkContents): Promise<void>;
+  /** What keeps this sink from working and what to do about it, or null. */
+  check(): Promise<string | null>;
+}

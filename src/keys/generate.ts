@@ -1,0 +1,90 @@
+import { createPublicKey, KeyObject, randomBytes } from 'node:crypto';
+import { CompactSign, calculateJwkThumbprint, compactVerify, generateKeyPair, importJWK, importSPKI } from 'jose';
+import type { PublicJwk } from '../core/document.ts';
+import type { Algorithm } from '../core/record.ts';
+import { messageOf, RekeydError } from '../errors.ts';
+import { ALGORITHMS, algorithmsFor, MIN_MODULUS_LENGTH } from './algorithms.ts';
+import { PrivateKey } from './private-key.ts';
+
+/** The public half of a key in each form that is published. */
+export interface PublicHalf {
+  /** RFC 7638 SHA-256 thumbprint, base64url. */
+  readonly kid: string;
+  /** The standard members only: `kty` with `n e` or `crv x y`. */
+  readonly jwk: PublicJwk;
+  /** SubjectPublicKeyInfo, PEM (RFC 7468 section 13). */
+  readonly pem: string;
+}
+
+/** A key that has passed its self-test. */
+export interface FreshKey extends PublicHalf {
+  readonly alg: Algorithm;
+  readonly privateKey: PrivateKey;
+}
+
+/**
+ * Makes a key pair. The work happens on the thread pool, so a 4096-bit RSA key does not stop the event loop.
+ *
+ * @param options.modulusLength RSA only, in bits; 3072 when absent
+ * @throws RekeydError `key_invalid` when the modulus is too short or the new key fails its self-test
+ */
+export async function generateKey(alg: Algorithm, options: { modulusLength?: number } = {}): Promise<FreshKey> {
+  const modulusLength = options.modulusLength ?? 3072;
+  if (ALGORITHMS[alg].kty === 'RSA' && modulusLength < MIN_MODULUS_LENGTH) throw tooShort(modulusLength);
+  const pair = await generateKeyPair(alg, { modulusLength, extractable: true });
+  return freshKey(KeyObject.from(pair.privateKey), alg);
+}
+
+/**
+ * Describes a private key and shows that it works: what it signs must verify with the very public forms that will be published. A pair
+ * that fails here would lock the client out once it is active.
+ *
+ * @throws RekeydError `key_invalid`
+ */
+export async function freshKey(key: KeyObject, alg: Algorithm): Promise<FreshKey> {
+  const half = await publicFrom(key);
+  const payload = randomBytes(32);
+  try {
+    const jws = await new CompactSign(payload).setProtectedHeader({ alg }).sign(key);
+    for (const publicKey of [await importJWK(half.jwk, alg), await importSPKI(half.pem, alg)]) {
+      const verified = await compactVerify(jws, publicKey, { algorithms: [alg] });
+      if (!payload.equals(verified.payload)) throw new Error('another payload came back');
+    }
+  } catch (error) {
+    throw new RekeydError(
+      'key_invalid',
+      `The ${alg} key ${half.kid} failed its self-test (${messageOf(error)}): its private and public halves do not belong together, or it cannot sign ${alg}. It was not used; take another key.`,
+      { cause: error },
+    );
+  }
+  return { ...half, alg, privateKey: new PrivateKey(half.kid, alg, key) };
+}
+
+/**
+ * The public half of a private key, reduced to the standard members.
+ *
+ * @throws RekeydError `algorithm_unsupported` for a type or curve outside of {@link ALGORITHMS}
+ */
+export async function publicFrom(key: PrivateKey | KeyObject): Promise<PublicHalf> {
+  const publicKey = createPublicKey(key instanceof PrivateKey ? key.keyObject() : key);
+  const exported = publicKey.export({ format: 'jwk' });
+  const [alg] = algorithmsFor(exported);
+  if (alg === undefined) {
+    throw new RekeydError(
+      'algorithm_unsupported',
+      'No supported algorithm signs with a key of this type. Use RSA, EC or Ed25519.',
+    );
+  }
+  const { kty, members } = ALGORITHMS[alg];
+  const jwk: PublicJwk = { kty, ...Object.fromEntries(members.map((member) => [member, exported[member]])) };
+  const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString();
+  return { kid: await calculateJwkThumbprint(jwk), jwk, pem };
+}
+
+/** The error for an RSA key below {@link MIN_MODULUS_LENGTH}. */
+export function tooShort(modulusLength: number): RekeydError {
+  return new RekeydError(
+    'key_invalid',
+    `An RSA key of ${modulusLength} bits is too short to be safe, and servers refuse it. Use at least ${MIN_MODULUS_LENGTH} bits.`,
+  );
+}

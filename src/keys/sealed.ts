@@ -1,0 +1,149 @@
+/**
+ * A private key at rest: its PKCS#8 DER as a compact JWE (RFC 7516), wrapped with a key encryption key by A256GCMKW (RFC 7518 section 4.7).
+ * The protected header says whose key it is, so a JWE that somebody moved to another client or another key is found out.
+ */
+import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { CompactEncrypt, compactDecrypt, decodeProtectedHeader, errors } from 'jose';
+import type { Algorithm } from '../core/record.ts';
+import { RekeydError } from '../errors.ts';
+import { algorithmsFor } from './algorithms.ts';
+import { publicFrom } from './generate.ts';
+import { PrivateKey } from './private-key.ts';
+
+/** A key encryption key: 32 bytes under a name that stays with everything sealed under it. */
+export interface Kek {
+  readonly id: string;
+  readonly key: Uint8Array;
+}
+
+/** Whose key it is: the client reference and the key's RFC 7638 thumbprint. */
+export interface SealBinding {
+  readonly ref: string;
+  readonly kid: string;
+}
+
+/**
+ * Encrypts a private key under the first KEK.
+ *
+ * @returns a compact JWE whose protected header carries the KEK's id (`kid`), the client reference (`client`) and the thumbprint (`jkt`)
+ * @throws RekeydError `kek_missing` without a KEK; `key_invalid` when `kid` is not the thumbprint of this key
+ */
+export async function sealKey(privateKey: PrivateKey, binding: SealBinding, keks: readonly Kek[]): Promise<string> {
+  return seal(privateKey.keyObject(), binding, firstOf(keks));
+}
+
+/**
+ * Decrypts a private key and makes sure that it is the one asked for.
+ *
+ * @throws RekeydError `kek_missing` when its KEK is not among `keks`; `key_tampered` when it fails authentication or is another key's
+ */
+export async function openKey(
+  jwe: string,
+  expected: SealBinding & { readonly alg: Algorithm },
+  keks: readonly Kek[],
+): Promise<PrivateKey> {
+  const { key, jwk } = await unseal(jwe, expected, keks);
+  if (!algorithmsFor(jwk).includes(expected.alg)) throw tampered(expected, `it cannot sign ${expected.alg}`);
+  return new PrivateKey(expected.kid, expected.alg, key);
+}
+
+/**
+ * The same private key under the first KEK, or null when it is under that already.
+ *
+ * @throws RekeydError as {@link openKey}
+ */
+export async function rewrapKey(jwe: string, binding: SealBinding, keks: readonly Kek[]): Promise<string | null> {
+  const first = firstOf(keks);
+  if (headerOf(jwe, binding).kid === first.id) return null;
+  const { key } = await unseal(jwe, binding, keks);
+  return seal(key, binding, first);
+}
+
+async function seal(key: KeyObject, { ref, kid }: SealBinding, kek: Kek): Promise<string> {
+  // Sealed under a wrong thumbprint, the key could never be opened again.
+  if ((await publicFrom(key)).kid !== kid) {
+    throw new RekeydError(
+      'key_invalid',
+      `The private key to be sealed for ${ref} is not ${kid}. Nothing was stored; this is a bug, please report it.`,
+    );
+  }
+  const pkcs8 = key.export({ type: 'pkcs8', format: 'der' });
+  try {
+    return await new CompactEncrypt(pkcs8)
+      .setProtectedHeader({ alg: 'A256GCMKW', enc: 'A256GCM', cty: 'pkcs8', kid: kek.id, client: ref, jkt: kid })
+      .encrypt(kek.key);
+  } finally {
+    pkcs8.fill(0);
+  }
+}
+
+async function unseal(jwe: string, expected: SealBinding, keks: readonly Kek[]) {
+  const kek = kekFor(headerOf(jwe, expected).kid, keks);
+  const { plaintext, protectedHeader } = await decrypt(jwe, expected, kek);
+  try {
+    if (protectedHeader.client !== expected.ref) throw tampered(expected, 'it was sealed for another client');
+    if (protectedHeader.jkt !== expected.kid) throw tampered(expected, 'it was sealed as another key');
+    const key = parse(plaintext, expected);
+    const { kid, jwk } = await publicFrom(key);
+    if (kid !== expected.kid) throw tampered(expected, 'another key is inside');
+    return { key, jwk };
+  } finally {
+    plaintext.fill(0);
+  }
+}
+
+async function decrypt(jwe: string, expected: SealBinding, kek: Kek) {
+  try {
+    return await compactDecrypt(jwe, kek.key, {
+      keyManagementAlgorithms: ['A256GCMKW'],
+      contentEncryptionAlgorithms: ['A256GCM'],
+    });
+  } catch (error) {
+    if (error instanceof errors.JOSEError)
+      throw tampered(expected, `it does not decrypt with the KEK ${kek.id}`, error);
+    throw error;
+  }
+}
+
+function parse(pkcs8: Uint8Array, expected: SealBinding): KeyObject {
+  const view = Buffer.from(pkcs8.buffer, pkcs8.byteOffset, pkcs8.byteLength);
+  try {
+    return createPrivateKey({ key: view, format: 'der', type: 'pkcs8' });
+  } catch {
+    throw tampered(expected, 'no private key is inside'); // the parser's error could quote what it read
+  }
+}
+
+function headerOf(jwe: string, expected: SealBinding) {
+  try {
+    return decodeProtectedHeader(jwe);
+  } catch (error) {
+    throw tampered(expected, 'its header cannot be read', error);
+  }
+}
+
+function kekFor(id: unknown, keks: readonly Kek[]): Kek {
+  const found = keks.find((kek) => kek.id === id);
+  if (found !== undefined) return found;
+  throw new RekeydError(
+    'kek_missing',
+    `A private key is sealed under the KEK ${JSON.stringify(id)}, which is not configured, so it cannot be used. Put that KEK back under encryption.keks (after the first, if it is an old one), then run "keys rewrap" before removing it.`,
+  );
+}
+
+function firstOf(keks: readonly Kek[]): Kek {
+  const [first] = keks;
+  if (first !== undefined) return first;
+  throw new RekeydError(
+    'kek_missing',
+    'No key encryption key is configured, so private keys cannot be stored. Add one under encryption.keks.',
+  );
+}
+
+function tampered({ ref, kid }: SealBinding, why: string, cause?: unknown): RekeydError {
+  return new RekeydError(
+    'key_tampered',
+    `The sealed private key ${kid} of ${ref} cannot be trusted: ${why}. The store was changed behind rekeyd's back, or a KEK's value was replaced under the same id. Find out which before going on; the client can be given a new key by rotating it as compromised.`,
+    { cause },
+  );
+}

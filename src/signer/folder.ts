@@ -1,0 +1,74 @@
+/** Reads a client's key folder as rekeyd delivers it: a link to a version folder, replaced whole. */
+import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { readFile, realpath, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { SignerError } from './error.ts';
+
+/** Which key it is: the one that signs, the one that will, or the one that did. */
+export type KeyRole = 'current' | 'next' | 'previous';
+
+export interface SigningKey {
+  readonly role: KeyRole;
+  readonly kid: string;
+  readonly alg: string;
+  readonly key: KeyObject;
+}
+
+export interface KeySet {
+  readonly clientId: string;
+  /** `current`, `next`, `previous`: those that exist, in this order. */
+  readonly keys: readonly SigningKey[];
+  /** Differs as soon as another set is in place; see {@link versionOf}. */
+  readonly version: string;
+}
+
+const ROLES = ['current', 'next', 'previous'] as const satisfies readonly KeyRole[];
+
+/** A set can be swapped while it is read; that it happens this often in a row is no accident. */
+const ATTEMPTS = 10;
+
+/** @throws SignerError `folder_unreadable` */
+export async function readKeySet(folder: string): Promise<KeySet> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await readOnce(folder);
+    } catch (error) {
+      if (attempt < ATTEMPTS) continue;
+      throw new SignerError(
+        'folder_unreadable',
+        `The key folder ${folder} cannot be read. Check the path, that this user may read it, and that rekeyd has delivered keys there.`,
+        { cause: error },
+      );
+    }
+  }
+}
+
+/** Costs one `stat`: cheap enough to be asked before every signature. */
+export async function versionOf(folder: string): Promise<string> {
+  const { dev, ino, mtimeNs } = await stat(join(folder, 'meta.json'), { bigint: true });
+  return `${dev}:${ino}:${mtimeNs}`;
+}
+
+/** Follows the link once and reads all files from that one version: two versions never mix. */
+async function readOnce(folder: string): Promise<KeySet> {
+  const versionFolder = await realpath(folder);
+  const version = await versionOf(versionFolder);
+  const meta = await readJson(join(versionFolder, 'meta.json'));
+  const keys: SigningKey[] = [];
+  for (const role of ROLES) {
+    const kid = meta[role];
+    if (typeof kid !== 'string') continue;
+    const jwk = await readJson(join(versionFolder, `${role}.jwk.json`));
+    if (jwk.kid !== kid || typeof jwk.alg !== 'string')
+      throw new Error(`${role}.jwk.json is not the key that meta.json names`);
+    keys.push({ role, kid, alg: jwk.alg, key: createPrivateKey({ key: jwk, format: 'jwk' }) });
+  }
+  if (typeof meta.client_id !== 'string') throw new Error('meta.json has no client_id');
+  return { clientId: meta.client_id, keys, version };
+}
+
+async function readJson(path: string): Promise<Record<string, unknown>> {
+  const value: unknown = JSON.parse(await readFile(path, 'utf8'));
+  if (typeof value !== 'object' || value === null) throw new Error(`${path} is not a JSON object`);
+  return { ...value };
+}

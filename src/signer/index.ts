@@ -1,0 +1,134 @@
+/**
+ * `rekeyd/signer`: signs the client assertions of an application whose keys rekeyd rotates.
+ *
+ * ```ts
+ * const signer = await openSigner('/var/lib/rekeyd/keys/185019846023/mcp-auth/4711');
+ * const response = await signer.authenticate(
+ *   (assertion) => fetch(tokenUrl, { method: 'POST', body: tokenRequest(assertion) }),
+ *   { audience: tokenUrl },
+ * );
+ * ```
+ */
+import { randomUUID } from 'node:crypto';
+import { SignJWT } from 'jose';
+import { SignerError } from './error.ts';
+import { type KeyRole, type KeySet, readKeySet, type SigningKey, versionOf } from './folder.ts';
+import { type Answer, discard, isRefusal } from './refusal.ts';
+
+export { SignerError, type SignerErrorCode } from './error.ts';
+export type { KeyRole } from './folder.ts';
+export type { Answer } from './refusal.ts';
+
+/** Value of `client_assertion_type` beside the assertion (RFC 7523 section 2.2). */
+export const CLIENT_ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+
+export interface SignerOptions {
+  /** Told when the folder changed but cannot be read; the signer goes on with the keys that it has. */
+  readonly onReloadError?: (error: unknown) => void;
+}
+
+export interface AssertionOptions {
+  /** The `aud` claim: the endpoint's URL, or whatever else the server asks for. */
+  readonly audience: string;
+  /** Seconds until the assertion expires, 1 to 300; 60 when absent. rekeyd keeps an old key for longer than that. */
+  readonly lifetime?: number;
+  /** Milliseconds since the Unix epoch; this machine's clock when absent. */
+  readonly clock?: () => number;
+}
+
+export interface KeyInfo {
+  readonly kid: string;
+  readonly role: KeyRole;
+}
+
+export interface Signer {
+  /** The OAuth `client_id`. */
+  readonly clientId: string;
+  /**
+   * One client assertion (RFC 7523 section 3) with a fresh `jti`, signed by the current key; by the next one while there is no current.
+   *
+   * @throws SignerError `no_key`
+   */
+  assertion(options: AssertionOptions): Promise<KeyInfo & { readonly assertion: string }>;
+  /**
+   * Sends a request that carries an assertion. When the server refuses it ({@link Answer}: 401, or 400 `invalid_client` or
+   * `invalid_request`), sends it once more with the other key: the server may be a step ahead of this folder, or a step behind.
+   *
+   * @param send makes the request anew on each call: at most twice
+   * @returns the last answer, whatever it says
+   * @throws SignerError `no_key`, and what `send` throws
+   */
+  authenticate<T extends Answer>(
+    send: (assertion: string, info: KeyInfo) => Promise<T>,
+    options: AssertionOptions,
+  ): Promise<T>;
+}
+
+/**
+ * Opens a client's folder of rekeyd's directory sink. The folder is looked at again before each signature (one `stat`), so there is nothing
+ * to watch, to restart or to close.
+ *
+ * @throws SignerError `folder_unreadable`
+ */
+export async function openSigner(folder: string, options: SignerOptions = {}): Promise<Signer> {
+  let held = await readKeySet(folder);
+
+  /** A folder that cannot be read for a moment must not stop logins: the keys from before are as good as they were. */
+  async function latest(): Promise<KeySet> {
+    try {
+      if ((await versionOf(folder)) !== held.version) held = await readKeySet(folder);
+    } catch (error) {
+      options.onReloadError?.(error);
+    }
+    return held;
+  }
+
+  return {
+    get clientId() {
+      return held.clientId;
+    },
+    async assertion(request) {
+      const set = await latest();
+      const key = firstKey(set, folder);
+      return { assertion: await sign(set, key, request), kid: key.kid, role: key.role };
+    },
+    async authenticate(send, request) {
+      const set = await latest();
+      const first = firstKey(set, folder);
+      const answer = await send(await sign(set, first, request), { kid: first.kid, role: first.role });
+      if (!(await isRefusal(answer))) return answer;
+      // Looked up anew: the refusal may be how this process learns that the keys were changed a moment ago.
+      const newer = await latest();
+      const other = newer.keys.find((key) => key.kid !== first.kid);
+      if (other === undefined) return answer;
+      await discard(answer);
+      return send(await sign(newer, other, request), { kid: other.kid, role: other.role });
+    },
+  };
+}
+
+function firstKey({ keys }: KeySet, folder: string): SigningKey {
+  const key = keys.find(({ role }) => role !== 'previous');
+  if (key !== undefined) return key;
+  throw new SignerError(
+    'no_key',
+    `The key folder ${folder} holds no key to sign with. See what "rekeyd status" says about this client.`,
+  );
+}
+
+async function sign({ clientId }: KeySet, { kid, alg, key }: SigningKey, options: AssertionOptions): Promise<string> {
+  const { audience, lifetime = 60, clock } = options;
+  if (!Number.isInteger(lifetime) || lifetime < 1 || lifetime > 300) {
+    throw new RangeError(`lifetime is ${lifetime}, but must be a whole number of seconds from 1 to 300`);
+  }
+  const issuedAt = clock === undefined ? undefined : Math.floor(clock() / 1000);
+  return new SignJWT()
+    .setProtectedHeader({ alg, kid, typ: 'JWT' })
+    .setIssuer(clientId)
+    .setSubject(clientId)
+    .setAudience(audience)
+    .setJti(randomUUID())
+    .setIssuedAt(issuedAt)
+    .setExpirationTime(issuedAt === undefined ? `${lifetime}s` : issuedAt + lifetime)
+    .sign(key);
+}

@@ -1,0 +1,34 @@
+/** What a request with a client assertion came to: a fetch `Response`, or any object with these members. */
+export interface Answer {
+  /** HTTP status. */
+  readonly status: number;
+  /** The `error` of the OAuth error body (RFC 6749 section 5.2), when the caller has read it. */
+  readonly error?: unknown;
+  /** As `Response.clone`: lets the signer read the error and leave the body to the caller. */
+  clone?(): { json(): Promise<unknown> };
+}
+
+/**
+ * Whether the server may have refused the key: 401, or 400 with `invalid_client` or `invalid_request` (some servers say that for a signature
+ * they cannot verify). A 400 whose error is not known counts too: nothing was granted, so asking again is safe.
+ */
+export async function isRefusal(answer: Answer): Promise<boolean> {
+  if (answer.status === 401) return true;
+  if (answer.status !== 400) return false;
+  const error = answer.error ?? (await errorOf(answer));
+  return error === undefined || error === 'invalid_client' || error === 'invalid_request';
+}
+
+/** Lets go of an answer that nobody will read, so that its connection is free again. */
+export async function discard(answer: Answer): Promise<void> {
+  if ('body' in answer && answer.body instanceof ReadableStream && !answer.body.locked) await answer.body.cancel();
+}
+
+async function errorOf(answer: Answer): Promise<unknown> {
+  try {
+    const body = await answer.clone?.().json();
+    return typeof body === 'object' && body !== null && 'error' in body ? body.error : undefined;
+  } catch {
+    return undefined; // already read, or not JSON
+  }
+}

@@ -1,0 +1,276 @@
+import { execFileSync, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readdir, readFile, readlink, realpath, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { ClientRef } from '../../src/core/client.ts';
+import { directorySink } from '../../src/deliver/directory.ts';
+import { contents, holds, sinkKey } from './contents.ts';
+
+let root: string;
+let app: string;
+let client: string;
+
+beforeEach(async () => {
+  root = join(await mkdtemp(join(tmpdir(), 'rekeyd-sink-')), 'keys');
+  app = join(root, '185019846023', 'mcp-auth');
+  client = join(app, '4711');
+});
+
+afterEach(() => rm(join(root, '..'), { recursive: true, force: true }));
+
+async function filesOf(folder: string): Promise<Record<string, string>> {
+  const names = (await readdir(folder)).sort();
+  return Object.fromEntries(
+    await Promise.all(names.map(async (name) => [name, await readFile(join(folder, name), 'utf8')])),
+  );
+}
+
+/** One version, as a careful reader sees it: what it reads counts if the link still names that version afterwards. */
+async function readSet(path: string): Promise<Record<string, string>> {
+  for (;;) {
+    const version = await realpath(path);
+    const files = await filesOf(version).catch((error: unknown) => error);
+    // A version that was replaced meanwhile may be half removed; the one in use never is.
+    if ((await realpath(path)) !== version) continue;
+    if (files instanceof Error) throw files;
+    return files as Record<string, string>; // not an error, so what filesOf resolves to
+  }
+}
+
+/** No trace of any version but the one in use. */
+async function expectOneVersion(): Promise<void> {
+  expect((await readdir(app)).sort()).toEqual(['.4711', '4711']);
+  expect((await readdir(join(app, '.4711'))).map((name) => `.4711/${name}`)).toEqual([await readlink(client)]);
+}
+
+function expectConsistent(files: Record<string, string>): void {
+  const meta = JSON.parse(files['meta.json'] ?? 'null');
+  const roles = ['current', 'next', 'previous'].filter((role) => meta[role] !== null);
+  const expected = ['meta.json', 'public.jwks.json', ...roles.map((role) => `${role}.jwk.json`)];
+  if (meta.current !== null) expected.push('current.pem');
+  expect(Object.keys(files)).toEqual(expected.sort());
+  for (const role of roles) expect(JSON.parse(files[`${role}.jwk.json`] ?? 'null').kid).toBe(meta[role]);
+  const published: { kid: string }[] = JSON.parse(files['public.jwks.json'] ?? 'null').keys;
+  expect(published.map(({ kid }) => kid)).toEqual(roles.map((role) => meta[role]));
+}
+
+describe('a delivered set', () => {
+  test('holds the keys under their names, and public halves without private members', async () => {
+    const [current, next, previous] = await Promise.all([sinkKey(), sinkKey(), sinkKey()]);
+    await directorySink(root).deliver(contents({ current, next, previous }));
+    const files = await filesOf(client);
+    expectConsistent(files);
+    expect(holds(current, files['current.pem'] ?? '')).toBe(true);
+    expect(holds(current, files['current.jwk.json'] ?? '')).toBe(true);
+    expect(holds(next, files['next.jwk.json'] ?? '')).toBe(true);
+    expect(holds(previous, files['previous.jwk.json'] ?? '')).toBe(true);
+    expect(JSON.parse(files['current.jwk.json'] ?? '')).toMatchObject({ kid: current.kid, alg: 'ES256', use: 'sig' });
+    expect(JSON.parse(files['public.jwks.json'] ?? '')).toEqual({
+      keys: [current, next, previous].map(({ jwk, kid }) => ({ ...jwk, kid, use: 'sig', alg: 'ES256' })),
+    });
+    expect(JSON.parse(files['meta.json'] ?? '')).toEqual({
+      client_id: 'client-4711',
+      issuer: 'https://auth.example.com',
+      alg: 'ES256',
+      current: current.kid,
+      next: next.kid,
+      previous: previous.kid,
+      updated_at: '2026-11-23T03:00:00.000Z',
+    });
+  });
+
+  test('leaves no file of a key that is gone, and no older version', async () => {
+    const [a, b] = await Promise.all([sinkKey(), sinkKey()]);
+    const sink = directorySink(root);
+    await sink.deliver(contents({ current: a, next: b }));
+    await sink.deliver(contents({ current: b }));
+    await sink.deliver(contents({}));
+    expect(Object.keys(await filesOf(client))).toEqual(['meta.json', 'public.jwks.json']);
+    await expectOneVersion();
+  });
+
+  test('is the same when delivered again', async () => {
+    const sink = directorySink(root);
+    const same = contents({ current: await sinkKey(), next: await sinkKey() });
+    await sink.deliver(same);
+    const before = await filesOf(client);
+    await sink.deliver(same);
+    expect(await filesOf(client)).toEqual(before);
+  });
+
+  test.each([0o000, 0o077, 0o277])('is readable to its owner only, whatever the umask (%o)', async (umask) => {
+    const before = process.umask(umask);
+    try {
+      await directorySink(root).deliver(contents({ current: await sinkKey(), next: await sinkKey() }));
+    } finally {
+      process.umask(before);
+    }
+    const version = await realpath(client);
+    const folders = [root, join(root, '185019846023'), app, join(app, '.4711'), version];
+    const files = (await readdir(version)).map((name) => join(version, name));
+    const modes = async (paths: string[]) =>
+      new Set(await Promise.all(paths.map(async (path) => (await stat(path)).mode & 0o7777)));
+    expect(await modes(folders)).toEqual(new Set([0o700]));
+    expect(await modes(files)).toEqual(new Set([0o600]));
+  });
+});
+
+describe('nasty ids', () => {
+  test.each([
+    ['../../etc', ['%2E%2E', '%2E%2E', 'etc']],
+    ['a/./..', ['a', '%2E', '%2E%2E']],
+    ['a/.b/c d', ['a', '%2Eb', 'c%20d']],
+    ['a\\b/c\0d/%2e', ['a%5Cb', 'c%00d', '%252e']],
+  ])('%j stays inside the folder', async (ref, path) => {
+    // Nothing that parseReference lets through looks like this; the sink does not rely on it.
+    await directorySink(root).deliver(contents({ current: await sinkKey() }, { ref: ref as ClientRef }));
+    expectConsistent(await filesOf(join(root, ...path)));
+    expect(await readdir(join(root, '..'))).toEqual(['keys']);
+  });
+});
+
+describe('what a crash left', () => {
+  test.each([
+    ['an empty version', []],
+    ['a begun version', ['pending']],
+    ['a half-written version', ['pending', 'current.pem']],
+    ['a version that was replaced', ['current.pem', 'meta.json']],
+  ])('%s is gone after the next delivery', async (_what, names) => {
+    const sink = directorySink(root);
+    const first = contents({ current: await sinkKey() });
+    await sink.deliver(first);
+    const left = join(app, '.4711', '00112233445566aa');
+    await mkdir(left);
+    for (const name of names) {
+      if (name === 'pending') await symlink('.4711/00112233445566aa', join(left, name));
+      else await writeFile(join(left, name), 'half');
+    }
+    await sink.deliver(first);
+    await expectOneVersion();
+  });
+});
+
+describe('at once', () => {
+  test('readers see a complete set at any moment', async () => {
+    const keys = await Promise.all([sinkKey(), sinkKey(), sinkKey()]);
+    const [a, b, c] = keys;
+    const sink = directorySink(root);
+    const sets = [
+      contents({ current: a, next: b }),
+      contents({ current: b, previous: a }),
+      contents({ current: b }),
+      contents({ next: c }),
+    ];
+    await sink.deliver(contents({ current: a }));
+    let delivering = true;
+    const seen = new Set<string>();
+    const readers = [0, 1].map(async () => {
+      while (delivering) {
+        const files = await readSet(client);
+        expectConsistent(files);
+        seen.add(files['meta.json'] ?? '');
+      }
+    });
+    for (let round = 0; round < 15; round++) for (const set of sets) await sink.deliver(set);
+    delivering = false;
+    await Promise.all(readers);
+    expect(seen.size).toBeGreaterThan(1);
+  });
+
+  test('several processes that deliver the same client leave one complete set', async () => {
+    const script = join(import.meta.dirname, 'deliverer.ts');
+    const processes = [1, 2, 3].map(() => fork(script, [root, '15'], { execArgv: [] }));
+    let running = processes.length;
+    const ends = processes.map(async (child) => {
+      const [code] = await once(child, 'exit');
+      running--;
+      return code;
+    });
+    try {
+      await Promise.race([...processes.map((child) => once(child, 'message')), ...ends]);
+      while (running > 0) expectConsistent(await readSet(client));
+    } finally {
+      if (running > 0) for (const child of processes) child.kill('SIGKILL');
+      await Promise.all(ends);
+    }
+    expect(await Promise.all(ends)).toEqual([0, 0, 0]);
+    expectConsistent(await filesOf(client));
+    await expectOneVersion();
+  });
+});
+
+describe('a place that cannot be written', () => {
+  test('a file stands where the folder should be', async () => {
+    await writeFile(root, '');
+    await expect(directorySink(root).deliver(contents({}))).rejects.toMatchObject({
+      code: 'sink_failed',
+      message: expect.stringContaining(client),
+    });
+    expect(await directorySink(root).check()).toMatch(/file stands where a folder is needed/);
+  });
+
+  test('a file system that takes no files', async () => {
+    const sink = directorySink('/proc/rekeyd-keys');
+    await expect(sink.deliver(contents({}))).rejects.toMatchObject({ code: 'sink_failed' });
+    expect(await sink.check()).toContain('/proc/rekeyd-keys');
+  });
+
+  test.each(['folder', 'file', 'foreign link'])(
+    'a %s that somebody else put at the client path is left alone',
+    async (kind) => {
+      await mkdir(app, { recursive: true });
+      if (kind === 'folder') await mkdir(client);
+      else if (kind === 'file') await writeFile(client, 'precious');
+      else await symlink('/nowhere', client);
+      await expect(directorySink(root).deliver(contents({ current: await sinkKey() }))).rejects.toMatchObject({
+        code: 'sink_failed',
+        message: expect.stringMatching(/did not make.*Move it away/),
+      });
+      expect(await readdir(app)).toEqual(['4711']);
+    },
+  );
+
+  test('a good place passes the check and keeps nothing of it', async () => {
+    expect(await directorySink(root).check()).toBeNull();
+    expect(await readdir(root)).toEqual([]);
+  });
+});
+
+describe.skipIf(!canMount())('a full disk', () => {
+  test('leaves the old set as it was, and the next delivery works once there is space', async () => {
+    await mkdir(root);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=128k', 'rekeyd-test', root]);
+    try {
+      const [a, b] = await Promise.all([sinkKey(), sinkKey()]);
+      const sink = directorySink(root);
+      await sink.deliver(contents({ current: a }));
+      const before = await filesOf(client);
+      await writeFile(join(root, 'ballast'), Buffer.alloc(1 << 20)).catch(() => {}); // as much as fits
+      await expect(sink.deliver(contents({ current: b, next: a }))).rejects.toMatchObject({
+        code: 'sink_failed',
+        message: expect.stringMatching(/disk is full/),
+      });
+      expect(await filesOf(client)).toEqual(before);
+      expect(await sink.check()).toMatch(/disk is full/);
+      await expectOneVersion();
+
+      await rm(join(root, 'ballast'));
+      await sink.deliver(contents({ current: b, next: a }));
+      expectConsistent(await filesOf(client));
+    } finally {
+      execFileSync('umount', [root]);
+    }
+  });
+});
+
+function canMount(): boolean {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) return false;
+  try {
+    execFileSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'rekeyd-test', tmpdir()], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}

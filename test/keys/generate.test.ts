@@ -1,0 +1,57 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { inspect } from 'node:util';
+import { CompactSign, calculateJwkThumbprint, compactVerify, importJWK } from 'jose';
+import { describe, expect, test } from 'vitest';
+import type { Algorithm } from '../../src/core/record.ts';
+import { ALGORITHMS, isAlgorithm } from '../../src/keys/algorithms.ts';
+import { freshKey, generateKey, publicFrom } from '../../src/keys/generate.ts';
+
+const algorithms: Algorithm[] = Object.keys(ALGORITHMS).filter(isAlgorithm);
+
+describe.each(algorithms)('a generated %s key', (alg) => {
+  test('is named by its thumbprint, shows standard members only, and signs', async () => {
+    const key = await generateKey(alg, { modulusLength: 2048 });
+    expect(Object.keys(key.jwk)).toEqual([...ALGORITHMS[alg].members]);
+    expect(key.kid).toBe(await calculateJwkThumbprint(key.jwk, 'sha256'));
+    expect(key.pem).toMatch(/^-----BEGIN PUBLIC KEY-----\n/);
+    expect(key.privateKey).toMatchObject({ kid: key.kid, alg });
+    expect(await publicFrom(key.privateKey)).toEqual({ kid: key.kid, jwk: key.jwk, pem: key.pem });
+
+    const jws = await new CompactSign(Buffer.from('hello'))
+      .setProtectedHeader({ alg })
+      .sign(key.privateKey.keyObject());
+    const { payload } = await compactVerify(jws, await importJWK(key.jwk, alg));
+    expect(Buffer.from(payload).toString()).toBe('hello');
+  });
+});
+
+test('RSA keys have the length asked for, 3072 bits when not asked', async () => {
+  const lengths = await Promise.all([generateKey('RS256'), generateKey('PS256', { modulusLength: 2560 })]);
+  expect(lengths.map((key) => key.privateKey.keyObject().asymmetricKeyDetails?.modulusLength)).toEqual([3072, 2560]);
+});
+
+test('a short RSA modulus is refused', async () => {
+  await expect(generateKey('RS256', { modulusLength: 1024 })).rejects.toMatchObject({ code: 'key_invalid' });
+});
+
+test('a key that cannot sign its alg fails the self-test', async () => {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  await expect(freshKey(privateKey, 'ES384')).rejects.toMatchObject({ code: 'key_invalid' });
+});
+
+test('a private key never shows itself', async () => {
+  const { privateKey } = await generateKey('ES256');
+  const { d } = privateKey.keyObject().export({ format: 'jwk' });
+  for (const shown of [
+    String(privateKey),
+    JSON.stringify({ privateKey }),
+    inspect({ privateKey }, { depth: null, showHidden: true }),
+    inspect(privateKey, { customInspect: false, showHidden: true, depth: null }),
+    JSON.stringify(structuredClone({ ...privateKey })),
+  ]) {
+    expect(shown).not.toContain(d);
+  }
+  expect(`${privateKey} ${JSON.stringify(privateKey)} ${inspect([privateKey])}`).toBe(
+    '[private key] "[private key]" [ [private key] ]',
+  );
+});

@@ -1,0 +1,262 @@
+import { copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { decodeJwt, decodeProtectedHeader, importJWK, jwtVerify } from 'jose';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { directorySink } from '../../src/deliver/directory.ts';
+import type { SinkContents, SinkKey } from '../../src/deliver/sink.ts';
+import { type KeyInfo, openSigner } from '../../src/signer/index.ts';
+import { contents, sinkKey } from '../deliver/contents.ts';
+
+const audience = 'https://auth.example.com/oauth/token';
+let root: string;
+let folder: string;
+let a: SinkKey;
+let b: SinkKey;
+let c: SinkKey;
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'rekeyd-signer-'));
+  folder = join(root, '185019846023', 'mcp-auth', '4711');
+  [a, b, c] = await Promise.all([sinkKey(), sinkKey(), sinkKey()]);
+});
+
+afterEach(() => rm(root, { recursive: true, force: true }));
+
+function deliver(keys: Partial<Pick<SinkContents, 'current' | 'next' | 'previous'>>): Promise<void> {
+  return directorySink(root).deliver(contents(keys));
+}
+
+describe('an assertion', () => {
+  test('is what RFC 7523 section 3 asks for, signed by the current key', async () => {
+    await deliver({ current: a, next: b });
+    const signer = await openSigner(folder);
+    const { assertion, kid, role } = await signer.assertion({ audience, lifetime: 90 });
+    expect({ kid, role }).toEqual({ kid: a.kid, role: 'current' });
+    expect(decodeProtectedHeader(assertion)).toEqual({ alg: 'ES256', kid: a.kid, typ: 'JWT' });
+    const { payload } = await jwtVerify(assertion, await importJWK(a.jwk, 'ES256'), {
+      issuer: 'client-4711',
+      subject: 'client-4711',
+      audience,
+      requiredClaims: ['iat', 'exp', 'jti'],
+    });
+    expect((payload.exp ?? 0) - (payload.iat ?? 0)).toBe(90);
+    expect(signer.clientId).toBe('client-4711');
+  });
+
+  test('takes its times from the clock that it is given, and lives for a minute', async () => {
+    await deliver({ current: a });
+    const { assertion } = await (await openSigner(folder)).assertion({ audience, clock: () => 1_800_000_000_999 });
+    expect(decodeJwt(assertion)).toMatchObject({ iat: 1_800_000_000, exp: 1_800_000_060 });
+  });
+
+  test('never has the same jti twice', async () => {
+    await deliver({ current: a });
+    const signer = await openSigner(folder);
+    const made = await Promise.all(Array.from({ length: 20 }, () => signer.assertion({ audience })));
+    expect(new Set(made.map(({ assertion }) => decodeJwt(assertion).jti)).size).toBe(20);
+  });
+
+  test('is signed by the next key while there is no current one', async () => {
+    await deliver({ next: b });
+    expect(await (await openSigner(folder)).assertion({ audience })).toMatchObject({ kid: b.kid, role: 'next' });
+  });
+
+  test('is not made without a key to sign with', async () => {
+    await deliver({ previous: c });
+    await expect((await openSigner(folder)).assertion({ audience })).rejects.toMatchObject({ code: 'no_key' });
+  });
+
+  test.each([0, -1, 1.5, 301, Number.NaN])('is not made for a lifetime of %d s', async (lifetime) => {
+    await deliver({ current: a });
+    await expect((await openSigner(folder)).assertion({ audience, lifetime })).rejects.toThrow(RangeError);
+  });
+});
+
+describe('changes in the folder', () => {
+  test('are seen at the next assertion', async () => {
+    await deliver({ current: a, next: b });
+    const signer = await openSigner(folder);
+    expect((await signer.assertion({ audience })).kid).toBe(a.kid);
+    await deliver({ current: b, previous: a });
+    expect((await signer.assertion({ audience })).kid).toBe(b.kid);
+  });
+
+  test('never stop the signing while they go on', async () => {
+    await deliver({ current: a });
+    const signer = await openSigner(folder, { onReloadError: (error) => expect.unreachable(String(error)) });
+    let delivering = true;
+    const seen = new Set<string>();
+    const signing = (async () => {
+      while (delivering) seen.add((await signer.assertion({ audience })).kid);
+    })();
+    for (let round = 0; round < 20; round++)
+      await deliver(round % 2 === 0 ? { current: b, previous: a } : { current: a });
+    delivering = false;
+    await signing;
+    expect([...seen].sort()).toEqual([a.kid, b.kid].sort());
+  });
+
+  test('work in a plain folder too, as a secret mount gives it', async () => {
+    await deliver({ current: a });
+    const meta = await readFile(join(folder, 'meta.json'));
+    const jwk = await readFile(join(folder, 'current.jwk.json'));
+    const plain = join(root, 'plain');
+    await mkdir(plain);
+    await writeFile(join(plain, 'current.jwk.json'), jwk);
+    await writeFile(join(plain, 'meta.json'), meta);
+    expect((await (await openSigner(plain)).assertion({ audience })).kid).toBe(a.kid);
+  });
+
+  test('that cannot be read leave the signer with the keys it has, and are reported', async () => {
+    await deliver({ current: a });
+    const errors: unknown[] = [];
+    const signer = await openSigner(folder, { onReloadError: (error) => errors.push(error) });
+    await rename(folder, `${folder}.away`);
+    expect((await signer.assertion({ audience })).kid).toBe(a.kid);
+    expect(errors).toHaveLength(1);
+  });
+});
+
+test.each([
+  ['there is no folder', async () => {}],
+  ['the set is damaged', async () => writeFile(join(folder, 'current.jwk.json'), '{')],
+  [
+    'the key is not the one that meta.json names',
+    async () => copyFile(join(folder, 'next.jwk.json'), join(folder, 'current.jwk.json')),
+  ],
+])('a signer does not open when %s', async (what, damage) => {
+  if (what !== 'there is no folder') await deliver({ current: a, next: b });
+  await damage();
+  await expect(openSigner(folder)).rejects.toMatchObject({
+    code: 'folder_unreadable',
+    message: expect.stringContaining(folder),
+  });
+});
+
+describe('a login', () => {
+  let server: Server;
+  let url: string;
+  /** What the server makes of each assertion. */
+  let judge: (kid: string) => { status: number; body: unknown };
+  let received: { kid: string; jti: string }[];
+
+  beforeEach(async () => {
+    received = [];
+    server = createServer(async (request, response) => {
+      let assertion = '';
+      for await (const chunk of request) assertion += chunk;
+      const kid = decodeProtectedHeader(assertion).kid ?? '';
+      received.push({ kid, jti: decodeJwt(assertion).jti ?? '' });
+      const { status, body } = judge(kid);
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`; // listening on TCP: it has such an address
+  });
+
+  afterEach(() => new Promise((resolve) => server.close(resolve).closeAllConnections()));
+
+  async function login(): Promise<{ status: number; body: unknown; roles: string[] }> {
+    const infos: KeyInfo[] = [];
+    const signer = await openSigner(folder);
+    const response = await signer.authenticate(
+      (assertion, info) => {
+        infos.push(info);
+        return fetch(url, { method: 'POST', body: assertion });
+      },
+      { audience },
+    );
+    return { status: response.status, body: await response.json(), roles: infos.map(({ role }) => role) };
+  }
+
+  const accepts = (key: SinkKey, refusal: { status: number; body: unknown }) => (kid: string) =>
+    kid === key.kid ? { status: 200, body: { active: false } } : refusal;
+  const badSignature = {
+    status: 400,
+    body: { error: 'invalid_request', error_description: 'Invalid token: InvalidSignature' },
+  };
+  const invalidClient = { status: 401, body: { error: 'invalid_client' } };
+
+  test('takes one request while the current key is good', async () => {
+    await deliver({ current: a, next: b, previous: c });
+    judge = accepts(a, badSignature);
+    expect(await login()).toEqual({ status: 200, body: { active: false }, roles: ['current'] });
+  });
+
+  test.each([
+    ['400 invalid_request', badSignature],
+    ['401', invalidClient],
+    ['400 invalid_client', { status: 400, body: { error: 'invalid_client' } }],
+    ['400 without a reason', { status: 400, body: 'nope' }],
+  ])('refused with %s is tried once more with the next key and a fresh jti', async (_what, refusal) => {
+    await deliver({ current: a, next: b, previous: c });
+    judge = accepts(b, refusal);
+    expect(await login()).toMatchObject({ status: 200, roles: ['current', 'next'] });
+    expect(received.map(({ kid }) => kid)).toEqual([a.kid, b.kid]);
+    expect(received[0]?.jti).not.toBe(received[1]?.jti);
+  });
+
+  test('is tried with the previous key when there is no next one', async () => {
+    await deliver({ current: b, previous: a });
+    judge = accepts(a, invalidClient);
+    expect(await login()).toMatchObject({ status: 200, roles: ['current', 'previous'] });
+  });
+
+  test('is tried twice at most, and the last refusal can be read', async () => {
+    await deliver({ current: a, next: b, previous: c });
+    judge = accepts(c, badSignature);
+    expect(await login()).toEqual({ ...badSignature, roles: ['current', 'next'] });
+  });
+
+  test('is not repeated when there is no other key', async () => {
+    await deliver({ current: a });
+    judge = () => badSignature;
+    expect(await login()).toEqual({ ...badSignature, roles: ['current'] });
+  });
+
+  test.each([
+    [400, { error: 'invalid_grant' }],
+    [403, { error: 'access_denied' }],
+    [429, {}],
+    [500, { error: 'server_error' }],
+  ])('answered with %d %j is not about the key and is not repeated', async (status, body) => {
+    await deliver({ current: a, next: b });
+    judge = () => ({ status, body });
+    expect(await login()).toEqual({ status, body, roles: ['current'] });
+  });
+
+  test('refused because the keys have just changed goes on with the new current key', async () => {
+    await deliver({ current: a });
+    const signer = await openSigner(folder);
+    const roles: string[] = [];
+    const answer = await signer.authenticate(
+      async (assertion, { kid, role }) => {
+        roles.push(role);
+        if (roles.length === 1) await deliver({ current: b, next: c, previous: a });
+        expect(decodeProtectedHeader(assertion).kid).toBe(kid);
+        return kid === b.kid ? { status: 200 } : { status: 400, error: 'invalid_request' };
+      },
+      { audience },
+    );
+    expect(answer).toEqual({ status: 200 });
+    expect(roles).toEqual(['current', 'current']);
+  });
+
+  test('whose request fails on the way is not repeated', async () => {
+    await deliver({ current: a, next: b });
+    const signer = await openSigner(folder);
+    let sent = 0;
+    const login = signer.authenticate(
+      () => {
+        sent++;
+        return Promise.reject(new Error('connection reset'));
+      },
+      { audience },
+    );
+    await expect(login).rejects.toThrow('connection reset');
+    expect(sent).toBe(1);
+  });
+});
