@@ -1,0 +1,129 @@
+/** One HTTP exchange with a hard end: a total deadline, a size cap, no redirects, and never an exception for what the network does. */
+import { isUtf8 } from 'node:buffer';
+import type { Pool } from 'undici';
+import { shortMessage } from '../core/reply.ts';
+import { messageOf } from '../errors.ts';
+import { sleep } from '../time.ts';
+
+export interface Exchange {
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  /** Absolute path with the encoded segments. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | null;
+  /** From the call to the last byte of the body, waiting for a free connection included. */
+  readonly timeoutMs: number;
+  readonly maxBytes: number;
+  readonly signal: AbortSignal | undefined;
+  /** Local time in ms since the epoch, to compare the server's `Date` with. */
+  readonly now: () => number;
+}
+
+/** `skewMs` is the server's clock minus ours, null when it sent no `Date`. */
+export type Outcome =
+  | {
+      readonly kind: 'answered';
+      readonly status: number;
+      readonly retryAfter: string | null;
+      readonly body: string;
+      readonly skewMs: number | null;
+    }
+  /** No answer, or a 2xx whose body did not arrive whole: what the server did is not known. */
+  | { readonly kind: 'lost'; readonly status: number | null; readonly message: string; readonly skewMs: number | null };
+
+type Headers = Record<string, string | string[] | undefined>;
+
+/** What has arrived so far: it counts even when the rest never comes. */
+interface Arrived {
+  head: { readonly status: number; readonly retryAfter: string | null; readonly skewMs: number | null } | null;
+  readonly chunks: Uint8Array[];
+}
+
+/** Never throws for what the network or the server does. */
+export async function exchange(pool: Pool, request: Exchange): Promise<Outcome> {
+  const deadline = startDeadline(request.timeoutMs, request.signal);
+  const arrived: Arrived = { head: null, chunks: [] };
+  try {
+    return outcomeOf(arrived, await run(pool, request, deadline.signal, arrived));
+  } catch (error) {
+    return outcomeOf(arrived, deadline.why() ?? shortMessage(messageOf(error)));
+  } finally {
+    deadline.clear();
+  }
+}
+
+/** Returns why the answer is not whole, or null when it is. */
+async function run(pool: Pool, request: Exchange, signal: AbortSignal, arrived: Arrived): Promise<string | null> {
+  const { method, path, headers, body, now } = request;
+  const startedAt = now();
+  const answer = await pool.request({ method, path, headers, body, signal });
+  arrived.head = {
+    status: answer.statusCode,
+    retryAfter: headerOf(answer.headers, 'retry-after'),
+    skewMs: skewOf(answer.headers, (startedAt + now()) / 2),
+  };
+  return collect(answer.body, request.maxBytes, arrived.chunks);
+}
+
+function outcomeOf({ head, chunks }: Arrived, fault: string | null): Outcome {
+  if (head === null) return { kind: 'lost', status: null, message: fault ?? 'no answer', skewMs: null };
+  const { status, skewMs } = head;
+  const bytes = Buffer.concat(chunks);
+  // U+FFFD for an odd byte will do in an error text; in a document it would be written back into somebody else's key.
+  const broken = fault ?? (isUtf8(bytes) ? null : 'the answer is not UTF-8');
+  // Any other status says what it has to say before its body, and a broken body does not unsay it.
+  if (broken !== null && status >= 200 && status < 300) return { kind: 'lost', status, message: broken, skewMs };
+  return { kind: 'answered', ...head, body: new TextDecoder().decode(bytes) };
+}
+
+/** Fills `chunks`, so that what did arrive is there even when this throws. Returns why it stopped early, or null at the end of the body. */
+async function collect(
+  body: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+  chunks: Uint8Array[],
+): Promise<string | null> {
+  let size = 0;
+  for await (const chunk of body) {
+    size += chunk.length;
+    // Leaving the loop destroys the body and its connection: the rest is never read.
+    if (size > maxBytes) return `the answer is larger than ${maxBytes} bytes`;
+    chunks.push(chunk);
+  }
+  return null;
+}
+
+/** One signal for the deadline and the caller's abort that remembers which of the two it was. */
+function startDeadline(timeoutMs: number, signal: AbortSignal | undefined) {
+  const abort = new AbortController();
+  const over = new AbortController();
+  let why: string | null = null;
+  const end = (reason: string) => {
+    why ??= reason;
+    abort.abort();
+  };
+  const onAbort = () => end('aborted by the caller');
+  if (signal?.aborted) onAbort();
+  signal?.addEventListener('abort', onAbort, { once: true });
+  void sleep(timeoutMs, over.signal).then(() => {
+    if (!over.signal.aborted) end(`no complete answer within ${timeoutMs} ms`);
+  });
+  return {
+    signal: abort.signal,
+    why: () => why,
+    clear: () => {
+      over.abort();
+      signal?.removeEventListener('abort', onAbort);
+    },
+  };
+}
+
+/** `Date` has whole seconds, cut off: half a second on top is the best guess. */
+function skewOf(headers: Headers, localMs: number): number | null {
+  const date = Date.parse(headerOf(headers, 'date') ?? '');
+  return Number.isNaN(date) ? null : date + 500 - localMs;
+}
+
+function headerOf(headers: Headers, name: string): string | null {
+  const value = headers[name];
+  return (Array.isArray(value) ? value[0] : value) ?? null;
+}

@@ -1,0 +1,104 @@
+/** Wacht's answers as data, checked member by member. Anything odd is an error: a half-read client would be written back half. */
+import { z } from 'zod';
+import type { ObservedClient, PublicJwk } from '../core/document.ts';
+import { PEM_KTY } from '../core/public-key.ts';
+import { members } from '../core/reply.ts';
+import { RekeydError } from '../errors.ts';
+
+/** An OAuth app as far as rekeyd cares. */
+export interface ObservedApp {
+  readonly id: string;
+  readonly slug: string;
+  readonly name: string | null;
+  /** Domain of its OAuth endpoints. */
+  readonly fqdn: string | null;
+  readonly active: boolean;
+}
+
+/**
+ * Ids are 64-bit integers sent as strings. A JSON number is taken only when JavaScript can hold it exactly: rounded, it is another client's id.
+ */
+const Id = z.union([z.string().min(1), z.int().transform(String)], {
+  error: 'expected an id as a string, or as a number below 2^53',
+});
+
+const Text = z
+  .string()
+  .nullish()
+  .transform((text) => text || null);
+
+/** Checked but not rebuilt, so that members keep their order and everything that is not known stays. */
+const Jwk = z.custom<PublicJwk>(
+  (value) => typeof members(value).kty === 'string',
+  'expected a JSON Web Key with a kty',
+);
+
+const Client = z
+  .object({
+    id: Id,
+    client_id: z.string().min(1),
+    client_auth_method: z.string(),
+    token_endpoint_auth_signing_alg: Text,
+    jwks_uri: Text,
+    jwks: z.object({ keys: z.array(Jwk).nullish() }).nullish(),
+    public_key_pem: Text,
+    is_active: z.boolean(),
+    updated_at: z.string(),
+  })
+  .transform(
+    (client): ObservedClient => ({
+      id: client.id,
+      clientId: client.client_id,
+      authMethod: client.client_auth_method,
+      alg: client.token_endpoint_auth_signing_alg,
+      jwksUri: client.jwks_uri,
+      keys: keysOf(client.jwks?.keys ?? [], client.public_key_pem),
+      active: client.is_active,
+      updatedAt: client.updated_at,
+    }),
+  );
+
+const App = z
+  .object({ id: Id, slug: z.string().min(1), name: Text, fqdn: Text, is_active: z.boolean() })
+  .transform(({ is_active, ...app }): ObservedApp => ({ ...app, active: is_active }));
+
+const ClientList = z.object({ clients: z.array(Client) }).transform(({ clients }) => clients);
+const AppList = z.object({ apps: z.array(App) }).transform(({ apps }) => apps);
+
+/** A PEM that is shown beside the set, and not in it, is still the client's key. */
+function keysOf(keys: readonly PublicJwk[], pem: string | null): readonly PublicJwk[] {
+  if (keys.length === 0 && pem !== null) return [{ kty: PEM_KTY, public_key_pem: pem }];
+  return keys.map(withoutNulls);
+}
+
+function withoutNulls(jwk: PublicJwk): PublicJwk {
+  const kept = Object.entries(jwk).filter(([, value]) => value !== null);
+  return { ...Object.fromEntries(kept), kty: jwk.kty };
+}
+
+/**
+ * A client as the server shows it. The body comes without its `{"data": …}` wrapper.
+ * @throws RekeydError `api_failed` when a member is missing or not what the reference says
+ */
+export function observedClient(body: unknown): ObservedClient {
+  return parse(Client, body, 'an OAuth client');
+}
+
+/** @throws RekeydError `api_failed` */
+export function observedClients(body: unknown): readonly ObservedClient[] {
+  return parse(ClientList, body, 'a list of OAuth clients');
+}
+
+/** @throws RekeydError `api_failed` */
+export function observedApps(body: unknown): readonly ObservedApp[] {
+  return parse(AppList, body, 'a list of OAuth apps');
+}
+
+function parse<T>(schema: z.ZodType<T>, body: unknown, what: string): T {
+  const parsed = schema.safeParse(body);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues
+    .slice(0, 3)
+    .map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`);
+  throw new RekeydError('api_failed', `the answer is not ${what} as Wacht documents it (${problems.join('; ')})`);
+}
