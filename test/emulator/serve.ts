@@ -1,0 +1,59 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { type Answer, Refusal } from './answer.ts';
+import type { Faults } from './faults.ts';
+import type { LogEntry, RequestLog } from './log.ts';
+import type { State } from './state.ts';
+
+/** What all routes share. */
+export interface Context {
+  readonly state: State;
+  readonly faults: Faults;
+  readonly log: RequestLog;
+  readonly now: () => number;
+  /** Success bodies of the management API come as `{"data": …}`. */
+  readonly wrap: boolean;
+  /** Host → origin to fetch a client's `jwks_uri` from. */
+  readonly resolve: ReadonlyMap<string, string>;
+  readonly onAnswered: (call: LogEntry) => void;
+}
+
+/**
+ * The life of every request: enter it in the log, let the faults of before strike, answer it, let the faults of after strike, and only then
+ * look at what is stored and write it down.
+ */
+export async function serve(
+  context: Context,
+  call: LogEntry,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  answer: () => Answer | Promise<Answer>,
+): Promise<FastifyReply> {
+  context.log.add(call);
+  let outcome = await context.faults.strike('before', call);
+  if (outcome === null) {
+    const answered = await refusable(answer);
+    outcome = (await context.faults.strike('after', call)) ?? answered;
+  }
+  if (outcome === 'stall') return reply.hijack();
+  if (outcome === 'drop') {
+    reply.hijack();
+    request.raw.socket.destroy();
+    return reply;
+  }
+  const body = context.faults.tampered(call, outcome.body());
+  call.status = outcome.status;
+  context.onAnswered(call);
+  reply.code(outcome.status).headers({ ...outcome.headers, date: new Date(context.now()).toUTCString() });
+  if (body === undefined) return reply.send();
+  if (typeof body === 'string') return reply.type('text/plain; charset=utf-8').send(body);
+  return reply.type('application/json; charset=utf-8').send(JSON.stringify(body));
+}
+
+async function refusable(answer: () => Answer | Promise<Answer>): Promise<Answer> {
+  try {
+    return await answer();
+  } catch (error) {
+    if (error instanceof Refusal) return error.answer;
+    throw error;
+  }
+}
