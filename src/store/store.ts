@@ -1,0 +1,32 @@
+/** The store: everything that outlives a process, over one Redis connection. */
+import type { Redis } from 'ioredis';
+import { type AuditLog, openAuditLog } from './audit-log.ts';
+import { type Deployments, openDeployments } from './deployments.ts';
+import type { Durability } from './durability.ts';
+import { type Indexes, openIndexes } from './indexes.ts';
+import { openRecords, type Records } from './records.ts';
+import { integer } from './replies.ts';
+import { openScripts } from './scripts.ts';
+
+export interface Store extends Records, Indexes, AuditLog, Deployments {
+  /** The store's clock, ms since the Unix epoch: one clock for all workers. */
+  now(): Promise<number>;
+  /** Closes the connections that the store opened beside `redis`, which stays with the caller. Changes under way are rejected. */
+  close(): void;
+}
+
+/** Commands wait while Redis is away and are answered when it is back; after `redis` is closed they fail with `redis_unreachable`. */
+export function openStore(redis: Redis, durability: Durability): Store {
+  const scripts = openScripts(redis, durability);
+  return {
+    ...openRecords(redis, scripts),
+    ...openIndexes(redis, scripts),
+    ...openAuditLog(redis, scripts),
+    ...openDeployments(redis, scripts),
+    async now() {
+      const [seconds, microseconds] = await scripts.ask(() => redis.time());
+      return integer(seconds) * 1000 + Math.floor(integer(microseconds) / 1000);
+    },
+    close: scripts.close,
+  };
+}

@@ -1,0 +1,76 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type RedisServer, redisKinds, startRedis } from '../support/redis.ts';
+import { adoption, draft, type OpenedStore, open, ref } from './fixtures.ts';
+
+describe.each(redisKinds)('the audit log on %s', (kind) => {
+  let server: RedisServer;
+  let opened: OpenedStore;
+
+  beforeAll(async () => {
+    server = await startRedis({ kind });
+  });
+  afterAll(() => server.stop());
+  beforeEach(async () => {
+    opened = await open(server.socketPath);
+    await opened.redis.flushall();
+  });
+  afterEach(() => opened.close());
+
+  it('is empty at first', async () => {
+    expect(await opened.store.auditSize()).toBe(0);
+    expect(await opened.store.auditTail(5)).toEqual([]);
+    expect(await opened.store.auditAfter(0, 5)).toEqual([]);
+  });
+
+  it('gives entries back as drafted, with number and time', async () => {
+    const { store } = opened;
+    const before = await store.now();
+    const entry = draft(ref('alpha'), 'é "why"');
+    expect(await store.append([entry])).toBe(1);
+    const [read] = await store.auditTail(1);
+    expect(read).toEqual({ ...entry, seq: 1, time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/) });
+    const time = Date.parse(read?.time ?? '');
+    expect(time).toBeGreaterThanOrEqual(before);
+    expect(time).toBeLessThanOrEqual(await store.now());
+  });
+
+  it('numbers the entries of 20 concurrent writers without gaps, each change in one piece', async () => {
+    const { store } = opened;
+    const others = await Promise.all(Array.from({ length: 4 }, () => open(server.socketPath)));
+    const stores = [store, ...others.map((other) => other.store)];
+    await Promise.all(
+      Array.from({ length: 20 }, async (_, writer) => {
+        const through = stores[writer % stores.length] ?? store;
+        const client = ref(`client-${writer}`);
+        const entries = [draft(client, '1'), draft(client, '2')];
+        await through.commit(adoption(client, { entries, durable: writer % 2 === 0 }));
+        for (let version = 1; version < 10; version += 1) {
+          const expected = { version, epoch: 0 };
+          await through.commit(adoption(client, { expected, entries, durable: writer % 3 === 0 }));
+        }
+      }),
+    );
+    for (const other of others) other.close();
+    expect(await store.auditSize()).toBe(400);
+    const all = [...(await store.auditAfter(0, 250)), ...(await store.auditAfter(250, 250))];
+    expect(all.map(({ seq }) => seq)).toEqual(Array.from({ length: 400 }, (_, index) => index + 1));
+    for (let index = 0; index < all.length; index += 2) {
+      expect(all[index]?.client).toBe(all[index + 1]?.client);
+      expect([all[index]?.reason, all[index + 1]?.reason]).toEqual(['1', '2']);
+    }
+    expect((await store.auditTail(2)).map(({ seq }) => seq)).toEqual([399, 400]);
+  });
+
+  it('has one entry for the first pause and the first resume of a deployment', async () => {
+    const { store } = opened;
+    const pauses = await Promise.all([1, 2, 3].map((index) => store.pause('dep', [draft(null, `pause ${index}`)])));
+    expect(pauses.filter(Boolean)).toHaveLength(1);
+    expect(await store.pausedDeployments()).toEqual(new Set(['dep']));
+    expect(await store.auditSize()).toBe(1);
+    expect(await store.resume('dep', [draft(null, 'resume')])).toBe(true);
+    expect(await store.resume('dep', [draft(null, 'resume')])).toBe(false);
+    expect(await store.pausedDeployments()).toEqual(new Set());
+    expect(await store.auditSize()).toBe(2);
+    expect(await store.pause('dep', [draft(null, 'again')])).toBe(true);
+  });
+});

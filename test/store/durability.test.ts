@@ -1,0 +1,127 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { connectRedis } from '../../src/store/connection.ts';
+import { checkDurability, inspectDurability } from '../../src/store/durability.ts';
+import { type RedisKind, type RedisServer, type RedisSetup, redisKinds, startRedis } from '../support/redis.ts';
+import { adoption, open, ref } from './fixtures.ts';
+
+const releases: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const release of releases.splice(0).reverse()) await release();
+});
+
+async function server(setup: RedisSetup): Promise<RedisServer> {
+  const started = await startRedis(setup);
+  releases.push(() => started.stop());
+  return started;
+}
+
+async function connected(setup: RedisSetup) {
+  const { socketPath } = await server(setup);
+  const redis = await connectRedis({ socketPath }, { name: 'test', connectTimeout: 20_000 });
+  releases.push(() => redis.disconnect());
+  return redis;
+}
+
+async function opened(setup: RedisSetup, options: { readonly timeout: number; readonly replicas?: number }) {
+  const { socketPath } = await server(setup);
+  const store = await open(socketPath, options);
+  releases.push(() => store.close());
+  return store;
+}
+
+interface Case {
+  readonly kind: RedisKind;
+  readonly setup: RedisSetup;
+  /** What strict mode finds, or the parts of its refusal. */
+  readonly strict: 'waitaof' | 'always' | readonly string[];
+  readonly relaxed: 'waitaof' | 'always' | 'none';
+}
+
+const withoutConfig = { settings: ['--rename-command', 'CONFIG', 'forbidden'] };
+const cases: readonly Case[] = [
+  { kind: 'valkey', setup: { appendfsync: 'always' }, strict: 'waitaof', relaxed: 'waitaof' },
+  { kind: 'valkey', setup: { appendfsync: 'everysec' }, strict: 'waitaof', relaxed: 'waitaof' },
+  { kind: 'valkey', setup: { appendfsync: 'no' }, strict: ['CONFIG SET appendfsync everysec'], relaxed: 'none' },
+  { kind: 'valkey', setup: { appendonly: 'no' }, strict: ['CONFIG SET appendonly yes,'], relaxed: 'none' },
+  { kind: 'valkey', setup: withoutConfig, strict: 'waitaof', relaxed: 'waitaof' },
+  { kind: 'redis', setup: { appendfsync: 'always' }, strict: 'always', relaxed: 'always' },
+  { kind: 'redis', setup: { appendfsync: 'everysec' }, strict: ['CONFIG SET appendfsync always'], relaxed: 'none' },
+  { kind: 'redis', setup: withoutConfig, strict: ['CONFIG is forbidden'], relaxed: 'none' },
+  {
+    kind: 'redis',
+    setup: { appendonly: 'no', maxmemoryPolicy: 'allkeys-lru' },
+    strict: ['appendonly yes and CONFIG SET appendfsync always', 'CONFIG SET maxmemory-policy noeviction'],
+    relaxed: 'none',
+  },
+];
+const possible = cases.filter(({ kind }) => redisKinds.includes(kind));
+
+it.each(possible)('$kind with $setup is judged by what it keeps', async ({ kind, setup, strict, relaxed }) => {
+  const redis = await connected({ kind, ...setup });
+  const judged = checkDurability(redis, { mode: 'strict' });
+  if (typeof strict === 'string') {
+    expect(await judged).toMatchObject({ kind: strict });
+    expect((await inspectDurability(redis)).every(({ ok, fix }) => ok && fix === null)).toBe(true);
+  } else {
+    const error: unknown = await judged.catch((refused: unknown) => refused);
+    expect(error).toMatchObject({ code: 'redis_unsafe' });
+    for (const part of strict) expect(String(error)).toContain(part);
+    expect((await inspectDurability(redis)).some(({ ok, fix }) => !ok && fix !== null)).toBe(true);
+  }
+  expect(await checkDurability(redis, { mode: 'relaxed' })).toMatchObject({ kind: relaxed });
+});
+
+it('refuses a replica, also when relaxed', async () => {
+  const primary = await server({});
+  const redis = await connected({ settings: ['--replicaof', '127.0.0.1', primary.url.replace(/.*:/, '')] });
+  await expect(checkDurability(redis, { mode: 'relaxed' })).rejects.toMatchObject({ code: 'redis_unsafe' });
+});
+
+describe.runIf(redisKinds.includes('valkey'))('a durable commit, confirmed by WAITAOF', () => {
+  const alpha = ref('alpha');
+
+  it('shares its WAITAOF with the others of its turn', async () => {
+    const { store, redis } = await opened({ kind: 'valkey', appendfsync: 'everysec' }, { timeout: 20_000 });
+    const clients = Array.from({ length: 30 }, (_, index) => ref(`c${index}`));
+    await Promise.all(clients.map((client) => store.commit(adoption(client, { durable: true }))));
+    const calls = /cmdstat_waitaof:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1];
+    expect(calls).toBe('1');
+    expect(await store.clientCount()).toBe(30);
+  });
+
+  it('resolves only once it is on disk', async () => {
+    const { store, redis } = await opened({ kind: 'valkey', appendfsync: 'everysec' }, { timeout: 60_000 });
+    await redis.config('SET', 'appendfsync', 'no'); // nothing reaches the disk from now on
+    let resolved = false;
+    const commit = store.commit(adoption(alpha, { durable: true })).then(() => {
+      resolved = true;
+    });
+    while ((await store.load(alpha)) === null);
+    expect(resolved).toBe(false);
+    await redis.config('SET', 'appendfsync', 'everysec');
+    await commit;
+    expect(resolved).toBe(true);
+  });
+
+  it('is refused as not durable when the disk does not follow, though it was written', async () => {
+    const { store, redis } = await opened({ kind: 'valkey', appendfsync: 'everysec' }, { timeout: 50 });
+    await redis.config('SET', 'appendfsync', 'no');
+    await expect(store.commit(adoption(alpha, { durable: true }))).rejects.toMatchObject({ code: 'not_durable' });
+    const loaded = await store.load(alpha);
+    if (loaded === null) throw new Error('not written');
+    const change = adoption(alpha, { expected: loaded, durable: true });
+    await redis.config('SET', 'appendfsync', 'always');
+    await expect(store.commit(change)).resolves.toMatchObject({ version: 2 });
+  });
+
+  it('is refused when persistence was switched off under way', async () => {
+    const { store, redis } = await opened({ kind: 'valkey' }, { timeout: 50 });
+    await redis.config('SET', 'appendonly', 'no');
+    await expect(store.commit(adoption(alpha, { durable: true }))).rejects.toMatchObject({ code: 'not_durable' });
+  });
+});
+
+it.each(redisKinds)('on %s, fewer replicas than configured are not enough', async (kind) => {
+  const { store } = await opened({ kind }, { replicas: 1, timeout: 50 });
+  await expect(store.commit(adoption(ref('alpha'), { durable: true }))).rejects.toMatchObject({ code: 'not_durable' });
+});
