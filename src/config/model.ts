@@ -1,0 +1,94 @@
+/**
+ * The config, fully resolved: every default applied, durations in milliseconds (`…Ms`), paths absolute, secrets read. Plain data otherwise;
+ * nothing here changes while rekeyd runs.
+ */
+import type { ClientRef } from '../core/client.ts';
+import { splitReference } from '../core/client.ts';
+import type { Algorithm } from '../core/record.ts';
+import type { Window } from '../core/window.ts';
+import type { Secret } from '../secret.ts';
+
+export interface Config {
+  /** Absolute path of the config file. */
+  readonly file: string;
+  readonly dataDir: string;
+  /** `url` null: embedded. Otherwise `redis://`, `rediss://` or `unix:///path/to/socket`. */
+  readonly redis: { readonly url: Secret | null; readonly replicas: number };
+  readonly durability: 'strict' | 'relaxed';
+  /** At least one. The first encrypts, all decrypt; each `key` is 32 bytes. */
+  readonly encryption: { readonly keks: readonly { readonly id: string; readonly key: Secret }[] };
+  readonly deployments: readonly DeploymentConfig[];
+  /** By name; `default` always exists. */
+  readonly policies: Readonly<Record<string, Policy>>;
+  readonly sinks: readonly { readonly kind: 'directory'; readonly path: string }[];
+  readonly http: { readonly listen: { readonly host: string; readonly port: number }; readonly tokens: Secret | null };
+  /** Where `format: jwks_uri` sets are written, and the https URL (no slash at its end) under which a web server serves that folder. */
+  readonly publish: { readonly path: string; readonly baseUrl: string } | null;
+  readonly reconcileEveryMs: number;
+  readonly shutdownGraceMs: number;
+  /** What works but probably not as meant. */
+  readonly warnings: readonly Problem[];
+}
+
+export interface DeploymentConfig {
+  readonly id: string;
+  /** No slash at its end. */
+  readonly apiUrl: string;
+  readonly urlStyle: 'deployment' | 'flat';
+  readonly apiKey: Secret;
+  readonly rateLimit: { readonly max: number; readonly perMs: number };
+  /** For one API call in total, body included. */
+  readonly timeoutMs: number;
+  readonly backoff: { readonly baseMs: number; readonly maxMs: number };
+  /** Rotation jobs at once in one worker. */
+  readonly concurrency: number;
+  readonly apps: readonly AppConfig[];
+}
+
+export interface AppConfig {
+  readonly slug: string;
+  /** Null: `https://` and the app's own fqdn. No slash at its end. */
+  readonly issuer: string | null;
+  /** Host (and port, if any) of an issuer → origin to connect to instead. */
+  readonly resolve: Readonly<Record<string, string>>;
+  readonly clients: 'all' | readonly { readonly id: string; readonly policy: string }[];
+  readonly policy: string;
+}
+
+export interface Policy {
+  /** node-cron expression, in `timezone`. */
+  readonly schedule: string;
+  readonly timezone: string;
+  readonly rotateEveryMs: number;
+  readonly splayMs: number;
+  /** Empty: scheduled rotations may start at any time. */
+  readonly windows: readonly Window[];
+  readonly alg: Algorithm;
+  readonly modulusLength: number;
+  readonly strategy: 'auto' | 'overlap' | 'cutover';
+  readonly format: 'jwks' | 'pem' | 'jwks_uri';
+  readonly embedPem: boolean;
+  readonly foreignKeys: 'keep' | 'retire';
+  readonly standby: false;
+  readonly propagationMs: number;
+  readonly overlapMs: number;
+  readonly prove: 'required' | 'read_back';
+  readonly attempts: number;
+}
+
+/** One thing to change, and where: `policies.default.schedule`. `line` counts from 1; null when there is no such place in the file. */
+export interface Problem {
+  readonly path: string;
+  readonly message: string;
+  readonly line: number | null;
+}
+
+/** The policy that a client falls under, or null when the config does not take care of that client. */
+export function policyFor(config: Config, ref: ClientRef): { readonly name: string; readonly policy: Policy } | null {
+  const { deployment, app: slug, id } = splitReference(ref);
+  const app = config.deployments.find((one) => one.id === deployment)?.apps.find((one) => one.slug === slug);
+  if (app === undefined) return null;
+  const name = app.clients === 'all' ? app.policy : app.clients.find((client) => client.id === id)?.policy;
+  const policy = name === undefined ? undefined : config.policies[name];
+  return name === undefined || policy === undefined ? null : { name, policy };
+}

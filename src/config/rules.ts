@@ -1,0 +1,133 @@
+/**
+ * What must hold between settings. The rules look at the file through an outline that never fails, so that they speak up even while other
+ * settings are still wrong, and everything is reported at once.
+ */
+import { join, resolve, sep } from 'node:path';
+import { z } from 'zod';
+import type { Config } from './model.ts';
+import { didYouMean, type Finding, type Path } from './problems.ts';
+
+const word = z.string().optional().catch(undefined);
+const listOf = <T extends z.ZodType>(item: T) => z.array(item).catch([]);
+const named = z.looseObject({ id: word, policy: word, slug: word, path: word });
+const appOutline = named.extend({ clients: listOf(named.catch({})) });
+const deploymentOutline = named.extend({ apps: listOf(appOutline.catch({ clients: [] })) });
+const policyOutline = z.looseObject({ strategy: word, format: word });
+const outline = z.looseObject({
+  data_dir: word,
+  encryption: z.looseObject({ keks: listOf(named.catch({})) }).catch({ keks: [] }),
+  deployments: listOf(deploymentOutline.catch({ apps: [] })),
+  policies: z.record(z.string(), policyOutline.catch({})).catch({}),
+  sinks: listOf(named.catch({})),
+  publish: named.optional().catch({}),
+});
+type Outline = z.infer<typeof outline>;
+
+/** @param folder absolute; relative paths start here */
+export function brokenRules(input: unknown, folder: string): Finding[] {
+  const seen = outline.safeParse(input);
+  if (!seen.success) return [];
+  return [uniqueNames, knownPolicies, possiblePolicies, privateFolders].flatMap((rule) => rule(seen.data, folder));
+}
+
+function uniqueNames({ encryption, deployments, sinks }: Outline): Finding[] {
+  return [
+    ...duplicates(encryption.keks, 'id', ['encryption', 'keks']),
+    ...duplicates(deployments, 'id', ['deployments']),
+    ...deployments.flatMap(({ apps }, d) => [
+      ...duplicates(apps, 'slug', ['deployments', d, 'apps']),
+      ...apps.flatMap(({ clients }, a) => duplicates(clients, 'id', ['deployments', d, 'apps', a, 'clients'])),
+    ]),
+    ...duplicates(sinks, 'path', ['sinks']),
+  ];
+}
+
+function duplicates(items: readonly z.infer<typeof named>[], key: 'id' | 'slug' | 'path', path: Path): Finding[] {
+  const names = items.map((item) => item[key]);
+  return names.flatMap((name, index) =>
+    name === undefined || names.indexOf(name) === index
+      ? []
+      : [
+          {
+            path: [...path, index, key],
+            message: `is there already, at entry ${names.indexOf(name)}: write each ${key} once`,
+          },
+        ],
+  );
+}
+
+function knownPolicies({ deployments, policies }: Outline): Finding[] {
+  const known = [...new Set(['default', ...Object.keys(policies)])];
+  const check = (name: string | undefined, path: Path): Finding[] =>
+    name === undefined || known.includes(name)
+      ? []
+      : [
+          {
+            path,
+            message: `names a policy that does not exist: write one of ${known.join(', ')}.${didYouMean(name, known)}`,
+          },
+        ];
+  return deployments.flatMap(({ apps }, d) =>
+    apps.flatMap(({ policy, clients }, a) => {
+      const path = ['deployments', d, 'apps', a];
+      return [
+        ...check(policy, [...path, 'policy']),
+        ...clients.flatMap((client, c) => check(client.policy, [...path, 'clients', c, 'policy'])),
+      ];
+    }),
+  );
+}
+
+function possiblePolicies({ policies, publish }: Outline): Finding[] {
+  return Object.entries(policies).flatMap(([name, { strategy, format }]) => {
+    const findings: Finding[] = [];
+    if (strategy === 'overlap' && format === 'pem') {
+      const message = 'overlap needs two published keys, and format pem publishes one: write cutover, or format: jwks';
+      findings.push({ path: ['policies', name, 'strategy'], message });
+    }
+    if (format === 'jwks_uri' && publish === undefined) {
+      const message = 'jwks_uri needs a place to publish: add publish: { base_url: https://… }, or write jwks';
+      findings.push({ path: ['policies', name, 'format'], message });
+    }
+    return findings;
+  });
+}
+
+/** A web server serves the publish folder to everybody. */
+function privateFolders({ publish, sinks, data_dir = './data' }: Outline, folder: string): Finding[] {
+  if (publish === undefined) return [];
+  const open = resolve(folder, publish.path ?? join(data_dir, 'jwks'));
+  const contains = (path: string) => resolve(folder, path) === open || resolve(folder, path).startsWith(open + sep);
+  const hidden = [data_dir, ...sinks.map(({ path }) => path ?? data_dir)];
+  if (!hidden.some(contains)) return [];
+  const message =
+    'would put private keys on the web, because a sink or data_dir is inside it: write a folder of its own';
+  return [{ path: ['publish', 'path'], message }];
+}
+
+/** Algorithms that a server verifies which takes the first PEM it finds (as Wacht's did in June 2026). */
+const FIRST_PEM_ALGORITHMS: readonly string[] = ['RS256', 'RS384', 'RS512', 'ES256', 'ES384'];
+
+/** What is allowed and probably not meant. */
+export function doubts({ deployments, policies }: Omit<Config, 'file' | 'warnings'>): Finding[] {
+  const apps = deployments.flatMap((deployment) => deployment.apps);
+  const used = apps.flatMap(({ clients, policy }) =>
+    clients === 'all' ? [policy] : clients.map((client) => client.policy),
+  );
+  return Object.entries(policies).flatMap(([name, { strategy, alg, format, embedPem }]) => {
+    const path = ['policies', name];
+    const findings: Finding[] = [];
+    if (name !== 'default' && !used.includes(name))
+      findings.push({ path, message: 'no app and no client uses this policy' });
+    if (strategy === 'overlap') return findings;
+    if (!FIRST_PEM_ALGORITHMS.includes(alg)) {
+      const message = `servers that take the first PEM verify only RS256/384/512 and ES256/384: with ${alg} a rotation there is rolled back`;
+      findings.push({ path: [...path, 'alg'], message });
+    }
+    if (format === 'jwks_uri' || (format === 'jwks' && !embedPem)) {
+      const message = 'servers that take the first PEM find none here: a rotation there is rolled back';
+      findings.push({ path: [...path, format === 'jwks' ? 'embed_pem' : 'format'], message });
+    }
+    return findings;
+  });
+}
