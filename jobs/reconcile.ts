@@ -1,0 +1,138 @@
+/**
+ * Level-triggered upkeep: whatever a crash, a lost job or a human left behind is found from the records, and mended. Runs every
+ * `reconcile_every` and at start-up; running it twice does no harm.
+ */
+import { commitOf } from '../src/commit.ts';
+import type { ClientRef } from '../src/core/client.ts';
+import { hasDrifted } from '../src/core/plan.ts';
+import type { ClientRecord } from '../src/core/record.ts';
+import { hasCode, messageOf } from '../src/errors.ts';
+import { inParallel } from '../src/parallel.ts';
+import type { Loaded } from '../src/store/records.ts';
+import { clientPolicy } from '../src/world.ts';
+import { FLEET_LANES, type JobContext, noteApiFailure, resumeDeployment } from './context.ts';
+import { takeSeen } from './start.ts';
+import { type Listed, listClients } from './sweep.ts';
+
+export interface ReconcileResult {
+  /** Paused deployments whose jobs run again, if only to see whether they may. */
+  readonly resumed: readonly string[];
+  readonly woken: number;
+  readonly drifted: number;
+}
+
+/** Records read at once while looking for drift. */
+const PAGE = 500;
+
+export async function reconcile(context: JobContext): Promise<ReconcileResult> {
+  const resumed = await resumeDeployments(context);
+  const drifted = await findDrift(context);
+  const woken = await wakeUnfinished(context);
+  return { resumed, woken, drifted };
+}
+
+/**
+ * Asks the API, gently, whether the key of a paused deployment is accepted again. A key that may read may still not write: jobs that wait are let
+ * try, and the deployment counts as resumed with the first PATCH that is accepted. Otherwise each of these runs would raise the alarm anew.
+ */
+async function resumeDeployments(context: JobContext): Promise<readonly string[]> {
+  const { parts, queues, log } = context;
+  const tried: string[] = [];
+  for (const deployment of await parts.store.pausedDeployments()) {
+    const found = parts.deployments.get(deployment);
+    if (found === undefined) continue;
+    const queue = queues.rotateQueue(deployment);
+    try {
+      await found.wacht.listApps();
+    } catch (error) {
+      await queue.pause(); // a worker that died between the record and the queue left it running
+      log.warn({ deployment, error: messageOf(error) }, 'still paused');
+      continue;
+    }
+    await queue.resume();
+    if ((await queue.count()) + (await queue.getActiveCount()) === 0) await resumeDeployment(context, deployment);
+    tried.push(deployment);
+  }
+  return tried;
+}
+
+/** Every record with something left to do has a job that will do it. */
+async function wakeUnfinished({ parts, queues }: JobContext): Promise<number> {
+  let woken = 0;
+  await inParallel(await parts.store.openWork(), FLEET_LANES, async (ref) => {
+    const loaded = await parts.store.load(ref);
+    if (loaded === null || clientPolicy(parts, ref) === null) return;
+    const job = jobOf(loaded.record);
+    const state = await queues.rotateQueue(parts.deploymentOf(ref).config.id).getJobState(job);
+    if (state !== 'unknown' && state !== 'completed' && state !== 'failed') return;
+    await queues.wake(ref, job, loaded.record.rotation?.compromised != null);
+    woken += 1;
+  });
+  return woken;
+}
+
+/** The job that looks after a record: named after the rotation under way, else after one that still has a key to retire. */
+function jobOf(record: ClientRecord): string {
+  return record.rotation?.id ?? record.retiring.at(-1)?.rotation ?? upkeepJob(record.ref);
+}
+
+function upkeepJob(ref: ClientRef): string {
+  return `upkeep.${ref}`;
+}
+
+/** Compares what servers show with what was published. A client whose document somebody changed is put right by its own rotation job. */
+async function findDrift(context: JobContext): Promise<number> {
+  const { parts, log } = context;
+  const paused = await parts.store.pausedDeployments();
+  const known = await parts.store.clientRefs();
+  let drifted = 0;
+  for (const deployment of parts.config.deployments) {
+    if (paused.has(deployment.id)) continue;
+    for (const { slug } of deployment.apps) {
+      const here = known.filter((ref) => ref.startsWith(`${deployment.id}/${slug}/`));
+      if (here.length === 0) continue;
+      try {
+        const listed = await listClients(context, deployment.id, slug);
+        for (let at = 0; at < here.length; at += PAGE)
+          drifted += await compare(here.slice(at, at + PAGE), listed, context);
+      } catch (error) {
+        await noteApiFailure(context, deployment.id, error);
+        log.warn({ deployment: deployment.id, app: slug, error: messageOf(error) }, 'the client list cannot be read');
+      }
+    }
+  }
+  return drifted;
+}
+
+async function compare(
+  refs: readonly ClientRef[],
+  listed: ReadonlyMap<ClientRef, Listed>,
+  context: JobContext,
+): Promise<number> {
+  let drifted = 0;
+  const loaded = await context.parts.store.loadMany(refs);
+  await inParallel(loaded, FLEET_LANES, async ([ref, held]) => {
+    const found = listed.get(ref);
+    if (found !== undefined && (await mend(ref, held, found, context))) drifted += 1;
+  });
+  return drifted;
+}
+
+async function mend(ref: ClientRef, held: Loaded, found: Listed, { parts, queues, log }: JobContext): Promise<boolean> {
+  const policy = clientPolicy(parts, ref);
+  const { record } = held;
+  // What is being worked on looks at the server itself before it writes.
+  if (policy === null || record.rotation !== null || record.halted !== null || record.inFlight !== null) return false;
+  if (found.client.updatedAt === record.observed.client.updatedAt) return false;
+  const change = takeSeen(record, found, policy);
+  if (!hasDrifted(change.record, policy)) return false;
+  try {
+    await parts.store.commit(commitOf(change, policy, { expected: held, durable: false }));
+  } catch (error) {
+    if (hasCode(error, 'store_conflict') || hasCode(error, 'store_fenced')) return false;
+    throw error;
+  }
+  log.warn({ client: ref }, 'somebody changed the published keys: they are put right');
+  await queues.wake(ref, upkeepJob(ref), false);
+  return true;
+}

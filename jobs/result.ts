@@ -1,0 +1,40 @@
+/** Waiting for what a control job came to, for those who add one and want to know. */
+import { RekeydError } from '../src/errors.ts';
+import { sleep } from '../src/time.ts';
+import type { Queues } from './queues.ts';
+
+const POLL_MS = 100;
+
+export interface WaitOptions {
+  /** Ends the waiting, not the job. */
+  readonly signal: AbortSignal;
+  /** Told why a try failed, each time that another one follows. */
+  readonly onRetry: (why: string) => void;
+}
+
+/**
+ * The return value of a control job once a worker has run it, however long that takes; null when `signal` aborted first.
+ * @throws RekeydError `request_failed` when the job failed for good
+ */
+export async function controlResult(queues: Queues, id: string, { signal, onRetry }: WaitOptions): Promise<unknown> {
+  for (let told = 0; !signal.aborted; await sleep(POLL_MS, signal)) {
+    // In this order: a job that was read before it ended would have no return value yet.
+    const state = await queues.control.getJobState(id);
+    const job = await queues.control.getJob(id);
+    if (job === undefined || state === 'failed') {
+      const why = job?.failedReason ?? 'it is no longer in the queue';
+      throw new RekeydError('request_failed', `Request ${id} failed: ${why}`);
+    }
+    if (state === 'completed') return job.returnvalue;
+    if (job.failedReason && job.attemptsMade > told) {
+      told = job.attemptsMade;
+      onRetry(job.failedReason);
+    }
+  }
+  return null;
+}
+
+/** How many workers take control jobs. Where Redis does not tell (managed services may forbid `CLIENT LIST`), one. */
+export function countWorkers({ control }: Queues): Promise<number> {
+  return control.getWorkersCount();
+}

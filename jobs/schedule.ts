@@ -1,0 +1,63 @@
+/**
+ * The clock of the fleet: node-cron says when, BullMQ remembers. A tick only adds a sweep whose id is made of policy and slot, so that any
+ * number of replicas add it once; what is due is the store's to say.
+ */
+import cron from 'node-cron';
+import type { Config } from '../src/config.ts';
+import { messageOf } from '../src/errors.ts';
+import type { Log } from '../src/log.ts';
+import type { Queues } from './queues.ts';
+
+export interface Schedule {
+  stop(): Promise<void>;
+}
+
+/** The slot of a tick: cron's finest grain is a second. */
+function slotOf(date: Date): string {
+  return `${date.toISOString().slice(0, 19)}Z`;
+}
+
+/** BullMQ takes no colon in a job id. */
+function sweepJobId(policy: string, slot: string): string {
+  return `sweep.${policy}.${slot}`.replaceAll(':', '.');
+}
+
+export async function startSchedule(config: Config, queues: Queues, log: Log, now: number): Promise<Schedule> {
+  async function tick(policy: string, slot: string, reindex = false): Promise<void> {
+    try {
+      await queues.addControl('sweep', { v: 1, policy, slot, reindex }, sweepJobId(policy, slot));
+    } catch (error) {
+      // Nothing is lost: the next tick, or the next start, sweeps for whatever is due by then.
+      log.error({ policy, slot, error: messageOf(error) }, 'a sweep could not be enqueued');
+    }
+  }
+
+  // Ticks missed while nothing ran: one sweep catches up with all of them. Replicas that start together share it.
+  const policies = usedPolicies(config);
+  for (const policy of policies.keys()) await tick(policy, `start-${slotOf(new Date(now))}`, true);
+
+  const tasks = [...policies].map(([name, { schedule, timezone }]) =>
+    cron.schedule(schedule, ({ date }) => tick(name, slotOf(date)), {
+      name: `sweep:${name}`,
+      timezone,
+      suppressMissedWarning: true,
+    }),
+  );
+  return {
+    async stop() {
+      for (const task of tasks) await task.destroy();
+    },
+  };
+}
+
+function usedPolicies(config: Config): ReadonlyMap<string, Config['policies'][string]> {
+  const names = config.deployments.flatMap(({ apps }) =>
+    apps.flatMap((app) => (app.clients === 'all' ? [app.policy] : app.clients.map(({ policy }) => policy))),
+  );
+  return new Map(
+    [...new Set(names)].flatMap((name) => {
+      const policy = config.policies[name];
+      return policy === undefined ? [] : [[name, policy] as const];
+    }),
+  );
+}

@@ -1,0 +1,71 @@
+/** What job data may be. It holds references and words, never key material; what does not parse fails without retry. */
+import { z } from 'zod';
+import { type ClientRef, isSegment, parseReference } from '../src/core/client.ts';
+import { messageOf, RekeydError } from '../src/errors.ts';
+
+const words = z.string().trim().min(1).max(500);
+
+const reference = z.string().transform((text, context): ClientRef => {
+  try {
+    return parseReference(text);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: messageOf(error) });
+    return z.NEVER;
+  }
+});
+
+const appPath = z
+  .string()
+  .refine((text) => text.split('/').length === 2 && text.split('/').every(isSegment), 'must be deployment/app-slug');
+
+/** The on-demand job, for any BullMQ producer. `docs/request.schema.json` is its input side. */
+export const requestSchema = z.strictObject({
+  v: z.literal(1).describe('Version of this format.'),
+  select: z
+    .union([
+      z.strictObject({
+        clients: z.array(reference.describe('deployment/app-slug/oauth_client_id')).min(1).max(10_000),
+      }),
+      z.strictObject({ app: appPath.describe('deployment/app-slug') }),
+      z.strictObject({ policy: words }),
+      z.strictObject({ all: z.literal(true) }),
+    ])
+    .describe('Which clients to rotate: exactly one of these.'),
+  reason: words.describe('Goes verbatim to the audit trail.'),
+  actor: words.describe('Who asks; goes verbatim to the audit trail.'),
+  compromised: z
+    .union([z.boolean(), z.strictObject({ kid: words })])
+    .default(false)
+    .describe(
+      'True when the key in use may have leaked, or { kid } for a certain one: no soak, no overlap, no way back.',
+    ),
+});
+
+export function requestJsonSchema(): unknown {
+  return z.toJSONSchema(requestSchema, { io: 'input' });
+}
+
+/** `reindex`: the policy may have changed since the clients' due times were noted. */
+export const sweepSchema = z.strictObject({
+  v: z.literal(1),
+  policy: words,
+  slot: words,
+  reindex: z.boolean().default(false),
+});
+export const reconcileSchema = z.strictObject({ v: z.literal(1) });
+export const rotateSchema = z.strictObject({ v: z.literal(1), client: reference, rotation: words });
+
+export type Request = z.output<typeof requestSchema>;
+export type RequestInput = z.input<typeof requestSchema>;
+export type Sweep = z.output<typeof sweepSchema>;
+
+/** @throws RekeydError `job_invalid` */
+export function parseJob<T>(schema: z.ZodType<T>, name: string, data: unknown): T {
+  const parsed = schema.safeParse(data);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'data'}: ${message}`);
+  throw new RekeydError(
+    'job_invalid',
+    `The data of this ${name} job cannot be used: ${problems.join('; ')}. It is not tried again.`,
+  );
+}

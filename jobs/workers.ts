@@ -1,0 +1,95 @@
+/** The workers: one for the control queue, one per deployment. */
+import { type Job, UnrecoverableError, Worker, type WorkerOptions } from 'bullmq';
+import { hasCode, messageOf } from '../src/errors.ts';
+import { sleep } from '../src/time.ts';
+import type { JobContext } from './context.ts';
+import { bullConnection, CONTROL, PREFIX, rotateQueueName } from './queues.ts';
+import { reconcile } from './reconcile.ts';
+import { fanOut } from './request.ts';
+import { type RotateHooks, rotateJob } from './rotate.ts';
+import { parseJob, reconcileSchema, requestSchema, sweepSchema } from './schemas.ts';
+import { sweep } from './sweep.ts';
+
+export interface Workers {
+  /** Takes no new jobs and waits for those under way; after `graceMs` those are told to stop. They go on elsewhere, from their last commit. */
+  drain(graceMs: number): Promise<void>;
+}
+
+const CONTROL_JOBS_AT_ONCE = 4;
+
+const NEVER = new AbortController().signal;
+
+export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
+  const { parts, log, lockMs } = context;
+  const common = {
+    connection: bullConnection(parts.redis),
+    prefix: PREFIX,
+    lockDuration: lockMs,
+    stalledInterval: Math.ceil(lockMs / 3),
+    // A job whose worker was killed is simply run again, however often: every step can be repeated.
+    maxStalledCount: Number.MAX_SAFE_INTEGER,
+  } satisfies WorkerOptions;
+
+  const workers = [
+    new Worker(CONTROL, (job) => unrecoverable(() => controlJob(job, context)), {
+      ...common,
+      concurrency: CONTROL_JOBS_AT_ONCE,
+    }),
+    ...parts.config.deployments.map(
+      ({ id, concurrency, rateLimit }) =>
+        new Worker(
+          rotateQueueName(id),
+          // Three parameters, none with a default: BullMQ counts them, and gives a signal only to those who take it.
+          (job, token, signal) => unrecoverable(() => rotateJob(job, token, signal ?? NEVER, context, hooks)),
+          { ...common, concurrency, limiter: { max: rateLimit.max, duration: rateLimit.perMs } },
+        ),
+    ),
+  ];
+  for (const worker of workers) {
+    worker.on('error', (error) => log.warn({ queue: worker.name, error: messageOf(error) }, 'worker'));
+    worker.on('failed', (job, error) => {
+      log.error({ queue: worker.name, job: job?.id, name: job?.name, error: messageOf(error) }, 'job failed');
+    });
+    // Without its lock a job may already run elsewhere: stop before the next PATCH.
+    worker.on('lockRenewalFailed', (jobs) => {
+      for (const job of jobs) worker.cancelJob(job, 'the lock was lost');
+    });
+  }
+
+  return {
+    async drain(graceMs) {
+      const drained = new AbortController();
+      const closed = Promise.all(workers.map((worker) => worker.close())).finally(() => drained.abort());
+      await sleep(graceMs, drained.signal);
+      if (!drained.signal.aborted) {
+        log.warn({ grace_ms: graceMs }, 'jobs under way are told to stop');
+        for (const worker of workers) worker.cancelAllJobs('the service stops');
+      }
+      await closed;
+    },
+  };
+}
+
+async function controlJob(job: Job, context: JobContext): Promise<unknown> {
+  switch (job.name) {
+    case 'sweep':
+      return sweep(parseJob(sweepSchema, job.name, job.data), context);
+    case 'request':
+      return fanOut(parseJob(requestSchema, job.name, job.data), job.id ?? '', context);
+    case 'reconcile':
+      parseJob(reconcileSchema, job.name, job.data);
+      return reconcile(context);
+    default:
+      throw new UnrecoverableError(`There is no control job ${JSON.stringify(job.name)}. Use request.`);
+  }
+}
+
+/** What a retry cannot mend is not retried. */
+async function unrecoverable<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (hasCode(error, 'job_invalid')) throw new UnrecoverableError(error.message);
+    throw error;
+  }
+}

@@ -1,0 +1,156 @@
+/** What each step does to the world outside the record. One function per step; each answers with the transition for what it came to. */
+import type { Commit } from './commit.ts';
+import { observed } from './core/begin.ts';
+import type { Change } from './core/change.ts';
+import type { ClientRef } from './core/client.ts';
+import { publicSet } from './core/desired.ts';
+import type { KeyDocument, ObservedClient, PublicJwk } from './core/document.ts';
+import { tryAgain } from './core/ending.ts';
+import { keyOf } from './core/keys.ts';
+import { FRESH_MS, type Step, UNSETTLED } from './core/plan.ts';
+import type { ClientPolicy, Context } from './core/policy.ts';
+import {
+  announced,
+  delivered,
+  generated,
+  notDelivered,
+  type PatchOutcome,
+  type ProofVerdict,
+  patched,
+  proved,
+  served,
+  servingAnnounced,
+} from './core/progress.ts';
+import type { Algorithm, ClientRecord, Delivery, ManagedKey, Rotation } from './core/record.ts';
+import { messageOf } from './errors.ts';
+import { after, monotonic } from './time.ts';
+
+/** A new key: its public half, and its private half already sealed. */
+export interface SealedKey extends Pick<ManagedKey, 'kid' | 'alg' | 'jwk' | 'pem'> {
+  readonly jwe: string;
+}
+
+/** The world around one client. What these throw counts as a failed attempt of the step, except where the answer has a class of its own. */
+export interface Effects {
+  generate(alg: Algorithm): Promise<SealedKey>;
+  /** Hands signers the keys named by kid, all of them at once. */
+  deliver(record: ClientRecord, delivery: Delivery, now: number): Promise<void>;
+  /** The client as the server listed it up to `maxAgeMs` ago; null when it does not. Throws when the list cannot be read. */
+  observe(maxAgeMs: number): Promise<ObservedClient | null>;
+  serve(keys: readonly PublicJwk[]): Promise<void>;
+  patch(document: KeyDocument, signal: AbortSignal): Promise<PatchOutcome>;
+  /** After this long, in ms, a PATCH can no longer reach the server. */
+  readonly patchDeadlineMs: number;
+  prove(record: ClientRecord, key: ManagedKey, signal: AbortSignal): Promise<ProofVerdict>;
+}
+
+/** How a run came to rest. */
+export type Rest =
+  | { readonly kind: 'done' }
+  | { readonly kind: 'wait'; readonly ms: number; readonly why: string }
+  /** One PATCH per run, since a run is what the deployment's rate limit counts. */
+  | { readonly kind: 'again' }
+  /** Somebody else works on this record. */
+  | { readonly kind: 'outrun' }
+  | { readonly kind: 'throttled'; readonly ms: number }
+  | { readonly kind: 'credential'; readonly message: string };
+
+/** What a step's effect came to. `rest` ends the run once the change is committed. */
+export interface Outcome extends Change, Pick<Commit, 'seal' | 'erase'> {
+  readonly rest?: Rest;
+}
+
+/** The run's hands: everything an effect needs to look at or to commit on the way. */
+export interface Run {
+  readonly ref: ClientRef;
+  readonly policy: ClientPolicy;
+  readonly signal: AbortSignal;
+  /** ms since the epoch on the store's clock, which is the same for every worker. */
+  now(): number;
+  context(): Context;
+  /** Makes the intent durable before an effect that others can see. */
+  announce(change: Change): Promise<ClientRecord>;
+}
+
+export async function generate(record: ClientRecord, rotation: Rotation, effects: Effects, run: Run): Promise<Outcome> {
+  try {
+    const { jwe, ...key } = await effects.generate(rotation.alg);
+    const change = generated(record, rotation, { ...key, thumbprint: key.kid }, run.context());
+    return { ...change, seal: [{ kid: key.kid, jwe }] };
+  } catch (error) {
+    return tryAgain(record, run.context(), messageOf(error));
+  }
+}
+
+export async function deliver(record: ClientRecord, delivery: Delivery, effects: Effects, run: Run): Promise<Outcome> {
+  try {
+    await effects.deliver(record, delivery, run.now());
+    return delivered(record, delivery, run.context());
+  } catch (error) {
+    return notDelivered(record, messageOf(error), run.context());
+  }
+}
+
+export async function observe(record: ClientRecord, effects: Effects, run: Run): Promise<Outcome> {
+  try {
+    const client = await effects.observe(record.observed.at === UNSETTLED ? 0 : FRESH_MS);
+    return observed(record, client, run.policy, run.now());
+  } catch (error) {
+    // Never taken for a client without keys: the next PATCH would erase everybody else's.
+    return tryAgain(record, run.context(), messageOf(error));
+  }
+}
+
+export async function serve(
+  record: ClientRecord,
+  step: Extract<Step, { do: 'serve' }>,
+  effects: Effects,
+  run: Run,
+): Promise<Outcome> {
+  const intended = await run.announce(servingAnnounced(record, step.purpose, step.kids));
+  try {
+    await effects.serve(publicSet(intended, run.policy, false));
+    return served(intended, step.kids);
+  } catch (error) {
+    return tryAgain(intended, run.context(), messageOf(error));
+  }
+}
+
+export async function patch(
+  record: ClientRecord,
+  step: Extract<Step, { do: 'patch' }>,
+  effects: Effects,
+  run: Run,
+): Promise<Outcome> {
+  const deadline = run.now() + effects.patchDeadlineMs;
+  const intended = await run.announce(announced(record, step.document, step.purpose, deadline));
+  const startedAt = monotonic();
+  const outcome = await effects.patch(step.document, AbortSignal.any([run.signal, after(deadline - run.now())]));
+  const change = patched(intended, step.document, outcome, monotonic() - startedAt, run.context());
+  switch (outcome.class) {
+    case 'credential':
+      return { ...change, rest: { kind: 'credential', message: outcome.message } };
+    case 'throttled':
+      return { ...change, rest: { kind: 'throttled', ms: outcome.retryAfterMs } };
+    case 'done':
+    case 'refused':
+    case 'unknown':
+      return change;
+    default:
+      return outcome satisfies never;
+  }
+}
+
+export async function prove(
+  record: ClientRecord,
+  step: Extract<Step, { do: 'prove' }>,
+  effects: Effects,
+  run: Run,
+): Promise<Outcome> {
+  try {
+    const verdict = await effects.prove(record, keyOf(record, step.kid), run.signal);
+    return proved(record, step.kid, step.expect, verdict, run.context());
+  } catch (error) {
+    return tryAgain(record, run.context(), messageOf(error));
+  }
+}

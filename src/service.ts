@@ -1,0 +1,84 @@
+/** The composition root: everything that `rekeyd start` runs, and how it stops. */
+import { openQueues, type Queues } from '../jobs/queues.ts';
+import type { RotateHooks } from '../jobs/rotate.ts';
+import { startSchedule } from '../jobs/schedule.ts';
+import { startWorkers } from '../jobs/workers.ts';
+import type { Config } from './config.ts';
+import { messageOf } from './errors.ts';
+import { startHttp } from './http/server.ts';
+import { createReleases } from './lifecycle.ts';
+import type { Log } from './log.ts';
+import { openParts, type Parts } from './parts.ts';
+import { type Clock, sleep, systemClock } from './time.ts';
+import { keksOf } from './world.ts';
+
+export interface ServiceOptions {
+  readonly log: Log;
+  readonly schedule: boolean;
+  readonly worker: boolean;
+  readonly http: boolean;
+  readonly clock?: Clock;
+  readonly hooks?: RotateHooks;
+  /** Job lock in ms; how long the jobs of a killed worker wait for another one. */
+  readonly lockMs?: number;
+}
+
+export interface Service {
+  readonly parts: Parts;
+  readonly queues: Queues;
+  /** Drain, then abort; a second call waits for the first. */
+  stop(): Promise<void>;
+}
+
+/** A job's lock outlives any PATCH, so that no second worker takes it up while one is under way. */
+const LOCK_TIMEOUTS = 3;
+
+/** How long a readiness check may take, in ms. */
+const READY_MS = 2_000;
+
+/** @throws RekeydError; what was started before is stopped again */
+export async function startService(config: Config, options: ServiceOptions): Promise<Service> {
+  const { log, clock = systemClock, hooks = {} } = options;
+  const releases = createReleases((name, message) => log.error({ name, error: message }, 'could not be stopped'));
+  try {
+    const parts = await openParts(config, { log, clock });
+    releases.add('parts', () => parts.close());
+    const deployments = config.deployments.map(({ id }) => id);
+    const queues = openQueues(parts.redis, deployments, (error) => log.warn({ error: messageOf(error) }, 'queue'));
+    releases.add('queues', () => queues.close());
+    if (options.worker) {
+      const timeouts = config.deployments.map(({ timeoutMs }) => timeoutMs);
+      const lockMs = options.lockMs ?? Math.max(30_000, LOCK_TIMEOUTS * Math.max(...timeouts));
+      const workers = startWorkers({ parts, queues, keks: keksOf(config), log, lockMs }, hooks);
+      releases.add('workers', () => workers.drain(config.shutdownGraceMs));
+      await queues.reconcileEvery(config.reconcileEveryMs);
+    }
+    if (options.schedule) {
+      const schedule = await startSchedule(config, queues, log, clock.now());
+      releases.add('schedule', () => schedule.stop());
+    }
+    if (options.http) {
+      const http = await startHttp({ ...config.http.listen, ready: () => obstacleOf(parts) });
+      releases.add('http', () => http.close());
+      log.info({ url: http.url }, 'listening');
+    }
+    return { parts, queues, stop: releases.release };
+  } catch (error) {
+    await releases.release();
+    throw error;
+  }
+}
+
+async function obstacleOf(parts: Parts): Promise<string | null> {
+  const asked = new AbortController();
+  const answered = parts.store.now().then(
+    () => null,
+    (error) => messageOf(error),
+  );
+  const late = sleep(READY_MS, asked.signal).then(() => 'Redis does not answer.');
+  try {
+    return await Promise.race([answered, late]);
+  } finally {
+    asked.abort();
+  }
+}

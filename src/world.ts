@@ -1,0 +1,113 @@
+/** The {@link Effects} of a rotation on the real world: keys, store, sinks, API and issuer of one client. */
+import type { Config, Policy } from './config.ts';
+import { policyFor } from './config.ts';
+import { type ClientRef, splitReference } from './core/client.ts';
+import { keyOf } from './core/keys.ts';
+import type { ClientPolicy } from './core/policy.ts';
+import type { Algorithm, ClientRecord } from './core/record.ts';
+import type { SinkKey } from './deliver/sink.ts';
+import type { Effects } from './effects.ts';
+import { RekeydError } from './errors.ts';
+import { generateKey } from './keys/generate.ts';
+import type { PrivateKey } from './keys/private-key.ts';
+import { type Kek, openKey, sealKey } from './keys/sealed.ts';
+import type { Parts } from './parts.ts';
+import { monotonic } from './time.ts';
+
+/** Beyond the API's own deadline: time for the intent to reach the disk. */
+const INTENT_SLACK_MS = 2_000;
+
+/** The policy as it applies to one client, or null when the config does not take care of it. */
+export function clientPolicy(
+  { config, folder }: Pick<Parts, 'config' | 'folder'>,
+  ref: ClientRef,
+): (ClientPolicy & Policy) | null {
+  const found = policyFor(config, ref);
+  const deployment = config.deployments.find(({ id }) => id === splitReference(ref).deployment);
+  if (found === null || deployment === undefined) return null;
+  return { ...found.policy, jwksUri: folder?.urlFor(ref) ?? null, backoff: deployment.backoff };
+}
+
+export function keksOf(config: Config): readonly Kek[] {
+  return config.encryption.keks.map(({ id, key }) => ({ id, key: key.revealBytes() }));
+}
+
+/** For one run: keys that it opened are kept until it ends, and not longer. */
+export function effectsFor(ref: ClientRef, policy: Policy, parts: Parts, keks: readonly Kek[]): Effects {
+  const { store, sinks, folder, clock } = parts;
+  const deployment = parts.deploymentOf(ref);
+  const { app } = splitReference(ref);
+  const opened = new Map<string, PrivateKey>();
+
+  async function open(record: ClientRecord, kid: string): Promise<PrivateKey> {
+    const { thumbprint, alg } = keyOf(record, kid);
+    const held = opened.get(thumbprint);
+    if (held !== undefined) return held;
+    const jwe = await store.sealedKey(ref, thumbprint);
+    if (jwe === null) {
+      throw new RekeydError(
+        'key_missing',
+        `The private half of key ${kid} of ${ref} is not in the store. Restore the backup of Redis; if there is none, rotate the client with --compromised.`,
+      );
+    }
+    const key = await openKey(jwe, { ref, kid: thumbprint, alg }, keks);
+    opened.set(thumbprint, key);
+    return key;
+  }
+
+  async function sinkKey(record: ClientRecord, kid: string | null): Promise<SinkKey | null> {
+    if (kid === null) return null;
+    const { alg, jwk } = keyOf(record, kid);
+    return { kid, alg, jwk, privateKey: await open(record, kid) };
+  }
+
+  return {
+    patchDeadlineMs: deployment.config.timeoutMs + INTENT_SLACK_MS,
+
+    async generate(alg: Algorithm) {
+      const { kid, jwk, pem, privateKey } = await generateKey(alg, { modulusLength: policy.modulusLength });
+      const jwe = await sealKey(privateKey, { ref, kid }, keks);
+      opened.set(kid, privateKey);
+      return { kid, alg, jwk, pem, jwe };
+    },
+
+    async deliver(record, delivery, now) {
+      const current = await sinkKey(record, delivery.current);
+      const next = await sinkKey(record, delivery.next);
+      const previous = await sinkKey(record, delivery.previous);
+      const contents = {
+        ref,
+        clientId: record.clientId,
+        issuer: await deployment.issuerOf(app).catch(() => null), // for the reader's information; signing does not need it
+        alg: (current ?? next)?.alg ?? policy.alg,
+        current,
+        next,
+        previous,
+        updatedAt: now,
+      };
+      for (const sink of sinks) await sink.deliver(contents);
+    },
+
+    observe: (maxAgeMs) => deployment.directory.observe(ref, monotonic() - maxAgeMs),
+
+    async serve(keys) {
+      if (folder === null)
+        throw new RekeydError('publish_failed', 'The config names no folder to publish to: set publish.path.');
+      await folder.write(ref, { keys });
+    },
+
+    patch: (document, signal) => deployment.wacht.patchClient(ref, document, signal),
+
+    async prove(record, key, signal) {
+      const privateKey = (await open(record, key.kid)).keyObject();
+      const request = {
+        issuer: await deployment.issuerOf(app),
+        clientId: record.clientId,
+        alg: key.alg,
+        kid: key.kid,
+        privateKey,
+      };
+      return deployment.proverOf(app).prove({ ...request, nowMs: clock.now() }, signal);
+    },
+  };
+}
