@@ -1,0 +1,66 @@
+import { exportAudit } from '../audit/export.ts';
+import type { AuditEntry } from '../core/audit.ts';
+import type { Store } from '../store/store.ts';
+import { sleep } from '../time.ts';
+import { awaitInterruption, type Globals, withParts } from './open.ts';
+import { print, printJson } from './output.ts';
+import { usage } from './select.ts';
+
+export interface TailOptions {
+  readonly lines: number;
+  readonly follow?: boolean;
+  readonly json?: boolean;
+}
+
+const POLL_MS = 500;
+const PAGE = 1_000;
+
+export async function auditTail(globals: Globals, { lines, follow, json }: TailOptions): Promise<number> {
+  if (follow && json) throw usage('--json prints one document and --follow has no end: take one of them.');
+  return withParts(globals, async ({ store }) => {
+    const entries = lines === 0 ? [] : await store.auditTail(lines);
+    if (json) printJson(entries);
+    else for (const entry of entries) print(readable(entry));
+    if (follow) await followLog(globals, store, entries.at(-1)?.seq ?? (await store.auditSize()));
+    return 0;
+  });
+}
+
+async function followLog(globals: Globals, store: Pick<Store, 'auditAfter'>, from: number): Promise<void> {
+  const { signal, release } = awaitInterruption(globals);
+  try {
+    for (let last = from; !signal.aborted; await sleep(POLL_MS, signal)) {
+      for (const entry of await store.auditAfter(last, PAGE)) {
+        print(readable(entry));
+        last = entry.seq;
+      }
+    }
+  } finally {
+    release();
+  }
+}
+
+function readable({ seq, time, type, client, rotation, actor, reason, data }: AuditEntry): string {
+  return [
+    seq,
+    time,
+    type.padEnd(20),
+    client ?? '-',
+    rotation ?? '-',
+    actor,
+    JSON.stringify(reason),
+    JSON.stringify(data),
+  ].join('  ');
+}
+
+export async function auditExport(
+  globals: Globals,
+  dir: string,
+  { json }: { readonly json?: boolean },
+): Promise<number> {
+  const { entries, last, files } = await withParts(globals, ({ store }) => exportAudit(store, dir));
+  if (json) printJson({ entries, last, files });
+  else if (entries === 0) print(`Nothing new: ${dir} holds all entries up to number ${last}.`);
+  else print(`${entries} ${entries === 1 ? 'entry' : 'entries'} up to number ${last} written to ${files.join(', ')}`);
+  return 0;
+}

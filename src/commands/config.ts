@@ -1,0 +1,36 @@
+import { requestJsonSchema } from '../../jobs/schemas.ts';
+import { ConfigError, configSchema, formatProblem, loadConfig, type Problem } from '../config.ts';
+import type { Globals } from './open.ts';
+import { print, printJson } from './output.ts';
+
+/** Every problem and every warning of the config file, with its place. */
+export async function configCheck({ file, env }: Globals, { json }: { readonly json?: boolean }): Promise<number> {
+  const { problems, warnings } = await examine(file, env);
+  if (json) printJson({ file, problems, warnings });
+  else {
+    for (const problem of problems) print(`error    ${formatProblem(problem)}`);
+    for (const warning of warnings) print(`warning  ${formatProblem(warning)}`);
+    print(problems.length === 0 ? `${file} can be used.` : `${file} cannot be used.`);
+  }
+  return problems.length === 0 ? 0 : 2;
+}
+
+interface Examined {
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly Problem[];
+}
+
+async function examine(file: string, env: Globals['env']): Promise<Examined> {
+  try {
+    return { problems: [], warnings: (await loadConfig(file, env)).warnings };
+  } catch (error) {
+    if (error instanceof ConfigError) return { problems: error.problems, warnings: [] };
+    throw error;
+  }
+}
+
+/** @param request of the on-demand job instead; `docs/request.schema.json` is made from it */
+export function printSchema({ request }: { readonly request?: boolean }): number {
+  printJson(request ? requestJsonSchema() : configSchema());
+  return 0;
+}

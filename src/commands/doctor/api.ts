@@ -1,0 +1,113 @@
+/** Checks of what lies beyond the network: the API of each deployment, the issuer of each app, and everybody's clock. */
+import type { AppConfig, Config, DeploymentConfig } from '../../config.ts';
+import { formatDuration } from '../../core/duration.ts';
+import { messageOf } from '../../errors.ts';
+import { generateKey } from '../../keys/generate.ts';
+import { systemClock } from '../../time.ts';
+import { ApiError } from '../../wacht/api-error.ts';
+import type { ObservedApp } from '../../wacht/observed.ts';
+import { createProver } from '../../wacht/proof.ts';
+import { viewApis } from '../view.ts';
+import { advice, type Check, fine, looking, wrong } from './check.ts';
+
+/** A clock that is this far off deserves a word; servers allow for it. */
+const NOTED_MS = 5_000;
+/** The skew that servers commonly allow in an assertion's times. */
+const ALLOWED_MS = 60_000;
+
+export async function checkApis(config: Config): Promise<readonly Check[]> {
+  return looking('api', 'Correct the config.', async () => {
+    const apis = viewApis(config);
+    try {
+      const checks: Check[] = [];
+      for (const deployment of config.deployments) {
+        const client = apis.clients.get(deployment.id);
+        if (client !== undefined) checks.push(...(await checkDeployment(deployment, client)));
+      }
+      return checks;
+    } finally {
+      await apis.close();
+    }
+  });
+}
+
+type Client = NonNullable<ReturnType<ReturnType<typeof viewApis>['clients']['get']>>;
+
+async function checkDeployment(deployment: DeploymentConfig, client: Client): Promise<readonly Check[]> {
+  const { id, apiUrl, apps } = deployment;
+  const { check, listed } = await checkApi(deployment, client);
+  const skew = client.clockSkewMs();
+  const checks = [
+    check,
+    ...(skew === null ? [] : [clockCheck(`clock ${id}`, skew, `the API of deployment ${id} (${apiUrl})`)]),
+  ];
+  for (const app of apps) {
+    const found = listed?.find(({ slug }) => slug === app.slug);
+    if (listed !== null && found === undefined) {
+      checks.push(wrong(`app ${id}/${app.slug}`, 'the API lists no such app', 'Correct its slug in the config.'));
+    }
+    checks.push(...(await looking(`issuer ${id}/${app.slug}`, ISSUER_FIX, () => checkIssuer(deployment, app, found))));
+  }
+  return checks;
+}
+
+async function checkApi(
+  { id }: DeploymentConfig,
+  client: Client,
+): Promise<{ check: Check; listed: readonly ObservedApp[] | null }> {
+  const name = `api key ${id}`;
+  try {
+    const listed = await client.listApps();
+    return { check: fine(name, `accepted, ${listed.length} apps`), listed };
+  } catch (error) {
+    const lost = error instanceof ApiError && error.reply.class === 'unknown';
+    const check = wrong(
+      name,
+      messageOf(error),
+      lost ? 'Check api_url, the network and the state of Wacht.' : 'Check the API key of this deployment.',
+    );
+    return { check: lost ? { ...check, unreachable: true } : check, listed: null };
+  }
+}
+
+const ISSUER_FIX = 'Check the issuer (and resolve) of this app: keys are proven there before they are used.';
+
+/** Signs in as nobody with a key that was made for this: any answer but none, and but "not here", shows that proofs get through. */
+async function checkIssuer(
+  { id, timeoutMs }: DeploymentConfig,
+  app: AppConfig,
+  found: ObservedApp | undefined,
+): Promise<readonly Check[]> {
+  const name = `issuer ${id}/${app.slug}`;
+  const issuer = app.issuer ?? (found?.fqdn == null ? null : `https://${found.fqdn}`);
+  if (issuer === null) {
+    const detail = 'not known: the config names none, and the API did not tell the domain of the app';
+    return [wrong(name, detail, 'Set the issuer of this app.')];
+  }
+  const prover = createProver({ resolve: app.resolve, timeoutMs });
+  try {
+    const { kid, privateKey } = await generateKey('ES256');
+    const who = { issuer, clientId: 'rekeyd-doctor', alg: 'ES256' as const, kid, privateKey: privateKey.keyObject() };
+    const answer = await prover.prove({ ...who, nowMs: systemClock.now() });
+    const skew = prover.serverClockSkewMs(issuer);
+    const clock = skew === null ? [] : [clockCheck(`clock ${id}/${app.slug}`, skew, `the issuer ${issuer}`)];
+    if (answer.verdict === 'unknown' && (answer.status === null || answer.status === 404 || answer.status >= 500)) {
+      const status = answer.status === null ? 'does not answer' : `answers HTTP ${answer.status}`;
+      return [wrong(name, `${issuer} ${status}: ${answer.message}`, ISSUER_FIX), ...clock];
+    }
+    return [fine(name, `${issuer} answers`), ...clock];
+  } finally {
+    await prover.close();
+  }
+}
+
+/** @param skewMs the server's clock minus ours */
+function clockCheck(name: string, skewMs: number, whose: string): Check {
+  const off = Math.abs(skewMs);
+  if (off <= NOTED_MS) return fine(name, `agrees with ${whose}`);
+  const seconds = Math.round(off / 1000);
+  const detail = `this machine's clock is ${seconds} s ${skewMs > 0 ? 'behind' : 'ahead of'} ${whose} (${formatDuration(off)})`;
+  const fix =
+    'Synchronise this clock (NTP). Proofs allow for the difference, signers may not. Overlaps are measured by the store’s clock.';
+  return off > ALLOWED_MS ? wrong(name, detail, fix) : advice(name, detail, fix);
+}

@@ -1,0 +1,37 @@
+/** Checks of the folders that rekeyd writes to. */
+import { access, constants, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Config } from '../../config.ts';
+import { directorySink } from '../../deliver/directory.ts';
+import { messageOf } from '../../errors.ts';
+import { type Check, fine, wrong } from './check.ts';
+
+export async function checkPlaces({ sinks, publish }: Config): Promise<readonly Check[]> {
+  const checks: Check[] = [];
+  for (const { path } of sinks) {
+    const sink = directorySink(path);
+    const problem = await sink.check();
+    const fix = 'Make the folder writable for the user that rekeyd runs as, or set another path for this sink.';
+    checks.push(problem === null ? fine(`sink ${sink.name}`, 'writable') : wrong(`sink ${sink.name}`, problem, fix));
+  }
+  if (publish !== null) checks.push(await checkPublish(publish.path));
+  return checks;
+}
+
+async function checkPublish(path: string): Promise<Check> {
+  try {
+    await access(await firstThatExists(path), constants.W_OK | constants.X_OK);
+    return fine('publish folder', `${path} is writable`);
+  } catch (error) {
+    const fix = 'Make it writable for the user that rekeyd runs as, or set another publish.path.';
+    return wrong('publish folder', `${path} cannot be written: ${messageOf(error)}`, fix);
+  }
+}
+
+/** The folder, or the one above it in which it would be made. */
+async function firstThatExists(path: string): Promise<string> {
+  const found = await stat(path).catch(() => null);
+  if (found === null && dirname(path) !== path) return firstThatExists(dirname(path));
+  if (found !== null && !found.isDirectory()) throw new Error(`${path} is not a folder`);
+  return path;
+}

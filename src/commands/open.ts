@@ -1,0 +1,55 @@
+/** What every command starts from, and how it opens and closes what it works with. */
+import { userInfo } from 'node:os';
+import { type Config, loadConfig } from '../config.ts';
+import { onTermination } from '../lifecycle.ts';
+import { createLog } from '../log.ts';
+import { openParts, type Parts } from '../parts.ts';
+import { systemClock } from '../time.ts';
+
+/** What the process was given. */
+export interface Globals {
+  /** Path of the config file. */
+  readonly file: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Ends the process at once. */
+  readonly exit: (code: number) => void;
+}
+
+/** Warnings of the parts go to stderr. Whatever happens in `work`, all that was opened is closed again. */
+export async function withParts<T>({ file, env }: Globals, work: (parts: Parts) => Promise<T>): Promise<T> {
+  return withPartsOf(await loadConfig(file, env), work);
+}
+
+export async function withPartsOf<T>(config: Config, work: (parts: Parts) => Promise<T>): Promise<T> {
+  const parts = await openParts(config, { log: createLog({ level: 'warn' }), clock: systemClock });
+  try {
+    return await work(parts);
+  } finally {
+    await parts.close();
+  }
+}
+
+export interface Interruption {
+  /** Aborts on the first SIGTERM or SIGINT; its reason is the signal's name. A second one ends the process at once. */
+  readonly signal: AbortSignal;
+  /** Stops listening. */
+  release(): void;
+}
+
+export function awaitInterruption({ exit }: Globals): Interruption {
+  const asked = new AbortController();
+  const release = onTermination(
+    (signal) => asked.abort(signal),
+    () => exit(1),
+  );
+  return { signal: asked.signal, release };
+}
+
+/** Who asks, for the audit trail. In a container the user may have no name. */
+export function actor(): string {
+  try {
+    return `cli:${userInfo().username}`;
+  } catch {
+    return `cli:uid-${process.getuid?.() ?? 'unknown'}`;
+  }
+}

@@ -1,0 +1,96 @@
+import { isEligible } from '../../jobs/sweep.ts';
+import { type Config, loadConfig } from '../config.ts';
+import { type ClientRef, makeReference } from '../core/client.ts';
+import type { ObservedClient } from '../core/document.ts';
+import type { Globals } from './open.ts';
+import { note, print, printJson } from './output.ts';
+import { type ClientPlan, planOf } from './plan/client.ts';
+import { planLines } from './plan/text.ts';
+import { type Select, type SelectOptions, selectionOf } from './select.ts';
+import { type ApiView, policyOf, type StoreView, viewApis, viewStore } from './view.ts';
+
+export interface PlanOptions extends SelectOptions {
+  readonly json?: boolean;
+}
+
+/** Reads the store and the client lists, and writes nothing. */
+export async function plan(globals: Globals, named: readonly string[], options: PlanOptions): Promise<number> {
+  const config = await loadConfig(globals.file, globals.env);
+  const { select, compromised } = selectionOf(named, options, config);
+  const apis = viewApis(config);
+  try {
+    const view = await viewStore(config);
+    try {
+      const targets = await selected(config, apis, select);
+      const { plans, errors } = await planAll(targets, config, view, compromised);
+      if (options.json) printJson({ clients: plans, errors });
+      else for (const one of plans) for (const line of planLines(one, select !== null)) print(line);
+      for (const { client, message } of errors) note(`${client}: ${message}`);
+      if (targets.size === 0) note('No client with private_key_jwt matches.');
+      return errors.length === 0 ? 0 : 1;
+    } finally {
+      await view.close();
+    }
+  } finally {
+    await apis.close();
+  }
+}
+
+type Targets = ReadonlyMap<ClientRef, ObservedClient | null>;
+
+/** The selected clients as the server lists them now, null for those it does not list. @throws ApiError */
+async function selected(config: Config, { clients: apis }: ApiView, select: Select | null): Promise<Targets> {
+  const named = select !== null && 'clients' in select ? select.clients : null;
+  const found = new Map<ClientRef, ObservedClient | null>(named?.map((ref) => [ref, null]));
+  for (const { id, apps } of config.deployments) {
+    for (const { slug } of apps) {
+      const place = `${id}/${slug}`;
+      if (select !== null && 'app' in select && select.app !== place) continue;
+      if (named !== null && !named.some((ref) => ref.startsWith(`${place}/`))) continue;
+      for (const client of (await apis.get(id)?.listClients(slug)) ?? []) {
+        const ref = makeReference(id, slug, client.id);
+        // As with `rotate`: somebody who names a client gets an answer about it, whatever it is.
+        if (named === null ? isMeant(config, ref, client, select) : found.has(ref)) found.set(ref, client);
+      }
+    }
+  }
+  return found;
+}
+
+function isMeant(config: Config, ref: ClientRef, client: ObservedClient, select: Select | null): boolean {
+  const policy = policyOf(config, ref)?.name;
+  if (policy === undefined || !isEligible(client)) return false;
+  return select === null || !('policy' in select) || select.policy === policy;
+}
+
+interface Problem {
+  readonly client: ClientRef;
+  readonly message: string;
+}
+
+async function planAll(
+  targets: Targets,
+  config: Config,
+  { store }: StoreView,
+  compromised: boolean | { readonly kid: string },
+): Promise<{ readonly plans: readonly ClientPlan[]; readonly errors: readonly Problem[] }> {
+  const plans: ClientPlan[] = [];
+  const errors: Problem[] = [];
+  const now = await store.now();
+  const paused = await store.pausedDeployments();
+  for (const [ref, client] of targets) {
+    const applied = policyOf(config, ref);
+    const record = (await store.load(ref))?.record ?? null;
+    if (applied === null) {
+      const message = 'The config has no policy for it. Add its app (and the client, unless clients: all).';
+      errors.push({ client: ref, message });
+    } else if (record === null && client === null) {
+      errors.push({ client: ref, message: 'The API lists no such client. Check the reference.' });
+    } else {
+      const answer = planOf({ ref, client, record, ...applied, now, compromised, paused });
+      if ('message' in answer) errors.push({ client: ref, message: answer.message });
+      else plans.push(answer);
+    }
+  }
+  return { plans, errors };
+}

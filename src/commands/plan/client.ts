@@ -1,0 +1,112 @@
+/** What a rotation of one client would be, were it asked for now. */
+import { isEligible } from '../../../jobs/sweep.ts';
+import { adopt, observed, type RotationRequest, request } from '../../core/begin.ts';
+import { type ClientRef, splitReference } from '../../core/client.ts';
+import type { ObservedClient } from '../../core/document.ts';
+import { type DueReason, dueAt, whyDue } from '../../core/due.ts';
+import type { ClientPolicy } from '../../core/policy.ts';
+import { type PlannedKey, type PreviewStep, preview } from '../../core/preview.ts';
+import type { Algorithm, ClientRecord } from '../../core/record.ts';
+import { nextOpening, type Window } from '../../core/window.ts';
+import { hasCode } from '../../errors.ts';
+import { ALGORITHMS } from '../../keys/algorithms.ts';
+
+/** Members as in the JSON document; times are RFC 3339. */
+export interface ClientPlan {
+  readonly client: ClientRef;
+  readonly policy: string;
+  /** False: it is not in the store yet, and would be adopted first. */
+  readonly known: boolean;
+  /** Why the schedule would rotate it now; null when it would not. */
+  readonly due: DueReason | null;
+  readonly next_due: string;
+  /** From when on the schedule may start a rotation: due, and inside a window. */
+  readonly next_start: string;
+  /** The rotation under way, which a request joins. */
+  readonly joins: string | null;
+  readonly strategy: 'overlap' | 'cutover' | null;
+  readonly steps: readonly PreviewStep[];
+  readonly warnings: readonly string[];
+}
+
+export interface Situation {
+  readonly ref: ClientRef;
+  /** As the API lists it; null when it does not. */
+  readonly client: ObservedClient | null;
+  /** Null: not known yet. Either this or `client` is there. */
+  readonly record: ClientRecord | null;
+  readonly name: string;
+  readonly policy: ClientPolicy & { readonly windows: readonly Window[]; readonly timezone: string };
+  /** On the store's clock. */
+  readonly now: number;
+  readonly compromised: boolean | { readonly kid: string };
+  readonly paused: ReadonlySet<string>;
+}
+
+/** Stands for what is not known before the key is made. */
+const PLACEHOLDER = '<new key>';
+const ASKED = { id: 'planned', actor: 'cli', reason: 'plan', request: null };
+
+export function planOf(situation: Situation): ClientPlan | { readonly message: string } {
+  const { ref, name, policy, now, compromised } = situation;
+  const record = recordNow(situation);
+  const suspect = compromised === false ? null : { kid: compromised === true ? null : compromised.kid };
+  const started = attempt(record, { ...ASKED, compromised: suspect }, policy, now);
+  if ('message' in started) return started;
+  const steps = preview(started.record, policy, now, plannedKey);
+  const due = Math.max(now, dueAt(record, policy));
+  return {
+    client: ref,
+    policy: name,
+    known: situation.record !== null,
+    due: whyDue(record, policy, now),
+    next_due: new Date(due).toISOString(),
+    next_start: new Date(nextOpening(policy.windows, policy.timezone, due)).toISOString(),
+    joins: started.rotation === ASKED.id ? null : started.rotation,
+    strategy: started.record.rotation?.strategy ?? null,
+    steps,
+    warnings: warningsOf(situation, record, steps),
+  };
+}
+
+function recordNow({ ref, client, record, policy, now }: Situation): ClientRecord {
+  if (client !== null)
+    return (record === null ? adopt(ref, client, ASKED, now) : observed(record, client, policy, now)).record;
+  if (record !== null) return record;
+  throw new Error(`nothing is known of ${ref}`);
+}
+
+function attempt(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy, now: number) {
+  try {
+    return request(record, asked, policy, now);
+  } catch (error) {
+    if (hasCode(error, 'not_found')) return { message: error.message };
+    throw error;
+  }
+}
+
+function plannedKey(alg: Algorithm): PlannedKey {
+  const { kty, crv, members } = ALGORITHMS[alg];
+  const blank = Object.fromEntries(members.map((member) => [member, PLACEHOLDER]));
+  const jwk = { ...blank, kty, ...(crv === null ? {} : { crv }) };
+  return { kid: PLACEHOLDER, thumbprint: PLACEHOLDER, alg, jwk, pem: PLACEHOLDER };
+}
+
+function warningsOf({ ref, client, paused }: Situation, record: ClientRecord, steps: readonly PreviewStep[]): string[] {
+  const { deployment } = splitReference(ref);
+  const failure = steps.find((step) => step.step === 'fail');
+  return [
+    failure === undefined ? null : `It would fail at once: ${failure.why}`,
+    client === null ? 'The API no longer lists this client: a PATCH would be answered with 404.' : null,
+    client !== null && !isEligible(client) ? refusal(client) : null,
+    record.halted === null ? null : `It is halted, and a request takes it up again: ${record.halted}`,
+    paused.has(deployment)
+      ? `Deployment ${deployment} is paused, because its API key was refused: nothing is sent until it is accepted again.`
+      : null,
+  ].filter((warning) => warning !== null);
+}
+
+function refusal({ active, authMethod }: ObservedClient): string {
+  if (!active) return 'The client is not active: the server would refuse the PATCH.';
+  return `The client authenticates with ${authMethod}: the server takes keys only for private_key_jwt.`;
+}

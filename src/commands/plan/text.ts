@@ -1,0 +1,64 @@
+/** A plan as a person reads it. */
+import { formatDuration } from '../../core/duration.ts';
+import type { PreviewStep } from '../../core/preview.ts';
+import type { ClientPlan } from './client.ts';
+
+/** @param asked somebody chose these clients; otherwise those that are not due get a line and no steps */
+export function planLines(plan: ClientPlan, asked: boolean): readonly string[] {
+  const { client, policy, known, due, joins, strategy, warnings } = plan;
+  const lines = [
+    `${client}  policy ${policy}${known ? '' : ', not known yet'}`,
+    `  ${joins === null ? dueLine(plan) : `rotation ${joins} is under way: a request joins it`}`,
+    ...warnings.map((warning) => `  ! ${warning}`),
+  ];
+  if (!asked && due === null && joins === null) return [...lines, ''];
+  const heading = strategy === null ? '  what is left to do:' : `  strategy ${strategy}:`;
+  return [...lines, heading, ...numbered(plan.steps), ''];
+}
+
+function dueLine({ due, next_due: nextDue, next_start: nextStart }: ClientPlan): string {
+  const why = due === null ? `not due before ${nextDue}` : `due: ${due.message}`;
+  return nextStart === nextDue ? why : `${why}; the next window opens at ${nextStart}`;
+}
+
+function numbered(steps: readonly PreviewStep[]): readonly string[] {
+  return steps.flatMap((step, index) => {
+    const [first = '', ...others] = linesOf(step);
+    return [`  ${String(index + 1).padStart(2)}. ${first}`, ...others.map((line) => `      ${line}`)];
+  });
+}
+
+function linesOf(step: PreviewStep): readonly string[] {
+  switch (step.step) {
+    case 'generate':
+      return [`generate a key for ${step.alg} and store it, encrypted`];
+    case 'deliver': {
+      const held = Object.entries({ current: step.current, next: step.next, previous: step.previous });
+      return [`deliver to signers: ${held.map(([name, kid]) => `${name} ${kid ?? 'none'}`).join(', ')}`];
+    }
+    case 'serve':
+      return [`write the public set with ${step.kids.join(', ')} to the publish folder`];
+    case 'patch':
+      return [`PATCH (${step.purpose.replace('_', ' ')})`, ...JSON.stringify(step.body, null, 2).split('\n')];
+    case 'in_place':
+      return ['nothing to send: the server holds the document already'];
+    case 'prove':
+      return [proofLine(step)];
+    case 'activate':
+      return [`${step.kid} is active`];
+    case 'wait':
+      return [`wait ${formatDuration(step.ms)}: ${step.why}`];
+    case 'destroy':
+      return [step.kid === null ? 'finished: the old key is not ours' : `destroy ${step.kid}`];
+    case 'fail':
+      return [`fail: ${step.why}`];
+    default:
+      return step satisfies never;
+  }
+}
+
+function proofLine({ kid, expect, how }: Extract<PreviewStep, { step: 'prove' }>): string {
+  if (kid === null) return 'nothing to sign in with: the private half of the old key is not ours';
+  if (how === 'read_back') return `take ${kid} for ${expect}, as read back: there is no test sign-in`;
+  return `test sign-in with ${kid}: must be ${expect}`;
+}

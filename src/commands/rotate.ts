@@ -1,0 +1,98 @@
+import { openQueues, type Queues } from '../../jobs/queues.ts';
+import type { RequestResult } from '../../jobs/request.ts';
+import { controlResult, countWorkers } from '../../jobs/result.ts';
+import { type RequestInput, requestSchema } from '../../jobs/schemas.ts';
+import { type Config, loadConfig } from '../config.ts';
+import { follow, type Goal, isGood, type Outcome } from './follow.ts';
+import { actor, awaitInterruption, type Globals, withPartsOf } from './open.ts';
+import { note, print, printJson, printTable } from './output.ts';
+import { optionalValue, type SelectOptions, selectionOf, usage } from './select.ts';
+
+export interface RotateOptions extends SelectOptions {
+  readonly reason?: string;
+  /** True without a value. */
+  readonly wait?: string | true;
+  readonly json?: boolean;
+}
+
+/** One control job for all that was asked for; the workers do the rest, whether or not anybody waits here. */
+export async function rotate(globals: Globals, named: readonly string[], options: RotateOptions): Promise<number> {
+  const config = await loadConfig(globals.file, globals.env);
+  const waited = optionalValue(options.wait, named, config);
+  const goal = goalOf(options.wait, waited.value);
+  const request = requestOf(waited.clients, options, config);
+  return withPartsOf(config, async (parts) => {
+    const queues = openQueues(parts.redis, [], () => {}); // the store's own connection reports what is wrong with Redis
+    const { signal, release } = awaitInterruption(globals);
+    try {
+      const id = await queues.addControl('request', request);
+      const result = await resultOf(queues, id, signal);
+      if (result === null) return stoppedWaiting(id, options);
+      if (goal === null || signal.aborted) return tell(result, options);
+      const outcomes = await follow(parts.store, result.rotations, goal, signal, note);
+      if (signal.aborted) note('Stopped waiting. The rotations go on; `rekeyd status` shows how far they are.');
+      return tellOutcomes(outcomes, result.errors ?? [], goal, options);
+    } finally {
+      release();
+      await queues.close();
+    }
+  });
+}
+
+function goalOf(given: RotateOptions['wait'], value: string | null): Goal | null {
+  if (given === undefined) return null;
+  if (value === null || value === 'active') return 'active';
+  if (value === 'finished') return 'finished';
+  throw usage(`--wait goes alone or with "finished", not with ${JSON.stringify(value)}.`);
+}
+
+function requestOf(clients: readonly string[], options: RotateOptions, config: Config): RequestInput {
+  const { select, compromised } = selectionOf(clients, options, config);
+  if (select === null) throw usage('Say which clients to rotate: deployment/app-slug/id …, --app, --policy or --all.');
+  const fallback =
+    compromised === false ? 'asked for on the command line' : 'reported as compromised on the command line';
+  const request = { v: 1 as const, select, reason: options.reason ?? fallback, actor: actor(), compromised };
+  const problem = requestSchema.safeParse(request).error?.issues[0];
+  if (problem !== undefined) throw usage(`This cannot be asked for: ${problem.path.join('.')}: ${problem.message}.`);
+  return request;
+}
+
+async function resultOf(queues: Queues, id: string, signal: AbortSignal): Promise<RequestResult | null> {
+  if ((await countWorkers(queues)) === 0) {
+    note(`Request ${id} is queued, but no worker is connected. Start one with \`rekeyd start\`; waiting for it …`);
+  }
+  const onRetry = (why: string) => note(`Not yet: ${why} It is tried again …`);
+  return (await controlResult(queues, id, { signal, onRetry })) as RequestResult | null; // what `fanOut` returns, through JSON
+}
+
+function stoppedWaiting(id: string, { json }: RotateOptions): number {
+  note(`Stopped waiting. Request ${id} stays queued and is worked on as soon as a worker is there.`);
+  if (json) printJson({ request: id, rotations: [], errors: [] });
+  return 1;
+}
+
+type Errors = NonNullable<RequestResult['errors']>;
+
+function tell({ rotations, errors = [] }: RequestResult, { json }: RotateOptions): number {
+  if (json) printJson({ rotations, errors });
+  else for (const { id, client } of rotations) print(`${id}  ${client}`);
+  noteErrors(errors);
+  if (rotations.length + errors.length === 0) note('No client with private_key_jwt matches: nothing was started.');
+  return errors.length === 0 ? 0 : 1;
+}
+
+function tellOutcomes(outcomes: readonly Outcome[], errors: Errors, goal: Goal, { json }: RotateOptions): number {
+  if (json) printJson({ rotations: outcomes, errors });
+  else if (outcomes.length + errors.length === 0) note('No client with private_key_jwt matches: nothing was started.');
+  else {
+    const rows = outcomes.map(({ client, id, strategy, state, error }) => [client, id, strategy, state, error ?? '']);
+    const refused = errors.map(({ client, message }) => [client, '', '', 'not started', message]);
+    printTable(['CLIENT', 'ROTATION', 'STRATEGY', 'OUTCOME', 'ERROR'], [...rows, ...refused]);
+  }
+  if (json) noteErrors(errors);
+  return errors.length === 0 && outcomes.every((outcome) => isGood(outcome, goal)) ? 0 : 1;
+}
+
+function noteErrors(errors: Errors): void {
+  for (const { client, message } of errors) note(`${client}: ${message}`);
+}

@@ -1,0 +1,82 @@
+/** Which clients `rotate` and `plan` are about, as the command line says it. */
+import type { Config } from '../config.ts';
+import { type ClientRef, isSegment, parseReference, splitReference } from '../core/client.ts';
+import { RekeydError } from '../errors.ts';
+
+export interface SelectOptions {
+  readonly app?: string;
+  readonly policy?: string;
+  readonly all?: boolean;
+  /** True without a kid. */
+  readonly compromised?: string | true;
+}
+
+/** As in the job `request`. */
+export type Select =
+  | { readonly clients: ClientRef[] }
+  | { readonly app: string }
+  | { readonly policy: string }
+  | { readonly all: true };
+
+export interface Selection {
+  /** Null: nothing was named. */
+  readonly select: Select | null;
+  readonly compromised: boolean | { readonly kid: string };
+}
+
+/** @throws RekeydError `usage`, `client_reference_invalid` */
+export function selectionOf(named: readonly string[], options: SelectOptions, config: Config): Selection {
+  const { value: kid, clients } = optionalValue(options.compromised, named, config);
+  const selectors: Select[] = [];
+  if (clients.length > 0) selectors.push({ clients: [...new Set(clients.map(parseReference))] });
+  if (options.app !== undefined) selectors.push({ app: knownApp(options.app, config) });
+  if (options.policy !== undefined) selectors.push({ policy: knownPolicy(options.policy, config) });
+  if (options.all) selectors.push({ all: true });
+  const [select = null, ...others] = selectors;
+  if (others.length > 0) {
+    throw usage('Clients, --app, --policy and --all are four ways to say which clients: give one of them.');
+  }
+  if (kid !== null && !namesOne(select)) {
+    throw usage('--compromised with a kid is about one client: name that client, or leave the kid out.');
+  }
+  return { select, compromised: kid !== null ? { kid } : options.compromised !== undefined };
+}
+
+function namesOne(select: Select | null): boolean {
+  return select !== null && 'clients' in select && select.clients.length === 1;
+}
+
+/**
+ * The value of an option that may go without one. `--wait 1/app/2` reads as if the client were the value: a client reference of a deployment in
+ * the config is taken for what it is.
+ */
+export function optionalValue(
+  given: string | true | undefined,
+  clients: readonly string[],
+  config: Config,
+): { readonly value: string | null; readonly clients: readonly string[] } {
+  if (given === undefined || given === true) return { value: null, clients };
+  return isClient(given, config) ? { value: null, clients: [given, ...clients] } : { value: given, clients };
+}
+
+function isClient(text: string, { deployments }: Config): boolean {
+  const parts = text.split('/');
+  if (parts.length !== 3 || !parts.every(isSegment)) return false;
+  const { deployment } = splitReference(parseReference(text));
+  return deployments.some(({ id }) => id === deployment);
+}
+
+function knownApp(place: string, { deployments }: Config): string {
+  const known = deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`));
+  if (known.includes(place)) return place;
+  throw usage(`The config has no app ${JSON.stringify(place)}. It has: ${known.join(', ')}.`);
+}
+
+function knownPolicy(name: string, { policies }: Config): string {
+  if (Object.hasOwn(policies, name)) return name;
+  throw usage(`The config has no policy ${JSON.stringify(name)}. It has: ${Object.keys(policies).join(', ')}.`);
+}
+
+export function usage(message: string): RekeydError {
+  return new RekeydError('usage', message);
+}

@@ -1,0 +1,53 @@
+import { formatProblem, loadConfig } from '../config.ts';
+import { RekeydError } from '../errors.ts';
+import { createLog, type Log } from '../log.ts';
+import { type Service, startService } from '../service.ts';
+import { sleep } from '../time.ts';
+import { awaitInterruption, type Globals } from './open.ts';
+
+export interface StartOptions {
+  readonly schedule: boolean;
+  readonly http: boolean;
+  readonly worker: boolean;
+}
+
+const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
+
+/** Runs the service until SIGTERM or SIGINT, which may come while it still starts. */
+export async function start(globals: Globals, { schedule, http, worker }: StartOptions): Promise<number> {
+  const log = createLog({ level: levelOf(globals) });
+  const config = await loadConfig(globals.file, globals.env);
+  for (const warning of config.warnings) log.warn({ file: config.file }, formatProblem(warning));
+  const { signal, release } = awaitInterruption(globals);
+  try {
+    const service = await startService(config, { log, schedule, http, worker });
+    log.info({ schedule, http, worker }, 'started');
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    log.info({ signal: signal.reason, grace_ms: config.shutdownGraceMs }, 'stopping');
+    await stopInTime(service, config.shutdownGraceMs, log);
+    return 0;
+  } finally {
+    release();
+  }
+}
+
+/** What is left to close after the grace period: connections, which a Redis that is gone would keep us waiting for. */
+const CLOSING_MS = 5_000;
+
+/** Nothing is lost by leaving without a farewell: whoever comes next goes on from the last commit. */
+async function stopInTime(service: Service, graceMs: number, log: Log): Promise<void> {
+  const stopped = new AbortController();
+  const stopping = service.stop().finally(() => stopped.abort());
+  await Promise.race([stopping, sleep(graceMs + CLOSING_MS, stopped.signal)]);
+  if (stopped.signal.aborted) log.info('stopped');
+  else log.warn('stopped without closing everything: Redis or the API did not answer');
+}
+
+function levelOf({ env }: Globals): string {
+  const level = env.REKEYD_LOG_LEVEL || 'info';
+  if (LEVELS.includes(level)) return level;
+  throw new RekeydError(
+    'usage',
+    `REKEYD_LOG_LEVEL is ${JSON.stringify(level)}. Set it to one of ${LEVELS.join(', ')}.`,
+  );
+}

@@ -1,0 +1,65 @@
+/** A look at the store and the API that leaves no trace. (Opening all parts gives a new store its id and notes what it holds.) */
+import { type Config, type Policy, policyFor } from '../config.ts';
+import type { ClientRef } from '../core/client.ts';
+import type { ClientPolicy } from '../core/policy.ts';
+import { createReleases } from '../lifecycle.ts';
+import { createLog } from '../log.ts';
+import { redisTarget } from '../parts.ts';
+import { publishFolder } from '../publish/folder.ts';
+import { connectRedis } from '../store/connection.ts';
+import type { Durability } from '../store/durability.ts';
+import { openStore } from '../store/store.ts';
+import { systemClock } from '../time.ts';
+import { createWachtClient, type WachtClient } from '../wacht/client.ts';
+import { clientPolicy } from '../world.ts';
+import { note } from './output.ts';
+
+/** A reader has nothing to be confirmed on disk. */
+const READ_ONLY: Durability = { kind: 'none', findings: [], confirmation: null };
+
+/** @throws RekeydError `redis_unreachable` */
+export async function viewStore(config: Config) {
+  const releases = createReleases((name, message) => note(`${name}: ${message}`));
+  try {
+    const target = await redisTarget(config, releases.add);
+    const redis = await connectRedis(target, { name: 'rekeyd-view', log: createLog({ level: 'warn' }) });
+    releases.add('redis', () => redis.disconnect());
+    const store = openStore(redis, READ_ONLY);
+    releases.add('store', () => store.close());
+    return { target, redis, store, close: releases.release };
+  } catch (error) {
+    await releases.release();
+    throw error;
+  }
+}
+
+export type StoreView = Awaited<ReturnType<typeof viewStore>>;
+
+export interface ApiView {
+  readonly clients: ReadonlyMap<string, WachtClient>;
+  close(): Promise<void>;
+}
+
+/** @throws RekeydError `config` when an API key cannot stand in a header */
+export function viewApis(config: Config): ApiView {
+  const clients = new Map(
+    config.deployments.map(({ id, apiUrl, urlStyle, apiKey, timeoutMs }) => {
+      const options = { deployment: id, apiUrl, urlStyle, apiKey, timeoutMs, connections: 4, clock: systemClock };
+      return [id, createWachtClient(options)];
+    }),
+  );
+  return {
+    clients,
+    async close() {
+      for (const client of clients.values()) await client.close();
+    },
+  };
+}
+
+/** The policy as it applies to one client, and its name; null when the config does not take care of that client. */
+export function policyOf(config: Config, ref: ClientRef): { name: string; policy: ClientPolicy & Policy } | null {
+  const name = policyFor(config, ref)?.name;
+  const folder = config.publish === null ? null : publishFolder(config.publish);
+  const policy = clientPolicy({ config, folder }, ref);
+  return name === undefined || policy === null ? null : { name, policy };
+}

@@ -1,0 +1,81 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, expect, test } from 'vitest';
+import { documentOf, type Ended, openWorld, privatePem, type World } from './fixture.ts';
+
+const HOUR = 3_600_000;
+
+let world: World;
+afterEach(() => world.close());
+
+/** The check of that name; fails the test when there is none. */
+function checkOf(ended: Ended, name: string): { ok: boolean; detail: string; fix: string | null } {
+  const { checks } = documentOf(ended);
+  const found = checks.find((check: { name: string }) => check.name.startsWith(name));
+  expect(found, `${name} among ${checks.map((check: { name: string }) => check.name).join(', ')}`).toBeDefined();
+  return found;
+}
+
+test('everything that is well is said to be, and what is missing gets advice', async () => {
+  world = await openWorld({ publish: { base_url: 'https://keys.example.com' } });
+  const client = world.addClient('pem-app');
+  await writeFile(join(world.dir, 'key.pem'), privatePem(client.key));
+  await world.run(['keys', 'import', client.ref, '--file', 'key.pem']);
+  const ended = await world.run(['doctor', '--json']);
+  expect(ended, ended.stdout).toMatchObject({ code: 0, stderr: '' });
+  expect(documentOf(ended).ok).toBe(true);
+  const names = [
+    ...['config', 'sink directory', 'publish folder', 'redis persistence', 'redis eviction', 'store', 'store clock'],
+    ...['paused deployments', 'halted clients', 'api key', 'clock 185019846023', 'issuer 185019846023/pem-app'],
+  ];
+  for (const name of names) expect(checkOf(ended, name)).toMatchObject({ ok: true, fix: null });
+  expect(checkOf(ended, 'keks').detail).toBe('1 sealed keys, 1 of them opened to see');
+  expect(checkOf(ended, 'workers')).toMatchObject({ ok: true, fix: 'Run `rekeyd start`.' });
+});
+
+test('a clock that is an hour off, a KEK that is missing and a sink that cannot be written are found together', async () => {
+  world = await openWorld({}, {}, { now: () => Date.now() + HOUR });
+  const client = world.addClient('pem-app');
+  await writeFile(join(world.dir, 'key.pem'), privatePem(client.key));
+  await world.run(['keys', 'import', client.ref, '--file', 'key.pem']);
+  const keks = [{ id: 'kek-2', key: 'env:KEK2' }];
+  const sinks = [{ kind: 'directory', path: './key.pem' }];
+  await world.writeConfig({ ...world.config, encryption: { keks }, sinks });
+  const [ended, told] = await Promise.all([world.run(['doctor', '--json']), world.run(['doctor'])]);
+  expect([ended.code, told.code]).toEqual([1, 1]);
+  for (const name of ['clock 185019846023', 'clock 185019846023/pem-app']) {
+    const { ok, detail, fix } = checkOf(ended, name);
+    expect(ok).toBe(false);
+    expect(detail).toMatch(/^this machine's clock is (3599|360[01]) s behind the (API|issuer)/);
+    expect(fix).toContain('measured by the store’s clock');
+  }
+  expect(checkOf(ended, 'keks')).toMatchObject({ ok: false, detail: expect.stringContaining('"kek-1"') });
+  expect(checkOf(ended, 'sink')).toMatchObject({ ok: false });
+  expect(checkOf(ended, 'issuer')).toMatchObject({ ok: true });
+  expect(told.stdout).toMatch(/^WRONG {2}keks: .*\n {7}Put the missing KEK back/m);
+});
+
+test('a refused API key is told apart from a Redis that is gone, which ends with 3', async () => {
+  world = await openWorld();
+  world.emulator.revokeApiKey('test-api-key');
+  const gone = await world.writeConfig({ ...world.config, redis: { url: 'redis://127.0.0.1:1' } }, 'gone.yaml');
+  const [refused, both] = await Promise.all([
+    world.run(['doctor', '--json']),
+    world.run(['doctor', '--json', '--config', gone]),
+  ]);
+  expect(refused.code).toBe(1);
+  expect(both.code).toBe(3);
+  for (const ended of [refused, both]) {
+    expect(checkOf(ended, 'api key')).toMatchObject({ ok: false, fix: 'Check the API key of this deployment.' });
+    expect(ended.stdout + ended.stderr).not.toContain('test-api-key');
+  }
+  expect(checkOf(both, 'redis')).toMatchObject({ ok: false, detail: expect.stringContaining('Could not connect') });
+  expect(checkOf(refused, 'redis persistence')).toMatchObject({ ok: true });
+});
+
+test('a config that cannot be used ends with 2, with every problem', async () => {
+  world = await openWorld({ durability: 'maybe' });
+  const ended = await world.run(['doctor', '--json']);
+  expect(ended.code).toBe(2);
+  expect(checkOf(ended, 'config')).toMatchObject({ ok: false, detail: expect.stringContaining('durability') });
+});

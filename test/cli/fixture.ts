@@ -1,0 +1,176 @@
+/** The command line as users run it: child processes over one config file, against a local Wacht. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openEmbedded } from '../../src/store/embedded.ts';
+import { type Emulator, type EmulatorOptions, startEmulator } from '../emulator/server.ts';
+import { makeKey, type TestKey, withPem } from '../emulator/testing.ts';
+import { until } from '../support/until.ts';
+
+const DEPLOYMENT = '185019846023';
+const CLI = join(import.meta.dirname, '../../src/cli.ts');
+/** Compiling the sources takes most of a command's time; what one run compiled is there for the next. */
+const COMPILED = join(import.meta.dirname, '../../node_modules/.cache/rekeyd-cli');
+const API_KEY = 'test-api-key';
+
+export interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A command that has not ended yet. */
+export interface Running {
+  readonly ended: Promise<Ended>;
+  stderr(): string;
+  kill(signal: NodeJS.Signals): void;
+}
+
+export interface Client {
+  readonly ref: string;
+  readonly id: string;
+  readonly clientId: string;
+  readonly key: TestKey;
+}
+
+export interface World {
+  readonly dir: string;
+  readonly emulator: Emulator;
+  /** The config file as data; variants of it go to {@link writeConfig}. */
+  readonly config: Settings;
+  /** Returns its path. */
+  writeConfig(config: unknown, name?: string): Promise<string>;
+  /** Runs `rekeyd` with that config file unless `args` name another, and waits for its end. */
+  run(args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Ended>;
+  /** The same, for a command that goes on. */
+  spawn(args: readonly string[], env?: Readonly<Record<string, string>>): Running;
+  /** `rekeyd start`, once it says that it has started. */
+  start(...args: readonly string[]): Promise<Running>;
+  /** A client of `pem-app` (one key at a time) or `kid-app` (several). */
+  addClient(app: 'pem-app' | 'kid-app', alg?: string): Client;
+  patches(): number;
+  close(): Promise<void>;
+}
+
+type Settings = Readonly<Record<string, unknown>>;
+
+/**
+ * @param top top-level settings over a config that rotates as fast as it can, and only when asked
+ * @param deployment settings over those of its deployment
+ */
+export async function openWorld(
+  top: Settings = {},
+  deployment: Settings = {},
+  options?: EmulatorOptions,
+): Promise<World> {
+  const dir = await mkdtemp(join(tmpdir(), 'rekeyd-cli-'));
+  const emulator = await startEmulator(options);
+  emulator.setApiKey(DEPLOYMENT, API_KEY);
+  emulator.addApp({ deployment: DEPLOYMENT, slug: 'pem-app', selection: 'first_pem' });
+  emulator.addApp({ deployment: DEPLOYMENT, slug: 'kid-app', selection: 'jwks_kid' });
+  const children = new Set<ChildProcess>();
+  const config = { ...configOf(emulator.url, deployment), ...top };
+
+  async function writeConfig(content: unknown, name = 'rekeyd.yaml'): Promise<string> {
+    const path = join(dir, name);
+    await writeFile(path, typeof content === 'string' ? content : JSON.stringify(content));
+    return path;
+  }
+  const file = await writeConfig(config);
+
+  function spawnCli(args: readonly string[], env: Readonly<Record<string, string>> = {}): Running {
+    const child = spawn(process.execPath, [CLI, ...args], {
+      cwd: dir,
+      env: {
+        PATH: process.env.PATH,
+        NODE_COMPILE_CACHE: COMPILED,
+        REKEYD_CONFIG: file,
+        ...secrets,
+        ...env,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    children.add(child);
+    let [stdout, stderr] = ['', ''];
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text;
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    const ended = once(child, 'close').then(([code]) => {
+      children.delete(child);
+      return { code: code as number | null, stdout, stderr }; // the documented arguments of the event
+    });
+    return { ended, stderr: () => stderr, kill: (signal) => void child.kill(signal) };
+  }
+
+  return {
+    dir,
+    emulator,
+    config,
+    writeConfig,
+    run: (args, env) => spawnCli(args, env).ended,
+    spawn: spawnCli,
+    async start(...args) {
+      const service = spawnCli(['start', ...args]);
+      await until('the service starts', () => service.stderr().includes('"msg":"started"'));
+      return service;
+    },
+    addClient(app, alg = 'ES256') {
+      const key = makeKey(alg);
+      const members = { deployment: DEPLOYMENT, app, alg, jwks: { keys: [withPem(key)] } };
+      const { id, client_id: clientId } = emulator.addClient(members);
+      return { ref: `${DEPLOYMENT}/${app}/${id}`, id, clientId, key };
+    },
+    patches: () => emulator.log.filter(({ method }) => method === 'PATCH').length,
+    async close() {
+      await Promise.all([...children].map((child) => child.kill('SIGKILL') && once(child, 'close')));
+      // Whoever was killed left the embedded server running; the last that leaves it ends it.
+      await (await openEmbedded({ dataDir: join(dir, 'data') })).close();
+      await emulator.close();
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** stdout as the one JSON document that it must be. The shape is the test's to assert. */
+// biome-ignore lint/suspicious/noExplicitAny: each test names the members it looks at
+export function documentOf({ stdout }: Ended): any {
+  return JSON.parse(stdout);
+}
+
+export function privatePem({ privateKey }: TestKey): string {
+  return privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+}
+
+const secrets = {
+  KEK: Buffer.alloc(32, 7).toString('base64url'),
+  KEK2: Buffer.alloc(32, 8).toString('base64url'),
+  API_KEY,
+};
+
+function configOf(url: string, deployment: Settings): Settings {
+  const app = (slug: string) => ({ slug, policy: slug, resolve: { [`${slug}.example.com`]: url } });
+  const quick = { schedule: '0 0 1 1 *', propagation: '0ms', overlap: '200ms' };
+  return {
+    data_dir: './data',
+    encryption: { keks: [{ id: 'kek-1', key: 'env:KEK' }] },
+    deployments: [
+      {
+        id: DEPLOYMENT,
+        api_url: url,
+        api_key: 'env:API_KEY',
+        rate_limit: { max: 1000, per: '1s' },
+        backoff: { base: '50ms', max: '200ms' },
+        apps: [app('pem-app'), app('kid-app')],
+        ...deployment,
+      },
+    ],
+    policies: { 'pem-app': quick, 'kid-app': { ...quick, strategy: 'overlap' } },
+    http: { listen: '127.0.0.1:0' },
+    reconcile_every: '1s',
+  };
+}

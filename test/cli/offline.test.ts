@@ -1,0 +1,214 @@
+/** What the commands do beside no service at all, over an embedded store that each of them starts and ends. */
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { until } from '../support/until.ts';
+import { type Client, documentOf, openWorld, privatePem, type World } from './fixture.ts';
+
+let world: World;
+let pem: Client;
+let kid: Client;
+beforeAll(async () => {
+  world = await openWorld();
+  pem = world.addClient('pem-app');
+  kid = world.addClient('kid-app');
+});
+afterAll(() => world.close());
+
+test('plan shows every PATCH body of clients that nobody knows yet, and writes nothing', async () => {
+  const planned = await world.run(['plan', '--json']);
+  expect(planned.code, planned.stderr).toBe(0);
+  const { clients, errors } = documentOf(planned);
+  expect(errors).toEqual([]);
+  const [first, second] = [pem.ref, kid.ref].map((ref) =>
+    clients.find(({ client }: { client: string }) => client === ref),
+  );
+  expect(first).toMatchObject({
+    policy: 'pem-app',
+    known: false,
+    due: { reason: 'never_rotated' },
+    joins: null,
+    strategy: 'cutover',
+    warnings: [],
+  });
+  const patched = {
+    step: 'patch',
+    purpose: 'cut_over',
+    body: { jwks: { keys: [newKey, withKid(pem)] }, token_endpoint_auth_signing_alg: 'ES256' },
+  };
+  expect(first.steps).toMatchObject([
+    { step: 'generate', alg: 'ES256' },
+    { step: 'deliver', current: null, next: '<new key>' },
+    patched,
+    { step: 'prove', kid: '<new key>', expect: 'accepted', how: 'sign_in' },
+    { step: 'deliver', current: '<new key>' },
+    { step: 'activate', kid: '<new key>' },
+  ]);
+  const purposes = second.steps.flatMap((step: { purpose?: string }) => step.purpose ?? []);
+  expect([second.strategy, ...purposes]).toEqual(['overlap', 'publish', 'withdraw']);
+
+  const [tail, shown] = await Promise.all([world.run(['audit', 'tail', '--json']), world.run(['status', '--json'])]);
+  expect(documentOf(tail)).toEqual([]);
+  expect(documentOf(shown)).toEqual({ clients: [], paused: [] });
+  expect(world.patches()).toBe(0);
+});
+
+const newKey = {
+  kty: 'EC',
+  crv: 'P-256',
+  x: '<new key>',
+  y: '<new key>',
+  kid: '<new key>',
+  use: 'sig',
+  alg: 'ES256',
+  public_key_pem: '<new key>',
+};
+const withKid = ({ key }: Client) => ({ kid: key.kid });
+
+test('plan of a named client is readable, and says so when it would fail or nobody knows the client', async () => {
+  const file = await world.writeConfig(
+    {
+      ...world.config,
+      policies: { 'pem-app': {}, 'kid-app': { strategy: 'overlap', alg: 'RS256', windows: ['Sun 03:00-03:01'] } },
+    },
+    'other-alg.yaml',
+  );
+  const [planned, unknown] = await Promise.all([
+    world.run(['plan', kid.ref, '--config', file]),
+    world.run(['plan', `${pem.ref}0`, '--json']),
+  ]);
+  expect(planned.code).toBe(0);
+  expect(planned.stdout).toMatch(/! It would fail at once: strategy overlap cannot change the alg from ES256 to RS256/);
+  expect(planned.stdout).toMatch(/due: no key of this client is managed yet; the next window opens at/);
+  expect(unknown.code).toBe(1);
+  expect(documentOf(unknown)).toMatchObject({ clients: [], errors: [{ client: `${pem.ref}0` }] });
+});
+
+describe('a private key', () => {
+  test('is imported, delivered and shown; importing it again delivers it again; another one is refused', async () => {
+    await writeFile(join(world.dir, 'key.pem'), privatePem(pem.key));
+    const done = await world.run(['keys', 'import', pem.ref, '--file', 'key.pem']);
+    expect(done, done.stderr).toMatchObject({ code: 0, stderr: '' });
+    expect(done.stdout).toContain(`Key ${pem.key.kid} (ES256,`);
+    const current = join(world.dir, 'data', 'keys', pem.ref, 'current.jwk.json');
+    expect(JSON.parse(await readFile(current, 'utf8'))).toMatchObject({ kid: pem.key.kid, x: pem.key.jwk.x });
+
+    await writeFile(join(world.dir, 'other.pem'), privatePem(kid.key));
+    const [again, other, shown] = await Promise.all([
+      world.run(['keys', 'import', pem.ref, '--file', 'key.pem', '--json']),
+      world.run(['keys', 'import', pem.ref, '--file', 'other.pem']),
+      world.run(['status', pem.ref, '--json']),
+    ]);
+    expect(again.code, again.stderr).toBe(0);
+    expect(documentOf(again)).toMatchObject({ client: pem.ref, kid: pem.key.kid, alg: 'ES256' });
+    expect(other).toMatchObject({ code: 1, stdout: '' });
+    expect(other.stderr).toContain('already has a managed key');
+    const [client] = documentOf(shown).clients;
+    expect(client).toMatchObject({
+      client: pem.ref,
+      client_id: pem.clientId,
+      policy: 'pem-app',
+      active: { kid: pem.key.kid, alg: 'ES256', state: 'active', age_seconds: expect.any(Number) },
+      keys: [{ kid: pem.key.kid, state: 'active', created_at: expect.any(String) }],
+      next_due: expect.any(String),
+      due: null,
+      rotation: null,
+      retiring: [],
+      last_error: null,
+      halted: null,
+    });
+    const everything = [done, again, other, shown].map(({ stdout, stderr }) => stdout + stderr).join('');
+    expect(everything).not.toContain('PRIVATE KEY');
+  });
+
+  test('that signers could not be given says how to go on', async () => {
+    await writeFile(join(world.dir, 'kid.pem'), privatePem(kid.key));
+    await writeFile(join(world.dir, 'in-the-way'), '');
+    const sinks = [{ kind: 'directory', path: './in-the-way' }];
+    const file = await world.writeConfig({ ...world.config, sinks }, 'bad-sink.yaml');
+    const args = ['keys', 'import', kid.ref, '--file', 'kid.pem'];
+    const failed = await world.run([...args, '--config', file]);
+    expect(failed.code).toBe(1);
+    expect(failed.stderr).toMatch(/The key is in the store.* run the same command again/s);
+    const mended = await world.run(args);
+    expect(mended.code, mended.stderr).toBe(0);
+    expect(await readdir(join(world.dir, 'data', 'keys', kid.ref))).toContain('current.pem');
+  });
+
+  test('goes under a new KEK with rewrap; without the KEK it is under, it is listed', async () => {
+    const keks = { old: { id: 'kek-1', key: 'env:KEK' }, young: { id: 'kek-2', key: 'env:KEK2' } };
+    const both = await world.writeConfig(
+      { ...world.config, encryption: { keks: [keks.young, keks.old] } },
+      'both.yaml',
+    );
+    const only = await world.writeConfig({ ...world.config, encryption: { keks: [keks.young] } }, 'only.yaml');
+    const early = await world.run(['keys', 'rewrap', '--json', '--config', only]);
+    expect(early.code).toBe(1);
+    expect(documentOf(early)).toMatchObject({
+      rewrapped: 0,
+      failed: [
+        { client: kid.ref, code: 'kek_missing' },
+        { client: pem.ref, code: 'kek_missing' },
+      ],
+    });
+
+    const done = await world.run(['keys', 'rewrap', '--json', '--config', both]);
+    expect(done.code, done.stderr).toBe(0);
+    expect(documentOf(done)).toEqual({ rewrapped: 2, unchanged: 0, gone: 0, failed: [] });
+    const late = await world.run(['keys', 'rewrap', '--config', only]);
+    expect(late.code, late.stderr).toBe(0);
+    expect(late.stdout).toMatch(/^0 re-encrypted, 2 were under the first KEK/);
+  });
+});
+
+test('the audit log is shown and exported, each entry once', async () => {
+  const [tail, lines, first] = await Promise.all([
+    world.run(['audit', 'tail', '-n', '2', '--json']),
+    world.run(['audit', 'tail', '-n', '100']),
+    world.run(['audit', 'export', 'log', '--json']),
+  ]);
+  const total = lines.stdout.trimEnd().split('\n').length;
+  expect(documentOf(tail)).toHaveLength(2);
+  expect(Object.keys(documentOf(tail)[1])).toEqual([
+    'seq',
+    'time',
+    'type',
+    'client',
+    'rotation',
+    'actor',
+    'reason',
+    'data',
+  ]);
+  expect(lines.stdout).toMatch(/^1 {2}\S+Z {2}client\.adopted .* cli:/);
+  expect(first.code, first.stderr).toBe(0);
+  expect(documentOf(first)).toMatchObject({
+    entries: total,
+    last: total,
+    files: [join(world.dir, 'log', 'audit-000000000001.jsonl')],
+  });
+
+  const third = world.addClient('pem-app', 'RS256');
+  await writeFile(join(world.dir, 'third.pem'), privatePem(third.key));
+  await world.run(['keys', 'import', third.ref, '--file', 'third.pem']);
+  const second = await world.run(['audit', 'export', 'log']);
+  expect(second.stdout).toMatch(/^3 entries up to number/);
+  const names = await readdir(join(world.dir, 'log'));
+  expect(names.sort()).toEqual(['audit-000000000001.jsonl', `audit-${String(total + 1).padStart(12, '0')}.jsonl`]);
+  const texts = await Promise.all(names.map((name) => readFile(join(world.dir, 'log', name), 'utf8')));
+  const seqs = texts
+    .join('')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line).seq);
+  expect(seqs).toEqual(Array.from({ length: total + 3 }, (_, index) => index + 1));
+});
+
+test('rotate without a worker says what to run, and leaves the request behind when it is interrupted', async () => {
+  const waiting = world.spawn(['rotate', pem.ref, '--json']);
+  await until('the hint', () => waiting.stderr().includes('no worker is connected. Start one with `rekeyd start`'));
+  waiting.kill('SIGINT');
+  const ended = await waiting.ended;
+  expect(ended.code).toBe(1);
+  expect(ended.stderr).toContain('stays queued');
+  expect(documentOf(ended)).toMatchObject({ request: expect.any(String), rotations: [] });
+});

@@ -1,0 +1,179 @@
+/** The commands beside a service that runs. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { until } from '../support/until.ts';
+import { type Client, documentOf, openWorld, privatePem, type Running, type World } from './fixture.ts';
+
+let world: World;
+let service: Running;
+let pem: Client;
+let kid: Client;
+beforeAll(async () => {
+  // Jobs of one client that overtake each other wait for as long as an overtaken PATCH could still arrive.
+  world = await openWorld({}, { timeout: '2s' });
+  pem = world.addClient('pem-app');
+  kid = world.addClient('kid-app');
+  service = await world.start();
+});
+afterAll(() => world.close());
+
+describe('rotate', () => {
+  test('answers with the ids of what was started', async () => {
+    const [asked, listed] = await Promise.all([
+      world.run(['rotate', pem.ref]),
+      world.run(['rotate', '--app', '185019846023/kid-app', '--json']),
+    ]);
+    expect(asked, asked.stderr).toMatchObject({ code: 0, stderr: '' });
+    expect(asked.stdout).toMatch(new RegExp(`^r[\\w-]{21}  ${pem.ref}\n$`));
+    expect(documentOf(listed)).toEqual({ rotations: [{ id: expect.any(String), client: kid.ref }], errors: [] });
+  });
+
+  test('--wait shows each phase on stderr and ends with a table', async () => {
+    const ended = await world.run(['rotate', '--wait', pem.ref, '--reason', 'a new laptop']);
+    expect(ended.code, ended.stderr).toBe(0);
+    expect(ended.stderr).toContain(`${pem.ref}  active`);
+    const [heading, row, ...others] = ended.stdout.trimEnd().split('\n');
+    expect(heading).toMatch(/^CLIENT +ROTATION +STRATEGY +OUTCOME +ERROR$/);
+    expect(row).toMatch(new RegExp(`^${pem.ref}  r\\S+ +cutover +(active|finished)$`));
+    expect(others).toEqual([]);
+  });
+
+  test('--wait finished waits until the old keys are gone, and tells of clients that nobody knows', async () => {
+    const unknown = `${pem.ref}0`;
+    const ended = await world.run(['rotate', pem.ref, kid.ref, unknown, '--wait', 'finished', '--json']);
+    expect(ended.code, ended.stderr).toBe(1);
+    const { rotations, errors } = documentOf(ended);
+    expect(errors).toEqual([{ client: unknown, message: expect.stringContaining('lists no client') }]);
+    const done = { id: expect.any(String), state: 'finished', kid: expect.any(String), error: null };
+    expect(rotations).toEqual([
+      { ...done, client: kid.ref, strategy: 'overlap', replaces: expect.any(String) },
+      { ...done, client: pem.ref, strategy: 'cutover', replaces: expect.any(String) },
+    ]);
+    const status = documentOf(await world.run(['status', '--json']));
+    expect(status.clients.map(({ active }: { active: { kid: string } }) => active.kid)).toEqual(
+      rotations.map((rotation: { kid: string }) => rotation.kid),
+    );
+  });
+
+  test('ends with 1 when the server refuses, and says why', async () => {
+    const refused = world.addClient('pem-app');
+    world.emulator.faults.add({
+      kind: 'status',
+      status: 422,
+      message: 'not on a Monday',
+      match: { method: 'PATCH', client: refused.id },
+    });
+    const ended = await world.run(['rotate', refused.ref, '--wait', '--json']);
+    expect(ended.code, ended.stderr).toBe(1);
+    const error = expect.stringContaining('not on a Monday');
+    expect(documentOf(ended).rotations).toMatchObject([{ client: refused.ref, state: 'failed', error }]);
+    expect(ended.stderr).toContain('not on a Monday');
+  });
+
+  test('--compromised names one kid, or the key in use', async () => {
+    const [wrong, right] = await Promise.all([
+      world.run(['rotate', kid.ref, '--compromised', 'no-such-kid', '--json']),
+      world.run(['rotate', '--compromised', pem.ref, '--wait', 'finished', '--json']),
+    ]);
+    expect(wrong.code).toBe(1);
+    expect(documentOf(wrong).errors).toEqual([
+      { client: kid.ref, message: expect.stringContaining('has no key no-such-kid') },
+    ]);
+    expect(right.code, right.stderr).toBe(0);
+    expect(documentOf(right).rotations).toMatchObject([{ client: pem.ref, state: 'finished', strategy: 'cutover' }]);
+  });
+});
+
+/** What was PATCHed to this client. */
+function patchBodies(ref: string): unknown[] {
+  const calls = world.emulator.log.filter(({ method, client }) => method === 'PATCH' && ref.endsWith(`/${client}`));
+  return calls.map(({ body }) => body);
+}
+
+/** The body as it is planned before the key with that kid is made. */
+function withPlaceholder(body: unknown, kid: string): unknown {
+  const blank = { kid: '<new key>', x: '<new key>', y: '<new key>', public_key_pem: '<new key>' };
+  return JSON.parse(JSON.stringify(body), (_, value) => (value?.kid === kid ? { ...value, ...blank } : value));
+}
+
+test('the plan says just what is sent', async () => {
+  const refs = [world.addClient('pem-app').ref, world.addClient('kid-app').ref];
+  const planned = documentOf(await world.run(['plan', ...refs, '--json']));
+  const ended = await world.run(['rotate', ...refs, '--wait', 'finished', '--json']);
+  expect(ended.code, ended.stderr).toBe(0);
+  for (const { client, kid: fresh } of documentOf(ended).rotations) {
+    const { steps } = planned.clients.find((plan: { client: string }) => plan.client === client);
+    const sent = patchBodies(client).map((body) => withPlaceholder(body, fresh));
+    expect(sent.length).toBeGreaterThan(0);
+    expect(sent).toEqual(steps.flatMap(({ body = [] }) => body));
+  }
+});
+
+test('an imported key is the one that the next rotation replaces', async () => {
+  const client = world.addClient('kid-app');
+  await writeFile(join(world.dir, 'key.pem'), privatePem(client.key));
+  const imported = await world.run(['keys', 'import', client.ref, '--file', 'key.pem']);
+  expect(imported.code, imported.stderr).toBe(0);
+  const rotated = await world.run(['rotate', client.ref, '--wait', 'finished', '--json']);
+  expect(rotated.code, rotated.stderr).toBe(0);
+  expect(documentOf(rotated).rotations).toMatchObject([{ replaces: client.key.kid, state: 'finished' }]);
+  const shown = await world.run(['status', client.ref]);
+  expect(shown.stdout).toMatch(new RegExp(`^${client.key.kid} +ES256 +destroyed `, 'm'));
+  expect(shown.stdout).toMatch(/^1 client$/m);
+});
+
+describe('SIGTERM', () => {
+  /** A service that is in the middle of a PATCH which is not answered for minutes. */
+  async function inPatch(grace: string): Promise<{ busy: Running; client: Client }> {
+    const deployments = Object(world.config.deployments).map((one: object) => ({ ...one, timeout: '5m' }));
+    await world.writeConfig({ ...world.config, shutdown_grace: grace, deployments });
+    const client = world.addClient('pem-app');
+    world.emulator.faults.add({ kind: 'stall', when: 'before', match: { method: 'PATCH', client: client.id } });
+    const busy = await world.start('--no-schedule', '--no-http');
+    const asked = await world.run(['rotate', client.ref]);
+    expect(asked.code, asked.stderr).toBe(0);
+    await until('the PATCH is under way', () => patchBodies(client.ref).length > 0);
+    return { busy, client };
+  }
+
+  test('ends an idle service with 0', async () => {
+    service.kill('SIGTERM');
+    const ended = await service.ended;
+    expect(ended, ended.stderr).toMatchObject({ code: 0, stdout: '' });
+    expect(ended.stderr.trimEnd().split('\n').at(-1)).toContain('"msg":"stopped"');
+    expect(ended.stderr).not.toContain('jobs under way are told to stop');
+  });
+
+  test('ends a service that rotates with 0 after its grace, and the rotation stays where it was', async () => {
+    const { busy, client } = await inPatch('1s');
+    busy.kill('SIGTERM');
+    // The API's own deadline is minutes away: only an abort can end this.
+    const ended = await busy.ended;
+    expect(ended.code, ended.stderr).toBe(0);
+    expect(ended.stderr).toContain('jobs under way are told to stop');
+
+    const left = documentOf(await world.run(['status', client.ref, '--json']));
+    expect(left.clients).toMatchObject([{ client: client.ref, rotation: { phase: 'delivered', strategy: 'cutover' } }]);
+    const planned = documentOf(await world.run(['plan', client.ref, '--json']));
+    expect(planned.clients).toMatchObject([{ joins: left.clients[0].rotation.id }]);
+  });
+
+  test('sent twice ends it at once with 1', async () => {
+    const { busy } = await inPatch('1h');
+    busy.kill('SIGTERM');
+    await until('the service begins to stop', () => busy.stderr().includes('"msg":"stopping"'));
+    busy.kill('SIGTERM');
+    expect((await busy.ended).code).toBe(1);
+  });
+});
+
+test('a service that cannot start says why and ends', async () => {
+  const file = await world.writeConfig(
+    { ...world.config, http: { listen: new URL(world.emulator.url).host } },
+    'taken.yaml',
+  );
+  const ended = await world.run(['start', '--config', file]);
+  expect(ended.code).toBe(1);
+  expect(ended.stderr).toMatch(/rekeyd: listen EADDRINUSE/);
+});

@@ -1,0 +1,103 @@
+/** Wrong usage, wrong configs, and what answers without any store. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import packageFile from '../../package.json' with { type: 'json' };
+import { documentOf, openWorld, type World } from './fixture.ts';
+
+let world: World;
+beforeAll(async () => {
+  world = await openWorld();
+});
+afterAll(() => world.close());
+
+test('the help names every command, the exit codes and the environment', async () => {
+  const [help, version] = await Promise.all([world.run(['--help']), world.run(['--version'])]);
+  expect(help.code).toBe(0);
+  for (const name of ['start', 'rotate', 'plan', 'status', 'audit', 'keys', 'doctor', 'config']) {
+    expect(help.stdout).toMatch(new RegExp(`^  ${name}\\b.*\\S$`, 'm'));
+  }
+  expect(help.stdout).toMatch(/Exit codes:\n {2}0 .*\n {2}1 .*\n {2}2 .*\n {2}3 /);
+  expect(help.stdout).toContain('REKEYD_CONFIG');
+  expect(version).toEqual({ code: 0, stdout: `${packageFile.version}\n`, stderr: '' });
+});
+
+test.each<[string, string[], RegExp]>([
+  ['an unknown command', ['rotat'], /unknown command 'rotat'\n\(Did you mean rotate\?\)/],
+  ['an unknown option', ['status', '--jsn'], /unknown option '--jsn'\n\(Did you mean --json\?\)/],
+  ['a number that is none', ['audit', 'tail', '-n', 'many'], /Give a whole number/],
+  ['a document without end', ['audit', 'tail', '--json', '--follow'], /take one of them/],
+  ['no client', ['rotate'], /Say which clients to rotate/],
+  ['an unknown app', ['plan', '--app', '185019846023/nope'], /has no app .* It has: 185019846023\/pem-app/],
+  ['another end to wait for', ['rotate', '--all', '--wait', 'soon'], /--wait goes alone or with "finished"/],
+  ['a reference that is none', ['status', '4711'], /not a client reference/],
+  ['an unknown alg', ['keys', 'import', '1/a/2', '--file', 'x', '--alg', 'HS256'], /no algorithm/],
+  ['a key file that is not there', ['keys', 'import', '1/a/2', '--file', 'nowhere.pem'], /cannot be read/],
+  ['an unknown log level', ['start'], /REKEYD_LOG_LEVEL is "loud"/],
+  ['a config file that is not there', ['status', '--config', 'nowhere.yaml'], /nowhere\.yaml does not exist/],
+])('%s is wrong usage', async (_, args, message) => {
+  const ended = await world.run(args, { REKEYD_LOG_LEVEL: 'loud' });
+  expect(ended.code, ended.stderr).toBe(2);
+  expect(ended.stderr).toMatch(message);
+});
+
+test('with --json an error is a document too', async () => {
+  const [usage, config] = await Promise.all([
+    world.run(['rotate', '--all', '--jso', '--json']),
+    world.run(['plan', '--json', '--config', 'nowhere.yaml']),
+  ]);
+  expect([usage.code, documentOf(usage).error.code]).toEqual([2, 'usage']);
+  expect([config.code, documentOf(config).error.code]).toEqual([2, 'config']);
+});
+
+test('config check reports every problem with its place, and warnings beside a config that can be used', async () => {
+  const bad = await world.writeConfig({ ...world.config, durability: 'maybe', http: { listn: '' } }, 'bad.yaml');
+  const odd = await world.writeConfig(
+    { ...world.config, policies: { ...Object(world.config.policies), idle: {} } },
+    'odd.yaml',
+  );
+  const [broken, doubtful, listed] = await Promise.all([
+    world.run(['config', 'check', '--config', bad]),
+    world.run(['config', 'check', '--config', odd]),
+    world.run(['config', 'check', '--json', '--config', bad]),
+  ]);
+  expect(broken.code).toBe(2);
+  expect(broken.stdout).toMatch(/^error {4}durability \(line 1\): /m);
+  expect(broken.stdout).toMatch(/^error {4}http\.listn .* Did you mean "listen"\?$/m);
+  expect(doubtful).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^warning {2}policies\.idle .*\n.*can be used/),
+  });
+  expect(
+    documentOf(listed)
+      .problems.map(({ path }: { path: string }) => path)
+      .sort(),
+  ).toEqual(['durability', 'http.listn']);
+});
+
+test('the schemas are printed, and the published one of the on-demand job is up to date', async () => {
+  const [config, request] = await Promise.all([
+    world.run(['config', 'schema']),
+    world.run(['config', 'schema', '--request']),
+  ]);
+  expect(documentOf(config).properties).toHaveProperty('deployments');
+  const published = join(import.meta.dirname, '../../docs/request.schema.json');
+  expect(JSON.parse(await readFile(published, 'utf8'))).toEqual(documentOf(request));
+});
+
+test('Redis or an API that cannot be reached end with 3', async () => {
+  const gone = 'http://127.0.0.1:1';
+  const [deployment] = Object(world.config.deployments);
+  const noRedis = await world.writeConfig({ ...world.config, redis: { url: 'redis://127.0.0.1:1' } }, 'no-redis.yaml');
+  const noApi = await world.writeConfig(
+    { ...world.config, deployments: [{ ...deployment, api_url: gone }] },
+    'no-api.yaml',
+  );
+  const [status, plan] = await Promise.all([
+    world.run(['status', '--json', '--config', noRedis]),
+    world.run(['plan', '--config', noApi]),
+  ]);
+  expect([status.code, documentOf(status).error.code]).toEqual([3, 'redis_unreachable']);
+  expect(plan).toMatchObject({ code: 3, stdout: '' });
+  expect(plan.stderr).toMatch(/ECONNREFUSED/);
+});
