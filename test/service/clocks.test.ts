@@ -1,0 +1,53 @@
+/** A machine whose clock is wrong: time is the store's, and a proof is dated as the server would. */
+import { expect, test } from 'vitest';
+import { type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet, wrongClock } from '../support/fleet.ts';
+import { startLogins } from '../support/logins.ts';
+import { expectSound } from '../support/sound.ts';
+import { until } from '../support/until.ts';
+
+const HOUR = 3_600_000;
+const OVERLAP_MS = 1_000;
+
+/** From the moment the new key was in use to the PATCH that took the old one away. */
+async function overlapOf(fleet: Fleet, client: FleetClient): Promise<number> {
+  const activated = (await fleet.audit()).find(
+    ({ type, client: ref }) => type === 'key.activated' && ref === client.ref,
+  );
+  return (fleet.patches(client).at(-1)?.at ?? 0) - Date.parse(activated?.time ?? '');
+}
+
+test.each([-HOUR, HOUR])('a clock %i ms off shortens no overlap and spoils no proof', async (offset) => {
+  const app = { ...KID_APP, policy: { strategy: 'overlap', overlap: `${OVERLAP_MS}ms` } };
+  const fleet = await startFleet({ apps: [app, PEM_APP] });
+  const overlapping = await fleet.managed(app);
+  const cutOver = await fleet.managed(PEM_APP);
+  await fleet.start({ clock: wrongClock(offset) });
+  const streams = await Promise.all(
+    [overlapping, cutOver].map((client) => startLogins(client, { ...fleet, everyMs: 30 })),
+  );
+  const rotations = [await fleet.rotate(overlapping), await fleet.rotate(cutOver)] as const;
+  await fleet.reached(overlapping, rotations[0]);
+  await fleet.reached(cutOver, rotations[1]);
+  expect(await overlapOf(fleet, overlapping)).toBeGreaterThanOrEqual(OVERLAP_MS);
+  for (const stream of streams) expect((await stream.stop()).refused).toEqual([]);
+  await expectSound(fleet, [overlapping, cutOver]);
+});
+
+test('a clock that jumps back and forth in the middle does no harm', async () => {
+  const app = { ...KID_APP, policy: { strategy: 'overlap', propagation: '300ms', overlap: `${OVERLAP_MS}ms` } };
+  const fleet = await startFleet({ apps: [app] });
+  const client = await fleet.managed(app);
+  const clock = wrongClock(0);
+  await fleet.start({ clock });
+  const logins = await startLogins(client, fleet);
+  const rotation = await fleet.rotate(client);
+  await until('the key is published', async () => (await fleet.record(client)).rotation?.phase.name === 'published');
+  clock.offset = HOUR;
+  await fleet.reached(client, rotation, 'active');
+  clock.offset = -HOUR;
+  await fleet.reached(client, rotation);
+  expect(await overlapOf(fleet, client)).toBeGreaterThanOrEqual(OVERLAP_MS);
+  await fleet.reached(client, await fleet.rotate(client));
+  expect((await logins.stop()).refused).toEqual([]);
+  await expectSound(fleet, [client]);
+});

@@ -1,0 +1,146 @@
+/** People who change the same client by hand. */
+import { expect, test } from 'vitest';
+import { makeKey, withPem } from '../emulator/testing.ts';
+import { beginRotation } from '../support/begin.ts';
+import { type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
+import { startLogins } from '../support/logins.ts';
+import { expectSound } from '../support/sound.ts';
+import { until } from '../support/until.ts';
+
+const THEIRS = makeKey('ES256');
+
+/** What the server holds of a client, as the `kid`s of its JWK Set. */
+function kidsOn(fleet: Fleet, { app, id, ref }: FleetClient): (string | null)[] {
+  const deployment = ref.split('/')[0] ?? '';
+  return fleet.emulator.client(deployment, app.slug, id).jwks?.keys.map(({ kid }) => kid) ?? [];
+}
+
+/** Somebody adds a key of theirs behind those that are there. */
+function addTheirs(fleet: Fleet, { app, id, ref }: FleetClient): void {
+  const deployment = ref.split('/')[0] ?? '';
+  const { jwks } = fleet.emulator.client(deployment, app.slug, id);
+  fleet.emulator.edit(deployment, app.slug, id, { jwks: { keys: [...(jwks?.keys ?? []), THEIRS.jwk] } });
+}
+
+test('a key that somebody adds before the PATCH is kept', async () => {
+  const fleet = await startFleet({ apps: [KID_APP] });
+  const client = await fleet.managed(KID_APP);
+  const rotation = await beginRotation(fleet, client);
+  addTheirs(fleet, client);
+  await fleet.start();
+  const { kid } = await fleet.reached(client, rotation);
+  expect(kidsOn(fleet, client)).toEqual([kid, THEIRS.kid]);
+  for (const { body } of fleet.patches(client)) expect(JSON.stringify(body)).toContain(THEIRS.kid);
+});
+
+test('a key that somebody adds while the new one propagates is kept', async () => {
+  const app = { ...KID_APP, policy: { ...KID_APP.policy, overlap: '6s' } };
+  const fleet = await startFleet({ apps: [app], config: { reconcile_every: '200ms' } });
+  const client = await fleet.managed(app);
+  await fleet.start();
+  const logins = await startLogins(client, fleet);
+  const rotation = await fleet.rotate(client);
+  await until(
+    'the new key is published',
+    async () => (await fleet.record(client)).rotation?.phase.name === 'published',
+  );
+  addTheirs(fleet, client);
+  const { kid } = await fleet.reached(client, rotation);
+  expect(kidsOn(fleet, client)).toEqual([kid, THEIRS.kid]);
+  expect((await logins.stop()).refused).toEqual([]);
+});
+
+test('a key that somebody adds afterwards is kept by the next rotation', async () => {
+  const fleet = await startFleet({ apps: [KID_APP] });
+  const client = await fleet.managed(KID_APP);
+  await fleet.start();
+  await fleet.reached(client, await fleet.rotate(client));
+  addTheirs(fleet, client);
+  const { kid } = await fleet.reached(client, await fleet.rotate(client));
+  expect(kidsOn(fleet, client)).toEqual([kid, THEIRS.kid]);
+});
+
+test.each([PEM_APP, KID_APP])('$slug: an active key that somebody removed is put back beside theirs', async (app) => {
+  const fleet = await startFleet({ apps: [app], config: { reconcile_every: '200ms' } });
+  const client = await fleet.managed(app);
+  await fleet.start();
+  const { kid } = await fleet.reached(client, await fleet.rotate(client));
+  const deployment = client.ref.split('/')[0] ?? '';
+  fleet.emulator.edit(deployment, app.slug, client.id, { jwks: { keys: [withPem(THEIRS)] } });
+  await until('the key is back', () => kidsOn(fleet, client).includes(kid));
+  expect(kidsOn(fleet, client)).toEqual([kid, THEIRS.kid]);
+  const logins = await startLogins(client, fleet);
+  await logins.more(3);
+  expect((await logins.stop()).refused).toEqual([]);
+  const drifts = (await fleet.audit()).filter(({ type }) => type === 'client.drifted');
+  expect(drifts.map(({ client: ref }) => ref)).toEqual([client.ref]);
+  await expectSound(fleet, [client], [THEIRS]);
+});
+
+test('an answer that shows another document is merged with it and sent again', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const client = await fleet.managed(PEM_APP);
+  await fleet.start();
+  const edit = { jwks: { keys: [withPem(THEIRS)] } };
+  fleet.emulator.faults.add({ kind: 'edit', edit, when: 'after', match: { method: 'PATCH', client: client.id } });
+  const { kid } = await fleet.reached(client, await fleet.rotate(client));
+  expect(fleet.patches(client)).toHaveLength(2);
+  expect(kidsOn(fleet, client)).toEqual([kid, THEIRS.kid]);
+  await expectSound(fleet, [client], [THEIRS]);
+});
+
+test('a second answer in a row that shows another document halts the client until somebody asks again', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP], config: { reconcile_every: '200ms' } });
+  const client = await fleet.managed(PEM_APP);
+  await fleet.start();
+  const edit = { jwks: { keys: [withPem(THEIRS)] } };
+  const match = { method: 'PATCH', client: client.id };
+  fleet.emulator.faults.add({ kind: 'edit', edit, when: 'after', match, times: 2 });
+  const rotation = await fleet.rotate(client);
+  const { error } = await fleet.reached(client, rotation, 'failed');
+  expect(error).toContain('differs from what was sent');
+  expect((await fleet.record(client)).halted).toBe(error);
+  expect((await fleet.audit()).filter(({ type }) => type === 'client.halted')).toHaveLength(1);
+  const alarms = fleet.lines.map((line) => JSON.parse(line)).filter(({ level }) => level === 'error');
+  expect(alarms.map((alarm) => [alarm.client, alarm.error])).toContainEqual([client.ref, error]);
+
+  expect(await fleet.rotate(client)).toBe(rotation);
+  await fleet.reached(client, rotation);
+  expect(fleet.patches(client)).toHaveLength(3);
+  await expectSound(fleet, [client], [THEIRS]);
+});
+
+test('a list that cannot be read is not an empty list: nothing is sent until it can', async () => {
+  const fleet = await startFleet({ apps: [KID_APP], deployment: { timeout: '1s' } });
+  const client = await fleet.managed(KID_APP);
+  addTheirs(fleet, client);
+  const rotation = await beginRotation(fleet, client);
+  const lists = { method: 'GET', path: /clients$/ };
+  const fault = fleet.emulator.faults.add({
+    kind: 'status',
+    status: 500,
+    match: lists,
+    times: Number.POSITIVE_INFINITY,
+  });
+  await fleet.start();
+  await until('three lists failed', async () => (await fleet.record(client)).attempts >= 3);
+  expect(fault.fired).toBeGreaterThanOrEqual(3);
+  expect(fleet.patches(client)).toEqual([]);
+  fleet.emulator.faults.clear();
+  const { kid } = await fleet.reached(client, rotation);
+  expect(kidsOn(fleet, client)).toEqual([kid, THEIRS.kid]);
+});
+
+test('a list that can never be read fails the rotation, with nothing sent', async () => {
+  const app = { ...KID_APP, policy: { ...KID_APP.policy, attempts: 3 } };
+  const fleet = await startFleet({ apps: [app] });
+  const client = await fleet.managed(app);
+  const rotation = await beginRotation(fleet, client);
+  const lists = { method: 'GET', path: /clients$/ };
+  fleet.emulator.faults.add({ kind: 'status', status: 500, match: lists, times: Number.POSITIVE_INFINITY });
+  await fleet.start();
+  const { error } = await fleet.reached(client, rotation, 'failed');
+  expect(error).toContain('gave up after 3 attempts');
+  expect(fleet.patches(client)).toEqual([]);
+  expect((await fleet.record(client)).delivered).toMatchObject({ current: expect.any(String) });
+});

@@ -1,0 +1,110 @@
+/** What others put into the queues. */
+import { type Job, type JobsOptions, Queue } from 'bullmq';
+import { expect, onTestFinished, test } from 'vitest';
+import { bullConnection, CONTROL, PREFIX, rotateQueueName } from '../../jobs/queues.ts';
+import { DEPLOYMENT, type Fleet, PEM_APP, startFleet } from '../support/fleet.ts';
+import { expectSound } from '../support/sound.ts';
+import { until } from '../support/until.ts';
+
+/** A producer that knows nothing of rekeyd but the contract. */
+function producer(fleet: Fleet, name: string): Queue {
+  const queue = new Queue(name, { connection: bullConnection(fleet.parts.redis), prefix: PREFIX });
+  onTestFinished(() => queue.close());
+  return queue;
+}
+
+async function ended(queue: Queue, job: Job): Promise<Job> {
+  return until(`job ${job.id} ends`, async () => {
+    const found = await queue.getJob(job.id ?? '');
+    return found?.finishedOn !== undefined && found;
+  });
+}
+
+const STUBBORN: JobsOptions = { attempts: 5, backoff: 10 };
+const WHO = { reason: 'a test', actor: 'somebody' };
+
+const POISON: readonly [queue: string, name: string, data: unknown][] = [
+  [CONTROL, 'request', null],
+  [CONTROL, 'request', 'rotate everything'],
+  [CONTROL, 'request', []],
+  [CONTROL, 'request', {}],
+  [CONTROL, 'request', { v: 2, select: { all: true }, ...WHO }],
+  [CONTROL, 'request', { v: 1, select: {}, ...WHO }],
+  [CONTROL, 'request', { v: 1, select: { all: true, app: 'a/b' }, ...WHO }],
+  [CONTROL, 'request', { v: 1, select: { clients: ['../../etc'] }, ...WHO }],
+  [CONTROL, 'request', { v: 1, select: { clients: [7] }, ...WHO }],
+  [CONTROL, 'request', { v: 1, select: { policy: 'no-such-policy' }, ...WHO }],
+  [CONTROL, 'request', { v: 1, select: { app: 'no-such/app' }, ...WHO }],
+  [CONTROL, 'request', { v: 1, select: { all: true }, ...WHO, private_key: 'x' }],
+  [CONTROL, 'request', { v: 1, select: { all: true }, ...WHO, reason: 'x'.repeat(100_000) }],
+  [CONTROL, 'sweep', { v: 1 }],
+  [CONTROL, 'reconcile', { v: 'one' }],
+  [CONTROL, 'no-such-job', { v: 1 }],
+  [rotateQueueName(DEPLOYMENT), 'rotate', {}],
+  [rotateQueueName(DEPLOYMENT), 'rotate', { v: 1, client: 'nobody', rotation: 'r' }],
+  [rotateQueueName(DEPLOYMENT), 'rotate', { v: 1, client: 'other/app/1', rotation: 'r' }],
+];
+
+test('a poisoned job fails once, says why, and holds up nobody', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const client = await fleet.managed(PEM_APP);
+  const queues = new Map([CONTROL, rotateQueueName(DEPLOYMENT)].map((name) => [name, producer(fleet, name)]));
+  const jobs: [Queue, Job][] = [];
+  for (const [name, job, data] of POISON) {
+    const queue = queues.get(name);
+    if (queue !== undefined) jobs.push([queue, await queue.add(job, data, STUBBORN)]);
+  }
+  expect(jobs).toHaveLength(POISON.length);
+  await fleet.start();
+  await fleet.reached(client, await fleet.rotate(client));
+  for (const [queue, added] of jobs) {
+    const job = await ended(queue, added);
+    expect(job.failedReason, JSON.stringify(added.data)?.slice(0, 100)).toMatch(/\w/);
+    expect(job.attemptsMade, job.failedReason).toBe(1);
+    expect(job.failedReason?.length).toBeLessThan(1_000);
+  }
+  await expectSound(fleet, [client]);
+});
+
+test('a client asked for a hundred times at once is rotated once', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const client = await fleet.managed(PEM_APP);
+  const queue = producer(fleet, CONTROL);
+  const data = { v: 1, select: { clients: [client.ref] }, ...WHO };
+  const added = await queue.addBulk(Array.from({ length: 100 }, () => ({ name: 'request', data })));
+  // It cannot end before the last of them has asked.
+  let open = () => {};
+  const until100 = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  fleet.emulator.faults.add({ kind: 'hold', until: until100, when: 'before', match: { method: 'PATCH' } });
+  await fleet.start();
+  const results = await Promise.all(added.map(async (job) => (await ended(queue, job)).returnvalue));
+  open();
+  const ids = new Set(results.flatMap(({ rotations }) => rotations.map(({ id }: { id: string }) => id)));
+  expect(ids.size).toBe(1);
+  const [id = ''] = ids;
+  await fleet.reached(client, id);
+  expect(fleet.patches(client)).toHaveLength(1);
+  await expectSound(fleet, [client]);
+});
+
+test('a plain producer is told the rotations of its request, and the same ones when the job is run again', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const clients = await Promise.all([fleet.managed(PEM_APP), fleet.managed(PEM_APP)]);
+  await fleet.start();
+  const queue = producer(fleet, CONTROL);
+  const job = await queue.add('request', { v: 1, select: { app: `${DEPLOYMENT}/${PEM_APP.slug}` }, ...WHO });
+  const { returnvalue } = await ended(queue, job);
+  expect(returnvalue).toEqual({ rotations: clients.map(({ ref }) => ({ id: expect.any(String), client: ref })) });
+  for (const [index, client] of clients.entries()) await fleet.reached(client, returnvalue.rotations[index].id);
+
+  await (await ended(queue, job)).retry('completed');
+  expect((await ended(queue, job)).returnvalue).toEqual(returnvalue);
+  await until('the queue is idle', async () => (await fleet.queues.rotateQueue(DEPLOYMENT).count()) === 0);
+  for (const client of clients) expect(fleet.patches(client)).toHaveLength(1);
+  const requested = (await fleet.audit()).filter(({ type }) => type === 'rotation.requested');
+  expect(requested).toMatchObject(
+    clients.map(() => ({ actor: 'somebody', reason: 'a test', data: { request: job.id } })),
+  );
+});

@@ -1,0 +1,52 @@
+/** What is wrong on our own side stops a rotation before anything is published. */
+import { randomBytes } from 'node:crypto';
+import { rm, writeFile } from 'node:fs/promises';
+import { expect, test } from 'vitest';
+import { parseConfig } from '../../src/config.ts';
+import { PEM_APP, startFleet } from '../support/fleet.ts';
+import { startLogins } from '../support/logins.ts';
+import { expectSound } from '../support/sound.ts';
+
+const QUITTER = { ...PEM_APP, policy: { attempts: 3 } };
+
+test('a key encryption key that is gone after a restart: nothing is published until it is back', async () => {
+  const fleet = await startFleet({ apps: [QUITTER] });
+  const client = await fleet.managed(QUITTER);
+  const service = await fleet.start();
+  const { kid: before } = await fleet.reached(client, await fleet.rotate(client));
+  await service.stop();
+  const sent = fleet.patches(client).length;
+
+  const other = { ...fleet.file, encryption: { keks: [{ id: 'kek-2', key: 'env:KEK' }] } };
+  const env = { ...fleet.env, KEK: randomBytes(32).toString('base64url') };
+  const config = await parseConfig(JSON.stringify(other), { file: fleet.config.file, env });
+  const amnesic = await fleet.start({}, config);
+  const logins = await startLogins(client, fleet);
+  const { error } = await fleet.reached(client, await fleet.rotate(client), 'failed');
+  expect(error).toContain('kek-1');
+  expect((await fleet.record(client)).lastError).toContain('kek-1');
+  expect(fleet.patches(client)).toHaveLength(sent);
+  await amnesic.stop();
+
+  await fleet.start();
+  const { replaces } = await fleet.reached(client, await fleet.rotate(client));
+  expect(replaces).toBe(before);
+  expect((await logins.stop()).refused).toEqual([]);
+});
+
+test('a key folder that cannot be written: nothing is published for that client, and the fleet goes on', async () => {
+  const fleet = await startFleet({ apps: [QUITTER] });
+  const client = await fleet.foreign(QUITTER);
+  const other = await fleet.managed(QUITTER);
+  await writeFile(client.folder, 'in the way');
+  await fleet.start();
+  const [stuck, fine] = [await fleet.rotate(client), await fleet.rotate(other)];
+  const { error } = await fleet.reached(client, stuck, 'failed');
+  expect(error).toContain(client.folder);
+  await fleet.reached(other, fine);
+  expect(fleet.patches(client)).toEqual([]);
+
+  await rm(client.folder);
+  await fleet.reached(client, await fleet.rotate(client));
+  await expectSound(fleet, [client, other]);
+});

@@ -1,0 +1,273 @@
+/** A small fleet to run the whole service against: a private Redis, a local Wacht, a config, clients, and eyes on the store. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { onTestFinished, vi } from 'vitest';
+import { openQueues, type Queues } from '../../jobs/queues.ts';
+import type { RequestResult } from '../../jobs/request.ts';
+import { type Config, parseConfig } from '../../src/config.ts';
+import type { AuditEntry } from '../../src/core/audit.ts';
+import { type ClientRef, makeReference } from '../../src/core/client.ts';
+import type { Algorithm, ClientRecord, RotationState, RotationSummary } from '../../src/core/record.ts';
+import { importKey } from '../../src/import-key.ts';
+import { createLog } from '../../src/log.ts';
+import { openParts, type Parts } from '../../src/parts.ts';
+import { type Service, type ServiceOptions, startService } from '../../src/service.ts';
+import { type Clock, systemClock } from '../../src/time.ts';
+import { keksOf } from '../../src/world.ts';
+import type { LogEntry } from '../emulator/log.ts';
+import { type Emulator, type EmulatorOptions, startEmulator } from '../emulator/server.ts';
+import { makeKey, type TestKey, withPem } from '../emulator/testing.ts';
+import { openResources } from './leaks.ts';
+import { type RedisServer, type RedisSetup, startRedis } from './redis.ts';
+import { until } from './until.ts';
+
+// A machine that is busy with everything else must not fail a test that waits for what will come.
+vi.setConfig({ testTimeout: 120_000 });
+
+export const DEPLOYMENT = '185019846023';
+export const KEK = Buffer.alloc(32, 7).toString('base64url');
+
+/** An app and the policy of its clients; members that are absent are as in {@link QUICK}. */
+export interface FleetApp {
+  readonly slug: string;
+  readonly selection: 'first_pem' | 'jwks_kid';
+  readonly deployment?: string;
+  readonly policy?: Readonly<Record<string, unknown>>;
+}
+
+export const PEM_APP: FleetApp = { slug: 'pem-app', selection: 'first_pem' };
+export const KID_APP: FleetApp = { slug: 'kid-app', selection: 'jwks_kid', policy: { strategy: 'overlap' } };
+
+/** Waits that a test can sit out. Nothing is scheduled unless a test says so. */
+const QUICK = { schedule: '0 0 1 1 *', propagation: '100ms', overlap: '300ms' };
+const SWIFT = { rate_limit: { max: 1000, per: '1s' }, backoff: { base: '40ms', max: '400ms' } };
+
+export interface FleetOptions {
+  readonly apps?: readonly FleetApp[];
+  readonly redis?: RedisSetup;
+  readonly emulator?: EmulatorOptions;
+  /** Laid over the config file, and over each of its deployments. */
+  readonly config?: Readonly<Record<string, unknown>>;
+  readonly deployment?: Readonly<Record<string, unknown>>;
+}
+
+export interface FleetClient {
+  readonly ref: ClientRef;
+  readonly app: FleetApp;
+  /** Row id. */
+  readonly id: string;
+  readonly clientId: string;
+  /** The key that was published first. */
+  readonly key: TestKey;
+  /** Where its signers find their keys. */
+  readonly folder: string;
+}
+
+export interface NewClient {
+  readonly alg?: Algorithm;
+  /** More members of the create body, in place of a JWK Set with the key and its PEM. */
+  readonly members?: Readonly<Record<string, unknown>>;
+}
+
+export interface Fleet {
+  readonly dir: string;
+  readonly redis: RedisServer;
+  readonly emulator: Emulator;
+  readonly config: Config;
+  /** The test's own connection, which outlives every service. */
+  readonly parts: Parts;
+  readonly queues: Queues;
+  /** What the services logged, one JSON text per line. */
+  readonly lines: string[];
+  /** The config file as data, for variants of it; see {@link Fleet.configOf}. */
+  readonly file: Readonly<Record<string, unknown>>;
+  readonly env: Readonly<Record<string, string>>;
+  configOf(file: Readonly<Record<string, unknown>>): Promise<Config>;
+  /** A client whose key nobody has given to rekeyd. */
+  foreign(app: FleetApp, client?: NewClient): Promise<FleetClient>;
+  /** A client whose key rekeyd was given, and has handed to its signers. */
+  managed(app: FleetApp, client?: NewClient): Promise<FleetClient>;
+  /** Stopped at the latest when the test ends. */
+  start(options?: Partial<ServiceOptions>, config?: Config): Promise<Service>;
+  /** Asks for rotations as any producer would; answers what the job returned. */
+  request(data: object): Promise<RequestResult>;
+  /** Asks for the rotation of one client; answers its id. */
+  rotate(client: FleetClient, more?: object): Promise<string>;
+  record(client: FleetClient): Promise<ClientRecord>;
+  rotation(client: FleetClient, id: string): Promise<RotationSummary | undefined>;
+  /** Waits until the rotation is in that state. @throws when it ended in another one */
+  reached(client: FleetClient, id: string, state?: RotationState): Promise<RotationSummary>;
+  audit(): Promise<AuditEntry[]>;
+  /** PATCHes of this client, in order of arrival. */
+  patches(client: FleetClient): LogEntry[];
+}
+
+const ENDED: readonly RotationState[] = ['finished', 'failed', 'rolled_back'];
+
+/** Everything is stopped and removed when the test ends; the test fails when something is left open. */
+export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
+  const before = openResources();
+  const releases: (() => unknown)[] = [];
+  onTestFinished(async () => {
+    for (const release of releases.reverse()) await release();
+    await until(
+      `closing everything (open before: ${before}, now: ${openResources()})`,
+      () => openResources() <= before,
+      10_000,
+    );
+  });
+
+  const { apps = [PEM_APP, KID_APP] } = options;
+  const dir = await mkdtemp(join(tmpdir(), 'rekeyd-fleet-'));
+  releases.push(() => rm(dir, { recursive: true, force: true }));
+  const redis = await startRedis(options.redis);
+  releases.push(() => redis.stop());
+  const emulator = await startEmulator(options.emulator);
+  releases.push(() => emulator.close());
+  for (const { slug, selection, deployment = DEPLOYMENT } of apps) {
+    emulator.addApp({ deployment, slug, selection });
+    emulator.setApiKey(deployment, apiKeyOf(deployment));
+  }
+  const { file, env } = configFile(options, apps, dir, redis, emulator);
+  const configOf = (changed: object) => parseConfig(JSON.stringify(changed), { file: join(dir, 'rekeyd.yaml'), env });
+  const config = await configOf(file);
+  const lines: string[] = [];
+  const log = createLog({ level: 'debug', destination: { write: (line: string) => void lines.push(line) } });
+  const parts = await openParts(config, { log, clock: systemClock });
+  releases.push(() => parts.close());
+  const queues = openQueues(
+    parts.redis,
+    config.deployments.map(({ id }) => id),
+    () => {},
+  );
+  releases.push(() => queues.close());
+
+  async function foreign(app: FleetApp, { alg = 'ES256', members }: NewClient = {}): Promise<FleetClient> {
+    const { slug, deployment = DEPLOYMENT } = app;
+    const key = makeKey(alg);
+    const material = members ?? { jwks: { keys: [withPem(key)] } };
+    const { id, client_id: clientId } = emulator.addClient({ deployment, app: slug, alg, ...material });
+    const folder = join(dir, 'data', 'keys', deployment, slug, id);
+    return { ref: makeReference(deployment, slug, id), app, id, clientId, key, folder };
+  }
+
+  async function record(client: FleetClient): Promise<ClientRecord> {
+    const loaded = await parts.store.load(client.ref);
+    if (loaded === null) throw new Error(`${client.ref} is not known`);
+    return loaded.record;
+  }
+
+  async function rotation(client: FleetClient, id: string): Promise<RotationSummary | undefined> {
+    const loaded = await parts.store.load(client.ref);
+    return loaded?.record.history.find((summary) => summary.id === id);
+  }
+
+  async function request(data: object): Promise<RequestResult> {
+    const id = await queues.addControl('request', { v: 1, reason: 'a test', actor: 'test', ...data });
+    const job = await until('the request job ends', async () => {
+      const found = await queues.control.getJob(id);
+      return found?.finishedOn !== undefined && found;
+    });
+    if (job.failedReason) throw new Error(job.failedReason);
+    return job.returnvalue as RequestResult; // what `fanOut` returns, through JSON
+  }
+
+  return {
+    dir,
+    redis,
+    emulator,
+    config,
+    parts,
+    queues,
+    lines,
+    file,
+    env,
+    configOf,
+    foreign,
+    async managed(app, client) {
+      const made = await foreign(app, client);
+      const pem = made.key.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+      const cause = { actor: 'test', reason: 'import', request: null };
+      await importKey(parts, keksOf(config), made.ref, pem, cause, client?.alg);
+      return made;
+    },
+    async start(more = {}, changed = config) {
+      const service = await startService(changed, { log, schedule: false, worker: true, http: false, ...more });
+      releases.push(() => service.stop());
+      return service;
+    },
+    request,
+    async rotate(client, more = {}) {
+      const { rotations, errors } = await request({ select: { clients: [client.ref] }, ...more });
+      const [only] = rotations;
+      if (only === undefined) throw new Error(`nothing was started: ${JSON.stringify(errors)}`);
+      return only.id;
+    },
+    record,
+    rotation,
+    reached(client, id, state = 'finished') {
+      return until(`rotation ${id} of ${client.ref} is ${state}`, async () => {
+        const summary = await rotation(client, id);
+        if (summary !== undefined && summary.state !== state && ENDED.includes(summary.state)) {
+          throw new Error(`the rotation is ${summary.state}, not ${state}: ${summary.error}`);
+        }
+        return summary?.state === state && summary;
+      });
+    },
+    audit: () => parts.store.auditAfter(0, 1_000_000),
+    patches: ({ id }) => emulator.log.filter((call) => call.method === 'PATCH' && call.client === id),
+  };
+}
+
+export function apiKeyOf(deployment: string): string {
+  return `api-key-of-${deployment}`;
+}
+
+/** A clock that is wrong by `offset` ms, which may change at any time. */
+export function wrongClock(offset: number): Clock & { offset: number } {
+  return {
+    offset,
+    now() {
+      return Date.now() + this.offset;
+    },
+  };
+}
+
+function configFile(
+  options: FleetOptions,
+  apps: readonly FleetApp[],
+  dir: string,
+  redis: RedisServer,
+  emulator: Emulator,
+) {
+  const env: Record<string, string> = { KEK };
+  const deployments = [...new Set(apps.map(({ deployment = DEPLOYMENT }) => deployment))].map((id) => {
+    env[`API_KEY_${id}`] = apiKeyOf(id);
+    return {
+      id,
+      api_url: emulator.url,
+      api_key: `env:API_KEY_${id}`,
+      ...SWIFT,
+      ...options.deployment,
+      apps: apps
+        .filter(({ deployment = DEPLOYMENT }) => deployment === id)
+        .map(({ slug }) => ({
+          slug,
+          issuer: `https://${slug}.example.com`,
+          resolve: { [`${slug}.example.com`]: emulator.url },
+          policy: slug,
+        })),
+    };
+  });
+  const file: Record<string, unknown> = {
+    data_dir: join(dir, 'data'),
+    redis: { url: `unix://${redis.socketPath}` },
+    encryption: { keks: [{ id: 'kek-1', key: 'env:KEK' }] },
+    reconcile_every: '1s',
+    ...options.config,
+    deployments,
+    policies: Object.fromEntries(apps.map(({ slug, policy }) => [slug, { ...QUICK, ...policy }])),
+  };
+  return { file, env };
+}

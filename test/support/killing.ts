@@ -1,0 +1,76 @@
+/** Rotations whose worker is killed with SIGKILL at each point that an undisturbed rotation passes. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { onTestFinished } from 'vitest';
+import { inParallel } from '../../src/parallel.ts';
+import { beginRotation } from './begin.ts';
+import { type Fleet, type FleetApp, type FleetClient, startFleet } from './fleet.ts';
+import { type Logins, startLogins } from './logins.ts';
+import { countedPoints } from './points.ts';
+import { until } from './until.ts';
+import type { WorkerOrder } from './worker.ts';
+
+const WORKER = fileURLToPath(new URL('worker.ts', import.meta.url));
+
+/** How long the jobs of a killed worker wait for the next one. */
+export const LOCK_MS = 1_500;
+
+/** Often enough to meet every state of server and folder, and seldom enough for one process to answer all clients. */
+const LOGIN_EVERY_MS = 150;
+
+export interface Killed {
+  /** Where its worker died. */
+  readonly point: string;
+  readonly client: FleetClient;
+  readonly rotation: string;
+  readonly logins: Logins;
+}
+
+/** The points that a rotation of a client of `app` passes when nothing goes wrong, in order. */
+export async function pointsOf(app: FleetApp): Promise<readonly string[]> {
+  const fleet = await startFleet({ apps: [app] });
+  const client = await fleet.managed(app);
+  const points: string[] = [];
+  const service = await fleet.start({ hooks: { onPoint: countedPoints((point) => void points.push(point)) } });
+  await fleet.reached(client, await beginRotation(fleet, client));
+  await service.stop(); // drained: the last point is passed
+  return points;
+}
+
+/** For each point a client, and one worker for them all that dies with every client at its own point. */
+export async function killAtEach(app: FleetApp, points: readonly string[]): Promise<[Fleet, readonly Killed[]]> {
+  const fleet = await startFleet({ apps: [app], deployment: { concurrency: points.length, timeout: '3s' } });
+  const killed: Killed[] = [];
+  await inParallel(points, 4, async (point) => {
+    const client = await fleet.managed(app);
+    const logins = await startLogins(client, { ...fleet, everyMs: LOGIN_EVERY_MS });
+    killed.push({ point, client, rotation: await beginRotation(fleet, client), logins });
+  });
+  const config = join(fleet.dir, 'rekeyd.yaml');
+  const env = join(fleet.dir, 'env.json');
+  await writeFile(config, JSON.stringify(fleet.file));
+  await writeFile(env, JSON.stringify(fleet.env));
+  const stopAt = Object.fromEntries(killed.map(({ client, point }) => [client.ref, point]));
+  const signal = await runWorker({ config, env, stopAt, lockMs: LOCK_MS });
+  if (signal !== 'SIGKILL') throw new Error('the worker ended by itself');
+  return [fleet, killed];
+}
+
+/** Answers the signal that ended it. */
+async function runWorker(order: WorkerOrder): Promise<NodeJS.Signals | null> {
+  const child = spawn(process.execPath, [WORKER, JSON.stringify(order)], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env: { PATH: process.env.PATH },
+  });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  const ended = once(child, 'exit').then(([, signal]) => ({ signal }));
+  let end: { signal: NodeJS.Signals | null } | null = null;
+  void ended.then((found) => {
+    end = found;
+  });
+  const { signal } = await until('every client stands at its point', () => end, 60_000);
+  return signal;
+}

@@ -1,0 +1,45 @@
+import { expect } from 'vitest';
+import type { TestKey } from '../emulator/testing.ts';
+import type { Fleet, FleetClient } from './fleet.ts';
+import { thumbprints } from './published.ts';
+import { until } from './until.ts';
+
+/**
+ * What must hold for every client after whatever happened, once its last rotation is finished.
+ * @param theirs keys that somebody else published
+ */
+export async function expectSound(
+  fleet: Fleet,
+  clients: readonly FleetClient[],
+  theirs: readonly TestKey[] = [],
+): Promise<void> {
+  const audit = await fleet.audit();
+  expect(audit.map(({ seq }) => seq)).toEqual(audit.map((_, index) => index + 1));
+  for (const client of clients) {
+    const record = await until(`${client.ref} has no key on its way out`, async () => {
+      const found = await fleet.record(client);
+      return found.retiring.length === 0 && found;
+    });
+    const active = record.keys.filter(({ state }) => state === 'active');
+    expect(active, `${client.ref} has one active key`).toHaveLength(1);
+    // Old private halves are erased, the active one is not.
+    const sealed = await fleet.parts.store.sealedKeys(client.ref);
+    expect([...sealed.keys()]).toEqual(active.map(({ thumbprint }) => thumbprint));
+    const generated = audit.filter(({ type, client: ref }) => type === 'key.generated' && ref === client.ref);
+    const rotations = generated.map(({ rotation }) => rotation);
+    expect(rotations, `${client.ref}: one key for each rotation`).toEqual([...new Set(rotations)]);
+    // Published means: sealed in the store at an earlier time, or there before rekeyd was.
+    const stored = new Map(
+      audit
+        .filter(({ type, client: ref }) => type === 'key.stored' && ref === client.ref)
+        .map(({ data, time }) => [String(data.kid), Date.parse(time)]),
+    );
+    const known = await thumbprints({ jwks: { keys: [client.key, ...theirs].map(({ jwk }) => jwk) } });
+    for (const { body, at } of fleet.patches(client)) {
+      for (const kid of await thumbprints(body)) {
+        const since = known.includes(kid) ? 0 : (stored.get(kid) ?? Number.POSITIVE_INFINITY);
+        expect(since, `${kid} of ${client.ref} was stored before it was published`).toBeLessThanOrEqual(at);
+      }
+    }
+  }
+}

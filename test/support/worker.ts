@@ -1,0 +1,38 @@
+/**
+ * Entry point of a child process: a worker like any other, except that each client stops at a point of its own, and that the process ends itself
+ * with SIGKILL once all of them stand there. Its one argument is a {@link WorkerOrder} as JSON.
+ */
+import { readFile } from 'node:fs/promises';
+import { loadConfig } from '../../src/config.ts';
+import { createLog } from '../../src/log.ts';
+import { startService } from '../../src/service.ts';
+import { countedPoints } from './points.ts';
+
+export interface WorkerOrder {
+  /** Paths: the config file, and a JSON object with the environment that its references point to. */
+  readonly config: string;
+  readonly env: string;
+  /** By client reference, as {@link countedPoints} counts them. */
+  readonly stopAt: Readonly<Record<string, string>>;
+  readonly lockMs: number;
+}
+
+const order: WorkerOrder = JSON.parse(process.argv[2] ?? '');
+const env: Record<string, string> = JSON.parse(await readFile(order.env, 'utf8'));
+const awaited = new Set(Object.keys(order.stopAt));
+const forever = new Promise<void>(() => {});
+
+const onPoint = countedPoints((point, ref) => {
+  if (order.stopAt[ref] !== point) return;
+  awaited.delete(ref);
+  if (awaited.size === 0) process.kill(process.pid, 'SIGKILL');
+  return forever;
+});
+await startService(await loadConfig(order.config, env), {
+  log: createLog({ level: 'error' }),
+  schedule: false,
+  worker: true,
+  http: false,
+  hooks: { onPoint },
+  lockMs: order.lockMs,
+});
