@@ -1,0 +1,142 @@
+/**
+ * `npm run demo`: an embedded store, a local Wacht that picks keys in both ways, and the real service. Ten clients go on signing in while
+ * their keys are rotated.
+ */
+import { rm, stat } from 'node:fs/promises';
+import { join, relative, resolve } from 'node:path';
+import { openQueues } from '../../jobs/queues.ts';
+import { loadConfig } from '../../src/config.ts';
+import { parseReference } from '../../src/core/client.ts';
+import { keyOf } from '../../src/core/keys.ts';
+import type { ClientRecord, RotationSummary } from '../../src/core/record.ts';
+import { importKey } from '../../src/import-key.ts';
+import { createLog } from '../../src/log.ts';
+import { openParts } from '../../src/parts.ts';
+import { startService } from '../../src/service.ts';
+import { monotonic, sleep, systemClock } from '../../src/time.ts';
+import { keksOf } from '../../src/world.ts';
+import { startEmulator } from '../emulator/server.ts';
+import { writeConfig } from './config.ts';
+import { API_KEY, APPS, arrangeMishaps, CLIENTS, DEPLOYMENT, type RegisteredClient, register } from './fleet.ts';
+import { type LoginStream, startLogins } from './logins.ts';
+import { type ClientReport, type DemoReport, printReport } from './report.ts';
+
+const ENDED = ['finished', 'failed', 'rolled_back'];
+const PATIENCE_MS = 120_000;
+
+const asJson = process.argv.includes('--json');
+const say = (line: string) => void (asJson ? process.stderr : process.stdout).write(`${line}\n`);
+
+const dir = resolve('data/demo');
+await clearEarlierDemo(dir);
+
+const emulator = await startEmulator();
+emulator.setApiKey(DEPLOYMENT, API_KEY);
+for (const [slug, app] of Object.entries(APPS)) emulator.addApp({ deployment: DEPLOYMENT, slug, ...app });
+const clients = CLIENTS.map((client) => register(emulator, client));
+const config = await loadConfig(await writeConfig(dir, emulator.url, clients), {});
+say(`A local Wacht listens on ${emulator.url}: app first-pem takes the first PEM key, app by-kid picks by kid.`);
+
+const log = createLog({ level: 'silent' });
+const parts = await openParts(config, { log, clock: systemClock });
+const cause = { actor: 'demo', reason: 'the key this client has used so far', request: null };
+for (const { ref, privateKeyPem, before } of clients) {
+  await importKey(parts, keksOf(config), parseReference(ref), privateKeyPem, cause, before);
+}
+await parts.close();
+say(
+  `${clients.length} clients handed over their present keys (rekeyd keys import) and now sign from ${relative('', join(dir, 'keys'))}.`,
+);
+
+const service = await startService(config, { log, schedule: true, worker: true, http: false });
+const streams = new Map<string, LoginStream>();
+for (const client of clients) {
+  const folder = join(dir, 'keys', client.ref);
+  streams.set(client.ref, await startLogins({ folder, origin: emulator.url, fqdn: APPS[client.app].fqdn }));
+}
+arrangeMishaps(emulator, clients);
+
+say('Rotating them all (rekeyd rotate --all) while they keep signing in ...');
+const startedAt = monotonic();
+const queues = openQueues(service.parts.redis, [DEPLOYMENT], (error) => say(String(error)));
+const reason = 'demo: show a rotation';
+await queues.addControl('request', { v: 1, select: { all: true }, reason, actor: 'demo', compromised: false });
+const records = await rotationsEnded();
+const seconds = (monotonic() - startedAt) / 1000;
+await sleep(300); // a few logins more, with the old keys gone
+for (const stream of streams.values()) await stream.stop();
+await queues.close();
+await service.stop();
+const report = makeReport(records, seconds);
+await emulator.close();
+
+if (asJson) process.stdout.write(`${JSON.stringify(report)}\n`);
+else printReport(report, clients, relative('', dir));
+// The one refusal that the demo arranges is an outcome; a refused login, or any other failure, is a defect.
+process.exitCode = isAsArranged(report) ? 0 : 1;
+
+async function rotationsEnded(): Promise<ReadonlyMap<string, ClientRecord>> {
+  const refs = clients.map(({ ref }) => parseReference(ref));
+  const deadline = monotonic() + PATIENCE_MS;
+  for (;;) {
+    const loaded = await service.parts.store.loadMany(refs);
+    const records = new Map([...loaded].map(([ref, { record }]) => [ref as string, record]));
+    const ended = [...records.values()].every(
+      ({ history: [last] }) => last !== undefined && ENDED.includes(last.state),
+    );
+    if (ended) return records;
+    if (monotonic() > deadline) throw new Error('the rotations did not end in time');
+    await sleep(100);
+  }
+}
+
+function makeReport(records: ReadonlyMap<string, ClientRecord>, seconds: number): DemoReport {
+  const rows = clients.map((client) => reportOf(client, records.get(client.ref)));
+  const sum = (pick: (row: ClientReport) => number) => rows.reduce((total, row) => total + pick(row), 0);
+  return {
+    clients: rows,
+    totals: {
+      rotations: rows.filter(({ outcome }) => outcome === 'finished').length,
+      seconds: Number(seconds.toFixed(2)),
+      logins: {
+        ok: sum(({ logins }) => logins.ok),
+        fallback: sum(({ logins }) => logins.fallback),
+        refused: sum(({ logins }) => logins.refused),
+      },
+    },
+  };
+}
+
+function reportOf(client: RegisteredClient, record: ClientRecord | undefined): ClientReport {
+  const [rotation] = record?.history ?? [];
+  if (record === undefined || rotation === undefined) throw new Error(`${client.ref} was not rotated`);
+  const patches = emulator.log.filter(({ method, client: id }) => method === 'PATCH' && id === client.id).length;
+  return {
+    client: client.ref,
+    server: APPS[client.app].selection,
+    strategy: rotation.strategy,
+    format: record.format ?? client.registered,
+    alg_before: client.before,
+    alg_after: algAfter(record, rotation, client),
+    outcome: rotation.state,
+    patches,
+    logins: streams.get(client.ref)?.counts ?? { ok: 0, fallback: 0, refused: 0 },
+  };
+}
+
+function algAfter(record: ClientRecord, { kid, state }: RotationSummary, client: RegisteredClient): string {
+  return kid !== null && state === 'finished' ? keyOf(record, kid).alg : client.before;
+}
+
+function isAsArranged(report: DemoReport): boolean {
+  return clients.every(({ ref, mishap }) => {
+    const row = report.clients.find(({ client }) => client === ref);
+    return row?.logins.refused === 0 && row.outcome === (mishap === 'refused' ? 'failed' : 'finished');
+  });
+}
+
+/** Only a folder that an earlier demo made is thrown away. */
+async function clearEarlierDemo(path: string): Promise<void> {
+  const made = await stat(join(path, 'rekeyd.yaml')).catch(() => null);
+  if (made !== null) await rm(path, { recursive: true });
+}
