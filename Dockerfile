@@ -1,0 +1,38 @@
+FROM node:24-slim AS source
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+
+FROM source AS build
+RUN npm ci
+COPY tsconfig.json tsconfig.build.json ./
+COPY src ./src
+COPY jobs ./jobs
+RUN npm run build
+
+# A local Wacht to try rekeyd on; see the profile "demo" of docker-compose.yml.
+FROM build AS demo
+COPY test ./test
+USER node
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=5s --timeout=3s CMD ["node", "-e", "fetch('http://127.0.0.1:8787/_emulator/faults').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
+CMD ["node", "test/emulator/main.ts", "--port", "8787"]
+
+# No package that is left here has to run a script when it is installed.
+FROM source AS production
+RUN npm ci --omit=dev --ignore-scripts
+
+FROM node:24-slim
+ENV NODE_ENV=production REKEYD_CONFIG=/etc/rekeyd/rekeyd.yaml
+WORKDIR /app
+COPY package.json ./
+COPY --from=production /app/node_modules ./node_modules
+COPY --from=build /app/dist ./dist
+# All that rekeyd writes is under data_dir: /data. The rest of the file system may be read-only.
+RUN mkdir -m 0700 /data && chown node:node /data
+VOLUME /data
+USER node
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=15s --timeout=5s --start-period=20s CMD ["node", "-e", "fetch('http://127.0.0.1:8080/livez').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
+ENTRYPOINT ["node", "dist/src/cli.js"]
+CMD ["start"]

@@ -1,0 +1,167 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { execForm, lastOf, parseDockerfile, type Stage } from './dockerfile.ts';
+import { cleanEnvironment, Rehearsal, type Rehearsed } from './rehearsal.ts';
+
+const repository = join(import.meta.dirname, '../..');
+const stages = parseDockerfile(readFileSync(join(repository, 'Dockerfile'), 'utf8'));
+const image = stageOf((stage) => stage === stages.at(-1));
+const demo = stageOf((stage) => stage.name === 'demo');
+
+function stageOf(matches: (stage: Stage) => boolean): Stage {
+  const stage = stages.find(matches);
+  if (stage === undefined) throw new Error('the Dockerfile lacks a stage');
+  return stage;
+}
+
+function setting(stage: Stage, name: string): string | undefined {
+  return lastOf(stages, stage, name)?.rest;
+}
+
+describe('the image', () => {
+  let folder: string;
+  let built: Rehearsed;
+
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'rekeyd-image-'));
+    built = new Rehearsal(stages, repository, folder).build(image);
+  }, 300_000);
+
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  /** Runs the image's entry point with these arguments instead of its command. */
+  function start(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+    const [program = '', ...entry] = execForm(setting(image, 'ENTRYPOINT') ?? '');
+    return spawnSync(program, [...entry, ...args], {
+      cwd: built.cwd,
+      encoding: 'utf8',
+      env: { ...cleanEnvironment(), ...built.env, ...env },
+    });
+  }
+
+  test('is made by commands that this rehearsal ran, but for the data folder', () => {
+    expect(built.skipped).toEqual(['mkdir -m 0700 /data && chown node:node /data']);
+    expect(process.version).toMatch(/^v24\./);
+    expect(image.base).toBe('node:24-slim');
+  });
+
+  test('holds the built program and production packages, nothing else', () => {
+    expect(readdirSync(built.cwd).sort()).toEqual(['dist', 'node_modules', 'package.json']);
+    expect(readdirSync(join(built.cwd, 'dist')).sort()).toEqual(['jobs', 'package.json', 'src']);
+    const packages = readdirSync(join(built.cwd, 'node_modules'));
+    expect(packages).toEqual(expect.arrayContaining(['bullmq', 'fastify', 'jose']));
+    for (const name of ['node', 'typescript', 'vitest', 'knip']) expect(packages).not.toContain(name);
+  });
+
+  test('starts with its production packages alone', () => {
+    const { status, stdout, stderr } = start(['--help']);
+    expect(stderr).toBe('');
+    expect(stdout).toMatch(/Usage: rekeyd/);
+    expect(status).toBe(0);
+  });
+
+  test.each([[execForm(setting(image, 'CMD') ?? '')], [['config', 'check']]])(
+    'says which config file is missing on %j',
+    (args) => {
+      const { status, stdout, stderr } = start(args);
+      // What a check finds is its result, and goes to stdout.
+      expect(stdout + stderr).toContain('/etc/rekeyd/rekeyd.yaml');
+      expect(stdout + stderr).toContain('REKEYD_CONFIG');
+      expect(status).toBe(2);
+    },
+  );
+
+  test('accepts the config of the demo in docker-compose.yml', () => {
+    const compose = parse(readFileSync(join(repository, 'docker-compose.yml'), 'utf8'), { merge: true });
+    const file = join(folder, 'demo.yaml');
+    writeFileSync(file, compose.configs.demo.content);
+    expect(start(['--config', file, 'config', 'check'], compose.services.demo.environment)).toMatchObject({
+      status: 0,
+    });
+  });
+});
+
+describe('the image’s settings', () => {
+  test.each([
+    ['rekeyd', image],
+    ['the local Wacht', demo],
+  ])('let %s run as an ordinary user and stop on SIGTERM', (_, stage) => {
+    expect(setting(stage, 'USER')).toBe('node');
+    expect(setting(stage, 'STOPSIGNAL')).toBe('SIGTERM');
+  });
+
+  test('keep what is written in one volume', () => {
+    expect(setting(image, 'VOLUME')).toBe('/data');
+  });
+
+  test.each([
+    ['rekeyd', image, '/livez', '8080'],
+    ['the local Wacht', demo, '/_emulator/faults', '8787'],
+  ])('tell whether %s is well', async (_, stage, path, port) => {
+    const health = setting(stage, 'HEALTHCHECK') ?? '';
+    const [program = '', ...args] = execForm(health.slice(health.indexOf('[')));
+    let status = 200;
+    const server = createServer((request, response) => {
+      response.writeHead(request.url === path ? status : 404).end();
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    // A TCP server's address is an object.
+    const own = String((server.address() as AddressInfo).port);
+    expect(args.join(' ')).toContain(`127.0.0.1:${port}${path}`);
+    const check = async () => {
+      const child = spawn(
+        program,
+        args.map((argument) => argument.replace(port, own)),
+        { stdio: 'ignore' },
+      );
+      const [code] = await once(child, 'exit');
+      return code;
+    };
+    expect(await check()).toBe(0);
+    status = 503;
+    expect(await check()).toBe(1);
+    server.close();
+    await once(server, 'close');
+    expect(await check()).toBe(1);
+  });
+});
+
+test('.dockerignore lets through what is copied and nothing else', () => {
+  const copied = stages.flatMap(({ instructions }) =>
+    instructions
+      .filter(({ name, flags }) => name === 'COPY' && flags.from === undefined)
+      .flatMap(({ rest }) => rest.split(/\s+/).slice(0, -1)),
+  );
+  const rules = readFileSync(join(repository, '.dockerignore'), 'utf8')
+    .split('\n')
+    .filter((line) => /^[^#]/.test(line));
+  expect(rules[0]).toBe('*');
+  expect(new Set(rules.slice(1))).toEqual(new Set(copied.map((path) => `!${path}`)));
+});
+
+describe('a Dockerfile that is read', () => {
+  test('gives stages, flags, continued lines and inherited settings', () => {
+    const read = parseDockerfile(
+      'FROM a AS one\nUSER x\n# note\nRUN b && \\\n  c\nFROM one\nCOPY --from=one --chmod=1 d e/\n',
+    );
+    expect(read.map(({ name, base }) => [name, base])).toEqual([
+      ['one', 'a'],
+      [null, 'one'],
+    ]);
+    expect(read[0]?.instructions[1]?.rest).toMatch(/^b && +c$/);
+    const [, last] = read;
+    expect(last?.instructions).toEqual([{ name: 'COPY', flags: { from: 'one', chmod: '1' }, rest: 'd e/' }]);
+    expect(last && lastOf(read, last, 'USER')?.rest).toBe('x');
+  });
+
+  test.each(['USER x', 'FROM a\n???'])('refuses %j', (text) => {
+    expect(() => parseDockerfile(text)).toThrow();
+  });
+});
