@@ -1,0 +1,14 @@
+/** Every figure of the benchmark: one file each. */
+import type { Figure } from './figure.ts';
+import { p1 } from './p1.ts';
+import { p1Always } from './p1-always.ts';
+import { p1Cutover } from './p1-cutover.ts';
+import { p2 } from './p2.ts';
+import { p4 } from './p4.ts';
+import { p5 } from './p5.ts';
+import { p6 } from './p6.ts';
+import { p7 } from './p7.ts';
+import { p8 } from './p8.ts';
+import { p9 } from './p9.ts';
+
+export const figures: readonly Figure[] = [p1, p1Always, p1Cutover, p2, p4, p5, p6, p7, p8, p9];

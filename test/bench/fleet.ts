@@ -1,0 +1,59 @@
+/** Rotating the whole fleet of a stage, from the request to the last destroyed key, and what that took. */
+import { connectRedis } from '../../src/store/connection.ts';
+import { keys } from '../../src/store/keys.ts';
+import { until } from '../support/until.ts';
+import type { Child } from './child.ts';
+import { type Snapshot, snapshot, spentPerRotation } from './spent.ts';
+import type { Stage } from './stage.ts';
+
+const PATIENCE_MS = 600_000;
+
+export interface FleetRun {
+  readonly rotations: number;
+  readonly patches: number;
+  readonly seconds: number;
+  /** Per rotation: commands, round trips, fsyncs, requests, CPU. */
+  readonly spent: Readonly<Record<string, number>>;
+}
+
+/** @throws when a rotation did not finish as it should */
+export async function rotateFleet(stage: Stage, workers: readonly Child[]): Promise<FleetRun> {
+  const redis = await connectRedis(stage.parts.redis, { name: 'bench' });
+  try {
+    const before: Snapshot = await snapshot(stage, workers, redis);
+    const startedAt = performance.now();
+    const rotations = await requestAll(stage);
+    await until('the fleet is rotated', async () => (await redis.scard(keys.open)) === 0, PATIENCE_MS);
+    const seconds = (performance.now() - startedAt) / 1000;
+    const after = await snapshot(stage, workers, redis);
+    await checkFinished(stage);
+    const patches = after.server.patches - before.server.patches;
+    return { rotations, patches, seconds, spent: spentPerRotation(before, after, rotations) };
+  } finally {
+    redis.disconnect();
+  }
+}
+
+/** As any producer does it. Answers how many rotations it came to, once all of them have begun. */
+async function requestAll({ queues }: Stage): Promise<number> {
+  const data = { v: 1, select: { all: true }, reason: 'benchmark', actor: 'bench', compromised: false };
+  const id = await queues.addControl('request', data);
+  const job = await until(
+    'the request is taken up',
+    async () => {
+      const found = await queues.control.getJob(id);
+      return found?.finishedOn !== undefined && found;
+    },
+    PATIENCE_MS,
+  );
+  if (job.failedReason) throw new Error(job.failedReason);
+  return job.returnvalue.rotations.length;
+}
+
+async function checkFinished({ parts }: Stage): Promise<void> {
+  const refs = await parts.store.clientRefs();
+  for (const [ref, { record }] of await parts.store.loadMany(refs)) {
+    const [last] = record.history;
+    if (last?.state !== 'finished') throw new Error(`${ref}: the rotation is ${last?.state}: ${last?.error}`);
+  }
+}

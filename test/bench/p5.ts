@@ -1,0 +1,118 @@
+import { commitOf } from '../../src/commit.ts';
+import { adopt, imported } from '../../src/core/begin.ts';
+import { type ClientRef, makeReference } from '../../src/core/client.ts';
+import type { ObservedClient } from '../../src/core/document.ts';
+import { RekeydError } from '../../src/errors.ts';
+import { inParallel } from '../../src/parallel.ts';
+import { clientPolicy } from '../../src/world.ts';
+import { until } from '../support/until.ts';
+import type { BareResult } from './bare-child.ts';
+import { type Figure, judge, medians } from './figure.ts';
+import { onStage, type Stage } from './stage.ts';
+import type { WorkerUsage } from './worker-child.ts';
+
+const CLIENTS = 100_000;
+/** A list of 100,000 clients is more than one answer may hold. */
+const APPS = 20;
+const DUE = 100;
+const LANES = 500;
+const LONG_AGO_MS = 365 * 24 * 3_600_000;
+const PATIENCE_MS = 120_000;
+/** How much more the last sweep may hold than the first: "flat". */
+const GROWTH = 1.1;
+
+/** The sweep alone: what it starts stays in a paused queue. */
+export const p5: Figure = {
+  id: 'P5',
+  async measure({ rounds, quick }) {
+    const setting = {
+      appendfsync: 'everysec',
+      strategy: 'overlap',
+      clients: quick ? CLIENTS / 10 : CLIENTS,
+      apps: APPS,
+      concurrency: 10,
+    } as const;
+    const measured = await onStage(setting, async (stage) => {
+      const seeds = await seed(stage);
+      const due = seeds.slice(0, DUE);
+      await stage.queues.rotateQueue(deploymentOf(stage)).pause();
+      const worker = await stage.startWorker();
+      await sweep(stage, 'warm-up');
+      const all: { sweep_s: number; peak_mib: number; bare_lists_s: number }[] = [];
+      for (let round = 0; round < rounds; round += 1) {
+        const bare = await stage.bare.ask<BareResult>('lists', Object.keys(stage.server.ready.clients));
+        await inParallel(due, LANES, (one) => store(stage, one, LONG_AGO_MS));
+        await worker.ask('resetPeak');
+        const { seconds, started } = await sweep(stage, `round-${round}`);
+        if (started !== DUE) throw new Error(`the sweep started ${started} rotations, not ${DUE}`);
+        const { peakRssMiB } = await worker.ask<WorkerUsage>('usage');
+        all.push({ sweep_s: seconds, peak_mib: peakRssMiB, bare_lists_s: bare.seconds });
+      }
+      return all;
+    });
+    const { bare_lists_s } = medians(measured);
+    const what = `sweep over ${setting.clients} clients with ${DUE} due`;
+    const peaks = measured.map(({ peak_mib }) => peak_mib);
+    const times = measured.map(({ sweep_s }) => sweep_s);
+    const growth = (peaks.at(-1) ?? 0) / (peaks[0] ?? 1);
+    const memory = judge(
+      { id: 'P5-rss', what: `${what}: peak memory, flat`, unit: 'MiB', goal: 256, baseline: { growth } },
+      peaks,
+    );
+    return [
+      judge({ id: 'P5', what, unit: 's', goal: 1, baseline: { bare_lists_s } }, times),
+      { ...memory, met: memory.met && growth <= GROWTH },
+    ];
+  },
+};
+
+interface Seed {
+  readonly ref: ClientRef;
+  readonly client: ObservedClient;
+}
+
+function deploymentOf({ parts }: Stage): string {
+  return parts.config.deployments[0]?.id ?? '';
+}
+
+/** Every client of the server, in the store with a key that was made just now. */
+async function seed(stage: Stage): Promise<Seed[]> {
+  const deployment = deploymentOf(stage);
+  const seeds: Seed[] = [];
+  for (const app of Object.keys(stage.server.ready.clients)) {
+    const listed = (await stage.parts.deployments.get(deployment)?.wacht.listClients(app)) ?? [];
+    for (const client of listed) seeds.push({ ref: makeReference(deployment, app, client.id), client });
+  }
+  await inParallel(seeds, LANES, (one) => store(stage, one, 0));
+  await stage.parts.identity.remember();
+  return seeds;
+}
+
+/** Puts the client there as if its key had been imported `ageMs` ago, whatever stood there before. */
+async function store({ parts }: Stage, { ref, client }: Seed, ageMs: number): Promise<void> {
+  const policy = clientPolicy(parts, ref);
+  const [published] = client.keys;
+  const pem = published?.public_key_pem;
+  if (policy === null || published === undefined || typeof pem !== 'string') throw new RekeydError('not_found', ref);
+  const { kty, crv, x, y } = published;
+  const loaded = ageMs === 0 ? null : await parts.store.load(ref);
+  const at = Date.now() - ageMs;
+  const cause = { actor: 'bench', reason: 'seed', request: null };
+  const key = { alg: 'ES256', thumbprint: 'seed', jwk: { kty, crv, x, y }, pem } as const;
+  const change = imported(adopt(ref, client, cause, at).record, key, policy, cause, at);
+  await parts.store.commit(commitOf(change, policy, { expected: loaded, durable: false }));
+}
+
+async function sweep({ queues }: Stage, slot: string): Promise<{ seconds: number; started: number }> {
+  const id = await queues.addControl('sweep', { v: 1, policy: 'default', slot, reindex: false });
+  const job = await until(
+    'the sweep ends',
+    async () => {
+      const found = await queues.control.getJob(id);
+      return found?.finishedOn !== undefined && found;
+    },
+    PATIENCE_MS,
+  );
+  if (job.failedReason) throw new Error(job.failedReason);
+  return { seconds: ((job.finishedOn ?? 0) - job.timestamp) / 1000, started: job.returnvalue.started };
+}

@@ -1,0 +1,69 @@
+/** rekeyd itself in a process of its own, as `rekeyd start` runs it; the parent reads what it uses. */
+import { open } from 'node:fs/promises';
+import { loadConfig } from '../../src/config.ts';
+import { createLog } from '../../src/log.ts';
+import { startService } from '../../src/service.ts';
+import { orderOf, serveParent, type Usage, usage } from './child.ts';
+
+export interface WorkerOrder {
+  readonly config: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** With everything that an idle `rekeyd start` has: ticks and HTTP. */
+  readonly whole: boolean;
+}
+
+export interface WorkerUsage extends Usage {
+  /** Files and folders that this process has put on disk. */
+  readonly fsyncs: number;
+  /** Highest since the question `resetPeak`. */
+  readonly peakRssMiB: number;
+}
+
+const SAMPLE_MS = 20;
+
+const { config, env, whole } = orderOf<WorkerOrder>();
+let fsyncs = 0;
+await countSyncs(() => {
+  fsyncs += 1;
+});
+const service = await startService(await loadConfig(config, env), {
+  log: createLog({ level: process.env.BENCH_LOG ?? 'fatal' }),
+  schedule: whole,
+  worker: true,
+  http: whole,
+});
+let peakRssMiB = 0;
+let sampling: NodeJS.Timeout | undefined;
+const sample = () => {
+  peakRssMiB = Math.max(peakRssMiB, usage().rssMiB);
+};
+
+serveParent(
+  null,
+  {
+    usage(): WorkerUsage {
+      sample();
+      return { ...usage(), fsyncs, peakRssMiB };
+    },
+    resetPeak() {
+      peakRssMiB = 0;
+      sampling ??= setInterval(sample, SAMPLE_MS);
+    },
+  },
+  async () => {
+    clearInterval(sampling);
+    await service.stop();
+  },
+);
+
+/** All file handles share one prototype. */
+async function countSyncs(count: () => void): Promise<void> {
+  const handle = await open(config);
+  const prototype: { sync(): Promise<void> } = Object.getPrototypeOf(handle);
+  await handle.close();
+  const { sync } = prototype;
+  prototype.sync = function counted(this: typeof prototype) {
+    count();
+    return sync.call(this);
+  };
+}
