@@ -254,7 +254,9 @@ describe('on the way to a new key', () => {
     [
       'the same PATCH is sent again at once',
       {
-        record: rotating('overlap', 'delivered', { inFlight: { document: both, deadline: START + 9_000, again: false } }),
+        record: rotating('overlap', 'delivered', {
+          inFlight: { document: both, deadline: START + 9_000, again: false },
+        }),
         step: { do: 'patch', document: both, purpose: 'publish' },
       },
     ],

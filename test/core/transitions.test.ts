@@ -85,7 +85,10 @@ describe('taking a client in', () => {
   });
 
   it('knows what came of a lost PATCH from a list that was read after its deadline', () => {
-    const record: ClientRecord = { ...managedRecord(), inFlight: { document: { ...ALG }, deadline: START, again: false } };
+    const record: ClientRecord = {
+      ...managedRecord(),
+      inFlight: { document: { ...ALG }, deadline: START, again: false },
+    };
     expect(observed(record, client(), POLICY, START + FRESH_MS - 1).record.inFlight).not.toBeNull();
     expect(observed(record, client(), POLICY, START + FRESH_MS).record.inFlight).toBeNull();
   });
