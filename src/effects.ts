@@ -7,7 +7,7 @@ import { publicSet } from './core/desired.ts';
 import type { KeyDocument, ObservedClient, PublicJwk } from './core/document.ts';
 import { tryAgain } from './core/ending.ts';
 import { keyOf } from './core/keys.ts';
-import { FRESH_MS, type Step, UNSETTLED } from './core/plan.ts';
+import { FRESH_MS, type Purpose, type Step, UNSETTLED } from './core/plan.ts';
 import type { ClientPolicy, Context } from './core/policy.ts';
 import {
   announced,
@@ -42,6 +42,8 @@ export interface Effects {
   /** After this long, in ms, a PATCH can no longer reach the server. */
   readonly patchDeadlineMs: number;
   prove(record: ClientRecord, key: ManagedKey, signal: AbortSignal): Promise<ProofVerdict>;
+  /** Null when the place where `key` will be proven answers, else why it does not. */
+  unreachable(record: ClientRecord, key: ManagedKey, signal: AbortSignal): Promise<string | null>;
 }
 
 /** How a run came to rest. */
@@ -122,6 +124,8 @@ export async function patch(
   effects: Effects,
   run: Run,
 ): Promise<Outcome> {
+  const obstacle = await cutoverObstacle(record, step.purpose, effects, run);
+  if (obstacle !== null) return tryAgain(record, run.context(), obstacle);
   const deadline = run.now() + effects.patchDeadlineMs;
   const intended = await run.announce(announced(record, step.document, step.purpose, deadline));
   const startedAt = monotonic();
@@ -138,6 +142,27 @@ export async function patch(
       return change;
     default:
       return outcome satisfies never;
+  }
+}
+
+/**
+ * A cutover that cannot be proven afterwards would have to be taken back after a while without sign-ins, so it is not begun. Not after a compromise:
+ * there the old key must go, come what may.
+ */
+async function cutoverObstacle(
+  record: ClientRecord,
+  purpose: Purpose,
+  effects: Effects,
+  run: Run,
+): Promise<string | null> {
+  const { rotation, inFlight } = record;
+  if (purpose !== 'cut_over' || rotation?.phase.name !== 'delivered' || rotation.compromised !== null) return null;
+  if (run.policy.prove !== 'required' || inFlight !== null) return null;
+  try {
+    const why = await effects.unreachable(record, keyOf(record, rotation.phase.kid), run.signal);
+    return why === null ? null : `nothing was changed, because the new key could not be proven afterwards: ${why}`;
+  } catch (error) {
+    return messageOf(error);
   }
 }
 

@@ -24,6 +24,8 @@ export interface DeploymentParts {
   /** The app's own domain, where its clients sign in. @throws ApiError, RekeydError `not_found` */
   issuerOf(app: string): Promise<string>;
   proverOf(app: string): Prover;
+  /** By app: when its issuer last answered a proof, in ms of the monotonic clock. */
+  readonly answered: Map<string, number>;
 }
 
 export interface Parts {
@@ -129,6 +131,7 @@ function openDeployment(config: DeploymentConfig, options: PartsOptions, add: Ad
     config,
     wacht,
     directory: clientDirectory(wacht),
+    answered: new Map(),
     async issuerOf(slug) {
       if (!issuers.has(slug)) {
         for (const app of await wacht.listApps()) {

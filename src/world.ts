@@ -4,7 +4,8 @@ import { policyFor } from './config.ts';
 import { type ClientRef, splitReference } from './core/client.ts';
 import { keyOf } from './core/keys.ts';
 import type { ClientPolicy } from './core/policy.ts';
-import type { Algorithm, ClientRecord } from './core/record.ts';
+import type { ProofVerdict } from './core/progress.ts';
+import type { Algorithm, ClientRecord, ManagedKey } from './core/record.ts';
 import type { SinkKey } from './deliver/sink.ts';
 import type { Effects } from './effects.ts';
 import { RekeydError } from './errors.ts';
@@ -13,6 +14,9 @@ import type { PrivateKey } from './keys/private-key.ts';
 import { type Kek, openKey, sealKey } from './keys/sealed.ts';
 import type { Parts } from './parts.ts';
 import { monotonic } from './time.ts';
+
+/** An issuer that answered a proof this recently, in ms, need not be asked whether it would. */
+const ANSWERED_MS = 60_000;
 
 /** Beyond the API's own deadline: time for the intent to reach the disk. */
 const INTENT_SLACK_MS = 2_000;
@@ -98,16 +102,21 @@ export function effectsFor(ref: ClientRef, policy: Policy, parts: Parts, keks: r
 
     patch: (document, signal) => deployment.wacht.patchClient(ref, document, signal),
 
-    async prove(record, key, signal) {
-      const privateKey = (await open(record, key.kid)).keyObject();
-      const request = {
-        issuer: await deployment.issuerOf(app),
-        clientId: record.clientId,
-        alg: key.alg,
-        kid: key.kid,
-        privateKey,
-      };
-      return deployment.proverOf(app).prove({ ...request, nowMs: clock.now() }, signal);
+    prove: ask,
+
+    async unreachable(record, key, signal) {
+      if (monotonic() - (deployment.answered.get(app) ?? Number.NEGATIVE_INFINITY) < ANSWERED_MS) return null;
+      const verdict = await ask(record, key, signal);
+      return verdict.verdict === 'unknown' || verdict.verdict === 'throttled' ? verdict.message : null;
     },
   };
+
+  async function ask(record: ClientRecord, key: ManagedKey, signal: AbortSignal): Promise<ProofVerdict> {
+    const privateKey = (await open(record, key.kid)).keyObject();
+    const issuer = await deployment.issuerOf(app);
+    const request = { issuer, clientId: record.clientId, alg: key.alg, kid: key.kid, privateKey, nowMs: clock.now() };
+    const verdict = await deployment.proverOf(app).prove(request, signal);
+    if (verdict.verdict === 'accepted' || verdict.verdict === 'refused') deployment.answered.set(app, monotonic());
+    return verdict;
+  }
 }

@@ -50,3 +50,24 @@ test('a key folder that cannot be written: nothing is published for that client,
   await fleet.reached(client, await fleet.rotate(client));
   await expectSound(fleet, [client, other]);
 });
+
+test('an issuer that does not answer: no cutover is begun, and the old key signs in when it is back', async () => {
+  const fleet = await startFleet({ apps: [QUITTER] });
+  const client = await fleet.managed(QUITTER);
+  await fleet.start();
+  fleet.emulator.faults.add({
+    kind: 'status',
+    status: 502,
+    match: { path: /introspect/ },
+    times: Number.POSITIVE_INFINITY,
+  });
+  const { error } = await fleet.reached(client, await fleet.rotate(client), 'failed');
+  expect(error).toContain('could not be proven');
+  expect(fleet.patches(client)).toEqual([]);
+
+  fleet.emulator.faults.clear();
+  const logins = await startLogins(client, fleet);
+  await fleet.reached(client, await fleet.rotate(client));
+  expect((await logins.stop()).refused).toEqual([]);
+  await expectSound(fleet, [client]);
+});
