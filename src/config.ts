@@ -1,13 +1,14 @@
 /** Reads the config file: YAML in, {@link Config} out, or every problem at once. */
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { type Document, LineCounter, parseDocument, visit } from 'yaml';
+import { type Document, LineCounter } from 'yaml';
 import { z } from 'zod';
 import type { Config, Problem } from './config/model.ts';
 import { ConfigError, type Finding, findingsOf, formatPath, lineOf } from './config/problems.ts';
 import { brokenRules, doubts } from './config/rules.ts';
 import { configFileSchema } from './config/schema.ts';
 import { type Sources, whyUnreadable } from './config/secrets.ts';
+import { MAX_LENGTH, parseYaml } from './config/syntax.ts';
 import { messageOf } from './errors.ts';
 
 export type { AppConfig, Config, DeploymentConfig, Policy, Problem } from './config/model.ts';
@@ -15,6 +16,9 @@ export { policyFor } from './config/model.ts';
 export { ConfigError, formatProblem } from './config/problems.ts';
 
 type Env = Sources['env'];
+
+/** Whoever sees this many problems has named another file. */
+const MOST_PROBLEMS = 500;
 
 /** @throws ConfigError (a RekeydError `config`) */
 export async function loadConfig(file: string, env: Env): Promise<Config> {
@@ -36,11 +40,17 @@ export async function parseConfig(
   text: string,
   { file, env }: { readonly file: string; readonly env: Env },
 ): Promise<Config> {
+  if (text.length > MAX_LENGTH) {
+    const message = `is longer than ${MAX_LENGTH} characters, which no config is: name the right file with --config FILE`;
+    throw new ConfigError(file, [{ path: '', message, line: null }]);
+  }
   const lines = new LineCounter();
-  // Pretty errors quote the source, where a secret may stand by mistake.
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const syntax = syntaxProblems(document, lines);
-  if (syntax.length > 0) throw new ConfigError(file, syntax);
+  const { document, problems } = parseYaml(text, lines);
+  if (problems.length > 0)
+    throw new ConfigError(
+      file,
+      shown(problems, (problem) => problem),
+    );
 
   const located = ({ path, message }: Finding): Problem => ({
     path: formatPath(path),
@@ -51,7 +61,7 @@ export async function parseConfig(
   const folder = dirname(resolve(file));
   const parsed = await configFileSchema({ folder, env }).safeParseAsync(input);
   const findings = [...(parsed.error?.issues ?? []).flatMap(findingsOf), ...brokenRules(input, folder)];
-  if (!parsed.success || findings.length > 0) throw new ConfigError(file, findings.map(located).sort(byLine));
+  if (!parsed.success || findings.length > 0) throw new ConfigError(file, shown(findings, located));
   return { ...parsed.data, file: resolve(file), warnings: doubts(parsed.data).map(located) };
 }
 
@@ -69,22 +79,10 @@ function toValues(document: Document, file: string): unknown {
   }
 }
 
-/** The first problem of each line: the others follow from it. */
-function syntaxProblems(document: Document.Parsed, lines: LineCounter): Problem[] {
-  const found = document.errors.map(({ message, pos }) => ({ message, offset: pos[0] }));
-  visit(document, {
-    Alias: (_, node) => {
-      // The alias may be a mistaken value: not repeated.
-      const message = 'a value that starts with "*" is an alias in YAML: put it in quotes';
-      if (node.resolve(document) === undefined) found.unshift({ message, offset: node.range?.[0] ?? 0 });
-    },
-  });
-  const problems = new Map<number, Problem>();
-  for (const { message, offset } of found) {
-    const { line } = lines.linePos(offset);
-    if (!problems.has(line)) problems.set(line, { path: '', message: `not valid YAML: ${message}`, line });
-  }
-  return [...problems.values()].sort(byLine);
+function shown<T>(found: readonly T[], toProblem: (one: T) => Problem): Problem[] {
+  const problems = found.slice(0, MOST_PROBLEMS).map(toProblem).sort(byLine);
+  const more = found.length - problems.length;
+  return more === 0 ? problems : [...problems, { path: '', message: `and ${more} more`, line: null }];
 }
 
 function byLine(a: Problem, b: Problem): number {

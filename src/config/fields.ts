@@ -68,12 +68,19 @@ export function count(description: string, min: number, max: number) {
   return z.int({ error }).min(min, { error }).max(max, { error }).describe(description);
 }
 
-/** Milliseconds. */
-export function duration(description: string, { zero = false }: { readonly zero?: boolean } = {}) {
+/** Beyond ten years BullMQ's arithmetic of delays ends, and so do dates. */
+const LONGEST = '3650d';
+
+/** Milliseconds. `most` is what a timer can wait for, where the setting ends in one: beyond 24 days it would fire at once. */
+export function duration(
+  description: string,
+  { zero = false, most = LONGEST }: { readonly zero?: boolean; readonly most?: string } = {},
+) {
   const expected = 'a number and a unit, such as 500ms, 30s, 10m, 6h or 30d';
   return text({ description, pattern: DURATION_PATTERN }, expected, (value, refuse) => {
     const ms = parseDuration(value);
     if (ms === null) return refuse(`is not a duration: write ${expected}`);
+    if (ms > (parseDuration(most) ?? 0)) return refuse(`is too long: write at most ${most}`);
     return ms === 0 && !zero ? refuse(`must be longer than nothing: write ${expected}`) : ms;
   });
 }
@@ -86,9 +93,13 @@ export function name(description: string) {
   );
 }
 
+/** node-cron writes ranges out before it looks at their bounds: `0-99999999` would take minutes and all the memory. */
+const CRON_SIZE = /^(?!.*\d{5}).{1,200}$/;
+
 export function cron(description: string) {
   const expected = '5 or 6 cron fields in quotes, such as "0 3 * * *"';
   return text({ description }, expected, (value, refuse) => {
+    if (!CRON_SIZE.test(value)) return refuse(`is not a schedule: write ${expected}`);
     const { valid, errors } = validateDetailed(value);
     const fields = errors.map(({ field }) => field).filter((field) => field !== 'expression');
     return valid
@@ -126,7 +137,7 @@ export function window(description: string) {
 /** Absolute. */
 export function path(description: string, sources: Sources) {
   return text({ description }, 'a path', (value, refuse) =>
-    value === '' ? refuse('is empty: write a path') : resolve(sources.folder, value),
+    value === '' || value.includes('\0') ? refuse('is not a path: write one') : resolve(sources.folder, value),
   );
 }
 

@@ -85,8 +85,12 @@ export function findingsOf(issue: z.core.$ZodIssue): Finding[] {
   return [{ path, message }];
 }
 
+/** A slip of the pen is looked for in names, not in texts of any length. */
+const LONGEST_NAME = 64;
+
 /** ` Did you mean "x"?` for the name in `known` that is a slip of the pen away, else nothing. */
 export function didYouMean(name: string, known: readonly string[]): string {
+  if (name.length > LONGEST_NAME) return '';
   const plain = (text: string) => text.toLowerCase().replaceAll(/[_-]/g, '');
   const nearest = known
     .map((candidate) => ({ candidate, distance: editDistance(plain(name), plain(candidate)) }))
@@ -102,7 +106,7 @@ function unknownKey(key: string, known: readonly string[]): string {
 
 /** `{ api_key:sk_live_… }`, with the blank forgotten, is one long key: what follows the name may be a secret. */
 function printableKey(key: string): string {
-  return /^[\w-]*/.exec(key)?.[0] ?? '';
+  return /^[\w-]*/.exec(key)?.[0].slice(0, LONGEST_NAME) ?? '';
 }
 
 /** Levenshtein distance. */

@@ -123,7 +123,7 @@ function deployment(sources: Sources) {
     ]).prefault('deployment'),
     api_key: field.secret('Wacht API key: env:NAME or file:PATH.', sources, field.headerSecret),
     rate_limit: rateLimit.prefault({}).describe('API budget of this deployment, over all workers.'),
-    timeout: duration('Deadline of one API call, body included.').prefault('10s'),
+    timeout: duration('Deadline of one API call, body included.', { most: '1d' }).prefault('10s'),
     backoff: backoff.prefault({}).describe('Waits between retries, with full jitter.'),
     concurrency: count('Rotation jobs at once in one worker.', 1, 1000).prefault(10),
     apps: list(app, 'app'),
@@ -182,7 +182,7 @@ export function configFileSchema(sources: Sources) {
     http: http.prefault({}).describe('On-demand API, health, metrics.'),
     publish: publish.describe('Where format: jwks_uri writes public sets.').optional(),
     reconcile_every: duration('How often drift and unfinished work are looked for.').prefault('60s'),
-    shutdown_grace: duration('How long running jobs may take to finish on SIGTERM.').prefault('30s'),
+    shutdown_grace: duration('How long running jobs may take to finish on SIGTERM.', { most: '1d' }).prefault('30s'),
   }).transform(
     (input): Omit<Config, 'file' | 'warnings'> => ({
       dataDir: input.data_dir,

@@ -26,7 +26,8 @@ export async function readReference(
 }
 
 function fromEnv(name: string, env: Sources['env']) {
-  const text = env[name];
+  // An own member only: every object also has a `constructor`.
+  const text = Object.hasOwn(env, name) ? env[name] : undefined;
   if (text !== undefined && text !== '') return { text };
   // A name in small letters may be a secret that somebody put after env: by mistake.
   const shown = /^[A-Z0-9_]+$/.test(name) ? ` ${name}` : '';
