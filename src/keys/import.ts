@@ -3,6 +3,10 @@ import type { Algorithm } from '../core/record.ts';
 import { RekeydError } from '../errors.ts';
 import { algorithmsFor, isAlgorithm, MIN_MODULUS_LENGTH } from './algorithms.ts';
 import { type FreshKey, freshKey, tooShort } from './generate.ts';
+import { belongTogether } from './rsa.ts';
+
+/** Beyond it OpenSSL refuses to verify, after it has signed for minutes. */
+const MAX_MODULUS_LENGTH = 16_384;
 
 /**
  * Reads a private key that somebody else made: PEM (PKCS#8, PKCS#1, SEC 1; RFC 7468) or a private JWK (RFC 7517). Its algorithm is the one
@@ -49,12 +53,17 @@ function fromJwk(text: string): Parsed {
   }
   if (!('d' in jwk)) throw publicOnly();
   if (jwk.use !== undefined && jwk.use !== 'sig') {
-    throw invalid(
-      `The JWK is meant for use ${JSON.stringify(jwk.use)}, not for signatures`,
-      'Use another key for signing',
-    );
+    throw invalid(`The JWK is meant for use ${quoted(jwk.use)}, not for signatures`, 'Use another key for signing');
   }
-  return { key: parse(() => createPrivateKey({ key: jwk, format: 'jwk' })), named: namedAlgorithm(jwk.alg) };
+  const key = parse(() => createPrivateKey({ key: jwk, format: 'jwk' }));
+  // Node takes the public half of an Ed25519 key from `d`, and looks at `x` no further.
+  if (jwk.kty === 'OKP' && createPublicKey(key).export({ format: 'jwk' }).x !== jwk.x) throw mixed();
+  return { key, named: namedAlgorithm(jwk.alg) };
+}
+
+/** What stands in place of a short name may be a secret. */
+function quoted(value: unknown): string {
+  return typeof value === 'string' && /^[\w+-]{1,16}$/.test(value) ? JSON.stringify(value) : '"…"';
 }
 
 function namedAlgorithm(alg: unknown): Algorithm | undefined {
@@ -63,7 +72,7 @@ function namedAlgorithm(alg: unknown): Algorithm | undefined {
   if (typeof alg === 'string' && isAlgorithm(alg)) return alg;
   throw new RekeydError(
     'algorithm_unsupported',
-    `The JWK names alg ${JSON.stringify(alg)}, which rekeyd cannot use. Import a key for a supported alg.`,
+    `The JWK names alg ${quoted(alg)}, which rekeyd cannot use. Import a key for a supported alg.`,
   );
 }
 
@@ -94,9 +103,13 @@ function fittingAlgorithms(key: KeyObject): Algorithm[] {
   if (key.asymmetricKeyType === 'rsa') {
     const { modulusLength = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {};
     if (modulusLength < MIN_MODULUS_LENGTH) throw tooShort(modulusLength);
+    if (modulusLength > MAX_MODULUS_LENGTH) {
+      throw invalid(`An RSA key of ${modulusLength} bits is too long`, `Use at most ${MAX_MODULUS_LENGTH} bits`);
+    }
     // With the exponent 1 a signature is its own message: it verifies, and anybody can make it.
     if (publicExponent < 3n)
       throw invalid('The public exponent of this RSA key is unsafe', 'Use a key with the exponent 65537');
+    if (!belongTogether(key.export({ format: 'jwk' }))) throw mixed();
     return algorithmsFor({ kty: 'RSA' });
   }
   try {
@@ -121,6 +134,13 @@ function parse<T>(read: () => T): T {
       'The file is damaged or of another kind; export the key again as PKCS#8 PEM',
     );
   }
+}
+
+function mixed(): RekeydError {
+  return invalid(
+    'The parts of the private key do not belong together',
+    'It was damaged or put together from several: export it again',
+  );
 }
 
 function publicOnly(): RekeydError {

@@ -127,7 +127,7 @@ function kekFor(id: unknown, keks: readonly Kek[]): Kek {
   if (found !== undefined) return found;
   throw new RekeydError(
     'kek_missing',
-    `A private key is sealed under the KEK ${JSON.stringify(id)}, which is not configured, so it cannot be used. Put that KEK back under encryption.keks (after the first, if it is an old one), then run "keys rewrap" before removing it.`,
+    `A private key is sealed under the KEK ${typeof id === 'string' ? JSON.stringify(id.slice(0, 128)) : 'of no name'}, which is not configured, so it cannot be used. Put that KEK back under encryption.keks (after the first, if it is an old one), then run "keys rewrap" before removing it.`,
   );
 }
 
