@@ -10,7 +10,7 @@ export interface ObservedApp {
   readonly id: string;
   readonly slug: string;
   readonly name: string | null;
-  /** Domain of its OAuth endpoints. */
+  /** Domain of its OAuth endpoints; null when it has none, or one that is no host. */
   readonly fqdn: string | null;
   readonly active: boolean;
 }
@@ -27,11 +27,22 @@ const Text = z
   .nullish()
   .transform((text) => text || null);
 
+/** A host alone, with its port if it has one: client assertions are sent there. Anything else counts as none, and does no harm to other apps. */
+const Host = Text.transform((text) => (URL.parse(`https://${text}`)?.host === text?.toLowerCase() ? text : null));
+
+/** No JWK needs more. JSON takes any depth; whoever compares or writes it later would run out of stack. */
+const MAX_DEPTH = 16;
+
 /** Checked but not rebuilt, so that members keep their order and everything that is not known stays. */
 const Jwk = z.custom<PublicJwk>(
-  (value) => typeof members(value).kty === 'string',
-  'expected a JSON Web Key with a kty',
+  (value) => typeof members(value).kty === 'string' && isWithin(MAX_DEPTH, value),
+  `expected a JSON Web Key with a kty, nested at most ${MAX_DEPTH} levels deep`,
 );
+
+function isWithin(levels: number, value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  return levels > 0 && Object.values(value).every((member) => isWithin(levels - 1, member));
+}
 
 const Client = z
   .object({
@@ -59,7 +70,7 @@ const Client = z
   );
 
 const App = z
-  .object({ id: Id, slug: z.string().min(1), name: Text, fqdn: Text, is_active: z.boolean() })
+  .object({ id: Id, slug: z.string().min(1), name: Text, fqdn: Host, is_active: z.boolean() })
   .transform(({ is_active, ...app }): ObservedApp => ({ ...app, active: is_active }));
 
 const ClientList = z.object({ clients: z.array(Client) }).transform(({ clients }) => clients);
