@@ -37,11 +37,6 @@ export function pemOf(jwk: PublicJwk): string | null {
   return pemBody(jwk.public_key_pem) || null;
 }
 
-/** True for a `kty` whose key members are known. */
-export function isStandardKty(kty: string): boolean {
-  return STANDARD_MEMBERS.has(kty);
-}
-
 /** Equality of JSON values: the order of members does not matter, and a member that is null counts as absent. */
 export function sameJson(a: unknown, b: unknown): boolean {
   return canonical(a) === canonical(b);

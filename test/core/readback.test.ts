@@ -59,6 +59,12 @@ describe('equal', () => {
       { jwks_uri: 'https://a.example/jwks', ...alg },
       seen([RSA], { jwksUri: 'https://a.example/jwks' }),
     ],
+    [
+      'an entry of others that lacks the members of its kind',
+      jwks(EC_A, { kty: 'RSA', public_key_pem: PEM_B }),
+      seen([EC_A, { kty: 'RSA', public_key_pem: PEM_B }]),
+    ],
+    ['an entry of others whose kid is no text', jwks({ ...ODD, kid: { a: 1 } }), seen([{ ...ODD, kid: { a: 1 } }])],
     ['a set, with a jwks_uri left from before', jwks(EC_A), seen([EC_A], { jwksUri: 'https://old.example' })],
   ];
   test.each(equal)('%s', (_, sent, client) => {
