@@ -2,6 +2,7 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { CompactSign } from 'jose';
 import { SignerError } from './error.ts';
 
 /** Which key it is: the one that signs, the one that will, or the one that did. */
@@ -61,14 +62,35 @@ async function readOnce(folder: string): Promise<KeySet> {
     const jwk = await readJson(join(versionFolder, `${role}.jwk.json`));
     if (jwk.kid !== kid || typeof jwk.alg !== 'string')
       throw new Error(`${role}.jwk.json is not the key that meta.json names`);
-    keys.push({ role, kid, alg: jwk.alg, key: createPrivateKey({ key: jwk, format: 'jwk' }) });
+    keys.push({ role, kid, alg: jwk.alg, key: await signingKey(jwk, jwk.alg, role) });
   }
   if (typeof meta.client_id !== 'string') throw new Error('meta.json has no client_id');
   return { clientId: meta.client_id, keys, version };
 }
 
+/** Tried once, so that a key that cannot sign is found out here and not with the first login. */
+async function signingKey(jwk: Record<string, unknown>, alg: string, role: KeyRole): Promise<KeyObject> {
+  try {
+    const key = createPrivateKey({ key: jwk, format: 'jwk' });
+    await new CompactSign(new Uint8Array()).setProtectedHeader({ alg }).sign(key);
+    return key;
+  } catch {
+    // Without its cause: what a parser says may quote the key.
+    throw new Error(`${role}.jwk.json is not a private key that can sign its alg`);
+  }
+}
+
 async function readJson(path: string): Promise<Record<string, unknown>> {
-  const value: unknown = JSON.parse(await readFile(path, 'utf8'));
+  const value = parseJson(await readFile(path, 'utf8'));
   if (typeof value !== 'object' || value === null) throw new Error(`${path} is not a JSON object`);
   return { ...value };
+}
+
+/** undefined for what is not JSON: the parser's own error would quote the text, which may be a private key. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { decodeJwt, decodeProtectedHeader, importJWK, jwtVerify } from 'jose';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { directorySink } from '../../src/deliver/directory.ts';
@@ -134,6 +135,24 @@ test.each([
     code: 'folder_unreadable',
     message: expect.stringContaining(folder),
   });
+});
+
+test.each<[string, (jwk: Record<string, unknown>) => string]>([
+  ['text after its end', (jwk) => `${JSON.stringify(jwk)}}`],
+  ['a private member that is none', (jwk) => JSON.stringify({ ...jwk, d: [jwk.d] })],
+  ['a private member in the wrong place', (jwk) => JSON.stringify({ ...jwk, kty: jwk.d })],
+  ['an alg that the key cannot sign', (jwk) => JSON.stringify({ ...jwk, alg: 'RS256' })],
+  ['an alg that is none', (jwk) => JSON.stringify({ ...jwk, alg: 'none' })],
+])('a signer does not open on a key with %s, and nothing of the error shows the key', async (_, damage) => {
+  await deliver({ current: a });
+  const file = join(folder, 'current.jwk.json');
+  const jwk = JSON.parse(await readFile(file, 'utf8'));
+  await writeFile(file, damage(jwk));
+  const error = await openSigner(folder).catch((thrown: unknown) => thrown);
+  expect(error).toMatchObject({ code: 'folder_unreadable' });
+  for (let at = 0; at + 8 <= jwk.d.length; at += 8) {
+    expect(inspect(error, { depth: 9 })).not.toContain(jwk.d.slice(at, at + 8));
+  }
 });
 
 describe('a login', () => {
