@@ -1,6 +1,7 @@
 /** What job data may be. It holds references and words, never key material; what does not parse fails without retry. */
 import { z } from 'zod';
 import { type ClientRef, isSegment, parseReference } from '../src/core/client.ts';
+import { shortMessage } from '../src/core/reply.ts';
 import { messageOf, RekeydError } from '../src/errors.ts';
 
 const words = z.string().trim().min(1).max(500);
@@ -59,11 +60,15 @@ export type Request = z.output<typeof requestSchema>;
 export type RequestInput = z.input<typeof requestSchema>;
 export type Sweep = z.output<typeof sweepSchema>;
 
+/** The message stays with the failed job in Redis, so it does not grow with the data. */
+const MOST_PROBLEMS = 5;
+
 /** @throws RekeydError `job_invalid` */
 export function parseJob<T>(schema: z.ZodType<T>, name: string, data: unknown): T {
   const parsed = schema.safeParse(data);
   if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'data'}: ${message}`);
+  const issues = parsed.error.issues.slice(0, MOST_PROBLEMS);
+  const problems = issues.map(({ path, message }) => shortMessage(`${path.join('.') || 'data'}: ${message}`));
   throw new RekeydError(
     'job_invalid',
     `The data of this ${name} job cannot be used: ${problems.join('; ')}. It is not tried again.`,

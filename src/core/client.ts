@@ -23,10 +23,15 @@ export function parseReference(text: string): ClientRef {
   if (parts.length !== 3 || !parts.every(isSegment)) {
     throw new RekeydError(
       'client_reference_invalid',
-      `${JSON.stringify(text.slice(0, 200))} is not a client reference. Write deployment/app-slug/oauth_client_id, each of letters, digits, "_", "-", "." or "~".`,
+      `${shown(text)} is not a client reference. Write deployment/app-slug/oauth_client_id, each of letters, digits, "_", "-", "." or "~".`,
     );
   }
   return text as ClientRef; // checked just above: the one place that makes the brand
+}
+
+/** Braces and line ends stand in keys and not in references: a key that was given by mistake is not repeated. */
+function shown(text: string): string {
+  return /[{}\n]|-----/.test(text) ? 'What was given' : JSON.stringify(text.slice(0, 200));
 }
 
 export function makeReference(deployment: string, app: string, id: string): ClientRef {
