@@ -30,6 +30,7 @@ const Service = z.looseObject({
   security_opt: z.array(z.string()),
   read_only: z.boolean(),
   init: z.boolean(),
+  ulimits: z.object({ core: z.number() }),
   user: z.string().optional(),
   healthcheck: z.looseObject({ test: z.array(z.string()) }).optional(),
   stop_grace_period: z.string(),
@@ -84,6 +85,10 @@ test.each(Object.keys(services))('%s has no more rights than it needs', (name) =
   expect(read_only).toBe(true);
   // Our own images name their user in the Dockerfile.
   expect(user !== undefined || build !== undefined).toBe(true);
+});
+
+test.each(Object.keys(services))('%s leaves no core dump, which would hold keys', (name) => {
+  expect(service(name).ulimits.core).toBe(0);
 });
 
 test.each(Object.keys(services))('%s is watched and has time to stop', (name) => {
