@@ -169,6 +169,8 @@ function isBug(error: unknown): error is Error {
 }
 
 async function main(argv: readonly string[], env: Globals['env']): Promise<number> {
+  // Secrets may stand in the environment, and diagnostic reports go to people and places that those are not for.
+  process.report.excludeEnv = true;
   // Whoever reads our output may stop early, as `head` does. Nothing is lost by that.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
   let code = 0;

@@ -63,6 +63,7 @@ describe('a broken rule is found:', () => {
     ['a signal handler', 'src/service.ts', `process.once('SIGTERM', stop);`],
     ['an exit', 'jobs/workers.ts', 'process.exit(1);'],
     ['an exit code', 'jobs/workers.ts', 'process.exitCode = 1;'],
+    ['a diagnostic report', 'src/rotate.ts', 'process.report.writeReport();'],
     ['the clock', 'src/rotate.ts', 'const now = Date.now();'],
     ['the clock, passed on', 'src/rotate.ts', 'loop({ now: Date.now });'],
     ['the clock by a date', 'src/rotate.ts', 'const now = new Date();'],

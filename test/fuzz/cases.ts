@@ -41,7 +41,7 @@ export async function fuzz<T>(
 vi.setConfig({ testTimeout: Math.max(60_000, RUNS * SLOW_CASE_MS) });
 
 /** Whether `error` is one that rekeyd raises on purpose. */
-function isDocumented(error: unknown): boolean {
+export function isDocumented(error: unknown): boolean {
   return error instanceof RekeydError || error instanceof SignerError || error instanceof ConfigError;
 }
 

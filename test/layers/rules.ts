@@ -64,6 +64,7 @@ const EFFECTS: readonly Effect[] = [
   { name: 'process.env', pattern: global('process', '\\??\\.\\s*env\\b'), homes: ['src/cli.ts'] },
   { name: 'process.on', pattern: global('process', '\\??\\.\\s*(?:on|once|addListener)\\b'), homes: PROCESS },
   { name: 'process.exit', pattern: global('process', '\\??\\.\\s*(?:exit|exitCode|abort)\\b'), homes: PROCESS },
+  { name: 'process.report', pattern: global('process', '\\??\\.\\s*report\\b'), homes: ['src/cli.ts'] },
   {
     name: 'process by another name',
     pattern: /(?<![.\w$])process\s*(?:\?\.)?\[|=\s*process\s*(?=[;,)\n]|$)/,
