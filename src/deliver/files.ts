@@ -20,12 +20,16 @@ export async function makeFolder(path: string): Promise<void> {
 
 /** Writes a new file, 0600 whatever the umask. */
 export async function writeDurably(path: string, text: string): Promise<void> {
+  // Memory of its own, cleared after use: the bytes that Node makes of a text itself lie in a pool, where a private key would stay.
+  const bytes = Buffer.alloc(Buffer.byteLength(text));
+  bytes.write(text);
   const file = await open(path, 'wx', 0o600);
   try {
     await file.chmod(0o600);
-    await file.writeFile(text);
+    await file.writeFile(bytes);
     await file.sync();
   } finally {
+    bytes.fill(0);
     await file.close();
   }
 }
