@@ -46,15 +46,23 @@ export interface Listed {
   readonly readAt: number;
 }
 
-/** The clients of one app, by reference, as the server lists them now. @throws ApiError */
+/** How many of the rows that cannot be read are named in the log. */
+const NAMED = 10;
+
+/** The clients of one app, by reference, as the server lists them now, without those whose row cannot be read. @throws ApiError */
 export async function listClients(
-  { parts }: JobContext,
+  { parts, log }: JobContext,
   deployment: string,
   app: string,
 ): Promise<ReadonlyMap<ClientRef, Listed>> {
   const readAt = await parts.store.now();
-  const clients = await parts.deployments.get(deployment)?.wacht.listClients(app);
-  return new Map(clients?.map((client) => [makeReference(deployment, app, client.id), { client, readAt }]));
+  const list = await parts.deployments.get(deployment)?.wacht.listClients(app);
+  if (list !== undefined && list.unreadable.size > 0) {
+    const rows = [...list.unreadable].slice(0, NAMED).map(([id, problem]) => ({ id, problem }));
+    const message = 'some clients are shown in a way that cannot be read: they are left alone';
+    log.warn({ deployment, app, count: list.unreadable.size, rows }, message);
+  }
+  return new Map(list?.clients.map((client) => [makeReference(deployment, app, client.id), { client, readAt }]));
 }
 
 /** A client that keys can be rotated for. Others are left alone unless somebody names them. */

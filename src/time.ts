@@ -31,3 +31,8 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
 export function after(ms: number): AbortSignal {
   return AbortSignal.timeout(Math.max(0, Math.round(ms)));
 }
+
+/** Runs `action` after `ms`, unless the process has ended by then: it is not kept waiting. */
+export function later(ms: number, action: () => void): void {
+  setTimeout(action, ms).unref();
+}

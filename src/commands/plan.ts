@@ -47,7 +47,10 @@ async function selected(config: Config, { clients: apis }: ApiView, select: Sele
       const place = `${id}/${slug}`;
       if (select !== null && 'app' in select && select.app !== place) continue;
       if (named !== null && !named.some((ref) => ref.startsWith(`${place}/`))) continue;
-      for (const client of (await apis.get(id)?.listClients(slug)) ?? []) {
+      const list = await apis.get(id)?.listClients(slug);
+      for (const [row, problem] of list?.unreadable ?? [])
+        note(`${place}/${row}: the API shows it in a way that cannot be read (${problem})`);
+      for (const client of list?.clients ?? []) {
         const ref = makeReference(id, slug, client.id);
         // As with `rotate`: somebody who names a client gets an answer about it, whatever it is.
         if (named === null ? isMeant(config, ref, client, select) : found.has(ref)) found.set(ref, client);

@@ -6,11 +6,12 @@ import { messageOf, RekeydError } from '../errors.ts';
 import { type Clock, monotonic } from '../time.ts';
 import { ApiError } from './api-error.ts';
 import { type Exchange, exchange, type Outcome } from './http.ts';
-import { type ObservedApp, observedApps, observedClient, observedClients } from './observed.ts';
+import { type ClientList, type ObservedApp, observedApps, observedClient, observedClients } from './observed.ts';
 import { openPool } from './pool.ts';
 
 const DOCUMENT_BYTES = 1024 * 1024;
-const LIST_BYTES = 64 * DOCUMENT_BYTES;
+/** A client with one key is about 1 KiB, with ten about 10: room for 100,000 clients in one app. A string of V8 ends at twice that. */
+const LIST_BYTES = 256 * DOCUMENT_BYTES;
 
 /** What a PATCH came to; when done, with the client as the server then showed it. */
 export type PatchReply =
@@ -46,7 +47,7 @@ export interface WachtClient {
   readonly deployment: string;
   listApps(signal?: AbortSignal): Promise<readonly ObservedApp[]>;
   /** The whole list; Wacht has neither pages nor a call for one client. */
-  listClients(appSlug: string, signal?: AbortSignal): Promise<readonly ObservedClient[]>;
+  listClients(appSlug: string, signal?: AbortSignal): Promise<ClientList>;
   /** Never throws for what the network or the server does. The same document gives the same bytes. */
   patchClient(ref: ClientRef, document: KeyDocument, signal?: AbortSignal): Promise<PatchReply>;
   createClient(appSlug: string, body: Readonly<Record<string, unknown>>, signal?: AbortSignal): Promise<ObservedClient>;

@@ -1,5 +1,6 @@
 /** Wacht's answers as data, checked member by member. Anything odd is an error: a half-read client would be written back half. */
 import { z } from 'zod';
+import { isSegment } from '../core/client.ts';
 import type { ObservedClient, PublicJwk } from '../core/document.ts';
 import { PEM_KTY } from '../core/public-key.ts';
 import { members } from '../core/reply.ts';
@@ -13,6 +14,16 @@ export interface ObservedApp {
   /** Domain of its OAuth endpoints; null when it has none, or one that is no host. */
   readonly fqdn: string | null;
   readonly active: boolean;
+}
+
+/** The clients of one app. */
+export interface ClientList {
+  readonly clients: readonly ObservedClient[];
+  /**
+   * Rows that are not as Wacht documents them, by id, and what is wrong with each. These clients are there, and nothing more is known of them: one odd
+   * row must not hold up a whole app, and must not pass for a client that is gone.
+   */
+  readonly unreadable: ReadonlyMap<string, string>;
 }
 
 /**
@@ -73,7 +84,8 @@ const App = z
   .object({ id: Id, slug: z.string().min(1), name: Text, fqdn: Host, is_active: z.boolean() })
   .transform(({ is_active, ...app }): ObservedApp => ({ ...app, active: is_active }));
 
-const ClientList = z.object({ clients: z.array(Client) }).transform(({ clients }) => clients);
+const Rows = z.object({ clients: z.array(z.unknown()) });
+const Named = z.object({ id: Id });
 const AppList = z.object({ apps: z.array(App) }).transform(({ apps }) => apps);
 
 /** A PEM that is shown beside the set, and not in it, is still the client's key. */
@@ -83,8 +95,54 @@ function keysOf(keys: readonly PublicJwk[], pem: string | null): readonly Public
 }
 
 function withoutNulls(jwk: PublicJwk): PublicJwk {
+  if (!Object.values(jwk).includes(null)) return jwk;
   const kept = Object.entries(jwk).filter(([, value]) => value !== null);
   return { ...Object.fromEntries(kept), kty: jwk.kty };
+}
+
+/** A row as JSON gave it: its members are whatever the server sent. */
+type Row = Readonly<Record<string, unknown>>;
+
+function isRow(value: unknown): value is Row {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isText(value: unknown): value is string | null | undefined {
+  return typeof value === 'string' || value === null || value === undefined;
+}
+
+/** The keys of `jwks`, or null when something about it is for the schema to judge. */
+function plainKeys(jwks: unknown): readonly PublicJwk[] | null {
+  if (jwks === null || jwks === undefined) return [];
+  if (!isRow(jwks)) return null;
+  const keys = jwks.keys ?? [];
+  const isJwk = (key: unknown): key is PublicJwk =>
+    isRow(key) && typeof key.kty === 'string' && isWithin(MAX_DEPTH, key);
+  return Array.isArray(keys) && keys.every(isJwk) ? keys : null;
+}
+
+/**
+ * What {@link Client} makes of a client that is as documented, for a tenth of the time: a list may have 100,000. Null for anything else, which is left
+ * to the schema: it alone says what is wrong.
+ */
+function plainClient(row: unknown): ObservedClient | null {
+  if (!isRow(row)) return null;
+  const { id, client_id: clientId, client_auth_method: authMethod, is_active: active, updated_at: updatedAt } = row;
+  const { token_endpoint_auth_signing_alg: alg, jwks_uri: jwksUri, public_key_pem: pem } = row;
+  const keys = plainKeys(row.jwks);
+  if (typeof id !== 'string' || typeof clientId !== 'string' || id === '' || clientId === '') return null;
+  if (typeof authMethod !== 'string' || typeof active !== 'boolean' || typeof updatedAt !== 'string') return null;
+  if (!isText(alg) || !isText(jwksUri) || !isText(pem) || keys === null) return null;
+  return {
+    id,
+    clientId,
+    authMethod,
+    alg: alg || null,
+    jwksUri: jwksUri || null,
+    keys: keysOf(keys, pem || null),
+    active,
+    updatedAt,
+  };
 }
 
 /**
@@ -92,12 +150,30 @@ function withoutNulls(jwk: PublicJwk): PublicJwk {
  * @throws RekeydError `api_failed` when a member is missing or not what the reference says
  */
 export function observedClient(body: unknown): ObservedClient {
-  return parse(Client, body, 'an OAuth client');
+  return plainClient(body) ?? parse(Client, body, 'an OAuth client');
 }
 
-/** @throws RekeydError `api_failed` */
-export function observedClients(body: unknown): readonly ObservedClient[] {
-  return parse(ClientList, body, 'a list of OAuth clients');
+/** @throws RekeydError `api_failed` when it is no list, or a row does not say which client it is about */
+export function observedClients(body: unknown): ClientList {
+  const clients: ObservedClient[] = [];
+  const unreadable = new Map<string, string>();
+  for (const row of parse(Rows, body, 'a list of OAuth clients').clients) {
+    const plain = plainClient(row);
+    if (plain !== null && isSegment(plain.id)) clients.push(plain);
+    else readOdd(row, clients, unreadable);
+  }
+  return { clients, unreadable };
+}
+
+function readOdd(row: unknown, clients: ObservedClient[], unreadable: Map<string, string>): void {
+  const { id } = parse(Named, row, 'a list of OAuth clients');
+  if (!isSegment(id)) {
+    unreadable.set(id, 'id: cannot stand in a client reference');
+    return;
+  }
+  const parsed = Client.safeParse(row);
+  if (parsed.success) clients.push(parsed.data);
+  else unreadable.set(id, problemsOf(parsed.error));
 }
 
 /** @throws RekeydError `api_failed` */
@@ -108,8 +184,10 @@ export function observedApps(body: unknown): readonly ObservedApp[] {
 function parse<T>(schema: z.ZodType<T>, body: unknown, what: string): T {
   const parsed = schema.safeParse(body);
   if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues
-    .slice(0, 3)
-    .map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`);
-  throw new RekeydError('api_failed', `the answer is not ${what} as Wacht documents it (${problems.join('; ')})`);
+  throw new RekeydError('api_failed', `the answer is not ${what} as Wacht documents it (${problemsOf(parsed.error)})`);
+}
+
+function problemsOf({ issues }: z.ZodError): string {
+  const some = issues.slice(0, 3).map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`);
+  return some.join('; ');
 }

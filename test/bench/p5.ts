@@ -80,8 +80,8 @@ async function seed(stage: Stage): Promise<Seed[]> {
   const deployment = deploymentOf(stage);
   const seeds: Seed[] = [];
   for (const app of Object.keys(stage.server.ready.clients)) {
-    const listed = (await stage.parts.deployments.get(deployment)?.wacht.listClients(app)) ?? [];
-    for (const client of listed) seeds.push({ ref: makeReference(deployment, app, client.id), client });
+    const list = await stage.parts.deployments.get(deployment)?.wacht.listClients(app);
+    for (const client of list?.clients ?? []) seeds.push({ ref: makeReference(deployment, app, client.id), client });
   }
   await inParallel(seeds, LANES, (one) => store(stage, one, 0));
   await stage.parts.identity.remember();

@@ -141,7 +141,8 @@ describe('answers', () => {
       row({ id: '15', jwks: { keys: [{ z: { deep: null }, kty: 'odd', a: 1 }] }, is_active: false }),
     ];
     const { client } = await clientWith((_, response) => json(response, 200, { clients }));
-    const list = await client.listClients('mcp-auth');
+    const { clients: list, unreadable } = await client.listClients('mcp-auth');
+    expect(unreadable.size).toBe(0);
     expect(list).toEqual([
       OBSERVED,
       { ...OBSERVED, id: '12', keys: [], alg: null, jwksUri: 'https://a.example/jwks' },
@@ -195,14 +196,30 @@ describe('answers', () => {
   test.each([
     ['nothing', null],
     ['no clients', {}],
-    ['a key without kty', { clients: [row({ jwks: { keys: [{ x: 1 }] } })] }],
-    ['a client without client_id', { clients: [row({ client_id: undefined })] }],
+    ['rows that are no objects', { clients: [row(), 7] }],
+    ['a row that does not say whose it is', { clients: [row(), row({ id: undefined })] }],
+    ['a row whose id JavaScript has rounded', { clients: [row({ id: 2 ** 53 })] }],
   ])('a list that is not as documented is an error, never a shorter list: %s', async (_, body) => {
     const { client } = await clientWith((_request, response) => json(response, 200, body));
     expect(await rejection(client.listClients('mcp-auth'))).toMatchObject({
       code: 'api_failed',
       reply: { class: 'unknown', status: 200 },
     });
+  });
+
+  test.each<[string, Record<string, unknown>, string]>([
+    ['a key without kty', { jwks: { keys: [{ x: 1 }] } }, 'jwks.keys.0: expected a JSON Web Key with a kty'],
+    ['no client_id', { client_id: undefined }, 'client_id: '],
+    ['an empty client_id', { client_id: '' }, 'client_id: '],
+    ['an alg that is no text', { token_endpoint_auth_signing_alg: 7 }, 'token_endpoint_auth_signing_alg: '],
+    ['a state that is no boolean', { is_active: 'yes' }, 'is_active: '],
+    ['an id that leads elsewhere', { id: '../13' }, 'id: '],
+  ])('a row that is not as documented hides no other: %s', async (_, odd, problem) => {
+    const clients = [row(), row({ id: '13', ...odd })];
+    const { client } = await clientWith((_request, response) => json(response, 200, { clients }));
+    const list = await client.listClients('mcp-auth');
+    expect(list.clients).toEqual([OBSERVED]);
+    expect([...list.unreadable]).toEqual([[odd.id ?? '13', expect.stringContaining(problem)]]);
   });
 
   test('a redirect is refused and not followed', async () => {
@@ -274,7 +291,7 @@ describe('a server or network that misbehaves', () => {
       status: 200,
       message: 'the answer is larger than 1048576 bytes',
     });
-    expect(await client.listClients('mcp-auth')).toHaveLength(1);
+    expect((await client.listClients('mcp-auth')).clients).toHaveLength(1);
   });
 
   test('a body that is not UTF-8: no document, but still an error text', async () => {

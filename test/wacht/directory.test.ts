@@ -2,6 +2,8 @@ import { expect, test } from 'vitest';
 import { parseReference } from '../../src/core/client.ts';
 import type { ObservedClient } from '../../src/core/document.ts';
 import { clientDirectory } from '../../src/wacht/directory.ts';
+import type { ClientList } from '../../src/wacht/observed.ts';
+import { until } from '../support/until.ts';
 
 const A = parseReference('d/app/a');
 const B = parseReference('d/app/b');
@@ -21,15 +23,16 @@ function observed(id: string, alg: string): ObservedClient {
 }
 
 /** A list call that is answered when the test says so, and a clock that the test moves. */
-function scene() {
+function scene(options: { readonly keepMs?: number } = {}) {
   const calls: { app: string; answer(alg: string): void; fail(): void }[] = [];
   let now = 0;
   const listClients = (app: string) =>
-    new Promise<readonly ObservedClient[]>((resolve, reject) => {
-      const answer = (alg: string) => resolve([observed('a', alg)]);
+    new Promise<ClientList>((resolve, reject) => {
+      const answer = (alg: string) =>
+        resolve({ clients: [observed('a', alg)], unreadable: new Map([['odd', 'alg: odd']]) });
       calls.push({ app, answer, fail: () => reject(new Error('list failed')) });
     });
-  const directory = clientDirectory({ listClients }, { now: () => now });
+  const directory = clientDirectory({ listClients }, { now: () => now, ...options });
   const settle = () => new Promise((resolve) => setImmediate(resolve));
   const at = (ms: number) => {
     now = ms;
@@ -121,4 +124,27 @@ test('apps are read apart from each other', async () => {
   expect(calls.map((call) => call.app)).toEqual(['app', 'other']);
   for (const call of calls) call.answer(call.app);
   expect((await Promise.all(asked)).map((client) => client?.alg)).toEqual(['app', 'other']);
+});
+
+test('a client whose row cannot be read is not one that is gone', async () => {
+  const { calls, directory, settle } = scene();
+  const asked = directory.observe(parseReference('d/app/odd'), 0);
+  await settle();
+  calls[0]?.answer('one');
+  await expect(asked).rejects.toMatchObject({ code: 'api_failed', reply: { class: 'unknown' } });
+  expect(await directory.observe(A, 0)).toEqual(observed('a', 'one'));
+  expect(await directory.observe(B, 0)).toBeNull();
+});
+
+test('a list that is too old for anybody is forgotten', async () => {
+  const { calls, directory, settle } = scene({ keepMs: 1 });
+  const first = directory.observe(A, 0);
+  await settle();
+  calls[0]?.answer('one');
+  await first;
+  await until('it is read again', async () => {
+    void directory.observe(A, 0);
+    await settle();
+    return calls.length === 2;
+  });
 });

@@ -1,24 +1,93 @@
+/** The quick reader of rows and the schema must never disagree: the one decides what is taken, the other what is refused. */
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { observedApps, observedClient } from '../../src/wacht/observed.ts';
+import { z } from 'zod';
+import type { ObservedClient } from '../../src/core/document.ts';
+import { observedClient, observedClients } from '../../src/wacht/observed.ts';
 
-const APP = { id: '1', slug: 'a', name: 'A', fqdn: 'auth.example.com', is_active: true };
-
-test.each(['a b', '', 'user:secret@127.0.0.1', 'auth.example.com/path', 'auth.example.com?q', 'x#y', 'x:99999', '\n'])(
-  'an app whose domain is %j has none that an assertion could be sent to, and others keep theirs',
-  (fqdn) => {
-    expect(observedApps({ apps: [{ ...APP, fqdn }, APP] }).map((app) => app.fqdn)).toEqual([null, APP.fqdn]);
+const odd = fc.constantFrom<unknown>(undefined, null, '', 'text', 0, 7, true, false, [], {}, { keys: 7 });
+const jwk = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({ kty: fc.constantFrom('EC', 'PEM'), x: fc.constantFrom<unknown>('x', null, [null]) }),
   },
+  odd,
 );
-
-test('a host with capitals or a port is a domain', () => {
-  const apps = ['Auth.Example.com', 'localhost:8443'].map((fqdn) => ({ ...APP, fqdn }));
-  expect(observedApps({ apps }).map((app) => app.fqdn)).toEqual(['Auth.Example.com', 'localhost:8443']);
+const jwks = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ keys: fc.oneof(fc.array(jwk, { maxLength: 3 }), odd) }) },
+  odd,
+);
+const mostly = (value: unknown) => fc.oneof({ weight: 8, arbitrary: fc.constant(value) }, odd);
+const rows = fc.record({
+  id: mostly('13'),
+  client_id: mostly('oc_1'),
+  client_auth_method: mostly('private_key_jwt'),
+  token_endpoint_auth_signing_alg: mostly('ES256'),
+  jwks_uri: mostly(null),
+  jwks,
+  public_key_pem: mostly('PEM'),
+  is_active: mostly(true),
+  updated_at: mostly('2026-11-05T12:00:00Z'),
+  grant_types: fc.constant(['authorization_code']),
 });
 
-test('a key nested deeper than any JWK is no key: comparing or writing it would run out of stack', () => {
-  const deep = JSON.parse('['.repeat(20_000) + ']'.repeat(20_000));
-  const client = { id: '1', client_id: 'c', client_auth_method: 'none', is_active: true, updated_at: '' };
-  const withKey = (member: unknown) => observedClient({ ...client, jwks: { keys: [{ kty: 'X', member }] } });
-  expect(() => withKey(deep)).toThrow('nested at most 16 levels');
-  expect(withKey([[[['x']]]]).keys).toEqual([{ kty: 'X', member: [[[['x']]]] }]);
+/** Says in the slow and plain way what a row must be, and what is made of it. */
+const Text = z.string().nullish();
+const Plain = z.object({
+  id: z.union([z.string().min(1), z.int()]),
+  client_id: z.string().min(1),
+  client_auth_method: z.string(),
+  token_endpoint_auth_signing_alg: Text,
+  jwks_uri: Text,
+  jwks: z.object({ keys: z.array(z.looseObject({ kty: z.string() })).nullish() }).nullish(),
+  public_key_pem: Text,
+  is_active: z.boolean(),
+  updated_at: z.string(),
+});
+
+function expected(row: unknown): ObservedClient | null {
+  const { success, data } = Plain.safeParse(row);
+  if (!success) return null;
+  const keys = data.jwks?.keys ?? [];
+  const shown = keys.length === 0 && data.public_key_pem ? [{ kty: 'PEM', public_key_pem: data.public_key_pem }] : keys;
+  return {
+    id: String(data.id),
+    clientId: data.client_id,
+    authMethod: data.client_auth_method,
+    alg: data.token_endpoint_auth_signing_alg || null,
+    jwksUri: data.jwks_uri || null,
+    keys: shown.map((key) => ({
+      ...Object.fromEntries(Object.entries(key).filter(([, value]) => value !== null)),
+      kty: key.kty,
+    })),
+    active: data.is_active,
+    updatedAt: data.updated_at,
+  };
+}
+
+function attempt<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch {
+    return null;
+  }
+}
+
+test('a row is read as documented or not at all, alone and in a list', () => {
+  const seen = { read: 0, refused: 0 };
+  fc.assert(
+    fc.property(rows, (made) => {
+      const row: unknown = JSON.parse(JSON.stringify(made));
+      const client = attempt(() => observedClient(row));
+      expect(client).toEqual(expected(row));
+      const list = attempt(() => observedClients({ clients: [row] }));
+      if (list === null) expect(made.id === '13').toBe(false);
+      else expect(list.clients).toEqual(client === null ? [] : [client]);
+      if (client === null) seen.refused += 1;
+      else seen.read += 1;
+    }),
+    { numRuns: 2_000 },
+  );
+  // Otherwise the property says nothing.
+  expect(Math.min(seen.read, seen.refused)).toBeGreaterThan(100);
 });
