@@ -54,10 +54,21 @@ export function observed(
     observed: { client: seen, at: now },
     inFlight: inFlight !== null && now >= inFlight.deadline + FRESH_MS ? null : inFlight,
     foreign: seen.keys.filter((key) => !isOurs(record, key)),
+    rotation: wayBack(record, seen),
   };
   if (record.rotation !== null || hasDrifted(record, policy) || !hasDrifted(next, policy))
     return { record: next, entries: [] };
   return { record: next, entries: [entry(next, 'client.drifted', { updated_at: seen.updatedAt })] };
+}
+
+/**
+ * Until a rotation has sent something, the way back leads to what the server holds now. Kept from the start of a rotation that had to wait, a
+ * rollback would put a foreign key back that somebody took away in the meantime.
+ */
+function wayBack({ rotation, inFlight, conflicts }: ClientRecord, seen: ObservedClient): Rotation | null {
+  if (rotation === null || rotation.compromised !== null || inFlight !== null || conflicts > 0) return rotation;
+  const { name } = rotation.phase;
+  return name === 'requested' || name === 'stored' || name === 'delivered' ? { ...rotation, before: seen } : rotation;
 }
 
 export interface RotationRequest extends Cause {

@@ -134,7 +134,8 @@ function answered(
   durationMs: number,
   context: Context,
 ): Change {
-  const seen = observed(answeredOnce(record), client, context.policy, context.now).record;
+  // In this order: what a PATCH in flight has made of the client is not what the way back leads to.
+  const seen = answeredOnce(observed(record, client, context.policy, context.now).record);
   const difference = readBack(document, client);
   if (difference === null) {
     const purpose = publicationPurpose(record, context.policy);

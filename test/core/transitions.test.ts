@@ -84,6 +84,30 @@ describe('taking a client in', () => {
     expect(record.observed.client).toMatchObject({ active: false, keys: [published('a')] });
   });
 
+  it.each(['requested', 'stored', 'delivered'] as const)(
+    'leads the way back of a rotation that is %s to what stands now',
+    (phase) => {
+      const seen = client({ keys: [published('a')], alg: 'ES384' });
+      const early = rotating('cutover', phase, {}, { before: client({ keys: [published('a'), published('gone')] }) });
+      expect(observed(early, seen, POLICY, START + 1).record.rotation?.before).toEqual(seen);
+    },
+  );
+
+  it.each<[string, ClientRecord]>([
+    [
+      'something was sent',
+      rotating('cutover', 'delivered', { inFlight: { document: { ...ALG }, deadline: START, again: false } }),
+    ],
+    ['an answer differed', rotating('cutover', 'delivered', { conflicts: 1 })],
+    ['the new key is published', rotating('overlap', 'published')],
+    ['it goes back', rotating('overlap', 'reverting')],
+    ['a key may have leaked', rotating('cutover', 'delivered', {}, { compromised: { kid: null } })],
+  ])('leaves the way back alone once %s', (_, record) => {
+    const seen = client({ keys: [published('b')], alg: 'ES384' });
+    const { rotation } = observed(record, seen, POLICY, START + 2 * FRESH_MS).record;
+    expect(rotation?.before).toEqual(record.rotation?.before);
+  });
+
   it('knows what came of a lost PATCH from a list that was read after its deadline', () => {
     const record: ClientRecord = {
       ...managedRecord(),
