@@ -12,6 +12,11 @@ export function rotateQueueName(deployment: string): string {
   return `rotate-${deployment}`;
 }
 
+/** One job for a slot of a policy's schedule, however many replicas add it. BullMQ takes no colon in a job id. */
+export function slotJobId(name: string, policy: string, slot: string): string {
+  return `${name}.${policy}.${slot}`.replaceAll(':', '.');
+}
+
 /** BullMQ opens connections of its own. */
 export function bullConnection(target: RedisTarget): ConnectionOptions {
   return bullConnectionOptions(target) as ConnectionOptions; // the same options; BullMQ spells optional members differently

@@ -2,7 +2,7 @@
  * Level-triggered upkeep: whatever a crash, a lost job or a human left behind is found from the records, and mended. Runs every
  * `reconcile_every` and at start-up; running it twice does no harm.
  */
-import { commitOf } from '../src/commit.ts';
+import { commitOf, isMarkedActive, seenMark } from '../src/commit.ts';
 import type { ClientRef } from '../src/core/client.ts';
 import { hasDrifted } from '../src/core/plan.ts';
 import type { ClientRecord } from '../src/core/record.ts';
@@ -11,8 +11,8 @@ import { inParallel } from '../src/parallel.ts';
 import type { Loaded } from '../src/store/records.ts';
 import { clientPolicy } from '../src/world.ts';
 import { FLEET_LANES, type JobContext, noteApiFailure, resumeDeployment } from './context.ts';
+import { type Listed, type Listing, type Missing, PAGE, pagesOf, readListing } from './listing.ts';
 import { takeSeen } from './start.ts';
-import { type Listed, listClients } from './sweep.ts';
 
 export interface ReconcileResult {
   /** Paused deployments whose jobs run again, if only to see whether they may. */
@@ -20,9 +20,6 @@ export interface ReconcileResult {
   readonly woken: number;
   readonly drifted: number;
 }
-
-/** Records read at once while looking for drift. */
-const PAGE = 500;
 
 export async function reconcile(context: JobContext): Promise<ReconcileResult> {
   const resumed = await resumeDeployments(context);
@@ -84,17 +81,12 @@ function upkeepJob(ref: ClientRef): string {
 async function findDrift(context: JobContext): Promise<number> {
   const { parts, log } = context;
   const paused = await parts.store.pausedDeployments();
-  const known = await parts.store.clientRefs();
   let drifted = 0;
   for (const deployment of parts.config.deployments) {
     if (paused.has(deployment.id)) continue;
     for (const { slug } of deployment.apps) {
-      const here = known.filter((ref) => ref.startsWith(`${deployment.id}/${slug}/`));
-      if (here.length === 0) continue;
       try {
-        const listed = await listClients(context, deployment.id, slug);
-        for (let at = 0; at < here.length; at += PAGE)
-          drifted += await compare(here.slice(at, at + PAGE), listed, context);
+        drifted += await compareApp(deployment.id, slug, context);
       } catch (error) {
         await noteApiFailure(context, deployment.id, error);
         log.warn({ deployment: deployment.id, app: slug, error: messageOf(error) }, 'the client list cannot be read');
@@ -104,34 +96,76 @@ async function findDrift(context: JobContext): Promise<number> {
   return drifted;
 }
 
-async function compare(
-  refs: readonly ClientRef[],
-  listed: ReadonlyMap<ClientRef, Listed>,
+/** Only clients that look different from their record are loaded: of a large fleet that nobody touched, none. */
+async function compareApp(deployment: string, slug: string, context: JobContext): Promise<number> {
+  const { store } = context.parts;
+  const app = `${deployment}/${slug}`;
+  const known = await store.appCount(app);
+  if (known === 0) return 0;
+  const listing = await readListing(context, deployment, slug);
+  let listed = 0;
+  let drifted = 0;
+  for (const page of pagesOf(listing.clients)) {
+    const seen = await store.seen(page.map(([ref]) => ref));
+    const isKnown = (index: number) => seen[index] !== null;
+    listed += page.filter((_, index) => isKnown(index)).length;
+    const changed = page.filter(([, { client }], index) => isKnown(index) && seen[index] !== seenMark(client));
+    drifted += await takeInAll(new Map(changed), context);
+  }
+  if (listed < known) drifted += await takeInMissing(app, listing, context);
+  return drifted;
+}
+
+/** Clients that the server no longer lists are not rotated on schedule until it does again. */
+async function takeInMissing(
+  app: string,
+  { clients, unreadable, readAt }: Listing,
   context: JobContext,
 ): Promise<number> {
+  const { store } = context.parts;
   let drifted = 0;
-  const loaded = await context.parts.store.loadMany(refs);
+  let last: ClientRef | null = null;
+  do {
+    const page: readonly ClientRef[] = await store.appRefs(app, PAGE, last);
+    last = page.at(-1) ?? null;
+    const missing = page.filter((ref) => !clients.has(ref) && !unreadable.has(ref));
+    const seen = await store.seen(missing);
+    const news = missing.filter((_, index) => isMarkedActive(seen[index] ?? null));
+    drifted += await takeInAll(new Map(news.map((ref) => [ref, { client: null, readAt }])), context);
+  } while (last !== null);
+  return drifted;
+}
+
+async function takeInAll(found: ReadonlyMap<ClientRef, Listed | Missing>, context: JobContext): Promise<number> {
+  let drifted = 0;
+  const loaded = await context.parts.store.loadMany([...found.keys()]);
   await inParallel(loaded, FLEET_LANES, async ([ref, held]) => {
-    const found = listed.get(ref);
-    if (found !== undefined && (await mend(ref, held, found, context))) drifted += 1;
+    const seen = found.get(ref);
+    if (seen !== undefined && (await takeIn(ref, held, seen, context))) drifted += 1;
   });
   return drifted;
 }
 
-async function mend(ref: ClientRef, held: Loaded, found: Listed, { parts, queues, log }: JobContext): Promise<boolean> {
+/** True when what was published is no longer there. */
+async function takeIn(
+  ref: ClientRef,
+  held: Loaded,
+  seen: Listed | Missing,
+  { parts, queues, log }: JobContext,
+): Promise<boolean> {
   const policy = clientPolicy(parts, ref);
   const { record } = held;
   // What is being worked on looks at the server itself before it writes.
   if (policy === null || record.rotation !== null || record.halted !== null || record.inFlight !== null) return false;
-  if (found.client.updatedAt === record.observed.client.updatedAt) return false;
-  const change = takeSeen(record, found, policy);
-  if (!hasDrifted(change.record, policy)) return false;
+  const change = takeSeen(record, seen, policy);
+  if (change.record === record) return false;
   try {
     await parts.store.commit(commitOf(change, policy, { expected: held, durable: false }));
   } catch (error) {
     if (hasCode(error, 'store_conflict') || hasCode(error, 'store_fenced')) return false;
     throw error;
   }
+  if (!hasDrifted(change.record, policy)) return false;
   log.warn({ client: ref }, 'somebody changed the published keys: they are put right');
   await queues.wake(ref, upkeepJob(ref), false);
   return true;

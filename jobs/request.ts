@@ -1,13 +1,14 @@
 /** An on-demand request: fans out to the clients that it selects. */
 import { policyFor } from '../src/config.ts';
 import type { ClientRef } from '../src/core/client.ts';
+import { isEligible } from '../src/core/due.ts';
 import { hasCode, messageOf, RekeydError } from '../src/errors.ts';
 import { inParallel } from '../src/parallel.ts';
 import { clientPolicy } from '../src/world.ts';
 import { FLEET_LANES, type JobContext, noteApiFailure } from './context.ts';
+import { type Listed, readListing } from './listing.ts';
 import type { Request } from './schemas.ts';
 import { rotationId, startRotation } from './start.ts';
-import { isEligible, type Listed, listClients } from './sweep.ts';
 
 export interface RequestResult {
   readonly rotations: readonly { readonly id: string; readonly client: ClientRef }[];
@@ -87,7 +88,8 @@ async function listApps(context: JobContext, wanted: (place: string) => boolean)
     for (const app of deployment.apps) {
       if (!wanted(`${deployment.id}/${app.slug}`)) continue;
       try {
-        for (const [ref, found] of await listClients(context, deployment.id, app.slug)) listed.set(ref, found);
+        const { clients } = await readListing(context, deployment.id, app.slug);
+        for (const [ref, found] of clients) listed.set(ref, found);
       } catch (error) {
         await noteApiFailure(context, deployment.id, error);
         throw error;

@@ -6,7 +6,7 @@ import cron from 'node-cron';
 import type { Config } from '../src/config.ts';
 import { messageOf } from '../src/errors.ts';
 import type { Log } from '../src/log.ts';
-import type { Queues } from './queues.ts';
+import { type Queues, slotJobId } from './queues.ts';
 
 export interface Schedule {
   stop(): Promise<void>;
@@ -17,15 +17,10 @@ function slotOf(date: Date): string {
   return `${date.toISOString().slice(0, 19)}Z`;
 }
 
-/** BullMQ takes no colon in a job id. */
-function sweepJobId(policy: string, slot: string): string {
-  return `sweep.${policy}.${slot}`.replaceAll(':', '.');
-}
-
 export async function startSchedule(config: Config, queues: Queues, log: Log, now: number): Promise<Schedule> {
   async function tick(policy: string, slot: string, reindex = false): Promise<void> {
     try {
-      await queues.addControl('sweep', { v: 1, policy, slot, reindex }, sweepJobId(policy, slot));
+      await queues.addControl('sweep', { v: 1, policy, slot, reindex }, slotJobId('sweep', policy, slot));
     } catch (error) {
       // Nothing is lost: the next tick, or the next start, sweeps for whatever is due by then.
       log.error({ policy, slot, error: messageOf(error) }, 'a sweep could not be enqueued');

@@ -53,12 +53,14 @@ export const sweepSchema = z.strictObject({
   slot: words,
   reindex: z.boolean().default(false),
 });
+export const discoverSchema = z.strictObject({ v: z.literal(1), policy: words, slot: words });
 export const reconcileSchema = z.strictObject({ v: z.literal(1) });
 export const rotateSchema = z.strictObject({ v: z.literal(1), client: reference, rotation: words });
 
 export type Request = z.output<typeof requestSchema>;
 export type RequestInput = z.input<typeof requestSchema>;
 export type Sweep = z.output<typeof sweepSchema>;
+export type Discover = z.output<typeof discoverSchema>;
 
 /** The message stays with the failed job in Redis, so it does not grow with the data. */
 const MOST_PROBLEMS = 5;

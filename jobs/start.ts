@@ -10,7 +10,7 @@ import type { Cause, ClientRecord } from '../src/core/record.ts';
 import { hasCode, RekeydError } from '../src/errors.ts';
 import type { Loaded } from '../src/store/records.ts';
 import type { Store } from '../src/store/store.ts';
-import type { Listed } from './sweep.ts';
+import type { Listed, Missing } from './listing.ts';
 
 /** The same job asking for the same client again means the same rotation, however often the job is retried. */
 export function rotationId(job: string, ref: ClientRef): string {
@@ -73,8 +73,8 @@ function takeIn(
   return takeSeen(loaded.record, found, policy);
 }
 
-/** What was seen since the list was read is not undone by it. */
-export function takeSeen(record: ClientRecord, found: Listed | null, policy: ClientPolicy): Change {
+/** What was seen since the list was read is not undone by it: the record then stays the same object. */
+export function takeSeen(record: ClientRecord, found: Listed | Missing | null, policy: ClientPolicy): Change {
   if (found === null || found.readAt <= record.observed.at) return { record, entries: [] };
   return observed(record, found.client, policy, found.readAt);
 }

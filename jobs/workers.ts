@@ -3,11 +3,12 @@ import { type Job, UnrecoverableError, Worker, type WorkerOptions } from 'bullmq
 import { hasCode, messageOf } from '../src/errors.ts';
 import { sleep } from '../src/time.ts';
 import type { JobContext } from './context.ts';
+import { discover } from './discover.ts';
 import { bullConnection, CONTROL, PREFIX, rotateQueueName } from './queues.ts';
 import { reconcile } from './reconcile.ts';
 import { fanOut } from './request.ts';
 import { type RotateHooks, rotateJob } from './rotate.ts';
-import { parseJob, reconcileSchema, requestSchema, sweepSchema } from './schemas.ts';
+import { discoverSchema, parseJob, reconcileSchema, requestSchema, sweepSchema } from './schemas.ts';
 import { sweep } from './sweep.ts';
 
 export interface Workers {
@@ -74,6 +75,8 @@ async function controlJob(job: Job, context: JobContext): Promise<unknown> {
   switch (job.name) {
     case 'sweep':
       return sweep(parseJob(sweepSchema, job.name, job.data), context);
+    case 'discover':
+      return discover(parseJob(discoverSchema, job.name, job.data), context);
     case 'request':
       return fanOut(parseJob(requestSchema, job.name, job.data), job.id ?? '', context);
     case 'reconcile':

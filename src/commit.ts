@@ -2,7 +2,8 @@
 import type { AuditDraft } from './core/audit.ts';
 import type { Change } from './core/change.ts';
 import type { ClientRef } from './core/client.ts';
-import { dueAt } from './core/due.ts';
+import type { ObservedClient } from './core/document.ts';
+import { dueAt, isEligible } from './core/due.ts';
 import type { ClientPolicy } from './core/policy.ts';
 import type { ClientRecord } from './core/record.ts';
 
@@ -16,6 +17,8 @@ export interface Commit {
   readonly seal?: readonly { readonly kid: string; readonly jwe: string }[];
   readonly erase?: readonly string[];
   readonly dueAt: number | null;
+  /** {@link seenMark} of what was observed. */
+  readonly seen: string;
   readonly open: boolean;
   /** Resolve only when the commit, and all it rests on, is on disk. */
   readonly durable: boolean;
@@ -29,12 +32,25 @@ function isOpen(record: ClientRecord): boolean {
   );
 }
 
+/**
+ * What is compared to find out whether a client changed since the record was committed, instead of loading the record: the server moves
+ * `updated_at` with every change. A client that is gone, or not active, is marked as such, so that its return is a change.
+ */
+export function seenMark({ active, updatedAt }: Pick<ObservedClient, 'active' | 'updatedAt'>): string {
+  return active ? updatedAt : `-${updatedAt}`;
+}
+
+export function isMarkedActive(mark: string | null): boolean {
+  return mark !== null && !mark.startsWith('-');
+}
+
 export function commitOf(
   change: Change & Pick<Commit, 'seal' | 'erase'>,
   policy: ClientPolicy,
   { expected, durable }: Pick<Commit, 'expected' | 'durable'>,
 ): Commit {
   const { record, entries, seal = [], erase = [] } = change;
+  const { client } = record.observed;
   return {
     ref: record.ref,
     expected,
@@ -42,7 +58,8 @@ export function commitOf(
     entries,
     seal,
     erase,
-    dueAt: dueAt(record, policy),
+    dueAt: isEligible(client) ? dueAt(record, policy) : null,
+    seen: seenMark(client),
     open: isOpen(record),
     durable,
   };

@@ -1,7 +1,7 @@
-import { isEligible } from '../../jobs/sweep.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { type ClientRef, makeReference } from '../core/client.ts';
 import type { ObservedClient } from '../core/document.ts';
+import { isEligible } from '../core/due.ts';
 import type { Globals } from './open.ts';
 import { note, print, printJson } from './output.ts';
 import { type ClientPlan, planOf } from './plan/client.ts';

@@ -1,6 +1,7 @@
 /**
  * Whether and when a client is to be rotated: small named checks in a chain, first hit wins. The reason goes verbatim to the audit trail.
  */
+import type { ObservedClient } from './document.ts';
 import { activeKey } from './keys.ts';
 import type { ClientPolicy } from './policy.ts';
 import type { ClientRecord } from './record.ts';
@@ -36,9 +37,14 @@ const tooOld: Check = (record, policy, now) => {
 
 const CHECKS = [neverRotated, algorithmChanged, formatChanged, tooOld] as const;
 
-/** Why this client is due now, or null. A client that is being rotated, or halted, is not due. */
+/** A client that keys can be rotated for. Others are left alone unless somebody names them. */
+export function isEligible({ active, authMethod }: ObservedClient): boolean {
+  return active && authMethod === 'private_key_jwt';
+}
+
+/** Why this client is due now, or null. A client that is being rotated, halted, or was last seen not to be eligible, is not due. */
 export function whyDue(record: ClientRecord, policy: ClientPolicy, now: number): DueReason | null {
-  if (record.rotation !== null || record.halted !== null) return null;
+  if (record.rotation !== null || record.halted !== null || !isEligible(record.observed.client)) return null;
   for (const check of CHECKS) {
     const due = check(record, policy, now);
     if (due !== null) return due;

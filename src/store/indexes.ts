@@ -1,4 +1,4 @@
-/** Who is known, who is due, who has unfinished work. */
+/** Who is known and how they looked, who is due, who has unfinished work. */
 import type { Redis } from 'ioredis';
 import { type ClientRef, parseReference } from '../core/client.ts';
 import { keys } from './keys.ts';
@@ -8,6 +8,12 @@ export interface Indexes {
   /** Every known client, in alphabetical order. */
   clientRefs(): Promise<ClientRef[]>;
   clientCount(): Promise<number>;
+  /** How many clients of an app are known; `app` is `deployment/slug`. */
+  appCount(app: string): Promise<number>;
+  /** Up to `limit` known clients of an app in alphabetical order, from after `last` on; null: from the first. */
+  appRefs(app: string, limit: number, last: ClientRef | null): Promise<ClientRef[]>;
+  /** For each of these clients what `seen` was with its last commit; null for one that is not known. Meant for pages, not for a fleet. */
+  seen(refs: readonly ClientRef[]): Promise<(string | null)[]>;
   /** Clients due at `now` (ms since the Unix epoch), the longest due first. */
   due(now: number, limit: number, offset?: number): Promise<ClientRef[]>;
   /** Moves when a client is due, outside a commit: the policy changed, not the client. Null removes. */
@@ -23,6 +29,15 @@ export function openIndexes(redis: Redis, scripts: Scripts): Indexes {
   return {
     clientRefs: () => references(() => redis.zrange(keys.clients, '0', '-1')),
     clientCount: () => scripts.ask(() => redis.zcard(keys.clients)),
+    appCount: (app) => scripts.ask(() => redis.zlexcount(keys.clients, `[${app}/`, `(${endOf(app)}`)),
+    appRefs: (app, limit, last) =>
+      references(() => {
+        const from = last === null ? `[${app}/` : `(${last}`;
+        return redis.zrangebylex(keys.clients, from, `(${endOf(app)}`, 'LIMIT', 0, limit);
+      }),
+    async seen(refs) {
+      return refs.length === 0 ? [] : scripts.ask(() => redis.hmget(keys.seen, ...refs));
+    },
     due: (now, limit, offset = 0) =>
       references(() => redis.zrangebyscore(keys.due, '-inf', now, 'LIMIT', offset, limit)),
     async setDue(ref, at) {
@@ -30,4 +45,9 @@ export function openIndexes(redis: Redis, scripts: Scripts): Indexes {
     },
     openWork: () => references(() => redis.smembers(keys.open)),
   };
+}
+
+/** The first text after all that start with `app/`: `0` comes right after `/`. */
+function endOf(app: string): string {
+  return `${app}0`;
 }

@@ -13,6 +13,8 @@ export const keys = {
   clients: `${PREFIX}:clients`,
   /** sorted set: client reference by the time it is due, in ms. */
   due: `${PREFIX}:due`,
+  /** hash: client reference → what the server showed of it when it was last committed. */
+  seen: `${PREFIX}:seen`,
   /** set: client references with unfinished work. */
   open: `${PREFIX}:open`,
   /** stream: audit entries, `<seq>-0` → `at` (ms), `draft` (JSON). */

@@ -38,6 +38,8 @@ export interface Change {
   readonly erase?: readonly string[];
   /** When the client is due next, ms since the Unix epoch; null when it is not. */
   readonly dueAt: number | null;
+  /** What the server was last seen to show, in short: see {@link Indexes.seen}. */
+  readonly seen: string;
   /** There is unfinished work: the client is among {@link Indexes.openWork}. */
   readonly open: boolean;
   /** Resolve only when the change is on disk. */
@@ -132,7 +134,7 @@ export function commitCall(change: Change): ScriptCall {
   const { ref, expected, seal = [], erase = [] } = change;
   return {
     lua: COMMIT,
-    keys: [recordKey(ref), sealedKey(ref), keys.clients, keys.due, keys.open, keys.audit, keys.auditSize],
+    keys: [recordKey(ref), sealedKey(ref), keys.clients, keys.due, keys.open, keys.audit, keys.auditSize, keys.seen],
     args: [
       randomUUID(),
       expected?.version ?? '',
@@ -143,6 +145,7 @@ export function commitCall(change: Change): ScriptCall {
       ref,
       seal.length,
       erase.length,
+      change.seen,
       ...seal.flatMap(({ kid, jwe }) => [kid, jwe]),
       ...erase,
       ...change.entries.map((entry) => JSON.stringify(entry)),

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { ObservedClient } from '../../src/core/document.ts';
 import { dueAt, splayOffset, whyDue } from '../../src/core/due.ts';
 import type { ClientPolicy } from '../../src/core/policy.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
@@ -9,6 +10,10 @@ interface Case {
   readonly policy?: Partial<ClientPolicy>;
   readonly after: number;
   readonly reason: string | null;
+}
+
+function seen(change: Partial<ObservedClient>): Partial<ClientRecord> {
+  return { observed: { client: { ...managedRecord().observed.client, ...change }, at: START } };
 }
 
 describe('whether a client is due', () => {
@@ -26,6 +31,14 @@ describe('whether a client is due', () => {
     [
       'a client that is being rotated is not asked twice',
       { record: { rotation: rotating('overlap', 'requested').rotation }, after: 90 * DAY, reason: null },
+    ],
+    [
+      'a client that the server no longer shows as active waits until it does',
+      { record: seen({ active: false }), after: 90 * DAY, reason: null },
+    ],
+    [
+      'a client that signs in without keys has none to rotate',
+      { record: seen({ authMethod: 'none' }), after: 90 * DAY, reason: null },
     ],
     [
       'a format that is not known yet says nothing',

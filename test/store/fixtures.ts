@@ -59,6 +59,7 @@ export function adoption(client: ClientRef, changes: Partial<Change> = {}): Chan
     record: record(client),
     entries: [draft(client)],
     dueAt: null,
+    seen: '2026-06-01T00:00:00Z',
     open: false,
     durable: false,
     ...changes,

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { makeReference } from '../../src/core/client.ts';
 import { keys, recordKey } from '../../src/store/keys.ts';
 import { type RedisServer, redisKinds, startRedis } from '../support/redis.ts';
 import { adoption, draft, type OpenedStore, open, record, ref } from './fixtures.ts';
@@ -142,6 +143,31 @@ describe.each(redisKinds)('records on %s', (kind) => {
     await store.setDue(alpha, 50);
     expect(await store.due(1000, 10)).toEqual([alpha]);
     expect(await store.openWork()).toEqual([]);
+  });
+
+  it('knows of many clients at once what was last seen of them', async () => {
+    const { store } = opened;
+    await store.commit(adoption(alpha, { seen: 'one' }));
+    const [b, stranger] = [ref('b'), ref('stranger')];
+    await store.commit(adoption(b, { seen: 'two' }));
+    expect(await store.seen([b, stranger, alpha])).toEqual(['two', null, 'one']);
+    await store.commit(adoption(b, { expected: { version: 1, epoch: 0 }, seen: 'three' }));
+    await expect(store.commit(adoption(b, { expected: { version: 1, epoch: 0 }, seen: 'lost' }))).rejects.toThrow();
+    expect(await store.seen([b])).toEqual(['three']);
+    expect(await store.seen([])).toEqual([]);
+  });
+
+  it('lists the clients of one app, page by page', async () => {
+    const { store } = opened;
+    const others = ['mcp', 'mcp-auth-2', 'mcp-auth0', 'a', 'z'].map((app) => makeReference('185019846023', app, '1'));
+    const ours = ['1', '10', '2', 'z'].map(ref);
+    for (const one of [...others, ...ours]) await store.commit(adoption(one));
+    const app = '185019846023/mcp-auth';
+    expect(await store.appCount(app)).toBe(ours.length);
+    expect(await store.appRefs(app, 3, null)).toEqual(ours.slice(0, 3));
+    expect(await store.appRefs(app, 3, ours[2] ?? null)).toEqual(ours.slice(3));
+    expect(await store.appRefs(app, 3, ours[3] ?? null)).toEqual([]);
+    expect(await store.appCount('185019846023/none')).toBe(0);
   });
 
   it('keeps all its keys in one slot and under one name', async () => {

@@ -1,9 +1,8 @@
 /** What a rotation of one client would be, were it asked for now. */
-import { isEligible } from '../../../jobs/sweep.ts';
 import { adopt, observed, type RotationRequest, request } from '../../core/begin.ts';
 import { type ClientRef, splitReference } from '../../core/client.ts';
 import type { ObservedClient } from '../../core/document.ts';
-import { type DueReason, dueAt, whyDue } from '../../core/due.ts';
+import { type DueReason, dueAt, isEligible, whyDue } from '../../core/due.ts';
 import type { ClientPolicy } from '../../core/policy.ts';
 import { type PlannedKey, type PreviewStep, preview } from '../../core/preview.ts';
 import type { Algorithm, ClientRecord } from '../../core/record.ts';

@@ -31,16 +31,16 @@ return 1
 `;
 
 /**
- * KEYS record, sealed, clients, due, open, audit, audit size.
+ * KEYS record, sealed, clients, due, open, audit, audit size, seen.
  * ARGV op, expected version ('' for a new client), expected epoch, record, due ('' for none), open (1 or 0), reference, number of sealed
- * keys, number of erased keys; then kid and JWE of each sealed key, the erased kids, the audit drafts.
+ * keys, number of erased keys, what was seen; then kid and JWE of each sealed key, the erased kids, the audit drafts.
  * → {'done', version, now}, {'conflict'} or {'fenced'}.
  *
  * ioredis may send a command again after a reconnect. The second time finds its own op, answers as the first time did, and writes a
  * byte, because WAITAOF on the new connection waits only for what that connection wrote.
  */
 export const COMMIT = `${PRELUDE}
-local record, sealed, clients, due, open, log, size = unpack(KEYS)
+local record, sealed, clients, due, open, log, size, seen = unpack(KEYS)
 local held = redis.call('HMGET', record, 'version', 'epoch', 'op', 'at')
 if held[3] == ARGV[1] then
   redis.call('HINCRBY', record, 'touched', 1)
@@ -57,7 +57,7 @@ end
 local at = now()
 local version = (held[1] or 0) + 1
 local ref = ARGV[7]
-local sealing = 10
+local sealing = 11
 local erasing = sealing + 2 * ARGV[8]
 local drafts = erasing + ARGV[9]
 
@@ -66,6 +66,7 @@ for i = sealing, erasing - 1, 2 do redis.call('HSET', sealed, ARGV[i], ARGV[i + 
 redis.call('HSET', record, 'record', ARGV[4], 'version', version, 'epoch', held[2] or 0, 'op', ARGV[1], 'at', at)
 for i = erasing, drafts - 1 do redis.call('HDEL', sealed, ARGV[i]) end
 redis.call('ZADD', clients, 0, ref)
+redis.call('HSET', seen, ref, ARGV[10])
 if ARGV[5] == '' then redis.call('ZREM', due, ref) else redis.call('ZADD', due, ARGV[5], ref) end
 redis.call(ARGV[6] == '1' and 'SADD' or 'SREM', open, ref)
 return {'done', version, at}
