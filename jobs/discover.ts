@@ -9,7 +9,7 @@ import { messageOf } from '../src/errors.ts';
 import { inParallel } from '../src/parallel.ts';
 import { clientPolicy } from '../src/world.ts';
 import { FLEET_LANES, type JobContext, noteApiFailure } from './context.ts';
-import { type Listed, pagesOf, readListing } from './listing.ts';
+import { type Listed, pagesOf, readListing, type Wanted } from './listing.ts';
 import type { Discover } from './schemas.ts';
 import { adoptClient } from './start.ts';
 import { startDue } from './sweep.ts';
@@ -21,12 +21,15 @@ export interface DiscoverResult {
 
 /** @throws the first failure, after every app whose list can be read: the job is tried again for the rest */
 export async function discover({ policy, slot }: Discover, context: JobContext): Promise<DiscoverResult> {
+  const { config } = context.parts;
   const failures: unknown[] = [];
   let adopted = 0;
   let started = 0;
   for (const { deployment, app } of appsOf(context, policy)) {
     try {
-      const { clients } = await readListing(context, deployment, app);
+      const isNew: Wanted = (client, ref, seen) =>
+        seen === null && isEligible(client) && policyFor(config, ref)?.name === policy;
+      const { clients } = await readListing(context, deployment, app, isNew);
       for (const page of pagesOf(clients)) {
         const fresh = await adoptNew(page, policy, context);
         adopted += fresh.length;
@@ -59,13 +62,8 @@ async function adoptNew(
   policyName: string,
   { parts }: JobContext,
 ): Promise<readonly ClientRef[]> {
-  const known = await parts.store.seen(page.map(([ref]) => ref));
-  const fresh = page.filter(
-    ([ref, { client }], index) =>
-      known[index] === null && isEligible(client) && policyFor(parts.config, ref)?.name === policyName,
-  );
   const adopted: ClientRef[] = [];
-  await inParallel(fresh, FLEET_LANES, async ([ref, { client }]) => {
+  await inParallel(page, FLEET_LANES, async ([ref, { client }]) => {
     const policy = clientPolicy(parts, ref);
     if (policy === null) return;
     const cause = { actor: `schedule:${policyName}`, reason: 'found in the client list', request: null };

@@ -1,4 +1,4 @@
-/** What the servers list: read once per app, and handed on in pages, so that neither the store nor the event loop gets a whole fleet at a time. */
+/** What the servers list, one app at a time, and only as much of it as somebody needs: a fleet may have 100,000 clients. */
 import { type ClientRef, makeReference } from '../src/core/client.ts';
 import type { ObservedClient } from '../src/core/document.ts';
 import type { JobContext } from './context.ts';
@@ -17,7 +17,7 @@ export interface Missing {
 
 export interface Listing {
   readonly readAt: number;
-  /** Without those whose row cannot be read. */
+  /** Those that are wanted, without those whose row cannot be read. */
   readonly clients: ReadonlyMap<ClientRef, Listed>;
   /** They are there, and nothing more is known of them. */
   readonly unreadable: ReadonlySet<string>;
@@ -29,10 +29,29 @@ export const PAGE = 1_000;
 /** How many of the rows that cannot be read are named in the log. */
 const NAMED = 10;
 
-/** The clients of one app as the server lists them now. @throws ApiError: a list that cannot be read is not an empty list */
-export async function readListing({ parts, log }: JobContext, deployment: string, app: string): Promise<Listing> {
+/** Which of these clients are wanted; `seen` is what {@link Indexes.seen} says of each. */
+export type Wanted = (client: ObservedClient, ref: ClientRef, seen: string | null) => boolean;
+
+/**
+ * The clients of one app as the server lists them now.
+ * @param wanted given: only those, so that of a large app no more is held than somebody has work with
+ * @throws ApiError: a list that cannot be read is not an empty list
+ */
+export async function readListing(
+  { parts, log }: JobContext,
+  deployment: string,
+  app: string,
+  wanted?: Wanted,
+): Promise<Listing> {
   const readAt = await parts.store.now();
-  const list = await parts.deployments.get(deployment)?.wacht.listClients(app);
+  const refOf = ({ id }: ObservedClient) => makeReference(deployment, app, id);
+  const pick = async (some: readonly ObservedClient[], isWanted: Wanted) => {
+    const refs = some.map(refOf);
+    const seen = await parts.store.seen(refs);
+    return some.filter((client, index) => isWanted(client, refs[index] ?? refOf(client), seen[index] ?? null));
+  };
+  const keep = wanted === undefined ? undefined : (some: readonly ObservedClient[]) => pick(some, wanted);
+  const list = await parts.deployments.get(deployment)?.wacht.listClients(app, keep);
   const { clients = [], unreadable = new Map<string, string>() } = list ?? {};
   if (unreadable.size > 0) {
     const rows = [...unreadable].slice(0, NAMED).map(([id, problem]) => ({ id, problem }));
@@ -41,7 +60,7 @@ export async function readListing({ parts, log }: JobContext, deployment: string
   }
   return {
     readAt,
-    clients: new Map(clients.map((client) => [makeReference(deployment, app, client.id), { client, readAt }])),
+    clients: new Map(clients.map((client) => [refOf(client), { client, readAt }])),
     unreadable: new Set([...unreadable.keys()].map((id) => `${deployment}/${app}/${id}`)),
   };
 }

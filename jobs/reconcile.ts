@@ -11,7 +11,7 @@ import { inParallel } from '../src/parallel.ts';
 import type { Loaded } from '../src/store/records.ts';
 import { clientPolicy } from '../src/world.ts';
 import { FLEET_LANES, type JobContext, noteApiFailure, resumeDeployment } from './context.ts';
-import { type Listed, type Listing, type Missing, PAGE, pagesOf, readListing } from './listing.ts';
+import { type Listed, type Missing, PAGE, pagesOf, readListing } from './listing.ts';
 import { takeSeen } from './start.ts';
 
 export interface ReconcileResult {
@@ -102,24 +102,23 @@ async function compareApp(deployment: string, slug: string, context: JobContext)
   const app = `${deployment}/${slug}`;
   const known = await store.appCount(app);
   if (known === 0) return 0;
-  const listing = await readListing(context, deployment, slug);
-  let listed = 0;
+  const present = new Set<ClientRef>();
+  const { clients, unreadable, readAt } = await readListing(context, deployment, slug, (client, ref, seen) => {
+    if (seen === null) return false;
+    present.add(ref);
+    return seen !== seenMark(client);
+  });
   let drifted = 0;
-  for (const page of pagesOf(listing.clients)) {
-    const seen = await store.seen(page.map(([ref]) => ref));
-    const isKnown = (index: number) => seen[index] !== null;
-    listed += page.filter((_, index) => isKnown(index)).length;
-    const changed = page.filter(([, { client }], index) => isKnown(index) && seen[index] !== seenMark(client));
-    drifted += await takeInAll(new Map(changed), context);
-  }
-  if (listed < known) drifted += await takeInMissing(app, listing, context);
-  return drifted;
+  for (const page of pagesOf(clients)) drifted += await takeInAll(new Map(page), context);
+  if (present.size === known) return drifted;
+  return drifted + (await takeInMissing(app, (ref) => present.has(ref) || unreadable.has(ref), readAt, context));
 }
 
 /** Clients that the server no longer lists are not rotated on schedule until it does again. */
 async function takeInMissing(
   app: string,
-  { clients, unreadable, readAt }: Listing,
+  isListed: (ref: ClientRef) => boolean,
+  readAt: number,
   context: JobContext,
 ): Promise<number> {
   const { store } = context.parts;
@@ -128,7 +127,7 @@ async function takeInMissing(
   do {
     const page: readonly ClientRef[] = await store.appRefs(app, PAGE, last);
     last = page.at(-1) ?? null;
-    const missing = page.filter((ref) => !clients.has(ref) && !unreadable.has(ref));
+    const missing = page.filter((ref) => !isListed(ref));
     const seen = await store.seen(missing);
     const news = missing.filter((_, index) => isMarkedActive(seen[index] ?? null));
     drifted += await takeInAll(new Map(news.map((ref) => [ref, { client: null, readAt }])), context);

@@ -6,12 +6,19 @@ import { messageOf, RekeydError } from '../errors.ts';
 import { type Clock, monotonic } from '../time.ts';
 import { ApiError } from './api-error.ts';
 import { type Exchange, exchange, type Outcome } from './http.ts';
-import { type ClientList, type ObservedApp, observedApps, observedClient, observedClients } from './observed.ts';
+import {
+  type ClientList,
+  clientListReader,
+  type Keep,
+  type ObservedApp,
+  observedApps,
+  observedClient,
+} from './observed.ts';
 import { openPool } from './pool.ts';
 
 const DOCUMENT_BYTES = 1024 * 1024;
-/** A client with one key is about 1 KiB, with ten about 10: room for 100,000 clients in one app. A string of V8 ends at twice that. */
-const LIST_BYTES = 256 * DOCUMENT_BYTES;
+/** A client with one key is about 1 KiB: room for a few 100,000 in one app. */
+const LIST_BYTES = 512 * DOCUMENT_BYTES;
 
 /** What a PATCH came to; when done, with the client as the server then showed it. */
 export type PatchReply =
@@ -46,8 +53,8 @@ export interface WachtClientOptions {
 export interface WachtClient {
   readonly deployment: string;
   listApps(signal?: AbortSignal): Promise<readonly ObservedApp[]>;
-  /** The whole list; Wacht has neither pages nor a call for one client. */
-  listClients(appSlug: string, signal?: AbortSignal): Promise<ClientList>;
+  /** The whole list, or what `keep` picks of it; Wacht has neither pages nor a call for one client. */
+  listClients(appSlug: string, keep?: Keep, signal?: AbortSignal): Promise<ClientList>;
   /** Never throws for what the network or the server does. The same document gives the same bytes. */
   patchClient(ref: ClientRef, document: KeyDocument, signal?: AbortSignal): Promise<PatchReply>;
   createClient(appSlug: string, body: Readonly<Record<string, unknown>>, signal?: AbortSignal): Promise<ObservedClient>;
@@ -64,6 +71,7 @@ interface Call {
   readonly segments: readonly string[];
   readonly body?: unknown;
   readonly maxBytes?: number;
+  readonly filter?: Exchange['filter'];
   readonly signal: AbortSignal | undefined;
 }
 
@@ -78,7 +86,7 @@ export function createWachtClient(options: WachtClientOptions): WachtClient {
 
   checkedKey(options); // early: at start-up, and not with the first rotation
 
-  async function call({ method, segments, body, maxBytes = DOCUMENT_BYTES, signal }: Call): Promise<Reply> {
+  async function call({ method, segments, body, maxBytes = DOCUMENT_BYTES, filter, signal }: Call): Promise<Reply> {
     const apiKey = checkedKey(options);
     const path = [base, ...segments.map(encodeURIComponent)].join('/');
     const startedAt = monotonic();
@@ -93,6 +101,7 @@ export function createWachtClient(options: WachtClientOptions): WachtClient {
       body: body === undefined ? null : JSON.stringify(body),
       timeoutMs: options.timeoutMs,
       maxBytes,
+      filter,
       signal,
       now: () => clock.now(),
     });
@@ -119,13 +128,16 @@ export function createWachtClient(options: WachtClientOptions): WachtClient {
     deployment,
     listApps: (signal) =>
       must('Listing the OAuth apps', observedApps, { method: 'GET', segments: [], maxBytes: LIST_BYTES, signal }),
-    listClients: (app, signal) =>
-      must(`Listing the clients of ${deployment}/${app}`, observedClients, {
+    listClients: (app, keep = async (clients) => clients, signal) => {
+      const { take, finish } = clientListReader(keep);
+      return must(`Listing the clients of ${deployment}/${app}`, finish, {
         method: 'GET',
         segments: [app, 'clients'],
         maxBytes: LIST_BYTES,
+        filter: take,
         signal,
-      }),
+      });
+    },
     patchClient: async (ref, document, signal) => {
       const reply = await call({ method: 'PATCH', segments: segmentsOf(ref), body: document, signal });
       if (reply.class !== 'done') return reply;

@@ -14,6 +14,8 @@ export interface Exchange {
   /** From the call to the last byte of the body, waiting for a free connection included. */
   readonly timeoutMs: number;
   readonly maxBytes: number;
+  /** Sees the body of a 2xx in pieces, as it arrives; what it returns is the body. Rejects when the rest is of no use. */
+  readonly filter?: ((piece: Uint8Array) => Promise<Uint8Array>) | undefined;
   readonly signal: AbortSignal | undefined;
   /** Local time in ms since the epoch, to compare the server's `Date` with. */
   readonly now: () => number;
@@ -54,7 +56,7 @@ export async function exchange(pool: Pool, request: Exchange): Promise<Outcome> 
 
 /** Returns why the answer is not whole, or null when it is. */
 async function run(pool: Pool, request: Exchange, signal: AbortSignal, arrived: Arrived): Promise<string | null> {
-  const { method, path, headers, body, now } = request;
+  const { method, path, headers, body, now, maxBytes } = request;
   const startedAt = now();
   const answer = await pool.request({ method, path, headers, body, signal });
   arrived.head = {
@@ -62,7 +64,12 @@ async function run(pool: Pool, request: Exchange, signal: AbortSignal, arrived: 
     retryAfter: headerOf(answer.headers, 'retry-after'),
     skewMs: skewOf(answer.headers, (startedAt + now()) / 2),
   };
-  return collect(answer.body, request.maxBytes, arrived.chunks);
+  const filter = isSuccess(answer.statusCode) ? request.filter : undefined;
+  return collect(answer.body, maxBytes, arrived.chunks, filter);
+}
+
+function isSuccess(status: number): boolean {
+  return status >= 200 && status < 300;
 }
 
 function outcomeOf({ head, chunks }: Arrived, fault: string | null): Outcome {
@@ -72,7 +79,7 @@ function outcomeOf({ head, chunks }: Arrived, fault: string | null): Outcome {
   // U+FFFD for an odd byte will do in an error text; in a document it would be written back into somebody else's key.
   const broken = fault ?? (isUtf8(bytes) ? null : 'the answer is not UTF-8');
   // Any other status says what it has to say before its body, and a broken body does not unsay it.
-  if (broken !== null && status >= 200 && status < 300) return { kind: 'lost', status, message: broken, skewMs };
+  if (broken !== null && isSuccess(status)) return { kind: 'lost', status, message: broken, skewMs };
   return { kind: 'answered', ...head, body: new TextDecoder().decode(bytes) };
 }
 
@@ -81,13 +88,14 @@ async function collect(
   body: AsyncIterable<Uint8Array>,
   maxBytes: number,
   chunks: Uint8Array[],
+  filter: Exchange['filter'],
 ): Promise<string | null> {
   let size = 0;
   for await (const chunk of body) {
     size += chunk.length;
     // Leaving the loop destroys the body and its connection: the rest is never read.
     if (size > maxBytes) return `the answer is larger than ${maxBytes} bytes`;
-    chunks.push(chunk);
+    chunks.push(filter === undefined ? chunk : await filter(chunk));
   }
   return null;
 }

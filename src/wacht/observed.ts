@@ -5,6 +5,7 @@ import type { ObservedClient, PublicJwk } from '../core/document.ts';
 import { PEM_KTY } from '../core/public-key.ts';
 import { members } from '../core/reply.ts';
 import { RekeydError } from '../errors.ts';
+import { takeRows } from './rows.ts';
 
 /** An OAuth app as far as rekeyd cares. */
 export interface ObservedApp {
@@ -86,6 +87,7 @@ const App = z
 
 const Rows = z.object({ clients: z.array(z.unknown()) });
 const Named = z.object({ id: Id });
+const LIST = 'a list of OAuth clients';
 const AppList = z.object({ apps: z.array(App) }).transform(({ apps }) => apps);
 
 /** A PEM that is shown beside the set, and not in it, is still the client's key. */
@@ -153,20 +155,50 @@ export function observedClient(body: unknown): ObservedClient {
   return plainClient(body) ?? parse(Client, body, 'an OAuth client');
 }
 
-/** @throws RekeydError `api_failed` when it is no list, or a row does not say which client it is about */
-export function observedClients(body: unknown): ClientList {
+/** Picks those of some clients of a list that the caller needs: the others are forgotten at once. Part of the call, and of its deadline. */
+export type Keep = (clients: readonly ObservedClient[]) => Promise<readonly ObservedClient[]>;
+
+export interface ClientListReader {
+  /** See {@link RowTaker.take}. */
+  take(piece: Uint8Array): Promise<Uint8Array>;
+  /**
+   * The list, once all of the body went through `take`.
+   * @param body what `take` left of it, parsed
+   * @throws RekeydError `api_failed` when it is no list, or a row does not say which client it is about
+   */
+  finish(body: unknown): ClientList;
+}
+
+/** Reads one list, row by row as it arrives. */
+export function clientListReader(keep: Keep): ClientListReader {
   const clients: ObservedClient[] = [];
   const unreadable = new Map<string, string>();
-  for (const row of parse(Rows, body, 'a list of OAuth clients').clients) {
-    const plain = plainClient(row);
-    if (plain !== null && isSegment(plain.id)) clients.push(plain);
-    else readOdd(row, clients, unreadable);
-  }
-  return { clients, unreadable };
+  let arrived: ObservedClient[] = [];
+  const taker = takeRows('clients', (rows) => {
+    for (const row of rows) {
+      const plain = plainClient(row);
+      if (plain !== null && isSegment(plain.id)) arrived.push(plain);
+      else readOdd(row, arrived, unreadable);
+    }
+  });
+  return {
+    async take(piece) {
+      arrived = [];
+      const rest = taker.take(piece);
+      if (arrived.length > 0) for (const client of await keep(arrived)) clients.push(client);
+      return rest;
+    },
+    finish(body) {
+      const { clients: left } = parse(Rows, body, LIST);
+      // Rows that were left stand in a second list of that name, or were taken from a list that is not the body's own.
+      if (!taker.isComplete || left.length > 0) throw undocumented(LIST, 'clients: expected one list');
+      return { clients, unreadable };
+    },
+  };
 }
 
 function readOdd(row: unknown, clients: ObservedClient[], unreadable: Map<string, string>): void {
-  const { id } = parse(Named, row, 'a list of OAuth clients');
+  const { id } = parse(Named, row, LIST);
   if (!isSegment(id)) {
     unreadable.set(id, 'id: cannot stand in a client reference');
     return;
@@ -184,7 +216,11 @@ export function observedApps(body: unknown): readonly ObservedApp[] {
 function parse<T>(schema: z.ZodType<T>, body: unknown, what: string): T {
   const parsed = schema.safeParse(body);
   if (parsed.success) return parsed.data;
-  throw new RekeydError('api_failed', `the answer is not ${what} as Wacht documents it (${problemsOf(parsed.error)})`);
+  throw undocumented(what, problemsOf(parsed.error));
+}
+
+function undocumented(what: string, problems: string): RekeydError {
+  return new RekeydError('api_failed', `the answer is not ${what} as Wacht documents it (${problems})`);
 }
 
 function problemsOf({ issues }: z.ZodError): string {
