@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=4
 /** The command line: what can be typed, what it says about itself, and how the process ends. */
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import packageFile from '../package.json' with { type: 'json' };

@@ -1,5 +1,5 @@
 /** Processes of their own for everything that is measured, started with one order and asked by message. */
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, execFileSync, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
@@ -26,11 +26,31 @@ interface Message {
   readonly error?: string;
 }
 
+/** Where {@link ./tsconfig.json} puts the worker. Run from the source, it would hold Node's TypeScript loader too: 80 MiB that no installation has. */
+const BUILT = '../../node_modules/.cache/rekeyd-bench/test/bench/';
+
+/** As in the first line of cli.js. */
+const WORKER_FLAGS = ['--max-semi-space-size=4'];
+
+/** Compiles the worker, so that it is measured as it is installed. */
+export function buildWorker(): void {
+  const [tsc, project] = ['../../node_modules/typescript/bin/tsc', './tsconfig.json'].map(pathOf);
+  execFileSync(process.execPath, [tsc ?? '', '-p', project ?? ''], { stdio: ['ignore', 2, 2] });
+}
+
+function pathOf(relative: string): string {
+  return fileURLToPath(new URL(relative, import.meta.url));
+}
+
 /** @param name of a file here, without `-child.ts`; Node's own flags for it come from `BENCH_<NAME>_FLAGS` */
 export async function startChild<Ready>(name: 'bare' | 'server' | 'worker', order: unknown): Promise<Child<Ready>> {
-  const file = fileURLToPath(new URL(`${name}-child.ts`, import.meta.url));
-  const execArgv = (process.env[`BENCH_${name.toUpperCase()}_FLAGS`] ?? '').split(' ').filter(Boolean);
-  const child = fork(file, [JSON.stringify(order)], { execArgv, stdio: ['ignore', 2, 2, 'ipc'] });
+  const file = pathOf(name === 'worker' ? `${BUILT}worker-child.js` : `${name}-child.ts`);
+  const shipped = name === 'worker' ? WORKER_FLAGS : [];
+  const more = (process.env[`BENCH_${name.toUpperCase()}_FLAGS`] ?? '').split(' ').filter(Boolean);
+  const child = fork(file, [JSON.stringify(order)], {
+    execArgv: [...shipped, ...more],
+    stdio: ['ignore', 2, 2, 'ipc'],
+  });
   const waiting = new Map<number, { resolve(answer: unknown): void; reject(error: Error): void }>();
   let last = 0;
   const expect = (id: number) => new Promise<unknown>((resolve, reject) => waiting.set(id, { resolve, reject }));
