@@ -11,7 +11,7 @@ import { type Sources, whyUnreadable } from './config/secrets.ts';
 import { MAX_LENGTH, parseYaml } from './config/syntax.ts';
 import { messageOf } from './errors.ts';
 
-export type { AppConfig, Config, DeploymentConfig, Policy, Problem } from './config/model.ts';
+export type { AppConfig, Config, DeploymentConfig, Policy, Problem, RedisServerConfig } from './config/model.ts';
 export { policyFor } from './config/model.ts';
 export { ConfigError, formatProblem } from './config/problems.ts';
 

@@ -1,5 +1,5 @@
 /** Opens everything that the service and the commands share, as the config says: store, API clients, sinks. */
-import type { Config, DeploymentConfig } from './config.ts';
+import type { Config, DeploymentConfig, RedisServerConfig } from './config.ts';
 import { type ClientRef, splitReference } from './core/client.ts';
 import { directorySink } from './deliver/directory.ts';
 import type { Sink } from './deliver/sink.ts';
@@ -7,11 +7,12 @@ import { RekeydError } from './errors.ts';
 import { createReleases } from './lifecycle.ts';
 import type { Log } from './log.ts';
 import { type PublicFolder, publishFolder } from './publish/folder.ts';
-import { connectRedis, type RedisTarget } from './store/connection.ts';
+import { connectRedis } from './store/connection.ts';
 import { checkDurability, type Durability } from './store/durability.ts';
 import { openEmbedded } from './store/embedded.ts';
 import { checkIdentity, type Identity } from './store/identity.ts';
 import { openStore, type Store } from './store/store.ts';
+import type { Group, RedisTarget } from './store/target.ts';
 import type { Clock } from './time.ts';
 import { createWachtClient, type RequestInfo, type WachtClient } from './wacht/client.ts';
 import { type ClientDirectory, clientDirectory } from './wacht/directory.ts';
@@ -57,9 +58,13 @@ export async function openParts(config: Config, options: PartsOptions): Promise<
     const target = await redisTarget(config, releases.add);
     const redis = await connectRedis(target, { name: 'rekeyd', log });
     releases.add('redis', () => redis.disconnect());
-    const durability = await checkDurability(redis, { mode: config.durability, replicas: config.redis.replicas });
+    const durability = await checkDurability(redis, {
+      mode: config.durability,
+      replicas: config.redis.replicas,
+      group: 'group' in target ? target.group.kind : null,
+    });
     for (const finding of durability.findings) {
-      if (!finding.ok) log.warn({ check: finding.name, fix: finding.fix }, finding.detail);
+      if (finding.fix !== null) log.warn({ check: finding.name, fix: finding.fix }, finding.detail);
     }
     const store = openStore(redis, durability);
     releases.add('store', () => store.close());
@@ -97,11 +102,28 @@ type Add = (name: string, release: () => unknown) => void;
 
 /** Where the config's Redis is; the embedded one is started for it. */
 export async function redisTarget(config: Config, add: Add): Promise<RedisTarget> {
-  const url = config.redis.url?.reveal();
-  if (url !== undefined) return { url };
+  const { server } = config.redis;
+  if (server.kind === 'url') return { url: server.url.reveal() };
+  const group = redisGroup(server);
+  if (group !== null) return { group };
   const embedded = await openEmbedded({ dataDir: config.dataDir });
   add('embedded redis', () => embedded.close());
   return { socketPath: embedded.socketPath };
+}
+
+/** Null where one server is all there is. */
+export function redisGroup(server: RedisServerConfig): Group | null {
+  if (server.kind === 'url' || server.kind === 'embedded') return null;
+  const { username, password } = server.login;
+  const login = {
+    ...(username !== null && { username }),
+    ...(password !== null && { password: password.reveal() }),
+  };
+  const { nodes } = server;
+  if (server.kind === 'cluster') return { kind: 'cluster', nodes, login };
+  const { name, sentinelPassword } = server;
+  const own = sentinelPassword === null ? {} : { sentinelPassword: sentinelPassword.reveal() };
+  return { kind: 'sentinels', name, nodes, login, ...own };
 }
 
 function openDeployment(config: DeploymentConfig, options: PartsOptions, add: Add): DeploymentParts {

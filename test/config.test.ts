@@ -24,7 +24,7 @@ describe('defaults', () => {
     expect(config).toEqual({
       file: join(folder, 'rekeyd.yaml'),
       dataDir: join(folder, 'data'),
-      redis: { url: null, replicas: 0 },
+      redis: { server: { kind: 'embedded' }, replicas: 0 },
       durability: 'strict',
       encryption: { keks: [{ id: 'k1', key: expect.any(Secret) }] },
       deployments: [
@@ -107,7 +107,37 @@ describe('accepted', () => {
     ['unix:///run/redis.sock', 'unix:///run/redis.sock'],
     ['env:REDIS', env.REDIS],
   ])('redis.url %s', async (url, revealed) => {
-    expect((await read(write({ redis: { url } }))).redis.url?.reveal()).toBe(revealed);
+    const { server } = (await read(write({ redis: { url } }))).redis;
+    expect(server.kind === 'url' && server.url.reveal()).toBe(revealed);
+  });
+
+  test('redis.sentinels, with the password of both', async () => {
+    const sentinels = { name: 'mymaster', nodes: ['s1:26379', '[fd00::1]:26380'], password: 'env:API_KEY' };
+    const redis = { sentinels, username: 'rekeyd', password: 'env:BLANKS', replicas: 2 };
+    const { server, replicas } = (await read(write({ redis }))).redis;
+    if (server.kind !== 'sentinels') throw new Error(server.kind);
+    expect(server).toMatchObject({
+      name: 'mymaster',
+      nodes: [
+        { host: 's1', port: 26379 },
+        { host: 'fd00::1', port: 26380 },
+      ],
+      login: { username: 'rekeyd' },
+    });
+    expect([server.sentinelPassword?.reveal(), server.login.password?.reveal(), replicas]).toEqual([
+      env.API_KEY,
+      env.BLANKS,
+      2,
+    ]);
+  });
+
+  test('redis.cluster', async () => {
+    const { server } = (await read(write({ redis: { cluster: ['r1:6379'] } }))).redis;
+    expect(server).toEqual({
+      kind: 'cluster',
+      nodes: [{ host: 'r1', port: 6379 }],
+      login: { username: null, password: null },
+    });
   });
 
   test.each([

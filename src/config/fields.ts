@@ -152,13 +152,28 @@ export function host() {
 /** `host:port`, with an IPv6 host in brackets. Port 0 takes any free one. */
 export function listenAddress(description: string) {
   const expected = 'host:port, such as 127.0.0.1:8080 or "[::1]:8080"';
+  return text(
+    { description },
+    expected,
+    (value, refuse) => parseAddress(value) ?? refuse(`is not an address to listen on: write ${expected}`),
+  );
+}
+
+/** `host:port` of a server that runs, with an IPv6 host in brackets. */
+export function serverAddress(description: string) {
+  const expected = 'host:port, such as "redis-1.internal:6379" or "[fd00::1]:26379"';
   return text({ description }, expected, (value, refuse) => {
-    const [, bracketed, plain, port] = /^(?:\[([0-9A-Fa-f:.]+)\]|([^\s:[\]]+)):([0-9]{1,5})$/.exec(value) ?? [];
-    const host = bracketed ?? plain;
-    return host === undefined || Number(port) > 65535
-      ? refuse(`is not an address to listen on: write ${expected}`)
-      : { host, port: Number(port) };
+    const address = parseAddress(value);
+    return address === null || address.port === 0
+      ? refuse(`is not the address of a server: write ${expected}`)
+      : address;
   });
+}
+
+function parseAddress(value: string) {
+  const [, bracketed, plain, port] = /^(?:\[([0-9A-Fa-f:.]+)\]|([^\s:[\]/@]+)):([0-9]{1,5})$/.exec(value) ?? [];
+  const host = bracketed ?? plain;
+  return host === undefined || Number(port) > 65535 ? null : { host, port: Number(port) };
 }
 
 /** An http(s) URL without a slash at its end. `http:` only where nobody can listen in: on this machine. */
@@ -196,6 +211,10 @@ export function secret(description: string, sources: Sources, decode: (value: st
       return typeof decoded === 'string' ? refuse(decoded) : decoded;
     },
   );
+}
+
+export function plainSecret(value: string): Secret {
+  return new Secret(value);
 }
 
 /** A secret that goes into an HTTP header. */

@@ -12,8 +12,8 @@ export interface Config {
   /** Absolute path of the config file. */
   readonly file: string;
   readonly dataDir: string;
-  /** `url` null: embedded. Otherwise `redis://`, `rediss://` or `unix:///path/to/socket`. */
-  readonly redis: { readonly url: Secret | null; readonly replicas: number };
+  /** `replicas`: how many must confirm a write before it counts as safe. */
+  readonly redis: { readonly server: RedisServerConfig; readonly replicas: number };
   readonly durability: 'strict' | 'relaxed';
   /** At least one. The first encrypts, all decrypt; each `key` is 32 bytes. */
   readonly encryption: { readonly keks: readonly { readonly id: string; readonly key: Secret }[] };
@@ -28,6 +28,20 @@ export interface Config {
   readonly shutdownGraceMs: number;
   /** What works but probably not as meant. */
   readonly warnings: readonly Problem[];
+}
+
+export type RedisServerConfig =
+  | { readonly kind: 'embedded' }
+  /** `redis://`, `rediss://` or `unix:///path/to/socket`. */
+  | { readonly kind: 'url'; readonly url: Secret }
+  /** `name` is what the Sentinels call the primary; `sentinelPassword` is their own, `login` that of the servers they watch over. */
+  | (RedisNodes & { readonly kind: 'sentinels'; readonly name: string; readonly sentinelPassword: Secret | null })
+  | (RedisNodes & { readonly kind: 'cluster' });
+
+interface RedisNodes {
+  /** At least one. */
+  readonly nodes: readonly { readonly host: string; readonly port: number }[];
+  readonly login: { readonly username: string | null; readonly password: Secret | null };
 }
 
 export interface DeploymentConfig {

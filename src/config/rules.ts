@@ -20,6 +20,7 @@ const outline = z.looseObject({
   policies: z.record(z.string(), policyOutline.catch({})).catch({}),
   sinks: listOf(named.catch({})),
   publish: named.optional().catch({}),
+  redis: z.looseObject({}).catch({}),
 });
 type Outline = z.infer<typeof outline>;
 
@@ -27,7 +28,9 @@ type Outline = z.infer<typeof outline>;
 export function brokenRules(input: unknown, folder: string): Finding[] {
   const seen = outline.safeParse(input);
   if (!seen.success) return [];
-  return [uniqueNames, knownPolicies, possiblePolicies, privateFolders].flatMap((rule) => rule(seen.data, folder));
+  return [uniqueNames, knownPolicies, possiblePolicies, privateFolders, oneRedis].flatMap((rule) =>
+    rule(seen.data, folder),
+  );
 }
 
 function uniqueNames({ encryption, deployments, sinks }: Outline): Finding[] {
@@ -103,6 +106,23 @@ function privateFolders({ publish, sinks, data_dir = './data' }: Outline, folder
   const message =
     'would put private keys on the web, because a sink or data_dir is inside it: write a folder of its own';
   return [{ path: ['publish', 'path'], message }];
+}
+
+const REDIS_PLACES = ['url', 'sentinels', 'cluster'];
+
+function oneRedis({ redis }: Outline): Finding[] {
+  const [first, ...others] = Object.keys(redis).filter((key) => REDIS_PLACES.includes(key));
+  const findings = others.map((key) => ({
+    path: ['redis', key],
+    message: `says where Redis is, and so does ${first}: write one of ${REDIS_PLACES.join(', ')}`,
+  }));
+  if (first === 'sentinels' || first === 'cluster') return findings;
+  const where = first === 'url' ? 'put user and password into the URL' : 'add sentinels or cluster, or leave it out';
+  const logins = ['username', 'password'].filter((key) => key in redis);
+  return [
+    ...findings,
+    ...logins.map((key) => ({ path: ['redis', key], message: `is for sentinels and cluster: ${where}` })),
+  ];
 }
 
 /** Algorithms that a server verifies which takes the first PEM it finds (as Wacht's did in June 2026). */

@@ -2,10 +2,10 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Algorithm } from '../core/record.ts';
-import { Secret } from '../secret.ts';
 import * as field from './fields.ts';
 import { choice, count, duration, flag, list, name, section } from './fields.ts';
 import type { AppConfig, Config, DeploymentConfig, Policy } from './model.ts';
+import { redis } from './redis.ts';
 import type { Sources } from './secrets.ts';
 
 const ALGORITHMS = [
@@ -152,15 +152,9 @@ export function configFileSchema(sources: Sources) {
     kind: choice('directory: one folder per client, swapped atomically.', ['directory']),
     path: field.path('Folder for private keys.', sources),
   });
-  const redis = section({
-    url: field.redisUrl('Absent: rekeyd runs its own server in data_dir.', sources).optional(),
-    replicas: count('Replicas that must confirm a write before it counts as safe.', 0, 100).prefault(0),
-  });
   const http = section({
     listen: field.listenAddress('host:port.').prefault('127.0.0.1:8080'),
-    tokens: field
-      .secret('Bearer tokens, hashed: env:NAME or file:PATH.', sources, (text) => new Secret(text))
-      .optional(),
+    tokens: field.secret('Bearer tokens, hashed: env:NAME or file:PATH.', sources, field.plainSecret).optional(),
   });
   const publish = section({
     path: field.path('Folder for public JWK Sets; absent: jwks in data_dir.', sources).optional(),
@@ -168,7 +162,7 @@ export function configFileSchema(sources: Sources) {
   });
   return section({
     data_dir: field.path('Embedded Redis, audit export, default sink.', sources).prefault('./data'),
-    redis: redis.prefault({}).describe('The store.'),
+    redis: redis(sources).prefault({}).describe('The store.'),
     durability: choice('strict: refuse a Redis that could lose a key.', ['strict', 'relaxed']).prefault('strict'),
     encryption: section({
       keks: list(kek, 'key encryption key').describe('The first encrypts, all decrypt.'),
@@ -186,7 +180,7 @@ export function configFileSchema(sources: Sources) {
   }).transform(
     (input): Omit<Config, 'file' | 'warnings'> => ({
       dataDir: input.data_dir,
-      redis: { url: input.redis.url ?? null, replicas: input.redis.replicas },
+      redis: input.redis,
       durability: input.durability,
       encryption: input.encryption,
       deployments: input.deployments,

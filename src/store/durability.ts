@@ -1,7 +1,8 @@
 /** Whether this Redis keeps what it acknowledges, and how a write is confirmed to be on disk. */
 import type { Redis } from 'ioredis';
-import { messageOf, RekeydError } from '../errors.ts';
-import { text } from './replies.ts';
+import { RekeydError } from '../errors.ts';
+import { askFacts, type Facts } from './facts.ts';
+import type { Group } from './target.ts';
 
 export interface DurabilityOptions {
   readonly mode: 'strict' | 'relaxed';
@@ -9,6 +10,8 @@ export interface DurabilityOptions {
   readonly replicas?: number;
   /** How long Redis may take to confirm, in ms. */
   readonly timeout?: number;
+  /** Who lets a replica take over when the primary is gone; null or absent: nobody that we know of. */
+  readonly group?: Group['kind'] | null;
 }
 
 /** `waitaof`: confirmed write by write. `always`: every answer comes after the fsync. `none`: nothing is promised. */
@@ -18,7 +21,7 @@ export interface Finding {
   readonly name: string;
   readonly ok: boolean;
   readonly detail: string;
-  /** What to do about it; null when `ok`. */
+  /** What to do about it, which is only advice when `ok`; null when there is nothing to do. */
   readonly fix: string | null;
 }
 
@@ -32,25 +35,15 @@ export interface Durability {
   } | null;
 }
 
-/** What Redis says about itself; null where it does not tell (managed services often forbid CONFIG). */
-interface Facts {
-  readonly version: string;
-  readonly server: string;
-  readonly primary: boolean;
-  readonly waitaof: boolean;
-  readonly appendonly: boolean;
-  readonly appendfsync: string | null;
-  readonly maxmemoryPolicy: string;
-}
-
 /**
- * In `strict` mode every finding must be ok; in `relaxed` mode the findings that are not are warnings for the caller to log.
+ * In `strict` mode every finding must be ok but the one about replicas, which come and go; in `relaxed` mode the findings that are not are
+ * warnings for the caller to log.
  * @throws RekeydError `redis_unsafe` naming every setting to change; in both modes for a version below 6.2 and for a replica
  */
 export async function checkDurability(redis: Redis, options: DurabilityOptions): Promise<Durability> {
   const facts = await askFacts(redis);
-  const findings = judge(facts);
-  const bad = findings.filter((finding) => !finding.ok);
+  const findings = judge(facts, options);
+  const bad = findings.filter(({ name, ok }) => !ok && name !== 'replicas');
   // Without a primary nothing can be written and below 6.2 the scripts do not run, whatever is promised about the disk.
   const fatal = options.mode === 'strict' ? bad : bad.filter(({ name }) => name === 'version' || name === 'role');
   if (fatal.length > 0) throw unsafe(fatal);
@@ -59,8 +52,11 @@ export async function checkDurability(redis: Redis, options: DurabilityOptions):
 }
 
 /** The same findings without a verdict, for `doctor`. */
-export async function inspectDurability(redis: Redis): Promise<readonly Finding[]> {
-  return judge(await askFacts(redis));
+export async function inspectDurability(
+  redis: Redis,
+  options: Omit<DurabilityOptions, 'mode'> = {},
+): Promise<readonly Finding[]> {
+  return judge(await askFacts(redis), options);
 }
 
 function confirmationOf(kind: DurabilityKind, { replicas = 0, timeout = 5000 }: DurabilityOptions) {
@@ -85,42 +81,14 @@ function persistenceKind({ appendonly, appendfsync, waitaof }: Facts): Durabilit
   return appendfsync === 'always' ? 'always' : 'none';
 }
 
-async function askFacts(redis: Redis): Promise<Facts> {
-  const info = parseInfo(`${await redis.info('server')}\n${await redis.info('persistence')}`);
-  const more = parseInfo(`${await redis.info('memory')}\n${await redis.info('replication')}`);
-  const known: unknown = await redis.call('COMMAND', 'INFO', 'WAITAOF');
-  return {
-    version: info.get('valkey_version') ?? info.get('redis_version') ?? '0',
-    server: info.get('server_name') === 'valkey' ? 'Valkey' : 'Redis',
-    primary: more.get('role') !== 'slave',
-    waitaof: Array.isArray(known) && Array.isArray(known[0]) && known[0].length > 0,
-    appendonly: info.get('aof_enabled') === '1',
-    appendfsync: await askSetting(redis, 'appendfsync'),
-    maxmemoryPolicy: more.get('maxmemory_policy') ?? 'unknown',
-  };
-}
-
-async function askSetting(redis: Redis, name: string): Promise<string | null> {
-  try {
-    const reply = await redis.config('GET', name);
-    return Array.isArray(reply) && reply.length === 2 ? text(reply[1]) : null;
-  } catch (error) {
-    if (/unknown command|NOPERM|disabled|not allowed/i.test(messageOf(error))) return null;
-    throw error;
-  }
-}
-
-function parseInfo(info: string): ReadonlyMap<string, string> {
-  const fields = new Map<string, string>();
-  for (const line of info.split(/\r?\n/)) {
-    const colon = line.indexOf(':');
-    if (colon > 0) fields.set(line.slice(0, colon), line.slice(colon + 1));
-  }
-  return fields;
-}
-
-function judge(facts: Facts): readonly Finding[] {
-  return [judgeVersion(facts), judgeRole(facts), judgePersistence(facts), judgeEviction(facts)];
+function judge(facts: Facts, options: Omit<DurabilityOptions, 'mode'>): readonly Finding[] {
+  return [
+    judgeVersion(facts),
+    judgeRole(facts, options.group ?? null),
+    judgePersistence(facts),
+    judgeEviction(facts),
+    ...judgeFailover(facts, options),
+  ];
 }
 
 const fine = (name: string, detail: string): Finding => ({ name, ok: true, detail, fix: null });
@@ -132,7 +100,11 @@ function judgeVersion({ server, version }: Facts): Finding {
   return wrong('version', `${server} ${version} is too old`, 'Use Redis 6.2 or later, or Valkey.');
 }
 
-function judgeRole({ primary }: Facts): Finding {
+function judgeRole({ primary, clustered }: Facts, group: Group['kind'] | null): Finding {
+  if (clustered && group !== 'cluster') {
+    const fix = 'List its nodes under redis.cluster instead.';
+    return wrong('role', 'this is a node of a Redis Cluster, which may hand its keys to another node', fix);
+  }
   if (primary) return fine('role', 'primary');
   return wrong('role', 'this is a replica: it takes no writes', 'Point redis.url at the primary.');
 }
@@ -186,6 +158,30 @@ function judgeEviction({ maxmemoryPolicy }: Facts): Finding {
     `maxmemory-policy is ${maxmemoryPolicy}: a full Redis may throw keys away`,
     "Run CONFIG SET maxmemory-policy noeviction, and put the same in the server's configuration file.",
   );
+}
+
+/** A replica that takes over brings what it has: whatever it had not received is gone, however well it was kept on the old primary's disk. */
+function judgeFailover(
+  { replicas: connected, heirs }: Facts,
+  { replicas: wanted = 0, group = null }: Omit<DurabilityOptions, 'mode'>,
+): readonly Finding[] {
+  if (wanted > 0) {
+    const detail = `${connected} connected, and ${wanted} must confirm a write before it counts`;
+    if (connected >= wanted) return [fine('replicas', detail)];
+    const fix = 'Bring the replicas back, or lower redis.replicas. Until then no rotation goes on.';
+    return [wrong('replicas', detail, fix)];
+  }
+  const fix = 'Set redis.replicas to how many replicas there are, each with appendonly yes.';
+  const loss = 'may lose the last acknowledged writes, and with them the private halves of published keys';
+  if (group === 'sentinels' || (heirs ?? 0) > 0) {
+    return [wrong('failover', `no replica has to confirm a write, so a failover ${loss}`, fix)];
+  }
+  if (group === 'cluster')
+    return [fine('failover', 'the node with the keys has no replica: work waits while it is away')];
+  if (connected === 0) return [];
+  return [
+    { name: 'failover', ok: true, detail: `${connected} replicas; should one be made the primary, that ${loss}`, fix },
+  ];
 }
 
 function unsafe(findings: readonly Finding[]): RekeydError {

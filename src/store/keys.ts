@@ -4,7 +4,8 @@ import type { ClientRef } from '../core/client.ts';
  * Every key that the store uses. The hash tag puts them all in one slot, so that one script may touch them all on Redis Cluster too.
  * The job queues share the tag and keep their keys under their own names: no queue may be called `store`.
  */
-const PREFIX = '{rekeyd}:store';
+export const HASH_TAG = '{rekeyd}';
+const PREFIX = `${HASH_TAG}:store`;
 
 export const keys = {
   /** string: random UUID of this store. */

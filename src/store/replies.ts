@@ -26,16 +26,33 @@ export function isAborted(error: unknown): boolean {
 }
 
 /**
+ * The answer of a server that is not, or no longer, the one that takes our writes: a primary that was demoted (Redis 6 hides the word in
+ * a script's error), a cluster node that gave our keys away or has lost its cluster. A new connection finds the right one, or waits for it; nothing
+ * was changed here.
+ */
+export function isMisdirected(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    /^(READONLY|MOVED|CLUSTERDOWN|UNBLOCKED) |-READONLY |with replica instances/.test(error.message)
+  );
+}
+
+/** The answer of the right server at a bad moment: it is loading its data, or our keys are just being moved to another node. */
+export function isPassing(error: unknown): boolean {
+  return error instanceof Error && /^(TRYAGAIN|ASK|MASTERDOWN|LOADING) /.test(error.message);
+}
+
+/**
  * The error of a command as one of ours. Only the message is kept: ioredis hangs the whole command, arguments included, on its errors,
  * and arguments may be passwords or sealed keys.
  */
 export function storeError(error: unknown): Error {
   if (error instanceof RekeydError) return error;
   const message = messageOf(error);
-  if (message.startsWith('MISCONF') || message.startsWith('OOM') || message.startsWith('READONLY')) {
+  if (/^(MISCONF|OOM|NOREPLICAS) /.test(message)) {
     return new RekeydError(
       'not_durable',
-      `Redis refuses to write: ${message} Nothing was changed. Free disk or memory on the Redis server, or point redis.url at the primary.`,
+      `Redis refuses to write: ${message} Nothing was changed. Free disk or memory on the Redis server, or bring its replicas back.`,
     );
   }
   if (message === 'Connection is closed.') {

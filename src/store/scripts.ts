@@ -1,8 +1,9 @@
 /** Sends scripts to Redis: at once and answered as soon as executed, or in groups and answered only when on disk. */
 import type { Redis } from 'ioredis';
 import { RekeydError } from '../errors.ts';
+import { sleep } from '../time.ts';
 import type { Durability } from './durability.ts';
-import { isAborted, list, storeError } from './replies.ts';
+import { isAborted, isMisdirected, isPassing, list, storeError } from './replies.ts';
 
 export interface ScriptCall {
   readonly lua: string;
@@ -30,6 +31,9 @@ interface Waiting {
 /** Connections that may wait for the disk at the same time: with `appendfsync everysec` each is blocked for up to a second. */
 const LANES = 4;
 
+/** Between two tries at a server that asks for patience, in ms. */
+const RETRY_MS = 100;
+
 /**
  * `EVAL` with the whole text, not `EVALSHA`: when the server has lost the script, ioredis sends it again *behind* the WAITAOF of its
  * pipeline, and the write would pass for durable while it is not.
@@ -38,15 +42,25 @@ function evalArguments({ lua, keys, args }: ScriptCall): [string, number, ...(st
   return [lua, keys.length, ...keys, ...args];
 }
 
-/** Runs an idempotent command until Redis answers it: one whose connection dropped half-way is sent again. */
+/** Runs an idempotent command until the right server answers it: one whose connection dropped half-way is sent again. */
 export async function untilAnswered<T>(command: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
       return await command();
     } catch (error) {
-      if (!isAborted(error)) throw storeError(error);
+      if (!isUnanswered(error)) throw storeError(error);
+      await beforeAnotherTry([error]);
     }
   }
+}
+
+function isUnanswered(error: unknown): boolean {
+  return isAborted(error) || isMisdirected(error) || isPassing(error);
+}
+
+/** At once, where the connection is made anew and the command waits for it; after a moment where it stays. */
+async function beforeAnotherTry(errors: readonly unknown[]): Promise<void> {
+  if (!errors.some(isAborted)) await sleep(RETRY_MS);
 }
 
 export function openScripts(redis: Redis, durability: Durability): Scripts {
@@ -151,7 +165,10 @@ async function writeGroup(
 
 type Reply = readonly [error: Error | null, reply: unknown];
 
-/** Sends the whole group again when the connection dropped before all of it was answered: a WAITAOF without its writes proves nothing. */
+/**
+ * Sends the whole group again unless one server answered all of it over one connection: a WAITAOF without its writes proves nothing. The server
+ * that lost its role between a write and the WAITAOF may forget that write, and its successor may never have seen it.
+ */
 async function exchange(
   lane: Redis,
   group: readonly Waiting[],
@@ -162,7 +179,9 @@ async function exchange(
     for (const { call } of group) pipeline.eval(...evalArguments(call));
     pipeline.call(name, ...args);
     const replies: readonly Reply[] = (await pipeline.exec()) ?? [];
-    if (!replies.some(([error]) => isAborted(error))) return replies;
+    const errors = replies.flatMap(([error]) => error ?? []);
+    if (!errors.some(isUnanswered)) return replies;
+    await beforeAnotherTry(errors);
   }
 }
 
@@ -176,6 +195,6 @@ function confirmationProblem(reply: Reply | undefined, enough: (counts: readonly
 function notDurable(why: string): RekeydError {
   return new RekeydError(
     'not_durable',
-    `A change was written but Redis could not confirm that it is on disk: ${why}. Nothing was sent to the API on its account, and the step is tried again. Check the Redis server's disk, its appendonly and appendfsync settings and, when replicas must confirm, that they are connected.`,
+    `A change was written but Redis could not confirm that it is on disk: ${why}. Nothing was sent to the API on its account, and the step is tried again. Check the Redis server's disk, its appendonly and appendfsync settings and, when replicas must confirm, that they are connected and keep an append-only file too.`,
   );
 }

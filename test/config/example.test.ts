@@ -38,7 +38,8 @@ describe('rekeyd.example.yaml', () => {
   test('is accepted with its commented settings in force', async () => {
     const text = uncommented(await readFile(example, 'utf8'));
     const config = await loadConfig(await place(text), { WACHT_API_KEY: API_KEY, REDIS_URL: 'rediss://r:6379' });
-    expect(config.redis.url?.reveal()).toBe('rediss://r:6379');
+    const { server } = config.redis;
+    expect(server.kind === 'url' && server.url.reveal()).toBe('rediss://r:6379');
     expect(config.publish?.baseUrl).toBe('https://keys.example.com/jwks');
     expect(config.deployments[0]?.apps[0]?.resolve).toEqual({ 'auth.example.com': 'http://127.0.0.1:8443' });
   });

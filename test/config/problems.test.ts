@@ -1,6 +1,9 @@
 import { expect, test } from 'vitest';
 import { API_KEY, app, deployment, env, inApp, inDeployment, inPolicy, KEK, refusal, write } from './write.ts';
 
+const inRedis = (redis: object) => write({ redis });
+const inSentinels = (over: object) => inRedis({ sentinels: { name: 'mymaster', nodes: ['s:26379'], ...over } });
+
 const cases: [what: string, text: string, path: string, message: RegExp][] = [
   ['an unknown section', write({ redsi: {} }), 'redsi', /Did you mean "redis"/],
   [
@@ -164,6 +167,27 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
   ],
   ['a Redis URL of another kind', write({ redis: { url: 'env:WEB' } }), 'redis.url', /does not lead to a Redis URL/],
   ['an unset Redis variable', write({ redis: { url: 'env:NONE' } }), 'redis.url', /variable NONE is not set/],
+  [
+    'Redis in two places',
+    inRedis({ url: 'redis://r', cluster: ['r:1'] }),
+    'redis.cluster',
+    /so does url: write one of url, sentinels, cluster/,
+  ],
+  [
+    'a password beside the URL',
+    inRedis({ url: 'redis://r', password: 'env:KEK' }),
+    'redis.password',
+    /user and password into the URL/,
+  ],
+  ['a user of nothing', inRedis({ username: 'u' }), 'redis.username', /add sentinels or cluster/],
+  ['a cluster without nodes', inRedis({ cluster: [] }), 'redis.cluster', /at least one node/],
+  ['a node without a port', inRedis({ cluster: ['r'] }), 'redis.cluster[0]', /host:port/],
+  ['a node that listens on any port', inRedis({ cluster: ['r:0'] }), 'redis.cluster[0]', /host:port/],
+  ['a URL as node', inRedis({ cluster: ['redis://r:1'] }), 'redis.cluster[0]', /host:port/],
+  ['Sentinels without nodes', inSentinels({ nodes: undefined }), 'redis.sentinels.nodes', /at least one Sentinel/],
+  ['Sentinels of nobody', inSentinels({ name: undefined }), 'redis.sentinels.name', /is missing/],
+  ['a literal Sentinel password', inSentinels({ password: 'p' }), 'redis.sentinels.password', /env:NAME or file:PATH/],
+  ['a literal Redis password', inRedis({ cluster: ['r:1'], password: 'p' }), 'redis.password', /env:NAME or file:PATH/],
   ['no port', write({ http: { listen: 'localhost' } }), 'http.listen', /host:port/],
   ['a port out of range', write({ http: { listen: 'localhost:65536' } }), 'http.listen', /host:port/],
   ['missing tokens', write({ http: { tokens: 'file:./tokens.json' } }), 'http.tokens', /does not exist/],

@@ -7,7 +7,9 @@ import type { ClientRef } from '../../core/client.ts';
 import { formatDuration } from '../../core/duration.ts';
 import { messageOf } from '../../errors.ts';
 import { openKey } from '../../keys/sealed.ts';
-import { inspectDurability } from '../../store/durability.ts';
+import { redisGroup } from '../../parts.ts';
+import { type Finding, inspectDurability } from '../../store/durability.ts';
+import { inspectGroup } from '../../store/group.ts';
 import { checkIdentity } from '../../store/identity.ts';
 import type { Loaded } from '../../store/records.ts';
 import { systemClock } from '../../time.ts';
@@ -19,12 +21,18 @@ import { advice, type Check, fine, looking, wrong } from './check.ts';
 const OPENED = 5;
 
 export async function checkStore(config: Config): Promise<readonly Check[]> {
+  const group = redisGroup(config.redis.server);
+  const nodes = group === null ? [] : (await inspectGroup(group)).map(redisCheck);
+  return [...nodes, ...(await checkReachable(config))];
+}
+
+async function checkReachable(config: Config): Promise<readonly Check[]> {
   let view: StoreView;
   try {
     view = await viewStore(config);
   } catch (error) {
     const fix =
-      'Start Redis, or correct redis.url. Rotations wait until it is back; signers go on with the keys they have.';
+      'Start Redis, or correct the redis section. Rotations wait until it is back; signers go on with the keys they have.';
     return [{ ...wrong('redis', messageOf(error), fix), unreachable: true }];
   }
   try {
@@ -54,14 +62,20 @@ async function checkView(config: Config, view: StoreView): Promise<readonly Chec
   ];
 }
 
-async function checkDurability(config: Config, { redis }: StoreView): Promise<readonly Check[]> {
-  const findings = await inspectDurability(redis);
-  return findings.map(({ name, ok, detail, fix }) => {
-    const check = { name: `redis ${name}`, ok, detail, fix };
-    // Whoever chose relaxed knows; below a certain version, and on a replica, nothing works all the same.
-    const borne = config.durability === 'relaxed' && name !== 'version' && name !== 'role';
+async function checkDurability(config: Config, { redis, target }: StoreView): Promise<readonly Check[]> {
+  const group = 'group' in target ? target.group.kind : null;
+  const findings = await inspectDurability(redis, { replicas: config.redis.replicas, group });
+  return findings.map((finding) => {
+    const { name, ok, detail } = finding;
+    const check = redisCheck(finding);
+    // Whoever chose relaxed knows; the others keep everything from working all the same.
+    const borne = config.durability === 'relaxed' && ['persistence', 'eviction', 'failover'].includes(name);
     return !ok && borne ? { ...check, ok: true, detail: `${detail} (durability: relaxed)` } : check;
   });
+}
+
+function redisCheck({ name, ok, detail, fix }: Finding): Check {
+  return { name: `redis ${name}`, ok, detail, fix };
 }
 
 /** Overlaps and due times are measured by the store's clock; assertions are signed by this machine's. */
