@@ -150,7 +150,7 @@ async function writeGroup(
   confirmation: NonNullable<Durability['confirmation']>,
 ): Promise<void> {
   try {
-    const replies = await exchange(lane, group, confirmation.command);
+    const replies = await exchange(lane, group, confirmation.commands);
     const problem = confirmationProblem(replies.at(-1), confirmation.enough);
     group.forEach(({ resolve, reject }, index) => {
       const [error, reply] = replies[index] ?? [new Error('Redis answered too few commands'), null];
@@ -172,12 +172,12 @@ type Reply = readonly [error: Error | null, reply: unknown];
 async function exchange(
   lane: Redis,
   group: readonly Waiting[],
-  [name, ...args]: readonly [string, ...number[]],
+  confirm: NonNullable<Durability['confirmation']>['commands'],
 ): Promise<readonly Reply[]> {
   for (;;) {
     const pipeline = lane.pipeline();
     for (const { call } of group) pipeline.eval(...evalArguments(call));
-    pipeline.call(name, ...args);
+    for (const [name, ...args] of confirm) pipeline.call(name, ...args);
     const replies: readonly Reply[] = (await pipeline.exec()) ?? [];
     const errors = replies.flatMap(([error]) => error ?? []);
     if (!errors.some(isUnanswered)) return replies;
