@@ -16,6 +16,8 @@ export interface LogEntry {
   readonly body: unknown;
   /** Null until answered; stays null when the request is stalled or its connection dropped. */
   status: number | null;
+  /** When it was carried out, whatever its caller was told; absent when it was refused, or never got that far. */
+  doneAt?: number;
   /** Runtime endpoints: `accepted`, or the OAuth error. */
   verdict?: string;
   /** Runtime endpoints, when refused: more than the client is told. */

@@ -32,6 +32,7 @@ export async function serve(
   let outcome = await context.faults.strike('before', call);
   if (outcome === null) {
     const answered = await refusable(answer);
+    if (answered.status < 300) call.doneAt = context.now();
     outcome = (await context.faults.strike('after', call)) ?? answered;
   }
   if (outcome === 'stall') return reply.hijack();

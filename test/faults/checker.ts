@@ -1,0 +1,34 @@
+/** The judge: reads history, store, server and key folders, and says what was broken. Shares no code with `src/`. */
+import type { Emulator } from '../emulator/server.ts';
+import { auditAgrees, auditIsWhole } from './checks/audit.ts';
+import { endsWell } from './checks/ends.ts';
+import { loginsSucceed } from './checks/logins.ts';
+import { publishesSafely } from './checks/publication.ts';
+import { storeIsFenced } from './checks/store.ts';
+import { throttleIsRespected } from './checks/throttle.ts';
+import type { Evidence } from './evidence.ts';
+
+export interface Violation {
+  /** Which promise; `lost_key` is the one that nothing mends. */
+  readonly rule: string;
+  readonly ref: string | null;
+  readonly message: string;
+}
+
+export type Check = (evidence: Evidence) => readonly Violation[];
+
+const CHECKS: readonly Check[] = [
+  loginsSucceed,
+  publishesSafely,
+  storeIsFenced,
+  auditIsWhole,
+  auditAgrees,
+  throttleIsRespected,
+];
+
+/** @param atRest false when the fleet never came to rest: then nothing is to be said of how it ended */
+export async function judge(evidence: Evidence, emulator: Emulator, atRest: boolean): Promise<readonly Violation[]> {
+  // Before the last logins: what the checker asks the server is not part of what happened.
+  const found = CHECKS.flatMap((check) => check(evidence));
+  return !atRest ? found : [...found, ...(await endsWell(evidence, emulator))];
+}

@@ -1,0 +1,143 @@
+/** Every PATCH as it arrived, against what the store held at that moment. */
+import type { LogEntry } from '../../emulator/log.ts';
+import type { Check, Violation } from '../checker.ts';
+import type { Evidence, StoredRecord } from '../evidence.ts';
+import type { FaultClient } from '../fleet.ts';
+import type { Event } from '../history.ts';
+import { thumbprintOf, thumbprintsIn } from './keys.ts';
+
+/** Redis' time has microseconds, the server's are cut off to milliseconds. */
+const SAME_MS = 2;
+
+/** How much later than its deadline a PATCH may come in on a busy machine. */
+const LATE_MS = 500;
+
+/** One client as the store held it, and what was sent for it. */
+interface Standing {
+  readonly sealed: Set<string>;
+  record: StoredRecord | null;
+  readonly intents: { readonly body: string; readonly deadline: number }[];
+  /** Keys that logins with it were accepted for, by thumbprint. */
+  readonly proven: Set<string>;
+  /** What the server holds of ours, by thumbprint. */
+  published: readonly string[];
+}
+
+export const publishesSafely: Check = (evidence) =>
+  evidence.ends.flatMap(({ client }) => judgeClient(client, evidence));
+
+type Moment = { readonly at: number } & (
+  | { readonly event: Event }
+  | { readonly request: LogEntry }
+  | { readonly done: LogEntry }
+);
+
+function judgeClient(client: FaultClient, { events, requests }: Evidence): readonly Violation[] {
+  const standing: Standing = { sealed: new Set(), record: null, intents: [], proven: new Set(), published: [] };
+  const violations: Violation[] = [];
+  const say = (rule: string, message: string) => violations.push({ rule, ref: client.ref, message });
+  const ours = events.flatMap((event): Moment[] => {
+    const isOurs = event.kind === 'snapshot' || ('ref' in event && event.ref === client.ref);
+    return isOurs ? [{ at: event.at, event }] : [];
+  });
+  const calls = requests
+    .filter((request) => request.client === client.id)
+    .flatMap((request): Moment[] => [
+      { at: request.at + SAME_MS, request },
+      ...(request.doneAt === undefined ? [] : [{ at: request.doneAt + SAME_MS, done: request }]),
+    ]);
+  for (const moment of [...ours, ...calls].sort((a, b) => a.at - b.at)) {
+    if ('done' in moment) takeInDone(moment.done, client, standing);
+    else if ('request' in moment) judgeRequest(moment.request, client, standing, say);
+    else takeIn(moment.event, client, standing, say);
+  }
+  return violations;
+}
+
+type Say = (rule: string, message: string) => void;
+
+function takeIn(event: Event, client: FaultClient, standing: Standing, say: Say): void {
+  const { sealed } = standing;
+  switch (event.kind) {
+    case 'sealed':
+      sealed.add(event.kid);
+      return;
+    case 'erased':
+      sealed.delete(event.kid);
+      if (standing.published.includes(event.kid)) say('lost_key', `${event.kid} was erased while it was published`);
+      return;
+    case 'snapshot': {
+      const found = event.clients[client.ref];
+      sealed.clear();
+      for (const kid of found?.sealed ?? []) sealed.add(kid);
+      standing.record = JSON.parse(found?.record ?? 'null');
+      for (const kid of standing.published) {
+        if (!sealed.has(kid)) say('lost_key', `${kid} was published, and Redis came back without its private half`);
+      }
+      return;
+    }
+    case 'commit': {
+      const before = standing.record;
+      const record: StoredRecord = JSON.parse(event.record);
+      standing.record = record;
+      const { inFlight } = record;
+      if (inFlight !== null)
+        standing.intents.push({ body: JSON.stringify(inFlight.document), deadline: inFlight.deadline });
+      judgeActivation(before, record, client, standing, say);
+      return;
+    }
+    default:
+      return;
+  }
+}
+
+function judgeActivation(
+  before: StoredRecord | null,
+  after: StoredRecord,
+  client: FaultClient,
+  standing: Standing,
+  say: Say,
+): void {
+  if (before === null || client.app.policy.prove === 'read_back') return;
+  for (const { thumbprint, state } of after.keys) {
+    const was = before.keys.find((key) => key.thumbprint === thumbprint)?.state;
+    if (state !== 'active' || was === 'active' || was === undefined) continue;
+    if (!standing.proven.has(thumbprint))
+      say('unproven', `${thumbprint} became active before a login with it was accepted`);
+  }
+}
+
+function takeInDone({ method, body, authenticatedKid }: LogEntry, client: FaultClient, standing: Standing): void {
+  if (authenticatedKid !== undefined) standing.proven.add(authenticatedKid);
+  const mine = oursIn(body, client);
+  if (method === 'PATCH' && mine.length > 0) standing.published = mine;
+}
+
+function oursIn(body: unknown, client: FaultClient): readonly string[] {
+  const foreign = client.foreign.map(thumbprintOf);
+  return thumbprintsIn(body).filter((kid) => !foreign.includes(kid));
+}
+
+function judgeRequest(request: LogEntry, client: FaultClient, standing: Standing, say: Say): void {
+  const { method, body, at } = request;
+  if (method !== 'PATCH') return;
+  const text = JSON.stringify(body);
+  const intended = standing.intents.filter((intent) => intent.body === text);
+  if (intended.length === 0) say('other_bytes', `a PATCH that no intent holds: ${text.slice(0, 300)}`);
+  else if (intended.every(({ deadline }) => deadline + LATE_MS < at))
+    say('late_patch', 'a PATCH came after its deadline');
+  const foreign = client.foreign.map(thumbprintOf);
+  const published = thumbprintsIn(body);
+  const mine = oursIn(body, client);
+  for (const kid of mine) {
+    if (!standing.sealed.has(kid)) say('lost_key', `${kid} was published and its private half was not in the store`);
+  }
+  if (client.app.policy.foreign_keys !== 'retire') {
+    for (const kid of foreign)
+      if (!published.includes(kid)) say('foreign_key', `a PATCH without the foreign key ${kid}`);
+  }
+  const active = standing.record?.keys.find(({ state }) => state === 'active')?.thumbprint;
+  const isSet = mine.length > 0 && client.app.logins === 'one';
+  if (isSet && active !== undefined && !mine.includes(active))
+    say('withdrawn', `a PATCH without the active key ${active}`);
+}

@@ -1,0 +1,115 @@
+/** What the checker judges by: what happened, and how everything stands at the end. Read by raw names, with none of rekeyd's code. */
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Redis } from 'ioredis';
+import type { LogEntry } from '../emulator/log.ts';
+import type { Emulator } from '../emulator/server.ts';
+import { DEPLOYMENT, type FaultClient } from './fleet.ts';
+import type { Event } from './history.ts';
+import { snapshot } from './watch.ts';
+
+/** The parts of a client's record that are judged. */
+export interface StoredRecord {
+  readonly keys: readonly {
+    readonly kid: string;
+    readonly thumbprint: string;
+    readonly alg: string;
+    readonly state: string;
+  }[];
+  readonly rotation: {
+    readonly id: string;
+    readonly strategy: string;
+    readonly phase: { readonly name: string };
+  } | null;
+  readonly retiring: readonly unknown[];
+  readonly inFlight: { readonly document: object; readonly deadline: number } | null;
+  readonly halted: string | null;
+  readonly lastError: string | null;
+  readonly history: readonly { readonly id: string; readonly state: string; readonly error: string | null }[];
+}
+
+export interface AuditLine {
+  readonly seq: number;
+  readonly at: number;
+  readonly type: string;
+  readonly client: string | null;
+  readonly rotation: string | null;
+  readonly data: { readonly [name: string]: unknown };
+}
+
+export type JwkMembers = { readonly [member: string]: unknown };
+
+export interface ClientEnd {
+  readonly client: FaultClient;
+  readonly record: StoredRecord;
+  /** thumbprint → JWE. */
+  readonly sealed: ReadonlyMap<string, string>;
+  readonly server: { readonly keys: readonly JwkMembers[]; readonly jwksUri: string | null };
+  /** Files in the key folder by name. */
+  readonly folder: ReadonlyMap<string, JwkMembers>;
+  /** The set under `jwks_uri`, when there is one. */
+  readonly served: readonly JwkMembers[] | null;
+  /** Still listed as unfinished. */
+  readonly open: boolean;
+}
+
+export interface Evidence {
+  /** In order of their time. */
+  readonly events: readonly Event[];
+  /** In order of arrival. */
+  readonly requests: readonly LogEntry[];
+  readonly audit: readonly AuditLine[];
+  /** What the counter beside the log says. */
+  readonly auditSize: number;
+  readonly ends: readonly ClientEnd[];
+}
+
+export async function gather(
+  clients: readonly FaultClient[],
+  events: readonly Event[],
+  redis: Redis,
+  emulator: Emulator,
+  publicFolder: string,
+): Promise<Evidence> {
+  const stored = await snapshot(redis);
+  const open = new Set(await redis.smembers('{rekeyd}:store:open'));
+  const ends = await Promise.all(
+    clients.map(async (client): Promise<ClientEnd> => {
+      const { jwks, jwks_uri: jwksUri } = emulator.client(DEPLOYMENT, client.app.slug, client.id);
+      return {
+        client,
+        record: JSON.parse(stored[client.ref]?.record ?? 'null'),
+        sealed: new Map(Object.entries(await redis.hgetall(`{rekeyd}:store:sealed:${client.ref}`))),
+        server: { keys: jwks?.keys ?? [], jwksUri },
+        folder: await readFolder(client.folder),
+        served: jwksUri === null ? null : await readServed(join(publicFolder, ...client.ref.split('/'))),
+        open: open.has(client.ref),
+      };
+    }),
+  );
+  return {
+    events: [...events].sort((a, b) => a.at - b.at),
+    requests: emulator.log,
+    audit: (await redis.xrange('{rekeyd}:store:audit', '-', '+')).map(auditLine),
+    auditSize: Number((await redis.get('{rekeyd}:store:audit:size')) ?? '0'),
+    ends,
+  };
+}
+
+function auditLine([id, fields]: [string, string[]]): AuditLine {
+  const [, at = '0', , draft = 'null'] = fields;
+  return { ...JSON.parse(draft), seq: Number(id.split('-')[0]), at: Number(at) };
+}
+
+async function readFolder(folder: string): Promise<Map<string, JwkMembers>> {
+  const names = (await readdir(folder)).filter((name) => name.endsWith('.json'));
+  return new Map(
+    await Promise.all(
+      names.map(async (name) => [name, JSON.parse(await readFile(join(folder, name), 'utf8'))] as const),
+    ),
+  );
+}
+
+async function readServed(file: string): Promise<readonly JwkMembers[]> {
+  return JSON.parse(await readFile(file, 'utf8')).keys;
+}

@@ -1,0 +1,79 @@
+/** Everything that happened in one run, in order: one JSON line each, and what the checker reads. */
+import { createWriteStream } from 'node:fs';
+
+/** Milliseconds since the epoch, on the one clock of the machine that all of it runs on. */
+interface At {
+  readonly at: number;
+}
+
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json | undefined };
+
+/** A commit as Redis executed it, not as anybody meant it. */
+export interface CommitEvent extends At {
+  readonly kind: 'commit';
+  readonly ref: string;
+  /** What the writer believed; empty for a new client. */
+  readonly expected: { readonly version: string; readonly epoch: string };
+  readonly version: string;
+  readonly record: string;
+  /** Audit drafts that the same script appended, as JSON. */
+  readonly drafts: readonly string[];
+}
+
+export type Event =
+  | CommitEvent
+  | (At & { readonly kind: 'claim'; readonly ref: string; readonly epoch: string })
+  | (At & { readonly kind: 'sealed' | 'erased'; readonly ref: string; readonly kid: string })
+  /** An audit entry that came without a change of a record. */
+  | (At & { readonly kind: 'loose_entry'; readonly draft: string })
+  /** What Redis holds after it came back: whatever was written since may be gone. */
+  | (At & { readonly kind: 'snapshot'; readonly clients: Readonly<Record<string, SnapshotClient>> })
+  | (At & { readonly kind: 'point'; readonly worker: number; readonly ref: string; readonly point: string })
+  | (At & { readonly kind: 'worker'; readonly worker: number; readonly what: string })
+  | (At & { readonly kind: 'kill'; readonly worker: number; readonly where: string })
+  | (At & { readonly kind: 'lock_loss'; readonly job: string })
+  | (At & { readonly kind: 'redis'; readonly fault: string })
+  | (At & { readonly kind: 'api'; readonly fault: string })
+  | (At & { readonly kind: 'asked'; readonly job: string; readonly rotations: readonly string[] })
+  | (At & {
+      readonly kind: 'throttled';
+      readonly deployment: string;
+      readonly client: string | null;
+      readonly until: number;
+    })
+  | (At & {
+      readonly kind: 'login';
+      readonly ref: string;
+      readonly result: 'ok' | 'fallback' | 'refused';
+      readonly tried: readonly string[];
+    });
+
+export interface SnapshotClient {
+  readonly version: string;
+  readonly epoch: string;
+  readonly record: string;
+  readonly sealed: readonly string[];
+}
+
+/** Each event but for its time; `Omit` of a union would keep only what all of them share. */
+type Untimed<E> = E extends Event ? Omit<E, 'at'> : never;
+
+export interface History {
+  readonly events: Event[];
+  note(event: Untimed<Event>, at?: number): void;
+  close(): Promise<void>;
+}
+
+export function openHistory(file: string): History {
+  const lines = createWriteStream(file);
+  const events: Event[] = [];
+  return {
+    events,
+    note(untimed, at = Date.now()) {
+      const event = { at, ...untimed } as Event; // the same members that `Untimed` took one away from
+      events.push(event);
+      lines.write(`${JSON.stringify(event)}\n`);
+    },
+    close: () => new Promise((resolve) => void lines.end(resolve)),
+  };
+}

@@ -1,0 +1,28 @@
+/** The points where a worker can die, read off the code itself: a step that is added to the core is in this list without anybody's help. */
+import { readFileSync } from 'node:fs';
+
+const PLAN = new URL('../../src/core/plan.ts', import.meta.url);
+
+/** How a run comes to rest; nothing is done for these. */
+const RESTS = ['wait', 'done'];
+
+/** Steps that make their intent durable before anything leaves the process. */
+const ANNOUNCED = ['patch', 'serve'];
+
+/** The members of the core's `Step` union. */
+export const STEPS: readonly string[] = stepsOf(readFileSync(PLAN, 'utf8'));
+
+export const POINTS: readonly string[] = STEPS.flatMap((step) => [
+  ...(ANNOUNCED.includes(step) ? [`${step}:intent:before commit`, `${step}:intent:after commit`] : []),
+  `${step}:before effect`,
+  `${step}:after effect`,
+  `${step}:before commit`,
+  `${step}:after commit`,
+]);
+
+function stepsOf(source: string): string[] {
+  const [union] = /export type Step =[\s\S]*?;\n\n/.exec(source) ?? [];
+  const steps = [...(union ?? '').matchAll(/readonly do: '(\w+)'/g)].map(([, step = '']) => step);
+  if (steps.length <= RESTS.length) throw new Error('the Step union was not found in src/core/plan.ts');
+  return steps.filter((step) => !RESTS.includes(step));
+}
