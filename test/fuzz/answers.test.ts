@@ -5,7 +5,7 @@ import { classifyProof } from '../../src/core/proof.ts';
 import { sameJson, samePublicKey } from '../../src/core/public-key.ts';
 import { readBack } from '../../src/core/readback.ts';
 import { classifyReply } from '../../src/core/reply.ts';
-import { observedApps, observedClient, observedClients } from '../../src/wacht/observed.ts';
+import { clientListReader, observedApps, observedClient } from '../../src/wacht/observed.ts';
 import { came, distorted, fuzz, mutated, oddJson } from './cases.ts';
 
 const JWK = {
@@ -79,12 +79,23 @@ test('a list is read whole or refused', async () => {
   });
   const corpus = [{ clients: [CLIENT, { ...CLIENT, id: '' }], apps: [APP] }];
   await fuzz(lists, corpus, async (body) => {
-    const clients = await came(() => observedClients(body));
-    if ('value' in clients) expect(clients.value.length).toBe(Array.isArray(body.clients) ? body.clients.length : -1);
+    const list = await came(() => readList(body));
+    if ('value' in list) {
+      const { clients, unreadable } = list.value;
+      const ids = new Set([...clients.map(({ id }) => id), ...unreadable.keys()]);
+      // Each row is taken or named as unreadable: none is lost.
+      expect(ids).toEqual(new Set(Array.isArray(body.clients) ? body.clients.map((row) => String(row?.id)) : []));
+    }
     const apps = await came(() => observedApps(body));
     if ('value' in apps) expect(apps.value.length).toBe(body.apps.length);
   });
 });
+
+async function readList(body: unknown) {
+  const reader = clientListReader(async (clients) => clients);
+  const rest = await reader.take(Buffer.from(JSON.stringify(body)));
+  return reader.finish(JSON.parse(Buffer.from(rest).toString()));
+}
 
 test('two keys are the same or not, whatever they hold', async () => {
   const key = fc
