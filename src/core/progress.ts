@@ -12,6 +12,7 @@ import { type Purpose, publicationPurpose, UNSETTLED } from './plan.ts';
 import type { Context } from './policy.ts';
 import { readBack } from './readback.ts';
 import type { ClientRecord, Delivery, ManagedKey, Retirement, Rotation } from './record.ts';
+import type { FailedReply } from './reply.ts';
 
 /**
  * A refusal that may have another reason is believed the third time: a new key that overlaps may still be hidden by the server's cache, and many
@@ -92,10 +93,7 @@ export function served(record: ClientRecord, kids: readonly string[]): Change {
 /** What a PATCH came to; `class` as in DESIGN's table of answers. */
 export type PatchOutcome =
   | { readonly class: 'done'; readonly status: number; readonly client: ObservedClient }
-  | { readonly class: 'refused'; readonly status: number; readonly message: string }
-  | { readonly class: 'credential'; readonly status: number; readonly message: string }
-  | { readonly class: 'throttled'; readonly status: number; readonly message: string; readonly retryAfterMs: number }
-  | { readonly class: 'unknown'; readonly status: number | null; readonly message: string };
+  | FailedReply;
 
 export function patched(
   record: ClientRecord,

@@ -72,7 +72,7 @@ async function checkApi(
 
 const ISSUER_FIX = 'Check the issuer (and resolve) of this app: keys are proven there before they are used.';
 
-/** Signs in as nobody with a key that was made for this: any answer but none, and but "not here", shows that proofs get through. */
+/** Signs in as nobody with a key that was made for this. Whatever answers shows that proofs get through, unless it is "not here". */
 async function checkIssuer(
   { id, timeoutMs }: DeploymentConfig,
   app: AppConfig,
