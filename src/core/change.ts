@@ -1,5 +1,6 @@
 /** What a transition gives back: the next record and the audit entries that must be committed with it. */
 import type { AuditData, AuditDraft, AuditType } from './audit.ts';
+import { isKey } from './keys.ts';
 import { backoffMs, type Context } from './policy.ts';
 import type { Cause, ClientRecord, RotationSummary } from './record.ts';
 
@@ -51,9 +52,13 @@ export function putOff(record: ClientRecord, context: Context, why: string): Cli
   return { ...record, attempts, notBefore: context.now + backoffMs(attempts, context), lastError: why };
 }
 
-/** Forgets the oldest destroyed keys. */
+/**
+ * Forgets the oldest destroyed keys, but for those that the server still shows: a set that stands beside a `jwks_uri` cannot be cleared, and a key in
+ * it that nobody remembers would be taken for somebody else's, and served again.
+ */
 export function prune(record: ClientRecord): ClientRecord {
   const tombstones = record.keys.filter((key) => key.state === 'destroyed');
-  const forgotten = new Set(tombstones.slice(0, Math.max(0, tombstones.length - TOMBSTONES)));
+  const oldest = tombstones.slice(0, Math.max(0, tombstones.length - TOMBSTONES));
+  const forgotten = new Set(oldest.filter((key) => !record.observed.client.keys.some((shown) => isKey(key, shown))));
   return forgotten.size === 0 ? record : { ...record, keys: record.keys.filter((key) => !forgotten.has(key)) };
 }

@@ -53,5 +53,9 @@ export function withKey(record: ClientRecord, kid: string, change: Partial<Manag
 
 /** True for a published key whose private half is, or once was, ours. */
 export function isOurs(record: ClientRecord, published: PublicJwk): boolean {
-  return record.keys.some((key) => samePublicKey({ ...key.jwk, public_key_pem: key.pem }, published));
+  return record.keys.some((key) => isKey(key, published));
+}
+
+export function isKey({ jwk, pem }: ManagedKey, published: PublicJwk): boolean {
+  return samePublicKey({ ...jwk, public_key_pem: pem }, published);
 }

@@ -666,6 +666,17 @@ describe('the end of a key', () => {
     const { keys } = destroyed({ ...record, keys: [...graves, ...record.keys] }, old, CONTEXT).record;
     expect(keys.map(({ kid }) => kid)).toEqual([...graves.slice(3).map(({ kid }) => kid), 'a', 'b']);
   });
+
+  it('is remembered for as long as the server shows it', () => {
+    // A set beside a `jwks_uri` stays as it was when the client moved there.
+    const shown = client({ keys: [published('old-0')], jwksUri: SERVED_URI });
+    const graves = Array.from({ length: 12 }, (_, index) => key(`old-${index}`, 'destroyed'));
+    const old = retirement('cutover', 'refused');
+    const record = retiringRecord(old, { observed: { client: shown, at: START } });
+    const { keys } = destroyed({ ...record, keys: [...graves, ...record.keys] }, old, CONTEXT).record;
+    expect(keys.map(({ kid }) => kid)).toContain('old-0');
+    expect(keys.map(({ kid }) => kid)).not.toContain('old-1');
+  });
 });
 
 describe('the document stands', () => {
