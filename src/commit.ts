@@ -4,6 +4,7 @@ import type { Change } from './core/change.ts';
 import type { ClientRef } from './core/client.ts';
 import type { ObservedClient } from './core/document.ts';
 import { dueAt, isEligible } from './core/due.ts';
+import { publicationPurpose } from './core/plan.ts';
 import type { ClientPolicy } from './core/policy.ts';
 import type { ClientRecord } from './core/record.ts';
 
@@ -25,11 +26,12 @@ export interface Commit {
 }
 
 /** True while something of this client is still to be done without anybody asking. */
-function isOpen(record: ClientRecord): boolean {
-  if (record.halted !== null) return false;
-  return (
-    record.rotation !== null || record.retiring.length > 0 || record.inFlight !== null || record.delivered === null
-  );
+function isOpen(record: ClientRecord, policy: ClientPolicy): boolean {
+  const { halted, rotation, retiring, inFlight, delivered } = record;
+  if (halted !== null) return false;
+  if (rotation !== null || retiring.length > 0 || inFlight !== null || delivered === null) return true;
+  // What is published, or served, is to be put right: the job that was to do that may have been lost before it was added.
+  return publicationPurpose(record, policy) !== null;
 }
 
 /**
@@ -60,7 +62,7 @@ export function commitOf(
     erase,
     dueAt: isEligible(client) ? dueAt(record, policy) : null,
     seen: seenMark(client),
-    open: isOpen(record),
+    open: isOpen(record, policy),
     durable,
   };
 }
