@@ -38,6 +38,7 @@ export interface Held {
 export interface RecordStore {
   /** Takes the record over: whoever claimed it before can no longer commit. With a hold, only when nobody else has one. */
   claim(ref: ClientRef, hold?: Hold): Promise<Held | null>;
+  load(ref: ClientRef): Promise<Held | null>;
   release(ref: ClientRef, holder: string): Promise<void>;
   commit(change: Commit): Promise<{ readonly version: number; readonly now: number }>;
 }
@@ -90,14 +91,17 @@ const OUTSIDE: Partial<Record<Step['do'], Partial<ClientRecord>>> = {
   serve: { served: null },
 };
 
-/** A worker that stood still for long may just have put older keys over newer ones: whoever works on this record next does the step again. */
+/**
+ * A worker that stood still for long may just have put older keys over newer ones: whoever works on this record next does the step again. Without a
+ * claim: two workers that both have something to forget would take the record from each other for ever, and nobody else would get to it.
+ */
 async function forget(
   ref: ClientRef,
   unknown: Partial<ClientRecord>,
   policy: ClientPolicy,
   store: RecordStore,
 ): Promise<void> {
-  for (let held = await store.claim(ref); held !== null; held = await store.claim(ref)) {
+  for (let held = await store.load(ref); held !== null; held = await store.load(ref)) {
     const change = { record: { ...held.record, ...unknown }, entries: [] };
     try {
       await store.commit(commitOf(change, policy, { expected: held, durable: false }));

@@ -1,0 +1,42 @@
+/** Workers that stood still while others went on with their client. */
+import { expect, test } from 'vitest';
+import type { ClientRef } from '../../src/core/client.ts';
+import { type RecordStore, rotate, type Tools } from '../../src/rotate.ts';
+import { clientPolicy, effectsFor, keksOf } from '../../src/world.ts';
+import { beginRotation } from '../support/begin.ts';
+import { KID_APP, startFleet } from '../support/fleet.ts';
+
+test('two that were outrun while they delivered do not keep each other, and everybody else, from the record', async () => {
+  const fleet = await startFleet({ apps: [KID_APP] });
+  const client = await fleet.managed(KID_APP);
+  await beginRotation(fleet, client);
+  const { parts } = fleet;
+  const policy = clientPolicy(parts, client.ref);
+  if (policy === null) throw new Error('no policy');
+
+  /** Whatever one of the two takes over, the other one has by the time it writes. */
+  const contested: RecordStore = {
+    load: (ref) => parts.store.load(ref),
+    release: (ref, holder) => parts.store.release(ref, holder),
+    commit: (change) => parts.store.commit(change),
+    async claim(ref: ClientRef, hold) {
+      const held = await parts.store.claim(ref, hold);
+      if (hold === undefined) await parts.store.claim(ref);
+      return held;
+    },
+  };
+  let overtaken = false;
+  const tools: Tools = {
+    store: contested,
+    hold: { holder: 'one', forMs: 1 },
+    effects: effectsFor(client.ref, policy, parts, keksOf(fleet.config)),
+    random: Math.random,
+    async onPoint(point) {
+      if (point !== 'deliver:before commit' || overtaken) return;
+      overtaken = true;
+      await parts.store.claim(client.ref);
+    },
+  };
+  expect(await rotate(client.ref, policy, tools, new AbortController().signal)).toEqual({ kind: 'outrun' });
+  expect(await fleet.record(client)).toMatchObject({ delivered: null });
+});
