@@ -67,8 +67,10 @@ export interface Run {
   readonly ref: ClientRef;
   readonly policy: ClientPolicy;
   readonly signal: AbortSignal;
-  /** ms since the epoch on the store's clock, which is the same for every worker. */
+  /** ms since the epoch on the store's clock, which is the same for every worker. Never ahead of it: no overlap is cut short. */
   now(): number;
+  /** The same, and never behind it: nothing is sent after a deadline. */
+  latest(): number;
   context(): Context;
   /** Makes the intent durable before an effect that others can see. */
   announce(change: Change): Promise<ClientRecord>;
@@ -126,10 +128,12 @@ export async function patch(
 ): Promise<Outcome> {
   const obstacle = await cutoverObstacle(record, step.purpose, effects, run);
   if (obstacle !== null) return tryAgain(record, run.context(), obstacle);
-  const deadline = run.now() + effects.patchDeadlineMs;
+  const deadline = run.latest() + effects.patchDeadlineMs;
   const intended = await run.announce(announced(record, step.document, step.purpose, deadline));
   const startedAt = monotonic();
-  const outcome = await effects.patch(step.document, AbortSignal.any([run.signal, after(deadline - run.now())]));
+  const restMs = deadline - run.latest();
+  if (restMs <= 0) return tryAgain(intended, run.context(), 'the store was so slow that nothing was sent');
+  const outcome = await effects.patch(step.document, AbortSignal.any([run.signal, after(restMs)]));
   const change = patched(intended, step.document, outcome, monotonic() - startedAt, run.context());
   switch (outcome.class) {
     case 'credential':

@@ -68,10 +68,11 @@ export interface Tools {
 export async function rotate(ref: ClientRef, policy: ClientPolicy, tools: Tools, signal: AbortSignal): Promise<Rest> {
   const { store, hold } = tools;
   try {
+    const askedAt = monotonic();
     const claimed = await store.claim(ref, hold);
     if (claimed === null) return { kind: 'done' };
     try {
-      return await loop(claimed, policy, tools, signal);
+      return await loop(claimed, askedAt, policy, tools, signal);
     } finally {
       await store.release(ref, hold.holder);
     }
@@ -112,19 +113,30 @@ async function forget(
   }
 }
 
-async function loop(claimed: Held, policy: ClientPolicy, tools: Tools, signal: AbortSignal): Promise<Rest> {
+async function loop(
+  claimed: Held,
+  claimedAt: number,
+  policy: ClientPolicy,
+  tools: Tools,
+  signal: AbortSignal,
+): Promise<Rest> {
   const { ref } = claimed.record;
   let held = claimed;
+  // The store read its clock somewhere between these two, and an answer can be long on its way.
+  let askedAt = claimedAt;
   let readAt = monotonic();
   let patched = false;
   const now = () => Math.round(held.now + (monotonic() - readAt));
+  const latest = () => Math.round(held.now + (monotonic() - askedAt));
   const point = async (name: string) => tools.onPoint?.(name, ref);
 
   async function save(name: string, change: Outcome, durable: boolean): Promise<void> {
     await point(`${name}:before commit`);
     const commit = commitOf(change, policy, { expected: { version: held.version, epoch: held.epoch }, durable });
+    const sentAt = monotonic();
     const { version, now: committedAt } = await tools.store.commit(commit);
     held = { record: change.record, version, epoch: held.epoch, now: committedAt };
+    askedAt = sentAt;
     readAt = monotonic();
     tools.onEntries?.(change.entries);
     await point(`${name}:after commit`);
@@ -144,6 +156,7 @@ async function loop(claimed: Held, policy: ClientPolicy, tools: Tools, signal: A
       policy,
       signal,
       now,
+      latest,
       context: () => ({ policy, now: now(), random: tools.random() }),
       async announce(change) {
         await save(`${step.do}:intent`, change, true);

@@ -1,4 +1,5 @@
-/** Workers that stood still while others went on with their client. */
+/** Workers that stood still, or heard late from the store, while the world went on. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import type { ClientRef } from '../../src/core/client.ts';
 import { type RecordStore, rotate, type Tools } from '../../src/rotate.ts';
@@ -39,4 +40,33 @@ test('two that were outrun while they delivered do not keep each other, and ever
   };
   expect(await rotate(client.ref, policy, tools, new AbortController().signal)).toEqual({ kind: 'outrun' });
   expect(await fleet.record(client)).toMatchObject({ delivered: null });
+});
+
+test('an intent that is confirmed after its deadline sends nothing', async () => {
+  const fleet = await startFleet({ apps: [KID_APP], deployment: { timeout: '100ms' } });
+  const client = await fleet.managed(KID_APP);
+  await beginRotation(fleet, client);
+  const { parts } = fleet;
+  const policy = clientPolicy(parts, client.ref);
+  if (policy === null) throw new Error('no policy');
+  const effects = effectsFor(client.ref, policy, parts, keksOf(fleet.config));
+  const tools: Tools = {
+    store: {
+      load: (ref) => parts.store.load(ref),
+      release: (ref, holder) => parts.store.release(ref, holder),
+      claim: (ref, hold) => parts.store.claim(ref, hold),
+      async commit(change) {
+        const committed = await parts.store.commit(change);
+        // The store has it, and its answer is held up on the way.
+        if (change.record.inFlight !== null && change.durable) await delay(effects.patchDeadlineMs + 100);
+        return committed;
+      },
+    },
+    hold: { holder: 'one', forMs: 60_000 },
+    effects,
+    random: Math.random,
+  };
+  await rotate(client.ref, policy, tools, new AbortController().signal);
+  expect((await fleet.record(client)).inFlight).not.toBeNull();
+  expect(fleet.patches(client)).toEqual([]);
 });
