@@ -31,9 +31,11 @@ export async function monitor(socketPath: string, onCommand: OnCommand): Promise
   return socket;
 }
 
+/** What is not ASCII comes byte by byte. */
 function unescaped(text: string): string {
-  return text.replace(/\\(x[0-9a-f]{2}|.)/g, (_whole, code: string) => {
+  const bytes = text.replace(/\\(x[0-9a-f]{2}|.)/g, (_whole, code: string) => {
     if (code.length === 3) return String.fromCharCode(Number.parseInt(code.slice(1), 16));
     return ESCAPES[code] ?? code;
   });
+  return Buffer.from(bytes, 'latin1').toString();
 }
