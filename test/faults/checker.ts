@@ -1,6 +1,6 @@
 /** The judge: reads history, store, server and key folders, and says what was broken. Shares no code with `src/`. */
 import type { Emulator } from '../emulator/server.ts';
-import { auditAgrees, auditIsWhole } from './checks/audit.ts';
+import { auditAgrees, auditIsKept, auditIsWhole } from './checks/audit.ts';
 import { endsWell } from './checks/ends.ts';
 import { loginsSucceed } from './checks/logins.ts';
 import { publishesSafely } from './checks/publication.ts';
@@ -22,13 +22,19 @@ const CHECKS: readonly Check[] = [
   publishesSafely,
   storeIsFenced,
   auditIsWhole,
+  auditIsKept,
   auditAgrees,
   throttleIsRespected,
 ];
 
+/** What can be said of the history alone. */
+export function judgeHistory(evidence: Evidence): readonly Violation[] {
+  return CHECKS.flatMap((check) => check(evidence));
+}
+
 /** @param atRest false when the fleet never came to rest: then nothing is to be said of how it ended */
 export async function judge(evidence: Evidence, emulator: Emulator, atRest: boolean): Promise<readonly Violation[]> {
   // Before the last logins: what the checker asks the server is not part of what happened.
-  const found = CHECKS.flatMap((check) => check(evidence));
+  const found = judgeHistory(evidence);
   return !atRest ? found : [...found, ...(await endsWell(evidence, emulator))];
 }

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import type { Redis } from 'ioredis';
 import type { LogEntry } from '../emulator/log.ts';
 import type { Emulator } from '../emulator/server.ts';
-import { DEPLOYMENT, type FaultClient } from './fleet.ts';
+import type { FaultClient } from './fleet.ts';
 import type { Event } from './history.ts';
+import { DEPLOYMENT } from './names.ts';
 import { snapshot } from './watch.ts';
 
 /** The parts of a client's record that are judged. */
@@ -19,6 +20,7 @@ export interface StoredRecord {
   readonly rotation: {
     readonly id: string;
     readonly strategy: string;
+    readonly compromised: object | null;
     readonly phase: { readonly name: string };
   } | null;
   readonly retiring: readonly unknown[];
@@ -35,6 +37,8 @@ export interface AuditLine {
   readonly client: string | null;
   readonly rotation: string | null;
   readonly data: { readonly [name: string]: unknown };
+  /** As it was written. */
+  readonly draft: string;
 }
 
 export type JwkMembers = { readonly [member: string]: unknown };
@@ -98,7 +102,7 @@ export async function gather(
 
 function auditLine([id, fields]: [string, string[]]): AuditLine {
   const [, at = '0', , draft = 'null'] = fields;
-  return { ...JSON.parse(draft), seq: Number(id.split('-')[0]), at: Number(at) };
+  return { ...JSON.parse(draft), draft, seq: Number(id.split('-')[0]), at: Number(at) };
 }
 
 async function readFolder(folder: string): Promise<Map<string, JwkMembers>> {

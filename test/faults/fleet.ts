@@ -8,11 +8,9 @@ import type { Parts } from '../../src/parts.ts';
 import { keksOf } from '../../src/world.ts';
 import type { Emulator } from '../emulator/server.ts';
 import { makeKey, withPem } from '../emulator/testing.ts';
+import { API_KEY, DEPLOYMENT, KEK, KEYS_HOST } from './names.ts';
 
-export const DEPLOYMENT = '185019846023';
-export const API_KEY = 'faults-api-key';
-export const KEK = Buffer.alloc(32, 7);
-export const KEYS_HOST = 'keys.example.com';
+export { API_KEY, DEPLOYMENT, KEYS_HOST };
 
 export interface AppSetting {
   readonly slug: string;

@@ -56,7 +56,7 @@ export interface SnapshotClient {
 }
 
 /** Each event but for its time; `Omit` of a union would keep only what all of them share. */
-type Untimed<E> = E extends Event ? Omit<E, 'at'> : never;
+export type Untimed<E> = E extends Event ? Omit<E, 'at'> : never;
 
 export interface History {
   readonly events: Event[];

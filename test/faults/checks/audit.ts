@@ -3,7 +3,7 @@ import type { LogEntry } from '../../emulator/log.ts';
 import type { Check, Violation } from '../checker.ts';
 import type { AuditLine } from '../evidence.ts';
 import type { FaultClient } from '../fleet.ts';
-import { thumbprintOf, thumbprintsIn } from './keys.ts';
+import { initialOf, thumbprintOf, thumbprintsIn } from './keys.ts';
 
 /** Redis' clock has microseconds, cut off to ms in the log, as the server's is. */
 const SAME_MS = 2;
@@ -24,6 +24,22 @@ export const auditIsWhole: Check = ({ audit, auditSize }) => {
   return violations;
 };
 
+/** Every entry that Redis took since it last came back is in the log, in its place. */
+export const auditIsKept: Check = ({ audit, events }) => {
+  const last = events.findLastIndex(({ kind }) => kind === 'snapshot');
+  const drafts = events.slice(last + 1).flatMap((event) => {
+    if (event.kind === 'commit') return event.drafts;
+    return event.kind === 'loose_entry' ? [event.draft] : [];
+  });
+  let from = 0;
+  return drafts.flatMap((draft) => {
+    const index = audit.findIndex((line, at) => at >= from && line.draft === draft);
+    if (index === -1) return [{ rule: 'audit_lost', ref: null, message: `is not in the log: ${draft.slice(0, 200)}` }];
+    from = index + 1;
+    return [];
+  });
+};
+
 export const auditAgrees: Check = ({ audit, requests, ends }) =>
   ends.flatMap(({ client }) => {
     const lines = audit.filter((line) => line.client === client.ref);
@@ -31,7 +47,7 @@ export const auditAgrees: Check = ({ audit, requests, ends }) =>
     const say = (rule: string) => (message: string) => ({ rule, ref: client.ref, message });
     return [
       ...intentsOf(lines, patches).map(say('unannounced')),
-      ...answersOf(lines, patches).map(say('audit_disagrees')),
+      ...answersOf(lines, patches, client).map(say('audit_disagrees')),
       ...keysOf(lines, patches, client).map(say('second_key')),
     ];
   });
@@ -48,30 +64,52 @@ function intentsOf(lines: readonly AuditLine[], patches: readonly LogEntry[]): s
   });
 }
 
-/** What the log says was answered was answered; answers that nobody lived to hear need not be in it. */
-function answersOf(lines: readonly AuditLine[], patches: readonly LogEntry[]): string[] {
-  const told = lines.filter(({ type, data }) => type === 'key.published' && data.status === 200).length;
-  const answered = patches.filter(({ status }) => status === 200).length;
-  return told > answered ? [`${told} PATCHes are logged as answered with 200, and ${answered} were`] : [];
+/** What the log says was answered was answered: with 200, before, to that very document. Answers that nobody lived to hear need not be in it. */
+function answersOf(lines: readonly AuditLine[], patches: readonly LogEntry[], client: FaultClient): string[] {
+  const open = patches.filter(({ status }) => status === 200);
+  const told = lines.filter(({ type, data }) => type === 'key.published' && data.status !== undefined);
+  return told.flatMap(({ seq, at, data }) => {
+    const index = open.findIndex((patch) => patch.at <= at + SAME_MS && holds(patch.body, data.kids, client));
+    if (index !== -1 && data.status === 200) {
+      open.splice(index, 1);
+      return [];
+    }
+    return [
+      `entry ${seq} has ${JSON.stringify(data.kids)} answered with ${data.status}, and the server knows nothing of it`,
+    ];
+  });
+}
+
+/** The log names keys as they are published; an imported one keeps the kid that it had. */
+function holds(body: unknown, kids: unknown, client: FaultClient): boolean {
+  const sent = thumbprintsIn(body);
+  // A set that is served elsewhere is not in the body.
+  if (sent.length === 0) return true;
+  const told = (Array.isArray(kids) ? kids : []).map((kid) => (kid === client.initial.kid ? initialOf(client) : kid));
+  const foreign = client.foreign.map(thumbprintOf);
+  const mine = sent.filter((kid) => !foreign.includes(kid));
+  return JSON.stringify([...mine].sort()) === JSON.stringify([...told].sort());
 }
 
 /** One key for each rotation, however often it was tried, and no other one ever published. */
-function keysOf(
-  lines: readonly AuditLine[],
-  patches: readonly LogEntry[],
-  { initial, foreign }: FaultClient,
-): string[] {
+function keysOf(lines: readonly AuditLine[], patches: readonly LogEntry[], client: FaultClient): string[] {
   const generated = lines.filter(({ type }) => type === 'key.generated');
-  const rotations = generated.map(({ rotation }) => rotation);
-  const twice = rotations.filter((rotation, index) => rotations.indexOf(rotation) !== index);
   const known = new Set([
     ...generated.map(({ data }) => data.kid),
-    thumbprintOf({ ...initial.jwk }),
-    ...foreign.map(thumbprintOf),
+    initialOf(client),
+    ...client.foreign.map(thumbprintOf),
   ]);
   const others = new Set(patches.flatMap(({ body }) => thumbprintsIn(body)).filter((kid) => !known.has(kid)));
   return [
-    ...twice.map((rotation) => `rotation ${rotation} made a second key`),
+    ...surplus(generated, lines).map((rotation) => `rotation ${rotation} made a second key`),
     ...[...others].map((kid) => `${kid} was published, and no rotation is known to have made it`),
   ];
+}
+
+/** Rotations with more keys than one, and than one for each time that a compromise threw the last one away. */
+function surplus(generated: readonly AuditLine[], lines: readonly AuditLine[]): readonly (string | null)[] {
+  const allowed = (id: string | null) =>
+    1 + lines.filter(({ type, data }) => type === 'rotation.requested' && data.escalates === id).length;
+  const made = Map.groupBy(generated, ({ rotation }) => rotation);
+  return [...made].flatMap(([id, keys]) => (keys.length > allowed(id) ? [id] : []));
 }

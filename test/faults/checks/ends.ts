@@ -3,8 +3,8 @@ import type { Emulator } from '../../emulator/server.ts';
 import { ASSERTION_TYPE, post } from '../../emulator/testing.ts';
 import type { Violation } from '../checker.ts';
 import type { ClientEnd, Evidence } from '../evidence.ts';
-import { KEK } from '../fleet.ts';
-import { assertionOf, openSealed, privateKeyOf, thumbprintOf, thumbprintOfKey } from './keys.ts';
+import { KEK } from '../names.ts';
+import { assertionOf, openSealed, privateKeyOf, sameMembers, thumbprintOf, thumbprintOfKey } from './keys.ts';
 
 export async function endsWell({ ends }: Evidence, emulator: Emulator): Promise<readonly Violation[]> {
   return (await Promise.all(ends.map((end) => judgeEnd(end, emulator)))).flat();
@@ -44,7 +44,7 @@ function judgeServer({ client, server, served }: ClientEnd, active: string, say:
   for (const kid of kids) if (!wanted.includes(kid)) say('forgotten_key', `${kid} is still published`);
   for (const key of kept) {
     const found = published.find((candidate) => thumbprintOf(candidate) === thumbprintOf(key));
-    if (JSON.stringify(found) !== JSON.stringify(key))
+    if (found !== undefined && !sameMembers(found, key))
       say('foreign_key', `a foreign key was changed: ${JSON.stringify(found)}`);
   }
 }

@@ -10,6 +10,7 @@ import {
 } from 'node:crypto';
 import { compactDecrypt } from 'jose';
 import type { JwkMembers } from '../evidence.ts';
+import type { FaultClient } from '../fleet.ts';
 
 /** RFC 7638 section 3.2: the required members, in this order. */
 const REQUIRED: Readonly<Record<string, readonly string[]>> = {
@@ -33,11 +34,30 @@ export function thumbprintOfKey(key: KeyObject): string {
   return thumbprintOf({ ...publicKey.export({ format: 'jwk' }) });
 }
 
-/** All keys that a PATCH body, or a stored client, publishes by itself. */
-export function thumbprintsIn(body: unknown): readonly string[] {
+/** The key that a client began with. */
+export function initialOf({ initial }: FaultClient): string {
+  return thumbprintOf({ ...initial.jwk });
+}
+
+/** All keys that a PATCH body publishes by itself. */
+export function keysIn(body: unknown): readonly JwkMembers[] {
   const { jwks, public_key_pem: pem } = (body ?? {}) as { jwks?: { keys: JwkMembers[] }; public_key_pem?: string }; // a body that the server took
-  if (jwks) return jwks.keys.map(thumbprintOf);
-  return pem ? [thumbprintOf({ kty: 'PEM', public_key_pem: pem })] : [];
+  if (jwks) return jwks.keys;
+  return pem ? [{ kty: 'PEM', public_key_pem: pem }] : [];
+}
+
+/** A member that is null is one that is not there. */
+export function sameMembers(one: JwkMembers, other: JwkMembers): boolean {
+  const [first, second] = [one, other].map((jwk) =>
+    Object.entries(jwk)
+      .filter(([, value]) => value !== null)
+      .sort(([a], [b]) => (a < b ? -1 : 1)),
+  );
+  return JSON.stringify(first) === JSON.stringify(second);
+}
+
+export function thumbprintsIn(body: unknown): readonly string[] {
+  return keysIn(body).map(thumbprintOf);
 }
 
 export function privateKeyOf(jwk: JwkMembers): KeyObject {

@@ -4,7 +4,7 @@ import type { Check, Violation } from '../checker.ts';
 import type { Evidence, StoredRecord } from '../evidence.ts';
 import type { FaultClient } from '../fleet.ts';
 import type { Event } from '../history.ts';
-import { thumbprintOf, thumbprintsIn } from './keys.ts';
+import { initialOf, keysIn, sameMembers, thumbprintOf, thumbprintsIn } from './keys.ts';
 
 /** Redis' time has microseconds, the server's are cut off to milliseconds. */
 const SAME_MS = 2;
@@ -21,6 +21,10 @@ interface Standing {
   readonly proven: Set<string>;
   /** What the server holds of ours, by thumbprint. */
   published: readonly string[];
+  /** As they arrived. */
+  readonly patches: { readonly at: number; readonly body: string }[];
+  /** Rotation → the key that it published first. */
+  readonly brought: Map<string, string>;
 }
 
 export const publishesSafely: Check = (evidence) =>
@@ -33,7 +37,15 @@ type Moment = { readonly at: number } & (
 );
 
 function judgeClient(client: FaultClient, { events, requests }: Evidence): readonly Violation[] {
-  const standing: Standing = { sealed: new Set(), record: null, intents: [], proven: new Set(), published: [] };
+  const standing: Standing = {
+    sealed: new Set(),
+    record: null,
+    intents: [],
+    proven: new Set(),
+    published: [initialOf(client)],
+    patches: [],
+    brought: new Map(),
+  };
   const violations: Violation[] = [];
   const say = (rule: string, message: string) => violations.push({ rule, ref: client.ref, message });
   const ours = events.flatMap((event): Moment[] => {
@@ -47,7 +59,7 @@ function judgeClient(client: FaultClient, { events, requests }: Evidence): reado
       ...(request.doneAt === undefined ? [] : [{ at: request.doneAt + SAME_MS, done: request }]),
     ]);
   for (const moment of [...ours, ...calls].sort((a, b) => a.at - b.at)) {
-    if ('done' in moment) takeInDone(moment.done, client, standing);
+    if ('done' in moment) judgeDone(moment.done, client, standing, say);
     else if ('request' in moment) judgeRequest(moment.request, client, standing, say);
     else takeIn(moment.event, client, standing, say);
   }
@@ -107,10 +119,25 @@ function judgeActivation(
   }
 }
 
-function takeInDone({ method, body, authenticatedKid }: LogEntry, client: FaultClient, standing: Standing): void {
+/** A PATCH counts when it is carried out, which may be long after it came. */
+function judgeDone(
+  { method, body, at, doneAt = at, authenticatedKid }: LogEntry,
+  client: FaultClient,
+  standing: Standing,
+  say: Say,
+): void {
   if (authenticatedKid !== undefined) standing.proven.add(authenticatedKid);
-  const mine = oursIn(body, client);
-  if (method === 'PATCH' && mine.length > 0) standing.published = mine;
+  if (method !== 'PATCH') return;
+  standing.published = oursIn(body, client);
+  const text = JSON.stringify(body);
+  const later = standing.patches.find((patch) => patch.at > at && patch.at < doneAt && patch.body !== text);
+  // A server that holds a PATCH back for longer than its deadline is beyond what anybody can wait for.
+  const deadline = Math.max(...standing.intents.flatMap((intent) => (intent.body === text ? [intent.deadline] : [])));
+  if (later !== undefined && doneAt < deadline)
+    say(
+      'overtaken',
+      `a PATCH undid one that was sent ${Math.round(doneAt - later.at)} ms before, while it could still arrive`,
+    );
 }
 
 function oursIn(body: unknown, client: FaultClient): readonly string[] {
@@ -122,22 +149,48 @@ function judgeRequest(request: LogEntry, client: FaultClient, standing: Standing
   const { method, body, at } = request;
   if (method !== 'PATCH') return;
   const text = JSON.stringify(body);
+  standing.patches.push({ at, body: text });
   const intended = standing.intents.filter((intent) => intent.body === text);
   if (intended.length === 0) say('other_bytes', `a PATCH that no intent holds: ${text.slice(0, 300)}`);
   else if (intended.every(({ deadline }) => deadline + LATE_MS < at))
     say('late_patch', 'a PATCH came after its deadline');
-  const foreign = client.foreign.map(thumbprintOf);
-  const published = thumbprintsIn(body);
   const mine = oursIn(body, client);
   for (const kid of mine) {
     if (!standing.sealed.has(kid)) say('lost_key', `${kid} was published and its private half was not in the store`);
   }
-  if (client.app.policy.foreign_keys !== 'retire') {
-    for (const kid of foreign)
-      if (!published.includes(kid)) say('foreign_key', `a PATCH without the foreign key ${kid}`);
-  }
-  const active = standing.record?.keys.find(({ state }) => state === 'active')?.thumbprint;
+  judgeForeign(body, client, say);
+  judgeNewKey(mine, standing, client, say);
+  const active = activeIn(standing.record);
   const isSet = mine.length > 0 && client.app.logins === 'one';
   if (isSet && active !== undefined && !mine.includes(active))
     say('withdrawn', `a PATCH without the active key ${active}`);
+}
+
+/** As they came, with all of their members. */
+function judgeForeign(body: unknown, client: FaultClient, say: Say): void {
+  if (client.app.policy.foreign_keys === 'retire' || thumbprintsIn(body).length === 0) return;
+  const sent = keysIn(body);
+  for (const key of client.foreign) {
+    const kid = thumbprintOf(key);
+    const found = sent.find((candidate) => thumbprintOf(candidate) === kid);
+    if (found === undefined) say('foreign_key', `a PATCH without the foreign key ${kid}`);
+    else if (!sameMembers(found, key)) say('foreign_key', `a PATCH that changes the foreign key ${kid}`);
+  }
+}
+
+/** A rotation brings in one key, however often it is tried; after a compromise, perhaps another one in its place. */
+function judgeNewKey(mine: readonly string[], { record, brought }: Standing, client: FaultClient, say: Say): void {
+  const { rotation = null } = record ?? {};
+  if (rotation === null || rotation.compromised !== null) return;
+  const known = [initialOf(client), ...brought.values()];
+  for (const kid of mine) {
+    if (known.includes(kid)) continue;
+    const first = brought.get(rotation.id);
+    if (first !== undefined) say('second_key', `rotation ${rotation.id} published ${kid} after ${first}`);
+    else brought.set(rotation.id, kid);
+  }
+}
+
+function activeIn(record: StoredRecord | null): string | undefined {
+  return record?.keys.find(({ state }) => state === 'active')?.thumbprint;
 }

@@ -1,81 +1,70 @@
-/** Commits, one after the other as Redis executed them: none by somebody who was fenced off, and none without its entry. */
+/** Commits, one after the other as Redis executed them: none by somebody who was fenced off, and none without its entries. */
 import type { Check, Violation } from '../checker.ts';
 import type { StoredRecord } from '../evidence.ts';
-import type { CommitEvent } from '../history.ts';
+import type { CommitEvent, Event } from '../history.ts';
+import { misaccounted } from './transitions.ts';
 
 interface Held {
-  version: string;
+  readonly version: string;
   epoch: string;
-  record: StoredRecord | null;
+  readonly record: StoredRecord;
 }
 
 export const storeIsFenced: Check = ({ events }) => {
   const held = new Map<string, Held>();
-  const violations: Violation[] = [];
-  for (const event of events) {
-    if (event.kind === 'snapshot') {
-      held.clear();
-      for (const [ref, { version, epoch, record }] of Object.entries(event.clients))
-        held.set(ref, { version, epoch, record: JSON.parse(record) });
+  return events.flatMap((event) => {
+    switch (event.kind) {
+      case 'snapshot':
+        held.clear();
+        for (const [ref, { version, epoch, record }] of Object.entries(event.clients))
+          held.set(ref, { version, epoch, record: JSON.parse(record) });
+        return [];
+      case 'claim':
+        return judgeClaim(event, held.get(event.ref));
+      case 'loose_entry':
+        return judgeLoose(event.draft);
+      case 'commit': {
+        const before = held.get(event.ref);
+        const record: StoredRecord = JSON.parse(event.record);
+        held.set(event.ref, { version: event.version, epoch: before?.epoch ?? '0', record });
+        return before === undefined ? [] : judgeCommit(event, before, record);
+      }
+      default:
+        return [];
     }
-    if (event.kind === 'claim') {
-      const before = held.get(event.ref);
-      if (before === undefined) continue;
-      if (Number(event.epoch) <= Number(before.epoch))
-        violations.push({
-          rule: 'epoch',
-          ref: event.ref,
-          message: `epoch ${event.epoch} was given out after ${before.epoch}`,
-        });
-      before.epoch = event.epoch;
-    }
-    if (event.kind === 'loose_entry' && JSON.parse(event.draft).client !== null)
-      violations.push({
-        rule: 'loose_entry',
-        ref: null,
-        message: `an entry without its change: ${event.draft.slice(0, 200)}`,
-      });
-    if (event.kind !== 'commit') continue;
-    const before = held.get(event.ref) ?? { version: '0', epoch: '', record: null };
-    violations.push(...judgeCommit(event, before));
-    held.set(event.ref, { version: event.version, epoch: before.epoch, record: JSON.parse(event.record) });
-  }
-  return violations;
+  });
 };
 
-function judgeCommit(event: CommitEvent, before: Held): Violation[] {
-  const { ref, expected, version } = event;
-  const found: string[] = [];
-  if (before.record !== null && (expected.version !== before.version || expected.epoch !== before.epoch)) {
-    const [was, is] = [before, expected].map(({ version, epoch }) => `version ${version} of epoch ${epoch}`);
-    found.push(`a commit that knew ${is} was taken while ${was} stood there`);
-  }
-  if (Number(version) !== Number(before.version) + 1) found.push(`version ${version} followed ${before.version}`);
-  const violations = found.map((message) => ({ rule: 'fence', ref, message }));
-  const types = new Set(event.drafts.map((draft): string => JSON.parse(draft).type));
-  for (const type of entriesOwed(before.record, JSON.parse(event.record))) {
-    if (!types.has(type)) violations.push({ rule: 'unlogged', ref, message: `a change without its entry ${type}` });
-  }
-  return violations;
+function judgeClaim({ ref, epoch }: Extract<Event, { kind: 'claim' }>, before: Held | undefined): Violation[] {
+  if (before === undefined) return [];
+  const isLater = Number(epoch) > Number(before.epoch);
+  const message = `epoch ${epoch} was given out after ${before.epoch}`;
+  before.epoch = epoch;
+  return isLater ? [] : [{ rule: 'epoch', ref, message }];
 }
 
-const OF_STATE: Readonly<Record<string, readonly string[]>> = {
-  active: ['key.activated', 'key.imported'],
-  deactivated: ['key.deactivated'],
-  compromised: ['key.compromised'],
-  destroyed: ['key.destroyed'],
-  'pre-active': ['key.stored'],
-};
+/** What concerns a client stands or falls with a change of its record. */
+function judgeLoose(draft: string): Violation[] {
+  const { client } = JSON.parse(draft);
+  if (client === null) return [];
+  return [{ rule: 'loose_entry', ref: client, message: `an entry without its change: ${draft.slice(0, 200)}` }];
+}
 
-/** Entries that have to come with the step from one record to the next. */
-function entriesOwed(before: StoredRecord | null, after: StoredRecord): readonly string[] {
-  const known = new Map((before?.keys ?? []).map((key) => [key.thumbprint, key.state]));
-  const owed = after.keys.flatMap(({ thumbprint, state }) => {
-    if (known.get(thumbprint) === state) return [];
-    const types = OF_STATE[state] ?? [];
-    // The first key of a client is imported, all others are activated.
-    return state === 'active' && before?.rotation == null ? types.slice(1) : types.slice(0, 1);
-  });
-  const announced = after.inFlight !== null && after.inFlight.deadline !== before?.inFlight?.deadline;
-  return announced ? [...owed, 'key.publishing'] : owed;
+function judgeCommit(event: CommitEvent, before: Held, record: StoredRecord): Violation[] {
+  const { ref, expected, version } = event;
+  const violations: Violation[] = [];
+  const say = (rule: string) => (message: string) => void violations.push({ rule, ref, message });
+  if (expected.version !== before.version || expected.epoch !== before.epoch) {
+    const [was, is] = [before, expected].map(({ version, epoch }) => `version ${version} of epoch ${epoch}`);
+    say('fence')(`a commit that knew ${is} was taken while ${was} stood there`);
+  }
+  if (Number(version) !== Number(before.version) + 1) say('fence')(`version ${version} followed ${before.version}`);
+  const [had, has] = [before.record, record].map(({ keys }) => keys.filter(({ state }) => state === 'active').length);
+  if (has !== 1 && had === 1) say('one_active')(`${has} keys were active at once`);
+  misaccounted(
+    before.record,
+    record,
+    event.drafts.map((draft) => JSON.parse(draft)),
+  ).forEach(say('unlogged'));
+  return violations;
 }

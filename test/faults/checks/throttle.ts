@@ -1,19 +1,65 @@
-import type { Check } from '../checker.ts';
+/**
+ * A server that says when to come back is not asked for a change until then: not for the client that it said so for, and not by a run on any other
+ * client of the deployment that begins in the meantime. That is what BullMQ's limiter promises; a run that had begun before may still send its one
+ * PATCH, and a worker that died with the answer in its hands has told nobody.
+ */
+import type { LogEntry } from '../../emulator/log.ts';
+import type { Check, Violation } from '../checker.ts';
+import type { Evidence } from '../evidence.ts';
+import type { Event } from '../history.ts';
 
 /** Clocks are read at both ends. */
 const EARLY_MS = 20;
 
-/** A server that says when to come back is not asked for the same client until then. */
-export const throttleIsRespected: Check = ({ events, requests }) => {
-  const windows = events.filter((event) => event.kind === 'throttled');
-  return requests.flatMap(({ at, method, client, path, deployment }) => {
-    if (method !== 'PATCH') return [];
-    const broken = windows.find(
-      (window) =>
-        window.client === client && window.deployment === deployment && at > window.at && at < window.until - EARLY_MS,
-    );
-    if (broken === undefined) return [];
-    const message = `${method} ${path} came ${at - broken.at} ms after a 429, ${broken.until - at} ms too early`;
-    return [{ rule: 'retry_after', ref: null, message }];
+/** From the commit that takes the answer in, until every worker knows that the queue is limited. */
+const SPREAD_MS = 250;
+
+/** A fault of Redis is written down when it begins, and one of these takes no longer. */
+const FAULT_MS = 2_000;
+
+type Window = Extract<Event, { kind: 'throttled' }>;
+
+/** What may keep a worker from telling the others. */
+const DISTURBING: readonly Event['kind'][] = ['kill', 'worker', 'lock_loss', 'redis'];
+
+export const throttleIsRespected: Check = (evidence) => {
+  const { events, requests, ends } = evidence;
+  const refs = new Map(ends.map(({ client }) => [client.id, client.ref]));
+  return events.flatMap((window) => {
+    if (window.kind !== 'throttled') return [];
+    const from = heardAt(window, refs.get(window.client ?? ''), events);
+    if (from === null) return [];
+    const isSpread = !isDisturbed(window.at, from + SPREAD_MS, events);
+    return requests.flatMap((request): Violation[] => {
+      const { method, at, deployment, client } = request;
+      if (method !== 'PATCH' || deployment !== window.deployment || at <= from || at >= window.until - EARLY_MS)
+        return [];
+      const ref = refs.get(client ?? '') ?? null;
+      const mayCome = client !== window.client && (!isSpread || beganAt(ref, at, events) <= from + SPREAD_MS);
+      return mayCome ? [] : [{ rule: 'retry_after', ref, message: tooEarly(request, window) }];
+    });
   });
 };
+
+function tooEarly({ method, path, at }: LogEntry, window: Window): string {
+  return `${method} ${path} came ${at - window.at} ms after a 429, ${window.until - at} ms too early`;
+}
+
+/** When the answer was taken in: by the first change of its client, unless somebody else took over before, or the same PATCH was sent anew. */
+function heardAt(window: Window, ref: string | undefined, events: Evidence['events']): number | null {
+  const next = events.find(
+    (event) => (event.kind === 'commit' || event.kind === 'claim') && event.ref === ref && event.at >= window.at,
+  );
+  if (next?.kind !== 'commit') return null;
+  return next.drafts.some((draft) => JSON.parse(draft).type === 'key.publishing') ? null : next.at;
+}
+
+/** When the run that sent something at `at` had begun. */
+function beganAt(ref: string | null, at: number, events: Evidence['events']): number {
+  const claims = events.filter((event) => event.kind === 'claim' && event.ref === ref && event.at <= at);
+  return claims.at(-1)?.at ?? Number.NEGATIVE_INFINITY;
+}
+
+function isDisturbed(from: number, to: number, events: Evidence['events']): boolean {
+  return events.some(({ kind, at }) => DISTURBING.includes(kind) && at > from - FAULT_MS && at < to);
+}

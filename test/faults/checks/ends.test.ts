@@ -1,0 +1,134 @@
+/** How it all ends: with a real server that is asked whether the active key signs in. */
+import type { JsonWebKey } from 'node:crypto';
+import { CompactEncrypt } from 'jose';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Emulator, startEmulator } from '../../emulator/server.ts';
+import type { TestKey } from '../../emulator/testing.ts';
+import { judge } from '../checker.ts';
+import type { ClientEnd, JwkMembers } from '../evidence.ts';
+import { DEPLOYMENT, KEK } from '../names.ts';
+import { endsWell } from './ends.ts';
+import { client, documentOf, evidenceOf, foreign, fresh, kidOf, old, ROTATION, recordOf, rotation } from './story.ts';
+
+let emulator: Emulator;
+let end: ClientEnd;
+
+const privateOf = ({ privateKey }: TestKey) => privateKey.export({ format: 'jwk' }) as JwkMembers & JsonWebKey; // a private key's export
+
+function seal({ privateKey }: TestKey): Promise<string> {
+  const plaintext = privateKey.export({ format: 'der', type: 'pkcs8' });
+  return new CompactEncrypt(plaintext).setProtectedHeader({ alg: 'A256GCMKW', enc: 'A256GCM' }).encrypt(KEK);
+}
+
+beforeAll(async () => {
+  emulator = await startEmulator();
+  emulator.addApp({ deployment: DEPLOYMENT, slug: 'overlap', selection: 'jwks_kid' });
+  const made = emulator.addClient({
+    deployment: DEPLOYMENT,
+    app: 'overlap',
+    alg: 'ES256',
+    jwks: documentOf(fresh).jwks,
+  });
+  const keys: readonly JwkMembers[] = (made.jwks?.keys ?? []).map((key) => ({ ...key }));
+  end = {
+    client: { ...client, id: made.id, clientId: made.client_id, foreign: keys.slice(1) },
+    record: recordOf(
+      [
+        [old, 'destroyed'],
+        [fresh, 'active'],
+      ],
+      { history: [{ id: ROTATION, state: 'finished', error: null }] },
+    ),
+    sealed: new Map([[kidOf(fresh), await seal(fresh)]]),
+    server: { keys, jwksUri: null },
+    folder: new Map([['current.jwk.json', privateOf(fresh)]]),
+    served: null,
+    open: false,
+  };
+});
+
+afterAll(() => emulator.close());
+
+const retire = (good: ClientEnd) => ({
+  ...good.client,
+  app: { ...good.client.app, policy: { foreign_keys: 'retire' } },
+});
+const server = (...keys: readonly JwkMembers[]) => ({ server: { keys, jwksUri: null } });
+const [first = {}, others = {}] = documentOf(fresh).jwks.keys;
+
+const CASES: Readonly<
+  Record<
+    string,
+    readonly [change: (good: ClientEnd) => Partial<ClientEnd> | Promise<Partial<ClientEnd>>, ...rules: string[]]
+  >
+> = {
+  'it is as it should be': [() => ({})],
+  'no key is active': [() => ({ record: recordOf([[old, 'destroyed']]) }), 'one_active'],
+  'two keys are active': [
+    () => ({
+      record: recordOf([
+        [old, 'active'],
+        [fresh, 'active'],
+      ]),
+    }),
+    'one_active',
+  ],
+  'a client is halted': [({ record }) => ({ record: { ...record, halted: 'why' } }), 'halted'],
+  'a client is listed as unfinished': [() => ({ open: true }), 'open'],
+  'a rotation failed': [
+    ({ record }) => ({ record: { ...record, history: [{ id: ROTATION, state: 'failed', error: 'why' }] } }),
+    'outcome',
+  ],
+  'an old private half is still stored': [
+    async ({ sealed }) => ({ sealed: new Map([...sealed, [kidOf(old), await seal(old)]]) }),
+    'leftover',
+  ],
+  'the active private half is not stored': [() => ({ sealed: new Map() }), 'lost_key'],
+  'the active private half does not open': [() => ({ sealed: new Map([[kidOf(fresh), 'a.b.c.d.e']]) }), 'lost_key'],
+  'another key is sealed under its name': [
+    async () => ({ sealed: new Map([[kidOf(fresh), await seal(old)]]) }),
+    'lost_key',
+  ],
+  'the server refuses the active key': [
+    async () => ({
+      record: recordOf([[old, 'active']]),
+      sealed: new Map([[kidOf(old), await seal(old)]]),
+      ...server({ ...first, ...old.jwk }, others),
+      folder: new Map([['current.jwk.json', privateOf(old)]]),
+    }),
+    'refused',
+  ],
+  'the active key is not published': [({ server: { keys } }) => server(...keys.slice(1)), 'unpublished'],
+  'an old key is still published': [({ server: { keys } }) => server(...keys, { ...old.jwk }), 'forgotten_key'],
+  'an old key is still served': [({ server: { keys } }) => ({ served: [...keys, { ...old.jwk }] }), 'forgotten_key'],
+  'a foreign key is gone': [({ server: { keys } }) => server(...keys.slice(0, 1)), 'unpublished'],
+  'a foreign key was changed': [
+    ({ server: { keys } }) => server(...keys.slice(0, 1), { ...foreign.jwk, use: 'enc' }),
+    'foreign_key',
+  ],
+  'a foreign key that was to be retired is still there': [(good) => ({ client: retire(good) }), 'forgotten_key'],
+  'signers sign with the old key': [() => ({ folder: new Map([['current.jwk.json', privateOf(old)]]) }), 'folder'],
+  'signers still hold the old key': [
+    ({ folder }) => ({ folder: new Map([...folder, ['previous.jwk.json', privateOf(old)]]) }),
+    'folder',
+  ],
+  'signers hold nothing': [() => ({ folder: new Map() }), 'folder'],
+};
+
+describe('the checker hears when, in the end,', () => {
+  test.each(Object.entries(CASES).map(([what, [change, ...rules]]) => ({ what, change, rules })))(
+    '$what',
+    async ({ change, rules }) => {
+      const evidence = evidenceOf(rotation(), { ends: [{ ...end, ...(await change(end)) }] });
+      const found = await endsWell(evidence, emulator);
+      expect([...new Set(found.map(({ rule }) => rule))].sort(), JSON.stringify(found)).toEqual(rules);
+    },
+  );
+
+  test('nothing is said of a fleet that did not come to rest', async () => {
+    const evidence = { ...evidenceOf(rotation()), ends: [{ ...end, open: true }] };
+    const rules = async (atRest: boolean) => (await judge(evidence, emulator, atRest)).map(({ rule }) => rule);
+    expect(await rules(true)).toContain('open');
+    expect(await rules(false)).not.toContain('open');
+  });
+});
