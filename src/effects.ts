@@ -15,12 +15,12 @@ import {
   generated,
   notDelivered,
   type PatchOutcome,
-  type ProofVerdict,
   patched,
   proved,
   served,
   servingAnnounced,
 } from './core/progress.ts';
+import type { Verdict } from './core/proof.ts';
 import type { Algorithm, ClientRecord, Delivery, ManagedKey, Rotation } from './core/record.ts';
 import { messageOf } from './errors.ts';
 import { after, monotonic } from './time.ts';
@@ -41,7 +41,7 @@ export interface Effects {
   patch(document: KeyDocument, signal: AbortSignal): Promise<PatchOutcome>;
   /** After this long, in ms, a PATCH can no longer reach the server. */
   readonly patchDeadlineMs: number;
-  prove(record: ClientRecord, key: ManagedKey, signal: AbortSignal): Promise<ProofVerdict>;
+  prove(record: ClientRecord, key: ManagedKey, signal: AbortSignal): Promise<Verdict>;
   /** Null when the place where `key` will be proven answers, else why it does not. */
   unreachable(record: ClientRecord, key: ManagedKey, signal: AbortSignal): Promise<string | null>;
 }

@@ -4,7 +4,7 @@ import { policyFor } from './config.ts';
 import { type ClientRef, splitReference } from './core/client.ts';
 import { keyOf } from './core/keys.ts';
 import type { ClientPolicy } from './core/policy.ts';
-import type { ProofVerdict } from './core/progress.ts';
+import type { Verdict } from './core/proof.ts';
 import type { Algorithm, ClientRecord, ManagedKey } from './core/record.ts';
 import type { SinkKey } from './deliver/sink.ts';
 import type { Effects } from './effects.ts';
@@ -111,7 +111,7 @@ export function effectsFor(ref: ClientRef, policy: Policy, parts: Parts, keks: r
     },
   };
 
-  async function ask(record: ClientRecord, key: ManagedKey, signal: AbortSignal): Promise<ProofVerdict> {
+  async function ask(record: ClientRecord, key: ManagedKey, signal: AbortSignal): Promise<Verdict> {
     const privateKey = (await open(record, key.kid)).keyObject();
     const issuer = await deployment.issuerOf(app);
     const request = { issuer, clientId: record.clientId, alg: key.alg, kid: key.kid, privateKey, nowMs: clock.now() };

@@ -10,6 +10,7 @@ import { activate, giveUp, halt, rolledBack, tryAgain, turnBack } from './ending
 import { keyOf, withKey } from './keys.ts';
 import { type Purpose, publicationPurpose, UNSETTLED } from './plan.ts';
 import type { Context } from './policy.ts';
+import type { Verdict } from './proof.ts';
 import { readBack } from './readback.ts';
 import type { ClientRecord, Delivery, ManagedKey, Retirement, Rotation } from './record.ts';
 import type { FailedReply } from './reply.ts';
@@ -196,19 +197,11 @@ export function settled(
   }
 }
 
-/** What a client assertion signed with a key came to. */
-export type ProofVerdict =
-  | { readonly verdict: 'accepted' }
-  /** `claims`: the server objected to the assertion's claims or the client, which says nothing about the key. */
-  | { readonly verdict: 'refused'; readonly status: number; readonly message: string; readonly claims?: boolean }
-  | { readonly verdict: 'throttled'; readonly retryAfterMs: number; readonly message: string }
-  | { readonly verdict: 'unknown'; readonly status: number | null; readonly message: string };
-
 export function proved(
   record: ClientRecord,
   kid: string,
   expect: 'accepted' | 'refused',
-  proof: ProofVerdict,
+  proof: Verdict,
   context: Context,
 ): Change {
   if (proof.verdict === 'throttled') {
@@ -220,9 +213,9 @@ export function proved(
   return expect === 'accepted' ? provedNew(record, kid, proof, context) : provedOld(record, kid, proof, context);
 }
 
-type Verdict = Exclude<ProofVerdict, { verdict: 'throttled' }>;
+type Answered = Exclude<Verdict, { verdict: 'throttled' }>;
 
-function provedNew(record: ClientRecord, kid: string, proof: Verdict, context: Context): Change {
+function provedNew(record: ClientRecord, kid: string, proof: Answered, context: Context): Change {
   const { rotation } = record;
   if (rotation === null) return { record, entries: [] };
   if (proof.verdict === 'accepted') {
@@ -238,11 +231,11 @@ function provedNew(record: ClientRecord, kid: string, proof: Verdict, context: C
   return turnBack(record, rotation, kid, why);
 }
 
-function provedOld(record: ClientRecord, kid: string, proof: Verdict, context: Context): Change {
+function provedOld(record: ClientRecord, kid: string, proof: Answered, context: Context): Change {
   // A rotation under way has nothing to do with an older key: it is put off, and not given up for that.
   const later = (why: string): Change => ({ record: putOff(record, context, why), entries: [] });
   if (proof.verdict === 'accepted') return later(`the server still accepts the old key ${kid}`);
-  const unsure = proof.verdict === 'unknown' || (proof.claims === true && record.attempts + 1 < REFUSALS_BELIEVED);
+  const unsure = proof.verdict === 'unknown' || (proof.claims && record.attempts + 1 < REFUSALS_BELIEVED);
   if (unsure) return later(noResult(kid, proof.message));
   const old = record.retiring.find((leaving) => leaving.kid === kid);
   const next = refusedNow(record, old);

@@ -9,13 +9,13 @@ import {
   delivered,
   notDelivered,
   type PatchOutcome,
-  type ProofVerdict,
   patched,
   proved,
   servingAnnounced,
   settled,
   takenUnproven,
 } from '../../src/core/progress.ts';
+import type { Verdict } from '../../src/core/proof.ts';
 import type { ClientRecord, Rotation } from '../../src/core/record.ts';
 import {
   adoptedRecord,
@@ -387,12 +387,12 @@ it('a set that is about to be written is not known until it is', () => {
 });
 
 describe('the proof of a new key', () => {
-  const refused: ProofVerdict = { verdict: 'refused', status: 400, message: 'InvalidSignature', claims: false };
-  const unknown: ProofVerdict = { verdict: 'unknown', status: 503, message: 'later' };
-  const prove = (record: ClientRecord, verdict: ProofVerdict) => proved(record, 'b', 'accepted', verdict, CONTEXT);
+  const refused: Verdict = { verdict: 'refused', status: 400, message: 'InvalidSignature', claims: false };
+  const unknown: Verdict = { verdict: 'unknown', status: 503, message: 'later' };
+  const prove = (record: ClientRecord, verdict: Verdict) => proved(record, 'b', 'accepted', verdict, CONTEXT);
 
   /** How often a verdict is borne before the rotation turns back or halts. */
-  function borne(record: ClientRecord, verdict: ProofVerdict): { times: number; record: ClientRecord } {
+  function borne(record: ClientRecord, verdict: Verdict): { times: number; record: ClientRecord } {
     let next = record;
     for (let times = 1; times < 100; times += 1) {
       next = prove(next, verdict).record;
@@ -414,7 +414,7 @@ describe('the proof of a new key', () => {
     expect(change.entries).toEqual([]);
   });
 
-  it.each<[string, ClientRecord, ProofVerdict, number]>([
+  it.each<[string, ClientRecord, Verdict, number]>([
     ['refused after a cutover turns back at once', rotating('cutover', 'cut_over'), refused, 1],
     ['refused in an overlap may be a cache', rotating('overlap', 'published'), refused, 3],
     ['without a result is asked for again', rotating('cutover', 'cut_over'), unknown, POLICY.attempts],
@@ -443,8 +443,8 @@ describe('the proof of a new key', () => {
 
 describe('the proof that an old key is refused', () => {
   const record = retiringRecord(retirement('overlap', 'withdrawn'));
-  const prove = (from: ClientRecord, verdict: ProofVerdict) => proved(from, 'a', 'refused', verdict, CONTEXT);
-  const vague: ProofVerdict = { verdict: 'refused', status: 401, message: 'invalid_client', claims: true };
+  const prove = (from: ClientRecord, verdict: Verdict) => proved(from, 'a', 'refused', verdict, CONTEXT);
+  const vague: Verdict = { verdict: 'refused', status: 401, message: 'invalid_client', claims: true };
 
   it('by its signature is believed', () => {
     const change = prove(record, { ...vague, claims: false });
@@ -460,7 +460,7 @@ describe('the proof that an old key is refused', () => {
     expect(prove(second.record, vague).record).toMatchObject({ retiring: [{ phase: 'refused' }], attempts: 0 });
   });
 
-  it.each<[string, ProofVerdict]>([
+  it.each<[string, Verdict]>([
     ['still accepted', { verdict: 'accepted' }],
     ['not known', { verdict: 'unknown', status: null, message: 'no answer' }],
   ])('%s: asked again for as long as it takes, and no rotation under way is given up for it', (_, verdict) => {

@@ -15,7 +15,6 @@ import {
   generated,
   notDelivered,
   type PatchOutcome,
-  type ProofVerdict,
   patched,
   proved,
   served,
@@ -23,6 +22,7 @@ import {
   settled,
   takenUnproven,
 } from '../../src/core/progress.ts';
+import type { Verdict } from '../../src/core/proof.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
 import type { Held, World } from './world.ts';
 
@@ -144,7 +144,7 @@ function act(worker: Worker, step: Plain): { change: Change; also?: () => void }
   }
 }
 
-function judge({ world, luck, record }: Worker, kid: string): ProofVerdict {
+function judge({ world, luck, record }: Worker, kid: string): Verdict {
   const { jwk, pem, alg, thumbprint } = keyOf(record, kid);
   if (!world.sealed.has(thumbprint)) throw new Error(`${kid} is to be proven, and its private half is gone`);
   switch (luck.proof) {
