@@ -47,13 +47,15 @@ const MAX_DEPTH = 16;
 
 /** Checked but not rebuilt, so that members keep their order and everything that is not known stays. */
 const Jwk = z.custom<PublicJwk>(
-  (value) => typeof members(value).kty === 'string' && isWithin(MAX_DEPTH, value),
-  `expected a JSON Web Key with a kty, nested at most ${MAX_DEPTH} levels deep`,
+  (value) => typeof members(value).kty === 'string' && isKept(MAX_DEPTH, value),
+  `expected a JSON Web Key with a kty, nested at most ${MAX_DEPTH} levels deep, and without numbers beyond 2^53`,
 );
 
-function isWithin(levels: number, value: unknown): boolean {
+/** True for what can be written back as it was read. A larger integer was rounded: somebody else's key would not come back verbatim. */
+function isKept(levels: number, value: unknown): boolean {
+  if (typeof value === 'number') return Number.isInteger(value) ? Number.isSafeInteger(value) : Number.isFinite(value);
   if (typeof value !== 'object' || value === null) return true;
-  return levels > 0 && Object.values(value).every((member) => isWithin(levels - 1, member));
+  return levels > 0 && Object.values(value).every((member) => isKept(levels - 1, member));
 }
 
 const Client = z
@@ -118,8 +120,7 @@ function plainKeys(jwks: unknown): readonly PublicJwk[] | null {
   if (jwks === null || jwks === undefined) return [];
   if (!isRow(jwks)) return null;
   const keys = jwks.keys ?? [];
-  const isJwk = (key: unknown): key is PublicJwk =>
-    isRow(key) && typeof key.kty === 'string' && isWithin(MAX_DEPTH, key);
+  const isJwk = (key: unknown): key is PublicJwk => isRow(key) && typeof key.kty === 'string' && isKept(MAX_DEPTH, key);
   return Array.isArray(keys) && keys.every(isJwk) ? keys : null;
 }
 

@@ -15,10 +15,22 @@ test('a host with capitals or a port is a domain', () => {
   expect(observedApps({ apps }).map((app) => app.fqdn)).toEqual(['Auth.Example.com', 'localhost:8443']);
 });
 
+const client = { id: '1', client_id: 'c', client_auth_method: 'none', is_active: true, updated_at: '' };
+const withKey = (member: unknown) => observedClient({ ...client, jwks: { keys: [{ kty: 'X', member }] } });
+
+test.each(['9007199254740993', '-12345678901234567890', '1e400', '[{"a":1e20}]'])(
+  'a key with the number %s is not taken: it would be written back as another one',
+  (number) => {
+    expect(() => withKey(JSON.parse(number))).toThrow('numbers beyond 2^53');
+  },
+);
+
+test.each(['9007199254740991', '-1', '0.5', '1.5e-7'])('a key with the number %s is kept', (number) => {
+  expect(JSON.stringify(withKey(JSON.parse(number)).keys)).toBe(`[{"kty":"X","member":${number}}]`);
+});
+
 test('a key nested deeper than any JWK is no key: comparing or writing it would run out of stack', () => {
   const deep = JSON.parse('['.repeat(20_000) + ']'.repeat(20_000));
-  const client = { id: '1', client_id: 'c', client_auth_method: 'none', is_active: true, updated_at: '' };
-  const withKey = (member: unknown) => observedClient({ ...client, jwks: { keys: [{ kty: 'X', member }] } });
   expect(() => withKey(deep)).toThrow('nested at most 16 levels');
   expect(withKey([[[['x']]]]).keys).toEqual([{ kty: 'X', member: [[[['x']]]] }]);
 });
