@@ -13,7 +13,7 @@ import { messageOf } from './errors.ts';
 
 export type { AppConfig, Config, DeploymentConfig, Policy, Problem, RedisServerConfig } from './config/model.ts';
 export { policyFor } from './config/model.ts';
-export { ConfigError, formatProblem } from './config/problems.ts';
+export { ConfigError, formatPath, formatProblem } from './config/problems.ts';
 
 type Env = Sources['env'];
 

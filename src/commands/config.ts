@@ -1,6 +1,7 @@
 import { requestJsonSchema } from '../../jobs/schemas.ts';
 import { ConfigError, configSchema, formatProblem, loadConfig, type Problem } from '../config.ts';
 import type { Globals } from './open.ts';
+import { configWarnings } from './outlook.ts';
 import { print, printJson } from './output.ts';
 
 /** Every problem and every warning of the config file, with its place. */
@@ -22,7 +23,9 @@ interface Examined {
 
 async function examine(file: string, env: Globals['env']): Promise<Examined> {
   try {
-    return { problems: [], warnings: (await loadConfig(file, env)).warnings };
+    const config = await loadConfig(file, env);
+    const outlook = configWarnings(config).map(({ path, message }) => ({ path, message, line: null }));
+    return { problems: [], warnings: [...config.warnings, ...outlook] };
   } catch (error) {
     if (error instanceof ConfigError) return { problems: error.problems, warnings: [] };
     throw error;

@@ -4,6 +4,7 @@ import { advice, type Check, fine, wrong } from './doctor/check.ts';
 import { checkPlaces } from './doctor/places.ts';
 import { checkStore } from './doctor/store.ts';
 import type { Globals } from './open.ts';
+import { configWarnings } from './outlook.ts';
 import { print, printJson } from './output.ts';
 
 /** Looks at everything that rekeyd leans on, whatever else is broken. Ends with 3 when Redis or the API cannot be reached. */
@@ -26,6 +27,7 @@ async function examine(file: string, env: Globals['env']): Promise<{ checks: rea
   }
   const checks = [
     ...checkWarnings(config),
+    ...configWarnings(config).map(({ path, message }) => advice(`policy ${path}`, message, UNLESS_MEANT)),
     ...(await checkPlaces(config)),
     ...(await checkStore(config)),
     ...(await checkApis(config)),
@@ -34,9 +36,11 @@ async function examine(file: string, env: Globals['env']): Promise<{ checks: rea
   return { checks, code: checks.every(({ ok }) => ok) ? 0 : 1 };
 }
 
+const UNLESS_MEANT = 'Change it, unless it is meant so.';
+
 function checkWarnings({ file, warnings }: Config): readonly Check[] {
   if (warnings.length === 0) return [fine('config', `${file} can be used`)];
-  return warnings.map((warning) => advice('config', formatProblem(warning), 'Change it, unless it is meant so.'));
+  return warnings.map((warning) => advice('config', formatProblem(warning), UNLESS_MEANT));
 }
 
 function linesOf({ name, ok, detail, fix }: Check): readonly string[] {

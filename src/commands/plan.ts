@@ -3,9 +3,10 @@ import { type ClientRef, makeReference } from '../core/client.ts';
 import type { ObservedClient } from '../core/document.ts';
 import { isEligible } from '../core/due.ts';
 import type { Globals } from './open.ts';
+import { configWarnings, fleetOutlook } from './outlook.ts';
 import { note, print, printJson } from './output.ts';
 import { type ClientPlan, planOf } from './plan/client.ts';
-import { planLines } from './plan/text.ts';
+import { outlookLine, planLines } from './plan/text.ts';
 import { type Select, type SelectOptions, selectionOf } from './select.ts';
 import { type ApiView, policyOf, type StoreView, viewApis, viewStore } from './view.ts';
 
@@ -21,10 +22,13 @@ export async function plan(globals: Globals, named: readonly string[], options: 
   try {
     const view = await viewStore(config);
     try {
-      const targets = await selected(config, apis, select);
+      const { targets, listed } = await selected(config, apis, select);
       const { plans, errors } = await planAll(targets, config, view, compromised);
-      if (options.json) printJson({ clients: plans, errors });
+      const { warnings, deployments } = outlook(config, listed);
+      if (options.json) printJson({ clients: plans, errors, warnings, deployments });
       else for (const one of plans) for (const line of planLines(one, select !== null)) print(line);
+      for (const one of deployments) note(outlookLine(one));
+      for (const { path, message } of warnings) note(`warning: ${path}: ${message}.`);
       for (const { client, message } of errors) note(`${client}: ${message}`);
       if (targets.size === 0) note('No client with private_key_jwt matches.');
       return errors.length === 0 ? 0 : 1;
@@ -38,8 +42,15 @@ export async function plan(globals: Globals, named: readonly string[], options: 
 
 type Targets = ReadonlyMap<ClientRef, ObservedClient | null>;
 
-/** The selected clients as the server lists them now, null for those it does not list. @throws ApiError */
-async function selected(config: Config, { clients: apis }: ApiView, select: Select | null): Promise<Targets> {
+/** Counts the clients of the lists that had to be read: with a selection, those of its apps only. */
+function outlook(config: Config, listed: ReadonlyMap<ClientRef, ObservedClient>) {
+  const { warnings, deployments } = fleetOutlook(config, listed);
+  return { warnings: [...configWarnings(config), ...warnings], deployments };
+}
+
+/** The selected clients as the server lists them now, null for those it does not list; and every client that was listed. @throws ApiError */
+async function selected(config: Config, { clients: apis }: ApiView, select: Select | null) {
+  const listed = new Map<ClientRef, ObservedClient>();
   const named = select !== null && 'clients' in select ? select.clients : null;
   const found = new Map<ClientRef, ObservedClient | null>(named?.map((ref) => [ref, null]));
   for (const { id, apps } of config.deployments) {
@@ -52,12 +63,13 @@ async function selected(config: Config, { clients: apis }: ApiView, select: Sele
         note(`${place}/${row}: the API shows it in a way that cannot be read (${problem})`);
       for (const client of list?.clients ?? []) {
         const ref = makeReference(id, slug, client.id);
+        listed.set(ref, client);
         // As with `rotate`: somebody who names a client gets an answer about it, whatever it is.
         if (named === null ? isMeant(config, ref, client, select) : found.has(ref)) found.set(ref, client);
       }
     }
   }
-  return found;
+  return { targets: found satisfies Targets, listed };
 }
 
 function isMeant(config: Config, ref: ClientRef, client: ObservedClient, select: Select | null): boolean {

@@ -51,6 +51,35 @@ export function nextOpening(windows: readonly Window[], timezone: string, nowMs:
   }
 }
 
+/**
+ * For how long, in ms, one of `windows` stays open from `nowMs` on: 0 when none is open, Infinity when one always is. A change of the clocks on the
+ * way is not counted.
+ */
+export function openFor(windows: readonly Window[], timezone: string, nowMs: number): number {
+  const minutes = minutesUntil(false, windows, minuteOfWeek(wallMinutes(timezone, nowMs)));
+  return minutes === 0 ? 0 : minutes * MINUTE_MS - (nowMs % MINUTE_MS);
+}
+
+/** Each time in a week that `windows` open, with how long they were closed before and stay open then, in ms. None when they never close. */
+export function openingsOf(windows: readonly Window[]): readonly { readonly closed: number; readonly open: number }[] {
+  const closings = windows
+    .flatMap(({ days, end }) => days.map((day) => (day * DAY_MINUTES + end) % WEEK_MINUTES))
+    .filter((minute) => !isOpen(windows, minute));
+  return [...new Set(closings)].map((closing) => {
+    const closed = minutesUntil(true, windows, closing);
+    const open = minutesUntil(false, windows, (closing + closed) % WEEK_MINUTES);
+    return { closed: closed * MINUTE_MS, open: open * MINUTE_MS };
+  });
+}
+
+/** Minutes on the wall from `from` until the windows are open, or closed; Infinity when that never comes. */
+function minutesUntil(open: boolean, windows: readonly Window[], from: number): number {
+  for (let minutes = 0; minutes < WEEK_MINUTES; minutes += 1) {
+    if (isOpen(windows, (from + minutes) % WEEK_MINUTES) === open) return minutes;
+  }
+  return Number.POSITIVE_INFINITY;
+}
+
 function parseDays(text: string): number[] | null {
   const days = new Set<number>();
   for (const part of text.toLowerCase().split(',')) {

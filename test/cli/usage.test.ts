@@ -66,7 +66,7 @@ test('config check reports every problem with its place, and warnings beside a c
   expect(broken.stdout).toMatch(/^error {4}http\.listn .* Did you mean "listen"\?$/m);
   expect(doubtful).toMatchObject({
     code: 0,
-    stdout: expect.stringMatching(/^warning {2}policies\.idle .*\n.*can be used/),
+    stdout: expect.stringMatching(/^warning {2}policies\.idle .*\n(?:warning .*\n)*.*can be used/),
   });
   expect(
     documentOf(listed)

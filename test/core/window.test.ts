@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { inWindows, nextOpening, parseWindow, type Window } from '../../src/core/window.ts';
+import { inWindows, nextOpening, openFor, openingsOf, parseWindow, type Window } from '../../src/core/window.ts';
 
 const MINUTE = 60_000;
 const at = (text: string) => Date.parse(text);
@@ -130,5 +130,39 @@ describe('nextOpening', () => {
       }),
       { numRuns: 60 },
     );
+  });
+});
+
+describe('openFor', () => {
+  test.each([
+    ['Mon 01:00-05:00', 'UTC', '2026-01-05T00:59:59Z', 0],
+    ['Mon 01:00-05:00', 'UTC', '2026-01-05T01:00:00Z', 240],
+    ['Mon 01:00-05:00', 'UTC', '2026-01-05T04:58:30Z', 1.5],
+    ['Mon 01:00-05:00', 'Europe/Berlin', '2026-01-05T01:00:00Z', 180],
+    ['Sat 22:00-02:00', 'UTC', '2026-01-04T01:00:00Z', 60],
+    ['00:00-24:00', 'UTC', '2026-01-05T01:00:00Z', Number.POSITIVE_INFINITY],
+  ])('%s in %s at %s: %d minutes', (text, timezone, time, minutes) => {
+    expect(openFor(windows(text), timezone, at(time))).toBe(minutes * MINUTE);
+  });
+});
+
+describe('openingsOf', () => {
+  test.each<[string[], [closed: number, open: number][]]>([
+    [[], []],
+    [['00:00-24:00'], []],
+    [['00:00-12:00', '12:00-00:00'], []],
+    [['Mon 01:00-05:00'], [[164, 4]]],
+    [['01:00-05:00'], Array.from({ length: 7 }, () => [20, 4])],
+    [['Mon 01:00-03:00', 'Mon 02:00-05:00'], [[164, 4]]],
+    [
+      ['Mon 22:00-02:00', 'Wed 02:00-03:00'],
+      [
+        [24, 1],
+        [139, 4],
+      ],
+    ],
+  ])('%j', (texts, hours) => {
+    const expected = hours.map(([closed, open]) => ({ closed: closed * 60 * MINUTE, open: open * 60 * MINUTE }));
+    expect(openingsOf(windows(...texts))).toEqual(expected);
   });
 });

@@ -3,6 +3,7 @@ import { adopt, observed, type RotationRequest, request } from '../../core/begin
 import { type ClientRef, splitReference } from '../../core/client.ts';
 import type { ObservedClient } from '../../core/document.ts';
 import { type DueReason, dueAt, isEligible, whyDue } from '../../core/due.ts';
+import { isOurs } from '../../core/keys.ts';
 import type { ClientPolicy } from '../../core/policy.ts';
 import { type PlannedKey, type PreviewStep, preview } from '../../core/preview.ts';
 import type { Algorithm, ClientRecord } from '../../core/record.ts';
@@ -91,18 +92,33 @@ function plannedKey(alg: Algorithm): PlannedKey {
   return { kid: PLACEHOLDER, thumbprint: PLACEHOLDER, alg, jwk, pem: PLACEHOLDER };
 }
 
-function warningsOf({ ref, client, paused }: Situation, record: ClientRecord, steps: readonly PreviewStep[]): string[] {
+function warningsOf(situation: Situation, record: ClientRecord, steps: readonly PreviewStep[]): string[] {
+  const { ref, client, paused } = situation;
   const { deployment } = splitReference(ref);
   const failure = steps.find((step) => step.step === 'fail');
   return [
     failure === undefined ? null : `It would fail at once: ${failure.why}`,
     client === null ? 'The API no longer lists this client: a PATCH would be answered with 404.' : null,
     client !== null && !isEligible(client) ? refusal(client) : null,
+    foreignKeys(situation, record, steps),
     record.halted === null ? null : `It is halted, and a request takes it up again: ${record.halted}`,
     paused.has(deployment)
       ? `Deployment ${deployment} is paused, because its API key was refused: nothing is sent until it is accepted again.`
       : null,
   ].filter((warning) => warning !== null);
+}
+
+/** Where the server accepts several keys, those that nobody rotates go on to sign in. */
+function foreignKeys(
+  { client, policy }: Situation,
+  record: ClientRecord,
+  steps: readonly PreviewStep[],
+): string | null {
+  const overlaps = steps.some((step) => step.step === 'patch' && step.purpose === 'publish');
+  const foreign = client?.keys.filter((key) => !isOurs(record, key)).length ?? 0;
+  if (policy.foreignKeys === 'retire' || !overlaps || foreign === 0) return null;
+  const keys = foreign === 1 ? '1 published key was' : `${foreign} published keys were`;
+  return `${keys} not made by rekeyd, and will be accepted however old. Import what the client signs with; once nobody signs with them, write foreign_keys: retire.`;
 }
 
 function refusal({ active, authMethod }: ObservedClient): string {

@@ -1,6 +1,7 @@
 /** A plan as a person reads it. */
 import { formatDuration } from '../../core/duration.ts';
 import type { PreviewStep } from '../../core/preview.ts';
+import type { DeploymentOutlook } from '../outlook.ts';
 import type { ClientPlan } from './client.ts';
 
 /** @param asked somebody chose these clients; otherwise those that are not due get a line and no steps */
@@ -14,6 +15,19 @@ export function planLines(plan: ClientPlan, asked: boolean): readonly string[] {
   if (!asked && due === null && joins === null) return [...lines, ''];
   const heading = strategy === null ? '  what is left to do:' : `  strategy ${strategy}:`;
   return [...lines, heading, ...numbered(plan.steps), ''];
+}
+
+export function outlookLine(outlook: DeploymentOutlook): string {
+  const { deployment, clients, load, rotate_all_seconds: all, compromise_all_seconds: compromised } = outlook;
+  const count = clients === 1 ? '1 client' : `${clients} clients`;
+  return (
+    `deployment ${deployment}: ${count}. At its rate limit all are rotated in ${formatDuration(all * 1_000)}, and after a compromise in ` +
+    `${formatDuration(compromised * 1_000)}; the schedule uses ${percent(load)} of it`
+  );
+}
+
+function percent(part: number): string {
+  return part > 0 && part < 0.001 ? 'under 0.1 %' : `${Number((part * 100).toPrecision(2))} %`;
 }
 
 function dueLine({ due, next_due: nextDue, next_start: nextStart }: ClientPlan): string {
