@@ -1,0 +1,9 @@
+/** What the benchmark measured, for the table of docs/sizing.md. After a change: `node test/sizing/main.ts`. */
+export const MEASURED = {
+  /** Of one worker that has a core to itself, with ES256: P1 of `npm run bench`, `rekeyd_per_s`. */
+  rotationsPerSecond: 50,
+  /** ES256, as large as a client gets: P10, `client_bytes_after_12`. */
+  bytesPerClient: 14_100,
+  /** P10, `audit_bytes_per_rotation`. */
+  auditBytesPerRotation: 5_900,
+} as const;
