@@ -13,6 +13,7 @@ import { rotate } from './commands/rotate.ts';
 import { start } from './commands/start.ts';
 import { status } from './commands/status.ts';
 import { type ErrorCode, messageOf, RekeydError } from './errors.ts';
+import { keepMemoryOutOfCoreDumps } from './lifecycle.ts';
 import { ApiError } from './wacht/api-error.ts';
 
 const ABOUT = `
@@ -171,6 +172,7 @@ function isBug(error: unknown): error is Error {
 async function main(argv: readonly string[], env: Globals['env']): Promise<number> {
   // Secrets may stand in the environment, and diagnostic reports go to people and places that those are not for.
   process.report.excludeEnv = true;
+  keepMemoryOutOfCoreDumps();
   // Whoever reads our output may stop early, as `head` does. Nothing is lost by that.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
   let code = 0;

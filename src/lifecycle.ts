@@ -1,4 +1,5 @@
 /** Starting and stopping: what was opened is released last-in first-out, once, whatever fails on the way. */
+import { writeFileSync } from 'node:fs';
 import { messageOf } from './errors.ts';
 
 export interface Releases {
@@ -47,4 +48,16 @@ export function onTermination(stop: (signal: string) => void, abort: () => void)
     process.off('SIGTERM', listen);
     process.off('SIGINT', listen);
   };
+}
+
+/**
+ * Should this process crash, the core dump has none of its memory in it, whatever limit was set for core dumps. Linux asks this file which kinds of
+ * memory to write (core(5)); other systems have no such file, and a container may show it read-only: there the limit has to be 0.
+ */
+export function keepMemoryOutOfCoreDumps(): void {
+  try {
+    writeFileSync('/proc/self/coredump_filter', '0');
+  } catch {
+    // As said above. What cannot be had here is no reason not to start.
+  }
 }

@@ -98,14 +98,12 @@ async function readList(body: unknown) {
 }
 
 test('two keys are the same or not, whatever they hold', async () => {
-  const key = fc
-    .oneof(distorted(JWK), distorted({ ...JWK, kty: 'PEM' }))
-    .map(
-      (members): PublicJwk => ({
-        ...members,
-        kty: typeof members.kty === 'string' ? members.kty : JSON.stringify(members.kty ?? null),
-      }),
-    );
+  const key = fc.oneof(distorted(JWK), distorted({ ...JWK, kty: 'PEM' })).map(
+    (members): PublicJwk => ({
+      ...members,
+      kty: typeof members.kty === 'string' ? members.kty : JSON.stringify(members.kty ?? null),
+    }),
+  );
   await fuzz(fc.tuple(key, key), [], ([a, b]) => {
     expect(samePublicKey(a, b)).toBe(samePublicKey(b, a));
     if (samePublicKey(a, a)) expect(samePublicKey(a, { ...a })).toBe(true);
