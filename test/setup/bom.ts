@@ -1,0 +1,35 @@
+/**
+ * The bill of materials of what is deployed. `npm sbom --omit dev` (npm 11) leaves out every package that some development package needs too, and
+ * names the project after its folder; so npm lists everything, and this takes out what is there for development only.
+ */
+
+/** The part of a CycloneDX 1.5 document that changes here; the rest goes through. */
+interface Bom {
+  readonly metadata: { readonly component: { readonly name: string } };
+  readonly components: readonly {
+    readonly 'bom-ref': string;
+    readonly name: string;
+    readonly version: string;
+    readonly properties?: readonly { readonly name: string; readonly value: string }[];
+  }[];
+  readonly dependencies: readonly { readonly ref: string; readonly dependsOn: readonly string[] }[];
+}
+
+const DEVELOPMENT = 'cdx:npm:package:development';
+
+export function deployedOnly(bom: Bom, project: string): Bom {
+  const components = bom.components.filter(
+    ({ properties }) => !properties?.some(({ name, value }) => name === DEVELOPMENT && value === 'true'),
+  );
+  const kept = new Set(components.map((component) => component['bom-ref']));
+  const all = new Set(bom.components.map((component) => component['bom-ref']));
+  const isGone = (ref: string) => all.has(ref) && !kept.has(ref);
+  return {
+    ...bom,
+    metadata: { ...bom.metadata, component: { ...bom.metadata.component, name: project } },
+    components,
+    dependencies: bom.dependencies
+      .filter(({ ref }) => !isGone(ref))
+      .map((one) => ({ ...one, dependsOn: one.dependsOn.filter((ref) => !isGone(ref)) })),
+  };
+}
