@@ -3,7 +3,7 @@
  * The descriptions and patterns end up in the JSON Schema.
  */
 import { resolve } from 'node:path';
-import { validateDetailed } from 'node-cron';
+import { createTask, validateDetailed } from 'node-cron';
 import { z } from 'zod';
 import { isSegment } from '../core/client.ts';
 import { DURATION_PATTERN, parseDuration } from '../core/duration.ts';
@@ -102,10 +102,23 @@ export function cron(description: string) {
     if (!CRON_SIZE.test(value)) return refuse(`is not a schedule: write ${expected}`);
     const { valid, errors } = validateDetailed(value);
     const fields = errors.map(({ field }) => field).filter((field) => field !== 'expression');
-    return valid
-      ? value
-      : refuse(`is not a schedule${fields.length > 0 ? ` (wrong: ${fields.join(', ')})` : ''}: write ${expected}`);
+    if (!valid) {
+      return refuse(`is not a schedule${fields.length > 0 ? ` (wrong: ${fields.join(', ')})` : ''}: write ${expected}`);
+    }
+    return everComes(value) ? value : refuse(`names a day that never comes: write ${expected}`);
   });
+}
+
+/** The fifth Monday of a month is never its first day: node-cron takes such a schedule, and throws when it is to start. */
+function everComes(expression: string): boolean {
+  try {
+    const task = createTask(expression, () => {});
+    const runs = task.getNextRuns(1);
+    task.destroy();
+    return runs.length > 0;
+  } catch {
+    return false;
+  }
 }
 
 export function timezone(description: string) {

@@ -110,6 +110,7 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
   ['a rate of nothing', inDeployment({ rate_limit: { max: 0 } }), 'deployments[0].rate_limit.max', /from 1 to/],
   ['a zero timeout', inDeployment({ timeout: '0s' }), 'deployments[0].timeout', /longer than nothing/],
   ['a cron field out of range', inPolicy({ schedule: '61 * * * *' }), 'policies.default.schedule', /wrong: minute/],
+  ['a day that never comes', inPolicy({ schedule: '0 0 1 1 1#5' }), 'policies.default.schedule', /never comes/],
   ['four cron fields', inPolicy({ schedule: '* * * *' }), 'policies.default.schedule', /5 or 6 cron fields/],
   ['an unknown time zone', inPolicy({ timezone: 'Mars' }), 'policies.default.timezone', /Europe\/Berlin/],
   ['an offset as time zone', inPolicy({ timezone: '+01:00' }), 'policies.default.timezone', /Europe\/Berlin/],
