@@ -82,7 +82,7 @@ export async function openParts(config: Config, options: PartsOptions): Promise<
       store,
       durability,
       identity,
-      sinks: config.sinks.map(({ path }) => directorySink(path)),
+      sinks: config.sinks.map(({ path }) => openSink(path, releases.add)),
       folder: config.publish === null ? null : publishFolder(config.publish),
       deployments,
       deploymentOf(ref) {
@@ -124,6 +124,12 @@ export function redisGroup(server: RedisServerConfig): Group | null {
   const { name, sentinelPassword } = server;
   const own = sentinelPassword === null ? {} : { sentinelPassword: sentinelPassword.reveal() };
   return { kind: 'sentinels', name, nodes, login, ...own };
+}
+
+function openSink(path: string, add: Add): Sink {
+  const sink = directorySink(path);
+  add(`sink ${sink.name}`, sink.close);
+  return sink;
 }
 
 function openDeployment(config: DeploymentConfig, options: PartsOptions, add: Add): DeploymentParts {

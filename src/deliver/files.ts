@@ -1,53 +1,69 @@
-/** Private files that are on disk, with the right mode, before the next step begins. */
-import { chmod, mkdir, open, stat } from 'node:fs/promises';
+/** Private files that are on disk, with the right mode, before the next step begins. Blocks: only for the threads of {@link ./threads.ts}. */
+import {
+  chmodSync,
+  closeSync,
+  fchmodSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 
 /**
  * Makes a folder (absolute path) and those above it, 0700 whatever the umask. One that is there keeps the mode that its owner gave it.
  * Not `mkdir`'s own recursion: it spins for ever where a parent exists and `mkdir` still answers ENOENT, as in /proc.
  */
-export async function makeFolder(path: string): Promise<void> {
-  if ((await ignoring(['ENOENT'], stat(path))) !== undefined) return;
-  await makeFolder(dirname(path));
-  const made = await ignoring(
-    ['EEXIST'],
-    mkdir(path, 0o700).then(() => true),
-  ); // another process may have been faster
-  if (made === undefined) return;
-  await chmod(path, 0o700);
-  await syncFolder(dirname(path));
+export function makeFolder(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false }) !== undefined) return;
+  makeFolder(dirname(path));
+  // Another process may have been faster.
+  const isMade = ignoring(['EEXIST'], () => {
+    mkdirSync(path, 0o700);
+    return true;
+  });
+  if (isMade === undefined) return;
+  chmodSync(path, 0o700);
+  syncFolder(dirname(path));
 }
 
 /** Writes a new file, 0600 whatever the umask. */
-export async function writeDurably(path: string, text: string): Promise<void> {
+export function writeDurably(path: string, text: string): void {
   // Memory of its own, cleared after use: the bytes that Node makes of a text itself lie in a pool, where a private key would stay.
   const bytes = Buffer.alloc(Buffer.byteLength(text));
   bytes.write(text);
-  const file = await open(path, 'wx', 0o600);
+  const file = openSync(path, 'wx', 0o600);
   try {
-    await file.chmod(0o600);
-    await file.writeFile(bytes);
-    await file.sync();
+    fchmodSync(file, 0o600);
+    writeFileSync(file, bytes);
+    fsyncSync(file);
   } finally {
     bytes.fill(0);
-    await file.close();
+    closeSync(file);
   }
 }
 
 /** Makes the names in a folder durable: without it a power cut can forget a rename whose file contents are on disk. */
-export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
+export function syncFolder(path: string): void {
+  const folder = openSync(path, 'r');
   try {
-    await folder.sync();
+    fsyncSync(folder);
   } finally {
-    await folder.close();
+    closeSync(folder);
   }
 }
 
+/** Where a link leads, or undefined when nothing is there. */
+export function linkTarget(path: string): string | undefined {
+  return ignoring(['ENOENT'], () => readlinkSync(path));
+}
+
 /** The operation's result, or undefined when it failed with one of these codes. */
-export async function ignoring<T>(codes: readonly string[], operation: Promise<T>): Promise<T | undefined> {
+export function ignoring<T>(codes: readonly string[], operation: () => T): T | undefined {
   try {
-    return await operation;
+    return operation();
   } catch (error) {
     if (codes.includes(codeOf(error))) return undefined;
     throw error;

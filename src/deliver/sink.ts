@@ -39,4 +39,6 @@ export interface Sink {
   deliver(contents: SinkContents): Promise<void>;
   /** What keeps this sink from working and what to do about it, or null. */
   check(): Promise<string | null>;
+  /** Lets go of what it holds; what is under way may fail. */
+  close(): void;
 }

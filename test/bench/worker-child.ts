@@ -1,9 +1,9 @@
 /** rekeyd itself in a process of its own, as `rekeyd start` runs it; the parent reads what it uses. */
-import { open } from 'node:fs/promises';
 import { loadConfig } from '../../src/config.ts';
 import { createLog } from '../../src/log.ts';
 import { startService } from '../../src/service.ts';
 import { orderOf, serveParent, type Usage, usage } from './child.ts';
+import { fsyncs } from './fsyncs.ts';
 
 export interface WorkerOrder {
   readonly config: string;
@@ -22,10 +22,6 @@ export interface WorkerUsage extends Usage {
 const SAMPLE_MS = 20;
 
 const { config, env, whole } = orderOf<WorkerOrder>();
-let fsyncs = 0;
-await countSyncs(() => {
-  fsyncs += 1;
-});
 const service = await startService(await loadConfig(config, env), {
   log: createLog({ level: process.env.BENCH_LOG ?? 'fatal' }),
   schedule: whole,
@@ -43,7 +39,7 @@ serveParent(
   {
     usage(): WorkerUsage {
       sample();
-      return { ...usage(), fsyncs, peakRssMiB };
+      return { ...usage(), fsyncs: fsyncs(), peakRssMiB };
     },
     resetPeak() {
       peakRssMiB = 0;
@@ -55,15 +51,3 @@ serveParent(
     await service.stop();
   },
 );
-
-/** All file handles share one prototype. */
-async function countSyncs(count: () => void): Promise<void> {
-  const handle = await open(config);
-  const prototype: { sync(): Promise<void> } = Object.getPrototypeOf(handle);
-  await handle.close();
-  const { sync } = prototype;
-  prototype.sync = function counted(this: typeof prototype) {
-    count();
-    return sync.call(this);
-  };
-}

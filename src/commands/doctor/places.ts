@@ -11,6 +11,7 @@ export async function checkPlaces({ sinks, publish }: Config): Promise<readonly 
   for (const { path } of sinks) {
     const sink = directorySink(path);
     const problem = await sink.check();
+    sink.close();
     const fix = 'Make the folder writable for the user that rekeyd runs as, or set another path for this sink.';
     checks.push(problem === null ? fine(`sink ${sink.name}`, 'writable') : wrong(`sink ${sink.name}`, problem, fix));
   }
