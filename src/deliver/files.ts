@@ -4,8 +4,10 @@ import {
   closeSync,
   fchmodSync,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   openSync,
+  readFileSync,
   readlinkSync,
   statSync,
   writeFileSync,
@@ -43,6 +45,13 @@ export function writeDurably(path: string, text: string): void {
     bytes.fill(0);
     closeSync(file);
   }
+}
+
+/** What a file holds, if it is as {@link writeDurably} makes them and of that owner; else undefined. */
+export function readPrivate(path: string, owner: number): string | undefined {
+  const found = lstatSync(path);
+  const isPrivate = found.isFile() && found.uid === owner && (found.mode & 0o7777) === 0o600;
+  return isPrivate ? readFileSync(path, 'utf8') : undefined;
 }
 
 /** Makes the names in a folder durable: without it a power cut can forget a rename whose file contents are on disk. */

@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -15,7 +16,7 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { codeOf, ignoring, linkTarget, makeFolder, syncFolder, writeDurably } from './files.ts';
+import { codeOf, ignoring, linkTarget, makeFolder, readPrivate, syncFolder, writeDurably } from './files.ts';
 
 /** The link that will replace the client's path, kept inside its version folder until then. */
 const PENDING = 'pending';
@@ -49,6 +50,7 @@ export function replaceFolder(folder: string, client: string, files: ReadonlyMap
 
 /** Puts a complete version on disk, then swaps it in. The order is the promise: the link never names what a power cut could take away. */
 function replaceSet(place: Place, files: ReadonlyMap<string, string>): void {
+  const present = presentFiles(place);
   for (let attempt = 1; ; attempt++) {
     const name = randomBytes(8).toString('hex');
     const version = join(place.versions, name);
@@ -57,7 +59,10 @@ function replaceSet(place: Place, files: ReadonlyMap<string, string>): void {
       chmodSync(version, 0o700);
       // First of all: `removeUnlessCurrent` tells by it whether this version may still be swapped in.
       symlinkSync(place.prefix + name, join(version, PENDING));
-      for (const [file, text] of files) writeDurably(join(version, file), text);
+      for (const [file, text] of files) {
+        const path = join(version, file);
+        if (!isLinked(path, present.get(text))) writeDurably(path, text);
+      }
       syncFolder(version);
       syncFolder(place.versions);
       renameSync(join(version, PENDING), place.link);
@@ -68,6 +73,32 @@ function replaceSet(place: Place, files: ReadonlyMap<string, string>): void {
       // Another process delivered meanwhile and took this unfinished version for the remains of a crash.
       if (codeOf(error) !== 'ENOENT' || attempt === ATTEMPTS) throw error;
     }
+  }
+}
+
+/** The files of the version in use by what they hold: those are on disk. One that somebody changed hands or mode of is written anew. */
+function presentFiles({ link, versions }: Place): ReadonlyMap<string, string> {
+  const target = linkTarget(link);
+  if (target === undefined) return new Map();
+  const version = join(dirname(link), target);
+  const { uid } = lstatSync(versions);
+  const names = ignoring(['ENOENT'], () => readdirSync(version)) ?? [];
+  const found = names.flatMap((name) => {
+    const path = join(version, name);
+    const text = ignoring(['ENOENT', 'EACCES'], () => readPrivate(path, uid));
+    return text === undefined ? [] : [[text, path] as const];
+  });
+  return new Map(found);
+}
+
+/** A second name for a file that is the same. Whatever keeps it from that, writing the file says what is wrong. */
+function isLinked(path: string, present: string | undefined): boolean {
+  if (present === undefined) return false;
+  try {
+    linkSync(present, path);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -1,6 +1,18 @@
 import { execFileSync, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, readFile, readlink, realpath, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  realpath,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -98,6 +110,33 @@ describe('a delivered set', () => {
     const before = await filesOf(client);
     await sink.deliver(same);
     expect(await filesOf(client)).toEqual(before);
+  });
+
+  test('takes over what it shares with the set before, under whatever name', async () => {
+    const [a, b] = await Promise.all([sinkKey(), sinkKey()]);
+    const sink = directorySink(root);
+    const inode = async (name: string) => (await stat(join(client, name))).ino;
+    await sink.deliver(contents({ current: a, next: b }));
+    const before = { current: await inode('current.jwk.json'), next: await inode('next.jwk.json') };
+    await sink.deliver(contents({ current: b, previous: a }));
+    expect(await inode('current.jwk.json')).toBe(before.next);
+    expect(await inode('previous.jwk.json')).toBe(before.current);
+    expectConsistent(await filesOf(client));
+    await expectOneVersion();
+  });
+
+  test.each<[string, (path: string) => Promise<void>]>([
+    ['mode', (path) => chmod(path, 0o644)],
+    ['contents', (path) => writeFile(path, 'something else')],
+  ])('is put right where somebody changed the %s of a file', async (_what, change) => {
+    const sink = directorySink(root);
+    const same = contents({ current: await sinkKey() });
+    await sink.deliver(same);
+    const before = await filesOf(client);
+    await change(join(client, 'current.pem'));
+    await sink.deliver(same);
+    expect(await filesOf(client)).toEqual(before);
+    expect((await stat(join(client, 'current.pem'))).mode & 0o777).toBe(0o600);
   });
 
   test.each([0o000, 0o077, 0o277])('is readable to its owner only, whatever the umask (%o)', async (umask) => {
