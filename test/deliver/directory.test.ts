@@ -271,6 +271,14 @@ describe('a place that cannot be written', () => {
     },
   );
 
+  test('a sink that is closed meanwhile', async () => {
+    const sink = directorySink(root);
+    const deliveries = [sink.deliver(contents({ current: await sinkKey() })), sink.deliver(contents({}))];
+    sink.close();
+    const refused = { status: 'rejected', reason: { code: 'sink_failed' } };
+    expect(await Promise.allSettled([...deliveries, sink.deliver(contents({}))])).toMatchObject(Array(3).fill(refused));
+  });
+
   test('a good place passes the check and keeps nothing of it', async () => {
     expect(await directorySink(root).check()).toBeNull();
     expect(await readdir(root)).toEqual([]);
