@@ -1,6 +1,7 @@
 /** Sends scripts to Redis: at once and answered as soon as executed, or in groups and answered only when on disk. */
+import { hash } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { RekeydError } from '../errors.ts';
+import { messageOf, RekeydError } from '../errors.ts';
 import { sleep } from '../time.ts';
 import type { Durability } from './durability.ts';
 import { isAborted, isMisdirected, isPassing, list, storeError } from './replies.ts';
@@ -34,12 +35,32 @@ const LANES = 4;
 /** Between two tries at a server that asks for patience, in ms. */
 const RETRY_MS = 100;
 
-/**
- * `EVAL` with the whole text, not `EVALSHA`: when the server has lost the script, ioredis sends it again *behind* the WAITAOF of its
- * pipeline, and the write would pass for durable while it is not.
- */
-function evalArguments({ lua, keys, args }: ScriptCall): [string, number, ...(string | number)[]] {
-  return [lua, keys.length, ...keys, ...args];
+/** Sends a script by its SHA-1, which spares both sides the text; or with the text, for a server that has not seen it or lost it. */
+type By = 'evalsha' | 'eval';
+
+const names = new Map<string, string>();
+
+function nameOf(lua: string): string {
+  const name = names.get(lua) ?? hash('sha1', lua);
+  names.set(lua, name);
+  return name;
+}
+
+function scriptArguments(by: By, { lua, keys, args }: ScriptCall): [string, number, ...(string | number)[]] {
+  return [by === 'eval' ? lua : nameOf(lua), keys.length, ...keys, ...args];
+}
+
+function isNotKnown(error: unknown): boolean {
+  return messageOf(error).startsWith('NOSCRIPT');
+}
+
+async function evaluate(redis: Redis, call: ScriptCall): Promise<unknown> {
+  try {
+    return await redis.evalsha(...scriptArguments('evalsha', call));
+  } catch (error) {
+    if (!isNotKnown(error)) throw error;
+    return redis.eval(...scriptArguments('eval', call));
+  }
 }
 
 /** Runs an idempotent command until the right server answers it: one whose connection dropped half-way is sent again. */
@@ -82,7 +103,7 @@ export function openScripts(redis: Redis, durability: Durability): Scripts {
   }
 
   const ask = <T>(command: () => Promise<T>) => untilClosed(() => untilAnswered(command));
-  const run = (call: ScriptCall) => ask(() => redis.eval(...evalArguments(call)));
+  const run = (call: ScriptCall) => ask(() => evaluate(redis, call));
   return {
     ask,
     run,
@@ -166,7 +187,7 @@ async function writeGroup(
 type Reply = readonly [error: Error | null, reply: unknown];
 
 /**
- * Sends the whole group again unless one server answered all of it over one connection: a WAITAOF without its writes proves nothing. The server
+ * Sends the whole group again unless one server knew all scripts and answered all of it over one connection: a WAITAOF without its writes proves nothing. The server
  * that lost its role between a write and the WAITAOF may forget that write, and its successor may never have seen it.
  */
 async function exchange(
@@ -174,12 +195,14 @@ async function exchange(
   group: readonly Waiting[],
   confirm: NonNullable<Durability['confirmation']>['commands'],
 ): Promise<readonly Reply[]> {
-  for (;;) {
+  for (let by: By = 'evalsha'; ; ) {
     const pipeline = lane.pipeline();
-    for (const { call } of group) pipeline.eval(...evalArguments(call));
+    for (const { call } of group) pipeline[by](...scriptArguments(by, call));
     for (const [name, ...args] of confirm) pipeline.call(name, ...args);
     const replies: readonly Reply[] = (await pipeline.exec()) ?? [];
     const errors = replies.flatMap(([error]) => error ?? []);
+    by = errors.some(isNotKnown) ? 'eval' : 'evalsha';
+    if (by === 'eval') continue;
     if (!errors.some(isUnanswered)) return replies;
     await beforeAnotherTry(errors);
   }

@@ -37,7 +37,7 @@ export function watchStore(socketPath: string, history: History): Watch {
       for (const draft of drafts) history.note({ kind: 'loose_entry', draft }, at);
       return;
     }
-    // EVAL text, number of keys, the keys, then: operation, expected version, expected epoch.
+    // EVAL text (or EVALSHA its name), number of keys, the keys, then: operation, expected version, expected epoch.
     const first = 3 + Number(args[2]);
     const expected = { version: args[first + 1] ?? '', epoch: args[first + 2] ?? '' };
     history.note({ kind: 'commit', ...commit, expected, drafts }, at);
@@ -47,7 +47,7 @@ export function watchStore(socketPath: string, history: History): Watch {
     const name = (args[0] ?? '').toUpperCase();
     if (source !== 'lua') {
       flush();
-      if (name === 'EVAL') script = { args, at, drafts: [], commit: null };
+      if (name === 'EVAL' || name === 'EVALSHA') script = { args, at, drafts: [], commit: null };
       else inspect(name, args, at);
       return;
     }

@@ -83,10 +83,11 @@ describe.runIf(redisKinds.includes('valkey'))('a durable commit, confirmed by WA
   it('shares its WAITAOF with the others of its turn', async () => {
     const { store, redis } = await opened({ kind: 'valkey', appendfsync: 'everysec' }, { timeout: 20_000 });
     const clients = Array.from({ length: 30 }, (_, index) => ref(`c${index}`));
+    await store.commit(adoption(alpha)); // the server knows the script from then on
     await Promise.all(clients.map((client) => store.commit(adoption(client, { durable: true }))));
     const calls = /cmdstat_waitaof:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1];
     expect(calls).toBe('1');
-    expect(await store.clientCount()).toBe(30);
+    expect(await store.clientCount()).toBe(31);
   });
 
   it('resolves only once it is on disk', async () => {
@@ -125,3 +126,25 @@ it.each(redisKinds)('on %s, fewer replicas than configured are not enough', asyn
   const { store } = await opened({ kind }, { replicas: 1, timeout: 50 });
   await expect(store.commit(adoption(ref('alpha'), { durable: true }))).rejects.toMatchObject({ code: 'not_durable' });
 });
+
+it.each(redisKinds.filter((kind) => kind === 'valkey'))(
+  'a durable commit to %s that lost its scripts is confirmed after it was sent again',
+  async (kind) => {
+    const { store, redis } = await opened({ kind, appendfsync: 'always' }, { timeout: 20_000 });
+    await store.commit(adoption(ref('a'), { durable: true }));
+    await redis.script('FLUSH');
+    const monitor = await redis.duplicate().monitor();
+    releases.push(() => monitor.disconnect());
+    const seen: string[] = [];
+    const last = Promise.withResolvers<void>();
+    monitor.on('monitor', (_time, [name]: string[], source) => {
+      if (source === 'lua' || name === undefined) return;
+      seen.push(name.toLowerCase());
+      if (name.toLowerCase() === 'ping') last.resolve();
+    });
+    expect(await store.commit(adoption(ref('b'), { durable: true }))).toMatchObject({ version: 1 });
+    await redis.ping();
+    await last.promise;
+    expect(seen).toEqual(['evalsha', 'waitaof', 'eval', 'waitaof', 'ping']);
+  },
+);
