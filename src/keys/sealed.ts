@@ -2,12 +2,12 @@
  * A private key at rest: its PKCS#8 DER as a compact JWE (RFC 7516), wrapped with a key encryption key by A256GCMKW (RFC 7518 section 4.7).
  * The protected header says whose key it is, so a JWE that somebody moved to another client or another key is found out.
  */
-import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { CompactEncrypt, compactDecrypt, decodeProtectedHeader, errors } from 'jose';
 import type { Algorithm } from '../core/record.ts';
 import { RekeydError } from '../errors.ts';
 import { algorithmsFor } from './algorithms.ts';
-import { publicFrom } from './generate.ts';
+import { publicJwkFrom } from './generate.ts';
 import { PrivateKey } from './private-key.ts';
 
 /** A key encryption key: 32 bytes under a name that stays with everything sealed under it. */
@@ -29,6 +29,13 @@ export interface SealBinding {
  * @throws RekeydError `kek_missing` without a KEK; `key_invalid` when `kid` is not the thumbprint of this key
  */
 export async function sealKey(privateKey: PrivateKey, binding: SealBinding, keks: readonly Kek[]): Promise<string> {
+  // Sealed under a wrong thumbprint, the key could never be opened again.
+  if (privateKey.kid !== binding.kid) {
+    throw new RekeydError(
+      'key_invalid',
+      `The private key to be sealed for ${binding.ref} is not ${binding.kid}. Nothing was stored; this is a bug, please report it.`,
+    );
+  }
   return seal(privateKey.keyObject(), binding, firstOf(keks));
 }
 
@@ -60,13 +67,6 @@ export async function rewrapKey(jwe: string, binding: SealBinding, keks: readonl
 }
 
 async function seal(key: KeyObject, { ref, kid }: SealBinding, kek: Kek): Promise<string> {
-  // Sealed under a wrong thumbprint, the key could never be opened again.
-  if ((await publicFrom(key)).kid !== kid) {
-    throw new RekeydError(
-      'key_invalid',
-      `The private key to be sealed for ${ref} is not ${kid}. Nothing was stored; this is a bug, please report it.`,
-    );
-  }
   const pkcs8 = key.export({ type: 'pkcs8', format: 'der' });
   try {
     return await new CompactEncrypt(pkcs8)
@@ -84,7 +84,7 @@ async function unseal(jwe: string, expected: SealBinding, keks: readonly Kek[]) 
     if (protectedHeader.client !== expected.ref) throw tampered(expected, 'it was sealed for another client');
     if (protectedHeader.jkt !== expected.kid) throw tampered(expected, 'it was sealed as another key');
     const key = parse(plaintext, expected);
-    const { kid, jwk } = await publicFrom(key);
+    const { kid, jwk } = await publicJwkFrom(createPublicKey(key));
     if (kid !== expected.kid) throw tampered(expected, 'another key is inside');
     return { key, jwk };
   } finally {
