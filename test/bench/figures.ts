@@ -3,6 +3,7 @@ import type { Figure } from './figure.ts';
 import { p1 } from './p1.ts';
 import { p1Always } from './p1-always.ts';
 import { p1Cutover } from './p1-cutover.ts';
+import { p1Memory } from './p1-memory.ts';
 import { p2 } from './p2.ts';
 import { p4 } from './p4.ts';
 import { p5 } from './p5.ts';
@@ -12,4 +13,4 @@ import { p8 } from './p8.ts';
 import { p9 } from './p9.ts';
 import { p10 } from './p10.ts';
 
-export const figures: readonly Figure[] = [p1, p1Always, p1Cutover, p2, p4, p5, p6, p7, p8, p9, p10];
+export const figures: readonly Figure[] = [p1, p1Always, p1Cutover, p1Memory, p2, p4, p5, p6, p7, p8, p9, p10];

@@ -30,7 +30,12 @@ export interface Setting {
   /** Of every call to the API, from the start. */
   readonly latencyMs?: number;
   readonly reconcileEvery?: string;
+  /** The key folder is held in memory, as a secrets volume often is: what is then missing is the disk's part. */
+  readonly sinkInMemory?: boolean;
 }
+
+/** On Linux a file system without a disk. */
+const MEMORY = '/dev/shm';
 
 export interface Stage {
   readonly redis: RedisServer;
@@ -77,7 +82,12 @@ async function build(setting: Setting, later: (name: string, release: () => unkn
 
   const env = { KEK: Buffer.alloc(32, 7).toString('base64url'), API_KEY };
   const file = join(dir, 'rekeyd.yaml');
-  await writeFile(file, JSON.stringify(configFile(setting, slugs, url, redis)));
+  const keys = setting.sinkInMemory ? await mkdtemp(join(MEMORY, 'rekeyd-bench-')) : join(dir, 'keys');
+  later('key folder', () => rm(keys, { recursive: true, force: true }));
+  await writeFile(
+    file,
+    JSON.stringify({ ...configFile(setting, slugs, url, redis), sinks: [{ kind: 'directory', path: keys }] }),
+  );
   const config = await loadConfig(file, env);
   const parts = await openParts(config, { log: createLog({ level: 'warn' }), clock: systemClock });
   later('parts', () => parts.close());
