@@ -54,7 +54,7 @@ async function resumeDeployments(context: JobContext): Promise<readonly string[]
 }
 
 /** Every record with something left to do has a job that will do it. */
-async function wakeUnfinished({ parts, queues }: JobContext): Promise<number> {
+export async function wakeUnfinished({ parts, queues }: JobContext): Promise<number> {
   let woken = 0;
   await inParallel(await parts.store.openWork(), FLEET_LANES, async (ref) => {
     const loaded = await parts.store.load(ref);

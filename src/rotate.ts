@@ -93,10 +93,10 @@ const OUTSIDE: Partial<Record<Step['do'], Partial<ClientRecord>>> = {
 };
 
 /**
- * A worker that stood still for long may just have put older keys over newer ones: whoever works on this record next does the step again. Without a
- * claim: two workers that both have something to forget would take the record from each other for ever, and nobody else would get to it.
+ * Whoever works on this record next does the step again that `unknown` is about. Without a claim: two workers that both have something to forget
+ * would take the record from each other for ever, and nobody else would get to it.
  */
-async function forget(
+export async function forget(
   ref: ClientRef,
   unknown: Partial<ClientRecord>,
   policy: ClientPolicy,
@@ -171,6 +171,7 @@ async function loop(
       await save(step.do, outcome, false);
     } catch (error) {
       const unknown = OUTSIDE[step.do];
+      // A worker that stood still for long may just have put older keys over newer ones.
       if (unknown !== undefined && isOutrun(error)) await forget(ref, unknown, policy, tools.store);
       throw error;
     }

@@ -1,5 +1,7 @@
 /** The composition root: everything that `rekeyd start` runs, and how it stops. */
+import type { JobContext } from '../jobs/context.ts';
 import { openQueues, type Queues } from '../jobs/queues.ts';
+import { restoreLost } from '../jobs/restore.ts';
 import type { RotateHooks } from '../jobs/rotate.ts';
 import { startSchedule } from '../jobs/schedule.ts';
 import { startWorkers } from '../jobs/workers.ts';
@@ -49,8 +51,10 @@ export async function startService(config: Config, options: ServiceOptions): Pro
     if (options.worker) {
       const timeouts = config.deployments.map(({ timeoutMs }) => timeoutMs);
       const lockMs = options.lockMs ?? Math.max(30_000, LOCK_TIMEOUTS * Math.max(...timeouts));
-      const workers = startWorkers({ parts, queues, keks: keksOf(config), log, lockMs }, hooks);
+      const context = { parts, queues, keks: keksOf(config), log, lockMs };
+      const workers = startWorkers(context, hooks);
       releases.add('workers', () => workers.drain(config.shutdownGraceMs));
+      releases.add('restoring', startRestoring(context));
       await queues.reconcileEvery(config.reconcileEveryMs);
     }
     if (options.schedule) {
@@ -67,6 +71,16 @@ export async function startService(config: Config, options: ServiceOptions): Pro
     await releases.release();
     throw error;
   }
+}
+
+/** Beside everything else: the folders of a large fleet take a while to go through. Stopping does not wait for it, since Redis may be away. */
+function startRestoring(context: JobContext): () => void {
+  const stopping = new AbortController();
+  restoreLost(context, stopping.signal).catch((error: unknown) => {
+    if (stopping.signal.aborted) return;
+    context.log.error({ error: messageOf(error) }, 'it is not known whether keys are where they had been delivered');
+  });
+  return () => stopping.abort();
 }
 
 async function obstacleOf(parts: Parts): Promise<string | null> {

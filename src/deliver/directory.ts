@@ -1,6 +1,8 @@
 /** Keys as files, a folder per client (CONTRACTS.md, "Key directory sink"). */
+import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { messageOf, RekeydError } from '../errors.ts';
+import { codeOf } from './files.ts';
 import type { KeySet } from './key-set.ts';
 import type { Sink, SinkContents, SinkKey } from './sink.ts';
 import type { Task } from './thread.ts';
@@ -27,16 +29,35 @@ export function directorySink(path: string): Sink {
   return {
     name: `directory ${root}`,
     async deliver(contents) {
-      const [deployment = '', app = '', client = ''] = contents.ref.split('/').map(encodeSegment);
-      const folder = join(root, deployment, app);
+      const { folder, client } = placeOf(root, contents.ref);
       const problem = await attempt(join(folder, client), { do: 'replace', folder, client, set: keySet(contents) });
       if (problem !== null) throw problem;
+    },
+    async holders(app) {
+      const { folder } = placeOf(root, app);
+      const names = new Set(await namesIn(folder));
+      return (ref) => names.has(placeOf(root, ref).client);
     },
     async check() {
       return (await attempt(root, { do: 'try', folder: root }))?.message ?? null;
     },
     close: threads.close,
   };
+}
+
+/** @param place a client reference, or an app's `deployment/slug` */
+function placeOf(root: string, place: string): { readonly folder: string; readonly client: string } {
+  const [deployment = '', app = '', client = ''] = place.split('/').map(encodeSegment);
+  return { folder: join(root, deployment, app), client };
+}
+
+async function namesIn(folder: string): Promise<readonly string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return [];
+    throw failed(folder, messageOf(error), HINTS[codeOf(error)]);
+  }
 }
 
 /** As it goes to another thread: keys as handles, so that nothing of them is written out on the way. */

@@ -37,6 +37,8 @@ export interface Sink {
    * @throws RekeydError `sink_failed`; signers still have a complete set, and the delivery can be repeated
    */
   deliver(contents: SinkContents): Promise<void>;
+  /** Reads which clients of an app (`deployment/slug`) it has a set for. @throws RekeydError `sink_failed` */
+  holders(app: string): Promise<(ref: ClientRef) => boolean>;
   /** What keeps this sink from working and what to do about it, or null. */
   check(): Promise<string | null>;
   /** Lets go of what it holds; what is under way may fail. */

@@ -1,6 +1,6 @@
 /** Public JWK Sets as files, for a web server that serves the folder: the target of `jwks_uri`. */
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { ClientRef } from '../core/client.ts';
 import type { PublicJwk } from '../core/document.ts';
@@ -15,6 +15,8 @@ export interface PublicFolder {
    * @throws RekeydError `publish_failed`; the set from before is still served
    */
   write(ref: ClientRef, set: { readonly keys: readonly PublicJwk[] }): Promise<void>;
+  /** Reads which clients of an app (`deployment/slug`) it has a set of. @throws RekeydError `publish_failed` */
+  holders(app: string): Promise<(ref: ClientRef) => boolean>;
 }
 
 /**
@@ -40,11 +42,24 @@ export function publishFolder({ path, baseUrl }: { path: string; baseUrl: string
         );
       }
     },
+    holders: async (app) => {
+      const folder = join(root, ...segmentsOf(app));
+      const names = new Set(await namesIn(folder));
+      return (ref) => names.has(segmentsOf(ref).at(-1) ?? '');
+    },
   };
 }
 
+async function namesIn(folder: string): Promise<readonly string[]> {
+  try {
+    return (await readdir(folder).catch((error: unknown) => unless('ENOENT', error))) ?? [];
+  } catch (error) {
+    throw new RekeydError('publish_failed', `The folder ${folder} cannot be read: ${messageOf(error)}. Mend it.`);
+  }
+}
+
 /** File names, percent-encoded, the leading dots too: no id is "..", and none is the name of an unfinished file. */
-function segmentsOf(ref: ClientRef): string[] {
+function segmentsOf(ref: string): string[] {
   return ref
     .split('/')
     .map((segment) => encodeURIComponent(segment).replace(/^\.+/, (dots) => '%2E'.repeat(dots.length)));
