@@ -3,8 +3,8 @@ import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { messageOf, RekeydError } from '../errors.ts';
 import { codeOf } from './files.ts';
-import type { KeySet } from './key-set.ts';
-import type { Sink, SinkContents, SinkKey } from './sink.ts';
+import { keySetFiles } from './key-set.ts';
+import type { Sink } from './sink.ts';
 import type { Task } from './thread.ts';
 import { openThreads } from './threads.ts';
 
@@ -30,7 +30,12 @@ export function directorySink(path: string): Sink {
     name: `directory ${root}`,
     async deliver(contents) {
       const { folder, client } = placeOf(root, contents.ref);
-      const problem = await attempt(join(folder, client), { do: 'replace', folder, client, set: keySet(contents) });
+      const problem = await attempt(join(folder, client), {
+        do: 'replace',
+        folder,
+        client,
+        files: keySetFiles(contents),
+      });
       if (problem !== null) throw problem;
     },
     async holders(app) {
@@ -58,12 +63,6 @@ async function namesIn(folder: string): Promise<readonly string[]> {
     if (codeOf(error) === 'ENOENT') return [];
     throw failed(folder, messageOf(error), HINTS[codeOf(error)]);
   }
-}
-
-/** As it goes to another thread: keys as handles, so that nothing of them is written out on the way. */
-function keySet({ current, next, previous, ...about }: SinkContents): KeySet {
-  const handle = (key: SinkKey | null) => key && { ...key, privateKey: key.privateKey.keyObject() };
-  return { ...about, current: handle(current), next: handle(next), previous: handle(previous) };
 }
 
 /** Percent-encoded (RFC 3986 section 2.1), the leading dots too: no id is "..", and none is a name that rekeyd uses for itself. */

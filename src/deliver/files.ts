@@ -2,13 +2,14 @@
 import {
   chmodSync,
   closeSync,
+  constants,
   fchmodSync,
   fsyncSync,
   lstatSync,
   mkdirSync,
   openSync,
-  readFileSync,
   readlinkSync,
+  readSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
@@ -31,27 +32,34 @@ export function makeFolder(path: string): void {
   syncFolder(dirname(path));
 }
 
+/** A regular file, 0600. */
+const PRIVATE_FILE = constants.S_IFREG | 0o600;
+
 /** Writes a new file, 0600 whatever the umask. */
-export function writeDurably(path: string, text: string): void {
-  // Memory of its own, cleared after use: the bytes that Node makes of a text itself lie in a pool, where a private key would stay.
-  const bytes = Buffer.alloc(Buffer.byteLength(text));
-  bytes.write(text);
+export function writeDurably(path: string, bytes: Uint8Array): void {
   const file = openSync(path, 'wx', 0o600);
   try {
     fchmodSync(file, 0o600);
     writeFileSync(file, bytes);
     fsyncSync(file);
   } finally {
-    bytes.fill(0);
     closeSync(file);
   }
 }
 
-/** What a file holds, if it is as {@link writeDurably} makes them and of that owner; else undefined. */
-export function readPrivate(path: string, owner: number): string | undefined {
-  const found = lstatSync(path);
-  const isPrivate = found.isFile() && found.uid === owner && (found.mode & 0o7777) === 0o600;
-  return isPrivate ? readFileSync(path, 'utf8') : undefined;
+/** Whether a file is as {@link writeDurably} would make it of these bytes. */
+export function isWritten(path: string, bytes: Uint8Array): boolean {
+  const { mode, uid, size } = lstatSync(path);
+  if (mode !== PRIVATE_FILE || uid !== process.geteuid?.() || size !== bytes.length) return false;
+  const present = Buffer.alloc(bytes.length);
+  const file = openSync(path, 'r');
+  try {
+    readSync(file, present);
+    return present.equals(bytes);
+  } finally {
+    present.fill(0);
+    closeSync(file);
+  }
 }
 
 /** Makes the names in a folder durable: without it a power cut can forget a rename whose file contents are on disk. */

@@ -1,30 +1,33 @@
-import type { KeyObject } from 'node:crypto';
 import type { PublicJwk } from '../core/document.ts';
 import type { SinkContents, SinkKey } from './sink.ts';
 
-type SetKey = Omit<SinkKey, 'privateKey'> & { readonly privateKey: KeyObject };
-
-/** What a client's set is made of. */
-export type KeySet = Omit<SinkContents, 'current' | 'next' | 'previous'> &
-  Readonly<Record<'current' | 'next' | 'previous', SetKey | null>>;
-
-/** The files of a client's set by name. Same contents, same bytes. They hold private keys: write them and let go. */
-export function keySetFiles(set: KeySet): Map<string, string> {
-  const { current, next, previous } = set;
-  const files = new Map<string, string>();
+/**
+ * The files of a client's set by name. Same contents, same bytes. They hold private keys: whoever takes them clears them. Each has memory of its own,
+ * which can be handed to another thread; what Node makes of a text itself lies in a pool that buffers share.
+ */
+export function keySetFiles(contents: SinkContents): Map<string, Uint8Array<ArrayBuffer>> {
+  const { current, next, previous } = contents;
+  const files = new Map<string, Uint8Array<ArrayBuffer>>();
+  const add = (name: string, text: string) => files.set(name, bytesOf(text));
   if (current !== null) {
-    files.set('current.jwk.json', json(privateJwk(current)));
-    files.set('current.pem', current.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
+    add('current.jwk.json', json(privateJwk(current)));
+    add('current.pem', current.privateKey.keyObject().export({ type: 'pkcs8', format: 'pem' }).toString());
   }
-  if (next !== null) files.set('next.jwk.json', json(privateJwk(next)));
-  if (previous !== null) files.set('previous.jwk.json', json(privateJwk(previous)));
+  if (next !== null) add('next.jwk.json', json(privateJwk(next)));
+  if (previous !== null) add('previous.jwk.json', json(privateJwk(previous)));
   const present = [current, next, previous].filter((key) => key !== null);
-  files.set('public.jwks.json', json({ keys: present.map(publicJwk) }));
-  files.set('meta.json', json(meta(set)));
+  add('public.jwks.json', json({ keys: present.map(publicJwk) }));
+  add('meta.json', json(meta(contents)));
   return files;
 }
 
-function meta({ clientId, issuer, alg, current, next, previous, updatedAt }: KeySet) {
+function bytesOf(text: string): Uint8Array<ArrayBuffer> {
+  const bytes = Buffer.alloc(Buffer.byteLength(text));
+  bytes.write(text);
+  return bytes;
+}
+
+function meta({ clientId, issuer, alg, current, next, previous, updatedAt }: SinkContents) {
   return {
     client_id: clientId,
     issuer,
@@ -36,12 +39,12 @@ function meta({ clientId, issuer, alg, current, next, previous, updatedAt }: Key
   };
 }
 
-function publicJwk({ jwk, kid, alg }: SetKey): PublicJwk {
+function publicJwk({ jwk, kid, alg }: SinkKey): PublicJwk {
   return { ...jwk, kid, use: 'sig', alg };
 }
 
-function privateJwk({ privateKey, kid, alg }: SetKey) {
-  return { ...privateKey.export({ format: 'jwk' }), kid, use: 'sig', alg };
+function privateJwk({ privateKey, kid, alg }: SinkKey) {
+  return { ...privateKey.keyObject().export({ format: 'jwk' }), kid, use: 'sig', alg };
 }
 
 function json(value: unknown): string {

@@ -5,11 +5,10 @@ import { join } from 'node:path';
 import { parentPort } from 'node:worker_threads';
 import { messageOf } from '../errors.ts';
 import { codeOf, makeFolder, writeDurably } from './files.ts';
-import { type KeySet, keySetFiles } from './key-set.ts';
-import { replaceFolder } from './versions.ts';
+import { type Files, replaceFolder } from './versions.ts';
 
 export type Task =
-  | { readonly do: 'replace'; readonly folder: string; readonly client: string; readonly set: KeySet }
+  | { readonly do: 'replace'; readonly folder: string; readonly client: string; readonly files: Files }
   /** Tries whether the folder takes files. */
   | { readonly do: 'try'; readonly folder: string };
 
@@ -20,7 +19,7 @@ parentPort?.on('message', (task: Task) => parentPort?.postMessage(answer(task)))
 
 function answer(task: Task): Answer {
   try {
-    if (task.do === 'replace') replaceFolder(task.folder, task.client, keySetFiles(task.set));
+    if (task.do === 'replace') replaceAndClear(task);
     else tryFolder(task.folder);
     return null;
   } catch (error) {
@@ -28,11 +27,19 @@ function answer(task: Task): Answer {
   }
 }
 
+function replaceAndClear({ folder, client, files }: Extract<Task, { do: 'replace' }>): void {
+  try {
+    replaceFolder(folder, client, files);
+  } finally {
+    for (const bytes of files.values()) bytes.fill(0);
+  }
+}
+
 function tryFolder(folder: string): void {
   const probe = join(folder, `.check.${randomBytes(8).toString('hex')}`);
   makeFolder(folder);
   try {
-    writeDurably(probe, 'x');
+    writeDurably(probe, Buffer.from('x'));
   } finally {
     rmSync(probe, { force: true });
   }

@@ -8,7 +8,7 @@ import { later } from '../time.ts';
 import type { Answer, Task } from './thread.ts';
 
 export interface Threads {
-  /** Rejects when the thread itself is lost; what the file system says is in the answer. */
+  /** Rejects when the thread itself is lost; what the file system says is in the answer. The files of the task are moved, and cleared there. */
   run(task: Task): Promise<Answer>;
   /** What is under way is rejected. */
   close(): void;
@@ -77,7 +77,7 @@ export function openThreads(most: number): Threads {
       const answer = Promise.withResolvers<Answer>();
       waiting.push(answer);
       worker.ref();
-      worker.postMessage(task);
+      worker.postMessage(task, task.do === 'replace' ? [...task.files.values()].map(({ buffer }) => buffer) : []);
       return answer.promise;
     },
     close() {

@@ -16,13 +16,16 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { codeOf, ignoring, linkTarget, makeFolder, readPrivate, syncFolder, writeDurably } from './files.ts';
+import { codeOf, ignoring, isWritten, linkTarget, makeFolder, syncFolder, writeDurably } from './files.ts';
 
 /** The link that will replace the client's path, kept inside its version folder until then. */
 const PENDING = 'pending';
 
 /** A version folder is lost to a neighbour's clean-up only when that neighbour has just delivered, so a few repeats are plenty. */
 const ATTEMPTS = 20;
+
+/** By name; see {@link keySetFiles}. */
+export type Files = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 
 /** The paths of one client. */
 interface Place {
@@ -38,7 +41,7 @@ interface Place {
  * Replaces all that `<folder>/<client>` holds; on disk when it returns.
  * @throws the file system's own errors; readers then still have a complete set
  */
-export function replaceFolder(folder: string, client: string, files: ReadonlyMap<string, string>): void {
+export function replaceFolder(folder: string, client: string, files: Files): void {
   const place: Place = { link: join(folder, client), versions: join(folder, `.${client}`), prefix: `.${client}/` };
   makeFolder(folder);
   refuseForeign(place);
@@ -49,8 +52,8 @@ export function replaceFolder(folder: string, client: string, files: ReadonlyMap
 }
 
 /** Puts a complete version on disk, then swaps it in. The order is the promise: the link never names what a power cut could take away. */
-function replaceSet(place: Place, files: ReadonlyMap<string, string>): void {
-  const present = presentFiles(place);
+function replaceSet(place: Place, files: Files): void {
+  const present = filesInUse(place);
   for (let attempt = 1; ; attempt++) {
     const name = randomBytes(8).toString('hex');
     const version = join(place.versions, name);
@@ -59,9 +62,9 @@ function replaceSet(place: Place, files: ReadonlyMap<string, string>): void {
       chmodSync(version, 0o700);
       // First of all: `removeUnlessCurrent` tells by it whether this version may still be swapped in.
       symlinkSync(place.prefix + name, join(version, PENDING));
-      for (const [file, text] of files) {
+      for (const [file, bytes] of files) {
         const path = join(version, file);
-        if (!isLinked(path, present.get(text))) writeDurably(path, text);
+        if (!present.some((other) => isLinked(path, other, bytes))) writeDurably(path, bytes);
       }
       syncFolder(version);
       syncFolder(place.versions);
@@ -76,26 +79,21 @@ function replaceSet(place: Place, files: ReadonlyMap<string, string>): void {
   }
 }
 
-/** The files of the version in use by what they hold: those are on disk. One that somebody changed hands or mode of is written anew. */
-function presentFiles({ link, versions }: Place): ReadonlyMap<string, string> {
+function filesInUse({ link }: Place): readonly string[] {
   const target = linkTarget(link);
-  if (target === undefined) return new Map();
+  if (target === undefined) return [];
   const version = join(dirname(link), target);
-  const { uid } = lstatSync(versions);
-  const names = ignoring(['ENOENT'], () => readdirSync(version)) ?? [];
-  const found = names.flatMap((name) => {
-    const path = join(version, name);
-    const text = ignoring(['ENOENT', 'EACCES'], () => readPrivate(path, uid));
-    return text === undefined ? [] : [[text, path] as const];
-  });
-  return new Map(found);
+  return (ignoring(['ENOENT'], () => readdirSync(version)) ?? []).map((name) => join(version, name));
 }
 
-/** A second name for a file that is the same. Whatever keeps it from that, writing the file says what is wrong. */
-function isLinked(path: string, present: string | undefined): boolean {
-  if (present === undefined) return false;
+/**
+ * A second name for a file of the set before that holds the same: it is on disk already. One that somebody changed is not linked; whatever else keeps it
+ * from that, writing the file says what is wrong.
+ */
+function isLinked(path: string, other: string, bytes: Uint8Array): boolean {
   try {
-    linkSync(present, path);
+    if (!isWritten(other, bytes)) return false;
+    linkSync(other, path);
     return true;
   } catch {
     return false;

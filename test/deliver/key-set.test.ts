@@ -1,0 +1,42 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { keySetFiles } from '../../src/deliver/key-set.ts';
+import { openThreads } from '../../src/deliver/threads.ts';
+import { contents, sinkKey } from './contents.ts';
+
+const root = await mkdtemp(join(tmpdir(), 'rekeyd-key-set-'));
+afterAll(() => rm(root, { recursive: true }));
+
+const secretOf = (file: Uint8Array | undefined): string => JSON.parse(Buffer.from(file ?? []).toString()).d;
+
+/** Whether `text` is in the memory that small buffers share, after `make` has made something of it. */
+function staysInPool(text: string, make: () => unknown): boolean {
+  const pool = () => Buffer.from(Buffer.allocUnsafe(1).buffer);
+  const before = pool();
+  make();
+  return [before, pool()].some((bytes) => bytes.includes(text));
+}
+
+test('the files of a set do not stay in the memory that buffers share', async () => {
+  const set = contents({ current: await sinkKey() });
+  const { d = '' } = set.current?.privateKey.keyObject().export({ format: 'jwk' }) ?? {};
+  expect(d).toMatch(/^[\w-]{43}$/);
+  expect(staysInPool(d, () => keySetFiles(set))).toBe(false);
+  expect(
+    staysInPool(d, () => Buffer.from(d)),
+    'as Node does it',
+  ).toBe(true);
+});
+
+test('the files of a set are moved to the thread that writes them', async () => {
+  const threads = openThreads(1);
+  const files = keySetFiles(contents({ current: await sinkKey() }));
+  const secret = secretOf(files.get('current.jwk.json'));
+  const answer = threads.run({ do: 'replace', folder: root, client: '4711', files });
+  expect([...files.values()].map(({ length }) => length)).toEqual([...files].map(() => 0));
+  expect(await answer).toBeNull();
+  expect(secretOf(await readFile(join(root, '4711', 'current.jwk.json')))).toBe(secret);
+  threads.close();
+});
