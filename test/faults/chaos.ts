@@ -1,31 +1,14 @@
 /** What goes wrong, and when: drawn from the seed. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Redis } from 'ioredis';
 import type { FaultRule } from '../emulator/faults.ts';
-import type { Emulator } from '../emulator/server.ts';
-import type { RedisServer } from '../support/redis.ts';
-import type { Disk } from './disk.ts';
 import { DEPLOYMENT } from './fleet.ts';
-import type { History } from './history.ts';
-import { LOCK_MS, type Pool } from './pool.ts';
-import type { FaultyProxy } from './proxy.ts';
-import type { Chance } from './random.ts';
-import type { Watch } from './watch.ts';
+import { LOCK_MS } from './pool.ts';
+import type { Scene } from './scenario.ts';
+import type { Stage } from './stage.ts';
+import { RETRY_AFTER_S } from './world.ts';
 
-export interface Reach {
-  readonly redis: RedisServer;
-  readonly proxy: FaultyProxy;
-  readonly disk: Disk;
-  readonly watch: Watch;
-  readonly emulator: Emulator;
-  readonly pool: Pool;
-  readonly raw: Redis;
-  readonly history: History;
-  readonly chance: Chance;
-}
-
-/** Seconds that a throttled caller is told to wait. */
-export const RETRY_AFTER_S = 2;
+/** Everything that can be reached, and broken. */
+type Reach = Scene<Stage>;
 
 type Act = (reach: Reach) => Promise<void>;
 

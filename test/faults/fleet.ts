@@ -24,9 +24,20 @@ export interface AppSetting {
   readonly clients: readonly { readonly alg: Algorithm; readonly foreign?: boolean }[];
 }
 
+/** What is rotated, and how. */
+export interface FleetSetting {
+  readonly apps: readonly AppSetting[];
+  /** Laid over each policy, but for what an app says itself. */
+  readonly policy?: Readonly<Record<string, unknown>>;
+  /** Laid over the config, and over its deployment. */
+  readonly config?: Readonly<Record<string, unknown>>;
+  readonly deployment?: Readonly<Record<string, unknown>>;
+}
+
 const ES256 = { alg: 'ES256' } as const;
 
-const APPS: readonly AppSetting[] = [
+/** Of every kind that there is. */
+export const APPS: readonly AppSetting[] = [
   {
     slug: 'overlap',
     selection: 'jwks_kid',
@@ -111,15 +122,21 @@ export interface FaultClient {
   readonly host: string;
 }
 
+/** Waits that a scenario can sit out. */
+const QUICK = { propagation: '100ms', overlap: '400ms' };
+
 const hostOf = (slug: string) => `${slug}.example.com`;
 
-export function configFile(dir: string, redisUrl: string, apiUrl: string): object {
+/** @param redis the section of that name */
+export function configFile(dir: string, redis: object, apiUrl: string, setting: FleetSetting): object {
+  const { apps } = setting;
   return {
     data_dir: join(dir, 'data'),
-    redis: { url: redisUrl },
+    redis,
     encryption: { keks: [{ id: 'kek-1', key: 'env:KEK' }] },
     reconcile_every: '1s',
     publish: { path: join(dir, 'public'), base_url: `https://${KEYS_HOST}` },
+    ...setting.config,
     deployments: [
       {
         id: DEPLOYMENT,
@@ -129,7 +146,8 @@ export function configFile(dir: string, redisUrl: string, apiUrl: string): objec
         backoff: { base: '40ms', max: '400ms' },
         timeout: '1s',
         concurrency: 8,
-        apps: APPS.map(({ slug }) => ({
+        ...setting.deployment,
+        apps: apps.map(({ slug }) => ({
           slug,
           issuer: `https://${hostOf(slug)}`,
           resolve: { [hostOf(slug)]: apiUrl },
@@ -138,10 +156,10 @@ export function configFile(dir: string, redisUrl: string, apiUrl: string): objec
       },
     ],
     policies: Object.fromEntries(
-      APPS.map(({ slug, policy }) => [
+      apps.map(({ slug, policy }) => [
         slug,
         // Nobody gives up while the world is being broken: what is looked for is what was lost, not what was abandoned.
-        { schedule: '0 0 1 1 *', propagation: '100ms', overlap: '400ms', attempts: 1000, ...policy },
+        { schedule: '0 0 1 1 *', ...QUICK, attempts: 1000, ...setting.policy, ...policy },
       ]),
     ),
   };
@@ -150,9 +168,14 @@ export function configFile(dir: string, redisUrl: string, apiUrl: string): objec
 export const ENVIRONMENT = { KEK: KEK.toString('base64url'), API_KEY };
 
 /** Makes the apps and their clients, and gives their keys to rekeyd. */
-export async function buildFleet(dir: string, emulator: Emulator, parts: Parts): Promise<readonly FaultClient[]> {
+export async function buildFleet(
+  dir: string,
+  emulator: Emulator,
+  parts: Parts,
+  apps: readonly AppSetting[],
+): Promise<readonly FaultClient[]> {
   const clients: FaultClient[] = [];
-  for (const app of APPS) {
+  for (const app of apps) {
     emulator.addApp({ deployment: DEPLOYMENT, slug: app.slug, selection: app.selection });
     for (const { alg, foreign = false } of app.clients) {
       const key = makeKey(alg);

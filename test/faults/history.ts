@@ -31,9 +31,19 @@ export type Event =
   | (At & { readonly kind: 'point'; readonly worker: number; readonly ref: string; readonly point: string })
   | (At & { readonly kind: 'worker'; readonly worker: number; readonly what: string })
   | (At & { readonly kind: 'kill'; readonly worker: number; readonly where: string })
+  /** A worker did as it was told at a point. */
+  | (At & {
+      readonly kind: 'deed';
+      readonly worker: number;
+      readonly deed: string;
+      readonly point: string;
+      readonly ref: string;
+    })
   | (At & { readonly kind: 'lock_loss'; readonly job: string })
   | (At & { readonly kind: 'redis'; readonly fault: string })
   | (At & { readonly kind: 'api'; readonly fault: string })
+  /** Somebody changed the client on the server by hand. */
+  | (At & { readonly kind: 'edit'; readonly ref: string; readonly what: string })
   | (At & { readonly kind: 'asked'; readonly job: string; readonly rotations: readonly string[] })
   | (At & {
       readonly kind: 'throttled';

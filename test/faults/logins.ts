@@ -9,12 +9,14 @@ import type { History } from './history.ts';
 /** Not where proofs go: what is done to proofs must not be done to logins. */
 const LOGIN_PATH = '/oauth/token';
 
+/** How often each client signs in when nothing else is said, in ms. */
 const EVERY_MS = 150;
 
 export async function startLogins(
   clients: readonly FaultClient[],
   emulator: Emulator,
   history: History,
+  everyMs: number = EVERY_MS,
 ): Promise<() => Promise<void>> {
   let stopped = false;
 
@@ -39,7 +41,7 @@ export async function startLogins(
       );
       const result = status !== 200 ? 'refused' : tried.length > 1 ? 'fallback' : 'ok';
       history.note({ kind: 'login', ref, result, tried: result === 'ok' ? [] : tried });
-      await delay(EVERY_MS);
+      await delay(everyMs);
     }
   }
 

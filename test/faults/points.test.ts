@@ -1,7 +1,7 @@
 /** The list of points comes from the core; here each of them is shown to be passed, and a run in which nothing breaks to break nothing. */
 import { expect, test } from 'vitest';
 import { POINTS, STEPS } from './points.ts';
-import { runScenario } from './scenario.ts';
+import { calm } from './scenarios/calm.ts';
 
 /** Only when somebody else published the very same document first; test/core shows what comes of it. */
 const RARE = 'settle:';
@@ -11,7 +11,7 @@ const SLOW = 'observe:';
 
 test('a run passes the points of every step that the core knows', { timeout: 180_000 }, async () => {
   expect(STEPS).toEqual(expect.arrayContaining(['generate', 'patch', 'settle', 'destroy']));
-  const { points, violations } = await runScenario({ seed: 1, calm: true });
+  const { points, violations } = await calm.run({ seed: 1 });
   expect(violations).toEqual([]);
   const wanted = POINTS.filter((point) => !point.startsWith(RARE) && !point.startsWith(SLOW));
   expect(wanted.filter((point) => !points.has(point))).toEqual([]);

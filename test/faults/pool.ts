@@ -1,4 +1,4 @@
-/** Keeps one to three workers running, as a supervisor does, and kills them as bad luck does. */
+/** Keeps workers running, as a supervisor does, and kills them as bad luck does. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync, readFileSync } from 'node:fs';
@@ -6,17 +6,29 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { History } from './history.ts';
-import { POINTS } from './points.ts';
 import type { Chance } from './random.ts';
-import type { WorkerOrder } from './worker-child.ts';
+import type { Confession, Sentence } from './sentence.ts';
+import type { Word, WorkerOrder } from './worker-child.ts';
 
 const WORKER = fileURLToPath(new URL('worker-child.ts', import.meta.url));
+
+/** A worker is started some thousand times: what V8 has compiled once is read from there. */
+const COMPILED = fileURLToPath(new URL('../../node_modules/.cache/rekeyd-faults', import.meta.url));
 
 /** How long the jobs of a killed worker wait for the next one. */
 export const LOCK_MS = 1_500;
 
-const HOUR_MS = 3_600_000;
 const SUPERVISOR_MS = 50;
+
+/** What the workers of a scenario are like; each worker is asked for when it starts. */
+export interface Crew {
+  readonly size: number;
+  readonly lockMs?: number;
+  readonly schedule?: boolean;
+  /** What is done to the next one. Nothing once the pool is calm. */
+  readonly sentences?: () => readonly Sentence[];
+  readonly clockOffset?: () => number;
+}
 
 export interface Pool {
   /** Until the first worker works. */
@@ -25,20 +37,28 @@ export interface Pool {
   kill(): boolean;
   /** Stands still for longer than its locks hold, and then goes on as if nothing had been. */
   freeze(ms: number): Promise<boolean>;
+  /** A worker's machine believes from now on that it is `offset` ms later than it is. */
+  setClock(offset: number): void;
+  /** Kills all, and starts none, until `meanwhile` is done. */
+  away(meanwhile: () => Promise<unknown>): Promise<void>;
   /** From now on nobody dies at a point. */
   calm(): void;
   stop(): Promise<void>;
+  /** By SIGKILL, wherever. */
   readonly kills: number;
+  /** Those of them that came from outside, at any moment. */
+  readonly randomKills: number;
 }
 
-interface Setting {
+interface Setting extends Crew {
   readonly dir: string;
-  readonly size: number;
   readonly config: string;
   readonly env: Readonly<Record<string, string>>;
   readonly history: History;
   readonly chance: Chance;
-  readonly deadly: boolean;
+  readonly onDeath: (point: string) => void;
+  /** A worker waits for this to resolve before it goes on. */
+  readonly onConfession: (confession: Confession) => void;
 }
 
 interface Running {
@@ -47,62 +67,91 @@ interface Running {
   readonly order: WorkerOrder;
   /** Works, and does not stand still. */
   awake: boolean;
+  /** Killed from outside. */
+  shot: boolean;
 }
 
-export function startPool({ dir, size, config, env, history, chance, deadly }: Setting): Pool {
+export function startPool(setting: Setting): Pool {
+  const { dir, size, config, env, history, chance, onDeath, onConfession } = setting;
   const slots = new Map<number, Running>();
   const log = openSync(join(dir, 'workers.log'), 'a');
-  const loops: Promise<void>[] = [];
   const first = Promise.withResolvers<void>();
   let started = 0;
   let kills = 0;
-  let lively = deadly;
+  let randomKills = 0;
+  let lively = true;
   let stopping = false;
+  let allowed = Promise.resolve();
 
   function orderOf(worker: number): WorkerOrder {
-    const mayDie = lively && chance.next() < 0.75;
-    const dieAt = mayDie ? { point: chance.pick(POINTS), nth: chance.between(1, 8) } : null;
-    const clockOffset = chance.next() < 0.25 ? chance.pick([-HOUR_MS, HOUR_MS]) : 0;
-    return { config, env, points: join(dir, `points-${worker}.jsonl`), dieAt, lockMs: LOCK_MS, clockOffset };
+    return {
+      config,
+      env,
+      points: join(dir, `points-${worker}.jsonl`),
+      sentences: lively ? (setting.sentences?.() ?? []) : [],
+      lockMs: setting.lockMs ?? LOCK_MS,
+      clockOffset: setting.clockOffset?.() ?? 0,
+      schedule: setting.schedule ?? false,
+    };
+  }
+
+  function launch(slot: number): Running {
+    started += 1;
+    const worker = started;
+    const order = orderOf(worker);
+    const child = fork(WORKER, [JSON.stringify(order)], {
+      stdio: ['ignore', log, log, 'ipc'],
+      env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: COMPILED },
+    });
+    const running: Running = { worker, child, order, awake: false, shot: false };
+    slots.set(slot, running);
+    history.note({ kind: 'worker', worker, what: 'started' });
+    child.on('message', (message: 'ready' | Confession) => {
+      if (message === 'ready') {
+        running.awake = true;
+        first.resolve();
+        return;
+      }
+      history.note({ kind: 'deed', worker, ...message });
+      onConfession(message);
+      if (message.deed === 'drop') tell(child, { say: 'armed' });
+    });
+    return running;
   }
 
   async function run(slot: number): Promise<void> {
-    while (!stopping) {
-      started += 1;
-      const worker = started;
-      const order = orderOf(worker);
-      const child = fork(WORKER, [JSON.stringify(order)], {
-        stdio: ['ignore', log, log, 'ipc'],
-        env: { PATH: process.env.PATH },
-      });
-      const running: Running = { worker, child, order, awake: false };
-      slots.set(slot, running);
-      history.note({ kind: 'worker', worker, what: 'started' });
-      child.once('message', () => {
-        running.awake = true;
-        first.resolve();
-      });
+    for (await allowed; !stopping; await allowed) {
+      const running = launch(slot);
+      const { worker, child, order } = running;
       const [code, signal] = await once(child, 'exit');
       slots.delete(slot);
       history.note({ kind: 'worker', worker, what: `ended with ${signal ?? code}` });
       if (signal === 'SIGKILL') {
         kills += 1;
-        history.note({ kind: 'kill', worker, where: lastPoint(order.points) ?? 'before its first point' });
+        if (running.shot) randomKills += 1;
+        const where = lastPoint(order.points);
+        history.note({ kind: 'kill', worker, where: where ?? 'before its first point' });
+        if (!running.shot && where !== null) onDeath(where);
       }
       await delay(SUPERVISOR_MS);
     }
   }
 
-  for (let slot = 0; slot < size; slot += 1) loops.push(run(slot));
+  const loops = Array.from({ length: size }, (_, slot) => run(slot));
 
   const awake = () => [...slots.values()].filter(({ awake }) => awake);
+
+  function shoot(running: Running): void {
+    running.shot = true;
+    running.child.kill('SIGKILL');
+  }
 
   return {
     ready: () => first.promise,
     kill() {
       const running = awake();
       if (running.length === 0) return false;
-      chance.pick(running).child.kill('SIGKILL');
+      shoot(chance.pick(running));
       return true;
     },
     async freeze(ms) {
@@ -117,9 +166,33 @@ export function startPool({ dir, size, config, env, history, chance, deadly }: S
       chosen.awake = true;
       return true;
     },
+    setClock(offset) {
+      const running = awake();
+      if (running.length === 0) return;
+      const { worker, child } = chance.pick(running);
+      history.note({ kind: 'worker', worker, what: `believes to be ${offset} ms ahead` });
+      tell(child, { say: 'clock', offset });
+    },
+    async away(meanwhile) {
+      const back = Promise.withResolvers<void>();
+      allowed = back.promise;
+      try {
+        const gone = [...slots.values()].map(async (running) => {
+          const exit = once(running.child, 'exit');
+          shoot(running);
+          await exit;
+        });
+        await Promise.all(gone);
+        await meanwhile();
+      } finally {
+        back.resolve();
+      }
+    },
     calm() {
       lively = false;
-      for (const { child, order } of slots.values()) dieLate(child, order);
+      // One with a death sentence that never came is replaced by one without.
+      for (const running of slots.values())
+        if (running.order.sentences.some(({ deed }) => deed === 'kill')) shoot(running);
     },
     async stop() {
       stopping = true;
@@ -129,12 +202,15 @@ export function startPool({ dir, size, config, env, history, chance, deadly }: S
     get kills() {
       return kills;
     },
+    get randomKills() {
+      return randomKills;
+    },
   };
 }
 
-/** A worker with a death sentence that never came is replaced by one without. */
-function dieLate(child: ChildProcess, { dieAt }: WorkerOrder): void {
-  if (dieAt !== null) child.kill('SIGKILL');
+/** It may be dying. */
+function tell(child: ChildProcess, word: Word): void {
+  if (child.connected) child.send(word, () => {});
 }
 
 function lastPoint(file: string): string | null {

@@ -12,6 +12,8 @@ export interface FaultyProxy {
   stall(ms: number): Promise<void>;
   /** Redis is told that nothing more will come; its answers still pass, until it closes. */
   halfClose(): void;
+  /** The next command that names `what` is carried out, and its connection ends before the answer to it has passed. */
+  loseAnswer(what: string): void;
   /** Everything takes `lag` ms longer, in order. */
   slow(ms: number, lag: number): Promise<void>;
   close(): Promise<void>;
@@ -20,6 +22,9 @@ export interface FaultyProxy {
 /** The answer to `WAITAOF 1 0 …`: on this server's disk. It is the last one of its pipeline. */
 const CONFIRMED = /\*2\r\n:1\r\n:\d+\r\n$/;
 const LONGEST_CONFIRMATION = 24;
+
+/** How much of what a client says is searched at once: more than any command of ours has before the name in it. */
+const LONGEST_SAID = 1 << 18;
 
 interface Pair {
   readonly client: Socket;
@@ -32,11 +37,13 @@ export async function startProxy(upstreamPort: number, onConfirmed: () => void):
   let lag = 0;
   let isCut = false;
   let stalled = Promise.resolve();
+  const toLose = new Set<string>();
 
-  function forward(from: Socket, to: Socket, look: (chunk: Buffer) => void): void {
+  /** @param look answers false when the chunk must not pass */
+  function forward(from: Socket, to: Socket, look: (chunk: Buffer) => boolean): void {
     let passed = Promise.resolve();
     from.on('data', (chunk) => {
-      look(chunk);
+      if (!look(chunk)) return;
       const arrived = performance.now();
       // One after the other, whatever the lag has become meanwhile.
       passed = passed.then(async () => {
@@ -66,10 +73,26 @@ export async function startProxy(upstreamPort: number, onConfirmed: () => void):
       });
     }
     let tail = '';
-    forward(client, upstream, () => {});
+    let said = '';
+    let isLost = false;
+    forward(client, upstream, (chunk) => {
+      if (toLose.size === 0) {
+        said = '';
+        return true;
+      }
+      said = (said + chunk.toString('latin1')).slice(-LONGEST_SAID);
+      for (const what of toLose) {
+        if (!said.includes(what)) continue;
+        toLose.delete(what);
+        isLost = true;
+      }
+      return true;
+    });
     forward(upstream, client, (chunk) => {
       tail = (tail + chunk.subarray(-LONGEST_CONFIRMATION).toString('latin1')).slice(-LONGEST_CONFIRMATION);
       if (CONFIRMED.test(tail)) onConfirmed();
+      if (isLost) client.destroy();
+      return !isLost;
     });
   });
   server.listen(0, '127.0.0.1');
@@ -99,6 +122,7 @@ export async function startProxy(upstreamPort: number, onConfirmed: () => void):
     halfClose() {
       for (const { upstream } of pairs) upstream.end();
     },
+    loseAnswer: (what) => void toLose.add(what),
     async slow(ms, by) {
       lag = by;
       await delay(ms);

@@ -1,187 +1,195 @@
-/** One seed: a fleet is rotated while everything around it breaks, is left to finish in peace, and is then judged. */
+/** One seed of one kind: a fleet is rotated while something breaks, is left to finish in peace, and is then judged. */
 import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Redis } from 'ioredis';
-import { redisKinds } from '../support/redis.ts';
-import { breakThings } from './chaos.ts';
+import { createReleases } from '../../src/lifecycle.ts';
+import { ask, PATIENCE_MS, POLL_MS, quiet, type Wish } from './asking.ts';
 import { judge, type Violation } from './checker.ts';
-import { gather, type StoredRecord } from './evidence.ts';
+import { gather } from './evidence.ts';
 import { ENVIRONMENT } from './fleet.ts';
 import type { Event } from './history.ts';
 import { startLogins } from './logins.ts';
-import { startPool } from './pool.ts';
-import { chance } from './random.ts';
-import { onStage, type Stage } from './stage.ts';
+import { type Crew, type Pool, startPool } from './pool.ts';
+import { type Chance, chance } from './random.ts';
+import type { Confession } from './sentence.ts';
+import type { Place, World } from './world.ts';
 
-export interface ScenarioOptions {
+/** What a kind of scenario is made of. */
+export interface Plot<W extends World> {
+  readonly name: string;
+  open(place: Place, dice: Chance): Promise<W>;
+  crew(dice: Chance, world: W): Crew;
+  /** Breaks things. Whatever it has broken is whole again when it resolves, but for the API's faults. */
+  play(scene: Scene<W>): Promise<void>;
+  /** How long the fleet may take to come to rest afterwards, and any request to be answered, in ms. */
+  readonly patienceMs?: number;
+  readonly loginEveryMs?: number;
+}
+
+/** A world with workers in it, and who asks them for rotations. */
+export type Scene<W extends World> = W & {
   readonly seed: number;
-  /** Nothing is broken: what a rotation looks like by itself. */
-  readonly calm?: boolean;
-  /** How many times the fleet is asked to rotate, with {@link ACTS_PER_ASK} things broken after each. */
-  readonly asks?: number;
+  readonly pool: Pool;
+  readonly chance: Chance;
+  /** For everybody's rotation, unless the wish says whose. Answered at some time; that it is, is a part of the judgement. */
+  ask(wish?: Wish): Promise<readonly string[] | null>;
+  /** A promise was broken that the checker knows nothing of. */
+  accuse(rule: string, ref: string | null, message: string): void;
+  /** To be looked at once the fleet has come to rest. */
+  atRest(look: () => Promise<void>): void;
+  /** What was done, for those who read the row of this run. */
+  remark(text: string): void;
+  /** Takes effect for workers that die at a point, or do something there, from now on. */
+  onDeath(heard: (point: string) => void): void;
+  onConfession(heard: (confession: Confession) => void): void;
+};
+
+export interface RunOptions {
+  readonly seed: number;
   readonly keep?: boolean;
-  /** How long the fleet may take to come to rest, in ms. */
-  readonly quietMs?: number;
+  /** In place of what the kind says. */
+  readonly patienceMs?: number;
 }
 
 export interface ScenarioResult {
+  readonly kind: string;
   readonly seed: number;
   readonly seconds: number;
   readonly kills: number;
+  /** Those of them at a moment that no point stands for. */
+  readonly randomKills: number;
+  /** Workers that failed, stood still or lost an answer at a point. */
+  readonly deeds: number;
   readonly lockLosses: number;
   readonly redisFaults: number;
+  readonly apiFaults: number;
+  readonly edits: number;
   readonly rotations: number;
   readonly logins: { readonly ok: number; readonly fallback: number; readonly refused: number };
   readonly violations: readonly Violation[];
+  readonly remarks: readonly string[];
   /** Each point that a worker passed, or died at. */
   readonly points: ReadonlySet<string>;
   /** Where the history is, when it was kept. */
   readonly dir: string | null;
 }
 
-const ASKS = 4;
-const ACTS_PER_ASK = 6;
-const QUIET_MS = 60_000;
-const POLL_MS = 100;
+export interface Kind {
+  readonly name: string;
+  run(options: RunOptions): Promise<ScenarioResult>;
+}
 
-export async function runScenario({
-  seed,
-  calm = false,
-  asks = ASKS,
-  keep = false,
-  quietMs = QUIET_MS,
-}: ScenarioOptions): Promise<ScenarioResult> {
+export function kindOf<W extends World>(plot: Plot<W>): Kind {
+  return { name: plot.name, run: (options) => runScenario(plot, options) };
+}
+
+async function runScenario<W extends World>(plot: Plot<W>, options: RunOptions): Promise<ScenarioResult> {
+  const releases = createReleases((name, message) => console.error(`${name}: ${message}`));
+  let dir: string | null = null;
+  const folder = await mkdtemp(join(tmpdir(), 'rekeyd-faults-'));
+  releases.add('folder', () => (dir === null ? rm(folder, { recursive: true, force: true }) : undefined));
+  try {
+    const result = await act(plot, { dir: folder, later: releases.add }, options);
+    if (options.keep || result.violations.length > 0) dir = folder;
+    return { ...result, dir };
+  } finally {
+    await releases.release();
+  }
+}
+
+async function act<W extends World>(plot: Plot<W>, place: Place, { seed, patienceMs }: RunOptions) {
   const startedAt = performance.now();
+  const patience = patienceMs ?? plot.patienceMs ?? PATIENCE_MS;
   const dice = chance(seed);
-  // Only a server that confirms single writes may be late with the others.
-  const everysec = redisKinds[0] === 'valkey' && dice.next() < 0.75;
-  return onStage(everysec, async (stage) => {
-    const { history, clients, raw, emulator } = stage;
-    const stopLogins = await startLogins(clients, emulator, history);
-    stage.later('logins', stopLogins);
-    const pool = startPool({
-      dir: stage.dir,
-      size: dice.between(1, 3),
-      config: stage.config,
-      env: ENVIRONMENT,
-      history,
-      chance: dice.branch('workers'),
-      deadly: !calm,
-    });
-    stage.later('workers', () => pool.stop());
-    await pool.ready();
-    const reach = { ...stage, pool, chance: dice.branch('chaos') };
-    const asked = [ask(stage, `ask-${seed}-0`)];
-    if (!calm) {
-      for (let count = 1; count <= asks; count += 1) {
-        await breakThings(reach, ACTS_PER_ASK);
-        if (count < asks) asked.push(ask(stage, `ask-${seed}-${count}`));
-      }
-      emulator.faults.clear();
-      pool.calm();
-    }
-    const answers = await Promise.all(asked);
-    const rotations = new Set(answers.flatMap((ids) => ids ?? []));
-    const stuck = await quiet(
-      raw,
-      clients.map(({ ref }) => ref),
-      rotations,
-      quietMs,
-    );
-    await delay(POLL_MS * 5); // a few more logins with what is left
-    await stopLogins();
-    await pool.stop();
-    stage.watch.close();
-    const points = readPoints(stage.dir);
-    const evidence = await gather(clients, history.events, raw, emulator, stage.publicFolder);
-    const unanswered: Violation[] = answers.includes(null)
-      ? [{ rule: 'unanswered', ref: null, message: 'a request was never answered' }]
-      : [];
-    const violations = [...unanswered, ...stuck, ...(await judge(evidence, emulator, stuck.length === 0))];
-    const result: ScenarioResult = {
-      seed,
-      seconds: (performance.now() - startedAt) / 1000,
-      kills: pool.kills,
-      ...count(history.events),
-      rotations: rotations.size,
-      violations,
-      points,
-      dir: keep || violations.length > 0 ? stage.dir : null,
-    };
-    return { result, keep: result.dir !== null };
+  const world = await plot.open(place, dice);
+  const { history, clients, raw, emulator } = world;
+  const stopLogins = await startLogins(clients, emulator, history, plot.loginEveryMs);
+  place.later('logins', stopLogins);
+  let onDeath = (_point: string) => {};
+  let onConfession = (_confession: Confession) => {};
+  const pool = startPool({
+    ...plot.crew(dice, world),
+    dir: world.dir,
+    config: world.config,
+    env: ENVIRONMENT,
+    history,
+    chance: dice.branch('workers'),
+    onDeath: (point) => onDeath(point),
+    onConfession: (confession) => onConfession(confession),
   });
+  place.later('workers', () => pool.stop());
+  await pool.ready();
+
+  const found: Violation[] = [];
+  const remarks: string[] = [];
+  const looks: (() => Promise<void>)[] = [];
+  const asked: Promise<readonly string[] | null>[] = [];
+  const scene: Scene<W> = {
+    ...world,
+    seed,
+    pool,
+    chance: dice.branch('chaos'),
+    ask(wish = {}) {
+      const answer = ask(world, `ask-${seed}-${asked.length}`, wish, patience);
+      asked.push(answer);
+      return answer;
+    },
+    accuse: (rule, ref, message) => void found.push({ rule, ref, message }),
+    atRest: (look) => void looks.push(look),
+    remark: (text) => void remarks.push(text),
+    onDeath(heard) {
+      onDeath = heard;
+    },
+    onConfession(heard) {
+      onConfession = heard;
+    },
+  };
+  await plot.play(scene);
+  emulator.faults.clear();
+  pool.calm();
+
+  const answers = await Promise.all(asked);
+  if (answers.includes(null)) scene.accuse('unanswered', null, 'a request was never answered');
+  const rotations = new Set(answers.flatMap((ids) => ids ?? []));
+  const stuck = await quiet(raw, clients, rotations, patience);
+  await delay(POLL_MS * 5); // a few more logins with what is left
+  await stopLogins();
+  await pool.stop();
+  world.watch.close();
+  const points = readPoints(world.dir);
+  const evidence = await gather(clients, history.events, raw, emulator, world.publicFolder);
+  for (const look of looks) await look();
+  const violations = [...found, ...stuck, ...(await judge(evidence, emulator, stuck.length === 0))];
+  return {
+    kind: plot.name,
+    seed,
+    seconds: (performance.now() - startedAt) / 1000,
+    kills: pool.kills,
+    randomKills: pool.randomKills,
+    ...count(history.events),
+    rotations: rotations.size,
+    violations,
+    remarks,
+    points,
+  };
 }
 
-/** Asks for everybody's rotation until the answer is in, or (null) for as long as anybody would wait. A request that a power cut undid was never acknowledged: it is sent again. */
-async function ask({ queues, history }: Stage, id: string): Promise<readonly string[] | null> {
-  const data = { v: 1, select: { all: true }, reason: 'faults', actor: 'faults', compromised: false };
-  await queues.addControl('request', data, id);
-  for (const end = performance.now() + QUIET_MS; performance.now() < end; await delay(POLL_MS)) {
-    const job = await queues.control.getJob(id);
-    if (job === undefined) await queues.addControl('request', data, id);
-    else if (job.finishedOn !== undefined) {
-      if (job.failedReason) {
-        // The API was away for all its attempts, and whoever asked was told so: they ask again.
-        history.note({
-          kind: 'asked',
-          job: `${id} failed after ${job.attemptsMade}: ${job.failedReason}`,
-          rotations: [],
-        });
-        await job.remove();
-        continue;
-      }
-      const { rotations }: { rotations: { id: string }[] } = job.returnvalue;
-      const ids = rotations.map((rotation) => rotation.id);
-      history.note({ kind: 'asked', job: id, rotations: ids });
-      return ids;
-    }
-  }
-  history.note({ kind: 'asked', job: `${id} was never answered`, rotations: [] });
-  return null;
-}
+type Counts = Pick<ScenarioResult, 'deeds' | 'lockLosses' | 'redisFaults' | 'apiFaults' | 'edits' | 'logins'>;
 
-/** Waits until nothing is left to do. What is then still under way is stuck. */
-async function quiet(
-  raw: Redis,
-  refs: readonly string[],
-  rotations: ReadonlySet<string>,
-  forMs: number,
-): Promise<readonly Violation[]> {
-  const end = performance.now() + forMs;
-  for (;;) {
-    const stuck: Violation[] = [];
-    const ended = new Set<string>();
-    for (const ref of refs) {
-      const record: StoredRecord = JSON.parse((await raw.hget(`{rekeyd}:store:client:${ref}`, 'record')) ?? 'null');
-      const { rotation, retiring, inFlight, lastError } = record;
-      for (const { id, state } of record.history) if (state !== 'running' && state !== 'active') ended.add(id);
-      if (rotation === null && retiring.length === 0 && inFlight === null) continue;
-      const message = `is not done: ${JSON.stringify({ phase: rotation?.phase, retiring, lastError })}`;
-      stuck.push({ rule: 'stuck', ref, message });
-    }
-    const missing = [...rotations].filter((id) => !ended.has(id));
-    if (stuck.length === 0 && missing.length === 0) return [];
-    if (performance.now() > end) {
-      return [
-        ...stuck,
-        ...missing.map((id) => ({ rule: 'forgotten', ref: null, message: `rotation ${id} never ended` })),
-      ];
-    }
-    await delay(POLL_MS);
-  }
-}
-
-function count(events: readonly Event[]): Pick<ScenarioResult, 'lockLosses' | 'redisFaults' | 'logins'> {
+function count(events: readonly Event[]): Counts {
   const logins = { ok: 0, fallback: 0, refused: 0 };
-  let lockLosses = 0;
-  let redisFaults = 0;
-  for (const event of events) {
-    if (event.kind === 'login') logins[event.result] += 1;
-    if (event.kind === 'lock_loss') lockLosses += 1;
-    if (event.kind === 'redis' && event.fault.endsWith('ms)')) redisFaults += 1;
-  }
-  return { lockLosses, redisFaults, logins };
+  for (const event of events) if (event.kind === 'login') logins[event.result] += 1;
+  const countOf = (kind: Event['kind']) => events.filter((event) => event.kind === kind).length;
+  return {
+    deeds: countOf('deed'),
+    lockLosses: countOf('lock_loss'),
+    redisFaults: events.filter((event) => event.kind === 'redis' && event.fault.endsWith('ms)')).length,
+    apiFaults: countOf('api'),
+    edits: countOf('edit'),
+    logins,
+  };
 }
 
 function readPoints(dir: string): ReadonlySet<string> {

@@ -4,76 +4,88 @@ import type { ScenarioResult } from './scenario.ts';
 
 export interface Totals {
   readonly seeds: number;
+  /** Seeds of each kind. */
+  readonly kinds: Readonly<Record<string, number>>;
   readonly kills: number;
+  /** Of them: at a moment that no point stands for. */
+  readonly random_kills: number;
+  /** Of them: at a point, for each kind of point that a step has. */
+  readonly deeds: number;
   readonly lock_losses: number;
   readonly redis_faults: number;
+  readonly api_faults: number;
+  readonly edits: number;
   readonly rotations: number;
   readonly logins: { readonly ok: number; readonly fallback: number; readonly refused: number };
   readonly lost_keys: number;
-  readonly violations: readonly (Violation & { readonly seed: number })[];
+  readonly violations: readonly (Violation & { readonly kind: string; readonly seed: number })[];
   readonly mutants: { readonly total: number; readonly caught: number };
 }
 
 export function totalsOf(results: readonly ScenarioResult[], mutants: Totals['mutants']): Totals {
   const sum = (of: (result: ScenarioResult) => number) => results.reduce((total, result) => total + of(result), 0);
-  const violations = results.flatMap(({ seed, violations }) => violations.map((violation) => ({ seed, ...violation })));
-  const lost = violations.filter(({ rule }) => rule === 'lost_key').map(({ seed, ref }) => `${seed} ${ref}`);
+  const kinds: Record<string, number> = {};
+  for (const { kind } of results) kinds[kind] = (kinds[kind] ?? 0) + 1;
+  const violations = results.flatMap(({ kind, seed, violations }) =>
+    violations.map((violation) => ({ kind, seed, ...violation })),
+  );
+  const lost = violations.filter(({ rule }) => rule === 'lost_key');
   return {
     seeds: results.length,
+    kinds,
     kills: sum(({ kills }) => kills),
+    random_kills: sum(({ randomKills }) => randomKills),
+    deeds: sum(({ deeds }) => deeds),
     lock_losses: sum(({ lockLosses }) => lockLosses),
     redis_faults: sum(({ redisFaults }) => redisFaults),
+    api_faults: sum(({ apiFaults }) => apiFaults),
+    edits: sum(({ edits }) => edits),
     rotations: sum(({ rotations }) => rotations),
     logins: {
       ok: sum(({ logins }) => logins.ok),
       fallback: sum(({ logins }) => logins.fallback),
       refused: sum(({ logins }) => logins.refused),
     },
-    lost_keys: new Set(lost).size,
+    lost_keys: new Set(lost.map(({ kind, seed, ref }) => `${kind} ${seed} ${ref}`)).size,
     violations,
     mutants,
   };
 }
 
-export function rowOf({
-  seed,
-  seconds,
-  kills,
-  lockLosses,
-  redisFaults,
-  rotations,
-  logins,
-  violations,
-}: ScenarioResult): string {
-  const { ok, fallback, refused } = logins;
-  const cells = [
-    seed,
-    seconds.toFixed(0),
-    kills,
-    lockLosses,
-    redisFaults,
-    rotations,
-    ok,
-    fallback,
-    refused,
-    violations.length,
-  ];
-  return cells.map((cell, index) => String(cell).padStart(WIDTHS[index] ?? 0)).join('');
+const COLUMNS: readonly (readonly [head: string, of: (result: ScenarioResult) => string | number])[] = [
+  ['kind      ', ({ kind }) => kind],
+  ['seed', ({ seed }) => seed],
+  ['sec', ({ seconds }) => seconds.toFixed(0)],
+  ['kills', ({ kills }) => kills],
+  ['deeds', ({ deeds }) => deeds],
+  ['locks', ({ lockLosses }) => lockLosses],
+  ['redis', ({ redisFaults }) => redisFaults],
+  ['api', ({ apiFaults }) => apiFaults],
+  ['edits', ({ edits }) => edits],
+  ['rotations', ({ rotations }) => rotations],
+  ['logins', ({ logins }) => logins.ok],
+  ['fallback', ({ logins }) => logins.fallback],
+  ['refused', ({ logins }) => logins.refused],
+  ['violations', ({ violations }) => violations.length],
+];
+
+const widthOf = (head: string) => Math.max(head.length, 5);
+
+export const HEADER = COLUMNS.map(([head]) => head.padStart(widthOf(head))).join(' ');
+
+export function rowOf(result: ScenarioResult): string {
+  const cells = COLUMNS.map(([head, of]) => String(of(result)).padStart(widthOf(head)));
+  return [...cells, ...result.remarks].join(' ');
 }
 
-const HEADS = ['seed', 'sec', 'kills', 'locks', 'redis', 'rotations', 'logins', 'fallback', 'refused', 'violations'];
-const WIDTHS = HEADS.map((head) => head.length + 2);
-
-export const HEADER = HEADS.map((head) => `  ${head}`).join('');
-
 /** At most a few of each rule: one cause often shows in many places. */
-export function describeViolations({ seed, violations, dir }: ScenarioResult): string[] {
+export function describeViolations({ kind, seed, violations, dir }: ScenarioResult): string[] {
   const told = new Map<string, number>();
   const lines = violations.flatMap(({ rule, ref, message }) => {
     const before = told.get(rule) ?? 0;
     told.set(rule, before + 1);
     return before < 3 ? [`  ${rule}${ref === null ? '' : ` ${ref}`}: ${message}`] : [];
   });
-  const again = `  again: npm run test:faults -- --seed ${seed}; the history is in ${dir}`;
+  const again = `  again: npm run test:faults -- --scenario ${kind} --seed ${seed}; the history is in ${dir}`;
   return violations.length === 0 ? [] : [...lines, again];
 }

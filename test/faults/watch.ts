@@ -12,8 +12,8 @@ const SEALED = '{rekeyd}:store:sealed:';
 const AUDIT = '{rekeyd}:store:audit';
 
 export interface Watch {
-  /** Call it before anybody else talks to a server that came back. */
-  attach(): Promise<void>;
+  /** Call it before anybody else talks to a server that came back, or that takes the place of another one. */
+  attach(to?: string): Promise<void>;
   close(): void;
 }
 
@@ -81,14 +81,14 @@ export function watchStore(socketPath: string, history: History): Watch {
   }
 
   return {
-    async attach() {
+    async attach(to = socketPath) {
       flush();
       socket?.destroy();
-      const redis = new Redis({ path: socketPath, maxRetriesPerRequest: null, retryStrategy: () => 50 });
+      const redis = new Redis({ path: to, maxRetriesPerRequest: null, retryStrategy: () => 50 });
       redis.on('error', () => {});
       history.note({ kind: 'snapshot', clients: await snapshot(redis) });
       redis.disconnect();
-      socket = await monitor(socketPath, onCommand);
+      socket = await monitor(to, onCommand);
     },
     close() {
       flush();

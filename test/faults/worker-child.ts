@@ -1,41 +1,78 @@
-/** Entry point of a child process: a worker like any other, which writes down where it is and may end itself with SIGKILL there. */
+/** Entry point of a child process: a worker like any other, which writes down where it is, and has its sentences carried out there. */
 import { openSync, writeSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { loadConfig } from '../../src/config.ts';
 import { createLog } from '../../src/log.ts';
 import { startService } from '../../src/service.ts';
-import { systemClock } from '../../src/time.ts';
+import { realNow, setMachineClock } from './machine-clock.ts';
+import type { Confession, Sentence } from './sentence.ts';
 
 export interface WorkerOrder {
   readonly config: string;
   readonly env: Readonly<Record<string, string>>;
   /** Where the points that it passes are appended, one JSON line each. */
   readonly points: string;
-  /** Dies when it comes to this point for the `nth` time, counted from 1. */
-  readonly dieAt: { readonly point: string; readonly nth: number } | null;
+  readonly sentences: readonly Sentence[];
   readonly lockMs: number;
-  /** How wrong its clock is, in ms. */
+  /** How wrong its machine's clock is at first, in ms. */
   readonly clockOffset: number;
+  /** With the ticks of its policies. */
+  readonly schedule: boolean;
 }
 
+/** To a worker. */
+export type Word = { readonly say: 'clock'; readonly offset: number } | { readonly say: 'armed' };
+
 const order: WorkerOrder = JSON.parse(process.argv[2] ?? '');
-const { dieAt, clockOffset } = order;
 const file = openSync(order.points, 'a');
-let seen = 0;
+const passed = new Map<string, number>();
+let armed = Promise.withResolvers<void>();
+
+process.on('message', (word: Word) => {
+  if (word.say === 'clock') setMachineClock(word.offset);
+  else armed.resolve();
+});
+if (order.clockOffset !== 0) setMachineClock(order.clockOffset);
+
+function confess(confession: Confession): void {
+  process.send?.(confession);
+}
+
+async function carryOut({ deed, ms = 0, point }: Sentence, ref: string): Promise<void> {
+  switch (deed) {
+    case 'kill':
+      process.kill(process.pid, 'SIGKILL');
+      return;
+    case 'throw':
+      confess({ deed, point, ref });
+      throw new Error(`sentenced to fail at ${point}`);
+    case 'delay':
+      confess({ deed, point, ref });
+      await delay(ms);
+      return;
+    case 'drop':
+      armed = Promise.withResolvers();
+      confess({ deed, point, ref });
+      await armed.promise;
+  }
+}
 
 const service = startService(await loadConfig(order.config, order.env), {
   log: createLog({ level: 'error' }),
-  schedule: false,
+  schedule: order.schedule,
   worker: true,
   http: false,
   lockMs: order.lockMs,
-  clock: { now: () => systemClock.now() + clockOffset },
   hooks: {
-    onPoint(point, ref) {
+    async onPoint(point, ref) {
       // In the kernel's hands before anything can happen to this process.
-      writeSync(file, `${JSON.stringify({ at: Date.now(), ref, point })}\n`);
-      if (dieAt?.point !== point) return;
-      seen += 1;
-      if (seen === dieAt.nth) process.kill(process.pid, 'SIGKILL');
+      writeSync(file, `${JSON.stringify({ at: realNow(), ref, point })}\n`);
+      const count = (passed.get(point) ?? 0) + 1;
+      passed.set(point, count);
+      const due = order.sentences.filter((sentence) => sentence.point === point && sentence.nth === count);
+      // The kill last: nothing else would come of the others.
+      for (const sentence of due.sort((a, b) => Number(a.deed === 'kill') - Number(b.deed === 'kill')))
+        await carryOut(sentence, ref);
     },
   },
 });

@@ -16,6 +16,8 @@ export interface RedisSetup {
   readonly appendonly?: 'yes' | 'no';
   readonly appendfsync?: 'always' | 'everysec' | 'no';
   readonly maxmemoryPolicy?: string;
+  /** Folder for its data; the system's temporary one when absent. */
+  readonly parent?: string;
   /** More of the server's own settings, as on its command line. */
   readonly settings?: readonly string[];
 }
@@ -46,7 +48,7 @@ export async function startRedis(setup: RedisSetup = {}): Promise<RedisServer> {
   const [first] = redisKinds;
   const kind = setup.kind ?? first;
   if (kind === undefined) throw new Error('neither valkey-server nor redis-server is on the PATH');
-  const dir = await mkdtemp(join(tmpdir(), 'rekeyd-redis-'));
+  const dir = await mkdtemp(join(setup.parent ?? tmpdir(), 'rekeyd-redis-'));
   const socketPath = join(dir, 'redis.sock');
   const port = await freePort();
   let child = await launch(kind, dir, socketPath, port, setup);

@@ -1,0 +1,92 @@
+/** Whoever wants keys to be rotated, as long as it takes until somebody has heard of it; and waiting until all of that is done. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import type { Violation } from './checker.ts';
+import type { StoredRecord } from './evidence.ts';
+import type { FaultClient } from './fleet.ts';
+import type { World } from './world.ts';
+
+/** How long an answer, or the end of all work, may take. */
+export const PATIENCE_MS = 60_000;
+
+export const POLL_MS = 100;
+
+/** The data of a `request` job, but for what is always the same. */
+export interface Wish {
+  readonly select?: object;
+  readonly compromised?: boolean | { readonly kid: string };
+}
+
+/** Asks until the answer is in, or (null) for as long as anybody would wait. A request that a power cut undid was never acknowledged: it is sent again. */
+export async function ask(
+  { queues, history }: Pick<World, 'queues' | 'history'>,
+  id: string,
+  wish: Wish,
+  patienceMs: number,
+): Promise<readonly string[] | null> {
+  const data = { v: 1, select: { all: true }, reason: 'faults', actor: 'faults', compromised: false, ...wish };
+  // Redis may refuse to write anything, or be away.
+  const add = () => queues.addControl('request', data, id).catch(() => undefined);
+  await add();
+  for (const end = performance.now() + patienceMs; performance.now() < end; await delay(POLL_MS)) {
+    const job = await queues.control.getJob(id);
+    if (job === undefined) await add();
+    else if (job.finishedOn !== undefined) {
+      if (job.failedReason) {
+        // The API was away for all its attempts, and whoever asked was told so: they ask again.
+        const told = `${id} failed after ${job.attemptsMade}: ${job.failedReason}`;
+        history.note({ kind: 'asked', job: told, rotations: [] });
+        await job.remove();
+        continue;
+      }
+      const { rotations }: { rotations: { id: string }[] } = job.returnvalue;
+      const ids = rotations.map((rotation) => rotation.id);
+      history.note({ kind: 'asked', job: id, rotations: ids });
+      return ids;
+    }
+  }
+  history.note({ kind: 'asked', job: `${id} was never answered`, rotations: [] });
+  return null;
+}
+
+async function recordOf(raw: Redis, ref: string): Promise<StoredRecord> {
+  return JSON.parse((await raw.hget(`{rekeyd}:store:client:${ref}`, 'record')) ?? 'null');
+}
+
+/** Waits until nothing is left to do. What is then still under way is stuck. */
+export async function quiet(
+  raw: Redis,
+  clients: readonly FaultClient[],
+  rotations: ReadonlySet<string>,
+  forMs: number,
+): Promise<readonly Violation[]> {
+  for (const end = performance.now() + forMs; ; await delay(POLL_MS)) {
+    const stuck: Violation[] = [];
+    const ended = new Set<string>();
+    for (const { ref } of clients) {
+      const { rotation, retiring, inFlight, lastError, history } = await recordOf(raw, ref);
+      for (const { id, state } of history) if (state !== 'running' && state !== 'active') ended.add(id);
+      if (rotation === null && retiring.length === 0 && inFlight === null) continue;
+      const message = `is not done: ${JSON.stringify({ phase: rotation?.phase, retiring, lastError })}`;
+      stuck.push({ rule: 'stuck', ref, message });
+    }
+    const missing = await notIn(raw, ended, rotations);
+    if (stuck.length === 0 && missing.length === 0) return [];
+    if (performance.now() < end) continue;
+    const forgotten = missing.map((id) => ({ rule: 'forgotten', ref: null, message: `rotation ${id} never ended` }));
+    return [...stuck, ...forgotten];
+  }
+}
+
+/** The record keeps only the last few; the audit log keeps all. */
+async function notIn(raw: Redis, ended: Set<string>, rotations: ReadonlySet<string>): Promise<readonly string[]> {
+  const missing = [...rotations].filter((id) => !ended.has(id));
+  if (missing.length === 0) return [];
+  for (const [, [, , , draft = 'null']] of await raw.xrange('{rekeyd}:store:audit', '-', '+')) {
+    const { type, rotation } = JSON.parse(draft);
+    if (ENDS.includes(type)) ended.add(rotation);
+  }
+  return missing.filter((id) => !ended.has(id));
+}
+
+const ENDS = ['rotation.completed', 'rotation.failed', 'rotation.rolled_back'];

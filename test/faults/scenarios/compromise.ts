@@ -1,0 +1,78 @@
+/**
+ * Keys are reported stolen in the middle of everything else: in the end none of them signs in. What an ordinary rotation sits out is longer here than
+ * the run may take, so that a stolen key which waits for anything is found as stuck.
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ASSERTION_TYPE, post } from '../../emulator/testing.ts';
+import { breakThings } from '../chaos.ts';
+import { assertionOf, privateKeyOf } from '../checks/keys.ts';
+import type { JwkMembers } from '../evidence.ts';
+import { APPS, type FaultClient } from '../fleet.ts';
+import { kindOf, type Scene } from '../scenario.ts';
+import { openStage, type Stage } from '../stage.ts';
+import { lateWrites } from './random.ts';
+
+const ROUNDS = 3;
+
+/** Without the two whose rotations cannot succeed. Nobody who signs in is spared a second try: the first key may just have been taken away. */
+const apps = APPS.filter(({ ends }) => ends === 'finished').map((app) => ({ ...app, logins: 'two' as const }));
+
+interface Theft {
+  readonly client: FaultClient;
+  readonly jwk: JwkMembers;
+}
+
+/** The thief reads what signers read, and the owner reports the very key. */
+async function steal(client: FaultClient, { ask }: Scene<Stage>): Promise<Theft> {
+  const jwk: JwkMembers = JSON.parse(await readFile(join(client.folder, 'current.jwk.json'), 'utf8'));
+  ask({ select: { clients: [client.ref] }, compromised: { kid: String(jwk.kid) } });
+  return { client, jwk };
+}
+
+async function isAccepted({ client, jwk }: Theft, { emulator }: Scene<Stage>): Promise<boolean> {
+  const { clientId, host } = client;
+  const path = '/oauth/introspect';
+  const assertion = assertionOf(
+    privateKeyOf(jwk),
+    String(jwk.alg),
+    String(jwk.kid),
+    clientId,
+    `https://${host}${path}`,
+  );
+  const form = { token: 'made-up', client_id: clientId };
+  const { status } = await post(emulator, host, path, {
+    ...form,
+    client_assertion_type: ASSERTION_TYPE,
+    client_assertion: assertion,
+  });
+  return status === 200;
+}
+
+export const compromise = kindOf({
+  name: 'compromise',
+  open: (place, dice) =>
+    openStage(place, { everysec: lateWrites(dice), fleet: { apps, policy: { overlap: '10m', propagation: '2s' } } }),
+  crew: (dice) => ({ size: dice.between(1, 3) }),
+  async play(scene) {
+    const { clients, chance } = scene;
+    const thefts: Theft[] = [];
+    for (let round = 1; round <= ROUNDS; round += 1) {
+      const answer = scene.ask();
+      await breakThings(scene, 3);
+      // Else it might begin a rotation after the theft, and nobody would hurry that one.
+      await answer;
+      // The last round takes everybody: nothing may be left that waits for its time.
+      const struck = clients.filter(() => round === ROUNDS || chance.next() < 0.6);
+      for (const client of struck) thefts.push(await steal(client, scene));
+      await breakThings(scene, 3);
+    }
+    scene.remark(`${thefts.length} stolen`);
+    scene.atRest(async () => {
+      for (const theft of thefts) {
+        if (await isAccepted(theft, scene))
+          scene.accuse('stolen_key', theft.client.ref, `a stolen key is still accepted: ${theft.jwk.kid}`);
+      }
+    });
+  },
+});

@@ -1,0 +1,115 @@
+/** What every scenario has: a local Wacht, a fleet whose keys rekeyd holds, a store somewhere, and eyes on all of them. */
+import { readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import type { Redis } from 'ioredis';
+import { openQueues, type Queues } from '../../jobs/queues.ts';
+import { loadConfig } from '../../src/config.ts';
+import { createLog } from '../../src/log.ts';
+import { openParts } from '../../src/parts.ts';
+import type { RedisTarget } from '../../src/store/target.ts';
+import { systemClock } from '../../src/time.ts';
+import { type Emulator, startEmulator } from '../emulator/server.ts';
+import {
+  API_KEY,
+  buildFleet,
+  configFile,
+  DEPLOYMENT,
+  ENVIRONMENT,
+  type FaultClient,
+  type FleetSetting,
+  KEYS_HOST,
+} from './fleet.ts';
+import { type History, openHistory } from './history.ts';
+import { type Watch, watchStore } from './watch.ts';
+
+/** Seconds that a throttled caller is told to wait. */
+export const RETRY_AFTER_S = 2;
+
+export interface World {
+  readonly dir: string;
+  /** The config file of the workers. */
+  readonly config: string;
+  readonly watch: Watch;
+  readonly emulator: Emulator;
+  readonly history: History;
+  readonly clients: readonly FaultClient[];
+  /** These two go around whatever is put in the workers' way. */
+  readonly raw: Redis;
+  readonly queues: Queues;
+  readonly publicFolder: string;
+  later(name: string, release: () => unknown): void;
+}
+
+export interface Place {
+  readonly dir: string;
+  later(name: string, release: () => unknown): void;
+}
+
+/** Options of a connection that is there again whenever the server is. */
+export interface Patience {
+  readonly maxRetriesPerRequest: null;
+  readonly retryStrategy: () => number;
+}
+
+/** Where the store is, for each of those who look at it. */
+export interface Backing {
+  /** The section `redis` of a config that goes there directly. */
+  readonly section: object;
+  readonly target: RedisTarget;
+  connect(options: Patience): Redis;
+  /** The server that is read along with. */
+  readonly socketPath: string;
+  /** The section for the workers, once the fleet's keys are stored. */
+  open(): Promise<object>;
+}
+
+export async function buildWorld({ dir, later }: Place, fleet: FleetSetting, backing: Backing): Promise<World> {
+  const history = openHistory(join(dir, 'history.jsonl'));
+  later('history', () => history.close());
+  const publicFolder = join(dir, 'public');
+  const emulator = await startEmulator({
+    resolve: { [KEYS_HOST]: await serveFolder(publicFolder, later) },
+    onAnswered({ api, status, client }) {
+      if (api !== 'management' || status !== 429) return;
+      const until = Date.now() + RETRY_AFTER_S * 1000;
+      history.note({ kind: 'throttled', deployment: DEPLOYMENT, client, until });
+    },
+  });
+  later('emulator', () => emulator.close());
+  emulator.setApiKey(DEPLOYMENT, API_KEY);
+
+  const direct = join(dir, 'direct.yaml');
+  await writeFile(direct, JSON.stringify(configFile(dir, backing.section, emulator.url, fleet)));
+  const watch = watchStore(backing.socketPath, history);
+  later('watch', () => watch.close());
+  const parts = await openParts(await loadConfig(direct, ENVIRONMENT), {
+    log: createLog({ level: 'warn' }),
+    clock: systemClock,
+  });
+  const clients = await buildFleet(dir, emulator, parts, fleet.apps).finally(() => parts.close());
+
+  const raw = backing.connect({ maxRetriesPerRequest: null, retryStrategy: () => 50 });
+  raw.on('error', () => {});
+  later('raw connection', () => raw.disconnect());
+  const section = await backing.open();
+  await watch.attach();
+  const queues = openQueues(backing.target, [DEPLOYMENT], () => {});
+  later('queues', () => queues.close());
+  const config = join(dir, 'rekeyd.yaml');
+  await writeFile(config, JSON.stringify(configFile(dir, section, emulator.url, fleet)));
+  return { dir, config, watch, emulator, history, clients, raw, queues, publicFolder, later };
+}
+
+/** A web server for the public sets. */
+async function serveFolder(folder: string, later: Place['later']): Promise<string> {
+  const web = createServer(async ({ url = '' }, response) => {
+    const set = await readFile(join(folder, decodeURIComponent(url))).catch(() => null);
+    response.writeHead(set === null ? 404 : 200, { connection: 'close' }).end(set ?? '');
+  });
+  await new Promise<void>((resolve) => web.listen(0, '127.0.0.1', resolve));
+  later('web server', () => web.close());
+  const { port } = web.address() as AddressInfo; // a TCP server that listens has one
+  return `http://127.0.0.1:${port}`;
+}
