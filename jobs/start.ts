@@ -41,12 +41,15 @@ export async function startRotation(
     const now = loaded?.now ?? (await store.now());
     const known = takeIn(ref, loaded, found, policy, asked, now);
     const started = request(known.record, asked, policy, now);
-    // Joined what is under way: nothing to write.
-    if (loaded !== null && loaded.record.halted === null && started.entries.length === 0) return started.rotation;
+    // Whoever asked is told that the rotation will happen. What a sweep starts, the next sweep would find again.
+    const durable = asked.request !== null;
+    // Joined what is under way: nothing to write. Whoever began it may still wait to hear that it is on disk, or may have given up.
+    if (loaded !== null && loaded.record.halted === null && started.entries.length === 0) {
+      if (!durable || (await store.confirm(ref, loaded.version))) return started.rotation;
+      continue;
+    }
     const change = { record: started.record, entries: [...known.entries, ...started.entries] };
     try {
-      // Whoever asked is told that the rotation will happen. What a sweep starts, the next sweep would find again.
-      const durable = asked.request !== null;
       await store.commit(commitOf(change, policy, { expected: loaded, durable }));
       return started.rotation;
     } catch (error) {

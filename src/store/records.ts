@@ -6,7 +6,7 @@ import type { ClientRef } from '../core/client.ts';
 import type { ClientRecord } from '../core/record.ts';
 import { RekeydError } from '../errors.ts';
 import { keys, recordKey, sealedKey } from './keys.ts';
-import { CLAIM, COMMIT, LOAD, RELEASE, REPLACE_SEALED } from './lua/records.ts';
+import { CLAIM, COMMIT, CONFIRM, LOAD, RELEASE, REPLACE_SEALED } from './lua/records.ts';
 import { integer, list, text } from './replies.ts';
 import type { ScriptCall, Scripts } from './scripts.ts';
 
@@ -75,6 +75,8 @@ export interface Records {
    * it), `not_durable` (written, but not known to be on disk: load the client again before anything else)
    */
   commit(change: Change): Promise<Committed>;
+  /** Resolves once that version, whoever wrote it, is on disk; false when it was lost. @throws RekeydError `not_durable` */
+  confirm(ref: ClientRef, version: number): Promise<boolean>;
   sealedKey(ref: ClientRef, kid: string): Promise<string | null>;
   /** kid → JWE. */
   sealedKeys(ref: ClientRef): Promise<Map<string, string>>;
@@ -114,6 +116,10 @@ export function openRecords(redis: Redis, scripts: Scripts): Records {
     async commit(change) {
       const call = commitCall(change);
       return parseCommitted(change.ref, await (change.durable ? scripts.runDurably(call) : scripts.run(call)));
+    },
+
+    async confirm(ref, version) {
+      return (await scripts.runDurably({ lua: CONFIRM, keys: [recordKey(ref)], args: [version] })) === 1;
     },
 
     sealedKey: (ref, kid) => scripts.ask(() => redis.hget(sealedKey(ref), kid)),

@@ -72,6 +72,16 @@ redis.call(ARGV[6] == '1' and 'SADD' or 'SREM', open, ref)
 return {'done', version, at}
 `;
 
+/**
+ * KEYS record. ARGV version. → 1 when the record is at least that far, else 0. It writes a byte, because WAITAOF waits only for what its own connection
+ * wrote; what was written before that is then on disk too.
+ */
+export const CONFIRM = `
+if tonumber(redis.call('HGET', KEYS[1], 'version') or 0) < tonumber(ARGV[1]) then return 0 end
+redis.call('HINCRBY', KEYS[1], 'touched', 1)
+return 1
+`;
+
 /** KEYS sealed. ARGV kid, old JWE, new JWE. → 1 when the new one stands (also when sent twice), 0 when another was found. */
 export const REPLACE_SEALED = `
 local held = redis.call('HGET', KEYS[1], ARGV[1])
