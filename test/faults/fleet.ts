@@ -117,6 +117,8 @@ export interface FaultClient {
   readonly initial: { readonly kid: string; readonly jwk: JsonWebKey };
   /** Somebody else's, as the server showed them. */
   readonly foreign: readonly { readonly [member: string]: unknown }[];
+  /** Keys that people added in the course of the run: they may stand there, and are not ours. */
+  readonly visitors: { readonly [member: string]: unknown }[];
   /** Where its signers find their keys. */
   readonly folder: string;
   readonly host: string;
@@ -192,6 +194,7 @@ export async function buildFleet(
         app,
         initial: { kid: key.kid, jwk: key.jwk as JsonWebKey }, // jose's type of the same object
         foreign: (made.jwks?.keys ?? []).slice(1),
+        visitors: [],
         folder: join(dir, 'data', 'keys', DEPLOYMENT, app.slug, made.id),
         host: hostOf(app.slug),
       });

@@ -97,7 +97,7 @@ function keysOf(lines: readonly AuditLine[], patches: readonly LogEntry[], clien
   const known = new Set([
     ...generated.map(({ data }) => data.kid),
     initialOf(client),
-    ...client.foreign.map(thumbprintOf),
+    ...[...client.foreign, ...client.visitors].map(thumbprintOf),
   ]);
   const others = new Set(patches.flatMap(({ body }) => thumbprintsIn(body)).filter((kid) => !known.has(kid)));
   return [

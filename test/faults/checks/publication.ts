@@ -141,7 +141,7 @@ function judgeDone(
 }
 
 function oursIn(body: unknown, client: FaultClient): readonly string[] {
-  const foreign = client.foreign.map(thumbprintOf);
+  const foreign = [...client.foreign, ...client.visitors].map(thumbprintOf);
   return thumbprintsIn(body).filter((kid) => !foreign.includes(kid));
 }
 
