@@ -10,6 +10,7 @@ import { api } from './scenarios/api.ts';
 import { compromise } from './scenarios/compromise.ts';
 import { diskFull } from './scenarios/disk-full.ts';
 import { fleet } from './scenarios/fleet.ts';
+import { humans } from './scenarios/humans.ts';
 import { points } from './scenarios/points.ts';
 import { random } from './scenarios/random.ts';
 import { redis, redisOutage } from './scenarios/redis.ts';
@@ -22,6 +23,7 @@ const MATRIX: readonly { readonly kind: Kind; readonly short: number; readonly l
   { kind: api, short: 1, long: 6 },
   { kind: diskFull, short: 1, long: 6 },
   { kind: redis, short: 1, long: 8 },
+  { kind: humans, short: 1, long: 8 },
   { kind: fleet, short: 0, long: 2 },
   { kind: compromise, short: 1, long: 6 },
   { kind: redisOutage, short: 0, long: 1 },
