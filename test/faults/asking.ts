@@ -29,7 +29,8 @@ export async function ask(
   const add = () => queues.addControl('request', data, id).catch(() => undefined);
   await add();
   for (const end = performance.now() + patienceMs; performance.now() < end; await delay(POLL_MS)) {
-    const job = await queues.control.getJob(id);
+    const job = await queues.control.getJob(id).catch(() => null);
+    if (job === null) continue;
     if (job === undefined) await add();
     else if (job.finishedOn !== undefined) {
       if (job.failedReason) {

@@ -10,6 +10,7 @@ import { api } from './scenarios/api.ts';
 import { compromise } from './scenarios/compromise.ts';
 import { diskFull } from './scenarios/disk-full.ts';
 import { fleet } from './scenarios/fleet.ts';
+import { cluster, sentinel } from './scenarios/groups.ts';
 import { humans } from './scenarios/humans.ts';
 import { points } from './scenarios/points.ts';
 import { random } from './scenarios/random.ts';
@@ -24,6 +25,8 @@ const MATRIX: readonly { readonly kind: Kind; readonly short: number; readonly l
   { kind: diskFull, short: 1, long: 6 },
   { kind: redis, short: 1, long: 8 },
   { kind: humans, short: 1, long: 8 },
+  { kind: sentinel, short: 1, long: 5 },
+  { kind: cluster, short: 1, long: 5 },
   { kind: fleet, short: 0, long: 2 },
   { kind: compromise, short: 1, long: 6 },
   { kind: redisOutage, short: 0, long: 1 },

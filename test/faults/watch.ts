@@ -88,7 +88,11 @@ export function watchStore(socketPath: string, history: History): Watch {
       redis.on('error', () => {});
       history.note({ kind: 'snapshot', clients: await snapshot(redis) });
       redis.disconnect();
-      socket = await monitor(to, onCommand);
+      const attached = await monitor(to, onCommand);
+      attached.once('close', () => {
+        if (socket === attached) history.note({ kind: 'redis', fault: 'nobody reads along any more' });
+      });
+      socket = attached;
     },
     close() {
       flush();
