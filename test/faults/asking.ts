@@ -50,7 +50,7 @@ export async function ask(
   return null;
 }
 
-async function recordOf(raw: Redis, ref: string): Promise<StoredRecord> {
+export async function recordOf(raw: Redis, ref: string): Promise<StoredRecord> {
   return JSON.parse((await raw.hget(`{rekeyd}:store:client:${ref}`, 'record')) ?? 'null');
 }
 

@@ -7,6 +7,7 @@ import { inParallel } from '../../src/parallel.ts';
 import { tryMutants } from './mutants.ts';
 import type { Kind, ScenarioResult } from './scenario.ts';
 import { api } from './scenarios/api.ts';
+import { away, clock, dst } from './scenarios/clock.ts';
 import { compromise } from './scenarios/compromise.ts';
 import { diskFull } from './scenarios/disk-full.ts';
 import { fleet } from './scenarios/fleet.ts';
@@ -27,6 +28,9 @@ const MATRIX: readonly { readonly kind: Kind; readonly short: number; readonly l
   { kind: humans, short: 1, long: 8 },
   { kind: sentinel, short: 1, long: 5 },
   { kind: cluster, short: 1, long: 5 },
+  { kind: clock, short: 1, long: 6 },
+  { kind: dst, short: 0, long: 2 },
+  { kind: away, short: 1, long: 4 },
   { kind: fleet, short: 0, long: 2 },
   { kind: compromise, short: 1, long: 6 },
   { kind: redisOutage, short: 0, long: 1 },

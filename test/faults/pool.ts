@@ -24,7 +24,8 @@ const SUPERVISOR_MS = 50;
 export interface Crew {
   readonly size: number;
   readonly lockMs?: number;
-  readonly schedule?: boolean;
+  /** Whether it has the ticks of its policies. */
+  readonly schedule?: () => boolean;
   /** What is done to the next one. Nothing once the pool is calm. */
   readonly sentences?: () => readonly Sentence[];
   readonly clockOffset?: () => number;
@@ -37,8 +38,8 @@ export interface Pool {
   kill(): boolean;
   /** Stands still for longer than its locks hold, and then goes on as if nothing had been. */
   freeze(ms: number): Promise<boolean>;
-  /** A worker's machine believes from now on that it is `offset` ms later than it is. */
-  setClock(offset: number): void;
+  /** The machine of one worker, or of all, believes from now on that it is `offset` ms later than it is. */
+  setClock(offset: number, whose?: 'one' | 'all'): void;
   /** Kills all, and starts none, until `meanwhile` is done. */
   away(meanwhile: () => Promise<unknown>): Promise<void>;
   /** From now on nobody dies at a point. */
@@ -91,7 +92,7 @@ export function startPool(setting: Setting): Pool {
       sentences: lively ? (setting.sentences?.() ?? []) : [],
       lockMs: setting.lockMs ?? LOCK_MS,
       clockOffset: setting.clockOffset?.() ?? 0,
-      schedule: setting.schedule ?? false,
+      schedule: setting.schedule?.() ?? false,
     };
   }
 
@@ -166,12 +167,13 @@ export function startPool(setting: Setting): Pool {
       chosen.awake = true;
       return true;
     },
-    setClock(offset) {
+    setClock(offset, whose = 'one') {
       const running = awake();
       if (running.length === 0) return;
-      const { worker, child } = chance.pick(running);
-      history.note({ kind: 'worker', worker, what: `believes to be ${offset} ms ahead` });
-      tell(child, { say: 'clock', offset });
+      for (const { worker, child } of whose === 'all' ? running : [chance.pick(running)]) {
+        history.note({ kind: 'worker', worker, what: `believes to be ${offset} ms ahead` });
+        tell(child, { say: 'clock', offset });
+      }
     },
     async away(meanwhile) {
       const back = Promise.withResolvers<void>();

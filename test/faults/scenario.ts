@@ -91,7 +91,7 @@ async function runScenario<W extends World>(plot: Plot<W>, options: RunOptions):
   const folder = await mkdtemp(join(tmpdir(), 'rekeyd-faults-'));
   releases.add('folder', () => (dir === null ? rm(folder, { recursive: true, force: true }) : undefined));
   try {
-    const result = await act(plot, { dir: folder, later: releases.add }, options);
+    const result = await act(plot, { seed: options.seed, dir: folder, later: releases.add }, options);
     if (options.keep || result.violations.length > 0) dir = folder;
     return { ...result, dir };
   } finally {

@@ -43,6 +43,7 @@ export interface World {
 }
 
 export interface Place {
+  readonly seed: number;
   readonly dir: string;
   later(name: string, release: () => unknown): void;
 }

@@ -1,0 +1,134 @@
+/**
+ * Clocks that are wrong: workers whose machine jumps by an hour, a policy whose time zone changes to summer time and back, and two days in which nobody
+ * worked. Redis' clock, by which records go, is never moved: for the two days, all that Redis remembers is moved back instead.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { until } from '../../support/until.ts';
+import { recordOf } from '../asking.ts';
+import { APPS, DEPLOYMENT, type FleetSetting } from '../fleet.ts';
+import type { Crew } from '../pool.ts';
+import { kindOf, type Scene } from '../scenario.ts';
+import { openStage, type Stage } from '../stage.ts';
+
+const HOUR_MS = 3_600_000;
+const DOWN_MS = 48 * HOUR_MS;
+
+/** The machine of a worker jumps, now and then, while it works. */
+export const clock = kindOf<Stage>({
+  name: 'clock',
+  open: (place) => openStage(place),
+  crew: (dice) => ({ size: dice.between(1, 3) }),
+  async play({ ask, pool, chance }) {
+    for (let jump = 0; jump < 10; jump += 1) {
+      if (jump % 4 === 0) ask();
+      await delay(chance.between(200, 1_200));
+      pool.setClock(chance.pick([-HOUR_MS, 0, HOUR_MS]));
+      if (chance.next() < 0.3) pool.kill();
+    }
+    // Somebody sees it, and sets all of them right.
+    pool.setClock(0, 'all');
+  },
+});
+
+/** Europe/Berlin: 02:00 becomes 03:00, and 03:00 becomes 02:00, both at 01:00 UTC. */
+const CHANGES = [Date.UTC(2027, 2, 28, 1), Date.UTC(2026, 9, 25, 1)] as const;
+
+/** How long before the change workers begin: a busy machine needs that to start them, and one of them is killed. */
+const BEFORE_MS = 25_000;
+const AFTER_MS = 10_000;
+
+const TICK_S = 2;
+
+/** A worker may be late with its ticks by as much as a busy machine makes it. */
+const SILENCE_MS = 8_000;
+
+function everyTick(): FleetSetting {
+  const apps = APPS.filter(({ ends }) => ends === 'finished');
+  return { apps, policy: { schedule: `*/${TICK_S} * * * * *`, timezone: 'Europe/Berlin', rotate_every: '3s' } };
+}
+
+/** Slots of all ticks, in ms since the epoch by the workers' clock. */
+async function slotsOf({ queues }: Scene<Stage>): Promise<readonly number[]> {
+  const jobs = await queues.control.getJobs();
+  const slots = jobs.flatMap((job) => (job?.name === 'sweep' ? [Date.parse(`${job.data.slot}`)] : []));
+  return slots.filter((slot) => !Number.isNaN(slot)).sort((a, b) => a - b);
+}
+
+interface Season extends Stage {
+  /** Whether workers that start now have ticks. */
+  readonly season: { isOn: boolean };
+  readonly change: number;
+  readonly offset: number;
+}
+
+/** Everybody's clock passes the change, and ticks go on as if nothing were. */
+export const dst = kindOf<Season>({
+  name: 'dst',
+  async open(place, dice) {
+    const change = CHANGES[place.seed % 2] ?? CHANGES[0];
+    const stage = await openStage(place, { fleet: everyTick() });
+    return { ...stage, change, offset: change - BEFORE_MS - Date.now() + dice.between(0, 900), season: { isOn: true } };
+  },
+  crew: (_dice, { season, offset }): Crew => ({ size: 2, schedule: () => season.isOn, clockOffset: () => offset }),
+  async play(scene) {
+    const { change, offset, pool, accuse, remark, season } = scene;
+    const reach = (time: number) => delay(Math.max(0, time - (Date.now() + offset)));
+    await reach(change - 4_000);
+    pool.kill();
+    await reach(change + AFTER_MS);
+    const slots = await slotsOf(scene);
+    const around = slots.filter((slot) => slot >= change - 4_000 && slot <= change + AFTER_MS);
+    const [first = 0, ...rest] = [change - 4_000, ...around, change + AFTER_MS];
+    rest.reduce((before, slot) => {
+      if (slot - before > SILENCE_MS) accuse('no_tick', null, `no tick for ${slot - before} ms around the change`);
+      return slot;
+    }, first);
+    season.isOn = false;
+    await pool.away(async () => {});
+    remark(`${around.length} ticks around ${new Date(change).toISOString()}`);
+  },
+});
+/** All that a record says about time, earlier by that much. No other number in it is that large. */
+function earlier(value: unknown): unknown {
+  if (typeof value === 'number') return value > 1e12 ? value - DOWN_MS : value;
+  if (Array.isArray(value)) return value.map(earlier);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, earlier(member)]));
+}
+
+/** BullMQ's scores of delayed jobs: ms, and twelve bits to keep their order. */
+const SCORES_PER_MS = 0x1000;
+
+async function passTwoDays({ raw, clients, watch, chance, remark }: Scene<Stage>): Promise<void> {
+  // What is done here is no commit of anybody's.
+  watch.close();
+  for (const { ref } of clients) {
+    const key = `{rekeyd}:store:client:${ref}`;
+    const record: unknown = JSON.parse((await raw.hget(key, 'record')) ?? 'null');
+    await raw.hset(key, { record: JSON.stringify(earlier(record)), until: 0 });
+    if ((await raw.zscore('{rekeyd}:store:due', ref)) !== null) await raw.zincrby('{rekeyd}:store:due', -DOWN_MS, ref);
+  }
+  const delayed = `{rekeyd}:rotate-${DEPLOYMENT}:delayed`;
+  const jobs = await raw.zrange(delayed, '0', '-1');
+  if (chance.next() < 0.5) await raw.del(delayed, ...jobs.map((id) => `{rekeyd}:rotate-${DEPLOYMENT}:${id}`));
+  else for (const job of jobs) await raw.zincrby(delayed, -DOWN_MS * SCORES_PER_MS, job);
+  remark(`${jobs.length} jobs waited, ${await raw.zcard(delayed)} are left`);
+  await watch.attach();
+}
+
+/** Everybody's old keys are in their overlap when the last worker goes; when one comes back, all of those are long overdue. */
+export const away = kindOf<Stage>({
+  name: 'away',
+  open: (place) =>
+    openStage(place, { fleet: { apps: APPS.filter(({ ends }) => ends === 'finished'), policy: { overlap: '47h' } } }),
+  crew: (dice) => ({ size: dice.between(1, 3) }),
+  async play(scene) {
+    const { ask, pool, raw, clients } = scene;
+    await ask();
+    await until('every old key is in its overlap', async () => {
+      const records = await Promise.all(clients.map(({ ref }) => recordOf(raw, ref)));
+      return records.every(({ rotation, inFlight, retiring }) => !rotation && !inFlight && retiring.length > 0);
+    });
+    await pool.away(() => passTwoDays(scene));
+  },
+});
