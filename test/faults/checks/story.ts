@@ -54,6 +54,7 @@ export const client: FaultClient = {
   },
   initial: { kid: old.kid, jwk: { ...old.jwk } as FaultClient['initial']['jwk'] }, // jose's type of the same object
   foreign: [withPem(foreign)],
+  visitors: [],
   folder: '/nowhere',
   host: 'overlap.example.com',
 };
