@@ -13,6 +13,7 @@ import {
   announced,
   delivered,
   generated,
+  leftAlone,
   notDelivered,
   type PatchOutcome,
   patched,
@@ -24,6 +25,7 @@ import type { Verdict } from './core/proof.ts';
 import type { Algorithm, ClientRecord, Delivery, ManagedKey, Rotation } from './core/record.ts';
 import { messageOf } from './errors.ts';
 import { after, monotonic } from './time.ts';
+import { ApiError } from './wacht/api-error.ts';
 
 /** A new key: its public half, and its private half already sealed. */
 export interface SealedKey extends Pick<ManagedKey, 'kid' | 'alg' | 'jwk' | 'pem'> {
@@ -101,7 +103,10 @@ export async function observe(record: ClientRecord, effects: Effects, run: Run):
     return observed(record, client, run.policy, run.now());
   } catch (error) {
     // Never taken for a client without keys: the next PATCH would erase everybody else's.
-    return tryAgain(record, run.context(), messageOf(error));
+    const why = messageOf(error);
+    if (!(error instanceof ApiError) || error.reply.class !== 'throttled') return tryAgain(record, run.context(), why);
+    const { retryAfterMs } = error.reply;
+    return { ...leftAlone(record, retryAfterMs, why, run.context()), rest: { kind: 'throttled', ms: retryAfterMs } };
   }
 }
 

@@ -110,15 +110,18 @@ export function patched(
       return refused(answeredOnce(record), outcome, context);
     case 'credential':
       return { record: { ...answeredOnce(record), lastError: outcome.message }, entries: [] };
-    case 'throttled': {
-      const notBefore = context.now + outcome.retryAfterMs;
-      return { record: { ...answeredOnce(record), notBefore, lastError: outcome.message }, entries: [] };
-    }
+    case 'throttled':
+      return leftAlone(answeredOnce(record), outcome.retryAfterMs, outcome.message, context);
     case 'unknown':
       return tryAgain(record, context, outcome.message);
     default:
       return outcome satisfies never;
   }
+}
+
+/** A server that says when to come back is not asked before, and that costs no attempt. */
+export function leftAlone(record: ClientRecord, forMs: number, why: string, { now }: Context): Change {
+  return { record: { ...record, notBefore: now + forMs, lastError: why }, entries: [] };
 }
 
 /** A PATCH that was answered cannot arrive later; one with the same bytes that was sent before it still can. */
@@ -204,12 +207,7 @@ export function proved(
   proof: Verdict,
   context: Context,
 ): Change {
-  if (proof.verdict === 'throttled') {
-    return {
-      record: { ...record, notBefore: context.now + proof.retryAfterMs, lastError: proof.message },
-      entries: [],
-    };
-  }
+  if (proof.verdict === 'throttled') return leftAlone(record, proof.retryAfterMs, proof.message, context);
   return expect === 'accepted' ? provedNew(record, kid, proof, context) : provedOld(record, kid, proof, context);
 }
 

@@ -28,6 +28,27 @@ test.each([
   await expectSound(fleet, clients);
 });
 
+test('a 429 to a rotation that reads the list is waited out too, and costs no attempt', async () => {
+  const app = { ...PEM_APP, policy: { attempts: 1 } };
+  const fleet = await startFleet({ apps: [app], config: { reconcile_every: '1h' } });
+  const client = await fleet.managed(app);
+  const rotation = await beginRotation(fleet, client);
+  // The upkeep at the start may be the first to ask.
+  const match = { method: 'GET', path: /clients$/ };
+  const fault = fleet.emulator.faults.add({
+    kind: 'status',
+    status: 429,
+    retryAfter: 1,
+    message: 'slow',
+    match,
+    times: 3,
+  });
+  await fleet.start();
+  await fleet.reached(client, rotation);
+  expect(fault.fired).toBe(3);
+  await expectSound(fleet, [client]);
+});
+
 test('a storm of 5xx passes, and every rotation ends well', async () => {
   const app = { ...PEM_APP, policy: { attempts: 100 } };
   const fleet = await startFleet({ apps: [app], deployment: { timeout: '1s' } });
