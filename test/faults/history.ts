@@ -28,6 +28,8 @@ export type Event =
   | (At & { readonly kind: 'loose_entry'; readonly draft: string })
   /** What Redis holds after it came back: whatever was written since may be gone. */
   | (At & { readonly kind: 'snapshot'; readonly clients: Readonly<Record<string, SnapshotClient>> })
+  /** All that was written until now is on disk, and a worker is about to hear it. Comes only where it is asked for; the first one says so. */
+  | (At & { readonly kind: 'durable' })
   | (At & { readonly kind: 'point'; readonly worker: number; readonly ref: string; readonly point: string })
   | (At & { readonly kind: 'worker'; readonly worker: number; readonly what: string })
   | (At & { readonly kind: 'kill'; readonly worker: number; readonly where: string })

@@ -25,7 +25,11 @@ export async function openStage(place: Place, setting: StageSetting = {}): Promi
   place.later('redis', () => redis.stop());
   const disk = watchDisk(redis, everysec);
   place.later('disk', () => disk.close());
-  const proxy = await startProxy(Number(new URL(redis.url).port), disk.confirmed);
+  let heard = () => {};
+  const proxy = await startProxy(Number(new URL(redis.url).port), () => {
+    disk.confirmed();
+    heard();
+  });
   place.later('proxy', () => proxy.close());
   const world = await buildWorld(place, fleet, {
     section: { url: `unix://${redis.socketPath}` },
@@ -38,6 +42,8 @@ export async function openStage(place: Place, setting: StageSetting = {}): Promi
       return { url: proxy.url };
     },
   });
+  if (everysec) heard = () => world.history.note({ kind: 'durable' });
+  heard();
   return { ...world, redis, disk, proxy };
 }
 
