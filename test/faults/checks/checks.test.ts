@@ -60,6 +60,7 @@ const [first = {}, second = {}, others = {}] = documentOf(old, fresh).jwks.keys;
 const slow = (takesMs: number) => changed(good, 'patch', () => ({ takesMs }));
 const event = (name: string, event: object) => ({ name, event }) as Step; // each test has a whole one
 const patient = record({ inFlight: intentOf(documentOf(old, fresh), 20) });
+const durable = event('durable', { kind: 'durable' });
 const powerCut = (...sealed: (typeof old)[]) =>
   event('cut', {
     kind: 'snapshot',
@@ -98,6 +99,15 @@ const CASES: readonly Case[] = [
   ['a key is erased while it is published', evidenceOf(moved(good, 'erase', 'login')), 'lost_key'],
   ['a power cut takes a published key', evidenceOf(added(good, 'patch', powerCut(old))), 'lost_key'],
   ['a power cut takes nothing', evidenceOf(added(good, 'patch', powerCut(old, fresh)))],
+  [
+    'a PATCH comes before its intent is on disk',
+    evidenceOf(added(added(good, 'claim', durable), 'withdrawal', durable)),
+    'not_durable',
+  ],
+  [
+    'each PATCH comes after its intent is on disk',
+    evidenceOf(added(added(good, 'intent', durable), 'withdrawal', durable)),
+  ],
   [
     'a PATCH differs from its intent',
     evidenceOf(changed(good, 'patch', request({ body: documentOf(fresh, old) }))),

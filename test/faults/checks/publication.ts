@@ -16,7 +16,9 @@ const LATE_MS = 500;
 interface Standing {
   readonly sealed: Set<string>;
   record: StoredRecord | null;
-  readonly intents: { readonly body: string; readonly deadline: number }[];
+  readonly intents: { readonly body: string; readonly deadline: number; isDurable: boolean }[];
+  /** Whether it shows what is on disk: a server that is told to write everything there before it answers is not asked. */
+  showsDisk: boolean;
   /** Keys that logins with it were accepted for, by thumbprint. */
   readonly proven: Set<string>;
   /** What the server holds of ours, by thumbprint. */
@@ -41,6 +43,7 @@ function judgeClient(client: FaultClient, { events, requests }: Evidence): reado
     sealed: new Set(),
     record: null,
     intents: [],
+    showsDisk: false,
     proven: new Set(),
     published: [initialOf(client)],
     patches: [],
@@ -49,7 +52,8 @@ function judgeClient(client: FaultClient, { events, requests }: Evidence): reado
   const violations: Violation[] = [];
   const say = (rule: string, message: string) => violations.push({ rule, ref: client.ref, message });
   const ours = events.flatMap((event): Moment[] => {
-    const isOurs = event.kind === 'snapshot' || ('ref' in event && event.ref === client.ref);
+    const isOurs =
+      event.kind === 'snapshot' || event.kind === 'durable' || ('ref' in event && event.ref === client.ref);
     return isOurs ? [{ at: event.at, event }] : [];
   });
   const calls = requests
@@ -78,6 +82,10 @@ function takeIn(event: Event, client: FaultClient, standing: Standing, say: Say)
       sealed.delete(event.kid);
       if (standing.published.includes(event.kid)) say('lost_key', `${event.kid} was erased while it was published`);
       return;
+    case 'durable':
+      standing.showsDisk = true;
+      for (const intent of standing.intents) intent.isDurable = true;
+      return;
     case 'snapshot': {
       const found = event.clients[client.ref];
       sealed.clear();
@@ -94,7 +102,11 @@ function takeIn(event: Event, client: FaultClient, standing: Standing, say: Say)
       standing.record = record;
       const { inFlight } = record;
       if (inFlight !== null)
-        standing.intents.push({ body: JSON.stringify(inFlight.document), deadline: inFlight.deadline });
+        standing.intents.push({
+          body: JSON.stringify(inFlight.document),
+          deadline: inFlight.deadline,
+          isDurable: false,
+        });
       judgeActivation(before, record, client, standing, say);
       return;
     }
@@ -154,6 +166,8 @@ function judgeRequest(request: LogEntry, client: FaultClient, standing: Standing
   if (intended.length === 0) say('other_bytes', `a PATCH that no intent holds: ${text.slice(0, 300)}`);
   else if (intended.every(({ deadline }) => deadline + LATE_MS < at))
     say('late_patch', 'a PATCH came after its deadline');
+  else if (standing.showsDisk && intended.every(({ isDurable }) => !isDurable))
+    say('not_durable', 'a PATCH came before its intent was on disk');
   const mine = oursIn(body, client);
   for (const kid of mine) {
     if (!standing.sealed.has(kid)) say('lost_key', `${kid} was published and its private half was not in the store`);
