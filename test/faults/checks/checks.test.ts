@@ -60,6 +60,15 @@ const [first = {}, second = {}, others = {}] = documentOf(old, fresh).jwks.keys;
 const slow = (takesMs: number) => changed(good, 'patch', () => ({ takesMs }));
 const event = (name: string, event: object) => ({ name, event }) as Step; // each test has a whole one
 const patient = record({ inFlight: intentOf(documentOf(old, fresh), 20) });
+/** The set that is served is about to hold the new key beside the old one. */
+const serving = (after: string) =>
+  added(good, after, {
+    name: 'serving',
+    commit: {
+      record: commitOf(good.find(({ name }) => name === 'deliver') as Step).record,
+      drafts: [{ type: 'key.publishing', data: { served: true, kids: [old.kid, kidOf(fresh)] } }],
+    },
+  });
 const durable = event('durable', { kind: 'durable' });
 const powerCut = (...sealed: (typeof old)[]) =>
   event('cut', {
@@ -99,6 +108,9 @@ const CASES: readonly Case[] = [
   ['a key is erased while it is published', evidenceOf(moved(good, 'erase', 'login')), 'lost_key'],
   ['a power cut takes a published key', evidenceOf(added(good, 'patch', powerCut(old))), 'lost_key'],
   ['a power cut takes nothing', evidenceOf(added(good, 'patch', powerCut(old, fresh)))],
+  ['a key is served and never stored', evidenceOf(without(serving('deliver'), 'seal')), 'lost_key'],
+  ['a key is erased while it is served', evidenceOf(serving('deliver')), 'lost_key'],
+  ['a key is served that is stored and stays', evidenceOf(without(serving('deliver'), 'erase'))],
   [
     'a PATCH comes before its intent is on disk',
     evidenceOf(added(added(good, 'claim', durable), 'withdrawal', durable)),

@@ -23,6 +23,8 @@ interface Standing {
   readonly proven: Set<string>;
   /** What the server holds of ours, by thumbprint. */
   published: readonly string[];
+  /** The same in the set that we serve ourselves, from when it was announced. */
+  served: readonly string[];
   /** As they arrived. */
   readonly patches: { readonly at: number; readonly body: string }[];
   /** Rotation → the key that it published first. */
@@ -46,6 +48,7 @@ function judgeClient(client: FaultClient, { events, requests }: Evidence): reado
     showsDisk: false,
     proven: new Set(),
     published: [initialOf(client)],
+    served: [],
     patches: [],
     brought: new Map(),
   };
@@ -80,7 +83,8 @@ function takeIn(event: Event, client: FaultClient, standing: Standing, say: Say)
       return;
     case 'erased':
       sealed.delete(event.kid);
-      if (standing.published.includes(event.kid)) say('lost_key', `${event.kid} was erased while it was published`);
+      if ([...standing.published, ...standing.served].includes(event.kid))
+        say('lost_key', `${event.kid} was erased while it was published`);
       return;
     case 'durable':
       standing.showsDisk = true;
@@ -107,11 +111,25 @@ function takeIn(event: Event, client: FaultClient, standing: Standing, say: Say)
           deadline: inFlight.deadline,
           isDurable: false,
         });
+      judgeServed(event.drafts, client, standing, say);
       judgeActivation(before, record, client, standing, say);
       return;
     }
     default:
       return;
+  }
+}
+
+/** A set under `jwks_uri` is in no PATCH: what is announced for it is what will stand there. */
+function judgeServed(drafts: readonly string[], client: FaultClient, standing: Standing, say: Say): void {
+  for (const draft of drafts) {
+    const { type, data } = JSON.parse(draft);
+    if (type !== 'key.publishing' || data.served !== true) continue;
+    const kids: readonly string[] = data.kids;
+    standing.served = kids.map((kid) => (kid === client.initial.kid ? initialOf(client) : kid));
+    for (const kid of standing.served) {
+      if (!standing.sealed.has(kid)) say('lost_key', `${kid} is served and its private half was not in the store`);
+    }
   }
 }
 
