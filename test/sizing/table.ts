@@ -43,8 +43,11 @@ const HEAD = [
 ];
 
 function sizingTable(): string {
-  const lines = [HEAD, HEAD.map(() => '---:'), ...FLEETS.map(rowOf)];
-  return lines.map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+  const rows = [HEAD, ...FLEETS.map(rowOf)];
+  const widths = HEAD.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  const [head = '', ...others] = rows.map((row) => line(row.map((cell, at) => cell.padStart(widths[at] ?? 0))));
+  return [head, line(widths.map((width) => `${'-'.repeat(width - 1)}:`)), ...others].join('\n');
 }
 
 /** Overlaps are the dearer kind; their waits are not part of the arithmetic. */
