@@ -1,7 +1,11 @@
 /** How the fuzz tests run: how many cases, from which seed, and what may come out of a function that is given nonsense. */
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
-import { vi } from 'vitest';
+import { afterAll, vi } from 'vitest';
 import { ConfigError } from '../../src/config.ts';
 import { RekeydError } from '../../src/errors.ts';
 import { SignerError } from '../../src/signer/index.ts';
@@ -39,6 +43,16 @@ export async function fuzz<T>(
 }
 
 vi.setConfig({ testTimeout: Math.max(60_000, RUNS * SLOW_CASE_MS) });
+
+/** Memory, where Linux has a folder in it: a disk that syncs would take most of the time. */
+const FOLDERS = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+
+/** A folder for the files of one test file, removed after its tests. */
+export async function scratchFolder(): Promise<string> {
+  const root = await mkdtemp(join(FOLDERS, 'rekeyd-fuzz-'));
+  afterAll(() => rm(root, { recursive: true }));
+  return root;
+}
 
 /** Whether `error` is one that rekeyd raises on purpose. */
 export function isDocumented(error: unknown): boolean {

@@ -1,15 +1,13 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
-import { afterAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { openSigner } from '../../src/signer/index.ts';
-import { came, fuzz, mutated, oddJson, piecesOf } from './cases.ts';
+import { came, fuzz, mutated, oddJson, piecesOf, scratchFolder } from './cases.ts';
 
-const root = await mkdtemp(join(tmpdir(), 'rekeyd-fuzz-'));
-afterAll(() => rm(root, { recursive: true }));
+const root = await scratchFolder();
 
 const EC = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' });
 const RSA = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' });
