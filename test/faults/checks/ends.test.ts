@@ -125,6 +125,14 @@ describe('the checker hears when, in the end,', () => {
     },
   );
 
+  test('a rotation is rolled back, unless somebody edited the client meanwhile', async () => {
+    const history = [{ id: ROTATION, state: 'rolled_back', error: 'why' }];
+    const evidence = evidenceOf(rotation(), { ends: [{ ...end, record: { ...end.record, history } }] });
+    const edit = { kind: 'edit', at: 0, ref: client.ref, what: 'takes ours away' } as const;
+    expect((await endsWell(evidence, emulator)).map(({ rule }) => rule)).toEqual(['outcome']);
+    expect(await endsWell({ ...evidence, events: [edit, ...evidence.events] }, emulator)).toEqual([]);
+  });
+
   test('nothing is said of a fleet that did not come to rest', async () => {
     const evidence = { ...evidenceOf(rotation()), ends: [{ ...end, open: true }] };
     const rules = async (atRest: boolean) => (await judge(evidence, emulator, atRest)).map(({ rule }) => rule);
