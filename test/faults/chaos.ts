@@ -20,7 +20,8 @@ const freezeWorker: Act = async ({ pool, history, chance }) => {
     history.note({ kind: 'lock_loss', job: 'all of a frozen worker' });
 };
 
-const loseLock: Act = async ({ raw, history, chance }) => {
+/** Of one job under way, if there is one soon. */
+export const loseLock: Act = async ({ raw, history, chance }) => {
   for (let look = 0; look < 40; look += 1) {
     const locks = await raw.keys(`{rekeyd}:rotate-${DEPLOYMENT}:*:lock`);
     if (locks.length > 0) {

@@ -2,7 +2,7 @@
  * `npm run test:faults [-- --json] [--long] [--scenario KIND] [--seed N | --seeds N] [--keep] [--mutants] [--only NAME]`: rekeyd while everything
  * around it breaks. Ends with 1 when a promise was broken. A seed, or a number of seeds, without a kind is of `random`.
  */
-import { parseArgs } from 'node:util';
+import { inspect, parseArgs } from 'node:util';
 import { inParallel } from '../../src/parallel.ts';
 import { tryMutants } from './mutants.ts';
 import type { Kind, ScenarioResult } from './scenario.ts';
@@ -13,27 +13,39 @@ import { diskFull } from './scenarios/disk-full.ts';
 import { fleet } from './scenarios/fleet.ts';
 import { cluster, sentinel } from './scenarios/groups.ts';
 import { humans } from './scenarios/humans.ts';
+import { kills } from './scenarios/kills.ts';
 import { points } from './scenarios/points.ts';
 import { random } from './scenarios/random.ts';
 import { redis, redisOutage } from './scenarios/redis.ts';
 import { describeViolations, HEADER, rowOf, type Totals, totalsOf } from './totals.ts';
 
-/** How many seeds of each kind: in the short run, which is a part of CI, and in the long one. */
-const MATRIX: readonly { readonly kind: Kind; readonly short: number; readonly long: number }[] = [
-  { kind: points, short: 1, long: 20 },
-  { kind: random, short: 2, long: 30 },
-  { kind: api, short: 1, long: 6 },
-  { kind: diskFull, short: 1, long: 6 },
-  { kind: redis, short: 1, long: 8 },
-  { kind: humans, short: 1, long: 8 },
-  { kind: sentinel, short: 1, long: 5 },
-  { kind: cluster, short: 1, long: 5 },
-  { kind: clock, short: 1, long: 6 },
-  { kind: dst, short: 0, long: 2 },
-  { kind: away, short: 1, long: 4 },
-  { kind: fleet, short: 0, long: 2 },
-  { kind: compromise, short: 1, long: 6 },
-  { kind: redisOutage, short: 0, long: 1 },
+interface Row {
+  readonly kind: Kind;
+  readonly short: readonly number[];
+  readonly long: readonly number[];
+  /** At the same time as all others: it costs time, and nothing else. */
+  readonly isIdle?: true;
+}
+
+const upTo = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
+
+/** Which seeds of each kind: in the short run, which is a part of CI, and in the long one. */
+const MATRIX: readonly Row[] = [
+  { kind: redisOutage, short: [], long: [10], isIdle: true },
+  { kind: points, short: upTo(1), long: upTo(20) },
+  { kind: kills, short: upTo(1), long: upTo(18) },
+  { kind: random, short: upTo(1), long: upTo(20) },
+  { kind: api, short: upTo(1), long: upTo(6) },
+  { kind: redis, short: upTo(1), long: upTo(8) },
+  { kind: sentinel, short: upTo(1), long: upTo(5) },
+  { kind: cluster, short: upTo(1), long: upTo(5) },
+  { kind: diskFull, short: upTo(1), long: upTo(6) },
+  { kind: humans, short: upTo(1), long: upTo(8) },
+  { kind: clock, short: upTo(1), long: upTo(6) },
+  { kind: dst, short: [], long: upTo(2) },
+  { kind: away, short: upTo(1), long: upTo(4) },
+  { kind: compromise, short: upTo(1), long: upTo(6) },
+  { kind: fleet, short: [], long: upTo(2) },
 ];
 
 /** What the long run has to come to, whatever its seeds made of it. */
@@ -67,33 +79,49 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 const results: ScenarioResult[] = [];
+/** Runs that the harness itself did not get through. */
+const broken: string[] = [];
 const runs = chosen();
 if (runs.length > 0) say(HEADER);
-await inParallel(runs, hurried ? 1 : AT_ONCE, async ([kind, number]) => {
-  if (hurried && results.some(({ violations }) => violations.length > 0)) return;
-  const result = await kind.run({ seed: number, keep, ...(hurried ? { patienceMs: HURRIED_MS } : {}) });
-  results.push(result);
-  for (const line of [rowOf(result), ...describeViolations(result)]) say(line);
-});
+const lanes = [true, undefined].map((isIdle) => runs.filter(({ row }) => row.isIdle === isIdle));
+await Promise.all(lanes.map((lane) => inParallel(lane, hurried ? 1 : AT_ONCE, run)));
 const mutants = long || values.mutants ? await tryMutants(say, values.only) : { total: 0, caught: 0 };
 const totals = totalsOf(results, mutants);
 const missed = long && isWhole ? missing(totals) : [];
 for (const line of missed) say(line);
 const { violations, ...counts } = totals;
-process.stdout.write(`${JSON.stringify(json ? totals : { ...counts, violations: violations.length })}\n`);
-process.exitCode = violations.length + missed.length > 0 || mutants.caught < mutants.total ? 1 : 0;
+process.stdout.write(`${JSON.stringify(json ? totals : { ...counts, violations: violations.length, broken })}\n`);
+process.exitCode = violations.length + missed.length + broken.length > 0 || mutants.caught < mutants.total ? 1 : 0;
 
-/** Which kind with which seed, in the order in which they are begun. */
-function chosen(): readonly (readonly [Kind, number])[] {
+interface Run {
+  readonly row: Row;
+  readonly number: number;
+}
+
+async function run({ row: { kind }, number }: Run): Promise<void> {
+  if (hurried && results.some(({ violations }) => violations.length > 0)) return;
+  try {
+    const result = await kind.run({ seed: number, keep, ...(hurried ? { patienceMs: HURRIED_MS } : {}) });
+    results.push(result);
+    for (const line of [rowOf(result), ...describeViolations(result)]) say(line);
+  } catch (error) {
+    broken.push(`${kind.name} ${number}`);
+    say(`--scenario ${kind.name} --seed ${number} broke the harness: ${inspect(error)}`);
+  }
+}
+
+/** In the order in which they are begun. */
+function chosen(): readonly Run[] {
   const name = scenario ?? (isWhole ? undefined : random.name);
   const rows = MATRIX.filter(({ kind }) => name === undefined || kind.name === name);
   if (rows.length === 0) refuse(`There is no scenario ${name}: ${MATRIX.map(({ kind }) => kind.name).join(', ')}.`);
   if (isWhole && values.mutants) return [];
-  return rows.flatMap(({ kind, ...many }) => {
-    if (seed !== undefined) return [[kind, whole(seed)] as const];
-    const count = seeds === undefined ? many[long ? 'long' : 'short'] : whole(seeds);
-    return Array.from({ length: count }, (_, index) => [kind, index + 1] as const);
-  });
+  return rows.flatMap((row) => numbersOf(row).map((number) => ({ row, number })));
+}
+
+function numbersOf(row: Row): readonly number[] {
+  if (seed !== undefined) return [whole(seed)];
+  return seeds === undefined ? row[long ? 'long' : 'short'] : upTo(whole(seeds));
 }
 
 function whole(text: string): number {

@@ -70,6 +70,7 @@ export const points = kindOf<Court>({
       sentences: () => docket.draw(lot, DELAYS_MS),
     };
   },
+  loginEveryMs: 400,
   async play(scene) {
     const { docket, pool, raw } = scene;
     scene.onDeath((point) => docket.done('kill', point));

@@ -1,0 +1,33 @@
+/** Workers are killed at any moment, faster than a rotation takes, and jobs lose their locks. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { loseLock } from '../chaos.ts';
+import { kindOf } from '../scenario.ts';
+import { openStage } from '../stage.ts';
+import { lateWrites } from './random.ts';
+
+const KILLS = 36;
+
+/** A machine that is too slow to start so many workers in that time has killed fewer. */
+const PATIENCE_MS = 60_000;
+
+const ASK_EVERY = 12;
+
+export const kills = kindOf({
+  name: 'kills',
+  open: (place, dice) => openStage(place, { everysec: lateWrites(dice) }),
+  crew: () => ({ size: 3, lockMs: 700 }),
+  loginEveryMs: 300,
+  async play(scene) {
+    const { pool, chance, ask } = scene;
+    const end = performance.now() + PATIENCE_MS;
+    let asks = 0;
+    for (let count = 0; count < KILLS && performance.now() < end; await delay(chance.between(100, 600))) {
+      if (count >= asks * ASK_EVERY) {
+        asks += 1;
+        ask();
+      }
+      if (chance.next() < 0.2) await loseLock(scene);
+      if (pool.kill()) count += 1;
+    }
+  },
+});
