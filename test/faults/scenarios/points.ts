@@ -40,6 +40,8 @@ async function fallSilent({ emulator, pool, history, docket }: Scene<Court>): Pr
   await pool.away(async () => {
     emulator.faults.clear();
     await delay(SILENCE_MS);
+    // The silence itself was no idleness.
+    docket.turnTo('rare');
   });
 }
 
