@@ -3,7 +3,7 @@ import type { LogEntry } from '../../emulator/log.ts';
 import type { Check, Violation } from '../checker.ts';
 import type { AuditLine } from '../evidence.ts';
 import type { FaultClient } from '../fleet.ts';
-import { initialOf, thumbprintOf, thumbprintsIn } from './keys.ts';
+import { initialOf, othersOf, thumbprintsIn } from './keys.ts';
 
 /** Redis' clock has microseconds, cut off to ms in the log, as the server's is. */
 const SAME_MS = 2;
@@ -86,19 +86,15 @@ function holds(body: unknown, kids: unknown, client: FaultClient): boolean {
   // A set that is served elsewhere is not in the body.
   if (sent.length === 0) return true;
   const told = (Array.isArray(kids) ? kids : []).map((kid) => (kid === client.initial.kid ? initialOf(client) : kid));
-  const foreign = client.foreign.map(thumbprintOf);
-  const mine = sent.filter((kid) => !foreign.includes(kid));
+  const others = othersOf(client);
+  const mine = sent.filter((kid) => !others.includes(kid));
   return JSON.stringify([...mine].sort()) === JSON.stringify([...told].sort());
 }
 
 /** One key for each rotation, however often it was tried, and no other one ever published. */
 function keysOf(lines: readonly AuditLine[], patches: readonly LogEntry[], client: FaultClient): string[] {
   const generated = lines.filter(({ type }) => type === 'key.generated');
-  const known = new Set([
-    ...generated.map(({ data }) => data.kid),
-    initialOf(client),
-    ...[...client.foreign, ...client.visitors].map(thumbprintOf),
-  ]);
+  const known = new Set([...generated.map(({ data }) => data.kid), initialOf(client), ...othersOf(client)]);
   const others = new Set(patches.flatMap(({ body }) => thumbprintsIn(body)).filter((kid) => !known.has(kid)));
   return [
     ...surplus(generated, lines).map((rotation) => `rotation ${rotation} made a second key`),

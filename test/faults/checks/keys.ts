@@ -39,6 +39,11 @@ export function initialOf({ initial }: FaultClient): string {
   return thumbprintOf({ ...initial.jwk });
 }
 
+/** Keys of others, by thumbprint. */
+export function othersOf({ foreign, visitors }: FaultClient): readonly string[] {
+  return [...foreign, ...visitors].map(thumbprintOf);
+}
+
 /** All keys that a PATCH body publishes by itself. */
 export function keysIn(body: unknown): readonly JwkMembers[] {
   const { jwks, public_key_pem: pem } = (body ?? {}) as { jwks?: { keys: JwkMembers[] }; public_key_pem?: string }; // a body that the server took

@@ -4,7 +4,7 @@ import type { Check, Violation } from '../checker.ts';
 import type { Evidence, StoredRecord } from '../evidence.ts';
 import type { FaultClient } from '../fleet.ts';
 import type { Event } from '../history.ts';
-import { initialOf, keysIn, sameMembers, thumbprintOf, thumbprintsIn } from './keys.ts';
+import { initialOf, keysIn, othersOf, sameMembers, thumbprintOf, thumbprintsIn } from './keys.ts';
 
 /** Redis' time has microseconds, the server's are cut off to milliseconds. */
 const SAME_MS = 2;
@@ -171,8 +171,8 @@ function judgeDone(
 }
 
 function oursIn(body: unknown, client: FaultClient): readonly string[] {
-  const foreign = [...client.foreign, ...client.visitors].map(thumbprintOf);
-  return thumbprintsIn(body).filter((kid) => !foreign.includes(kid));
+  const others = othersOf(client);
+  return thumbprintsIn(body).filter((kid) => !others.includes(kid));
 }
 
 function judgeRequest(request: LogEntry, client: FaultClient, standing: Standing, say: Say): void {

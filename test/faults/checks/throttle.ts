@@ -25,6 +25,10 @@ const DISTURBING: readonly Event['kind'][] = ['kill', 'worker', 'lock_loss', 're
 export const throttleIsRespected: Check = (evidence) => {
   const { events, requests, ends } = evidence;
   const refs = new Map(ends.map(({ client }) => [client.id, client.ref]));
+  const claims = Map.groupBy(
+    events.filter((event) => event.kind === 'claim'),
+    ({ ref }) => ref,
+  );
   return events.flatMap((window) => {
     if (window.kind !== 'throttled') return [];
     const from = heardAt(window, refs.get(window.client ?? ''), events);
@@ -35,7 +39,7 @@ export const throttleIsRespected: Check = (evidence) => {
       if (method !== 'PATCH' || deployment !== window.deployment || at <= from || at >= window.until - EARLY_MS)
         return [];
       const ref = refs.get(client ?? '') ?? null;
-      const mayCome = client !== window.client && (!isSpread || beganAt(ref, at, events) <= from + SPREAD_MS);
+      const mayCome = client !== window.client && (!isSpread || beganAt(at, claims.get(ref ?? '')) <= from + SPREAD_MS);
       return mayCome ? [] : [{ rule: 'retry_after', ref, message: tooEarly(request, window) }];
     });
   });
@@ -55,9 +59,8 @@ function heardAt(window: Window, ref: string | undefined, events: Evidence['even
 }
 
 /** When the run that sent something at `at` had begun. */
-function beganAt(ref: string | null, at: number, events: Evidence['events']): number {
-  const claims = events.filter((event) => event.kind === 'claim' && event.ref === ref && event.at <= at);
-  return claims.at(-1)?.at ?? Number.NEGATIVE_INFINITY;
+function beganAt(at: number, claims: readonly Event[] = []): number {
+  return claims.findLast((claim) => claim.at <= at)?.at ?? Number.NEGATIVE_INFINITY;
 }
 
 function isDisturbed(from: number, to: number, events: Evidence['events']): boolean {
