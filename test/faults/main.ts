@@ -55,9 +55,6 @@ const WANTED = { random_kills: 500, lock_losses: 100 } as const;
 /** Most of a run is spent waiting. */
 const AT_ONCE = 2;
 
-/** What a mutant may take: it is caught, or it is not. */
-const HURRIED_MS = 20_000;
-
 const { values } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },
@@ -67,12 +64,10 @@ const { values } = parseArgs({
     seeds: { type: 'string' },
     mutants: { type: 'boolean', default: false },
     only: { type: 'string' },
-    'until-caught': { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
   },
 });
 const { json, long, keep, scenario, seed, seeds } = values;
-const hurried = values['until-caught'];
 const isWhole = scenario === undefined && seed === undefined && seeds === undefined;
 
 // An exit that Redis and the workers hear of.
@@ -85,7 +80,7 @@ const broken: string[] = [];
 const runs = chosen();
 if (runs.length > 0) say(HEADER);
 const lanes = [true, undefined].map((isIdle) => runs.filter(({ row }) => row.isIdle === isIdle));
-await Promise.all(lanes.map((lane) => inParallel(lane, hurried ? 1 : AT_ONCE, run)));
+await Promise.all(lanes.map((lane) => inParallel(lane, AT_ONCE, run)));
 const mutants = long || values.mutants ? await tryMutants(say, values.only) : { total: 0, caught: 0 };
 const totals = totalsOf(results, mutants);
 const missed = long && isWhole ? missing(totals) : [];
@@ -100,9 +95,8 @@ interface Run {
 }
 
 async function run({ row: { kind }, number }: Run): Promise<void> {
-  if (hurried && results.some(({ violations }) => violations.length > 0)) return;
   try {
-    const result = await kind.run({ seed: number, keep, ...(hurried ? { patienceMs: HURRIED_MS } : {}) });
+    const result = await kind.run({ seed: number, keep });
     results.push(result);
     for (const line of [rowOf(result), ...describeViolations(result)]) say(line);
   } catch (error) {
