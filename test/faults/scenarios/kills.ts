@@ -8,7 +8,10 @@ import { lateWrites } from './random.ts';
 const KILLS = 36;
 
 /** A machine that is too slow to start so many workers in that time has killed fewer. */
-const PATIENCE_MS = 60_000;
+const KILLING_MS = 60_000;
+
+/** No worker lives long enough to answer anybody before that is over. */
+const PATIENCE_MS = 2 * KILLING_MS;
 
 const ASK_EVERY = 12;
 
@@ -17,9 +20,10 @@ export const kills = kindOf({
   open: (place, dice) => openStage(place, { everysec: lateWrites(dice) }),
   crew: () => ({ size: 3, lockMs: 700 }),
   loginEveryMs: 300,
+  patienceMs: PATIENCE_MS,
   async play(scene) {
     const { pool, chance, ask } = scene;
-    const end = performance.now() + PATIENCE_MS;
+    const end = performance.now() + KILLING_MS;
     let asks = 0;
     for (let count = 0; count < KILLS && performance.now() < end; await delay(chance.between(100, 600))) {
       if (count >= asks * ASK_EVERY) {
