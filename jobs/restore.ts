@@ -34,10 +34,11 @@ async function restoreApp(app: string, context: JobContext, signal: AbortSignal)
     signal.throwIfAborted();
     const page: readonly ClientRef[] = await store.appRefs(app, PAGE, last);
     last = page.at(-1) ?? null;
-    await inParallel(page, FLEET_LANES, async (ref) => {
-      const found = { set: sets.every((holds) => holds(ref)), public: isPublic(ref) };
-      if (found.set && found.public) return;
-      if (await forgetLost(ref, found, context)) lost += 1;
+    const hasSet = (ref: ClientRef) => sets.every((holds) => holds(ref));
+    // A client whose keys nobody manages yet has nothing anywhere, and a fleet may have many of those.
+    const suspects = await store.withKeys(page.filter((ref) => !hasSet(ref) || !isPublic(ref)));
+    await inParallel(suspects, FLEET_LANES, async (ref) => {
+      if (await forgetLost(ref, { set: hasSet(ref), public: isPublic(ref) }, context)) lost += 1;
     });
   } while (last !== null);
   return lost;

@@ -77,6 +77,8 @@ export interface Records {
   commit(change: Change): Promise<Committed>;
   /** Resolves once that version, whoever wrote it, is on disk; false when it was lost. @throws RekeydError `not_durable` */
   confirm(ref: ClientRef, version: number): Promise<boolean>;
+  /** Those of these clients that have a private key here. Meant for pages, not for a fleet. */
+  withKeys(refs: readonly ClientRef[]): Promise<ClientRef[]>;
   sealedKey(ref: ClientRef, kid: string): Promise<string | null>;
   /** kid → JWE. */
   sealedKeys(ref: ClientRef): Promise<Map<string, string>>;
@@ -120,6 +122,11 @@ export function openRecords(redis: Redis, scripts: Scripts): Records {
 
     async confirm(ref, version) {
       return (await scripts.runDurably({ lua: CONFIRM, keys: [recordKey(ref)], args: [version] })) === 1;
+    },
+
+    async withKeys(refs) {
+      const counts = await Promise.all(refs.map((ref) => scripts.ask(() => redis.exists(sealedKey(ref)))));
+      return refs.filter((_, index) => counts[index] === 1);
     },
 
     sealedKey: (ref, kid) => scripts.ask(() => redis.hget(sealedKey(ref), kid)),

@@ -112,6 +112,7 @@ describe.each(redisKinds)('records on %s', (kind) => {
       }),
     );
     expect([...(await store.sealedKeys(alpha)).keys()].sort()).toEqual(['new', 'third']);
+    expect(await store.withKeys([ref('nobody'), alpha])).toEqual([alpha]);
     expect(await store.sealedKey(alpha, 'old')).toBeNull();
     expect(await store.sealedKey(alpha, 'new')).toBe('jwe-new');
     expect(await store.auditSize()).toBe(2);
