@@ -3,12 +3,12 @@
  * The descriptions and patterns end up in the JSON Schema.
  */
 import { resolve } from 'node:path';
-import { createTask, validateDetailed } from 'node-cron';
 import { z } from 'zod';
 import { isSegment } from '../core/client.ts';
 import { DURATION_PATTERN, parseDuration } from '../core/duration.ts';
 import { parseWindow } from '../core/window.ts';
 import { Secret } from '../secret.ts';
+import { cronProblem } from './cron.ts';
 import { REFERENCE_PATTERN, readReference, type Sources } from './secrets.ts';
 
 /** Registers `why` as a problem of the field. Its result is a mark for zod and must be returned at once. */
@@ -93,32 +93,12 @@ export function name(description: string) {
   );
 }
 
-/** node-cron writes ranges out before it looks at their bounds: `0-99999999` would take minutes and all the memory. */
-const CRON_SIZE = /^(?!.*\d{5}).{1,200}$/;
-
 export function cron(description: string) {
   const expected = '5 or 6 cron fields in quotes, such as "0 3 * * *"';
   return text({ description }, expected, (value, refuse) => {
-    if (!CRON_SIZE.test(value)) return refuse(`is not a schedule: write ${expected}`);
-    const { valid, errors } = validateDetailed(value);
-    const fields = errors.map(({ field }) => field).filter((field) => field !== 'expression');
-    if (!valid) {
-      return refuse(`is not a schedule${fields.length > 0 ? ` (wrong: ${fields.join(', ')})` : ''}: write ${expected}`);
-    }
-    return everComes(value) ? value : refuse(`names a day that never comes: write ${expected}`);
+    const problem = cronProblem(value);
+    return problem === null ? value : refuse(`${problem}: write ${expected}`);
   });
-}
-
-/** The fifth Monday of a month is never its first day: node-cron takes such a schedule, and throws when it is to start. */
-function everComes(expression: string): boolean {
-  try {
-    const task = createTask(expression, () => {});
-    const runs = task.getNextRuns(1);
-    task.destroy();
-    return runs.length > 0;
-  } catch {
-    return false;
-  }
 }
 
 export function timezone(description: string) {
