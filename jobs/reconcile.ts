@@ -4,7 +4,8 @@
  */
 import { commitOf, isMarkedActive, seenMark } from '../src/commit.ts';
 import type { ClientRef } from '../src/core/client.ts';
-import { hasDrifted } from '../src/core/plan.ts';
+import { hasDrifted, plan, ripen } from '../src/core/plan.ts';
+import type { ClientPolicy } from '../src/core/policy.ts';
 import type { ClientRecord } from '../src/core/record.ts';
 import { hasCode, messageOf } from '../src/errors.ts';
 import { inParallel } from '../src/parallel.ts';
@@ -53,19 +54,31 @@ async function resumeDeployments(context: JobContext): Promise<readonly string[]
   return tried;
 }
 
+/** A job that should have begun this long ago, in ms, is late. */
+const LATE_MS = 2_000;
+
 /** Every record with something left to do has a job that will do it. */
 export async function wakeUnfinished({ parts, queues }: JobContext): Promise<number> {
   let woken = 0;
   await inParallel(await parts.store.openWork(), FLEET_LANES, async (ref) => {
     const loaded = await parts.store.load(ref);
-    if (loaded === null || clientPolicy(parts, ref) === null) return;
+    const policy = clientPolicy(parts, ref);
+    if (loaded === null || policy === null) return;
     const job = jobOf(loaded.record);
     const state = await queues.rotateQueue(parts.deploymentOf(ref).config.id).getJobState(job);
-    if (state !== 'unknown' && state !== 'completed' && state !== 'failed') return;
+    const isLost = state === 'unknown' || state === 'completed' || state === 'failed';
+    // Put off by a machine whose clock was ahead, it would come late by as much: BullMQ goes by the clocks of its workers.
+    const isLate = state === 'delayed' && isDue(loaded.record, policy, loaded.now - LATE_MS);
+    if (!isLost && !isLate) return;
     await queues.wake(ref, job, loaded.record.rotation?.compromised != null);
     woken += 1;
   });
   return woken;
+}
+
+function isDue(record: ClientRecord, policy: ClientPolicy, now: number): boolean {
+  const step = plan(ripen(record, now), policy, now);
+  return step.do !== 'wait' && step.do !== 'done';
 }
 
 /** The job that looks after a record: named after the rotation under way, else after one that still has a key to retire. */

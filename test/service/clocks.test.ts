@@ -1,6 +1,14 @@
 /** A machine whose clock is wrong: time is the store's, and a proof is dated as the server would. */
 import { expect, test } from 'vitest';
-import { type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet, wrongClock } from '../support/fleet.ts';
+import {
+  DEPLOYMENT,
+  type Fleet,
+  type FleetClient,
+  KID_APP,
+  PEM_APP,
+  startFleet,
+  wrongClock,
+} from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
 import { expectSound } from '../support/sound.ts';
 import { until } from '../support/until.ts';
@@ -50,4 +58,21 @@ test('a clock that jumps back and forth in the middle does no harm', async () =>
   await fleet.reached(client, await fleet.rotate(client));
   expect((await logins.stop()).refused).toEqual([]);
   await expectSound(fleet, [client]);
+});
+
+test('a job that a machine with a fast clock put off is not late for that', async () => {
+  const app = { ...KID_APP, policy: { strategy: 'overlap', overlap: '3s' } };
+  const fleet = await startFleet({ apps: [app], config: { reconcile_every: '200ms' } });
+  const client = await fleet.managed(app);
+  await fleet.start();
+  const rotation = await fleet.rotate(client);
+  await fleet.reached(client, rotation, 'active');
+  const queue = fleet.queues.rotateQueue(DEPLOYMENT);
+  const waiting = await until('its job waits for the end of the overlap', async () => {
+    const job = await queue.getJob(rotation);
+    return (await job?.isDelayed()) === true && job;
+  });
+  await waiting.changeDelay(HOUR);
+  await fleet.reached(client, rotation);
+  expect(await overlapOf(fleet, client)).toBeGreaterThanOrEqual(3_000);
 });

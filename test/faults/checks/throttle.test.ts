@@ -30,6 +30,7 @@ const commit = (type: string): Step => ({
 const after = (...rest: readonly Step[]) =>
   added(without(rotation(), 'withdraw', 'withdrawn'), 'patch', throttled(BEGIN + 8 * PACE_MS + 2_000), ...rest);
 const throttled = (until: number) => event({ kind: 'throttled', deployment: DEPLOYMENT, client: client.id, until });
+const cut = (fault: string) => event({ kind: 'redis', fault });
 const heard = commit('nothing');
 /** Long enough for all workers to know. */
 const spread = [wait, wait, wait];
@@ -38,6 +39,8 @@ test.each<[string, readonly Step[], readonly string[]]>([
   ['the same client is asked for again', [heard, patch()], [client.ref]],
   ['nobody lived to hear the answer', [claim(), patch()], []],
   ['nobody lived to hear it, and the PATCH is announced anew', [commit('key.publishing'), patch()], []],
+  ['Redis forgot the answer', [heard, cut('the power cut lost 12 bytes'), patch()], []],
+  ['Redis was away, and forgot nothing', [heard, cut('the power cut lost 0 bytes'), patch()], [client.ref]],
   ['the time is over', [heard, ...Array.from({ length: 18 }, () => wait), patch()], []],
   ['another client is begun with', [heard, ...spread, claim(neighbour), patch(neighbour)], [neighbour.ref]],
   ['another client had been begun with', [claim(neighbour), heard, ...spread, patch(neighbour)], []],

@@ -1,7 +1,7 @@
 /**
  * A server that says when to come back is not asked for a change until then: not for the client that it said so for, and not by a run on any other
  * client of the deployment that begins in the meantime. That is what BullMQ's limiter promises; a run that had begun before may still send its one
- * PATCH, and a worker that died with the answer in its hands has told nobody.
+ * PATCH, a worker that died with the answer in its hands has told nobody, and a Redis that lost it in a power cut cannot tell anybody any more.
  */
 import type { LogEntry } from '../../emulator/log.ts';
 import type { Check, Violation } from '../checker.ts';
@@ -16,6 +16,9 @@ const SPREAD_MS = 250;
 
 /** A fault of Redis is written down when it begins, and one of these takes no longer. */
 const FAULT_MS = 2_000;
+
+/** Redis lost what it had not confirmed to be on disk. */
+const FORGETTING = /^(the power cut lost [1-9]|failover)/;
 
 type Window = Extract<Event, { kind: 'throttled' }>;
 
@@ -34,10 +37,10 @@ export const throttleIsRespected: Check = (evidence) => {
     const from = heardAt(window, refs.get(window.client ?? ''), events);
     if (from === null) return [];
     const isSpread = !isDisturbed(window.at, from + SPREAD_MS, events);
+    const until = Math.min(window.until - EARLY_MS, forgottenAt(from, events));
     return requests.flatMap((request): Violation[] => {
       const { method, at, deployment, client } = request;
-      if (method !== 'PATCH' || deployment !== window.deployment || at <= from || at >= window.until - EARLY_MS)
-        return [];
+      if (method !== 'PATCH' || deployment !== window.deployment || at <= from || at >= until) return [];
       const ref = refs.get(client ?? '') ?? null;
       const mayCome = client !== window.client && (!isSpread || beganAt(at, claims.get(ref ?? '')) <= from + SPREAD_MS);
       return mayCome ? [] : [{ rule: 'retry_after', ref, message: tooEarly(request, window) }];
@@ -61,6 +64,11 @@ function heardAt(window: Window, ref: string | undefined, events: Evidence['even
 /** When the run that sent something at `at` had begun. */
 function beganAt(at: number, claims: readonly Event[] = []): number {
   return claims.findLast((claim) => claim.at <= at)?.at ?? Number.NEGATIVE_INFINITY;
+}
+
+function forgottenAt(from: number, events: Evidence['events']): number {
+  const loss = events.find((event) => event.kind === 'redis' && event.at > from && FORGETTING.test(event.fault));
+  return loss?.at ?? Number.POSITIVE_INFINITY;
 }
 
 function isDisturbed(from: number, to: number, events: Evidence['events']): boolean {
