@@ -213,12 +213,13 @@ function judgeForeign(body: unknown, client: FaultClient, say: Say): void {
 /** A rotation brings in one key, however often it is tried; after a compromise, perhaps another one in its place. */
 function judgeNewKey(mine: readonly string[], { record, brought }: Standing, client: FaultClient, say: Say): void {
   const { rotation = null } = record ?? {};
-  if (rotation === null || rotation.compromised !== null) return;
+  if (rotation === null) return;
   const known = [initialOf(client), ...brought.values()];
   for (const kid of mine) {
     if (known.includes(kid)) continue;
     const first = brought.get(rotation.id);
-    if (first !== undefined) say('second_key', `rotation ${rotation.id} published ${kid} after ${first}`);
+    if (rotation.compromised !== null) brought.set(`${rotation.id} ${kid}`, kid);
+    else if (first !== undefined) say('second_key', `rotation ${rotation.id} published ${kid} after ${first}`);
     else brought.set(rotation.id, kid);
   }
 }

@@ -1,5 +1,6 @@
 /** Groups of servers: a primary that dies with writes that its replica never got, and a cluster that loses the node with our keys. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { askForPrimary } from '../../../src/store/group.ts';
 import type { RedisServer } from '../../support/redis.ts';
 import { REPLICATION_USER, startCluster, startSentinelGroup, tell } from '../../support/redis-ha.ts';
 import { until } from '../../support/until.ts';
@@ -32,6 +33,13 @@ async function failOver({ group, history, watch }: Scene<GroupStage>): Promise<v
     String(await tell(replica, 'INFO', 'replication')).includes('role:master'),
   );
   await watch.attach(replica.socketPath);
+  // Sooner, the old primary could be taken for the primary again, and nobody would read along there.
+  for (const node of group.group.nodes) {
+    await until('every Sentinel knows the new primary', async () => {
+      const { port } = await askForPrimary(node, group.group);
+      return `${port}` === new URL(replica.url).port;
+    });
+  }
   await primary.restart();
 }
 
