@@ -64,7 +64,7 @@ test('a storm of 5xx passes, and every rotation ends well', async () => {
       status,
       match,
       times: 10,
-      skip: index * 2,
+      skip: index, // fewer than there are clients: each of these is met by somebody
       when: index % 2 ? 'after' : 'before',
     }),
   );
