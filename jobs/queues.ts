@@ -4,10 +4,12 @@ import type { ClientRef } from '../src/core/client.ts';
 import { splitReference } from '../src/core/client.ts';
 import { bullConnectionOptions } from '../src/store/connection.ts';
 import type { RedisTarget } from '../src/store/target.ts';
+import { systemClock } from '../src/time.ts';
 
 /** A hash tag: all keys in one slot of a Redis Cluster. */
 export const PREFIX = '{rekeyd}';
 export const CONTROL = 'control';
+const RECONCILE = 'reconcile';
 
 export function rotateQueueName(deployment: string): string {
   return `rotate-${deployment}`;
@@ -42,7 +44,10 @@ export interface Queues {
   /** Sees to it that a worker looks at this client soon. Idempotent: the job is named after the rotation. */
   wake(ref: ClientRef, rotation: string, urgent: boolean): Promise<void>;
   addControl(name: string, data: object, jobId?: string): Promise<string>;
-  /** One upkeep run now and one every `ms`, however many replicas ask for it. */
+  /**
+   * One upkeep run every `ms`, however many replicas ask for it. Asked again, it brings back one that was lost, or that a machine whose clock was
+   * ahead has put off.
+   */
   reconcileEvery(ms: number): Promise<void>;
   close(): Promise<void>;
 }
@@ -95,10 +100,13 @@ export function openQueues(
     },
 
     async reconcileEvery(every) {
+      const planned = await control.getJobScheduler(RECONCILE);
+      // BullMQ would keep that time.
+      if ((planned?.next ?? 0) > systemClock.now() + 2 * every) await control.removeJobScheduler(RECONCILE);
       await control.upsertJobScheduler(
-        'reconcile',
+        RECONCILE,
         { every },
-        { name: 'reconcile', data: { v: 1 }, opts: { ...KEPT, priority: ORDINARY } },
+        { name: RECONCILE, data: { v: 1 }, opts: { ...KEPT, priority: ORDINARY } },
       );
     },
 

@@ -35,6 +35,9 @@ export interface Service {
 /** A job's lock outlives any PATCH, so that no second worker takes it up while one is under way. */
 const LOCK_TIMEOUTS = 3;
 
+/** At least this often it is made sure that upkeep is planned, in ms. */
+const UPKEEP_MS = 60_000;
+
 /** How long a readiness check may take, in ms. */
 const READY_MS = 2_000;
 
@@ -54,8 +57,11 @@ export async function startService(config: Config, options: ServiceOptions): Pro
       const context = { parts, queues, keks: keksOf(config), log, lockMs };
       const workers = startWorkers(context, hooks);
       releases.add('workers', () => workers.drain(config.shutdownGraceMs));
-      releases.add('restoring', startRestoring(context));
+      const background = new AbortController();
+      releases.add('background', () => background.abort());
+      restore(context, background.signal);
       await queues.reconcileEvery(config.reconcileEveryMs);
+      void keepUpkeep(context, background.signal);
     }
     if (options.schedule) {
       const schedule = await startSchedule(config, queues, log, clock.now());
@@ -74,13 +80,23 @@ export async function startService(config: Config, options: ServiceOptions): Pro
 }
 
 /** Beside everything else: the folders of a large fleet take a while to go through. Stopping does not wait for it, since Redis may be away. */
-function startRestoring(context: JobContext): () => void {
-  const stopping = new AbortController();
-  restoreLost(context, stopping.signal).catch((error: unknown) => {
-    if (stopping.signal.aborted) return;
+function restore(context: JobContext, signal: AbortSignal): void {
+  restoreLost(context, signal).catch((error: unknown) => {
+    if (signal.aborted) return;
     context.log.error({ error: messageOf(error) }, 'it is not known whether keys are where they had been delivered');
   });
-  return () => stopping.abort();
+}
+
+/** By a timer, which goes by no clock: the next run is planned by one, and a machine's may be wrong, or set right. */
+async function keepUpkeep({ parts, queues, log }: JobContext, signal: AbortSignal): Promise<void> {
+  const { reconcileEveryMs } = parts.config;
+  for (;;) {
+    await sleep(Math.min(reconcileEveryMs, UPKEEP_MS), signal);
+    if (signal.aborted) return;
+    await queues
+      .reconcileEvery(reconcileEveryMs)
+      .catch((error: unknown) => log.warn({ error: messageOf(error) }, 'upkeep could not be planned'));
+  }
 }
 
 async function obstacleOf(parts: Parts): Promise<string | null> {

@@ -38,16 +38,8 @@ const RETRY_MS = 100;
 /** Sends a script by its SHA-1, which spares both sides the text; or with the text, for a server that has not seen it or lost it. */
 type By = 'evalsha' | 'eval';
 
-const names = new Map<string, string>();
-
-function nameOf(lua: string): string {
-  const name = names.get(lua) ?? hash('sha1', lua);
-  names.set(lua, name);
-  return name;
-}
-
 function scriptArguments(by: By, { lua, keys, args }: ScriptCall): [string, number, ...(string | number)[]] {
-  return [by === 'eval' ? lua : nameOf(lua), keys.length, ...keys, ...args];
+  return [by === 'eval' ? lua : hash('sha1', lua), keys.length, ...keys, ...args];
 }
 
 function isNotKnown(error: unknown): boolean {
@@ -187,8 +179,8 @@ async function writeGroup(
 type Reply = readonly [error: Error | null, reply: unknown];
 
 /**
- * Sends the whole group again unless one server knew all scripts and answered all of it over one connection: a WAITAOF without its writes proves nothing. The server
- * that lost its role between a write and the WAITAOF may forget that write, and its successor may never have seen it.
+ * Sends the whole group again unless one server knew all scripts and answered all of it over one connection: a WAITAOF without its writes proves
+ * nothing. The server that lost its role between a write and the WAITAOF may forget that write, and its successor may never have seen it.
  */
 async function exchange(
   lane: Redis,

@@ -1,7 +1,6 @@
 /** A disk of its own, small enough to be filled: a tmpfs, where this process may mount one. */
 import { execFileSync } from 'node:child_process';
 import { mkdir, open, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 export interface SmallDisk {
@@ -38,14 +37,4 @@ export async function mountSmallDisk(path: string, size: string): Promise<SmallD
       unmount();
     },
   };
-}
-
-export function canMount(): boolean {
-  if (process.platform !== 'linux' || process.getuid?.() !== 0) return false;
-  try {
-    execFileSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'rekeyd-faults', tmpdir()], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
 }

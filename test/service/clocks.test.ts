@@ -76,3 +76,20 @@ test('a job that a machine with a fast clock put off is not late for that', asyn
   await fleet.reached(client, rotation);
   expect(await overlapOf(fleet, client)).toBeGreaterThanOrEqual(3_000);
 });
+
+test('upkeep that a machine with a fast clock put off comes back', async () => {
+  const fleet = await startFleet({ config: { reconcile_every: '200ms' } });
+  await fleet.start();
+  const { control } = fleet.queues;
+  await until('upkeep is planned', async () => (await control.getJobScheduler('reconcile'))?.next);
+  await control.removeJobScheduler('reconcile');
+  await control.upsertJobScheduler(
+    'reconcile',
+    { every: 200, startDate: Date.now() + HOUR },
+    { name: 'reconcile', data: { v: 1 } },
+  );
+  await until('upkeep is near again', async () => {
+    const next = (await control.getJobScheduler('reconcile'))?.next ?? Number.POSITIVE_INFINITY;
+    return next < Date.now() + HOUR / 2;
+  });
+});

@@ -88,6 +88,26 @@ const twoKeys = added(
   },
   { name: 'another patch', request: { body: documentOf(old, stranger), status: 200 } },
 );
+const ofThree = documentOf(old, fresh, stranger);
+const next = { ...story.under('published').rotation, id: 'rotation-2' };
+/** The key of a rotation stands there, and one that no entry starts adds its own. */
+const nextKey = (compromised: { readonly kid: string } | null) =>
+  added(
+    changed(good, 'intent', record({ rotation: { ...story.under('delivered').rotation, compromised } })),
+    'published',
+    event('seal', { kind: 'sealed', ref: client.ref, kid: kidOf(stranger) }),
+    {
+      name: 'another intent',
+      commit: {
+        record: story.recordOf(both, { rotation: next, inFlight: intentOf(ofThree, 11) }),
+        drafts: [
+          { type: 'key.generated', rotation: next.id, data: { kid: kidOf(stranger) } },
+          { type: 'key.publishing' },
+        ],
+      },
+    },
+    { name: 'another patch', request: { body: ofThree, status: 200 } },
+  );
 const tampered = (change: (audit: Evidence['audit']) => Evidence['audit']) => {
   const evidence = evidenceOf(good);
   return { ...evidence, audit: change(evidence.audit) };
@@ -154,6 +174,8 @@ const CASES: readonly Case[] = [
     as(without(good, 'proof'), { policy: { prove: 'read_back' } }),
   ],
   ['a rotation publishes two keys', evidenceOf(twoKeys), 'second_key'],
+  ['two rotations publish a key each', evidenceOf(nextKey(null)), 'unlogged'],
+  ['two rotations publish a key each, one after a compromise', evidenceOf(nextKey({ kid: old.kid })), 'unlogged'],
 
   [
     'an epoch is given out twice',

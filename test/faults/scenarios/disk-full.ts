@@ -4,8 +4,9 @@
  */
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { canMount } from '../../support/mounting.ts';
 import { kindOf, type Scene } from '../scenario.ts';
-import { canMount, mountSmallDisk, type SmallDisk } from '../small-disk.ts';
+import { mountSmallDisk, type SmallDisk } from '../small-disk.ts';
 import { openStage, type Stage } from '../stage.ts';
 import type { Place } from '../world.ts';
 import { lateWrites } from './random.ts';
