@@ -40,7 +40,7 @@ const MATRIX: readonly Row[] = [
   { kind: cluster, short: upTo(1), long: upTo(5) },
   { kind: diskFull, short: upTo(1), long: upTo(6) },
   { kind: humans, short: upTo(1), long: upTo(8) },
-  { kind: clock, short: [], long: upTo(6) },
+  { kind: clock, short: upTo(1), long: upTo(6) },
   { kind: dst, short: [], long: upTo(2) },
   { kind: away, short: upTo(1), long: upTo(4) },
   { kind: compromise, short: upTo(1), long: upTo(6) },
