@@ -2,10 +2,10 @@
  * The clock of the fleet: node-cron says when, BullMQ remembers. A tick only adds a sweep whose id is made of policy and slot, so that any
  * number of replicas add it once; what is due is the store's to say.
  */
-import cron from 'node-cron';
 import type { Config } from '../src/config.ts';
 import { messageOf } from '../src/errors.ts';
 import type { Log } from '../src/log.ts';
+import { tickLocally } from './local-time.ts';
 import { type Queues, slotJobId } from './queues.ts';
 
 export interface Schedule {
@@ -31,16 +31,10 @@ export async function startSchedule(config: Config, queues: Queues, log: Log, no
   const policies = usedPolicies(config);
   for (const policy of policies.keys()) await tick(policy, `start-${slotOf(new Date(now))}`, true);
 
-  const tasks = [...policies].map(([name, { schedule, timezone }]) =>
-    cron.schedule(schedule, ({ date }) => tick(name, slotOf(date)), {
-      name: `sweep:${name}`,
-      timezone,
-      suppressMissedWarning: true,
-    }),
-  );
+  const stops = [...policies].map(([name, policy]) => tickLocally(policy, now, (slot) => tick(name, slotOf(slot))));
   return {
     async stop() {
-      for (const task of tasks) await task.destroy();
+      for (const stop of stops) await stop();
     },
   };
 }

@@ -66,6 +66,7 @@ export interface ScenarioResult {
   readonly redisFaults: number;
   readonly apiFaults: number;
   readonly edits: number;
+  /** Those that were begun: asked for, or due. */
   readonly rotations: number;
   readonly logins: { readonly ok: number; readonly fallback: number; readonly refused: number };
   readonly violations: readonly Violation[];
@@ -169,7 +170,7 @@ async function act<W extends World>(plot: Plot<W>, place: Place, { seed, patienc
     kills: pool.kills,
     randomKills: pool.randomKills,
     ...count(history.events),
-    rotations: rotations.size,
+    rotations: evidence.audit.filter(({ type }) => type === 'rotation.started').length,
     violations,
     remarks,
     points,
