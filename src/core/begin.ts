@@ -4,7 +4,7 @@ import { RekeydError } from '../errors.ts';
 import { type Change, entry, relieved, summarize } from './change.ts';
 import type { ClientRef } from './client.ts';
 import type { ObservedClient, PublicJwk } from './document.ts';
-import { discardIncoming } from './ending.ts';
+import { activate, discardIncoming } from './ending.ts';
 import { activeKey, incomingKid, isOurs, keyOf, withKey } from './keys.ts';
 import { FRESH_MS, hasDrifted } from './plan.ts';
 import type { ClientPolicy } from './policy.ts';
@@ -180,6 +180,12 @@ function compromise(
     );
   }
   if (rotation === null) return start(hurried, asked, policy, now);
+  if (rotation.phase.name === 'proven' && rotation.strategy === 'cutover' && rotation.phase.kid === kid) {
+    // The server takes nothing else, and signers may hold it as theirs already: it is the one in use.
+    const done = activate(hurried, rotation, kid, { policy, now });
+    const next = start(done.record, asked, policy, now);
+    return { ...next, entries: [...done.entries, ...next.entries] };
+  }
   return { ...escalate(hurried, rotation, asked, record.halted !== null), rotation: rotation.id };
 }
 

@@ -3,7 +3,7 @@
  * same bytes. Nothing here looks at a clock.
  */
 import type { KeyDocument, PublicJwk } from './document.ts';
-import { activeKey, incomingKid, isHeldBack, isOurs, isPublishing, keyOf } from './keys.ts';
+import { activeKey, incomingKid, isHeldBack, isOurs, isPublishing, isReplaced, keyOf } from './keys.ts';
 import type { ClientPolicy } from './policy.ts';
 import { samePublicKey } from './public-key.ts';
 import type { ClientRecord, Delivery, Format, ManagedKey, Retirement } from './record.ts';
@@ -134,12 +134,14 @@ export function servesOther(record: ClientRecord, policy: ClientPolicy): boolean
   return kids !== null && JSON.stringify(kids) !== JSON.stringify(record.served);
 }
 
-/** Which key signers should find under which name. They flip when the new key is proven, and not before. */
+/**
+ * Which key signers should find under which name. They flip when the new key is proven, and not before. A key that was thrown away for another of
+ * the same rotation may be the one that the server takes until that one is there.
+ */
 export function desiredDelivery(record: ClientRecord): Delivery {
   const active = activeKey(record)?.kid ?? null;
   const incoming = incomingKid(record.rotation);
-  const leaving = record.retiring.findLast(isHeldBack);
-  const previous = leaving !== undefined && leaving.kind !== 'discard' ? leaving.kid : null;
+  const previous = record.retiring.findLast((old) => isReplaced(old, record.rotation) || isHeldBack(old))?.kid ?? null;
   if (record.rotation?.phase.name === 'proven') return { current: incoming, next: null, previous: active ?? previous };
   return { current: active, next: incoming, previous };
 }

@@ -1,13 +1,18 @@
 /** The ways a rotation ends or turns back: activated, failed, rolled back, halted, completed. */
 import { type Change, entry, prune, putOff, relieved, summarize } from './change.ts';
-import { activeKey, findKey, incomingKid, keyOf, withKey } from './keys.ts';
+import { activeKey, findKey, incomingKid, isReplaced, keyOf, withKey } from './keys.ts';
 import { UNSETTLED } from './plan.ts';
 import type { Context } from './policy.ts';
 import { samePublicKey } from './public-key.ts';
 import type { ClientRecord, Retirement, Rotation } from './record.ts';
 
 /** The proven key becomes the active one; the one before it starts on its way out. */
-export function activate(record: ClientRecord, rotation: Rotation, kid: string, { policy, now }: Context): Change {
+export function activate(
+  record: ClientRecord,
+  rotation: Rotation,
+  kid: string,
+  { policy, now }: Pick<Context, 'policy' | 'now'>,
+): Change {
   const old = activeKey(record);
   const leaked = rotation.compromised !== null;
   const oldState = leaked ? ('compromised' as const) : ('deactivated' as const);
@@ -77,7 +82,7 @@ export function destroyed(record: ClientRecord, retirement: Retirement, { now }:
 /** The rotation is given up before anything of it was published: its key, if it has one, is thrown away. */
 export function fail(record: ClientRecord, rotation: Rotation, why: string, { now }: Context): Change {
   // After a compromise, a key that was thrown away for another may still be the one that is published.
-  const leftover = record.retiring.some((old) => old.kind === 'discard' && old.rotation === rotation.id);
+  const leftover = record.retiring.some((old) => isReplaced(old, rotation));
   return leftover ? halt(record, why) : end(record, rotation, 'failed', why, now);
 }
 

@@ -46,6 +46,11 @@ export function isHeldBack(retirement: Retirement): boolean {
   return retirement.kind !== 'discard' && retirement.phase !== 'refused';
 }
 
+/** Thrown away for another key of the same rotation, which has yet to take its place on the server. */
+export function isReplaced(retirement: Retirement, rotation: Rotation | null): boolean {
+  return retirement.kind === 'discard' && retirement.rotation === rotation?.id;
+}
+
 export function withKey(record: ClientRecord, kid: string, change: Partial<ManagedKey>): ClientRecord {
   const target = keyOf(record, kid);
   return { ...record, keys: record.keys.map((key) => (key === target ? { ...key, ...change } : key)) };

@@ -4,7 +4,7 @@
  */
 import { desiredDelivery, desiredDocument, desiredServed, sameDelivery, sameDocument, servesOther } from './desired.ts';
 import type { KeyDocument } from './document.ts';
-import { activeKey } from './keys.ts';
+import { activeKey, isReplaced } from './keys.ts';
 import type { ClientPolicy } from './policy.ts';
 import { readBack } from './readback.ts';
 import type { ClientRecord, Delivery, Retirement, Rotation } from './record.ts';
@@ -162,8 +162,7 @@ const retiring: Part = (record, policy, now) => {
 
 function retire(old: Retirement, { rotation }: ClientRecord, policy: ClientPolicy, now: number): Step | null {
   if (old.kind === 'discard') {
-    // Thrown away for another key of the same rotation, which has yet to take its place on the server.
-    return old.rotation === rotation?.id ? null : { do: 'destroy', retirement: old };
+    return isReplaced(old, rotation) ? null : { do: 'destroy', retirement: old };
   }
   switch (old.phase) {
     case 'waiting':

@@ -52,7 +52,8 @@ export interface Signer {
   assertion(options: AssertionOptions): Promise<KeyInfo & { readonly assertion: string }>;
   /**
    * Sends a request that carries an assertion. When the server refuses it ({@link Answer}: 401, or 400 `invalid_client` or
-   * `invalid_request`), sends it once more with the other key: the server may be a step ahead of this folder, or a step behind.
+   * `invalid_request`), sends it once more with the other key: the server may be a step ahead of this folder, or a step behind. While it is,
+   * the key that was accepted instead comes first.
    *
    * @param send makes the request anew on each call: at most twice
    * @returns the last answer, whatever it says
@@ -72,6 +73,8 @@ export interface Signer {
  */
 export async function openSigner(folder: string, options: SignerOptions = {}): Promise<Signer> {
   let held = await readKeySet(folder);
+  /** While the folder's first key is refused: which one was accepted in its place. */
+  let stead: { readonly first: string; readonly accepted: string } | null = null;
 
   /** A folder that cannot be read for a moment must not stop logins: the keys from before are as good as they were. */
   async function latest(): Promise<KeySet> {
@@ -94,15 +97,20 @@ export async function openSigner(folder: string, options: SignerOptions = {}): P
     },
     async authenticate(send, request) {
       const set = await latest();
-      const first = firstKey(set, folder);
+      const current = firstKey(set, folder);
+      const first = (stead?.first === current.kid && set.keys.find(({ kid }) => kid === stead?.accepted)) || current;
       const answer = await send(await sign(set, first, request), { kid: first.kid, role: first.role });
       if (!(await isRefusal(answer))) return answer;
       // Looked up anew: the refusal may be how this process learns that the keys were changed a moment ago.
       const newer = await latest();
-      const other = newer.keys.find((key) => key.kid !== first.kid);
+      const others = newer.keys.filter(({ kid }) => kid !== first.kid);
+      const other = others.find(({ kid }) => kid !== stead?.first) ?? others[0];
+      stead = null;
       if (other === undefined) return answer;
       await discard(answer);
-      return send(await sign(newer, other, request), { kid: other.kid, role: other.role });
+      const second = await send(await sign(newer, other, request), { kid: other.kid, role: other.role });
+      if (!(await isRefusal(second))) stead = { first: firstKey(newer, folder).kid, accepted: other.kid };
+      return second;
     },
   };
 }

@@ -226,4 +226,15 @@ describe('what signers hold', () => {
   ])('while an old key is on its way out: %j', (old, previous) => {
     expect(desiredDelivery(retiringRecord(old))).toEqual({ current: 'b', next: null, previous });
   });
+
+  it('while the server may still take a key that was thrown away for another', () => {
+    const retiring: readonly Retirement[] = [{ kind: 'discard', kid: 'c', rotation: 'r1' }];
+    const held = { current: 'a', next: 'b', previous: 'c' };
+    expect(desiredDelivery(rotating('cutover', 'cut_over', { retiring }))).toEqual(held);
+    expect(desiredDelivery(rotating('cutover', 'proven', { retiring }))).toEqual({
+      current: 'b',
+      next: null,
+      previous: 'a',
+    });
+  });
 });

@@ -350,6 +350,7 @@ describe('on the way to a new key', () => {
         record: rotating('cutover', 'cut_over', {
           keys: [key('a', 'active'), key('b', 'pre-active'), key('c', 'pre-active')],
           retiring: [{ kind: 'discard', kid: 'c', rotation: 'r1' }],
+          delivered: { current: 'a', next: 'b', previous: 'c' },
           notBefore: 0,
         }),
         step: { do: 'prove', kid: 'b', expect: 'accepted' },

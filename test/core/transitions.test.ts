@@ -604,6 +604,22 @@ describe('a compromised key', () => {
     expect(plan(record, POLICY, START)).toMatchObject({ do: 'generate' });
   });
 
+  it('that a cutover has proven is the one in use, and replaced like one', () => {
+    const { record, entries, rotation } = compromise(rotating('cutover', 'proven'), 'b');
+    expect(rotation).toBe('c1');
+    expect(stateOf(record, 'b')).toBe('active');
+    expect(record).toMatchObject({
+      rotation: { id: 'c1', compromised: { kid: 'b' }, phase: { name: 'requested' } },
+      retiring: [{ kind: 'cutover', kid: 'a', rotation: 'r1' }],
+    });
+    expect(entries.map(({ type }) => type)).toEqual([
+      'key.activated',
+      'key.deactivated',
+      'rotation.requested',
+      'rotation.started',
+    ]);
+  });
+
   it('that was thrown away may still be published: when no other takes its place, a person has to look', () => {
     const { record } = compromise(rotating('cutover', 'cut_over'), 'b');
     if (record.rotation === null) throw new Error('there should be a rotation');

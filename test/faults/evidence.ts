@@ -23,7 +23,7 @@ export interface StoredRecord {
     readonly compromised: object | null;
     readonly phase: { readonly name: string };
   } | null;
-  readonly retiring: readonly unknown[];
+  readonly retiring: readonly { readonly kid: string | null; readonly until?: number }[];
   readonly inFlight: { readonly document: object; readonly deadline: number } | null;
   readonly halted: string | null;
   readonly lastError: string | null;

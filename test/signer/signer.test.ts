@@ -230,6 +230,48 @@ describe('a login', () => {
     expect(await login()).toEqual({ ...badSignature, roles: ['current', 'next'] });
   });
 
+  test('is not the first choice until the folder changes, and no reason to forget the others', async () => {
+    await deliver({ current: a, next: b });
+    const signer = await openSigner(folder);
+    let accepted = b;
+    const roles: string[] = [];
+    const signIn = () =>
+      signer.authenticate(
+        async (_assertion, { kid, role }) => {
+          roles.push(role);
+          return kid === accepted.kid ? { status: 200 } : { status: 400, error: 'invalid_request' };
+        },
+        { audience },
+      );
+    await signIn();
+    await signIn();
+    expect(roles.splice(0)).toEqual(['current', 'next', 'next']);
+    // Another one takes its place; the server has yet to hear of it, and then does.
+    await deliver({ current: a, next: c, previous: b });
+    await signIn();
+    accepted = c;
+    await signIn();
+    await signIn();
+    expect(roles.splice(0)).toEqual(['previous', 'previous', 'next', 'next']);
+    await deliver({ current: c, previous: a });
+    await signIn();
+    expect(roles.splice(0)).toEqual(['current']);
+  });
+
+  test('accepted once and refused later leaves the first choice to the current key', async () => {
+    await deliver({ current: a, next: b, previous: c });
+    const signer = await openSigner(folder);
+    let accepted = b;
+    const signIn = () =>
+      signer.authenticate(async (_assertion, { kid }) => ({ status: kid === accepted.kid ? 200 : 401, kid }), {
+        audience,
+      });
+    expect(await signIn()).toEqual({ status: 200, kid: b.kid });
+    accepted = a;
+    expect((await signIn()).status).toBe(401);
+    expect(await signIn()).toEqual({ status: 200, kid: a.kid });
+  });
+
   test('is not repeated when there is no other key', async () => {
     await deliver({ current: a });
     judge = () => badSignature;

@@ -4,7 +4,9 @@
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { ASSERTION_TYPE, post } from '../../emulator/testing.ts';
+import { PATIENCE_MS, recordOf } from '../asking.ts';
 import { breakThings } from '../chaos.ts';
 import { assertionOf, privateKeyOf } from '../checks/keys.ts';
 import type { JwkMembers } from '../evidence.ts';
@@ -18,6 +20,8 @@ const ROUNDS = 3;
 /** Without the two whose rotations cannot succeed. Nobody who signs in is spared a second try: the first key may just have been taken away. */
 const apps = APPS.filter(({ ends }) => ends === 'finished').map((app) => ({ ...app, logins: 'two' as const }));
 
+const POLL_MS = 200;
+
 interface Theft {
   readonly client: FaultClient;
   readonly jwk: JwkMembers;
@@ -28,6 +32,24 @@ async function steal(client: FaultClient, { ask }: Scene<Stage>): Promise<Theft>
   const jwk: JwkMembers = JSON.parse(await readFile(join(client.folder, 'current.jwk.json'), 'utf8'));
   ask({ select: { clients: [client.ref] }, compromised: { kid: String(jwk.kid) } });
   return { client, jwk };
+}
+
+/**
+ * A request that a power cut undid is carried out again, and may begin an ordinary rotation after the last theft. Nobody sits out the overlap of what
+ * that replaces; a stolen key that waits for its own is left to wait, and found.
+ */
+async function hurryOthers({ ask, raw, clients }: Scene<Stage>, thefts: readonly Theft[]): Promise<void> {
+  const asked = new Set(thefts.map(({ jwk }) => String(jwk.kid)));
+  for (const end = performance.now() + PATIENCE_MS; performance.now() < end; await delay(POLL_MS)) {
+    const records = await Promise.all(clients.map(({ ref }) => recordOf(raw, ref)));
+    if (records.every(({ rotation, retiring }) => rotation === null && retiring.length === 0)) return;
+    for (const [index, { ref }] of clients.entries()) {
+      const kid = records[index]?.retiring.find(({ until = 0 }) => until > Date.now() + PATIENCE_MS)?.kid ?? null;
+      if (kid === null || asked.has(kid)) continue;
+      asked.add(kid);
+      ask({ select: { clients: [ref] }, compromised: { kid } });
+    }
+  }
 }
 
 async function isAccepted({ client, jwk }: Theft, { emulator }: Scene<Stage>): Promise<boolean> {
@@ -68,6 +90,8 @@ export const compromise = kindOf({
       await breakThings(scene, 3);
     }
     scene.remark(`${thefts.length} stolen`);
+    scene.emulator.faults.clear();
+    await hurryOthers(scene, thefts);
     scene.atRest(async () => {
       for (const theft of thefts) {
         if (await isAccepted(theft, scene))
