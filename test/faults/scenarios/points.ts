@@ -18,7 +18,7 @@ const DELAYS_MS = [50, 300, LOCK_MS + 400];
 /** Longer than the deadline of such a PATCH (1 s and 2 s for the intent), and the 5 s for which what was observed is fresh. */
 const SILENCE_MS = 8_500;
 
-const PATIENCE_MS = 270_000;
+const PATIENCE_MS = 420_000;
 
 /** After that long without anything done, workers are replaced by some with other sentences. */
 const IDLE_MS = 4_000;
