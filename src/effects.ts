@@ -23,7 +23,7 @@ import {
 } from './core/progress.ts';
 import type { Verdict } from './core/proof.ts';
 import type { Algorithm, ClientRecord, Delivery, ManagedKey, Rotation } from './core/record.ts';
-import { messageOf } from './errors.ts';
+import { hasCode, messageOf } from './errors.ts';
 import { after, monotonic } from './time.ts';
 import { ApiError } from './wacht/api-error.ts';
 
@@ -36,7 +36,7 @@ export interface SealedKey extends Pick<ManagedKey, 'kid' | 'alg' | 'jwk' | 'pem
 export interface Effects {
   generate(alg: Algorithm): Promise<SealedKey>;
   /** Hands signers the keys named by kid, all of them at once. */
-  deliver(record: ClientRecord, delivery: Delivery, now: number): Promise<void>;
+  deliver(record: ClientRecord, delivery: Delivery, when: { now: number; epoch: number }): Promise<void>;
   /** The client as the server listed it up to `maxAgeMs` ago; null when it does not. Throws when the list cannot be read. */
   observe(maxAgeMs: number): Promise<ObservedClient | null>;
   serve(keys: readonly PublicJwk[]): Promise<void>;
@@ -69,6 +69,8 @@ export interface Run {
   readonly ref: ClientRef;
   readonly policy: ClientPolicy;
   readonly signal: AbortSignal;
+  /** Of the claim under which it works. */
+  readonly epoch: number;
   /** ms since the epoch on the store's clock, which is the same for every worker. Never ahead of it: no overlap is cut short. */
   now(): number;
   /** The same, and never behind it: nothing is sent after a deadline. */
@@ -90,9 +92,10 @@ export async function generate(record: ClientRecord, rotation: Rotation, effects
 
 export async function deliver(record: ClientRecord, delivery: Delivery, effects: Effects, run: Run): Promise<Outcome> {
   try {
-    await effects.deliver(record, delivery, run.now());
+    await effects.deliver(record, delivery, { now: run.now(), epoch: run.epoch });
     return delivered(record, delivery, run.context());
   } catch (error) {
+    if (hasCode(error, 'store_fenced')) throw error;
     return notDelivered(record, messageOf(error), run.context());
   }
 }

@@ -57,7 +57,7 @@ export async function importKey(
   await parts.identity.remember();
 
   const delivery = desiredDelivery(adopted.record);
-  await effectsFor(ref, policy, parts, keks).deliver(adopted.record, delivery, now);
+  await effectsFor(ref, policy, parts, keks).deliver(adopted.record, delivery, { now, epoch: now });
   const told = delivered(adopted.record, delivery, { policy, now, random: 0 });
   await store.commit(commitOf(told, policy, { expected: { version, epoch: loaded?.epoch ?? 0 }, durable: false }));
   return keyOf(told.record, delivery.current ?? key.kid);

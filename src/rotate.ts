@@ -155,6 +155,7 @@ async function loop(
       ref,
       policy,
       signal,
+      epoch: held.epoch,
       now,
       latest,
       context: () => ({ policy, now: now(), random: tools.random() }),

@@ -75,7 +75,7 @@ export function effectsFor(ref: ClientRef, policy: Policy, parts: Parts, keks: r
       return { kid, alg, jwk, pem, jwe };
     },
 
-    async deliver(record, delivery, now) {
+    async deliver(record, delivery, { now, epoch }) {
       const current = await sinkKey(record, delivery.current);
       const next = await sinkKey(record, delivery.next);
       const previous = await sinkKey(record, delivery.previous);
@@ -88,6 +88,7 @@ export function effectsFor(ref: ClientRef, policy: Policy, parts: Parts, keks: r
         next,
         previous,
         updatedAt: now,
+        epoch,
       };
       for (const sink of sinks) await sink.deliver(contents);
     },

@@ -81,7 +81,7 @@ async function deliveredAgain(
   const { kid: thumbprint } = await importPrivateKey(text, alg);
   if (active.thumbprint !== thumbprint) return null;
   const delivery = desiredDelivery(loaded.record);
-  await effectsFor(ref, policy, parts, keks).deliver(loaded.record, delivery, loaded.now);
+  await effectsFor(ref, policy, parts, keks).deliver(loaded.record, delivery, { now: loaded.now, epoch: loaded.now });
   const told = delivered(loaded.record, delivery, { policy, now: loaded.now, random: 0 });
   await parts.store.commit(commitOf(told, policy, { expected: loaded, durable: false }));
   return active;

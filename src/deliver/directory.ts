@@ -7,6 +7,7 @@ import { keySetFiles } from './key-set.ts';
 import type { Sink } from './sink.ts';
 import type { Task } from './thread.ts';
 import { openThreads } from './threads.ts';
+import { OUTDATED } from './versions.ts';
 
 /** Deliveries at once. A fast disk keeps one busy; on a slow one they wait for it together. */
 const THREADS = 2;
@@ -20,6 +21,7 @@ export function directorySink(path: string): Sink {
   async function attempt(place: string, task: Task): Promise<RekeydError | null> {
     try {
       const problem = await threads.run(task);
+      if (problem?.code === OUTDATED) return newerSet(place);
       return problem === null ? null : failed(place, problem.message, HINTS[problem.code]);
     } catch (error) {
       return failed(place, messageOf(error));
@@ -35,6 +37,7 @@ export function directorySink(path: string): Sink {
         folder,
         client,
         files: keySetFiles(contents),
+        epoch: contents.epoch,
       });
       if (problem !== null) throw problem;
     },
@@ -78,6 +81,10 @@ const HINTS: Readonly<Record<string, string>> = {
   EROFS: 'The file system is read-only: mount it for writing, or set another path',
   ENOTDIR: 'A file stands where a folder is needed: move it away, or set another path',
 };
+
+function newerSet(path: string): RekeydError {
+  return new RekeydError('store_fenced', `Another worker, which took over, has delivered to ${path}. Leave it alone.`);
+}
 
 function failed(path: string, why: string, hint = 'Mend that, or set another path for this sink'): RekeydError {
   return new RekeydError(

@@ -25,6 +25,8 @@ export interface SinkContents {
   readonly previous: SinkKey | null;
   /** Milliseconds since the Unix epoch. */
   readonly updatedAt: number;
+  /** Of the claim under which this was read: what a later one has delivered is not replaced. */
+  readonly epoch: number;
 }
 
 /** A place that private keys are handed to. Only sinks that the config names ever see one in clear. */
@@ -35,6 +37,7 @@ export interface Sink {
    * Replaces all that the sink holds for this client, in one step. Idempotent: the same contents leave the same set.
    *
    * @throws RekeydError `sink_failed`; signers still have a complete set, and the delivery can be repeated
+   * @throws RekeydError `store_fenced` when a set of a later epoch is there
    */
   deliver(contents: SinkContents): Promise<void>;
   /** Reads which clients of an app (`deployment/slug`) it has a set for. @throws RekeydError `sink_failed` */

@@ -8,7 +8,13 @@ import { codeOf, makeFolder, writeDurably } from './files.ts';
 import { type Files, replaceFolder } from './versions.ts';
 
 export type Task =
-  | { readonly do: 'replace'; readonly folder: string; readonly client: string; readonly files: Files }
+  | {
+      readonly do: 'replace';
+      readonly folder: string;
+      readonly client: string;
+      readonly files: Files;
+      readonly epoch: number;
+    }
   /** Tries whether the folder takes files. */
   | { readonly do: 'try'; readonly folder: string };
 
@@ -27,9 +33,9 @@ function answer(task: Task): Answer {
   }
 }
 
-function replaceAndClear({ folder, client, files }: Extract<Task, { do: 'replace' }>): void {
+function replaceAndClear({ folder, client, files, epoch }: Extract<Task, { do: 'replace' }>): void {
   try {
-    replaceFolder(folder, client, files);
+    replaceFolder(folder, client, files, epoch);
   } finally {
     for (const bytes of files.values()) bytes.fill(0);
   }

@@ -1,5 +1,5 @@
 /**
- * Swapping a client's folder. Its path is a symbolic link to a version in the hidden folder beside it (`4711` → `.4711/<16 hex digits>`), and one
+ * Swapping a client's folder. Its path is a symbolic link to a version in the hidden folder beside it (`4711` → `.4711/<epoch>-<8 hex digits>`), and one
  * rename of a link swaps the whole set: a reader that follows the link sees all of the old set or all of the new one. Blocks, as files.ts does.
  */
 import { randomBytes } from 'node:crypto';
@@ -27,6 +27,9 @@ const ATTEMPTS = 20;
 /** By name; see {@link keySetFiles}. */
 export type Files = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 
+/** The code of an error: somebody who claimed this client later has delivered already. */
+export const OUTDATED = 'OUTDATED';
+
 /** The paths of one client. */
 interface Place {
   /** What readers open: a link to the version in use. */
@@ -39,29 +42,35 @@ interface Place {
 
 /**
  * Replaces all that `<folder>/<client>` holds; on disk when it returns.
- * @throws the file system's own errors; readers then still have a complete set
+ *
+ * Two deliveries at once: each takes the pending links of all others when it has swapped its own in. So an earlier epoch that was stopped on its way finds
+ * its link gone, or swaps before that, and then the later one sees it and delivers again.
+ * @throws the file system's own errors, and {@link OUTDATED}; readers then still have a complete set
  */
-export function replaceFolder(folder: string, client: string, files: Files): void {
+export function replaceFolder(folder: string, client: string, files: Files, epoch: number): void {
   const place: Place = { link: join(folder, client), versions: join(folder, `.${client}`), prefix: `.${client}/` };
   makeFolder(folder);
   refuseForeign(place);
   makeFolder(place.versions);
-  replaceSet(place, files);
-  // Whoever left them; a second process may be at work on one of them, see `removeUnlessCurrent`.
-  for (const name of readdirSync(place.versions)) removeUnlessCurrent(place, name);
+  do {
+    replaceSet(place, files, epoch);
+    // Whoever left them; a second process may be at work on one of them, see `removeUnlessCurrent`.
+    for (const name of readdirSync(place.versions)) removeUnlessCurrent(place, name);
+  } while (epochInUse(place) < epoch);
 }
 
 /** Puts a complete version on disk, then swaps it in. The order is the promise: the link never names what a power cut could take away. */
-function replaceSet(place: Place, files: Files): void {
+function replaceSet(place: Place, files: Files, epoch: number): void {
   const present = filesInUse(place);
   for (let attempt = 1; ; attempt++) {
-    const name = randomBytes(8).toString('hex');
+    const name = `${epoch}-${randomBytes(4).toString('hex')}`;
     const version = join(place.versions, name);
     try {
       mkdirSync(version, 0o700);
       chmodSync(version, 0o700);
       // First of all: `removeUnlessCurrent` tells by it whether this version may still be swapped in.
       symlinkSync(place.prefix + name, join(version, PENDING));
+      if (epochInUse(place) > epoch) throw Object.assign(new Error('a newer set stands there'), { code: OUTDATED });
       for (const [file, bytes] of files) {
         const path = join(version, file);
         if (!present.some((other) => isLinked(path, other, bytes))) writeDurably(path, bytes);
@@ -77,6 +86,12 @@ function replaceSet(place: Place, files: Files): void {
       if (codeOf(error) !== 'ENOENT' || attempt === ATTEMPTS) throw error;
     }
   }
+}
+
+/** 0 when nothing is there. */
+function epochInUse({ link, prefix }: Place): number {
+  const [, epoch = '0'] = /^(\d+)-/.exec(linkTarget(link)?.slice(prefix.length) ?? '') ?? [];
+  return Number(epoch);
 }
 
 function filesInUse({ link }: Place): readonly string[] {

@@ -23,6 +23,7 @@ export function contents(
     next: null,
     previous: null,
     updatedAt: Date.parse('2026-11-23T03:00:00Z'),
+    epoch: 1,
     ...keys,
     ...more,
   };

@@ -219,6 +219,34 @@ describe('at once', () => {
     expect(seen.size).toBeGreaterThan(1);
   });
 
+  test('a set of a later epoch stays', async () => {
+    const [a, b] = [await sinkKey(), await sinkKey()];
+    const sink = directorySink(root);
+    await sink.deliver(contents({ current: b, previous: a }, { epoch: 12 }));
+    await expect(sink.deliver(contents({ current: a, next: b }, { epoch: 9 }))).rejects.toMatchObject({
+      code: 'store_fenced',
+    });
+    expect(JSON.parse((await filesOf(client))['meta.json'] ?? '')).toMatchObject({ current: b.kid, previous: a.kid });
+    await expectOneVersion();
+    await sink.deliver(contents({ current: b }, { epoch: 12 }));
+    expect(Object.keys(await filesOf(client))).not.toContain('previous.jwk.json');
+  });
+
+  test('of several processes the one with the latest epoch has the last word', async () => {
+    const script = join(import.meta.dirname, 'deliverer.ts');
+    const kids = await Promise.all(
+      ['1', '3', '2'].map(async (epoch) => {
+        const child = fork(script, [root, '25', epoch], { execArgv: [] });
+        const exit = once(child, 'exit');
+        const [kid] = await Promise.race([once(child, 'message'), exit]);
+        expect(await exit).toEqual([0, null]);
+        return kid;
+      }),
+    );
+    expect(JSON.parse((await filesOf(client))['meta.json'] ?? '').current).toBe(kids[1]);
+    await expectOneVersion();
+  });
+
   test('several processes that deliver the same client leave one complete set', async () => {
     const script = join(import.meta.dirname, 'deliverer.ts');
     const processes = [1, 2, 3].map(() => fork(script, [root, '15'], { execArgv: [] }));

@@ -34,7 +34,7 @@ test('the files of a set are moved to the thread that writes them', async () => 
   const threads = openThreads(1);
   const files = keySetFiles(contents({ current: await sinkKey() }));
   const secret = secretOf(files.get('current.jwk.json'));
-  const answer = threads.run({ do: 'replace', folder: root, client: '4711', files });
+  const answer = threads.run({ do: 'replace', folder: root, client: '4711', files, epoch: 1 });
   expect([...files.values()].map(({ length }) => length)).toEqual([...files].map(() => 0));
   expect(await answer).toBeNull();
   expect(secretOf(await readFile(join(root, '4711', 'current.jwk.json')))).toBe(secret);

@@ -78,6 +78,7 @@ test('keys are delivered and published below their folders, whatever the referen
     next: null,
     previous: null,
     updatedAt: 0,
+    epoch: 0,
   } as const;
   const odd = ['../../x', '.././..', '%2e%2e/a/b', '__proto__/a/.b', '~/a/b'].map((text) => text as ClientRef); // on purpose
   await fuzz(

@@ -35,6 +35,7 @@ const contents = {
   next: null,
   previous: null,
   updatedAt: 0,
+  epoch: 0,
 };
 
 async function deliverOverFile(): Promise<void> {
