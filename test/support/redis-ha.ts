@@ -86,6 +86,11 @@ export async function startSentinelGroup({ replicas }: { readonly replicas: numb
   };
 }
 
+/** How long the primary may be silent until it is taken for dead. On a busy machine a short one has a living one replaced. */
+export async function bearSilence({ group }: RedisGroup, ms: number): Promise<void> {
+  for (const { port } of group.nodes) await askSentinel(port, 'SET', NAME, 'down-after-milliseconds', `${ms}`);
+}
+
 async function startSentinel(primaryPort: number) {
   const dir = await mkdtemp(join(tmpdir(), 'rekeyd-sentinel-'));
   const port = await freePort();

@@ -2,7 +2,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { askForPrimary } from '../../../src/store/group.ts';
 import type { RedisServer } from '../../support/redis.ts';
-import { REPLICATION_USER, startCluster, startSentinelGroup, tell } from '../../support/redis-ha.ts';
+import {
+  bearSilence,
+  REPLICATION_USER,
+  type RedisGroup,
+  startCluster,
+  startSentinelGroup,
+  tell,
+} from '../../support/redis-ha.ts';
 import { until } from '../../support/until.ts';
 import { APPS } from '../fleet.ts';
 import { type GroupStage, openGroupStage } from '../group-stage.ts';
@@ -13,6 +20,10 @@ const FLEET = { apps: APPS, deployment: { timeout: '3s' } };
 
 /** A group comes back only after some seconds of looking at itself. */
 const PATIENCE_MS = 120_000;
+
+/** Nobody takes over but when it is time, however busy this machine is. */
+const NEVER_MS = 600_000;
+const SOON_MS = 1_000;
 
 /** The replica gets nothing from now on, and what it had asked for is lost with its connection. */
 async function leaveBehind({ group, history }: Scene<GroupStage>): Promise<void> {
@@ -27,6 +38,7 @@ async function failOver({ group, history, watch }: Scene<GroupStage>): Promise<v
   const [replica] = others;
   if (replica === undefined) throw new Error('there is no replica');
   history.note({ kind: 'redis', fault: 'failover (0 ms)' });
+  await bearSilence(group, SOON_MS);
   await primary.kill();
   // Not sooner: Sentinel ends the connections of the one that it promotes. It tells clients only after a look at it, a second later.
   await until('the replica is the primary', async () =>
@@ -40,6 +52,7 @@ async function failOver({ group, history, watch }: Scene<GroupStage>): Promise<v
       return `${port}` === new URL(replica.url).port;
     });
   }
+  await bearSilence(group, NEVER_MS);
   await primary.restart();
 }
 
@@ -56,10 +69,15 @@ async function comeBack({ group, watch }: Scene<GroupStage>, server: RedisServer
   );
 }
 
+async function startSteadyGroup(): Promise<RedisGroup> {
+  const group = await startSentinelGroup({ replicas: 1 });
+  await bearSilence(group, NEVER_MS);
+  return group;
+}
+
 export const sentinel = kindOf<GroupStage>({
   name: 'sentinel',
-  open: (place) =>
-    openGroupStage(place, { start: () => startSentinelGroup({ replicas: 1 }), replicas: 1, fleet: FLEET }),
+  open: (place) => openGroupStage(place, { start: startSteadyGroup, replicas: 1, fleet: FLEET }),
   crew: (dice) => ({ size: dice.between(1, 3) }),
   patienceMs: PATIENCE_MS,
   async play(scene) {
