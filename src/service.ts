@@ -93,9 +93,9 @@ async function keepUpkeep({ parts, queues, log }: JobContext, signal: AbortSigna
   for (;;) {
     await sleep(Math.min(reconcileEveryMs, UPKEEP_MS), signal);
     if (signal.aborted) return;
-    await queues
-      .reconcileEvery(reconcileEveryMs)
-      .catch((error: unknown) => log.warn({ error: messageOf(error) }, 'upkeep could not be planned'));
+    await queues.reconcileEvery(reconcileEveryMs).catch((error: unknown) => {
+      if (!signal.aborted) log.warn({ error: messageOf(error) }, 'upkeep could not be planned');
+    });
   }
 }
 
