@@ -1,5 +1,6 @@
 /** A machine whose clock is wrong: time is the store's, and a proof is dated as the server would. */
 import { expect, test } from 'vitest';
+import { connectRedis } from '../../src/store/connection.ts';
 import {
   DEPLOYMENT,
   type Fleet,
@@ -75,6 +76,19 @@ test('a job that a machine with a fast clock put off is not late for that', asyn
   await waiting.changeDelay(HOUR);
   await fleet.reached(client, rotation);
   expect(await overlapOf(fleet, client)).toBeGreaterThanOrEqual(3_000);
+});
+
+test('a request that failed on a machine with a fast clock is tried again at once', async () => {
+  const fleet = await startFleet({ apps: [KID_APP], config: { reconcile_every: '200ms' } });
+  const client = await fleet.managed(KID_APP);
+  const { control } = fleet.queues;
+  const data = { v: 1, select: { clients: [client.ref] }, reason: 'test', actor: 'test', compromised: false };
+  const job = await control.add('request', data, { delay: HOUR });
+  const redis = await connectRedis(fleet.parts.redis, { name: 'test' });
+  await redis.hset(control.toKey(job.id ?? ''), 'processedOn', Date.now() + HOUR);
+  redis.disconnect();
+  await fleet.start();
+  await until('it is answered', async () => (await control.getJob(job.id ?? ''))?.finishedOn);
 });
 
 test('upkeep that a machine with a fast clock put off comes back', async () => {

@@ -60,11 +60,15 @@ function shuffled<T>(from: readonly T[], next: () => number): readonly T[] {
     .map(([, item]) => item);
 }
 
+/** Of the longest cut, and some more: a request may have come just before it. */
+const PATIENCE_MS = 15 * 60_000;
+
 /** One long cut, in real time; seed N is N minutes of it. */
 const outage: Plot<Stage> = {
   name: 'outage',
   open: (place) => openStage(place, { everysec: false }),
   crew: () => ({ size: 2 }),
+  patienceMs: PATIENCE_MS,
   // Logins go on all the time, and there are ten minutes of them.
   loginEveryMs: 2_000,
   async play(scene) {
