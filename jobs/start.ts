@@ -43,9 +43,12 @@ export async function startRotation(
     const started = request(known.record, asked, policy, now);
     // Whoever asked is told that the rotation will happen. What a sweep starts, the next sweep would find again.
     const durable = asked.request !== null;
-    // Joined what is under way: nothing to write. Whoever began it may still wait to hear that it is on disk, or may have given up.
-    if (loaded !== null && loaded.record.halted === null && started.entries.length === 0) {
-      if (!durable || (await store.confirm(ref, loaded.version))) return started.rotation;
+    if (loaded !== null && started.record === known.record) {
+      if (!durable) return started.rotation;
+      // Not with the record: whoever is at work on it would have to do its step again.
+      if (started.entries.length > 0) await store.append(started.entries);
+      // Whoever began what is under way may still wait to hear that it is on disk, or may have given up.
+      if (await store.confirm(ref, loaded.version)) return started.rotation;
       continue;
     }
     const change = { record: started.record, entries: [...known.entries, ...started.entries] };

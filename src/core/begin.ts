@@ -1,6 +1,7 @@
 /** How a client comes in and how a rotation starts. */
 
 import { RekeydError } from '../errors.ts';
+import type { AuditData, AuditDraft } from './audit.ts';
 import { type Change, entry, relieved, summarize } from './change.ts';
 import type { ClientRef } from './client.ts';
 import type { ObservedClient, PublicJwk } from './document.ts';
@@ -9,7 +10,16 @@ import { activeKey, incomingKid, isOurs, keyOf, withKey } from './keys.ts';
 import { FRESH_MS, hasDrifted } from './plan.ts';
 import type { ClientPolicy } from './policy.ts';
 import { samePublicKey } from './public-key.ts';
-import type { Cause, ClientRecord, CutoverRotation, Format, ManagedKey, Rotation, RotationSummary } from './record.ts';
+import type {
+  Cause,
+  ClientRecord,
+  CutoverRotation,
+  Format,
+  KeyState,
+  ManagedKey,
+  Rotation,
+  RotationSummary,
+} from './record.ts';
 
 /** A client seen for the first time. All of its published keys are foreign. */
 export function adopt(ref: ClientRef, client: ObservedClient, cause: Cause, now: number): Change {
@@ -36,7 +46,12 @@ export function adopt(ref: ClientRef, client: ObservedClient, cause: Cause, now:
     halted: null,
   };
   const data = { client_id: client.clientId, alg: client.alg, keys: client.keys.length };
-  return { record, entries: [{ ...entry(record, 'client.adopted', data), actor: cause.actor, reason: cause.reason }] };
+  return { record, entries: [asAsked(cause, entry(record, 'client.adopted', data))] };
+}
+
+/** In the words of whoever asked for this, and not of the rotation that it is a part of. */
+function asAsked({ actor, reason, request }: Cause, draft: AuditDraft): AuditDraft {
+  return { ...draft, actor, reason, data: request === null ? draft.data : { ...draft.data, request } };
 }
 
 /** Takes in what the server shows now; `null` when it no longer lists the client. Keys that others added are kept from here on. */
@@ -83,7 +98,8 @@ export interface Started extends Change {
 }
 
 /**
- * Starts a rotation, joins the one under way, or takes a halted one up again. A hundred requests at once are one rotation.
+ * Starts a rotation, joins the one under way, or takes a halted one up again. A hundred requests at once are one rotation. Where nothing changes, the
+ * record stays the same object; the entry then tells who asked.
  * @throws RekeydError `not_found` when a compromised kid is unknown to this client
  */
 export function request(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy, now: number): Started {
@@ -92,11 +108,10 @@ export function request(record: ClientRecord, asked: RotationRequest, policy: Cl
   if (asked.compromised !== null) return compromise(record, asked, asked.compromised, policy, now);
   const resumed = record.halted === null ? record : { ...relieved(record), halted: null, conflicts: 0 };
   const { rotation } = resumed;
-  if (rotation !== null) {
-    const running = summarize(resumed, rotation.id, { state: 'running', error: null });
-    return { record: running, entries: [], rotation: rotation.id };
-  }
-  return start(resumed, asked, policy, now);
+  if (rotation === null) return start(resumed, asked, policy, now);
+  const joined = record.halted === null ? record : summarize(resumed, rotation.id, { state: 'running', error: null });
+  const data = { ...exposed(asked), joins: rotation.id };
+  return { record: joined, entries: [requested(joined, data, rotation.id, asked)], rotation: rotation.id };
 }
 
 function start(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy, now: number): Started {
@@ -134,11 +149,23 @@ function start(record: ClientRecord, asked: RotationRequest, policy: ClientPolic
   return {
     record: trimmed,
     entries: [
-      entry(trimmed, 'rotation.requested', { compromised: asked.compromised !== null }),
+      requested(trimmed, exposed(asked), asked.id, asked),
       entry(trimmed, 'rotation.started', { strategy, alg: policy.alg, format: policy.format, replaces }),
     ],
     rotation: asked.id,
   };
+}
+
+function requested(record: ClientRecord, data: AuditData, rotation: string, asked: Cause): AuditDraft {
+  return asAsked(asked, entry(record, 'rotation.requested', data, rotation));
+}
+
+function exposed({ compromised }: RotationRequest): AuditData {
+  return compromised === null ? { compromised: false } : { compromised: true, kid: compromised.kid };
+}
+
+function exposure(record: ClientRecord, kid: string, from: KeyState, rotation: string, asked: Cause): AuditDraft {
+  return asAsked(asked, entry(record, 'key.compromised', { kid, from, to: 'compromised' }, rotation));
 }
 
 /** An overlap needs a server that is known to take several keys, and time: a single PEM, a compromise or doubt mean a cutover. */
@@ -168,8 +195,9 @@ function compromise(
   if (leaving !== undefined && kid !== null) {
     const from = keyOf(record, kid).state;
     const marked = withKey(hurried, kid, { state: 'compromised' });
-    const told = entry(marked, 'key.compromised', { kid, from, to: 'compromised' }, leaving.rotation);
-    return { record: marked, entries: from === 'compromised' ? [] : [told], rotation: leaving.rotation };
+    const told = requested(marked, { ...exposed(asked), joins: leaving.rotation }, leaving.rotation, asked);
+    const entries = from === 'compromised' ? [told] : [told, exposure(marked, kid, from, leaving.rotation, asked)];
+    return { record: marked, entries, rotation: leaving.rotation };
   }
   const { rotation } = hurried;
   const known = kid === null || activeKey(record)?.kid === kid || incomingKid(rotation) === kid;
@@ -195,8 +223,9 @@ function compromise(
  */
 function escalate(record: ClientRecord, rotation: Rotation, asked: RotationRequest, wasHalted: boolean): Change {
   const incoming = incomingKid(rotation);
-  const discard =
-    incoming !== null && (rotation.phase.name === 'reverting' || asked.compromised?.kid === incoming || wasHalted);
+  const isNamed = incoming !== null && asked.compromised?.kid === incoming;
+  const discard = isNamed || (incoming !== null && (rotation.phase.name === 'reverting' || wasHalted));
+  const marked = isNamed ? withKey(record, incoming, { state: 'compromised' }) : record;
   const next: Rotation = {
     ...rotation,
     strategy: 'cutover',
@@ -204,18 +233,14 @@ function escalate(record: ClientRecord, rotation: Rotation, asked: RotationReque
     phase: discard ? { name: 'requested' } : withoutOverlap(rotation),
   };
   const hastened = summarize(
-    { ...(discard ? discardIncoming(record, rotation) : record), rotation: next },
+    { ...(discard ? discardIncoming(marked, rotation) : marked), rotation: next },
     rotation.id,
-    {
-      state: 'running',
-      strategy: 'cutover',
-      error: null,
-    },
+    { state: 'running', strategy: 'cutover', error: null },
   );
-  return {
-    record: hastened,
-    entries: [entry(hastened, 'rotation.requested', { compromised: true, escalates: rotation.id })],
-  };
+  const told = requested(hastened, { ...exposed(asked), escalates: rotation.id }, rotation.id, asked);
+  if (!isNamed) return { record: hastened, entries: [told] };
+  const from = keyOf(record, incoming).state;
+  return { record: hastened, entries: [told, exposure(hastened, incoming, from, rotation.id, asked)] };
 }
 
 /** Where an overlap published both keys, the cutover has yet to take the old one away. */
@@ -279,8 +304,5 @@ export function imported(
   const adopted = { ...record, keys: [...record.keys, managed], format };
   const next = { ...adopted, foreign: record.foreign.filter((found) => !isOurs(adopted, found)) };
   const data = { kid, thumbprint: key.thumbprint, alg: key.alg, policy_alg: policy.alg };
-  return {
-    record: next,
-    entries: [{ ...entry(next, 'key.imported', data), actor: cause.actor, reason: cause.reason }],
-  };
+  return { record: next, entries: [asAsked(cause, entry(next, 'key.imported', data))] };
 }

@@ -157,7 +157,8 @@ describe('asking for a rotation', () => {
     const ids = new Set<string>();
     for (let time = 0; time < 100; time += 1) {
       const started = request(record, asked(`r${time}`), POLICY, START);
-      expect(started.entries.length).toBe(time === 0 ? 2 : 0);
+      expect(typesOf(started)).toEqual(['rotation.requested', ...(time === 0 ? ['rotation.started'] : [])]);
+      if (time > 0) expect(started.record).toBe(record);
       ids.add(started.rotation);
       record = started.record;
     }
@@ -169,6 +170,20 @@ describe('asking for a rotation', () => {
     const { record } = request(managedRecord(), asked('r1'), POLICY, START);
     const ended: ClientRecord = { ...record, rotation: null };
     expect(request(ended, asked('r1'), POLICY, START)).toEqual({ record: ended, entries: [], rotation: 'r1' });
+  });
+
+  it('is told in the words of whoever asked, also where a rotation is under way', () => {
+    const other = { ...asked('r2'), actor: 'siem', reason: 'key found in a log', request: 'job-9' };
+    const told = { type: 'rotation.requested', rotation: 'r1', actor: 'siem', reason: 'key found in a log' };
+    const under = rotating('cutover', 'cut_over');
+    expect(request(under, other, POLICY, START).entries).toMatchObject([
+      { ...told, data: { request: 'job-9', compromised: false, joins: 'r1' } },
+    ]);
+    expect(request({ ...under, halted: 'look' }, other, POLICY, START).entries).toMatchObject([told]);
+    expect(request(under, { ...other, compromised: { kid: 'b' } }, POLICY, START).entries).toMatchObject([
+      { ...told, data: { request: 'job-9', compromised: true, kid: 'b', escalates: 'r1' } },
+      { ...told, type: 'key.compromised', data: { kid: 'b', from: 'pre-active', to: 'compromised' } },
+    ]);
   });
 
   it('takes a halted client up again where it stood', () => {
@@ -634,8 +649,11 @@ describe('a compromised key', () => {
     expect(rotation).toBe('r0');
     expect(record).toMatchObject({ rotation: null, retiring: [{ until: START }] });
     expect(stateOf(record, 'a')).toBe('compromised');
-    expect(entries).toMatchObject([{ type: 'key.compromised', data: { from: 'deactivated', to: 'compromised' } }]);
-    expect(compromise(record, 'a', 'c2').entries).toEqual([]);
+    expect(entries).toMatchObject([
+      { type: 'rotation.requested', data: { compromised: true, kid: 'a', joins: 'r0' } },
+      { type: 'key.compromised', data: { from: 'deactivated', to: 'compromised' } },
+    ]);
+    expect(typesOf(compromise(record, 'a', 'c2'))).toEqual(['rotation.requested']);
   });
 
   it('of others can be named', () => {
