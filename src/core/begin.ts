@@ -81,8 +81,10 @@ export function observed(
  * rollback would put a foreign key back that somebody took away in the meantime.
  */
 function wayBack({ rotation, inFlight, conflicts }: ClientRecord, seen: ObservedClient): Rotation | null {
-  if (rotation === null || rotation.compromised !== null || inFlight !== null || conflicts > 0) return rotation;
+  if (rotation === null || rotation.compromised !== null || rotation.sent || conflicts > 0) return rotation;
   const { name } = rotation.phase;
+  // What is seen from here on may be what that PATCH has made of the client, also when it is no longer in flight.
+  if (inFlight !== null) return name === 'delivered' ? { ...rotation, sent: true } : rotation;
   return name === 'requested' || name === 'stored' || name === 'delivered' ? { ...rotation, before: seen } : rotation;
 }
 
@@ -208,9 +210,9 @@ function compromise(
     );
   }
   if (rotation === null) return start(hurried, asked, policy, now);
-  if (rotation.phase.name === 'proven' && rotation.strategy === 'cutover' && rotation.phase.kid === kid) {
+  if (rotation.phase.name === 'proven' && rotation.strategy === 'cutover' && isExposed(rotation, kid)) {
     // The server takes nothing else, and signers may hold it as theirs already: it is the one in use.
-    const done = activate(hurried, rotation, kid, { policy, now });
+    const done = activate(hurried, rotation, rotation.phase.kid, { policy, now });
     const next = start(done.record, asked, policy, now);
     return { ...next, entries: [...done.entries, ...next.entries] };
   }
@@ -218,14 +220,23 @@ function compromise(
 }
 
 /**
- * A rotation under way becomes a cutover without waits. A new key that is itself named, is being taken back or got the client halted is thrown
+ * True when the new key is meant: by its name, or as the one in use, which it is for signers that have it already. Somebody who has reported the key in
+ * use before its rotation came that far does not mean the new one.
+ */
+function isExposed({ phase, compromised }: Rotation, kid: string | null): boolean {
+  if (phase.name === 'requested') return false;
+  return kid === null ? phase.name === 'proven' && compromised === null : phase.kid === kid;
+}
+
+/**
+ * A rotation under way becomes a cutover without waits. A new key that is itself exposed, is being taken back or got the client halted is thrown
  * away for another.
  */
 function escalate(record: ClientRecord, rotation: Rotation, asked: RotationRequest, wasHalted: boolean): Change {
   const incoming = incomingKid(rotation);
-  const isNamed = incoming !== null && asked.compromised?.kid === incoming;
-  const discard = isNamed || (incoming !== null && (rotation.phase.name === 'reverting' || wasHalted));
-  const marked = isNamed ? withKey(record, incoming, { state: 'compromised' }) : record;
+  const isMeant = incoming !== null && isExposed(rotation, asked.compromised?.kid ?? null);
+  const discard = isMeant || (incoming !== null && (rotation.phase.name === 'reverting' || wasHalted));
+  const marked = isMeant ? withKey(record, incoming, { state: 'compromised' }) : record;
   const next: Rotation = {
     ...rotation,
     strategy: 'cutover',
@@ -238,7 +249,7 @@ function escalate(record: ClientRecord, rotation: Rotation, asked: RotationReque
     { state: 'running', strategy: 'cutover', error: null },
   );
   const told = requested(hastened, { ...exposed(asked), escalates: rotation.id }, rotation.id, asked);
-  if (!isNamed) return { record: hastened, entries: [told] };
+  if (!isMeant) return { record: hastened, entries: [told] };
   const from = keyOf(record, incoming).state;
   return { record: hastened, entries: [told, exposure(hastened, incoming, from, rotation.id, asked)] };
 }

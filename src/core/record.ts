@@ -60,6 +60,8 @@ interface RotationBase extends Cause {
   readonly compromised: { readonly kid: string | null } | null;
   /** What the server held before: the way back. */
   readonly before: ObservedClient;
+  /** A PATCH of this rotation was never answered, and may have arrived. */
+  readonly sent?: true;
 }
 
 /** The server accepts several keys at once: old and new stand side by side until the new one is proven. */

@@ -104,8 +104,10 @@ describe('taking a client in', () => {
     ['a key may have leaked', rotating('cutover', 'delivered', {}, { compromised: { kid: null } })],
   ])('leaves the way back alone once %s', (_, record) => {
     const seen = client({ keys: [published('b')], alg: 'ES384' });
-    const { rotation } = observed(record, seen, POLICY, START + 2 * FRESH_MS).record;
-    expect(rotation?.before).toEqual(record.rotation?.before);
+    const first = observed(record, seen, POLICY, START + 2 * FRESH_MS).record;
+    const again = observed(first, seen, POLICY, START + 3 * FRESH_MS).record;
+    expect(first.rotation?.before).toEqual(record.rotation?.before);
+    expect(again.rotation?.before).toEqual(record.rotation?.before);
   });
 
   it('knows what came of a lost PATCH from a list that was read after its deadline', () => {
@@ -605,8 +607,9 @@ describe('a compromised key', () => {
     });
   });
 
-  it.each<[string, ClientRecord, string]>([
+  it.each<[string, ClientRecord, string | null]>([
     ['that is named itself', rotating('cutover', 'cut_over'), 'b'],
+    ['that signers may be using already', rotating('overlap', 'proven'), null],
     ['that is being taken back', rotating('cutover', 'reverting'), 'a'],
     ['that got the client halted', rotating('cutover', 'cut_over', { halted: 'look' }), 'a'],
   ])('throws away a new key %s, for another', (_, from, kid) => {
@@ -619,12 +622,12 @@ describe('a compromised key', () => {
     expect(plan(record, POLICY, START)).toMatchObject({ do: 'generate' });
   });
 
-  it('that a cutover has proven is the one in use, and replaced like one', () => {
-    const { record, entries, rotation } = compromise(rotating('cutover', 'proven'), 'b');
+  it.each([['b'], [null]])('that a cutover has proven is the one in use, and replaced like one (%s)', (kid) => {
+    const { record, entries, rotation } = compromise(rotating('cutover', 'proven'), kid);
     expect(rotation).toBe('c1');
     expect(stateOf(record, 'b')).toBe('active');
     expect(record).toMatchObject({
-      rotation: { id: 'c1', compromised: { kid: 'b' }, phase: { name: 'requested' } },
+      rotation: { id: 'c1', compromised: { kid }, phase: { name: 'requested' } },
       retiring: [{ kind: 'cutover', kid: 'a', rotation: 'r1' }],
     });
     expect(entries.map(({ type }) => type)).toEqual([
@@ -633,6 +636,13 @@ describe('a compromised key', () => {
       'rotation.requested',
       'rotation.started',
     ]);
+  });
+
+  it('that is reported a second time is not the new one', () => {
+    const under = rotating('cutover', 'proven', {}, { compromised: { kid: null } });
+    const { record, rotation } = compromise(under, null);
+    expect(rotation).toBe('r1');
+    expect(record.rotation?.phase).toEqual(under.rotation?.phase);
   });
 
   it('that was thrown away may still be published: when no other takes its place, a person has to look', () => {
