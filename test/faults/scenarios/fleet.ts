@@ -18,7 +18,8 @@ const apps: readonly AppSetting[] = APPS.map((app) => {
 
 export const fleet = kindOf({
   name: 'fleet',
-  open: (place) => openStage(place, { fleet: { apps } }),
+  // Among so many, a login that has read its folder takes a while to be answered.
+  open: (place) => openStage(place, { fleet: { apps, policy: { overlap: '2s' } } }),
   crew: () => ({ size: 3 }),
   loginEveryMs: 3_000,
   patienceMs: 180_000,
