@@ -68,7 +68,11 @@ export async function startService(config: Config, options: ServiceOptions): Pro
       releases.add('schedule', () => schedule.stop());
     }
     if (options.http) {
-      const http = await startHttp({ ...config.http.listen, ready: () => obstacleOf(parts) });
+      const http = await startHttp({
+        ...config.http.listen,
+        ready: () => obstacleOf(parts),
+        onError: (error) => log.error({ error: messageOf(error) }, 'a request failed'),
+      });
       releases.add('http', () => http.close());
       log.info({ url: http.url }, 'listening');
     }

@@ -1,11 +1,14 @@
 /** The HTTP side of a worker: whether it lives, and whether it can work. */
-import Fastify from 'fastify';
+import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify';
+import { problem, problemOf, sendProblem } from './problem.ts';
 
 export interface HttpOptions {
   readonly host: string;
   readonly port: number;
   /** Null when rotations can be worked on, else what stands in the way. Never a secret. */
   ready(): Promise<string | null>;
+  /** Hears of errors that are answered with 500: the answer says nothing of them. */
+  onError(error: unknown): void;
 }
 
 export interface HttpServer {
@@ -14,19 +17,25 @@ export interface HttpServer {
 }
 
 /** @throws when the address is taken */
-export async function startHttp({ host, port, ready }: HttpOptions): Promise<HttpServer> {
-  const server = Fastify({ logger: false });
+export async function startHttp({ host, port, ready, onError }: HttpOptions): Promise<HttpServer> {
+  function refuse(error: unknown, _request: FastifyRequest, reply: FastifyReply): void {
+    const told = problemOf(error);
+    if (told.status >= 500) onError(error);
+    sendProblem(reply, told);
+  }
+
+  // What the router itself refuses, such as a URL that cannot be decoded, never gets to the error handler.
+  const server = Fastify({ logger: false, frameworkErrors: refuse });
+  server.setErrorHandler(refuse);
+  server.setNotFoundHandler((_request, reply) =>
+    sendProblem(reply, problem(404, 'There is nothing at this path, or not with this method.')),
+  );
 
   server.get('/livez', async () => ({ status: 'ok' }));
 
   server.get('/readyz', async (_request, reply) => {
     const obstacle = await ready();
-    if (obstacle === null) return { status: 'ok' };
-    // RFC 9457
-    return reply
-      .code(503)
-      .type('application/problem+json')
-      .send({ type: 'about:blank', title: 'Not ready', status: 503, detail: obstacle });
+    return obstacle === null ? { status: 'ok' } : sendProblem(reply, problem(503, obstacle));
   });
 
   const url = await server.listen({ host, port });
