@@ -1,23 +1,28 @@
 /** What job data may be. It holds references and words, never key material; what does not parse fails without retry. */
 import { z } from 'zod';
-import { type ClientRef, isSegment, parseReference } from '../src/core/client.ts';
+import { APP_PATH, type ClientRef, parseReference, REFERENCE } from '../src/core/client.ts';
 import { shortMessage } from '../src/core/reply.ts';
 import { messageOf, RekeydError } from '../src/errors.ts';
 
-const words = z.string().trim().min(1).max(500);
-
-const reference = z.string().transform((text, context): ClientRef => {
-  try {
-    return parseReference(text);
-  } catch (error) {
-    context.addIssue({ code: 'custom', message: messageOf(error) });
-    return z.NEVER;
-  }
-});
-
-const appPath = z
+/** The pattern holds the lengths too: beside it they would count, in the published schema, the blanks that are cut off here. */
+const words = z
   .string()
-  .refine((text) => text.split('/').length === 2 && text.split('/').every(isSegment), 'must be deployment/app-slug');
+  .regex(/^\s*\S(?:[\s\S]{0,498}\S)?\s*$/u, 'must have 1 to 500 characters, and not only blanks')
+  .trim();
+
+const reference = z
+  .string()
+  .transform((text, context): ClientRef => {
+    try {
+      return parseReference(text);
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: messageOf(error) });
+      return z.NEVER;
+    }
+  })
+  .meta({ pattern: REFERENCE.source });
+
+const appPath = z.string().regex(APP_PATH, 'must be deployment/app-slug');
 
 /** The on-demand job, for any BullMQ producer. `docs/request.schema.json` is its input side. */
 export const requestSchema = z.strictObject({

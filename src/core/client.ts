@@ -11,16 +11,23 @@ export interface ClientReference {
 export type ClientRef = string & { readonly brand: 'ClientRef' };
 
 /** One path segment: what Wacht's ids and slugs look like, and nothing that could leave a folder or a URL path. */
-const SEGMENT = /^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127}$/;
+const SEGMENT = '[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127}';
+
+const ONE_SEGMENT = new RegExp(`^${SEGMENT}$`);
+
+/** `deployment/app-slug` */
+export const APP_PATH = new RegExp(`^${SEGMENT}/${SEGMENT}$`);
+
+/** `deployment/app-slug/oauth_client_id` */
+export const REFERENCE = new RegExp(`^${SEGMENT}/${SEGMENT}/${SEGMENT}$`);
 
 export function isSegment(text: string): boolean {
-  return SEGMENT.test(text);
+  return ONE_SEGMENT.test(text);
 }
 
 /** @throws RekeydError `client_reference_invalid` */
 export function parseReference(text: string): ClientRef {
-  const parts = text.split('/');
-  if (parts.length !== 3 || !parts.every(isSegment)) {
+  if (!REFERENCE.test(text)) {
     throw new RekeydError(
       'client_reference_invalid',
       `${shown(text)} is not a client reference. Write deployment/app-slug/oauth_client_id, each of letters, digits, "_", "-", "." or "~".`,

@@ -1,7 +1,15 @@
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { z } from 'zod';
-import { parseJob, reconcileSchema, requestSchema, rotateSchema, sweepSchema } from '../../jobs/schemas.ts';
+import {
+  parseJob,
+  reconcileSchema,
+  requestJsonSchema,
+  requestSchema,
+  rotateSchema,
+  sweepSchema,
+} from '../../jobs/schemas.ts';
 import { parseReference } from '../../src/core/client.ts';
 import { came, distorted, fuzz, oddJson } from './cases.ts';
 
@@ -68,6 +76,13 @@ test('a request that is taken selects in exactly one way, by references that par
     const { select, reason, actor } = result.value;
     expect(Object.keys(select)).toHaveLength(1);
     if ('clients' in select) expect(select.clients.map(parseReference)).toEqual(select.clients);
-    for (const words of [reason, actor]) expect(words.trim().length >= 1 && words.length <= 500).toBe(true);
+    for (const words of [reason, actor]) expect(words.trim().length >= 1 && [...words].length <= 500).toBe(true);
+  });
+});
+
+test('the published schema takes just the requests that a worker takes', async () => {
+  const validate = new Ajv2020().compile(Object(requestJsonSchema()));
+  await fuzz<unknown>(fc.oneof(distorted(REQUEST, value), oddJson), CORPUS, (data) => {
+    expect(validate(data)).toBe(requestSchema.safeParse(data).success);
   });
 });

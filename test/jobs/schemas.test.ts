@@ -1,5 +1,6 @@
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { expect, test } from 'vitest';
-import { parseJob, requestSchema } from '../../jobs/schemas.ts';
+import { parseJob, requestJsonSchema, requestSchema } from '../../jobs/schemas.ts';
 import { RekeydError } from '../../src/errors.ts';
 
 const REQUEST = { v: 1, select: { all: true }, reason: 'r', actor: 'a' };
@@ -29,4 +30,39 @@ test.each(['{"kty":"EC","d":"c2VjcmV0"}', '-----BEGIN PRIVATE KEY-----\nc2VjcmV0
 test('members of a prototype are refused, not merged', () => {
   const data = JSON.parse('{"v":1,"select":{"all":true},"reason":"r","actor":"a","__proto__":{"compromised":true}}');
   expect(refusal(data)).toContain('__proto__');
+});
+
+const REF = '185019846023/mcp-auth/4711';
+const LONGEST = 'x'.repeat(500);
+const selecting = (select: unknown) => ({ ...REQUEST, select });
+const because = (reason: unknown) => ({ ...REQUEST, reason });
+
+test.each<[what: string, data: unknown, taken: boolean]>([
+  ['all clients', REQUEST, true],
+  ['a client', selecting({ clients: [REF] }), true],
+  ['nonsense for a client', selecting({ clients: [REF, 'nonsense'] }), false],
+  ['a client of four segments', selecting({ clients: [`${REF}/1`] }), false],
+  ['a client that leaves its folder', selecting({ clients: ['1/../4711'] }), false],
+  ['a client of an empty app', selecting({ clients: ['1//4711'] }), false],
+  ['a client with a line end', selecting({ clients: [`${REF}\n`] }), false],
+  ['the longest segment', selecting({ app: `1/${'x'.repeat(128)}` }), true],
+  ['a longer segment', selecting({ app: `1/${'x'.repeat(129)}` }), false],
+  ['an app', selecting({ app: '1/a.b~c_d-e' }), true],
+  ['nonsense for an app', selecting({ app: 'nonsense' }), false],
+  ['a client for an app', selecting({ app: REF }), false],
+  ['a policy', selecting({ policy: 'payments' }), true],
+  ['a blank policy', selecting({ policy: '\u00a0' }), false],
+  ['a blank reason', because(' \n'), false],
+  ['the longest reason', because(LONGEST), true],
+  ['the longest reason, with blanks around it', because(`  ${LONGEST}\n`), true],
+  ['a longer reason', because(`${LONGEST}x`), false],
+  ['a reason of several lines', because('found in a log:\n\nsee there'), true],
+  ['the longest reason, of characters that are two in UTF-16', because('\u{1f511}'.repeat(500)), true],
+  ['a longer one of them', because('\u{1f511}'.repeat(501)), false],
+  ['a blank actor', { ...REQUEST, actor: '' }, false],
+  ['a kid', { ...REQUEST, compromised: { kid: 'k1' } }, true],
+  ['a blank kid', { ...REQUEST, compromised: { kid: ' ' } }, false],
+])('the published schema and the worker agree on %s', (_what, data, taken) => {
+  expect(requestSchema.safeParse(data).success).toBe(taken);
+  expect(new Ajv2020().compile(Object(requestJsonSchema()))(data)).toBe(taken);
 });
