@@ -126,6 +126,7 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
   ['a window that is no list', inPolicy({ windows: 'Mon 01:00-02:00' }), 'policies.default.windows', /is not a list/],
   ['an unknown alg', inPolicy({ alg: 'HS256' }), 'policies.default.alg', /write RS256, RS384/],
   ['a short modulus', inPolicy({ modulus_length: 1024 }), 'policies.default.modulus_length', /from 2048/],
+  ['a long modulus', inPolicy({ modulus_length: 8193 }), 'policies.default.modulus_length', /to 8192/],
   ['a quoted boolean', inPolicy({ embed_pem: 'yes' }), 'policies.default.embed_pem', /true or false/],
   ['standby keys', inPolicy({ standby: true }), 'policies.default.standby', /this version does not have/],
   [
