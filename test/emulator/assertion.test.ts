@@ -174,13 +174,15 @@ describe.each<AppSlug>(['pem-app', 'kid-app'])('claims at the %s', (app) => {
     ['several audiences', { aud: ['https://elsewhere.example', aud] }, ACCEPTED],
     ['made by a clock 60 s ahead', { iat: SECONDS + 60 }, ACCEPTED],
     ['the longest life', { exp: SECONDS + 300 }, ACCEPTED],
+    ['the longest life, by a clock 60 s ahead', { iat: SECONDS + 60, exp: SECONDS + 360 }, ACCEPTED],
+    ['the longest life, over for 59 s', { iat: SECONDS - 359, exp: SECONDS - 59 }, ACCEPTED],
     ['another issuer', { iss: 'me' }, INVALID_CLIENT],
     ['another subject', { sub: 'me' }, INVALID_CLIENT],
     ['the issuer as audience', { aud: `https://${HOSTS[app]}` }, INVALID_CLIENT],
     ['another endpoint as audience', { aud: `https://${HOSTS[app]}/oauth/token` }, INVALID_CLIENT],
     ['a life of more than 300 s', { iat: SECONDS - 1, exp: SECONDS + 300 }, INVALID_CLIENT],
-    ['an end more than 300 s ahead', { iat: SECONDS + 10, exp: SECONDS + 301 }, INVALID_CLIENT],
-    ['expired', { iat: SECONDS - 60, exp: SECONDS }, INVALID_CLIENT],
+    ['an end more than 360 s ahead', { iat: SECONDS + 61, exp: SECONDS + 361 }, INVALID_CLIENT],
+    ['expired for 60 s', { iat: SECONDS - 120, exp: SECONDS - 60 }, INVALID_CLIENT],
     ['made by a clock 61 s ahead', { iat: SECONDS + 61 }, INVALID_CLIENT],
     ['not valid yet', { nbf: SECONDS + 61 }, INVALID_CLIENT],
     ['no iat', { iat: undefined }, INVALID_CLIENT],
@@ -197,6 +199,13 @@ describe.each<AppSlug>(['pem-app', 'kid-app'])('claims at the %s', (app) => {
     expect(await login(app, client, key, kid, jti)).toMatchObject(ACCEPTED);
     expect(await login(app, client, key, kid, jti)).toMatchObject(INVALID_CLIENT);
     expect(await login(app, es256Client(), key, kid, jti)).toMatchObject(ACCEPTED);
+  });
+
+  test('a jti is not forgotten while its assertion is still taken', async () => {
+    const client = es256Client();
+    const jti = { iat: SECONDS - 119, exp: SECONDS - 59, jti: 'late' };
+    expect(await login(app, client, key, kid, jti)).toMatchObject(ACCEPTED);
+    expect(await login(app, client, key, kid, jti)).toMatchObject(INVALID_CLIENT);
   });
 
   test('unknown, inactive and secret-based clients are all invalid_client', async () => {

@@ -47,7 +47,7 @@ export class State {
   readonly #byFqdn = new Map<string, App>();
   /** OAuth `client_id` → row id; unique in the whole emulator. */
   readonly #rows = new Map<string, string>();
-  /** Client and `jti` of every assertion accepted → its `exp` in seconds. */
+  /** Client and `jti` of every assertion accepted → until when it is remembered, in seconds. */
   readonly #spent = new Map<string, number>();
   #sweepAt = 10_000;
   // Far above 2^53 and without gaps: an id that passed through a JavaScript number meets its neighbour's.
@@ -137,11 +137,11 @@ export class State {
     this.#put(app, { ...this.#active(app, id), is_active: false });
   }
 
-  /** False when `jti` (of that client) was spent before and has not expired since. `exp` is in seconds. */
-  spend(jti: string, exp: number): boolean {
+  /** False when `jti` (of that client) was spent before and is still remembered. `until` is in seconds since the epoch. */
+  spend(jti: string, until: number): boolean {
     const now = this.#now() / 1000;
     if ((this.#spent.get(jti) ?? 0) > now) return false;
-    this.#spent.set(jti, exp);
+    this.#spent.set(jti, until);
     if (this.#spent.size > this.#sweepAt) {
       for (const [spent, end] of this.#spent) if (end <= now) this.#spent.delete(spent);
       this.#sweepAt = Math.max(10_000, this.#spent.size * 2);
