@@ -82,7 +82,8 @@ describe('first_pem', () => {
 
   test('takes the first entry with a PEM, whatever the kid says', async () => {
     const [first, second, plain] = [makeKey('ES256'), makeKey('ES256'), makeKey('ES256')];
-    const jwks = { keys: [plain.jwk, withPem(first), withPem(second)] };
+    const blank = { ...plain.jwk, public_key_pem: ' ' };
+    const jwks = { keys: [plain.jwk, blank, withPem(first), withPem(second)] };
     const client = newClient('pem-app', { jwks, alg: 'ES256' });
     expect(await login('pem-app', client, first, { kid: 'nobody' })).toMatchObject(ACCEPTED);
     expect(await login('pem-app', client, second, { kid: second.kid })).toMatchObject(invalidToken('InvalidSignature'));

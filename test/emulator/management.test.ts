@@ -18,7 +18,7 @@ const CREATE = {
   redirect_uris: ['https://client.example.com/callback'],
 };
 
-function newClient(members: { jwks?: unknown; public_key_pem?: string; jwks_uri?: string; alg?: string }) {
+function newClient(members: Omit<Parameters<Emulator['addClient']>[0], 'deployment' | 'app'>) {
   return emulator.addClient({ deployment: DEPLOYMENT, app: 'pem-app', ...members });
 }
 
@@ -128,12 +128,19 @@ describe('what PATCH stores', () => {
   test.each([
     ['null', { jwks: null, jwks_uri: null, public_key_pem: null, token_endpoint_auth_signing_alg: null }],
     ['blank', { jwks_uri: ' ', public_key_pem: '', token_endpoint_auth_signing_alg: '\n' }],
+    ['blank, beside the keys', { client_auth_method: '', client_name: ' ' }],
     ['absent', {}],
   ])('a member that is %s leaves the value as it is, and updated_at moves all the same', async (_what, body) => {
-    const before = newClient({ jwks: { keys: [key.jwk] }, alg: 'ES256' });
+    const before = newClient({ jwks: { keys: [key.jwk] }, alg: 'ES256', client_name: 'ours' });
     const after = await patch(before.id, body);
     expect(after).toEqual({ ...before, updated_at: expect.any(String) });
     expect(emulator.client(DEPLOYMENT, 'pem-app', before.id).updated_at > before.updated_at).toBe(true);
+  });
+
+  test('a JWK with a blank public_key_pem has none', async () => {
+    const { id } = newClient({ public_key_pem: key.pem });
+    const stored = await patch(id, { jwks: { keys: [{ ...key.jwk, public_key_pem: ' ' }] } });
+    expect(stored).toMatchObject({ public_key_pem: null, jwks: { keys: [{ ...key.jwk, public_key_pem: null }] } });
   });
 
   test('a jwks_uri once set stays beside what comes later', async () => {

@@ -18,7 +18,7 @@ export interface StoredJwks {
   readonly keys: readonly StoredJwk[];
 }
 
-/** The body of POST and PATCH once read: `null` wherever a member was absent, null or (for the three trimmed ones) blank. */
+/** The body of POST and PATCH once read: `null` wherever a member was absent, null or, being a text, blank. */
 export interface ClientBody {
   readonly client_auth_method: string | null;
   readonly grant_types: readonly string[] | null;
@@ -59,14 +59,14 @@ export function readId(parameter: string, text: string): string {
 export function readClientBody(value: unknown): ClientBody {
   const body = object(value, 'body');
   return {
-    client_auth_method: text(body, 'client_auth_method'),
+    client_auth_method: unlessBlank(text(body, 'client_auth_method')),
     grant_types: texts(body, 'grant_types'),
     redirect_uris: texts(body, 'redirect_uris'),
-    client_name: text(body, 'client_name'),
-    token_endpoint_auth_signing_alg: filled(text(body, 'token_endpoint_auth_signing_alg')),
-    jwks_uri: filled(text(body, 'jwks_uri')),
+    client_name: unlessBlank(text(body, 'client_name')),
+    token_endpoint_auth_signing_alg: trimmed(text(body, 'token_endpoint_auth_signing_alg')),
+    jwks_uri: trimmed(text(body, 'jwks_uri')),
     jwks: absent(body.jwks) ? null : readJwks(body.jwks, 'jwks'),
-    public_key_pem: filled(text(body, 'public_key_pem')),
+    public_key_pem: trimmed(text(body, 'public_key_pem')),
   };
 }
 
@@ -102,7 +102,7 @@ function readJwk(value: unknown, at: string): StoredJwk {
     x5c: texts(jwk, 'x5c', at),
     x5t: one('x5t'),
     'x5t#S256': one('x5t#S256'),
-    public_key_pem: one('public_key_pem'),
+    public_key_pem: unlessBlank(one('public_key_pem')),
   };
 }
 
@@ -133,8 +133,13 @@ function absent(value: unknown): value is null | undefined {
   return value === null || value === undefined;
 }
 
+/** Blank counts as absent; anything else is kept as it came. */
+function unlessBlank(value: string | null): string | null {
+  return value?.trim() ? value : null;
+}
+
 /** Blank counts as absent, and surrounding white space is not kept: a PEM comes back without its last newline. */
-function filled(value: string | null): string | null {
+function trimmed(value: string | null): string | null {
   return value?.trim() || null;
 }
 
