@@ -58,6 +58,7 @@ const invalidToken = (kind: string) => ({
   status: 400,
   body: { error: 'invalid_request', error_description: `Invalid token: ${kind}` },
 });
+const INVALID_SIGNATURE = invalidToken('InvalidSignature');
 
 describe('first_pem', () => {
   test.each([
@@ -66,10 +67,10 @@ describe('first_pem', () => {
     ['RS512', ACCEPTED],
     ['ES256', ACCEPTED],
     ['ES384', ACCEPTED],
-    ['ES512', invalidToken('InvalidAlgorithm')],
-    ['PS256', invalidToken('InvalidAlgorithm')],
-    ['PS512', invalidToken('InvalidAlgorithm')],
-    ['EdDSA', invalidToken('InvalidAlgorithm')],
+    ['ES512', INVALID_SIGNATURE],
+    ['PS256', INVALID_SIGNATURE],
+    ['PS512', INVALID_SIGNATURE],
+    ['EdDSA', INVALID_SIGNATURE],
   ])('%s', async (alg, reply) => {
     const client = newClient('pem-app', { public_key_pem: keyFor(alg).pem, alg });
     expect(await login('pem-app', client, keyFor(alg))).toMatchObject(reply);
@@ -86,8 +87,8 @@ describe('first_pem', () => {
     const jwks = { keys: [plain.jwk, blank, withPem(first), withPem(second)] };
     const client = newClient('pem-app', { jwks, alg: 'ES256' });
     expect(await login('pem-app', client, first, { kid: 'nobody' })).toMatchObject(ACCEPTED);
-    expect(await login('pem-app', client, second, { kid: second.kid })).toMatchObject(invalidToken('InvalidSignature'));
-    expect(await login('pem-app', client, plain, { kid: plain.kid })).toMatchObject(invalidToken('InvalidSignature'));
+    expect(await login('pem-app', client, second, { kid: second.kid })).toMatchObject(INVALID_SIGNATURE);
+    expect(await login('pem-app', client, plain, { kid: plain.kid })).toMatchObject(INVALID_SIGNATURE);
   });
 
   test('a plain JWK Set passes PATCH and then fails every login', async () => {
@@ -109,7 +110,7 @@ describe('first_pem', () => {
 
   test('an assertion of another alg than the registered one', async () => {
     const client = newClient('pem-app', { public_key_pem: keyFor('RS256').pem, alg: 'RS384' });
-    expect(await login('pem-app', client, keyFor('RS256'))).toMatchObject(invalidToken('InvalidAlgorithm'));
+    expect(await login('pem-app', client, keyFor('RS256'))).toMatchObject(INVALID_SIGNATURE);
   });
 
   test('client_id has to be in the form', async () => {
@@ -132,7 +133,7 @@ describe('jwks_kid', () => {
     expect(await login('kid-app', client, first, { kid: first.kid })).toMatchObject(ACCEPTED);
     expect(await login('kid-app', client, second, { kid: second.kid })).toMatchObject(ACCEPTED);
     for (const header of [{ kid: stranger.kid }, { kid: first.kid }, {}]) {
-      expect(await login('kid-app', client, stranger, header)).toMatchObject(invalidToken('InvalidSignature'));
+      expect(await login('kid-app', client, stranger, header)).toMatchObject(INVALID_SIGNATURE);
     }
   });
 
@@ -142,18 +143,18 @@ describe('jwks_kid', () => {
     expect(await login('kid-app', alone, key, { kid: key.kid })).toMatchObject(ACCEPTED);
     const jwks = { keys: [{ kty: 'PEM', public_key_pem: key.pem }, keyFor('ES384').jwk] };
     const among = newClient('kid-app', { jwks });
-    expect(await login('kid-app', among, key, { kid: key.kid })).toMatchObject(invalidToken('InvalidSignature'));
+    expect(await login('kid-app', among, key, { kid: key.kid })).toMatchObject(INVALID_SIGNATURE);
   });
 
   test.each([
-    ['the registered alg is another', { alg: 'PS256' }, {}, 'InvalidAlgorithm'],
-    ['the JWK is for another alg', {}, { alg: 'PS256' }, 'InvalidSignature'],
-    ['the JWK is for encryption', {}, { use: 'enc' }, 'InvalidSignature'],
-    ['the JWK may not verify', {}, { key_ops: ['encrypt'] }, 'InvalidSignature'],
-  ])('refuses when %s', async (_what, client, jwk, kind) => {
+    ['the registered alg is another', { alg: 'PS256' }, {}],
+    ['the JWK is for another alg', {}, { alg: 'PS256' }],
+    ['the JWK is for encryption', {}, { use: 'enc' }],
+    ['the JWK may not verify', {}, { key_ops: ['encrypt'] }],
+  ])('refuses when %s', async (_what, client, jwk) => {
     const key = keyFor('RS256');
     const stored = newClient('kid-app', { jwks: { keys: [{ ...key.jwk, ...jwk }] }, ...client });
-    expect(await login('kid-app', stored, key, { kid: key.kid })).toMatchObject(invalidToken(kind));
+    expect(await login('kid-app', stored, key, { kid: key.kid })).toMatchObject(INVALID_SIGNATURE);
   });
 
   test('takes the client from the assertion when the form does not name it', async () => {

@@ -62,11 +62,11 @@ function byFirstPem(client: StoredClient, { header, signed, signature }: Asserti
     throw oauthRefusal(400, 'invalid_request', 'private_key_jwt requires a registered PEM key in jwks');
   }
   const alg = client.token_endpoint_auth_signing_alg ?? 'RS256';
-  if (!FIRST_PEM_ALGORITHMS.includes(alg)) throw invalidToken('InvalidAlgorithm');
+  if (!FIRST_PEM_ALGORITHMS.includes(alg)) throw invalidSignature(`${alg} is not verified here`);
   const key = publicKey(jwk, 'pem');
   if (key === null || !sameFamily(alg, key)) throw oauthRefusal(500, 'server_error');
-  if (header.alg !== alg) throw invalidToken('InvalidAlgorithm');
-  if (!verifies(alg, key, signed, signature)) throw invalidToken('InvalidSignature');
+  if (header.alg !== alg) throw invalidSignature(`the alg is not ${alg}`);
+  if (!verifies(alg, key, signed, signature)) throw invalidSignature('the key did not sign it');
   return key;
 }
 
@@ -74,13 +74,13 @@ async function byKid(context: Context, client: StoredClient, assertion: Assertio
   const { header, signed, signature } = assertion;
   const { alg } = header;
   const registered = client.token_endpoint_auth_signing_alg;
-  if (typeof alg !== 'string' || !isAlgorithm(alg)) throw invalidToken('InvalidAlgorithm');
-  if (registered !== null && alg !== registered) throw invalidToken('InvalidAlgorithm');
+  if (typeof alg !== 'string' || !isAlgorithm(alg)) throw invalidSignature('the alg is unknown');
+  if (registered !== null && alg !== registered) throw invalidSignature(`the alg is not ${registered}`);
   const keys = client.jwks_uri === null ? (client.jwks?.keys ?? []) : await fetchKeys(context, client.jwks_uri);
   const jwk = selectKey(keys, header.kid);
-  if (jwk === undefined || !mayVerify(jwk, alg)) throw invalidToken('InvalidSignature');
+  if (jwk === undefined || !mayVerify(jwk, alg)) throw invalidSignature('no key for that kid and alg');
   const key = publicKey(jwk, 'jwk');
-  if (key === null || !verifies(alg, key, signed, signature)) throw invalidToken('InvalidSignature');
+  if (key === null || !verifies(alg, key, signed, signature)) throw invalidSignature('the key did not sign it');
   return key;
 }
 
@@ -139,6 +139,11 @@ function spendJti(context: Context, client: StoredClient, { jti, exp }: Assertio
 
 function invalidClient(why: string): Refusal {
   return withCause(oauthRefusal(401, 'invalid_client'), why);
+}
+
+/** A wrong alg has no answer of its own. */
+function invalidSignature(why: string): Refusal {
+  return withCause(invalidToken('InvalidSignature'), why);
 }
 
 function invalidToken(kind: string): Refusal {
