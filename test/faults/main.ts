@@ -3,6 +3,7 @@
  * around it breaks. Ends with 1 when a promise was broken. A seed, or a number of seeds, without a kind is of `random`.
  */
 import { inspect, parseArgs } from 'node:util';
+import { messageOf } from '../../src/errors.ts';
 import { inParallel } from '../../src/parallel.ts';
 import { tryMutants } from './mutants.ts';
 import type { Kind, ScenarioResult } from './scenario.ts';
@@ -17,7 +18,7 @@ import { kills } from './scenarios/kills.ts';
 import { points } from './scenarios/points.ts';
 import { random } from './scenarios/random.ts';
 import { redis, redisOutage } from './scenarios/redis.ts';
-import { describeViolations, HEADER, rowOf, type Totals, totalsOf } from './totals.ts';
+import { type Broken, describeViolations, HEADER, rowOf, type Totals, totalsOf } from './totals.ts';
 
 interface Row {
   readonly kind: Kind;
@@ -75,19 +76,19 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 const results: ScenarioResult[] = [];
-/** Runs that the harness itself did not get through. */
-const broken: string[] = [];
+const broken: Broken[] = [];
 const runs = chosen();
 if (runs.length > 0) say(HEADER);
 const lanes = [true, undefined].map((isIdle) => runs.filter(({ row }) => row.isIdle === isIdle));
 await Promise.all(lanes.map((lane) => inParallel(lane, AT_ONCE, run)));
 const mutants = long || values.mutants ? await tryMutants(say, values.only) : { total: 0, caught: 0 };
-const totals = totalsOf(results, mutants);
+const totals = totalsOf(results, broken, mutants);
 const missed = long && isWhole ? missing(totals) : [];
 for (const line of missed) say(line);
 const { violations, ...counts } = totals;
-process.stdout.write(`${JSON.stringify(json ? totals : { ...counts, violations: violations.length, broken })}\n`);
-process.exitCode = violations.length + missed.length + broken.length > 0 || mutants.caught < mutants.total ? 1 : 0;
+const short = { ...counts, violations: violations.length, broken: broken.map(({ kind, seed }) => `${kind} ${seed}`) };
+process.stdout.write(`${JSON.stringify(json ? totals : short)}\n`);
+process.exitCode = violations.length + missed.length > 0 || mutants.caught < mutants.total ? 1 : 0;
 
 interface Run {
   readonly row: Row;
@@ -100,7 +101,7 @@ async function run({ row: { kind }, number }: Run): Promise<void> {
     results.push(result);
     for (const line of [rowOf(result), ...describeViolations(result)]) say(line);
   } catch (error) {
-    broken.push(`${kind.name} ${number}`);
+    broken.push({ kind: kind.name, seed: number, message: `the harness broke: ${messageOf(error)}` });
     say(`--scenario ${kind.name} --seed ${number} broke the harness: ${inspect(error)}`);
   }
 }

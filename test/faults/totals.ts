@@ -22,7 +22,19 @@ export interface Totals {
   readonly mutants: { readonly total: number; readonly caught: number };
 }
 
-export function totalsOf(results: readonly ScenarioResult[], mutants: Totals['mutants']): Totals {
+/** A seed that the harness itself did not get through. */
+export interface Broken {
+  readonly kind: string;
+  readonly seed: number;
+  readonly message: string;
+}
+
+/** @param broken they count as violations: nobody knows what they would have found */
+export function totalsOf(
+  results: readonly ScenarioResult[],
+  broken: readonly Broken[],
+  mutants: Totals['mutants'],
+): Totals {
   const sum = (of: (result: ScenarioResult) => number) => results.reduce((total, result) => total + of(result), 0);
   const kinds: Record<string, number> = {};
   for (const { kind } of results) kinds[kind] = (kinds[kind] ?? 0) + 1;
@@ -47,7 +59,10 @@ export function totalsOf(results: readonly ScenarioResult[], mutants: Totals['mu
       refused: sum(({ logins }) => logins.refused),
     },
     lost_keys: new Set(lost.map(({ kind, seed, ref }) => `${kind} ${seed} ${ref}`)).size,
-    violations,
+    violations: [
+      ...violations,
+      ...broken.map(({ kind, seed, message }) => ({ kind, seed, rule: 'no_judgement', ref: null, message })),
+    ],
     mutants,
   };
 }
