@@ -76,8 +76,14 @@ const impossible: Part = (record, policy) => {
   return why === null ? null : { do: 'fail', why };
 };
 
-const generating: Part = (record) =>
-  record.rotation?.phase.name === 'requested' ? { do: 'generate', rotation: record.rotation } : null;
+/**
+ * After what signers hold is known: a rotation that does not get through to them would leave one more key behind each time. Not after a compromise,
+ * where the key that cannot be handed to them may be the one to be replaced.
+ */
+const generating: Part = ({ rotation, delivered }) => {
+  if (rotation?.phase.name !== 'requested') return null;
+  return delivered === null && rotation.compromised === null ? null : { do: 'generate', rotation };
+};
 
 /**
  * Before any publication: a key that signers do not hold yet must not be the only one the server takes. Before any destruction: signers let

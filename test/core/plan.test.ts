@@ -114,6 +114,21 @@ describe('at rest', () => {
 });
 
 describe('before a key is made', () => {
+  const unknown = { delivered: null };
+  table([
+    [
+      'signers are brought up to date, so that a rotation that cannot reach them leaves no key behind',
+      {
+        record: rotating('overlap', 'requested', unknown),
+        step: { do: 'deliver', delivery: { current: 'a', next: null, previous: null } },
+      },
+    ],
+    [
+      'but not after a compromise: the key to be replaced may be what cannot be handed over',
+      { record: rotating('cutover', 'requested', unknown, { compromised: { kid: null } }), step: { do: 'generate' } },
+    ],
+  ]);
+
   it.each<[string, ClientRecord, ClientPolicy, RegExp | null]>([
     [
       'an overlap cannot change the alg',
