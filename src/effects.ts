@@ -13,6 +13,7 @@ import {
   announced,
   delivered,
   generated,
+  type LeftOut,
   leftAlone,
   notDelivered,
   type PatchOutcome,
@@ -20,10 +21,11 @@ import {
   proved,
   served,
   servingAnnounced,
+  unprovable,
 } from './core/progress.ts';
 import type { Verdict } from './core/proof.ts';
 import type { Algorithm, ClientRecord, Delivery, ManagedKey, Rotation } from './core/record.ts';
-import { hasCode, messageOf } from './errors.ts';
+import { hasCode, isUnopenable, messageOf } from './errors.ts';
 import { after, monotonic } from './time.ts';
 import { ApiError } from './wacht/api-error.ts';
 
@@ -35,8 +37,8 @@ export interface SealedKey extends Pick<ManagedKey, 'kid' | 'alg' | 'jwk' | 'pem
 /** The world around one client. What these throw counts as a failed attempt of the step, except where the answer has a class of its own. */
 export interface Effects {
   generate(alg: Algorithm): Promise<SealedKey>;
-  /** Hands signers the keys named by kid, all of them at once. */
-  deliver(record: ClientRecord, delivery: Delivery, when: { now: number; epoch: number }): Promise<void>;
+  /** Hands signers the keys named by kid, all of them at once. Answers which of the dispensable ones they go without. */
+  deliver(record: ClientRecord, delivery: Delivery, when: { now: number; epoch: number }): Promise<readonly LeftOut[]>;
   /** The client as the server listed it up to `maxAgeMs` ago; null when it does not. Throws when the list cannot be read. */
   observe(maxAgeMs: number): Promise<ObservedClient | null>;
   serve(keys: readonly PublicJwk[]): Promise<void>;
@@ -92,8 +94,8 @@ export async function generate(record: ClientRecord, rotation: Rotation, effects
 
 export async function deliver(record: ClientRecord, delivery: Delivery, effects: Effects, run: Run): Promise<Outcome> {
   try {
-    await effects.deliver(record, delivery, { now: run.now(), epoch: run.epoch });
-    return delivered(record, delivery, run.context());
+    const leftOut = await effects.deliver(record, delivery, { now: run.now(), epoch: run.epoch });
+    return delivered(record, delivery, run.context(), leftOut);
   } catch (error) {
     if (hasCode(error, 'store_fenced')) throw error;
     return notDelivered(record, messageOf(error), run.context());
@@ -188,6 +190,9 @@ export async function prove(
     const verdict = await effects.prove(record, keyOf(record, step.kid), run.signal);
     return proved(record, step.kid, step.expect, verdict, run.context());
   } catch (error) {
+    if (step.expect === 'refused' && isUnopenable(error)) {
+      return unprovable(record, step.kid, messageOf(error), run.context());
+    }
     return tryAgain(record, run.context(), messageOf(error));
   }
 }

@@ -42,6 +42,11 @@ export function hasCode(error: unknown, code: ErrorCode): error is RekeydError {
   return error instanceof RekeydError && error.code === code;
 }
 
+/** True when a private key cannot be had from the store: it is gone, was changed, or its KEK is not there. Trying again alone does not help. */
+export function isUnopenable(error: unknown): error is RekeydError {
+  return hasCode(error, 'key_missing') || hasCode(error, 'key_tampered') || hasCode(error, 'kek_missing');
+}
+
 /** A short text for any thrown value. Node's network errors often have an empty message and say the rest in `code` or in a nested error. */
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

@@ -2,13 +2,15 @@
 import type { Config, Policy } from './config.ts';
 import { policyFor } from './config.ts';
 import { type ClientRef, splitReference } from './core/client.ts';
+import { dispensable } from './core/desired.ts';
 import { keyOf } from './core/keys.ts';
 import type { ClientPolicy } from './core/policy.ts';
+import type { LeftOut } from './core/progress.ts';
 import type { Verdict } from './core/proof.ts';
 import type { Algorithm, ClientRecord, ManagedKey } from './core/record.ts';
 import type { SinkKey } from './deliver/sink.ts';
 import type { Effects } from './effects.ts';
-import { RekeydError } from './errors.ts';
+import { isUnopenable, RekeydError } from './errors.ts';
 import { generateKey } from './keys/generate.ts';
 import type { PrivateKey } from './keys/private-key.ts';
 import { type Kek, openKey, sealKey } from './keys/sealed.ts';
@@ -59,12 +61,6 @@ export function effectsFor(ref: ClientRef, policy: Policy, parts: Parts, keks: r
     return key;
   }
 
-  async function sinkKey(record: ClientRecord, kid: string | null): Promise<SinkKey | null> {
-    if (kid === null) return null;
-    const { alg, jwk } = keyOf(record, kid);
-    return { kid, alg, jwk, privateKey: await open(record, kid) };
-  }
-
   return {
     patchDeadlineMs: deployment.config.timeoutMs + INTENT_SLACK_MS,
 
@@ -76,9 +72,22 @@ export function effectsFor(ref: ClientRef, policy: Policy, parts: Parts, keks: r
     },
 
     async deliver(record, delivery, { now, epoch }) {
-      const current = await sinkKey(record, delivery.current);
-      const next = await sinkKey(record, delivery.next);
-      const previous = await sinkKey(record, delivery.previous);
+      const leftOut: LeftOut[] = [];
+      const optional = dispensable(record, delivery);
+      async function sinkKey(kid: string | null): Promise<SinkKey | null> {
+        if (kid === null) return null;
+        const { alg, jwk } = keyOf(record, kid);
+        try {
+          return { kid, alg, jwk, privateKey: await open(record, kid) };
+        } catch (error) {
+          if (!optional.includes(kid) || !isUnopenable(error)) throw error;
+          leftOut.push({ kid, why: error.message });
+          return null;
+        }
+      }
+      const current = await sinkKey(delivery.current);
+      const next = await sinkKey(delivery.next);
+      const previous = await sinkKey(delivery.previous);
       const contents = {
         ref,
         clientId: record.clientId,
@@ -91,6 +100,7 @@ export function effectsFor(ref: ClientRef, policy: Policy, parts: Parts, keks: r
         epoch,
       };
       for (const sink of sinks) await sink.deliver(contents);
+      return leftOut;
     },
 
     observe: (maxAgeMs) => deployment.directory.observe(ref, monotonic() - maxAgeMs),

@@ -146,6 +146,15 @@ export function desiredDelivery(record: ClientRecord): Delivery {
   return { current: active, next: incoming, previous };
 }
 
+/**
+ * Keys of a delivery that signers do without when their private halves cannot be opened. A `previous` key signs no more. The one in use is given up only
+ * for a compromise, which is there to replace it, and not before its successor is delivered with it.
+ */
+export function dispensable({ rotation }: ClientRecord, { current, next, previous }: Delivery): readonly string[] {
+  const isReplacing = rotation?.compromised != null && next !== null;
+  return [isReplacing ? current : null, previous].filter((kid) => kid !== null);
+}
+
 export function sameDelivery(a: Delivery | null, b: Delivery): boolean {
   return a !== null && a.current === b.current && a.next === b.next && a.previous === b.previous;
 }

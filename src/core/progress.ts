@@ -2,6 +2,7 @@
  * What each effect's outcome does to the record. One function per {@link ./plan.ts} step; each returns the next record and its audit entries,
  * which the shell commits together.
  */
+import type { AuditData } from './audit.ts';
 import { observed } from './begin.ts';
 import { type Change, entry, putOff, relieved, summarize } from './change.ts';
 import { desiredDocument, publishedKeys } from './desired.ts';
@@ -53,11 +54,22 @@ export function generated(
   };
 }
 
+/** A key that signers go without, and why it cannot be opened. */
+export interface LeftOut {
+  readonly kid: string;
+  readonly why: string;
+}
+
 /** Signers hold what they should. In the phase `proven` that flips them to the new key, which makes it the active one. */
-export function delivered(record: ClientRecord, delivery: Delivery, context: Context): Change {
+export function delivered(
+  record: ClientRecord,
+  delivery: Delivery,
+  context: Context,
+  leftOut: readonly LeftOut[] = [],
+): Change {
   const held: ClientRecord = { ...relieved(record), delivered: delivery };
   const { rotation } = held;
-  const told = entry(held, 'key.delivered', { ...delivery });
+  const told = entry(held, 'key.delivered', deliveryData(delivery, leftOut));
   if (rotation?.phase.name === 'stored') {
     return { record: advance(held, rotation, { name: 'delivered', kid: rotation.phase.kid }), entries: [told] };
   }
@@ -66,6 +78,14 @@ export function delivered(record: ClientRecord, delivery: Delivery, context: Con
     return { record: activated.record, entries: [told, ...activated.entries] };
   }
   return { record: held, entries: [told] };
+}
+
+function deliveryData({ current, next, previous }: Delivery, leftOut: readonly LeftOut[]): AuditData {
+  if (leftOut.length === 0) return { current, next, previous };
+  const missing = leftOut.map(({ kid }) => kid);
+  const held = (kid: string | null) => (kid !== null && missing.includes(kid) ? null : kid);
+  const error = leftOut.map(({ why }) => why).join(' ');
+  return { current: held(current), next: held(next), previous: held(previous), left_out: missing, error };
 }
 
 /** Some sinks may hold the new set and some the old one: not known. */
@@ -243,11 +263,23 @@ function provedOld(record: ClientRecord, kid: string, proof: Answered, context: 
   };
 }
 
+/**
+ * The private half of an old key cannot be opened, so no assertion shows that the server refuses it. It was taken off the server, which was read back:
+ * that has to do. Not at once, since a KEK that is missing may be back in a moment.
+ */
+export function unprovable(record: ClientRecord, kid: string, why: string, context: Context): Change {
+  if (record.attempts + 1 < context.policy.attempts) return { record: putOff(record, context, why), entries: [] };
+  const taken = takenUnproven(record, kid, 'refused');
+  const rotation = record.retiring.find((old) => old.kid === kid)?.rotation;
+  const data = { kid, expected: 'refused', verdict: 'unknown', error: why };
+  return { record: taken.record, entries: [entry(taken.record, 'key.proven', data, rotation)] };
+}
+
 function noResult(kid: string, message: string): string {
   return `the proof of key ${kid} has no result: ${message}`;
 }
 
-/** `prove: read_back`: what was read back has to do. */
+/** Without a proof: what was read back has to do. */
 export function takenUnproven(record: ClientRecord, kid: string | null, expect: 'accepted' | 'refused'): Change {
   if (expect === 'refused') {
     const ready = record.retiring.find((old) => old.kid === kid && old.kind !== 'discard' && old.phase !== 'refused');

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { desiredDelivery, desiredDocument, desiredServed, publicSet } from '../../src/core/desired.ts';
+import { desiredDelivery, desiredDocument, desiredServed, dispensable, publicSet } from '../../src/core/desired.ts';
 import type { KeyDocument, ObservedClient, PublicJwk } from '../../src/core/document.ts';
 import type { ClientPolicy } from '../../src/core/policy.ts';
 import type { ClientRecord, Retirement, Rotation } from '../../src/core/record.ts';
@@ -20,6 +20,7 @@ import {
 } from './support.ts';
 
 const FOREIGN = published('foreign-1');
+const LEAKED = { compromised: { kid: null } };
 const ALG = { token_endpoint_auth_signing_alg: 'ES256' };
 
 function jwks(...keys: readonly PublicJwk[]): KeyDocument {
@@ -225,6 +226,17 @@ describe('what signers hold', () => {
     [{ kind: 'discard', kid: 'a', rotation: 'r0' }, null],
   ])('while an old key is on its way out: %j', (old, previous) => {
     expect(desiredDelivery(retiringRecord(old))).toEqual({ current: 'b', next: null, previous });
+  });
+
+  it.each<[string, ClientRecord, readonly string[]]>([
+    ['no key in use for a rotation', rotating('cutover', 'stored'), []],
+    ['an old key', rotating('cutover', 'proven'), ['a']],
+    ['the key in use for a compromise', rotating('cutover', 'stored', {}, LEAKED), ['a']],
+    ['no key in use while no other is there to replace it', rotating('cutover', 'requested', {}, LEAKED), []],
+    ['and never the new one', rotating('cutover', 'proven', {}, LEAKED), ['a']],
+    ['no key in use once a compromise is over', retiringRecord(retirement('cutover', 'waiting')), ['a']],
+  ])('when it cannot be opened, they do without %s', (_, record, kids) => {
+    expect(dispensable(record, desiredDelivery(record))).toEqual(kids);
   });
 
   it('while the server may still take a key that was thrown away for another', () => {

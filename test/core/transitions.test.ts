@@ -14,6 +14,7 @@ import {
   servingAnnounced,
   settled,
   takenUnproven,
+  unprovable,
 } from '../../src/core/progress.ts';
 import type { Verdict } from '../../src/core/proof.ts';
 import type { ClientRecord, Rotation } from '../../src/core/record.ts';
@@ -491,6 +492,25 @@ describe('the proof that an old key is refused', () => {
   });
 });
 
+describe('an old key that cannot be opened', () => {
+  const prove = (from: ClientRecord) => unprovable(from, 'a', 'its KEK is missing', CONTEXT);
+
+  it('is asked for again first, since a KEK may come back', () => {
+    const { record, entries } = prove(retiringRecord(retirement('overlap', 'withdrawn')));
+    expect(record).toMatchObject({ retiring: [{ phase: 'withdrawn' }], attempts: 1, lastError: 'its KEK is missing' });
+    expect(entries).toEqual([]);
+  });
+
+  it('is then taken for refused, and the audit trail says that this was not seen', () => {
+    const exhausted = { attempts: POLICY.attempts - 1 };
+    const { record, entries } = prove(retiringRecord(retirement('overlap', 'withdrawn'), exhausted));
+    expect(record).toMatchObject({ retiring: [{ phase: 'refused' }], attempts: 0, lastError: null });
+    expect(entries).toMatchObject([
+      { type: 'key.proven', rotation: 'r0', data: { kid: 'a', verdict: 'unknown', error: 'its KEK is missing' } },
+    ]);
+  });
+});
+
 describe('handing keys to signers', () => {
   it('the proven key becomes the active one when they hold it', () => {
     const record = rotating('cutover', 'proven');
@@ -520,6 +540,16 @@ describe('handing keys to signers', () => {
     const change = delivered(record, { current: 'b', next: null, previous: null }, CONTEXT);
     expect(change.record).toMatchObject({ retiring: [], history: [{ state: 'finished' }] });
     expect(typesOf(change)).toContain('rotation.completed');
+  });
+
+  it('a key that they go without is told, and not tried again and again', () => {
+    const record = rotating('cutover', 'stored', {}, { compromised: { kid: null } });
+    const delivery = { current: 'a', next: 'b', previous: null };
+    const change = delivered(record, delivery, CONTEXT, [{ kid: 'a', why: 'gone' }]);
+    expect(change.record).toMatchObject({ delivered: delivery, rotation: { phase: { name: 'delivered' } } });
+    expect(change.entries).toMatchObject([
+      { type: 'key.delivered', data: { current: null, next: 'b', left_out: ['a'], error: 'gone' } },
+    ]);
   });
 
   it('what some sinks hold after a failure is not known', () => {
