@@ -1,8 +1,13 @@
 /**
- * Puts back what a disk lost behind our backs: sets of private keys that a sink no longer has, public sets that are no longer served. A folder in memory
- * is empty after a reboot, a volume is mounted anew, somebody tidies up; the records go on saying that everything is in its place.
+ * Puts right what happened to folders behind our backs: sets of private keys, and public sets, that are gone or not the ones that were delivered. A folder
+ * in memory is empty after a reboot, a volume is restored from an older copy, a sink was left out of the config for a while; the records go on saying that
+ * everything is in its place.
  */
 import type { ClientRef } from '../src/core/client.ts';
+import { desiredDelivery, sameDelivery } from '../src/core/desired.ts';
+import type { PublicJwk } from '../src/core/document.ts';
+import { isOurs } from '../src/core/keys.ts';
+import type { ClientRecord, Delivery } from '../src/core/record.ts';
 import { inParallel } from '../src/parallel.ts';
 import { forget } from '../src/rotate.ts';
 import { clientPolicy } from '../src/world.ts';
@@ -10,7 +15,7 @@ import { FLEET_LANES, type JobContext } from './context.ts';
 import { PAGE } from './listing.ts';
 import { wakeUnfinished } from './reconcile.ts';
 
-/** Looks at the folders of this machine once; the rotation jobs of those clients do the rest. Returns for how many something was lost. */
+/** Looks at the folders of this machine once; the rotation jobs of those clients do the rest. Returns for how many something was not as it should be. */
 export async function restoreLost(context: JobContext, signal: AbortSignal): Promise<number> {
   const { config } = context.parts;
   let lost = 0;
@@ -18,46 +23,69 @@ export async function restoreLost(context: JobContext, signal: AbortSignal): Pro
     lost += await restoreApp(app, context, signal);
   }
   if (lost > 0) {
-    context.log.warn({ clients: lost }, 'keys were no longer where they had been delivered: they are put back');
+    context.log.warn(
+      { clients: lost },
+      'folders did not hold the keys that had been delivered: they are delivered again',
+    );
     await wakeUnfinished(context);
   }
   return lost;
 }
 
+/** What the folders of an app hold, asked for one client at a time. */
+interface Found {
+  readonly sets: readonly ((ref: ClientRef) => Promise<Delivery | null>)[];
+  readonly publicSet: ((ref: ClientRef) => Promise<readonly PublicJwk[] | null>) | null;
+}
+
 async function restoreApp(app: string, context: JobContext, signal: AbortSignal): Promise<number> {
   const { store, sinks, folder } = context.parts;
-  const sets = await Promise.all(sinks.map((sink) => sink.holders(app)));
-  const isPublic = (await folder?.holders(app)) ?? (() => true);
+  const found: Found = {
+    sets: await Promise.all(sinks.map((sink) => sink.sets(app))),
+    publicSet: (await folder?.sets(app)) ?? null,
+  };
   let lost = 0;
   let last: ClientRef | null = null;
   do {
     signal.throwIfAborted();
     const page: readonly ClientRef[] = await store.appRefs(app, PAGE, last);
     last = page.at(-1) ?? null;
-    const hasSet = (ref: ClientRef) => sets.every((holds) => holds(ref));
     // A client whose keys nobody manages yet has nothing anywhere, and a fleet may have many of those.
-    const suspects = await store.withKeys(page.filter((ref) => !hasSet(ref) || !isPublic(ref)));
-    await inParallel(suspects, FLEET_LANES, async (ref) => {
-      if (await forgetLost(ref, { set: hasSet(ref), public: isPublic(ref) }, context)) lost += 1;
+    await inParallel(await store.withKeys(page), FLEET_LANES, async (ref) => {
+      if (await forgetLost(ref, found, context)) lost += 1;
     });
   } while (last !== null);
   return lost;
 }
 
 /** True when the record took something for present that is not there; from now on it says that nothing is known. */
-async function forgetLost(
-  ref: ClientRef,
-  found: { readonly set: boolean; readonly public: boolean },
-  { parts }: JobContext,
-): Promise<boolean> {
+async function forgetLost(ref: ClientRef, found: Found, { parts }: JobContext): Promise<boolean> {
   const policy = clientPolicy(parts, ref);
   const loaded = await parts.store.load(ref);
   if (policy === null || loaded === null) return false;
-  const { delivered, served } = loaded.record;
-  const isSetLost = !found.set && delivered !== null && Object.values(delivered).some((kid) => kid !== null);
-  const isPublicLost = !found.public && served !== null;
+  const isSetLost = await hasLostSet(loaded.record, found);
+  const isPublicLost = await hasLostPublicSet(loaded.record, found);
   if (!isSetLost && !isPublicLost) return false;
   const unknown = { ...(isSetLost && { delivered: null }), ...(isPublicLost && { served: null }) };
   await forget(ref, unknown, policy, parts.store);
   return true;
+}
+
+async function hasLostSet(record: ClientRecord, { sets }: Found): Promise<boolean> {
+  const { delivered } = record;
+  if (delivered === null || Object.values(delivered).every((kid) => kid === null)) return false;
+  // What is to be replaced anyway may just have been, by somebody who has yet to commit that.
+  if (!sameDelivery(delivered, desiredDelivery(record))) return false;
+  // A key that was left out since it could not be opened is missing too: it may be there again.
+  const held = await Promise.all(sets.map((read) => read(record.ref)));
+  return held.some((delivery) => !sameDelivery(delivery, delivered));
+}
+
+async function hasLostPublicSet(record: ClientRecord, { publicSet }: Found): Promise<boolean> {
+  const { served } = record;
+  if (served === null || publicSet === null) return false;
+  const keys = await publicSet(record.ref);
+  // Keys of others stand there too; which ones, the record does not say.
+  const ours = keys?.filter((key) => isOurs(record, key)).map(({ kid }) => kid);
+  return JSON.stringify(ours) !== JSON.stringify(served);
 }

@@ -1,9 +1,9 @@
 /** Keys as files, a folder per client (CONTRACTS.md, "Key directory sink"). */
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { messageOf, RekeydError } from '../errors.ts';
 import { codeOf } from './files.ts';
-import { keySetFiles } from './key-set.ts';
+import { deliveryIn, keySetFiles, META } from './key-set.ts';
 import type { Sink } from './sink.ts';
 import type { Task } from './thread.ts';
 import { openThreads } from './threads.ts';
@@ -41,10 +41,13 @@ export function directorySink(path: string): Sink {
       });
       if (problem !== null) throw problem;
     },
-    async holders(app) {
+    async sets(app) {
       const { folder } = placeOf(root, app);
       const names = new Set(await namesIn(folder));
-      return (ref) => names.has(placeOf(root, ref).client);
+      return async (ref) => {
+        const { client } = placeOf(root, ref);
+        return names.has(client) ? readFile(join(folder, client, META), 'utf8').then(deliveryIn, () => null) : null;
+      };
     },
     async check() {
       return (await attempt(root, { do: 'try', folder: root }))?.message ?? null;

@@ -1,5 +1,9 @@
 import type { PublicJwk } from '../core/document.ts';
+import type { Delivery } from '../core/record.ts';
 import type { SinkContents, SinkKey } from './sink.ts';
+
+/** The file that says which keys the others hold. */
+export const META = 'meta.json';
 
 /**
  * The files of a client's set by name. Same contents, same bytes. They hold private keys: whoever takes them clears them. Each has memory of its own,
@@ -17,7 +21,7 @@ export function keySetFiles(contents: SinkContents): Map<string, Uint8Array<Arra
   if (previous !== null) add('previous.jwk.json', json(privateJwk(previous)));
   const present = [current, next, previous].filter((key) => key !== null);
   add('public.jwks.json', json({ keys: present.map(publicJwk) }));
-  add('meta.json', json(meta(contents)));
+  add(META, json(meta(contents)));
   return files;
 }
 
@@ -37,6 +41,24 @@ function meta({ clientId, issuer, alg, current, next, previous, updatedAt }: Sin
     previous: previous?.kid ?? null,
     updated_at: new Date(updatedAt).toISOString(),
   };
+}
+
+/** What the text of a `meta.json` says its set holds, or null when it is none. */
+export function deliveryIn(text: string): Delivery | null {
+  const { current, next, previous } = membersOf(text);
+  return isKid(current) && isKid(next) && isKid(previous) ? { current, next, previous } : null;
+}
+
+function membersOf(text: string): { readonly [name: string]: unknown } {
+  try {
+    return { ...JSON.parse(text) };
+  } catch {
+    return {};
+  }
+}
+
+function isKid(value: unknown): value is string | null {
+  return value === null || typeof value === 'string';
 }
 
 function publicJwk({ jwk, kid, alg }: SinkKey): PublicJwk {

@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { ClientRef } from '../core/client.ts';
 import type { PublicJwk } from '../core/document.ts';
-import type { Algorithm } from '../core/record.ts';
+import type { Algorithm, Delivery } from '../core/record.ts';
 
 /** A key with its private half, on its way to those who sign. */
 export interface SinkKey {
@@ -40,8 +40,13 @@ export interface Sink {
    * @throws RekeydError `store_fenced` when a set of a later epoch is there
    */
   deliver(contents: SinkContents): Promise<void>;
-  /** Reads which clients of an app (`deployment/slug`) it has a set for. @throws RekeydError `sink_failed` */
-  holders(app: string): Promise<(ref: ClientRef) => boolean>;
+  /**
+   * Looks which clients of an app (`deployment/slug`) it has a set for. What it answers reads, for one of them, which keys such a set says it holds; null
+   * when there is none, or none that can be read: the next delivery says what is wrong there.
+   *
+   * @throws RekeydError `sink_failed` when the app's folder cannot be read
+   */
+  sets(app: string): Promise<(ref: ClientRef) => Promise<Delivery | null>>;
   /** What keeps this sink from working and what to do about it, or null. */
   check(): Promise<string | null>;
   /** Lets go of what it holds; what is under way may fail. */

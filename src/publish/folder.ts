@@ -1,6 +1,6 @@
 /** Public JWK Sets as files, for a web server that serves the folder: the target of `jwks_uri`. */
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { ClientRef } from '../core/client.ts';
 import type { PublicJwk } from '../core/document.ts';
@@ -15,8 +15,13 @@ export interface PublicFolder {
    * @throws RekeydError `publish_failed`; the set from before is still served
    */
   write(ref: ClientRef, set: { readonly keys: readonly PublicJwk[] }): Promise<void>;
-  /** Reads which clients of an app (`deployment/slug`) it has a set of. @throws RekeydError `publish_failed` */
-  holders(app: string): Promise<(ref: ClientRef) => boolean>;
+  /**
+   * Looks which clients of an app (`deployment/slug`) it has a set of. What it answers reads the keys in one of them; null when there is none, or none that
+   * can be read: the next {@link PublicFolder.write} says what is wrong there.
+   *
+   * @throws RekeydError `publish_failed` when the app's folder cannot be read
+   */
+  sets(app: string): Promise<(ref: ClientRef) => Promise<readonly PublicJwk[] | null>>;
 }
 
 /**
@@ -42,12 +47,25 @@ export function publishFolder({ path, baseUrl }: { path: string; baseUrl: string
         );
       }
     },
-    holders: async (app) => {
+    sets: async (app) => {
       const folder = join(root, ...segmentsOf(app));
       const names = new Set(await namesIn(folder));
-      return (ref) => names.has(segmentsOf(ref).at(-1) ?? '');
+      return async (ref) => {
+        const name = segmentsOf(ref).at(-1) ?? '';
+        return names.has(name) ? readFile(join(folder, name), 'utf8').then(keysIn, () => null) : null;
+      };
     },
   };
+}
+
+function keysIn(text: string): readonly PublicJwk[] | null {
+  try {
+    const { keys }: { keys?: unknown } = { ...JSON.parse(text) };
+    const isSet = Array.isArray(keys) && keys.every((key) => typeof key === 'object' && key !== null);
+    return isSet ? keys : null;
+  } catch {
+    return null;
+  }
 }
 
 async function namesIn(folder: string): Promise<readonly string[]> {

@@ -94,6 +94,20 @@ describe('a delivered set', () => {
     });
   });
 
+  test('can be asked for its kids; what is none that can be read says nothing', async () => {
+    const { ref } = contents({});
+    const asked = async () => (await directorySink(root).sets('185019846023/mcp-auth'))(ref);
+    expect(await asked()).toBeNull();
+    const [current, previous] = [await sinkKey(), await sinkKey()];
+    await directorySink(root).deliver(contents({ current, previous }));
+    expect(await asked()).toEqual({ current: current.kid, next: null, previous: previous.kid });
+    await writeFile(join(client, 'meta.json'), '{');
+    expect(await asked()).toBeNull();
+    await rm(client);
+    await writeFile(client, 'in the way');
+    expect(await asked()).toBeNull();
+  });
+
   test('leaves no file of a key that is gone, and no older version', async () => {
     const [a, b] = await Promise.all([sinkKey(), sinkKey()]);
     const sink = directorySink(root);
@@ -299,6 +313,12 @@ describe('a place that cannot be written', () => {
       expect(await readdir(app)).toEqual(['4711']);
     },
   );
+
+  test('its sets cannot be looked at', async () => {
+    await mkdir(join(app, '..'), { recursive: true });
+    await writeFile(app, '');
+    await expect(directorySink(root).sets('185019846023/mcp-auth')).rejects.toMatchObject({ code: 'sink_failed' });
+  });
 
   test('a sink that is closed meanwhile', async () => {
     const sink = directorySink(root);

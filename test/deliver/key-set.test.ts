@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { keySetFiles } from '../../src/deliver/key-set.ts';
+import { deliveryIn, keySetFiles } from '../../src/deliver/key-set.ts';
 import { openThreads } from '../../src/deliver/threads.ts';
 import { contents, sinkKey } from './contents.ts';
 
@@ -29,6 +29,18 @@ test('the files of a set do not stay in the memory that buffers share', async ()
     'as Node does it',
   ).toBe(true);
 });
+
+test('a set says which keys it holds', async () => {
+  const [current, previous] = [await sinkKey(), await sinkKey()];
+  const files = keySetFiles(contents({ current, previous }));
+  const said = deliveryIn(Buffer.from(files.get('meta.json') ?? []).toString());
+  expect(said).toEqual({ current: current.kid, next: null, previous: previous.kid });
+});
+
+test.each(['', '{', 'null', '[]', '{"current":"a"}', '{"current":1,"next":null,"previous":null}'])(
+  'what is not the file that says so says nothing: %s',
+  (text) => expect(deliveryIn(text)).toBeNull(),
+);
 
 test('the files of a set are moved to the thread that writes them', async () => {
   const threads = openThreads(1);

@@ -64,6 +64,21 @@ test('readers see a whole set while it is replaced', async () => {
   expect([...seen].sort()).toEqual([1, 200]);
 });
 
+test('its keys can be asked for; what is no set says nothing', async () => {
+  const folder = publishFolder({ path, baseUrl: 'https://x' });
+  const asked = async () => (await folder.sets('185019846023/mcp-auth'))(ref);
+  expect(await asked()).toBeNull();
+  await folder.write(ref, { keys: [key] });
+  expect(await asked()).toEqual([key]);
+  for (const text of ['', '{', 'null', '{"keys":{}}', '{"keys":[null]}']) {
+    await writeFile(join(path, ref), text);
+    expect(await asked()).toBeNull();
+  }
+  await rm(join(path, ref, '..'), { recursive: true });
+  await writeFile(join(path, ref, '..'), '');
+  await expect(asked()).rejects.toMatchObject({ code: 'publish_failed' });
+});
+
 test.each([
   ['a file stands where the folder should be', () => writeFile(path, '')],
   ['a folder stands where the file should be', () => mkdir(join(path, ref, 'x'), { recursive: true })],

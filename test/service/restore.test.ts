@@ -1,10 +1,12 @@
-/** Folders that lost what was in them while nobody looked: a start puts it back. */
-import { access, readFile, rm } from 'node:fs/promises';
+/** Folders that lost what was in them, or hold what was there before, while nobody looked: a start puts it right. */
+import { access, cp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
 import { until } from '../support/until.ts';
+
+const metaIn = async (folder: string) => JSON.parse(await readFile(join(folder, 'meta.json'), 'utf8'));
 
 const isThere = (path: string) =>
   access(path).then(
@@ -16,32 +18,84 @@ test('a set of private keys that its sink lost is delivered again, and nothing e
   const fleet = await startFleet();
   const lost = await fleet.managed(PEM_APP);
   const kept = await fleet.managed(KID_APP);
-  const meta = async (folder: string) => JSON.parse(await readFile(join(folder, 'meta.json'), 'utf8'));
   const service = await fleet.start();
   for (const client of [lost, kept]) await fleet.reached(client, await fleet.rotate(client));
   await service.stop();
-  const before = { lost: await meta(lost.folder), kept: await meta(kept.folder) };
+  const before = { lost: await metaIn(lost.folder), kept: await metaIn(kept.folder) };
   const sent = fleet.emulator.log.filter(({ method }) => method === 'PATCH').length;
 
   await rm(lost.folder);
   await fleet.start();
   await until('the set is back', () => isThere(join(lost.folder, 'meta.json')));
-  expect(await meta(lost.folder)).toEqual({ ...before.lost, updated_at: expect.any(String) });
-  expect(await meta(kept.folder)).toEqual(before.kept);
+  expect(await metaIn(lost.folder)).toEqual({ ...before.lost, updated_at: expect.any(String) });
+  expect(await metaIn(kept.folder)).toEqual(before.kept);
   const logins = await startLogins(lost, fleet);
   await logins.more(2);
   expect(await logins.stop()).toMatchObject({ fallback: 0, refused: [] });
   expect(fleet.emulator.log.filter(({ method }) => method === 'PATCH')).toHaveLength(sent);
 });
 
-test('a public set that is no longer served is written again', async () => {
+test('a sink that was left out of the config for a rotation gets the set that the others hold', async () => {
+  const [first, second] = ['first', 'second'].map((name) => ({ kind: 'directory', path: `./${name}` }));
+  const fleet = await startFleet({ apps: [PEM_APP], config: { sinks: [first, second] } });
+  const client = await fleet.managed(PEM_APP);
+  const folder = (name: string) => join(fleet.dir, name, ...client.ref.split('/'));
+  const alone = await fleet.start({}, await fleet.configOf({ ...fleet.file, sinks: [first] }));
+  const { kid } = await fleet.reached(client, await fleet.rotate(client));
+  await alone.stop();
+  expect((await metaIn(folder('second'))).current).toBe(client.key.kid);
+
+  await fleet.start();
+  await until('the second sink is up to date', async () => (await metaIn(folder('second'))).current === kid);
+  expect(await metaIn(folder('first'))).toEqual(await metaIn(folder('second')));
+  const logins = await startLogins({ ...client, folder: folder('second') }, fleet);
+  await logins.more(2);
+  expect(await logins.stop()).toMatchObject({ fallback: 0, refused: [] });
+});
+
+test('a key folder that was restored from an older copy is brought up to date', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const client = await fleet.managed(PEM_APP);
+  const keys = join(fleet.dir, 'data', 'keys');
+  await cp(keys, join(fleet.dir, 'copy'), { recursive: true, verbatimSymlinks: true });
+  const service = await fleet.start();
+  const { kid } = await fleet.reached(client, await fleet.rotate(client));
+  await service.stop();
+  await rm(keys, { recursive: true });
+  await rename(join(fleet.dir, 'copy'), keys);
+  expect((await metaIn(client.folder)).current).toBe(client.key.kid);
+
+  await fleet.start();
+  await until('the set is up to date', async () => (await metaIn(client.folder)).current === kid);
+});
+
+async function publishing() {
   const app = { ...KID_APP, policy: { strategy: 'overlap', format: 'jwks_uri', prove: 'read_back' } };
   const fleet = await startFleet({
     apps: [app],
     config: { publish: { path: './public', base_url: 'https://keys.example.com' } },
   });
   const client = await fleet.managed(app);
-  const file = join(fleet.dir, 'public', ...client.ref.split('/'));
+  return { fleet, client, file: join(fleet.dir, 'public', ...client.ref.split('/')) };
+}
+
+test('a public set that was restored from an older copy is written again', async () => {
+  const { fleet, client, file } = await publishing();
+  const service = await fleet.start();
+  await fleet.reached(client, await fleet.rotate(client));
+  const older = await readFile(file, 'utf8');
+  await fleet.reached(client, await fleet.rotate(client));
+  await service.stop();
+  const before = await readFile(file, 'utf8');
+  expect(before).not.toBe(older);
+
+  await writeFile(file, older);
+  await fleet.start();
+  await until('the set is up to date', async () => (await readFile(file, 'utf8')) === before);
+});
+
+test('a public set that is no longer served is written again', async () => {
+  const { fleet, client, file } = await publishing();
   const service = await fleet.start();
   await fleet.reached(client, await fleet.rotate(client));
   await service.stop();
