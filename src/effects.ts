@@ -3,7 +3,6 @@ import type { Commit } from './commit.ts';
 import { observed } from './core/begin.ts';
 import type { Change } from './core/change.ts';
 import type { ClientRef } from './core/client.ts';
-import { publicSet } from './core/desired.ts';
 import type { KeyDocument, ObservedClient, PublicJwk } from './core/document.ts';
 import { tryAgain } from './core/ending.ts';
 import { keyOf } from './core/keys.ts';
@@ -121,10 +120,10 @@ export async function serve(
   effects: Effects,
   run: Run,
 ): Promise<Outcome> {
-  const intended = await run.announce(servingAnnounced(record, step.purpose, step.kids));
+  const intended = await run.announce(servingAnnounced(record, step.purpose));
   try {
-    await effects.serve(publicSet(intended, run.policy, false));
-    return served(intended, step.kids);
+    await effects.serve(step.keys);
+    return served(intended, step.keys, run.policy);
   } catch (error) {
     return tryAgain(intended, run.context(), messageOf(error));
   }

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { commitOf } from '../src/commit.ts';
 import type { ClientRecord } from '../src/core/record.ts';
-import { client, managedRecord, POLICY, published, SERVED_URI, START } from './core/support.ts';
+import { client, managedRecord, POLICY, published, SERVED_URI, START, servedKey } from './core/support.ts';
 
 const EXPECTED = { version: 1, epoch: 1 };
 
@@ -14,7 +14,7 @@ const served: ClientRecord = {
   format: 'jwks_uri',
   observed: { client: client({ keys: [published('a')], jwksUri: SERVED_URI }), at: START },
   published: { jwks_uri: SERVED_URI, token_endpoint_auth_signing_alg: 'ES256' },
-  served: ['a'],
+  served: [servedKey('a')],
 };
 
 it('lists a client as unfinished until what is served is known to be right', () => {

@@ -6,7 +6,7 @@ import { type Change, entry, relieved, summarize } from './change.ts';
 import type { ClientRef } from './client.ts';
 import type { ObservedClient, PublicJwk } from './document.ts';
 import { activate, discardIncoming } from './ending.ts';
-import { activeKey, incomingKid, isOurs, keyOf, withKey } from './keys.ts';
+import { activeKey, incomingKid, isForeign, isOurs, keyOf, withKey } from './keys.ts';
 import { FRESH_MS, hasDrifted } from './plan.ts';
 import type { ClientPolicy } from './policy.ts';
 import { samePublicKey } from './public-key.ts';
@@ -62,13 +62,16 @@ export function observed(
   now: number,
 ): Change {
   const seen = client ?? { ...record.observed.client, active: false };
-  const { inFlight } = record;
+  const { inFlight, dropped = [] } = record;
+  const before = record.rotation?.before.keys ?? [];
   const next: ClientRecord = {
     ...record,
     clientId: seen.clientId,
     observed: { client: seen, at: now },
     inFlight: inFlight !== null && now >= inFlight.deadline + FRESH_MS ? null : inFlight,
-    foreign: seen.keys.filter((key) => !isOurs(record, key)),
+    foreign: seen.keys.filter((key) => isForeign(record, key)),
+    // Whoever takes such a key away and adds it again means it. The way back may still hold what nobody shows any more.
+    dropped: dropped.filter((key) => [...seen.keys, ...before].some((known) => samePublicKey(key, known))),
     rotation: wayBack(record, seen),
   };
   if (record.rotation !== null || hasDrifted(record, policy) || !hasDrifted(next, policy))

@@ -3,7 +3,7 @@
  * same bytes. Nothing here looks at a clock.
  */
 import type { KeyDocument, PublicJwk } from './document.ts';
-import { activeKey, incomingKid, isHeldBack, isOurs, isPublishing, isReplaced, keyOf } from './keys.ts';
+import { activeKey, incomingKid, isForeign, isHeldBack, isPublishing, isReplaced, keyOf } from './keys.ts';
 import type { ClientPolicy } from './policy.ts';
 import { samePublicKey } from './public-key.ts';
 import type { ClientRecord, Delivery, Format, ManagedKey, Retirement } from './record.ts';
@@ -43,7 +43,7 @@ function newestKey(record: ClientRecord): ManagedKey | undefined {
 function publishedForeign(record: ClientRecord, policy: ClientPolicy): readonly PublicJwk[] {
   const { rotation, foreign } = record;
   if (rotation?.phase.name === 'reverting') {
-    const before = rotation.before.keys.filter((key) => !isOurs(record, key));
+    const before = rotation.before.keys.filter((key) => isForeign(record, key));
     const since = foreign.filter((key) => !before.some((known) => samePublicKey(known, key)));
     return [...before, ...since];
   }
@@ -56,6 +56,14 @@ function publishedForeign(record: ClientRecord, policy: ClientPolicy): readonly 
   return rotation?.strategy === 'overlap' || record.retiring.some(overlaps) ? foreign : [];
 }
 
+/** Lets the keys of others that the desired document leaves out go for good, also where the server goes on showing them. */
+export function dropForeign(record: ClientRecord, policy: ClientPolicy): ClientRecord {
+  const kept = publishedForeign(record, policy);
+  const gone = record.foreign.filter((key) => !kept.some((known) => samePublicKey(known, key)));
+  if (gone.length === 0) return record;
+  return { ...record, foreign: kept, dropped: [...(record.dropped ?? []), ...gone] };
+}
+
 /** A public JWK as it is published (RFC 7517 section 4): standard members, the `kid`, its use and alg. */
 function publicJwk(key: ManagedKey, embedPem: boolean): PublicJwk {
   const jwk = { ...key.jwk, kid: key.kid, use: 'sig', alg: key.alg };
@@ -63,7 +71,7 @@ function publicJwk(key: ManagedKey, embedPem: boolean): PublicJwk {
 }
 
 /** The public JWK Set of this client, in order: what `format: jwks` sends and `format: jwks_uri` serves. */
-export function publicSet(record: ClientRecord, policy: ClientPolicy, embedPem: boolean): readonly PublicJwk[] {
+function publicSet(record: ClientRecord, policy: ClientPolicy, embedPem: boolean): readonly PublicJwk[] {
   const ours = publishedKeys(record).map((key) => publicJwk(key, embedPem));
   const foreign = publishedForeign(record, policy);
   return foreignCameFirst(record) ? [...foreign, ...ours] : [...ours, ...foreign];
@@ -119,19 +127,19 @@ export function desiredDocument(record: ClientRecord, policy: ClientPolicy): Key
 }
 
 /**
- * The kids of the set to be served under `jwks_uri`, or null when the server does not look there. It cannot be made to forget a `jwks_uri`, and may
+ * The set to be served under `jwks_uri`, or null when the server does not look there. It cannot be made to forget a `jwks_uri`, and may
  * go on preferring it to a `jwks` that came later: the set is kept in step for as long as the server shows our address.
  */
-export function desiredServed(record: ClientRecord, policy: ClientPolicy): readonly string[] | null {
+export function desiredServed(record: ClientRecord, policy: ClientPolicy): readonly PublicJwk[] | null {
   const { jwksUri } = policy;
   const looksThere = [desiredDocument(record, policy)?.jwks_uri, record.observed.client.jwksUri].includes(jwksUri);
-  return jwksUri === null || !looksThere ? null : publishedKeys(record).map((key) => key.kid);
+  return jwksUri === null || !looksThere ? null : publicSet(record, policy, false);
 }
 
-/** True when the set that we serve is not the desired one. */
+/** True when the set that we serve is not the desired one, or was noted by an earlier version, by its kids. */
 export function servesOther(record: ClientRecord, policy: ClientPolicy): boolean {
-  const kids = desiredServed(record, policy);
-  return kids !== null && JSON.stringify(kids) !== JSON.stringify(record.served);
+  const keys = desiredServed(record, policy);
+  return keys !== null && JSON.stringify(keys) !== JSON.stringify(record.served);
 }
 
 /**

@@ -1,5 +1,6 @@
 /** The ways a rotation ends or turns back: activated, failed, rolled back, halted, completed. */
 import { type Change, entry, prune, putOff, relieved, summarize } from './change.ts';
+import { dropForeign } from './desired.ts';
 import { activeKey, findKey, incomingKid, isReplaced, keyOf, withKey } from './keys.ts';
 import { UNSETTLED } from './plan.ts';
 import type { Context } from './policy.ts';
@@ -16,7 +17,9 @@ export function activate(
   const old = activeKey(record);
   const leaked = rotation.compromised !== null;
   const oldState = leaked ? ('compromised' as const) : ('deactivated' as const);
-  const demoted = old === undefined ? record : withKey(record, old.kid, { state: oldState });
+  // From here on there is no way back that would need them.
+  const kept = dropForeign(record, policy);
+  const demoted = old === undefined ? kept : withKey(kept, old.kid, { state: oldState });
   const promoted = withKey(demoted, kid, { state: 'active', activatedAt: now });
   const until = leaked ? now : now + policy.overlapMs;
   const leaving = retirementOf(rotation, old?.kid ?? null, until);

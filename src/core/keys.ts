@@ -61,6 +61,11 @@ export function isOurs(record: ClientRecord, published: PublicJwk): boolean {
   return record.keys.some((key) => isKey(key, published));
 }
 
+/** True for a published key of somebody else that counts: it is not ours, and was not let go. */
+export function isForeign(record: ClientRecord, published: PublicJwk): boolean {
+  return !isOurs(record, published) && !record.dropped?.some((gone) => samePublicKey(gone, published));
+}
+
 export function isKey({ jwk, pem }: ManagedKey, published: PublicJwk): boolean {
   return samePublicKey({ ...jwk, public_key_pem: pem }, published);
 }

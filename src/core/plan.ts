@@ -3,7 +3,7 @@
  * each says what would break if it were swapped with its neighbour.
  */
 import { desiredDelivery, desiredDocument, desiredServed, sameDelivery, sameDocument, servesOther } from './desired.ts';
-import type { KeyDocument } from './document.ts';
+import type { KeyDocument, PublicJwk } from './document.ts';
 import { activeKey, isReplaced } from './keys.ts';
 import type { ClientPolicy } from './policy.ts';
 import { readBack } from './readback.ts';
@@ -18,7 +18,7 @@ export type Step =
   /** Read the server's document, so that nobody else's change is overwritten. */
   | { readonly do: 'observe' }
   /** Write the public set where `jwks_uri` points. */
-  | { readonly do: 'serve'; readonly kids: readonly string[]; readonly purpose: Purpose }
+  | { readonly do: 'serve'; readonly keys: readonly PublicJwk[]; readonly purpose: Purpose }
   | { readonly do: 'patch'; readonly document: KeyDocument; readonly purpose: Purpose }
   /** The server already holds the desired document. */
   | { readonly do: 'settle' }
@@ -118,7 +118,7 @@ const publishing: Part = (record, policy, now) => {
   }
   if (document === null) return { do: 'settle' };
   if (record.observed.at < now - FRESH_MS) return { do: 'observe' };
-  if (servesOther(record, policy)) return { do: 'serve', kids: desiredServed(record, policy) ?? [], purpose };
+  if (servesOther(record, policy)) return { do: 'serve', keys: desiredServed(record, policy) ?? [], purpose };
   const { client } = record.observed;
   // A server that shows both kinds does not tell which of them it goes by: probably the one that was sent last.
   const isPlain = client.jwksUri === null || client.keys.length === 0;

@@ -4,6 +4,7 @@
  */
 
 import { observed } from './begin.ts';
+import { publishedKeys } from './desired.ts';
 import type { KeyDocument, ObservedClient } from './document.ts';
 import { destroyed } from './ending.ts';
 import { type Purpose, plan, ripen, type Step } from './plan.ts';
@@ -86,7 +87,7 @@ function described(step: Exclude<Step, { do: 'done' }>, record: ClientRecord, no
     case 'observe':
       return [];
     case 'serve':
-      return [{ step: 'serve', purpose: step.purpose, kids: step.kids }];
+      return [{ step: 'serve', purpose: step.purpose, kids: publishedKeys(record).map((key) => key.kid) }];
     case 'patch':
       return [{ step: 'patch', purpose: step.purpose, body: step.document }];
     case 'settle':
@@ -118,7 +119,7 @@ function afterwards(
     case 'observe':
       return observed(record, record.observed.client, policy, now).record;
     case 'serve':
-      return served(servingAnnounced(record, step.purpose, step.kids).record, step.kids).record;
+      return served(servingAnnounced(record, step.purpose).record, step.keys, policy).record;
     case 'patch': {
       const sent = announced(record, step.document, step.purpose, now).record;
       const client = serverAfter(record.observed.client, step.document);

@@ -5,12 +5,12 @@
 import type { AuditData } from './audit.ts';
 import { observed } from './begin.ts';
 import { type Change, entry, putOff, relieved, summarize } from './change.ts';
-import { desiredDocument, publishedKeys } from './desired.ts';
-import type { KeyDocument, ObservedClient } from './document.ts';
+import { desiredDocument, dropForeign, publishedKeys } from './desired.ts';
+import type { KeyDocument, ObservedClient, PublicJwk } from './document.ts';
 import { activate, giveUp, halt, rolledBack, tryAgain, turnBack } from './ending.ts';
-import { keyOf, withKey } from './keys.ts';
+import { isPublishing, keyOf, withKey } from './keys.ts';
 import { type Purpose, publicationPurpose, UNSETTLED } from './plan.ts';
-import type { Context } from './policy.ts';
+import type { ClientPolicy, Context } from './policy.ts';
 import type { Verdict } from './proof.ts';
 import { readBack } from './readback.ts';
 import type { ClientRecord, Delivery, ManagedKey, Retirement, Rotation } from './record.ts';
@@ -102,13 +102,20 @@ export function announced(record: ClientRecord, document: KeyDocument, purpose: 
 }
 
 /** The same for a set that we serve ourselves. Which set stands there is not known until it is written. */
-export function servingAnnounced(record: ClientRecord, purpose: Purpose, kids: readonly string[]): Change {
+export function servingAnnounced(record: ClientRecord, purpose: Purpose): Change {
+  const kids = publishedKeys(record).map((key) => key.kid);
   const next = { ...record, served: null };
   return { record: next, entries: [entry(record, 'key.publishing', { purpose, kids, served: true })] };
 }
 
-export function served(record: ClientRecord, kids: readonly string[]): Change {
-  return { record: { ...relieved(record), served: kids }, entries: [] };
+export function served(record: ClientRecord, keys: readonly PublicJwk[], policy: ClientPolicy): Change {
+  const left = mayTurnBack(record.rotation) ? record : dropForeign(record, policy);
+  return { record: { ...relieved(left), served: keys }, entries: [] };
+}
+
+/** What an ordinary cutover leaves out comes back with the old key, should the new one be refused. */
+function mayTurnBack(rotation: Rotation | null): boolean {
+  return rotation?.strategy === 'cutover' && rotation.compromised === null && isPublishing(rotation);
 }
 
 /** What a PATCH came to; `class` as in DESIGN's table of answers. */
@@ -166,7 +173,7 @@ function answered(
   const conflicts = record.conflicts + 1;
   const why = `the server answered ${status} with a document that differs from what was sent: ${difference}`;
   // Read again before anything is sent: the answer may be older than somebody else's change.
-  const doubted = { ...seen, conflicts, observed: { client, at: UNSETTLED } };
+  const doubted = { ...seen, conflicts, observed: { client, at: UNSETTLED }, dropped: record.dropped ?? [] };
   if (conflicts >= CONFLICTS_BORNE) return halt(doubted, why);
   return { record: { ...doubted, lastError: why }, entries: [] };
 }

@@ -146,10 +146,12 @@ export interface ClientRecord {
   readonly format: Format | null;
   /** The last document that the server confirmed, once we sent one. What differs from it later is drift. */
   readonly published: KeyDocument | null;
-  /** kids in the public set that is served under `jwks_uri`, when one is. */
-  readonly served: readonly string[] | null;
+  /** The public set that was last written where `jwks_uri` points; null when there is none, or it is not known. */
+  readonly served: readonly PublicJwk[] | null;
   /** Keys of others, in the order found, verbatim. */
   readonly foreign: readonly PublicJwk[];
+  /** Keys of others that were let go and that the server still shows: what stands beside a `jwks_uri` cannot be cleared. Absent: none. */
+  readonly dropped?: readonly PublicJwk[];
   /** A PATCH that may still reach the server until `deadline`; `again` when one before it was never answered, and may still come too. */
   readonly inFlight: { readonly document: KeyDocument; readonly deadline: number; readonly again: boolean } | null;
   /** What the sinks were last told; null when that is not known. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { desiredDelivery, desiredDocument, desiredServed, dispensable, publicSet } from '../../src/core/desired.ts';
+import { desiredDelivery, desiredDocument, desiredServed, dispensable } from '../../src/core/desired.ts';
 import type { KeyDocument, ObservedClient, PublicJwk } from '../../src/core/document.ts';
 import type { ClientPolicy } from '../../src/core/policy.ts';
 import type { ClientRecord, Retirement, Rotation } from '../../src/core/record.ts';
@@ -17,6 +17,7 @@ import {
   rotating,
   rotation,
   SERVED_URI,
+  servedKey,
 } from './support.ts';
 
 const FOREIGN = published('foreign-1');
@@ -86,17 +87,18 @@ describe('the desired document', () => {
   it('names the address of the set that we serve', () => {
     const record = rotating('overlap', 'published', {}, { format: 'jwks_uri' });
     expect(desiredDocument(record, POLICY)).toEqual({ jwks_uri: SERVED_URI, ...ALG });
-    expect(desiredServed(record, POLICY)).toEqual(['a', 'b']);
-    expect(publicSet(record, POLICY, false).map((shown) => [shown.kid, shown.public_key_pem])).toEqual([
-      ['a', undefined],
-      ['b', undefined],
-    ]);
+    expect(desiredServed(record, POLICY)).toEqual([servedKey('a'), servedKey('b')]);
+  });
+
+  it('serves keys of others beside ours, verbatim', () => {
+    const record = rotating('overlap', 'published', { foreign: [FOREIGN] }, { format: 'jwks_uri' });
+    expect(desiredServed(record, POLICY)).toEqual([servedKey('a'), servedKey('b'), FOREIGN]);
   });
 
   it('keeps the served set in step while the server shows our address, whatever the format', () => {
     const observed = { client: client({ jwksUri: SERVED_URI }), at: 0 };
-    expect(desiredServed(rotating('cutover', 'cut_over', { observed }), POLICY)).toEqual(['b']);
-    expect(desiredServed(rotating('cutover', 'reverting', { observed }), POLICY)).toEqual(['a']);
+    expect(desiredServed(rotating('cutover', 'cut_over', { observed }), POLICY)).toEqual([servedKey('b')]);
+    expect(desiredServed(rotating('cutover', 'reverting', { observed }), POLICY)).toEqual([servedKey('a')]);
     expect(desiredServed(rotating('cutover', 'reverting'), POLICY)).toBeNull();
     expect(desiredServed(rotating('cutover', 'cut_over', { observed }), { ...POLICY, jwksUri: null })).toBeNull();
   });

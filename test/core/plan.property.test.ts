@@ -35,7 +35,7 @@ class Play {
         ? managedRecord(this.#policy, client({ keys: [published('a'), foreign] }))
         : adoptedRecord(client({ keys: [foreign], alg: start === 'foreign' ? 'ES256' : null }));
     this.#promises = new Promises(record);
-    this.world = new World(mode, record, (world, what) => this.#promises.check(world, what));
+    this.world = new World(mode, record, (world, what) => this.#promises.check(world, what, this.#policy));
     if (start === 'imported') {
       this.world.made.set('a', material('a'));
       this.world.sealed.add('a');

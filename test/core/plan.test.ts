@@ -18,6 +18,7 @@ import {
   rotation,
   SERVED_URI,
   START,
+  servedKey,
 } from './support.ts';
 
 const READ_BACK: ClientPolicy = { ...POLICY, prove: 'read_back' };
@@ -89,9 +90,22 @@ describe('at rest', () => {
           format: 'jwks_uri',
           published: { jwks_uri: SERVED_URI, ...ALG },
           observed: { client: client({ keys: [], jwksUri: SERVED_URI }), at: START },
-          served: ['x'],
+          served: [servedKey('x')],
         },
-        step: { do: 'serve', kids: ['a'], purpose: 'repair' },
+        step: { do: 'serve', keys: [servedKey('a')], purpose: 'repair' },
+      },
+    ],
+    [
+      'and so is one of which an earlier version noted the kids',
+      {
+        record: {
+          ...managedRecord(),
+          format: 'jwks_uri',
+          published: { jwks_uri: SERVED_URI, ...ALG },
+          observed: { client: client({ keys: [], jwksUri: SERVED_URI }), at: START },
+          served: JSON.parse('["a"]'),
+        },
+        step: { do: 'serve', keys: [servedKey('a')], purpose: 'repair' },
       },
     ],
     [
@@ -295,13 +309,13 @@ describe('on the way to a new key', () => {
       'a set is served before the server is sent there',
       {
         record: rotating('overlap', 'delivered', {}, { format: 'jwks_uri' }),
-        step: { do: 'serve', kids: ['a', 'b'], purpose: 'publish' },
+        step: { do: 'serve', keys: [servedKey('a'), servedKey('b')], purpose: 'publish' },
       },
     ],
     [
       'and then the server is',
       {
-        record: rotating('overlap', 'delivered', { served: ['a', 'b'] }, { format: 'jwks_uri' }),
+        record: rotating('overlap', 'delivered', { served: [servedKey('a'), servedKey('b')] }, { format: 'jwks_uri' }),
         step: { do: 'patch', document: { jwks_uri: SERVED_URI, ...ALG }, purpose: 'publish' },
       },
     ],

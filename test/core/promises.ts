@@ -1,5 +1,6 @@
 /** What rekeyd promises, as checks of a simulated world: some hold at every moment, some once nothing is left to do. */
 import { desiredDelivery, desiredDocument, sameDelivery } from '../../src/core/desired.ts';
+import { publicationPurpose } from '../../src/core/plan.ts';
 import type { ClientPolicy } from '../../src/core/policy.ts';
 import { samePublicKey } from '../../src/core/public-key.ts';
 import { readBack } from '../../src/core/readback.ts';
@@ -19,6 +20,9 @@ export interface Excuses {
 
 export class Promises {
   readonly excuses: Excuses = { compromised: false, foreignMayGo: false, foreign: ['foreign-1'] };
+  /** Keys of others that the server took at some time, and those of them that it no longer took when all was done. */
+  readonly #taken = new Set<unknown>();
+  readonly #gone = new Set<unknown>();
   #before: ClientRecord;
   #auditSeen = 0;
 
@@ -27,7 +31,7 @@ export class Promises {
   }
 
   /** After every single effect and commit. */
-  check(world: World, what: string): void {
+  check(world: World, what: string, policy: ClientPolicy): void {
     const { record } = world;
     checkActive(world, this.#before);
     checkPrivateHalves(world);
@@ -37,6 +41,7 @@ export class Promises {
     }
     if (!this.excuses.compromised) checkLogins(world);
     if (!this.excuses.foreignMayGo) this.#checkForeign(world);
+    this.#checkGone(world, policy);
     if (what.startsWith('commit')) this.#checkAudit(world, what);
     this.#before = record;
   }
@@ -46,6 +51,19 @@ export class Promises {
       if (!world.server.keys.some((key) => key.kid === kid)) wrong(world, `${kid} was dropped`);
     }
     if (!world.effective().some((key) => key.kid === 'foreign-1')) wrong(world, 'foreign-1 is not served');
+  }
+
+  /** Whatever let a key of somebody else go, no later rotation brings it back. */
+  #checkGone(world: World, policy: ClientPolicy): void {
+    const { rotation, retiring, inFlight } = world.record;
+    const taken = new Set(world.effective().flatMap(({ kid = '' }) => (`${kid}`.startsWith('foreign') ? [kid] : [])));
+    for (const kid of taken) {
+      if (this.#gone.has(kid)) wrong(world, `${kid} was let go, and is back`);
+      this.#taken.add(kid);
+    }
+    const isBusy = rotation !== null || retiring.length > 0 || inFlight !== null;
+    if (isBusy || publicationPurpose(world.record, policy) !== null) return;
+    for (const kid of this.#taken) if (!taken.has(kid)) this.#gone.add(kid);
   }
 
   /** Every change of a key's state stands in exactly one entry, committed with it. */

@@ -60,6 +60,11 @@ export function published(kid: string, alg: Algorithm = 'ES256'): PublicJwk {
   return { ...jwk, kid, use: 'sig', alg, public_key_pem: pem };
 }
 
+/** A key of ours as it stands in a set that we serve. */
+export function servedKey(kid: string): PublicJwk {
+  return { ...material(kid).jwk, kid, use: 'sig', alg: 'ES256' };
+}
+
 /** As the server shows a key that was registered as `public_key_pem`. */
 export function publishedPem(kid: string): PublicJwk {
   return { kty: 'PEM', public_key_pem: material(kid).pem };

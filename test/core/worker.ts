@@ -3,7 +3,6 @@
  */
 import { observed } from '../../src/core/begin.ts';
 import type { Change } from '../../src/core/change.ts';
-import { publicSet } from '../../src/core/desired.ts';
 import type { KeyDocument } from '../../src/core/document.ts';
 import { destroyed, fail, tryAgain } from '../../src/core/ending.ts';
 import { keyOf } from '../../src/core/keys.ts';
@@ -78,6 +77,24 @@ export function* turn(world: World, policy: ClientPolicy, luck: Luck): Generator
       return step;
     }
   }
+}
+
+/** The next thing that the plan asks for. */
+export function take(world: World, policy: ClientPolicy, luck = GOOD_LUCK): Step {
+  const run = turn(world, policy, luck);
+  let step = run.next();
+  while (!step.done) step = run.next();
+  return step.value;
+}
+
+/** Everything that the plan asks for, until it has nothing left to ask for. */
+export function play(world: World, policy: ClientPolicy, luck = GOOD_LUCK): void {
+  for (let turns = 0; turns < 100; turns += 1) {
+    const step = take(world, policy, luck);
+    if (step.do === 'done') return;
+    if (step.do === 'wait') world.pass(step.until - world.now);
+  }
+  throw new Error('does not come to rest');
 }
 
 interface Worker {
@@ -219,19 +236,20 @@ function answer(world: World, luck: Luck, document: KeyDocument, deadline: numbe
   }
 }
 
-function* serveSet(worker: Worker, { kids, purpose }: Extract<Step, { do: 'serve' }>): Generator<Point, void> {
-  const { world, policy, luck, record } = worker;
-  const intended = world.commit(worker.held, servingAnnounced(record, purpose, kids), `serving ${purpose} ${kids}`);
+function* serveSet(worker: Worker, { keys, purpose }: Extract<Step, { do: 'serve' }>): Generator<Point, void> {
+  const { world, luck, record } = worker;
+  const kids = keys.map((key) => key.kid ?? key.kty);
+  const intended = world.commit(worker.held, servingAnnounced(record, purpose), `serving ${purpose} ${kids}`);
   if (intended === null) return;
   yield 'announced';
   if (luck.serving !== 'fails') {
-    world.servedSet = publicSet(intended.record, policy, false);
+    world.servedSet = keys;
     world.happened(`served ${kids}`);
   }
   yield 'acted';
   const change =
     luck.serving === 'ok'
-      ? served(intended.record, kids)
+      ? served(intended.record, keys, worker.policy)
       : tryAgain(intended.record, contextOf(worker), 'the folder cannot be written');
   world.commit(intended, change, `served ${luck.serving}`);
 }

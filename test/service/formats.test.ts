@@ -1,9 +1,5 @@
 /** Ways to publish, algorithms, and keys of others. */
-import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { Algorithm } from '../../src/core/record.ts';
 import { goodClaims, introspect, makeKey, sign, withPem } from '../emulator/testing.ts';
 import { DEPLOYMENT, type FleetApp, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
@@ -48,35 +44,6 @@ test.each<Case>([
   expect(stored.token_endpoint_auth_signing_alg).toBe(policy.alg ?? 'ES256');
   if (policy.embed_pem === false) expect(stored.public_key_pem).toBeNull();
   await expectSound(fleet, [client]);
-});
-
-test('rotates a set that a web server shows under jwks_uri without a refused login', async () => {
-  let folder = '';
-  const web = createServer(async ({ url = '' }, response) => {
-    const set = await readFile(join(folder, decodeURIComponent(url))).catch(() => null);
-    response.writeHead(set === null ? 404 : 200, { connection: 'close' }).end(set ?? '');
-  });
-  await new Promise<void>((resolve) => web.listen(0, '127.0.0.1', resolve));
-  onTestFinished(() => void web.close());
-  const { port } = web.address() as AddressInfo; // a TCP server that listens has one
-  const app = { ...KID_APP, policy: { strategy: 'overlap', format: 'jwks_uri' } };
-  const fleet = await startFleet({
-    apps: [app],
-    emulator: { resolve: { 'keys.example.com': `http://127.0.0.1:${port}` } },
-    config: { publish: { path: './public', base_url: 'https://keys.example.com' } },
-  });
-  folder = join(fleet.dir, 'public');
-  const client = await fleet.managed(app);
-  await fleet.start();
-  const logins = await startLogins(client, fleet);
-  await fleet.reached(client, await fleet.rotate(client));
-  const { kid } = await fleet.reached(client, await fleet.rotate(client));
-  await logins.more(2);
-  expect(await logins.stop()).toMatchObject({ refused: [] });
-  const url = new URL(fleet.emulator.client(DEPLOYMENT, app.slug, client.id).jwks_uri ?? '');
-  expect(url.host).toBe('keys.example.com');
-  const served = JSON.parse(await readFile(join(folder, decodeURIComponent(url.pathname)), 'utf8'));
-  expect(await thumbprints({ jwks: served })).toEqual([kid]);
 });
 
 test('keeps keys of others as they are, in their order, and lets them sign in', async () => {

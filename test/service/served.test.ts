@@ -1,0 +1,63 @@
+/** Sets that rekeyd serves itself, under `jwks_uri`. */
+import { access, rm } from 'node:fs/promises';
+import { expect, test } from 'vitest';
+import { goodClaims, introspect, sign } from '../emulator/testing.ts';
+import { DEPLOYMENT, type FleetApp, KID_APP } from '../support/fleet.ts';
+import { startServedFleet } from '../support/key-server.ts';
+import { startLogins } from '../support/logins.ts';
+import { expectSound } from '../support/sound.ts';
+import { until } from '../support/until.ts';
+
+const APP: FleetApp = { ...KID_APP, policy: { strategy: 'overlap', format: 'jwks_uri' } };
+
+test('are rotated without a refused login', async () => {
+  const fleet = await startServedFleet(APP);
+  const client = await fleet.managed(APP);
+  await fleet.start();
+  const logins = await startLogins(client, fleet);
+  await fleet.reached(client, await fleet.rotate(client));
+  const { kid } = await fleet.reached(client, await fleet.rotate(client));
+  await logins.more(2);
+  expect(await logins.stop()).toMatchObject({ refused: [] });
+  expect(await fleet.served(client)).toEqual([kid]);
+});
+
+test('never hold a compromised key of somebody else again, which the server goes on showing', async () => {
+  const fleet = await startServedFleet(APP);
+  const client = await fleet.foreign(APP);
+  const service = await fleet.start();
+  const first = await fleet.reached(client, await fleet.rotate(client, { compromised: true }));
+  expect(await fleet.served(client)).toEqual([first.kid]);
+  const { kid } = await fleet.reached(client, await fleet.rotate(client));
+  expect(await fleet.served(client)).toEqual([kid]);
+  await service.stop();
+
+  await rm(fleet.fileOf(client));
+  await fleet.start();
+  await until('the set is back', () =>
+    access(fleet.fileOf(client)).then(
+      () => true,
+      () => false,
+    ),
+  );
+  expect(await fleet.served(client)).toEqual([kid]);
+  expect(fleet.emulator.client(DEPLOYMENT, APP.slug, client.id).jwks?.keys[0]?.kid).toBe(client.key.kid);
+  const host = `${APP.slug}.example.com`;
+  const stolen = await sign(client.key, goodClaims(client.clientId, host, '/oauth/introspect'), {
+    kid: client.key.kid,
+  });
+  expect((await introspect(fleet.emulator, host, client.clientId, stolen)).status).toBe(400);
+  await expectSound(fleet, [client]);
+});
+
+test('let keys of others go where the policy says so', async () => {
+  const app = { ...APP, policy: { ...APP.policy, foreign_keys: 'retire' } };
+  const fleet = await startServedFleet(app);
+  const client = await fleet.foreign(app);
+  await fleet.start();
+  for (const _ of ['the first', 'another']) {
+    const { kid } = await fleet.reached(client, await fleet.rotate(client));
+    expect(await fleet.served(client)).toEqual([kid]);
+  }
+  await expectSound(fleet, [client]);
+});
