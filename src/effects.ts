@@ -120,6 +120,9 @@ export async function serve(
   effects: Effects,
   run: Run,
 ): Promise<Outcome> {
+  // Where the server looks there already, the set alone takes the old key away, before any PATCH.
+  const obstacle = await cutoverObstacle(record, step.purpose, effects, run);
+  if (obstacle !== null) return tryAgain(record, run.context(), obstacle);
   const intended = await run.announce(servingAnnounced(record, step.purpose));
   try {
     await effects.serve(step.keys);

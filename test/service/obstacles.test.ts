@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { rm, writeFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { parseConfig } from '../../src/config.ts';
-import { PEM_APP, startFleet } from '../support/fleet.ts';
+import { KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
+import { startServedFleet } from '../support/key-server.ts';
 import { startLogins } from '../support/logins.ts';
 import { expectSound } from '../support/sound.ts';
 
@@ -64,6 +65,36 @@ test('an issuer that does not answer: no cutover is begun, and the old key signs
   const { error } = await fleet.reached(client, await fleet.rotate(client), 'failed');
   expect(error).toContain('could not be proven');
   expect(fleet.patches(client)).toEqual([]);
+
+  fleet.emulator.faults.clear();
+  const logins = await startLogins(client, fleet);
+  await fleet.reached(client, await fleet.rotate(client));
+  expect((await logins.stop()).refused).toEqual([]);
+  await expectSound(fleet, [client]);
+});
+
+test('an issuer that does not answer: the old key stays in the set that we serve', async () => {
+  const app = { ...KID_APP, policy: { ...QUITTER.policy, strategy: 'cutover', format: 'jwks_uri' } };
+  const fleet = await startServedFleet(app);
+  const client = await fleet.managed(app);
+  const service = await fleet.start();
+  const { kid } = await fleet.reached(client, await fleet.rotate(client));
+  const sets = async () =>
+    (await fleet.audit()).filter(({ data }) => data.served === true).map(({ data }) => data.kids);
+  const before = await sets();
+  // Another worker, to whom the issuer has not just answered.
+  await service.stop();
+  await fleet.start();
+  fleet.emulator.faults.add({
+    kind: 'status',
+    status: 502,
+    match: { path: /introspect/ },
+    times: Number.POSITIVE_INFINITY,
+  });
+  const { error } = await fleet.reached(client, await fleet.rotate(client), 'rolled_back');
+  expect(error).toContain('could not be proven');
+  expect(await sets()).toEqual(before);
+  expect(await fleet.served(client)).toEqual([kid]);
 
   fleet.emulator.faults.clear();
   const logins = await startLogins(client, fleet);
