@@ -6,7 +6,7 @@ import { type Change, entry, relieved, summarize } from './change.ts';
 import type { ClientRef } from './client.ts';
 import type { ObservedClient, PublicJwk } from './document.ts';
 import { activate, discardIncoming } from './ending.ts';
-import { activeKey, incomingKid, isForeign, isOurs, keyOf, withKey } from './keys.ts';
+import { activeKey, incomingKid, isForeign, isOurs, keyOf, letGo, withKey } from './keys.ts';
 import { FRESH_MS, hasDrifted } from './plan.ts';
 import type { ClientPolicy } from './policy.ts';
 import { samePublicKey } from './public-key.ts';
@@ -187,9 +187,11 @@ function compromise(
   policy: ClientPolicy,
   now: number,
 ): Started {
+  // Keys of others were the ones in use where none of ours is. No rotation brings them back.
+  const left = letGo(record, (key) => (kid === null ? activeKey(record) === undefined : key.kid === kid));
   // Nothing that the exposed key stood beside may wait out an overlap.
   const hurried: ClientRecord = {
-    ...relieved(record),
+    ...relieved(left),
     halted: null,
     conflicts: 0,
     retiring: record.retiring.map((old) =>
@@ -206,7 +208,7 @@ function compromise(
   }
   const { rotation } = hurried;
   const known = kid === null || activeKey(record)?.kid === kid || incomingKid(rotation) === kid;
-  if (!known && !record.foreign.some((key) => key.kid === kid)) {
+  if (!known && ![...record.foreign, ...(record.dropped ?? [])].some((key) => key.kid === kid)) {
     throw new RekeydError(
       'not_found',
       `${record.ref} has no key ${kid}. \`rekeyd status ${record.ref}\` lists its keys; without a kid, the one in use is replaced.`,
@@ -257,11 +259,14 @@ function escalate(record: ClientRecord, rotation: Rotation, asked: RotationReque
   return { record: hastened, entries: [told, exposure(hastened, incoming, from, rotation.id, asked)] };
 }
 
-/** Where an overlap published both keys, the cutover has yet to take the old one away. */
+/**
+ * Where an overlap published both keys, the cutover has yet to take the old one away; where a cutover left a key of others that is reported now, that
+ * one. One that is proven takes it away when signers have the new key: they would be sent back otherwise.
+ */
 function withoutOverlap(rotation: Rotation): CutoverRotation['phase'] {
-  if (rotation.strategy === 'cutover') return rotation.phase;
-  const { phase } = rotation;
-  return phase.name === 'published' || phase.name === 'proven' ? { name: 'delivered', kid: phase.kid } : phase;
+  const { strategy, phase } = rotation;
+  if (phase.name === 'published' || phase.name === 'cut_over') return { name: 'delivered', kid: phase.kid };
+  return strategy === 'overlap' && phase.name === 'proven' ? { name: 'delivered', kid: phase.kid } : phase;
 }
 
 /** The public half of a private key that is about to be taken over. */

@@ -3,7 +3,7 @@
  * same bytes. Nothing here looks at a clock.
  */
 import type { KeyDocument, PublicJwk } from './document.ts';
-import { activeKey, incomingKid, isForeign, isHeldBack, isPublishing, isReplaced, keyOf } from './keys.ts';
+import { activeKey, incomingKid, isForeign, isHeldBack, isPublishing, isReplaced, keyOf, letGo } from './keys.ts';
 import type { ClientPolicy } from './policy.ts';
 import { samePublicKey } from './public-key.ts';
 import type { ClientRecord, Delivery, Format, ManagedKey, Retirement } from './record.ts';
@@ -37,8 +37,7 @@ function newestKey(record: ClientRecord): ManagedKey | undefined {
 }
 
 /**
- * Foreign keys stay verbatim. `foreign_keys: retire` lets them go together with the old key; a compromise lets the named one go at once; the
- * way back brings those that stood before back.
+ * Foreign keys stay verbatim. `foreign_keys: retire` lets them go together with the old key; the way back brings those that stood before back.
  */
 function publishedForeign(record: ClientRecord, policy: ClientPolicy): readonly PublicJwk[] {
   const { rotation, foreign } = record;
@@ -47,21 +46,14 @@ function publishedForeign(record: ClientRecord, policy: ClientPolicy): readonly 
     const since = foreign.filter((key) => !before.some((known) => samePublicKey(known, key)));
     return [...before, ...since];
   }
-  if (rotation?.compromised && isPublishing(rotation)) {
-    const { kid } = rotation.compromised;
-    if (kid !== null) return foreign.filter((key) => key.kid !== kid);
-    return activeKey(record) === undefined ? [] : foreign;
-  }
   if (policy.foreignKeys === 'keep' || publishedKeys(record).length === 0) return foreign;
   return rotation?.strategy === 'overlap' || record.retiring.some(overlaps) ? foreign : [];
 }
 
-/** Lets the keys of others that the desired document leaves out go for good, also where the server goes on showing them. */
+/** Lets the keys of others that the desired document leaves out go. */
 export function dropForeign(record: ClientRecord, policy: ClientPolicy): ClientRecord {
   const kept = publishedForeign(record, policy);
-  const gone = record.foreign.filter((key) => !kept.some((known) => samePublicKey(known, key)));
-  if (gone.length === 0) return record;
-  return { ...record, foreign: kept, dropped: [...(record.dropped ?? []), ...gone] };
+  return letGo(record, (key) => !kept.some((known) => samePublicKey(known, key)));
 }
 
 /** A public JWK as it is published (RFC 7517 section 4): standard members, the `kid`, its use and alg. */

@@ -66,6 +66,14 @@ export function isForeign(record: ClientRecord, published: PublicJwk): boolean {
   return !isOurs(record, published) && !record.dropped?.some((gone) => samePublicKey(gone, published));
 }
 
+/** Keys of others go for good, also where the server goes on showing them. */
+export function letGo(record: ClientRecord, leaves: (key: PublicJwk) => boolean): ClientRecord {
+  const gone = record.foreign.filter(leaves);
+  if (gone.length === 0) return record;
+  const foreign = record.foreign.filter((key) => !gone.includes(key));
+  return { ...record, foreign, dropped: [...(record.dropped ?? []), ...gone] };
+}
+
 export function isKey({ jwk, pem }: ManagedKey, published: PublicJwk): boolean {
   return samePublicKey({ ...jwk, public_key_pem: pem }, published);
 }

@@ -128,18 +128,6 @@ describe('keys of others', () => {
     ['go with a cutover that retires them', rotating('cutover', 'delivered', { foreign }), RETIRE, ['b']],
     ['stay as long as they are all there is', rotating('cutover', 'stored', FIRST), RETIRE, ['foreign-1', 'foreign-2']],
     [
-      'go at once when one is named as compromised, and it alone',
-      rotating('cutover', 'delivered', { foreign }, { compromised: { kid: 'foreign-1' } }),
-      POLICY,
-      ['b', 'foreign-2'],
-    ],
-    [
-      'all go when the compromised key is the one in use, and that is one of them',
-      rotating('cutover', 'delivered', FIRST, { compromised: { kid: null } }),
-      POLICY,
-      ['b'],
-    ],
-    [
       'stay when the compromised key in use is ours',
       rotating('cutover', 'delivered', { foreign }, { compromised: { kid: null } }),
       POLICY,

@@ -1,10 +1,10 @@
-/** Keys of others beside a `jwks_uri`: the server cannot be made to forget them, so it is on us to know which of them still count. */
+/** Keys of others: which of them still count, also where the server cannot be made to forget them, as beside a `jwks_uri`. */
 import { describe, expect, it } from 'vitest';
 import { observed, request } from '../../src/core/begin.ts';
 import type { PublicJwk } from '../../src/core/document.ts';
 import type { ClientPolicy } from '../../src/core/policy.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
-import { adoptedRecord, asked, client, managedRecord, POLICY, published } from './support.ts';
+import { adoptedRecord, asked, client, managedRecord, POLICY, published, START } from './support.ts';
 import { GOOD_LUCK, play, take } from './worker.ts';
 import { World } from './world.ts';
 
@@ -123,5 +123,33 @@ describe('a key of somebody else that the server goes on showing beside a jwks_u
     expect(world.record.observed.client.keys).toEqual([]);
     play(world, KEEP);
     expect(served).toEqual([['k1'], ['k1', 'k2'], ['k2']]);
+  });
+});
+
+describe('a key of somebody else that is reported in the middle of a cutover', () => {
+  const policy = { ...POLICY, strategy: 'auto' as const };
+
+  it.each([
+    ['cut_over', 'foreign-1'],
+    ['cut_over', null],
+    ['proven', 'foreign-1'],
+    ['proven', null],
+  ] as const)('which is %s, goes (named as %s)', (phase, kid) => {
+    const world = new World('kid', request(adoptedRecord(), asked('r1'), policy, START).record, () => {});
+    while (world.record.rotation?.phase.name !== phase) take(world, policy);
+    expect(world.effective().map((key) => key.kid)).toContain('foreign-1');
+    const held = world.claim();
+    world.commit(held, request(held.record, asked('r2', { kid }), policy, world.now), 'asked');
+    play(world, policy);
+    const [active, ...others] = world.effective().map((key) => String(key.kid));
+    expect(others).toEqual([]);
+    expect(world.acceptsKid(active ?? '')).toBe(true);
+    expect(world.record).toMatchObject({ foreign: [], rotation: null, retiring: [] });
+  });
+
+  it('is known when it is reported again', () => {
+    const record = adoptedRecord();
+    const first = request(record, asked('r1', { kid: 'foreign-1' }), policy, START);
+    expect(request(first.record, asked('r2', { kid: 'foreign-1' }), policy, START).rotation).toBe('r1');
   });
 });
