@@ -1,9 +1,18 @@
 /** Waiting for what a control job came to, for those who add one and want to know. */
+import { members } from '../src/core/reply.ts';
 import { RekeydError } from '../src/errors.ts';
 import { sleep } from '../src/time.ts';
 import type { Queues } from './queues.ts';
 
 const POLL_MS = 100;
+
+/** What a job that was put off tells of itself, as its progress. */
+export interface PutOff {
+  /** How often it was begun. */
+  readonly tries: number;
+  /** What came of the last time. */
+  readonly why: string;
+}
 
 export interface WaitOptions {
   /** Ends the waiting, not the job. */
@@ -26,9 +35,10 @@ export async function controlResult(queues: Queues, id: string, { signal, onRetr
       throw new RekeydError('request_failed', `Request ${id} failed: ${why}`);
     }
     if (state === 'completed') return job.returnvalue;
-    if (job.failedReason && job.attemptsMade > told) {
-      told = job.attemptsMade;
-      onRetry(job.failedReason);
+    const { tries = 0, why = '' } = members(job.progress) as Partial<PutOff>; // absent until it is put off
+    if (tries > told) {
+      told = tries;
+      onRetry(why);
     }
   }
   return null;

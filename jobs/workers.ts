@@ -6,9 +6,9 @@ import type { JobContext } from './context.ts';
 import { discover } from './discover.ts';
 import { bullConnection, CONTROL, PREFIX, rotateQueueName } from './queues.ts';
 import { reconcile } from './reconcile.ts';
-import { fanOut } from './request.ts';
+import { requestJob } from './request.ts';
 import { type RotateHooks, rotateJob } from './rotate.ts';
-import { discoverSchema, parseJob, reconcileSchema, requestSchema, sweepSchema } from './schemas.ts';
+import { discoverSchema, parseJob, reconcileSchema, sweepSchema } from './schemas.ts';
 import { sweep } from './sweep.ts';
 
 export interface Workers {
@@ -32,7 +32,7 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
   } satisfies WorkerOptions;
 
   const workers = [
-    new Worker(CONTROL, (job) => unrecoverable(() => controlJob(job, context)), {
+    new Worker(CONTROL, (job, token) => unrecoverable(() => controlJob(job, token, context)), {
       ...common,
       concurrency: CONTROL_JOBS_AT_ONCE,
     }),
@@ -71,14 +71,14 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
   };
 }
 
-async function controlJob(job: Job, context: JobContext): Promise<unknown> {
+async function controlJob(job: Job, token: string | undefined, context: JobContext): Promise<unknown> {
   switch (job.name) {
     case 'sweep':
       return sweep(parseJob(sweepSchema, job.name, job.data), context);
     case 'discover':
       return discover(parseJob(discoverSchema, job.name, job.data), context);
     case 'request':
-      return fanOut(parseJob(requestSchema, job.name, job.data), job.id ?? '', context);
+      return requestJob(job, token, context);
     case 'reconcile':
       parseJob(reconcileSchema, job.name, job.data);
       return reconcile(context);

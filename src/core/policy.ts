@@ -33,7 +33,10 @@ export interface Context {
 }
 
 /** Exponential backoff with full jitter: anything up to `base × 2^(attempt - 1)`, never above `max`, never below a tenth of `base`. */
-export function backoffMs(attempt: number, { policy, random }: Context): number {
+export function backoffMs(
+  attempt: number,
+  { policy, random }: { readonly policy: Pick<ClientPolicy, 'backoff'>; readonly random: number },
+): number {
   const { baseMs, maxMs } = policy.backoff;
   const ceiling = Math.min(maxMs, baseMs * 2 ** Math.min(attempt - 1, 30));
   return Math.ceil(Math.max(baseMs / 10, ceiling * random));

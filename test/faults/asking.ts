@@ -34,7 +34,7 @@ export async function ask(
     if (job === undefined) await add();
     else if (job.finishedOn !== undefined) {
       if (job.failedReason) {
-        // The API was away for all its attempts, and whoever asked was told so: they ask again.
+        // Redis took nothing, not even that the request waits, and whoever asked was told so: they ask again.
         const told = `${id} failed after ${job.attemptsMade}: ${job.failedReason}`;
         history.note({ kind: 'asked', job: told, rotations: [] });
         await job.remove();

@@ -1,0 +1,128 @@
+/** Requests that come while the API does not answer: they are somebody's word, and stay until they are answered. */
+import { type Job, Queue } from 'bullmq';
+import { expect, onTestFinished, test } from 'vitest';
+import { bullConnection, CONTROL, PREFIX } from '../../jobs/queues.ts';
+import { connectRedis } from '../../src/store/connection.ts';
+import type { FaultRule } from '../emulator/faults.ts';
+import { type Fleet, type FleetClient, PEM_APP, startFleet } from '../support/fleet.ts';
+import { expectSound } from '../support/sound.ts';
+import { until } from '../support/until.ts';
+
+const HOUR = 3_600_000;
+const LIST = { match: { method: 'GET', path: /clients$/ }, times: Number.POSITIVE_INFINITY };
+const GONE: FaultRule = { kind: 'status', status: 503, message: 'under repair', ...LIST };
+
+/** From a producer that knows nothing of rekeyd but the contract: BullMQ gives its job one attempt. */
+async function ask(fleet: Fleet, clients: readonly FleetClient[], more: object = {}): Promise<Job> {
+  const queue = new Queue(CONTROL, { connection: bullConnection(fleet.parts.redis), prefix: PREFIX });
+  onTestFinished(() => queue.close());
+  const select = { clients: clients.map(({ ref }) => ref) };
+  return queue.add('request', { v: 1, select, reason: 'a test', actor: 'siem', ...more });
+}
+
+async function found(fleet: Fleet, { id = '' }: Job): Promise<Job> {
+  const job = await fleet.queues.control.getJob(id);
+  if (job === undefined) throw new Error(`request ${id} is gone`);
+  return job;
+}
+
+/** What the job tells of itself once it waits for another try. */
+function putOff(fleet: Fleet, asked: Job): Promise<Job> {
+  return until('the request is put off', async () => {
+    const job = await found(fleet, asked);
+    expect(job.finishedOn, job.failedReason).toBeUndefined();
+    return typeof job.progress === 'object' && job;
+  });
+}
+
+/** What the job returned. */
+async function answered(fleet: Fleet, asked: Job) {
+  const job = await until('the request is answered', async () => {
+    const now = await found(fleet, asked);
+    return now.finishedOn !== undefined && now;
+  });
+  expect(job.failedReason).toBeUndefined();
+  return job.returnvalue;
+}
+
+test.each<[string, FaultRule, string]>([
+  ['an error', GONE, 'under repair'],
+  ['no answer', { kind: 'drop', when: 'before', ...LIST }, 'failed (unknown)'],
+  ['a 429', { kind: 'status', status: 429, retryAfter: 1, message: 'slow down', ...LIST }, 'slow down'],
+  ['a refused API key', { kind: 'status', status: 401, ...LIST }, 'Authentication failed'],
+])('a request that meets %s waits, says why, and is answered once that has passed', async (_, fault, why) => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const client = await fleet.foreign(PEM_APP);
+  fleet.emulator.faults.add(fault);
+  const job = await ask(fleet, [client]);
+  await fleet.start();
+  const { progress } = await putOff(fleet, job);
+  expect(progress).toMatchObject({ tries: expect.any(Number), why: expect.stringContaining(why) });
+  await until('it is logged', () => fleet.lines.some((line) => line.includes('a request waits') && line.includes(why)));
+  fleet.emulator.faults.clear();
+  const { rotations, errors } = await answered(fleet, job);
+  expect({ rotations, errors }).toMatchObject({ rotations: [{ client: client.ref }], errors: undefined });
+  await fleet.reached(client, rotations[0].id);
+  await expectSound(fleet, [client]);
+});
+
+test('a 429 is not asked again before its time', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP], config: { reconcile_every: '1h' } });
+  const client = await fleet.foreign(PEM_APP);
+  fleet.emulator.faults.add({ kind: 'status', status: 429, retryAfter: 2, message: 'slow', ...LIST, times: 2 });
+  const job = await ask(fleet, [client]);
+  await fleet.start();
+  await answered(fleet, job);
+  const lists = fleet.emulator.log.filter(({ path }) => path.endsWith('/clients'));
+  const refused = lists.findLastIndex(({ status }) => status === 429);
+  expect((lists[refused + 1]?.at ?? 0) - (lists[refused]?.at ?? 0)).toBeGreaterThanOrEqual(2_000);
+});
+
+test('a compromised client that is known is not kept waiting by those that only the list knows', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const [known, unknown] = [await fleet.managed(PEM_APP), await fleet.foreign(PEM_APP)];
+  fleet.emulator.faults.add(GONE);
+  const alone = await ask(fleet, [known], { compromised: true });
+  await fleet.start();
+  const { rotations: early } = await answered(fleet, alone);
+  expect(early).toEqual([{ id: expect.any(String), client: known.ref }]);
+
+  const both = await ask(fleet, [known, unknown], { compromised: true });
+  await putOff(fleet, both);
+  fleet.emulator.faults.clear();
+  const { rotations } = await answered(fleet, both);
+  expect(rotations).toEqual([...early, { id: expect.any(String), client: unknown.ref }]);
+  for (const [index, client] of [known, unknown].entries()) await fleet.reached(client, rotations[index].id);
+  expect(fleet.patches(known)).toHaveLength(1);
+  await expectSound(fleet, [known, unknown]);
+});
+
+test('a leaked key that the record does not know yet is looked for until the list can be read', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const client = await fleet.managed(PEM_APP);
+  fleet.emulator.faults.add(GONE);
+  const job = await ask(fleet, [client], { compromised: { kid: 'added-by-hand' } });
+  await fleet.start();
+  await putOff(fleet, job);
+  fleet.emulator.faults.clear();
+  const { errors } = await answered(fleet, job);
+  expect(errors).toMatchObject([{ client: client.ref, message: expect.stringContaining('has no key added-by-hand') }]);
+});
+
+test('a request that a machine with a fast clock put off is tried again at once', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP], config: { reconcile_every: '200ms' } });
+  const client = await fleet.foreign(PEM_APP);
+  // Nobody tries again within this test, unless upkeep sees to it.
+  fleet.emulator.faults.add({ kind: 'status', status: 429, retryAfter: 3_000, ...LIST });
+  const job = await ask(fleet, [client]);
+  const service = await fleet.start();
+  await putOff(fleet, job);
+  await service.stop();
+  const redis = await connectRedis(fleet.parts.redis, { name: 'test' });
+  await redis.hset(fleet.queues.control.toKey(job.id ?? ''), 'processedOn', Date.now() + HOUR);
+  redis.disconnect();
+  fleet.emulator.faults.clear();
+  await fleet.start();
+  const { rotations } = await answered(fleet, job);
+  expect(rotations).toMatchObject([{ client: client.ref }]);
+});
