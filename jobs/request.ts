@@ -68,6 +68,12 @@ async function fanOut(asked: Request, job: string, context: JobContext): Promise
       });
       return;
     }
+    const failure = unread.get(appOf(ref));
+    // Begun in the middle of an outage, a rotation uses its attempts up and fails; after a compromise it goes on.
+    if (failure !== undefined && compromised === null) {
+      waiting.push(failure);
+      return;
+    }
     // Somebody who names a client gets the server's own answer; a whole app leaves out what keys cannot be rotated for.
     if (!named && (found === null || !isEligible(found.client))) return;
     try {
@@ -77,7 +83,6 @@ async function fanOut(asked: Request, job: string, context: JobContext): Promise
       rotations.push({ id, client: ref });
     } catch (error) {
       if (!hasCode(error, 'not_found')) throw error;
-      const failure = unread.get(appOf(ref));
       if (failure !== undefined) waiting.push(failure);
       else errors.push({ client: ref, message: messageOf(error) });
     }
@@ -92,7 +97,7 @@ async function fanOut(asked: Request, job: string, context: JobContext): Promise
 interface Selection {
   /** The selected clients as the server lists them now, null for those it does not list. */
   readonly targets: ReadonlyMap<ClientRef, Listed | null>;
-  /** By `deployment/slug`: why the list of an app could not be read. What is known of a client that was named will do; of others nothing is. */
+  /** By `deployment/slug`: why the list of an app could not be read. After a compromise, what is known of a named client will do. */
   readonly unread: ReadonlyMap<string, unknown>;
 }
 

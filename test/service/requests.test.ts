@@ -97,6 +97,19 @@ test('a compromised client that is known is not kept waiting by those that only 
   await expectSound(fleet, [known, unknown]);
 });
 
+test('an ordinary rotation is not begun in an outage, in which it would use its attempts up', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const client = await fleet.managed(PEM_APP);
+  fleet.emulator.faults.add(GONE);
+  const job = await ask(fleet, [client]);
+  await fleet.start();
+  await putOff(fleet, job);
+  expect(await fleet.record(client)).toMatchObject({ rotation: null, history: [] });
+  fleet.emulator.faults.clear();
+  const { rotations } = await answered(fleet, job);
+  await fleet.reached(client, rotations[0].id);
+});
+
 test('a leaked key that the record does not know yet is looked for until the list can be read', async () => {
   const fleet = await startFleet({ apps: [PEM_APP] });
   const client = await fleet.managed(PEM_APP);
