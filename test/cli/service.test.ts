@@ -71,6 +71,26 @@ describe('rotate', () => {
     expect(ended.stderr).toContain('not on a Monday');
   });
 
+  test('tells why a request waits for as long as the API is away, and ends well when it is back', async () => {
+    const late = world.addClient('pem-app');
+    const match = { method: 'GET', path: /clients$/ };
+    const away = {
+      kind: 'status',
+      status: 503,
+      message: 'under repair',
+      match,
+      times: Number.POSITIVE_INFINITY,
+    } as const;
+    world.emulator.faults.add(away);
+    const waiting = world.spawn(['rotate', late.ref, '--json']);
+    const told = () => waiting.stderr().match(/^Not yet: .*under repair.* It is tried again …$/gm) ?? [];
+    await until('it says so more than once', () => told().length > 1);
+    world.emulator.faults.clear();
+    const ended = await waiting.ended;
+    expect(ended.code, ended.stderr).toBe(0);
+    expect(documentOf(ended)).toEqual({ rotations: [{ id: expect.any(String), client: late.ref }], errors: [] });
+  });
+
   test('--compromised names one kid, or the key in use', async () => {
     const [wrong, right] = await Promise.all([
       world.run(['rotate', kid.ref, '--compromised', 'no-such-kid', '--json']),
