@@ -3,6 +3,7 @@ import { DelayedError, type Job, UnrecoverableError, WaitingError, Worker } from
 import type { AuditType } from '../src/core/audit.ts';
 import type { ClientRef } from '../src/core/client.ts';
 import type { Step } from '../src/core/plan.ts';
+import type { ClientPolicy } from '../src/core/policy.ts';
 import type { ClientRecord } from '../src/core/record.ts';
 import type { Rest } from '../src/effects.ts';
 import { rotate, type Tools } from '../src/rotate.ts';
@@ -57,17 +58,29 @@ export async function rotateJob(
     random: Math.random,
     ...hooks,
     onStep: started,
-    onEntries: (entries) => {
+    onCommit: ({ entries, record }, before) => {
       for (const { type, client, rotation, data } of entries) {
         isAccepted ||= type === 'key.published' && data.status !== undefined;
         const told = TOLD[type];
         if (told !== undefined) log[told.level]({ client, rotation, kid: data.kid, error: data.error }, told.message);
+      }
+      if (goesOnUsedUp(record, policy) && !goesOnUsedUp(before, policy)) {
+        const { rotation, lastError } = record;
+        log.error(
+          { client: ref, rotation: rotation?.id, error: lastError },
+          'a key that may have leaked is not replaced yet',
+        );
       }
     },
   };
   const rest = await rotate(ref, policy, tools, signal);
   if (isAccepted) await resumeDeployment(context, parts.deploymentOf(ref).config.id);
   return settle(rest, ref, job, token, context);
+}
+
+/** After a compromise a rotation outlasts its attempts. */
+function goesOnUsedUp({ rotation, attempts }: ClientRecord, policy: ClientPolicy): boolean {
+  return rotation !== null && rotation.compromised !== null && attempts >= policy.attempts;
 }
 
 /** Waiting is BullMQ's business, on this machine's clock: a timer would die with the process. */

@@ -4,7 +4,7 @@ import { observed } from './core/begin.ts';
 import type { Change } from './core/change.ts';
 import type { ClientRef } from './core/client.ts';
 import type { KeyDocument, ObservedClient, PublicJwk } from './core/document.ts';
-import { tryAgain } from './core/ending.ts';
+import { bearRefusal, tryAgain } from './core/ending.ts';
 import { keyOf } from './core/keys.ts';
 import { FRESH_MS, type Purpose, type Step, UNSETTLED } from './core/plan.ts';
 import type { ClientPolicy, Context } from './core/policy.ts';
@@ -108,8 +108,10 @@ export async function observe(record: ClientRecord, effects: Effects, run: Run):
   } catch (error) {
     // Never taken for a client without keys: the next PATCH would erase everybody else's.
     const why = messageOf(error);
-    if (!(error instanceof ApiError) || error.reply.class !== 'throttled') return tryAgain(record, run.context(), why);
-    const { retryAfterMs } = error.reply;
+    const reply = error instanceof ApiError ? error.reply : null;
+    if (reply?.class === 'refused') return bearRefusal(record, run.context(), why);
+    if (reply?.class !== 'throttled') return tryAgain(record, run.context(), why);
+    const { retryAfterMs } = reply;
     return { ...leftAlone(record, retryAfterMs, why, run.context()), rest: { kind: 'throttled', ms: retryAfterMs } };
   }
 }

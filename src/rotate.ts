@@ -4,7 +4,7 @@
  */
 
 import { type Commit, commitOf } from './commit.ts';
-import type { AuditDraft } from './core/audit.ts';
+import type { Change } from './core/change.ts';
 import type { ClientRef } from './core/client.ts';
 import { destroyed, fail } from './core/ending.ts';
 import { plan, ripen, type Step } from './core/plan.ts';
@@ -57,8 +57,8 @@ export interface Tools {
   /** Told before and after every effect and commit, as `<step>:<before|after> <effect|commit>`; the run goes on when it returns. */
   readonly onPoint?: (point: string, ref: ClientRef) => void | Promise<void>;
   readonly onStep?: (step: Step, record: ClientRecord) => void;
-  /** Told what came into the audit log. */
-  readonly onEntries?: (entries: readonly AuditDraft[]) => void;
+  /** Told what was committed, and the record before it. */
+  readonly onCommit?: (change: Change, before: ClientRecord) => void;
 }
 
 /**
@@ -135,10 +135,11 @@ async function loop(
     const commit = commitOf(change, policy, { expected: { version: held.version, epoch: held.epoch }, durable });
     const sentAt = monotonic();
     const { version, now: committedAt } = await tools.store.commit(commit);
+    const before = held.record;
     held = { record: change.record, version, epoch: held.epoch, now: committedAt };
     askedAt = sentAt;
     readAt = monotonic();
-    tools.onEntries?.(change.entries);
+    tools.onCommit?.(change, before);
     await point(`${name}:after commit`);
   }
 

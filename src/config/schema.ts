@@ -60,7 +60,11 @@ const policy = section({
     'required',
     'read_back',
   ]).prefault('required'),
-  attempts: count('Failures in a row of one step before the rotation fails.', 1, 1000).prefault(10),
+  attempts: count(
+    'Failures in a row of one step before the rotation fails; after a compromise it goes on.',
+    1,
+    1000,
+  ).prefault(10),
 }).transform(
   ({ rotate_every, splay, modulus_length, embed_pem, foreign_keys, propagation, overlap, ...same }): Policy => ({
     ...same,

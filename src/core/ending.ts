@@ -161,12 +161,25 @@ export function halt(record: ClientRecord, why: string): Change {
   };
 }
 
+/** How `lastError` begins when it is tried on all the same. */
+const USED_UP = 'its attempts are used up, and it goes on because a key may have leaked: ';
+
 /**
- * A step failed in a way that may pass. It is tried again later; once the policy's attempts are used up, the rotation is given up, by the way
- * back when the new key may already be published.
+ * A step failed in a way that may pass. It is tried again later, after a compromise without end: a rotation that was given up would leave the key
+ * that leaked in use, and nobody would come back to it. Any other is given up as {@link bearRefusal} says.
  */
 export function tryAgain(record: ClientRecord, context: Context, why: string): Change {
-  const next = putOff(record, context, why);
+  if (!isCompromised(record)) return bearRefusal(record, context, why);
+  const isUsedUp = record.attempts + 1 >= context.policy.attempts;
+  return { record: putOff(record, context, isUsedUp ? `${USED_UP}${why}` : why), entries: [] };
+}
+
+/**
+ * The same where somebody said no. Once the policy's attempts are used up, the rotation is given up, by the way back when the new key may already be
+ * published.
+ */
+export function bearRefusal(record: ClientRecord, context: Context, why: string): Change {
+  const next = putOff(recounted(record, context), context, why);
   const { rotation } = record;
   if (rotation === null || next.attempts < context.policy.attempts) return { record: next, entries: [] };
   const gaveUp = `gave up after ${next.attempts} attempts: ${why}`;
@@ -186,4 +199,13 @@ export function tryAgain(record: ClientRecord, context: Context, why: string): C
     default:
       return rotation.phase satisfies never;
   }
+}
+
+/** After a compromise more attempts than the policy's may have failed: none of those was a refusal, so refusals are counted from the first. */
+export function recounted(record: ClientRecord, { policy }: Context): ClientRecord {
+  return isCompromised(record) && record.attempts >= policy.attempts ? { ...record, attempts: 0 } : record;
+}
+
+function isCompromised({ rotation }: ClientRecord): boolean {
+  return rotation !== null && rotation.compromised !== null;
 }

@@ -12,7 +12,7 @@ export interface Policy {
   readonly propagationMs: number;
   readonly overlapMs: number;
   readonly prove: 'required' | 'read_back';
-  /** Failures in a row of one step before a rotation is given up. */
+  /** Failures in a row of one step before a rotation is given up; after a compromise, refusals. */
   readonly attempts: number;
 }
 

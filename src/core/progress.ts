@@ -7,7 +7,7 @@ import { observed } from './begin.ts';
 import { type Change, entry, putOff, relieved, summarize } from './change.ts';
 import { desiredDocument, dropForeign, publishedKeys } from './desired.ts';
 import type { KeyDocument, ObservedClient, PublicJwk } from './document.ts';
-import { activate, giveUp, halt, rolledBack, tryAgain, turnBack } from './ending.ts';
+import { activate, bearRefusal, giveUp, halt, recounted, rolledBack, tryAgain, turnBack } from './ending.ts';
 import { isPublishing, keyOf, withKey } from './keys.ts';
 import { type Purpose, publicationPurpose, UNSETTLED } from './plan.ts';
 import type { ClientPolicy, Context } from './policy.ts';
@@ -187,7 +187,7 @@ function refused(
   const { rotation } = record;
   if (rotation?.phase.name === 'delivered') return giveUp(record, rotation, rotation.phase.kid, why, context);
   if (rotation?.phase.name === 'reverting' || status === 404) return halt(record, why);
-  return tryAgain(record, context, why);
+  return bearRefusal(record, context, why);
 }
 
 /** The server holds the desired document: everything that waited for that moves on. */
@@ -252,7 +252,7 @@ function provedNew(record: ClientRecord, kid: string, proof: Answered, context: 
   // While the old key still works, a refusal may be a cache; after a cutover every second counts, and there is a way back.
   const patient =
     rotation.strategy === 'overlap' ? REFUSALS_BELIEVED : rotation.compromised !== null ? context.policy.attempts : 1;
-  if (record.attempts + 1 < patient) return tryAgain(record, context, why);
+  if (recounted(record, context).attempts + 1 < patient) return bearRefusal(record, context, why);
   return turnBack(record, rotation, kid, why);
 }
 

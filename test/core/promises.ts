@@ -124,9 +124,9 @@ export function wrong(world: World, message: string): never {
 
 /** A person is asked only where there is no safe step left. */
 export function checkHalt(world: World): void {
-  const { halted, rotation } = world.record;
-  const hasNeed = /differs from what was sent|refused the PATCH/.test(halted ?? '');
-  if (!hasNeed && rotation?.compromised == null) wrong(world, `halted without need: ${halted}`);
+  const { halted } = world.record;
+  const hasNeed = /differs from what was sent|refused the PATCH|refuses the new key|^format/.test(halted ?? '');
+  if (!hasNeed) wrong(world, `halted without need: ${halted}`);
 }
 
 function checkActive(world: World, before: ClientRecord): void {

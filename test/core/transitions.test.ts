@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { adopt, imported, observed, request } from '../../src/core/begin.ts';
 import type { Change } from '../../src/core/change.ts';
 import { desiredDocument } from '../../src/core/desired.ts';
-import { destroyed, fail, tryAgain } from '../../src/core/ending.ts';
+import { bearRefusal, destroyed, fail, tryAgain } from '../../src/core/ending.ts';
 import { FRESH_MS, plan } from '../../src/core/plan.ts';
 import {
   announced,
@@ -438,6 +438,13 @@ describe('the proof of a new key', () => {
     expect(end.record.halted).toMatch(/refuses the new key b/);
   });
 
+  it('refused after a compromise, when it had no result for long, is borne as often as at any time', () => {
+    let record = rotating('cutover', 'cut_over', {}, { compromised: { kid: 'a' } });
+    for (let time = 0; time < 20; time += 1) record = prove(record, unknown).record;
+    expect(record).toMatchObject({ halted: null, rotation: { phase: { name: 'cut_over' } } });
+    expect(borne(record, refused).times).toBe(POLICY.attempts);
+  });
+
   it('throttled costs no attempt', () => {
     const change = prove(rotating('cutover', 'cut_over'), {
       verdict: 'throttled',
@@ -590,6 +597,37 @@ describe('a step that fails again and again', () => {
     ['without a rotation is tried on', { ...managedRecord(), attempts: 50 }, { attempts: 51, halted: null }],
   ])('%s', (_, record, next) => {
     expect(tryAgain(record, CONTEXT, 'no luck').record).toMatchObject(next);
+  });
+
+  it.each(['requested', 'stored', 'delivered', 'cut_over', 'proven'] as const)(
+    'after a compromise is tried on while it is %s, and says so once its attempts are used up',
+    (phase) => {
+      const inFlight = phase === 'delivered' ? lost.inFlight : null;
+      let next = rotating('cutover', phase, { inFlight }, { compromised: { kid: 'a' } });
+      for (let time = 1; time <= 20; time += 1) {
+        const change = tryAgain(next, CONTEXT, 'no luck');
+        expect(change.entries).toEqual([]);
+        next = change.record;
+        const isUsedUp = time >= POLICY.attempts;
+        expect(next).toMatchObject({
+          attempts: time,
+          halted: null,
+          rotation: { phase: { name: phase } },
+          retiring: [],
+        });
+        expect(next.lastError).toMatch(isUsedUp ? /attempts are used up.*no luck$/ : /^no luck$/);
+      }
+      expect(next.notBefore - START).toBe(POLICY.backoff.maxMs / 2);
+    },
+  );
+
+  it('after a compromise is given up where the server said no as often', () => {
+    const compromised = { compromised: { kid: 'a' } };
+    const told = { rotation: null, history: [{ state: 'failed' }] };
+    const refuse = (record: ClientRecord) => bearRefusal(record, CONTEXT, 'no such app').record;
+    expect(refuse(rotating('cutover', 'delivered', exhausted, compromised))).toMatchObject(told);
+    const outlasted = rotating('cutover', 'delivered', { attempts: 50 }, compromised);
+    expect(refuse(outlasted)).toMatchObject({ attempts: 1, rotation: { phase: { name: 'delivered' } } });
   });
 
   it('waits longer each time, up to the most', () => {

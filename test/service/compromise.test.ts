@@ -1,5 +1,8 @@
 /** A key that may have leaked must stop working now. */
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { expect, test } from 'vitest';
+import type { FaultRule } from '../emulator/faults.ts';
 import { goodClaims, introspect, sign } from '../emulator/testing.ts';
 import { DEPLOYMENT, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
@@ -72,6 +75,45 @@ test('a named old key goes before its overlap is over, and the key in use stays'
   await fleet.reached(client, rotation);
   expect(await thumbprints(fleet.emulator.client(DEPLOYMENT, app.slug, client.id))).toEqual([kid]);
   await expectSound(fleet, [client]);
+});
+
+/** Few attempts, so that an outage uses them up soon. */
+const QUITTER = { ...SLOW_PEM, policy: { ...SLOW, attempts: 2 } };
+
+test.each<[string, NonNullable<FaultRule['match']>]>([
+  ['nothing is', { path: /\/oauth\/apps/ }],
+  ['no PATCH is', { method: 'PATCH' }],
+])('a compromise outlasts an outage in which %s answered, and raises one alarm', async (_, match) => {
+  const fleet = await startFleet({ apps: [QUITTER] });
+  const client = await fleet.managed(QUITTER);
+  const always = { match, times: Number.POSITIVE_INFINITY };
+  fleet.emulator.faults.add({ kind: 'status', status: 503, message: 'away', ...always });
+  await fleet.start();
+  const rotation = await fleet.rotate(client, { compromised: true });
+  await until('its attempts are used up twice', async () => (await fleet.record(client)).attempts >= 4);
+  expect(await fleet.record(client)).toMatchObject({
+    halted: null,
+    rotation: { id: rotation },
+    lastError: expect.stringMatching(/attempts are used up.*away/),
+  });
+  fleet.emulator.faults.clear();
+  await fleet.reached(client, rotation);
+  const alarms = fleet.lines.map((line) => JSON.parse(line)).filter(({ level }) => level === 'error');
+  expect(alarms).toMatchObject([{ client: client.ref, rotation, error: expect.stringContaining('away') }]);
+  await expectSound(fleet, [client]);
+});
+
+test('a compromise waits for a key folder that cannot be written', async () => {
+  const fleet = await startFleet({ apps: [QUITTER] });
+  const client = await fleet.foreign(QUITTER);
+  await mkdir(dirname(client.folder), { recursive: true });
+  await writeFile(client.folder, 'in the way');
+  await fleet.start();
+  const rotation = await fleet.rotate(client, { compromised: true });
+  await until('its attempts are used up twice', async () => (await fleet.record(client)).attempts >= 4);
+  expect(fleet.patches(client)).toEqual([]);
+  await rm(client.folder);
+  await fleet.reached(client, rotation);
 });
 
 test('a compromised client goes ahead of those that wait', async () => {
