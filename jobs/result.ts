@@ -1,6 +1,7 @@
 /** Waiting for what a control job came to, for those who add one and want to know. */
 import { members } from '../src/core/reply.ts';
 import { RekeydError } from '../src/errors.ts';
+import { answerOf, type Patience } from '../src/store/patience.ts';
 import { sleep } from '../src/time.ts';
 import type { Queues } from './queues.ts';
 
@@ -14,22 +15,26 @@ export interface PutOff {
   readonly why: string;
 }
 
-export interface WaitOptions {
-  /** Ends the waiting, not the job. */
-  readonly signal: AbortSignal;
+export interface WaitOptions extends Patience {
   /** Told why a try failed, each time that another one follows. */
   readonly onRetry: (why: string) => void;
 }
 
 /**
  * The return value of a control job once a worker has run it, however long that takes; null when `signal` aborted first.
- * @throws RekeydError `request_failed` when the job failed for good
+ * @throws RekeydError `request_failed` when the job failed for good; `redis_unreachable`
  */
-export async function controlResult(queues: Queues, id: string, { signal, onRetry }: WaitOptions): Promise<unknown> {
-  for (let told = 0; !signal.aborted; await sleep(POLL_MS, signal)) {
+export async function controlResult({ control }: Queues, id: string, options: WaitOptions): Promise<unknown> {
+  const { signal, onRetry } = options;
+  const read = async () => {
     // In this order: a job that was read before it ended would have no return value yet.
-    const state = await queues.control.getJobState(id);
-    const job = await queues.control.getJob(id);
+    const state = await control.getJobState(id);
+    return { state, job: await control.getJob(id) };
+  };
+  for (let told = 0; !signal.aborted; await sleep(POLL_MS, signal)) {
+    const found = await answerOf(read(), options, stillQueued(id));
+    if (found === null) break;
+    const { state, job } = found;
     if (job === undefined || state === 'failed') {
       const why = job?.failedReason ?? 'it is no longer in the queue';
       throw new RekeydError('request_failed', `Request ${id} failed: ${why}`);
@@ -42,6 +47,11 @@ export async function controlResult(queues: Queues, id: string, { signal, onRetr
     }
   }
   return null;
+}
+
+/** What becomes of a request while Redis is away. */
+export function stillQueued(id: string): string {
+  return `Request ${id} stays queued and is worked on when Redis is back.`;
 }
 
 /** How many workers take control jobs. Where Redis does not tell (managed services may forbid `CLIENT LIST`), one. */

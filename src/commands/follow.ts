@@ -1,6 +1,7 @@
 /** Watches rotations in their records until they came to what is waited for. */
 import type { ClientRef } from '../core/client.ts';
 import type { ClientRecord, RotationState } from '../core/record.ts';
+import { answerOf, type Patience } from '../store/patience.ts';
 import type { Store } from '../store/store.ts';
 import { sleep } from '../time.ts';
 
@@ -19,19 +20,27 @@ export interface Outcome {
 
 const POLL_MS = 200;
 
-/** @param tell one line each time that a client's rotation moves on */
+const MEANWHILE = 'The rotations go on when Redis is back; `rekeyd status` then shows how far they are.';
+
+/**
+ * @param tell one line each time that a client's rotation moves on
+ * @returns what is known of each, also when `patience.signal` aborted before all of them came to it
+ * @throws RekeydError `redis_unreachable`
+ */
 export async function follow(
   store: Pick<Store, 'loadMany'>,
   rotations: readonly { readonly id: string; readonly client: ClientRef }[],
   goal: Goal,
-  signal: AbortSignal,
+  patience: Patience,
   tell: (line: string) => void,
 ): Promise<readonly Outcome[]> {
   const outcomes = new Map<string, Outcome>();
   const told = new Map<string, string>();
   let waiting = rotations;
   for (;;) {
-    const loaded = await store.loadMany(waiting.map(({ client }) => client));
+    const refs = waiting.map(({ client }) => client);
+    const loaded = await answerOf(store.loadMany(refs), patience, MEANWHILE);
+    if (loaded === null) break;
     waiting = waiting.filter(({ id, client }) => {
       const record = loaded.get(client)?.record;
       const outcome = outcomeOf(id, client, record);
@@ -41,10 +50,10 @@ export async function follow(
       outcomes.set(id, outcome);
       return !hasEnded(outcome, goal) && record?.halted == null;
     });
-    if (waiting.length === 0 || signal.aborted) break;
-    await sleep(POLL_MS, signal);
+    if (waiting.length === 0 || patience.signal.aborted) break;
+    await sleep(POLL_MS, patience.signal);
   }
-  return rotations.flatMap(({ id }) => outcomes.get(id) ?? []);
+  return rotations.map(({ id, client }) => outcomes.get(id) ?? notSeen(id, client));
 }
 
 export function isGood({ state, error }: Outcome, goal: Goal): boolean {
@@ -63,6 +72,11 @@ function outcomeOf(id: string, client: ClientRef, record: ClientRecord | undefin
   }
   const { state, strategy, kid, replaces } = summary;
   return { id, client, state, strategy, kid, replaces, error: summary.error ?? record?.halted ?? null };
+}
+
+/** Nobody has looked at it yet. */
+function notSeen(id: string, client: ClientRef): Outcome {
+  return { id, client, state: 'running', strategy: '', kid: null, replaces: null, error: null };
 }
 
 /** The phase, and beside it what the step under way last failed with. */

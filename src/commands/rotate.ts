@@ -1,8 +1,11 @@
 import { openQueues, type Queues } from '../../jobs/queues.ts';
 import type { RequestResult } from '../../jobs/request.ts';
-import { controlResult, countWorkers } from '../../jobs/result.ts';
+import { controlResult, countWorkers, stillQueued } from '../../jobs/result.ts';
 import { type RequestInput, requestSchema } from '../../jobs/schemas.ts';
 import { type Config, loadConfig } from '../config.ts';
+import { RekeydError } from '../errors.ts';
+import { answerOf } from '../store/patience.ts';
+import { sleep } from '../time.ts';
 import { follow, type Goal, isGood, type Outcome } from './follow.ts';
 import { actor, awaitInterruption, type Globals, withPartsOf } from './open.ts';
 import { note, print, printJson, printTable } from './output.ts';
@@ -15,6 +18,11 @@ export interface RotateOptions extends SelectOptions {
   readonly json?: boolean;
 }
 
+const UNSURE = 'Whether the request is queued is not known: ask again, for a client asked for twice is rotated once.';
+
+/** How long taking leave of Redis may last. */
+const CLOSING_MS = 1_000;
+
 /** One control job for all that was asked for; the workers do the rest, whether or not anybody waits here. */
 export async function rotate(globals: Globals, named: readonly string[], options: RotateOptions): Promise<number> {
   const config = await loadConfig(globals.file, globals.env);
@@ -25,16 +33,18 @@ export async function rotate(globals: Globals, named: readonly string[], options
     const queues = openQueues(parts.redis, [], () => {}); // the store's own connection reports what is wrong with Redis
     const { signal, release } = awaitInterruption(globals);
     try {
-      const id = await queues.addControl('request', request);
+      const id = await answerOf(queues.addControl('request', request), { signal }, UNSURE);
+      if (id === null) throw new RekeydError('request_failed', `Stopped before Redis answered. ${UNSURE}`);
       const result = await resultOf(queues, id, signal);
       if (result === null) return stoppedWaiting(id, options);
       if (goal === null || signal.aborted) return tell(result, options);
-      const outcomes = await follow(parts.store, result.rotations, goal, signal, note);
+      const outcomes = await follow(parts.store, result.rotations, goal, { signal }, note);
       if (signal.aborted) note('Stopped waiting. The rotations go on; `rekeyd status` shows how far they are.');
       return tellOutcomes(outcomes, result.errors ?? [], goal, options);
     } finally {
       release();
-      await queues.close();
+      // A Redis that is gone would keep us waiting for the farewell.
+      await Promise.race([queues.close(), sleep(CLOSING_MS)]);
     }
   });
 }
@@ -58,7 +68,7 @@ function requestOf(clients: readonly string[], options: RotateOptions, config: C
 }
 
 async function resultOf(queues: Queues, id: string, signal: AbortSignal): Promise<RequestResult | null> {
-  if ((await countWorkers(queues)) === 0) {
+  if ((await answerOf(countWorkers(queues), { signal }, stillQueued(id))) === 0) {
     note(`Request ${id} is queued, but no worker is connected. Start one with \`rekeyd start\`; waiting for it …`);
   }
   const onRetry = (why: string) => note(`Not yet: ${why} It is tried again …`);
