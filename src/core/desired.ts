@@ -6,7 +6,7 @@ import type { KeyDocument, PublicJwk } from './document.ts';
 import { activeKey, incomingKid, isForeign, isHeldBack, isPublishing, isReplaced, keyOf, letGo } from './keys.ts';
 import type { ClientPolicy } from './policy.ts';
 import { samePublicKey } from './public-key.ts';
-import type { ClientRecord, Delivery, Format, ManagedKey, Retirement } from './record.ts';
+import type { ClientRecord, Delivery, Format, ManagedKey, Retirement, Rotation } from './record.ts';
 
 /** The alg that the server verifies with when none is registered. */
 const SERVER_DEFAULT_ALG = 'RS256';
@@ -37,17 +37,25 @@ function newestKey(record: ClientRecord): ManagedKey | undefined {
 }
 
 /**
- * Foreign keys stay verbatim. `foreign_keys: retire` lets them go together with the old key; the way back brings those that stood before back.
+ * Foreign keys stay verbatim. `foreign_keys: retire` lets them go together with the old key; the way back brings those back that the new key's document
+ * had no place for. One that is missing else was taken away by somebody who meant it.
  */
 function publishedForeign(record: ClientRecord, policy: ClientPolicy): readonly PublicJwk[] {
   const { rotation, foreign } = record;
   if (rotation?.phase.name === 'reverting') {
     const before = rotation.before.keys.filter((key) => isForeign(record, key));
     const since = foreign.filter((key) => !before.some((known) => samePublicKey(known, key)));
-    return [...before, ...since];
+    // A document cannot be empty: where nothing else is left, it is what stood before.
+    const isAll = publishedKeys(record).length === 0 && foreign.length === 0;
+    return leavesOthersOut(rotation, policy) || isAll ? [...before, ...since] : foreign;
   }
   if (policy.foreignKeys === 'keep' || publishedKeys(record).length === 0) return foreign;
   return rotation?.strategy === 'overlap' || record.retiring.some(overlaps) ? foreign : [];
+}
+
+/** True when the document with the new key of this rotation is without keys of others. */
+function leavesOthersOut({ strategy, format }: Rotation, policy: ClientPolicy): boolean {
+  return format === 'pem' || (strategy === 'cutover' && policy.foreignKeys === 'retire');
 }
 
 /** Lets the keys of others that the desired document leaves out go. */

@@ -183,15 +183,24 @@ describe('the way back of a client that never had a key of ours', () => {
   it('is nothing to ask for when there was no key at all', () => {
     expect(back({ keys: [] })).toBeNull();
   });
+});
 
-  it('keeps a key that somebody added in the meantime', () => {
-    const record: ClientRecord = {
-      ...adoptedRecord(),
-      foreign: [published('foreign-2')],
-      keys: [key('b', 'pre-active')],
-      rotation: rotation('cutover', 'reverting', { before: client() }),
-    };
-    expect(kidsOf(desiredDocument(record, POLICY))).toEqual(['foreign-1', 'foreign-2']);
+describe('the way back brings a key of somebody else', () => {
+  const foreign = [published('foreign-2')];
+  const before = client({ keys: [published('a'), FOREIGN] });
+  const CUTOVER = { strategy: 'cutover' as const, foreignKeys: 'retire' as const };
+
+  it.each<[string, Partial<ClientPolicy>, Rotation['format'], string[]]>([
+    ['back that a cutover let go', CUTOVER, 'jwks', ['a', 'foreign-1', 'foreign-2']],
+    ['back that a single PEM had no room for', { strategy: 'cutover' }, 'pem', ['a', 'foreign-1', 'foreign-2']],
+    ['not back that somebody took away after a cutover', { strategy: 'cutover' }, 'jwks', ['a', 'foreign-2']],
+    ['not back that somebody took away in an overlap', {}, 'jwks', ['a', 'foreign-2']],
+    ['nor in one that was to let it go later', { foreignKeys: 'retire' }, 'jwks', ['a', 'foreign-2']],
+  ])('%s', (_, change, format, kids) => {
+    const policy = { ...POLICY, ...change };
+    const strategy = policy.strategy === 'overlap' ? 'overlap' : 'cutover';
+    const record = rotating(strategy, 'reverting', { foreign, format: 'jwks' }, { before, format });
+    expect(kidsOf(desiredDocument(record, policy))).toEqual(kids);
   });
 });
 

@@ -74,6 +74,9 @@ class Play {
       case 'foreign key':
         this.#addForeignKey();
         break;
+      case 'foreign key goes':
+        this.#takeForeignKey();
+        break;
       default:
         incident satisfies never;
     }
@@ -141,12 +144,25 @@ class Play {
   /** A key added in the moment before a PATCH is lost to it, and nobody can help that: this person waits until none can be on its way. */
   #addForeignKey(): void {
     const { world } = this;
-    const { foreign } = this.#promises.excuses;
+    const { foreign, taken } = this.#promises.excuses;
     world.pass(PATCH_TIMEOUT);
-    const kid = `foreign-${foreign.length + 1}`;
+    const kid = `foreign-${foreign.length + taken.length + 1}`;
     world.server.keys = [...world.server.keys, published(kid)];
     foreign.push(kid);
     world.happened(`somebody adds ${kid}`);
+    world.pass(PATCH_TIMEOUT);
+  }
+
+  /** The same person, or another one. The first of them stays: somebody may sign in with it. */
+  #takeForeignKey(): void {
+    const { world } = this;
+    const { foreign, taken } = this.#promises.excuses;
+    if (foreign.length === 1) return;
+    world.pass(PATCH_TIMEOUT);
+    const kid = foreign.pop() ?? '';
+    world.server.keys = world.server.keys.filter((key) => key.kid !== kid);
+    taken.push(kid);
+    world.happened(`somebody takes ${kid} away`);
     world.pass(PATCH_TIMEOUT);
   }
 

@@ -16,10 +16,12 @@ export interface Excuses {
   foreignMayGo: boolean;
   /** Keys of others that were published, and must stay. */
   readonly foreign: string[];
+  /** Keys of others that somebody took away by hand, and meant it. */
+  readonly taken: string[];
 }
 
 export class Promises {
-  readonly excuses: Excuses = { compromised: false, foreignMayGo: false, foreign: ['foreign-1'] };
+  readonly excuses: Excuses = { compromised: false, foreignMayGo: false, foreign: ['foreign-1'], taken: [] };
   /** Keys of others that the server took at some time, and those of them that it no longer took when all was done. */
   readonly #taken = new Set<unknown>();
   readonly #gone = new Set<unknown>();
@@ -49,6 +51,9 @@ export class Promises {
   #checkForeign(world: World): void {
     for (const kid of this.excuses.foreign) {
       if (!world.server.keys.some((key) => key.kid === kid)) wrong(world, `${kid} was dropped`);
+    }
+    for (const kid of this.excuses.taken) {
+      if (world.server.keys.some((key) => key.kid === kid)) wrong(world, `${kid} was taken away, and is back`);
     }
     if (!world.effective().some((key) => key.kid === 'foreign-1')) wrong(world, 'foreign-1 is not served');
   }

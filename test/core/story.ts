@@ -15,7 +15,8 @@ export type Incident =
   | { readonly do: 'ask'; readonly times: number }
   | { readonly do: 'compromise'; readonly what: 'in use' | 'active' | 'incoming' | 'retiring' | 'foreign' }
   | { readonly do: 'policy'; readonly change: Partial<ClientPolicy> }
-  | { readonly do: 'foreign key' };
+  | { readonly do: 'foreign key' }
+  | { readonly do: 'foreign key goes' };
 
 export interface Story {
   readonly mode: ServerMode;
@@ -83,7 +84,7 @@ const usual = [
   { weight: 1, arbitrary: fc.constant({ do: 'look' as const }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('ask' as const), times: fc.constantFrom(1, 1, 1, 5) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('policy' as const), change: policyChange }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('foreign key' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('foreign key' as const, 'foreign key goes' as const) }) },
 ] satisfies fc.WeightedArbitrary<Incident>[];
 
 const compromise = {

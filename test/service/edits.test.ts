@@ -60,6 +60,26 @@ test('a key that somebody adds afterwards is kept by the next rotation', async (
   expect(kidsOn(fleet, client)).toEqual([kid, THEIRS.kid]);
 });
 
+test('a key that somebody takes away while the new one propagates is not put back by the way back', async () => {
+  // Longer than what was read before counts as fresh.
+  const app = { ...KID_APP, policy: { ...KID_APP.policy, propagation: '6s' } };
+  const fleet = await startFleet({ apps: [app] });
+  const client = await fleet.managed(app);
+  addTheirs(fleet, client);
+  const rotation = await beginRotation(fleet, client);
+  await fleet.start();
+  await until(
+    'the new key is published',
+    async () => (await fleet.record(client)).rotation?.phase.name === 'published',
+  );
+  expect(kidsOn(fleet, client)).toEqual([client.key.kid, expect.any(String), THEIRS.kid]);
+  const deployment = client.ref.split('/')[0] ?? '';
+  fleet.emulator.edit(deployment, app.slug, client.id, { jwks: { keys: [withPem(client.key)] } });
+  await fleet.reached(client, rotation, 'rolled_back');
+  expect(kidsOn(fleet, client)).toEqual([client.key.kid]);
+  await expectSound(fleet, [client], [THEIRS]);
+});
+
 test.each([PEM_APP, KID_APP])('$slug: an active key that somebody removed is put back beside theirs', async (app) => {
   const fleet = await startFleet({ apps: [app], config: { reconcile_every: '200ms' } });
   const client = await fleet.managed(app);
