@@ -4,6 +4,7 @@ import { policyFor } from '../src/config.ts';
 import { type ClientRef, splitReference } from '../src/core/client.ts';
 import { isEligible } from '../src/core/due.ts';
 import { backoffMs } from '../src/core/policy.ts';
+import { members } from '../src/core/reply.ts';
 import { hasCode, messageOf, RekeydError } from '../src/errors.ts';
 import { inParallel } from '../src/parallel.ts';
 import { systemClock } from '../src/time.ts';
@@ -30,15 +31,17 @@ const BACKOFF = { baseMs: 500, maxMs: 30_000 };
  */
 export async function requestJob(job: Job, token: string | undefined, context: JobContext): Promise<RequestResult> {
   const asked = parseJob(requestSchema, job.name, job.data);
+  const { rotations: earlier = [] } = members(job.progress) as Partial<PutOff>; // only this function writes it
+  const begun = new Map(earlier.map(({ id, client }) => [client, id]));
   try {
-    return await fanOut(asked, job.id ?? '', context);
+    return await fanOut(asked, job.id ?? '', begun, context);
   } catch (error) {
     if (hasCode(error, 'job_invalid')) throw error;
     const { attemptsStarted: tries } = job;
     const waitMs = waitAfter(error, tries);
     const why = messageOf(error);
     context.log.warn({ job: job.id, tries, wait_ms: waitMs, error: why }, 'a request waits: it is tried again');
-    await job.updateProgress({ tries, why } satisfies PutOff);
+    await job.updateProgress({ tries, why, rotations: listOf(begun) } satisfies PutOff);
     await job.moveToDelayed(systemClock.now() + waitMs, token);
     throw new DelayedError();
   }
@@ -49,17 +52,30 @@ function waitAfter(error: unknown, tries: number): number {
   return backoffMs(tries, { policy: { backoff: BACKOFF }, random: Math.random() });
 }
 
-/** @param job the job's id: a retry of the same job asks for the same rotations */
-async function fanOut(asked: Request, job: string, context: JobContext): Promise<RequestResult> {
+function listOf(begun: ReadonlyMap<ClientRef, string>): RequestResult['rotations'] {
+  const rotations = [...begun].map(([client, id]) => ({ id, client }));
+  return rotations.sort((a, b) => (a.client < b.client ? -1 : 1));
+}
+
+/**
+ * @param job the job's id: a retry of the same job asks for the same rotations
+ * @param begun takes what was begun, or joined, by client; what an earlier try put there is not asked for again
+ */
+async function fanOut(
+  asked: Request,
+  job: string,
+  begun: Map<ClientRef, string>,
+  context: JobContext,
+): Promise<RequestResult> {
   const { parts, queues } = context;
   const named = 'clients' in asked.select;
   const { targets, unread } = await selectClients(asked.select, context);
   const waiting: unknown[] = [];
-  const rotations: { id: string; client: ClientRef }[] = [];
   const errors: { client: string; message: string }[] = [];
   const compromised =
     asked.compromised === false ? null : { kid: asked.compromised === true ? null : asked.compromised.kid };
   await inParallel(targets, FLEET_LANES, async ([ref, found]) => {
+    if (begun.has(ref)) return;
     const policy = clientPolicy(parts, ref);
     if (policy === null) {
       errors.push({
@@ -80,33 +96,36 @@ async function fanOut(asked: Request, job: string, context: JobContext): Promise
       const cause = { actor: asked.actor, reason: asked.reason, request: job, compromised };
       const id = await startRotation(parts.store, ref, found, policy, { ...cause, id: rotationId(job, ref) });
       await queues.wake(ref, id, compromised !== null);
-      rotations.push({ id, client: ref });
+      begun.set(ref, id);
     } catch (error) {
       if (!hasCode(error, 'not_found')) throw error;
       if (failure !== undefined) waiting.push(failure);
       else errors.push({ client: ref, message: messageOf(error) });
     }
   });
+  // Whose clients are not even known.
+  if (!named) waiting.push(...unread.values());
   await parts.identity.remember();
-  // The next try finds the rotations of this one, so that one answer names all of them.
   if (waiting.length > 0) throw waiting[0];
-  rotations.sort((a, b) => (a.client < b.client ? -1 : 1));
+  const rotations = listOf(begun);
   return errors.length === 0 ? { rotations } : { rotations, errors };
 }
 
 interface Selection {
   /** The selected clients as the server lists them now, null for those it does not list. */
   readonly targets: ReadonlyMap<ClientRef, Listed | null>;
-  /** By `deployment/slug`: why the list of an app could not be read. After a compromise, what is known of a named client will do. */
+  /**
+   * By `deployment/slug`: why the list of an app could not be read. The others need not wait for it, and after a compromise what is known of a named
+   * client will do.
+   */
   readonly unread: ReadonlyMap<string, unknown>;
 }
 
 /** Each app's list is read once. */
 async function selectClients(select: Request['select'], context: JobContext): Promise<Selection> {
-  const unread = new Map<string, unknown>();
   if ('clients' in select) {
     const named = new Set(select.clients.map(appOf));
-    const listed = await listApps(context, (app) => named.has(app), unread);
+    const { listed, unread } = await listApps(context, (app) => named.has(app));
     return { targets: new Map(select.clients.map((ref) => [ref, listed.get(ref) ?? null])), unread };
   }
   const { config } = context.parts;
@@ -116,7 +135,7 @@ async function selectClients(select: Request['select'], context: JobContext): Pr
       `The config has no policy ${select.policy}. It has: ${Object.keys(config.policies).join(', ')}.`,
     );
   }
-  const listed = await listApps(context, (app) => !('app' in select) || select.app === app, null);
+  const { listed, unread } = await listApps(context, (app) => !('app' in select) || select.app === app);
   if ('app' in select && !knowsApp(context, select.app)) {
     throw new RekeydError(
       'job_invalid',
@@ -136,16 +155,12 @@ function knowsApp({ parts }: JobContext, place: string): boolean {
   return parts.config.deployments.some(({ id, apps }) => apps.some(({ slug }) => `${id}/${slug}` === place));
 }
 
-/**
- * @param unread takes the failures, by app
- * @throws the first failure where `unread` is null
- */
 async function listApps(
   context: JobContext,
   wanted: (place: string) => boolean,
-  unread: Map<string, unknown> | null,
-): Promise<Map<ClientRef, Listed>> {
+): Promise<{ listed: Map<ClientRef, Listed>; unread: Map<string, unknown> }> {
   const listed = new Map<ClientRef, Listed>();
+  const unread = new Map<string, unknown>();
   for (const deployment of context.parts.config.deployments) {
     for (const app of deployment.apps) {
       const place = `${deployment.id}/${app.slug}`;
@@ -155,10 +170,9 @@ async function listApps(
         for (const [ref, found] of clients) listed.set(ref, found);
       } catch (error) {
         await noteApiFailure(context, deployment.id, error);
-        if (unread === null) throw error;
         unread.set(place, error);
       }
     }
   }
-  return listed;
+  return { listed, unread };
 }

@@ -1,4 +1,5 @@
 /** Waiting for what a control job came to, for those who add one and want to know. */
+import type { ClientRef } from '../src/core/client.ts';
 import { members } from '../src/core/reply.ts';
 import { RekeydError } from '../src/errors.ts';
 import { answerOf, type Patience } from '../src/store/patience.ts';
@@ -13,6 +14,8 @@ export interface PutOff {
   readonly tries: number;
   /** What came of the last time. */
   readonly why: string;
+  /** What it has begun, or joined, so far: the answer names those too. */
+  readonly rotations: readonly { readonly id: string; readonly client: ClientRef }[];
 }
 
 export interface WaitOptions extends Patience {

@@ -4,7 +4,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { bullConnection, CONTROL, PREFIX } from '../../jobs/queues.ts';
 import { connectRedis } from '../../src/store/connection.ts';
 import type { FaultRule } from '../emulator/faults.ts';
-import { type Fleet, type FleetClient, PEM_APP, startFleet } from '../support/fleet.ts';
+import { type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { expectSound } from '../support/sound.ts';
 import { until } from '../support/until.ts';
 
@@ -95,6 +95,34 @@ test('a compromised client that is known is not kept waiting by those that only 
   for (const [index, client] of [known, unknown].entries()) await fleet.reached(client, rotations[index].id);
   expect(fleet.patches(known)).toHaveLength(1);
   await expectSound(fleet, [known, unknown]);
+});
+
+test('an app that cannot be read keeps no other one waiting, and what was joined is told once', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP, KID_APP], config: { reconcile_every: '1h' } });
+  const [near, far] = [await fleet.managed(PEM_APP), await fleet.foreign(KID_APP)];
+  const path = new RegExp(`/${KID_APP.slug}/clients$`);
+  fleet.emulator.faults.add({ ...GONE, match: { method: 'GET', path } });
+  const first = await ask(fleet, [near]);
+  await fleet.start({ schedule: false });
+  const { rotations: under } = await answered(fleet, first);
+  const job = await ask(fleet, [near, far], { compromised: true });
+  const all = await ask(fleet, [], { select: { all: true } });
+  await until('both were tried again', async () => {
+    const tries = [await putOff(fleet, job), await putOff(fleet, all)].map(({ attemptsStarted }) => attemptsStarted);
+    return Math.min(...tries) > 2;
+  });
+  fleet.emulator.faults.clear();
+  for (const asked of [job, all]) {
+    const { rotations } = await answered(fleet, asked);
+    expect(rotations.map(({ client }: { client: string }) => client)).toEqual([near.ref, far.ref].sort());
+    for (const { id, client } of rotations) await fleet.reached(client === near.ref ? near : far, id);
+    const told = (await fleet.audit()).filter(
+      ({ type, client, data }) => type === 'rotation.requested' && client === near.ref && data.request === asked.id,
+    );
+    expect(told).toHaveLength(1);
+  }
+  expect(under).toMatchObject([{ client: near.ref }]);
+  await expectSound(fleet, [near, far]);
 });
 
 test('an ordinary rotation is not begun in an outage, in which it would use its attempts up', async () => {
