@@ -12,6 +12,8 @@ import { discoverSchema, parseJob, reconcileSchema, sweepSchema } from './schema
 import { sweep } from './sweep.ts';
 
 export interface Workers {
+  /** Resolves once whoever asks Redis who works here is told of all of them. */
+  connected(): Promise<void>;
   /** Takes no new jobs and waits for those under way; after `graceMs` those are told to stop. They go on elsewhere, from their last commit. */
   drain(graceMs: number): Promise<void>;
 }
@@ -58,6 +60,10 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
   }
 
   return {
+    async connected() {
+      await Promise.all(workers.map((worker) => worker.waitUntilReady()));
+    },
+
     async drain(graceMs) {
       const drained = new AbortController();
       const closed = Promise.all(workers.map((worker) => worker.close())).finally(() => drained.abort());

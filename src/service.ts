@@ -61,6 +61,7 @@ export async function startService(config: Config, options: ServiceOptions): Pro
       releases.add('background', () => background.abort());
       restore(context, background.signal);
       await queues.reconcileEvery(config.reconcileEveryMs);
+      await workers.connected();
       void keepUpkeep(context, background.signal);
     }
     if (options.schedule) {

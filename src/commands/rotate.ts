@@ -35,6 +35,9 @@ export async function rotate(globals: Globals, named: readonly string[], options
     try {
       const id = await answerOf(queues.addControl('request', request), { signal }, UNSURE);
       if (id === null) throw new RekeydError('request_failed', `Stopped before Redis answered. ${UNSURE}`);
+      const workers = await answerOf(countWorkers(queues), { signal }, stillQueued(id));
+      if (workers === 0 && goal === null) return leftBehind(id, options);
+      if (workers === 0) note(`${noWorker(id)} Start one with \`rekeyd start\`; waiting for it …`);
       const result = await resultOf(queues, id, signal);
       if (result === null) return stoppedWaiting(id, options);
       if (goal === null || signal.aborted) return tell(result, options);
@@ -68,11 +71,19 @@ function requestOf(clients: readonly string[], options: RotateOptions, config: C
 }
 
 async function resultOf(queues: Queues, id: string, signal: AbortSignal): Promise<RequestResult | null> {
-  if ((await answerOf(countWorkers(queues), { signal }, stillQueued(id))) === 0) {
-    note(`Request ${id} is queued, but no worker is connected. Start one with \`rekeyd start\`; waiting for it …`);
-  }
   const onRetry = (why: string) => note(`Not yet: ${why} It is tried again …`);
   return (await controlResult(queues, id, { signal, onRetry })) as RequestResult | null; // what `fanOut` returns, through JSON
+}
+
+function noWorker(id: string): string {
+  return `Request ${id} is queued, but no worker is connected.`;
+}
+
+/** Somebody asked, and did not ask to wait. */
+function leftBehind(id: string, { json }: RotateOptions): number {
+  note(`${noWorker(id)} It is worked on when one starts (\`rekeyd start\`).`);
+  if (json) printJson({ request: id, rotations: [], errors: [] });
+  return 0;
 }
 
 function stoppedWaiting(id: string, { json }: RotateOptions): number {

@@ -203,8 +203,22 @@ test('the audit log is shown and exported, each entry once', async () => {
   expect(seqs).toEqual(Array.from({ length: total + 3 }, (_, index) => index + 1));
 });
 
-test('rotate without a worker says what to run, and leaves the request behind when it is interrupted', async () => {
-  const waiting = world.spawn(['rotate', pem.ref, '--json']);
+test('rotate without a worker leaves its request behind, and the next worker finds it', async () => {
+  const left = await world.run(['rotate', pem.ref, '--json']);
+  expect(left.code, left.stderr).toBe(0);
+  const { request, ...nothing } = documentOf(left);
+  expect(nothing).toEqual({ rotations: [], errors: [] });
+  expect(left.stderr).toContain(
+    `Request ${request} is queued, but no worker is connected. It is worked on when one starts`,
+  );
+  const service = await world.start();
+  await until('it is worked on', () => world.patches() > 0);
+  service.kill('SIGTERM');
+  expect((await service.ended).code).toBe(0);
+});
+
+test('rotate --wait without a worker says what to run, and leaves the request behind when it is interrupted', async () => {
+  const waiting = world.spawn(['rotate', pem.ref, '--wait', '--json']);
   await until('the hint', () => waiting.stderr().includes('no worker is connected. Start one with `rekeyd start`'));
   waiting.kill('SIGINT');
   const ended = await waiting.ended;
