@@ -188,7 +188,10 @@ function compromise(
   now: number,
 ): Started {
   // Keys of others were the ones in use where none of ours is. No rotation brings them back.
-  const left = letGo(record, (key) => (kid === null ? activeKey(record) === undefined : key.kid === kid));
+  const named = kid === null ? [] : record.foreign.filter((key) => key.kid === kid);
+  const left = letGo(record, (key) =>
+    kid === null ? activeKey(record) === undefined : named.some((gone) => samePublicKey(gone, key)),
+  );
   // Nothing that the exposed key stood beside may wait out an overlap.
   const hurried: ClientRecord = {
     ...relieved(left),

@@ -147,6 +147,12 @@ describe('a key of somebody else that is reported in the middle of a cutover', (
     expect(world.record).toMatchObject({ foreign: [], rotation: null, retiring: [] });
   });
 
+  it('goes under its other names too', () => {
+    const keys = [published('foreign-1'), { ...published('foreign-1'), kid: 'alias' }, published('foreign-2')];
+    const { record } = request(managedRecord(policy, client({ keys })), asked('r1', { kid: 'alias' }), policy, START);
+    expect(record.foreign).toEqual([published('foreign-2')]);
+  });
+
   it('is known when it is reported again', () => {
     const record = adoptedRecord();
     const first = request(record, asked('r1', { kid: 'foreign-1' }), policy, START);
