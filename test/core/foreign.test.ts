@@ -149,7 +149,7 @@ describe('a key of somebody else that is reported in the middle of a cutover', (
 
   it('goes under its other names too', () => {
     const keys = [published('foreign-1'), { ...published('foreign-1'), kid: 'alias' }, published('foreign-2')];
-    const { record } = request(managedRecord(policy, client({ keys })), asked('r1', { kid: 'alias' }), policy, START);
+    const { record } = request(adoptedRecord(client({ keys })), asked('r1', { kid: 'alias' }), policy, START);
     expect(record.foreign).toEqual([published('foreign-2')]);
   });
 

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import type { Group } from '../../src/store/target.ts';
-import { freePort, type RedisServer, redisKinds, startRedis } from './redis.ts';
+import { freePort, onFreePorts, type RedisServer, redisKinds, startRedis } from './redis.ts';
 import { until } from './until.ts';
 
 export interface RedisGroup {
@@ -174,12 +174,14 @@ export async function startCluster({ replicas = 0 }: { readonly replicas?: numbe
   };
 }
 
-async function startNode(): Promise<RedisServer> {
-  const settings = [
-    ...['--cluster-enabled', 'yes', '--cluster-node-timeout', `${NODE_TIMEOUT_MS}`],
-    ...['--cluster-port', `${await freePort()}`, '--repl-diskless-sync-delay', '0'],
-  ];
-  return startRedis({ kind, settings });
+function startNode(): Promise<RedisServer> {
+  return onFreePorts(async () => {
+    const settings = [
+      ...['--cluster-enabled', 'yes', '--cluster-node-timeout', `${NODE_TIMEOUT_MS}`],
+      ...['--cluster-port', `${await freePort()}`, '--repl-diskless-sync-delay', '0'],
+    ];
+    return startRedis({ kind, settings });
+  });
 }
 
 async function busPort(node: RedisServer): Promise<number> {

@@ -50,8 +50,12 @@ export async function startRedis(setup: RedisSetup = {}): Promise<RedisServer> {
   if (kind === undefined) throw new Error('neither valkey-server nor redis-server is on the PATH');
   const dir = await mkdtemp(join(setup.parent ?? tmpdir(), 'rekeyd-redis-'));
   const socketPath = join(dir, 'redis.sock');
-  const port = await freePort();
-  let child = await launch(kind, dir, socketPath, port, setup);
+  const launchAt = (port: number) => launch(kind, dir, socketPath, port, setup);
+  let port = 0;
+  let child = await onFreePorts(async () => {
+    port = await freePort();
+    return launchAt(port);
+  });
 
   const killWithUs = () => child.kill('SIGKILL');
   process.on('exit', killWithUs);
@@ -72,7 +76,7 @@ export async function startRedis(setup: RedisSetup = {}): Promise<RedisServer> {
     kill,
     async restart() {
       await kill();
-      child = await launch(kind, dir, socketPath, port, setup);
+      child = await launchAt(port);
     },
     pause: () => void child.kill('SIGSTOP'),
     resume: () => void child.kill('SIGCONT'),
@@ -102,14 +106,32 @@ async function launch(
     { stdio: ['ignore', log, log] },
   );
   closeSync(log);
+  const ended = once(child, 'exit').then(() => {
+    throw new Error('it ended');
+  });
+  ended.catch(() => {}); // also when it ends long after this
   try {
-    const redis = await connectRedis({ socketPath }, { name: 'test', connectTimeout: 20_000 });
+    const connected = connectRedis({ socketPath }, { name: 'test', connectTimeout: 20_000 });
+    const redis = await Promise.race([connected, ended]);
     redis.disconnect();
   } catch (cause) {
     child.kill('SIGKILL');
     throw new Error(`${kind}-server did not start:\n${readFileSync(join(dir, 'server.log'), 'utf8')}`, { cause });
   }
   return child;
+}
+
+const PORT_ATTEMPTS = 5;
+
+/** Between finding a port free and listening on it, somebody else may take it. */
+export async function onFreePorts<T>(start: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await start();
+    } catch (error) {
+      if (attempt === PORT_ATTEMPTS || !String(error).includes('Address already in use')) throw error;
+    }
+  }
 }
 
 export async function freePort(): Promise<number> {
