@@ -136,7 +136,7 @@ async function askSentinel(port: number, ...args: string[]): Promise<unknown> {
 
 /** Three primaries; the one with rekeyd's keys has that many replicas, which come last in `others`. */
 export async function startCluster({ replicas = 0 }: { readonly replicas?: number } = {}): Promise<RedisGroup> {
-  const nodes = await Promise.all(Array.from({ length: 3 + replicas }, startNode));
+  const nodes = await allOrNone(Array.from({ length: 3 + replicas }, startNode));
   const [first] = nodes;
   if (first === undefined) throw new Error('no node');
   const slot = Number(await tell(first, 'CLUSTER', 'KEYSLOT', '{rekeyd}'));
@@ -172,6 +172,17 @@ export async function startCluster({ replicas = 0 }: { readonly replicas?: numbe
       await Promise.all(nodes.map((node) => node.stop()));
     },
   };
+}
+
+/** Where one does not start, the others do not stay. */
+async function allOrNone(starting: readonly Promise<RedisServer>[]): Promise<RedisServer[]> {
+  try {
+    return await Promise.all(starting);
+  } catch (error) {
+    const started = await Promise.allSettled(starting);
+    await Promise.all(started.map((one) => one.status === 'fulfilled' && one.value.stop()));
+    throw error;
+  }
 }
 
 function startNode(): Promise<RedisServer> {
