@@ -24,7 +24,7 @@ export interface Listing {
 }
 
 /** Clients of a list, or of an index, that are looked at together. */
-export const PAGE = 1_000;
+export const PAGE = 250;
 
 /** How many of the rows that cannot be read are named in the log. */
 const NAMED = 10;
