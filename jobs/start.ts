@@ -1,7 +1,8 @@
 /** Starting rotations: from a sweep, from a request, always the same way. */
 import { createHash } from 'node:crypto';
 import { commitOf } from '../src/commit.ts';
-import { adopt, observed, type RotationRequest, request } from '../src/core/begin.ts';
+import { adopt, observed } from '../src/core/adopt.ts';
+import { type RotationRequest, request } from '../src/core/begin.ts';
 import type { Change } from '../src/core/change.ts';
 import type { ClientRef } from '../src/core/client.ts';
 import type { ObservedClient } from '../src/core/document.ts';

@@ -1,7 +1,8 @@
 /** What each step does to the world outside the record. One function per step; each answers with the transition for what it came to. */
 import type { Commit } from './commit.ts';
-import { observed } from './core/begin.ts';
+import { observed } from './core/adopt.ts';
 import type { Change } from './core/change.ts';
+import { leftAlone } from './core/change.ts';
 import type { ClientRef } from './core/client.ts';
 import type { KeyDocument, ObservedClient, PublicJwk } from './core/document.ts';
 import { bearRefusal, tryAgain } from './core/ending.ts';
@@ -13,16 +14,14 @@ import {
   delivered,
   generated,
   type LeftOut,
-  leftAlone,
   notDelivered,
   type PatchOutcome,
   patched,
-  proved,
   served,
   servingAnnounced,
-  unprovable,
 } from './core/progress.ts';
 import type { Verdict } from './core/proof.ts';
+import { proved, unprovable } from './core/proving.ts';
 import type { Algorithm, ClientRecord, Delivery, ManagedKey, Rotation } from './core/record.ts';
 import { hasCode, isUnopenable, messageOf } from './errors.ts';
 import { after, monotonic } from './time.ts';

@@ -1,6 +1,6 @@
 /** Adopting the private key that a client already signs with: into the store first, then to the signers. */
 import { commitOf } from './commit.ts';
-import { adopt, imported } from './core/begin.ts';
+import { adopt, imported } from './core/adopt.ts';
 import type { ClientRef } from './core/client.ts';
 import { desiredDelivery } from './core/desired.ts';
 import type { ObservedClient } from './core/document.ts';

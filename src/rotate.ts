@@ -9,7 +9,8 @@ import type { ClientRef } from './core/client.ts';
 import { destroyed, fail } from './core/ending.ts';
 import { plan, ripen, type Step } from './core/plan.ts';
 import type { ClientPolicy } from './core/policy.ts';
-import { settled, takenUnproven } from './core/progress.ts';
+import { settled } from './core/progress.ts';
+import { takenUnproven } from './core/proving.ts';
 import type { ClientRecord } from './core/record.ts';
 import {
   deliver,

@@ -2,7 +2,7 @@
 import type { AuditData, AuditDraft, AuditType } from './audit.ts';
 import { isKey } from './keys.ts';
 import { backoffMs, type Context } from './policy.ts';
-import type { Cause, ClientRecord, RotationSummary } from './record.ts';
+import type { Cause, ClientRecord, Rotation, RotationSummary } from './record.ts';
 
 export interface Change {
   readonly record: ClientRecord;
@@ -31,6 +31,11 @@ export function entry(record: ClientRecord, type: AuditType, data: AuditData, ro
   };
 }
 
+/** In the words of whoever asked for this, and not of the rotation that it is a part of. */
+export function asAsked({ actor, reason, request }: Cause, draft: AuditDraft): AuditDraft {
+  return { ...draft, actor, reason, data: request === null ? draft.data : { ...draft.data, request } };
+}
+
 /** Changes what the history tells of one rotation. */
 export function summarize(record: ClientRecord, id: string, change: Partial<RotationSummary>): ClientRecord {
   return {
@@ -46,10 +51,20 @@ export function relieved(record: ClientRecord): ClientRecord {
   return { ...record, attempts: 0, notBefore: 0, lastError: null };
 }
 
+/** The step of a rotation that went well leads to that phase. */
+export function advance(record: ClientRecord, rotation: Rotation, phase: Rotation['phase']): ClientRecord {
+  return { ...relieved(record), rotation: { ...rotation, phase } as Rotation }; // each caller hands a phase of this rotation's own strategy
+}
+
 /** After a step that did not: one more attempt counted, the next one put off. */
 export function putOff(record: ClientRecord, context: Context, why: string): ClientRecord {
   const attempts = record.attempts + 1;
   return { ...record, attempts, notBefore: context.now + backoffMs(attempts, context), lastError: why };
+}
+
+/** A server that says when to come back is not asked before, and that costs no attempt. */
+export function leftAlone(record: ClientRecord, forMs: number, why: string, { now }: Context): Change {
+  return { record: { ...record, notBefore: now + forMs, lastError: why }, entries: [] };
 }
 
 /**

@@ -3,23 +3,14 @@
  * server that does as it is told and a clock that jumps.
  */
 
-import { observed } from './begin.ts';
+import { observed } from './adopt.ts';
 import { publishedKeys } from './desired.ts';
 import type { KeyDocument, ObservedClient } from './document.ts';
 import { destroyed } from './ending.ts';
 import { type Purpose, plan, ripen, type Step } from './plan.ts';
 import type { ClientPolicy, Context } from './policy.ts';
-import {
-  announced,
-  delivered,
-  generated,
-  patched,
-  proved,
-  served,
-  servingAnnounced,
-  settled,
-  takenUnproven,
-} from './progress.ts';
+import { announced, delivered, generated, patched, served, servingAnnounced, settled } from './progress.ts';
+import { proved, takenUnproven } from './proving.ts';
 import { PEM_KTY } from './public-key.ts';
 import type { Algorithm, ClientRecord, Delivery, ManagedKey } from './record.ts';
 

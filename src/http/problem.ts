@@ -8,10 +8,6 @@ export interface Problem {
   readonly detail: string;
 }
 
-export function problem(status: number, detail: string): Problem {
-  return { status, detail };
-}
-
 /** No type but the status says what went wrong, so the title is the status phrase (section 4.2.1). */
 export function sendProblem(reply: FastifyReply, { status, detail }: Problem): FastifyReply {
   return reply
@@ -25,8 +21,8 @@ export function sendProblem(reply: FastifyReply, { status, detail }: Problem): F
  * it may be that of an answer that we got ourselves.
  */
 export function problemOf(error: unknown): Problem {
-  if (isRefusal(error)) return problem(error.statusCode, error.message);
-  return problem(500, 'Something went wrong here, and not with the request. The log of rekeyd says what.');
+  if (isRefusal(error)) return { status: error.statusCode, detail: error.message };
+  return { status: 500, detail: 'Something went wrong here, and not with the request. The log of rekeyd says what.' };
 }
 
 function isRefusal(error: unknown): error is Error & { readonly statusCode: number } {

@@ -1,6 +1,6 @@
 /** The HTTP side of a worker: whether it lives, and whether it can work. */
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify';
-import { problem, problemOf, sendProblem } from './problem.ts';
+import { problemOf, sendProblem } from './problem.ts';
 
 export interface HttpOptions {
   readonly host: string;
@@ -28,14 +28,14 @@ export async function startHttp({ host, port, ready, onError }: HttpOptions): Pr
   const server = Fastify({ logger: false, frameworkErrors: refuse });
   server.setErrorHandler(refuse);
   server.setNotFoundHandler((_request, reply) =>
-    sendProblem(reply, problem(404, 'There is nothing at this path, or not with this method.')),
+    sendProblem(reply, { status: 404, detail: 'There is nothing at this path, or not with this method.' }),
   );
 
   server.get('/livez', async () => ({ status: 'ok' }));
 
   server.get('/readyz', async (_request, reply) => {
     const obstacle = await ready();
-    return obstacle === null ? { status: 'ok' } : sendProblem(reply, problem(503, obstacle));
+    return obstacle === null ? { status: 'ok' } : sendProblem(reply, { status: 503, detail: obstacle });
   });
 
   const url = await server.listen({ host, port });

@@ -1,7 +1,7 @@
 import type { Job } from 'bullmq';
 import { type Queues, slotJobId } from '../../jobs/queues.ts';
 import { commitOf } from '../../src/commit.ts';
-import { adopt, imported } from '../../src/core/begin.ts';
+import { adopt, imported } from '../../src/core/adopt.ts';
 import { type ClientRef, makeReference } from '../../src/core/client.ts';
 import type { ObservedClient } from '../../src/core/document.ts';
 import { RekeydError } from '../../src/errors.ts';

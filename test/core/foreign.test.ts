@@ -1,6 +1,7 @@
 /** Keys of others: which of them still count, also where the server cannot be made to forget them, as beside a `jwks_uri`. */
 import { describe, expect, it } from 'vitest';
-import { observed, request } from '../../src/core/begin.ts';
+import { observed } from '../../src/core/adopt.ts';
+import { request } from '../../src/core/begin.ts';
 import type { PublicJwk } from '../../src/core/document.ts';
 import type { ClientPolicy } from '../../src/core/policy.ts';
 import type { ClientRecord } from '../../src/core/record.ts';

@@ -4,7 +4,8 @@
  */
 import fc from 'fast-check';
 import { describe, it } from 'vitest';
-import { observed, request } from '../../src/core/begin.ts';
+import { observed } from '../../src/core/adopt.ts';
+import { request } from '../../src/core/begin.ts';
 import { plan, ripen } from '../../src/core/plan.ts';
 import type { ClientPolicy } from '../../src/core/policy.ts';
 import { checkHalt, Promises, wrong } from './promises.ts';

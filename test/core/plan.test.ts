@@ -49,6 +49,17 @@ function table(cases: readonly [string, Case][]): void {
   });
 }
 
+/** At rest, with that set where the server looks. */
+function serving(served: ClientRecord['served']): ClientRecord {
+  return {
+    ...managedRecord(),
+    format: 'jwks_uri',
+    published: { jwks_uri: SERVED_URI, ...ALG },
+    observed: { client: client({ keys: [], jwksUri: SERVED_URI }), at: START },
+    served,
+  };
+}
+
 describe('at rest', () => {
   table([
     ['there is nothing to do', { record: managedRecord(), step: { do: 'done' } }],
@@ -85,26 +96,14 @@ describe('at rest', () => {
     [
       'a served set that is not the desired one is written again',
       {
-        record: {
-          ...managedRecord(),
-          format: 'jwks_uri',
-          published: { jwks_uri: SERVED_URI, ...ALG },
-          observed: { client: client({ keys: [], jwksUri: SERVED_URI }), at: START },
-          served: [servedKey('x')],
-        },
+        record: serving([servedKey('x')]),
         step: { do: 'serve', keys: [servedKey('a')], purpose: 'repair' },
       },
     ],
     [
       'and so is one of which an earlier version noted the kids',
       {
-        record: {
-          ...managedRecord(),
-          format: 'jwks_uri',
-          published: { jwks_uri: SERVED_URI, ...ALG },
-          observed: { client: client({ keys: [], jwksUri: SERVED_URI }), at: START },
-          served: JSON.parse('["a"]'),
-        },
+        record: serving(JSON.parse('["a"]')),
         step: { do: 'serve', keys: [servedKey('a')], purpose: 'repair' },
       },
     ],

@@ -1,5 +1,6 @@
 /** Builders for tests of the core: keys that look like keys, clients as the server shows them, records on their way. */
-import { adopt, imported, type RotationRequest, request } from '../../src/core/begin.ts';
+import { adopt, imported } from '../../src/core/adopt.ts';
+import { type RotationRequest, request } from '../../src/core/begin.ts';
 import { makeReference } from '../../src/core/client.ts';
 import type { ObservedClient, PublicJwk } from '../../src/core/document.ts';
 import type { ClientPolicy, Context } from '../../src/core/policy.ts';

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { adopt, imported, observed, request } from '../../src/core/begin.ts';
+import { adopt, imported, observed } from '../../src/core/adopt.ts';
+import { request } from '../../src/core/begin.ts';
 import type { Change } from '../../src/core/change.ts';
 import { desiredDocument } from '../../src/core/desired.ts';
 import { bearRefusal, destroyed, fail, tryAgain } from '../../src/core/ending.ts';
@@ -10,13 +11,11 @@ import {
   notDelivered,
   type PatchOutcome,
   patched,
-  proved,
   servingAnnounced,
   settled,
-  takenUnproven,
-  unprovable,
 } from '../../src/core/progress.ts';
 import type { Verdict } from '../../src/core/proof.ts';
+import { proved, takenUnproven, unprovable } from '../../src/core/proving.ts';
 import type { ClientRecord, Rotation } from '../../src/core/record.ts';
 import {
   adoptedRecord,

@@ -1,7 +1,7 @@
 /**
  * A worker that takes the shell's steps one point at a time, so that it can die, or be overtaken, between any two. Bad luck may befall every effect.
  */
-import { observed } from '../../src/core/begin.ts';
+import { observed } from '../../src/core/adopt.ts';
 import type { Change } from '../../src/core/change.ts';
 import type { KeyDocument } from '../../src/core/document.ts';
 import { destroyed, fail, tryAgain } from '../../src/core/ending.ts';
@@ -15,13 +15,12 @@ import {
   notDelivered,
   type PatchOutcome,
   patched,
-  proved,
   served,
   servingAnnounced,
   settled,
-  takenUnproven,
 } from '../../src/core/progress.ts';
 import type { Verdict } from '../../src/core/proof.ts';
+import { proved, takenUnproven } from '../../src/core/proving.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
 import type { Held, World } from './world.ts';
 

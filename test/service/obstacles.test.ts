@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { rm, writeFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { parseConfig } from '../../src/config.ts';
-import { KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
+import { type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { startServedFleet } from '../support/key-server.ts';
 import { startLogins } from '../support/logins.ts';
 import { expectSound } from '../support/sound.ts';
@@ -52,25 +52,31 @@ test('a key folder that cannot be written: nothing is published for that client,
   await expectSound(fleet, [client, other]);
 });
 
-test('an issuer that does not answer: no cutover is begun, and the old key signs in when it is back', async () => {
-  const fleet = await startFleet({ apps: [QUITTER] });
-  const client = await fleet.managed(QUITTER);
-  await fleet.start();
-  fleet.emulator.faults.add({
-    kind: 'status',
-    status: 502,
-    match: { path: /introspect/ },
-    times: Number.POSITIVE_INFINITY,
-  });
-  const { error } = await fleet.reached(client, await fleet.rotate(client), 'failed');
+/** The issuer goes away, and so does the rotation. */
+async function expectUnproven(fleet: Fleet, client: FleetClient, state: 'failed' | 'rolled_back'): Promise<void> {
+  const match = { path: /introspect/ };
+  fleet.emulator.faults.add({ kind: 'status', status: 502, match, times: Number.POSITIVE_INFINITY });
+  const { error } = await fleet.reached(client, await fleet.rotate(client), state);
   expect(error).toContain('could not be proven');
-  expect(fleet.patches(client)).toEqual([]);
+}
 
+/** It is back: logins go on over the next rotation, which succeeds. */
+async function expectGoesOn(fleet: Fleet, client: FleetClient): Promise<void> {
   fleet.emulator.faults.clear();
   const logins = await startLogins(client, fleet);
   await fleet.reached(client, await fleet.rotate(client));
   expect((await logins.stop()).refused).toEqual([]);
   await expectSound(fleet, [client]);
+}
+
+test('an issuer that does not answer: no cutover is begun, and the old key signs in when it is back', async () => {
+  const fleet = await startFleet({ apps: [QUITTER] });
+  const client = await fleet.managed(QUITTER);
+  await fleet.start();
+  await expectUnproven(fleet, client, 'failed');
+  expect(fleet.patches(client)).toEqual([]);
+
+  await expectGoesOn(fleet, client);
 });
 
 test('an issuer that does not answer: the old key stays in the set that we serve', async () => {
@@ -85,20 +91,9 @@ test('an issuer that does not answer: the old key stays in the set that we serve
   // Another worker, to whom the issuer has not just answered.
   await service.stop();
   await fleet.start();
-  fleet.emulator.faults.add({
-    kind: 'status',
-    status: 502,
-    match: { path: /introspect/ },
-    times: Number.POSITIVE_INFINITY,
-  });
-  const { error } = await fleet.reached(client, await fleet.rotate(client), 'rolled_back');
-  expect(error).toContain('could not be proven');
+  await expectUnproven(fleet, client, 'rolled_back');
   expect(await sets()).toEqual(before);
   expect(await fleet.served(client)).toEqual([kid]);
 
-  fleet.emulator.faults.clear();
-  const logins = await startLogins(client, fleet);
-  await fleet.reached(client, await fleet.rotate(client));
-  expect((await logins.stop()).refused).toEqual([]);
-  await expectSound(fleet, [client]);
+  await expectGoesOn(fleet, client);
 });

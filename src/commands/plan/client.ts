@@ -1,5 +1,6 @@
 /** What a rotation of one client would be, were it asked for now. */
-import { adopt, observed, type RotationRequest, request } from '../../core/begin.ts';
+import { adopt, observed } from '../../core/adopt.ts';
+import { type RotationRequest, request } from '../../core/begin.ts';
 import { type ClientRef, splitReference } from '../../core/client.ts';
 import type { ObservedClient } from '../../core/document.ts';
 import { type DueReason, dueAt, isEligible, whyDue } from '../../core/due.ts';
