@@ -1,8 +1,11 @@
 /** Builders for tests of the core: keys that look like keys, clients as the server shows them, records on their way. */
 import { adopt, imported } from '../../src/core/adopt.ts';
+import type { AuditType } from '../../src/core/audit.ts';
 import { type RotationRequest, request } from '../../src/core/begin.ts';
+import type { Change } from '../../src/core/change.ts';
 import { makeReference } from '../../src/core/client.ts';
 import type { ObservedClient, PublicJwk } from '../../src/core/document.ts';
+import { findKey } from '../../src/core/keys.ts';
 import type { ClientPolicy, Context } from '../../src/core/policy.ts';
 import type {
   Algorithm,
@@ -173,4 +176,14 @@ export function retiringRecord(old: Retirement, change: Partial<ClientRecord> = 
 
 export function retirement(kind: 'overlap' | 'cutover', phase: string, change: { kid?: null; until?: number } = {}) {
   return { kind, kid: 'a', rotation: 'r0', phase, until: START + 10 * MINUTE, ...change } as Retirement; // each test names a phase that this kind has
+}
+
+export const CONTEXT = contextAt(START);
+
+export function typesOf({ entries }: Change): readonly AuditType[] {
+  return entries.map(({ type }) => type);
+}
+
+export function stateOf(record: ClientRecord, kid: string): KeyState | undefined {
+  return findKey(record, kid)?.state;
 }

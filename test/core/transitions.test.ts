@@ -1,10 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { adopt, imported, observed } from '../../src/core/adopt.ts';
 import { request } from '../../src/core/begin.ts';
 import type { Change } from '../../src/core/change.ts';
 import { desiredDocument } from '../../src/core/desired.ts';
-import { bearRefusal, destroyed, fail, tryAgain } from '../../src/core/ending.ts';
-import { FRESH_MS, plan } from '../../src/core/plan.ts';
+import { bearRefusal, destroyed, tryAgain } from '../../src/core/ending.ts';
+import { plan } from '../../src/core/plan.ts';
 import {
   announced,
   delivered,
@@ -14,193 +13,29 @@ import {
   servingAnnounced,
   settled,
 } from '../../src/core/progress.ts';
-import type { Verdict } from '../../src/core/proof.ts';
-import { proved, takenUnproven, unprovable } from '../../src/core/proving.ts';
-import type { ClientRecord, Rotation } from '../../src/core/record.ts';
+import type { ClientRecord } from '../../src/core/record.ts';
 import {
   adoptedRecord,
   asked,
+  CONTEXT,
   client,
   contextAt,
   key,
   MINUTE,
   managedRecord,
-  material,
-  OPERATOR,
   POLICY,
   published,
-  publishedPem,
-  REF,
   retirement,
   retiringRecord,
   rotating,
   SERVED_URI,
   START,
   servedKey,
+  stateOf,
+  typesOf,
 } from './support.ts';
 import { play } from './worker.ts';
 import { World } from './world.ts';
-
-const CONTEXT = contextAt(START);
-const typesOf = ({ entries }: Change) => entries.map(({ type }) => type);
-const stateOf = (record: ClientRecord, kid: string) => record.keys.findLast((found) => found.kid === kid)?.state;
-
-describe('taking a client in', () => {
-  it('keeps all of its keys as keys of others', () => {
-    const change = adopt(REF, client(), OPERATOR, START);
-    expect(change.record).toMatchObject({ keys: [], foreign: [published('foreign-1')], published: null, format: null });
-    expect(change.entries).toMatchObject([
-      { type: 'client.adopted', actor: 'operator', data: { alg: 'ES256', keys: 1 } },
-    ]);
-  });
-
-  it('tells keys of others from ours when it looks again', () => {
-    const seen = client({ keys: [published('a'), published('x'), publishedPem('a')] });
-    const change = observed(managedRecord(), seen, POLICY, START + 1);
-    expect(change.record).toMatchObject({ foreign: [published('x')], observed: { client: seen, at: START + 1 } });
-    expect(change.entries).toEqual([]);
-  });
-
-  it('reports a drift once', () => {
-    const record: ClientRecord = { ...managedRecord(), published: desiredDocument(managedRecord(), POLICY) };
-    const first = observed(record, client({ keys: [] }), POLICY, START);
-    expect(typesOf(first)).toEqual(['client.drifted']);
-    expect(typesOf(observed(first.record, client({ keys: [] }), POLICY, START))).toEqual([]);
-  });
-
-  it('does not take a missing client for one without keys', () => {
-    const { record } = observed(managedRecord(), null, POLICY, START);
-    expect(record.observed.client).toMatchObject({ active: false, keys: [published('a')] });
-  });
-
-  it.each(['requested', 'stored', 'delivered'] as const)(
-    'leads the way back of a rotation that is %s to what stands now',
-    (phase) => {
-      const seen = client({ keys: [published('a')], alg: 'ES384' });
-      const early = rotating('cutover', phase, {}, { before: client({ keys: [published('a'), published('gone')] }) });
-      expect(observed(early, seen, POLICY, START + 1).record.rotation?.before).toEqual(seen);
-    },
-  );
-
-  it.each<[string, ClientRecord]>([
-    [
-      'something was sent',
-      rotating('cutover', 'delivered', { inFlight: { document: { ...ALG }, deadline: START, again: false } }),
-    ],
-    ['an answer differed', rotating('cutover', 'delivered', { conflicts: 1 })],
-    ['the new key is published', rotating('overlap', 'published')],
-    ['it goes back', rotating('overlap', 'reverting')],
-    ['a key may have leaked', rotating('cutover', 'delivered', {}, { compromised: { kid: null } })],
-  ])('leaves the way back alone once %s', (_, record) => {
-    const seen = client({ keys: [published('b')], alg: 'ES384' });
-    const first = observed(record, seen, POLICY, START + 2 * FRESH_MS).record;
-    const again = observed(first, seen, POLICY, START + 3 * FRESH_MS).record;
-    expect(first.rotation?.before).toEqual(record.rotation?.before);
-    expect(again.rotation?.before).toEqual(record.rotation?.before);
-  });
-
-  it('knows what came of a lost PATCH from a list that was read after its deadline', () => {
-    const record: ClientRecord = {
-      ...managedRecord(),
-      inFlight: { document: { ...ALG }, deadline: START, again: false },
-    };
-    expect(observed(record, client(), POLICY, START + FRESH_MS - 1).record.inFlight).not.toBeNull();
-    expect(observed(record, client(), POLICY, START + FRESH_MS).record.inFlight).toBeNull();
-  });
-});
-
-describe('importing the key that a client signs with', () => {
-  const { kid: _, ...own } = material('own');
-  const take = (record: ClientRecord) => imported(record, own, POLICY, OPERATOR, START);
-
-  it.each([
-    ['the kid it is published under', [{ ...published('own'), kid: 'kept' }, published('x')], 'kept', 'jwks'],
-    ['its thumbprint when it is published without one', [material('own').jwk], 'own', 'jwks'],
-    ['its thumbprint when it is published as a PEM', [publishedPem('own')], 'own', 'pem'],
-  ] as const)('names it by %s', (_, keys, kid, format) => {
-    const { record, entries } = take(adoptedRecord(client({ keys })));
-    expect(record.keys).toMatchObject([{ kid, thumbprint: 'own', state: 'active' }]);
-    expect(record).toMatchObject({ format, foreign: keys.slice(1), published: null });
-    expect(entries).toMatchObject([{ type: 'key.imported', data: { kid, thumbprint: 'own' } }]);
-    expect(plan(record, POLICY, START)).toMatchObject({ do: 'deliver', delivery: { current: kid } });
-  });
-
-  it('believes a client whose keys stand elsewhere', () => {
-    const { record } = take(adoptedRecord(client({ keys: [], jwksUri: 'https://customer.example.com/jwks' })));
-    expect(record).toMatchObject({ format: 'jwks_uri', keys: [{ kid: 'own' }] });
-  });
-
-  it.each([
-    ['nobody signs in with', adoptedRecord()],
-    ['would replace a managed one', managedRecord()],
-    [
-      'comes in the middle of a rotation',
-      request(adoptedRecord(client({ keys: [published('own')] })), asked('r1'), POLICY, START).record,
-    ],
-  ])('refuses a key that %s', (_, record) => {
-    expect(() => take(record)).toThrow(expect.objectContaining({ code: 'key_invalid' }));
-  });
-});
-
-describe('asking for a rotation', () => {
-  it('a hundred times is one rotation', () => {
-    let record = managedRecord();
-    const ids = new Set<string>();
-    for (let time = 0; time < 100; time += 1) {
-      const started = request(record, asked(`r${time}`), POLICY, START);
-      expect(typesOf(started)).toEqual(['rotation.requested', ...(time === 0 ? ['rotation.started'] : [])]);
-      if (time > 0) expect(started.record).toBe(record);
-      ids.add(started.rotation);
-      record = started.record;
-    }
-    expect([...ids]).toEqual(['r0']);
-    expect(record.history).toMatchObject([{ id: 'r0', state: 'running', replaces: 'a' }]);
-  });
-
-  it('with the id of one that ended is answered with that one', () => {
-    const { record } = request(managedRecord(), asked('r1'), POLICY, START);
-    const ended: ClientRecord = { ...record, rotation: null };
-    expect(request(ended, asked('r1'), POLICY, START)).toEqual({ record: ended, entries: [], rotation: 'r1' });
-  });
-
-  it('is told in the words of whoever asked, also where a rotation is under way', () => {
-    const other = { ...asked('r2'), actor: 'siem', reason: 'key found in a log', request: 'job-9' };
-    const told = { type: 'rotation.requested', rotation: 'r1', actor: 'siem', reason: 'key found in a log' };
-    const under = rotating('cutover', 'cut_over');
-    expect(request(under, other, POLICY, START).entries).toMatchObject([
-      { ...told, data: { request: 'job-9', compromised: false, joins: 'r1' } },
-    ]);
-    expect(request({ ...under, halted: 'look' }, other, POLICY, START).entries).toMatchObject([told]);
-    expect(request(under, { ...other, compromised: { kid: 'b' } }, POLICY, START).entries).toMatchObject([
-      { ...told, data: { request: 'job-9', compromised: true, kid: 'b', escalates: 'r1' } },
-      { ...told, type: 'key.compromised', data: { kid: 'b', from: 'pre-active', to: 'compromised' } },
-    ]);
-  });
-
-  it('takes a halted client up again where it stood', () => {
-    const halted = rotating('cutover', 'cut_over', {
-      halted: 'look',
-      conflicts: 2,
-      attempts: 3,
-      notBefore: START + MINUTE,
-    });
-    const { record, rotation } = request(halted, asked('r2'), POLICY, START);
-    expect(rotation).toBe('r1');
-    expect(record).toMatchObject({ halted: null, conflicts: 0, attempts: 0, notBefore: 0, rotation: halted.rotation });
-  });
-
-  it.each<[string, Partial<typeof POLICY>, Partial<ClientRecord>, Rotation['strategy']]>([
-    ['a server that is said to take several keys', {}, {}, 'overlap'],
-    ['a server of which nothing is known', { strategy: 'auto' }, {}, 'cutover'],
-    ['a server that takes one key', { strategy: 'cutover' }, {}, 'cutover'],
-    ['a single PEM, which holds one key', { format: 'pem' }, {}, 'cutover'],
-    ['leaving a single PEM behind', {}, { format: 'pem' }, 'cutover'],
-    ['a set that we serve', { format: 'jwks_uri' }, {}, 'overlap'],
-  ])('chooses for %s', (_, policy, change, strategy) => {
-    const { record } = request({ ...managedRecord(), ...change }, asked('r1'), { ...POLICY, ...policy }, START);
-    expect(record.rotation?.strategy).toBe(strategy);
-  });
-});
 
 describe('a rotation from start to end', () => {
   const story = (record: ClientRecord, policy = POLICY, mode: World['mode'] = 'kid') => {
@@ -392,120 +227,6 @@ it('a set that is about to be written is not known until it is', () => {
   expect(entries).toMatchObject([{ type: 'key.publishing', data: { kids: ['a'], served: true } }]);
 });
 
-describe('the proof of a new key', () => {
-  const refused: Verdict = { verdict: 'refused', status: 400, message: 'InvalidSignature', claims: false };
-  const unknown: Verdict = { verdict: 'unknown', status: 503, message: 'later' };
-  const prove = (record: ClientRecord, verdict: Verdict) => proved(record, 'b', 'accepted', verdict, CONTEXT);
-
-  /** How often a verdict is borne before the rotation turns back or halts. */
-  function borne(record: ClientRecord, verdict: Verdict): { times: number; record: ClientRecord } {
-    let next = record;
-    for (let times = 1; times < 100; times += 1) {
-      next = prove(next, verdict).record;
-      if (next.halted !== null || next.rotation?.phase.name === 'reverting') return { times, record: next };
-    }
-    throw new Error('it is borne for ever');
-  }
-
-  it('accepted', () => {
-    const change = prove(rotating('overlap', 'published'), { verdict: 'accepted' });
-    expect(change.record).toMatchObject({ rotation: { phase: { name: 'proven', kid: 'b' } } });
-    expect(change.record.keys[1]).toMatchObject({ proof: 'accepted', state: 'pre-active' });
-    expect(change.entries).toMatchObject([{ type: 'key.proven', data: { kid: 'b', expected: 'accepted' } }]);
-  });
-
-  it('taken as read back tells so, and tells the audit trail of no proof', () => {
-    const change = takenUnproven(rotating('overlap', 'published'), 'b', 'accepted');
-    expect(change.record.keys[1]).toMatchObject({ proof: 'read_back' });
-    expect(change.entries).toEqual([]);
-  });
-
-  it.each<[string, ClientRecord, Verdict, number]>([
-    ['refused after a cutover turns back at once', rotating('cutover', 'cut_over'), refused, 1],
-    ['refused in an overlap may be a cache', rotating('overlap', 'published'), refused, 3],
-    ['without a result is asked for again', rotating('cutover', 'cut_over'), unknown, POLICY.attempts],
-  ])('%s', (_, record, verdict, times) => {
-    const end = borne(record, verdict);
-    expect(end).toMatchObject({ times, record: { halted: null, retiring: [] } });
-  });
-
-  it('refused after a compromise is never a way back', () => {
-    const record = rotating('cutover', 'cut_over', {}, { compromised: { kid: 'a' } });
-    const end = borne(record, refused);
-    expect(end.times).toBe(POLICY.attempts);
-    expect(end.record).toMatchObject({ rotation: { phase: { name: 'cut_over' } } });
-    expect(end.record.halted).toMatch(/refuses the new key b/);
-  });
-
-  it('refused after a compromise, when it had no result for long, is borne as often as at any time', () => {
-    let record = rotating('cutover', 'cut_over', {}, { compromised: { kid: 'a' } });
-    for (let time = 0; time < 20; time += 1) record = prove(record, unknown).record;
-    expect(record).toMatchObject({ halted: null, rotation: { phase: { name: 'cut_over' } } });
-    expect(borne(record, refused).times).toBe(POLICY.attempts);
-  });
-
-  it('throttled costs no attempt', () => {
-    const change = prove(rotating('cutover', 'cut_over'), {
-      verdict: 'throttled',
-      retryAfterMs: 5_000,
-      message: 'slow',
-    });
-    expect(change.record).toMatchObject({ attempts: 0, notBefore: START + 5_000 });
-  });
-});
-
-describe('the proof that an old key is refused', () => {
-  const record = retiringRecord(retirement('overlap', 'withdrawn'));
-  const prove = (from: ClientRecord, verdict: Verdict) => proved(from, 'a', 'refused', verdict, CONTEXT);
-  const vague: Verdict = { verdict: 'refused', status: 401, message: 'invalid_client', claims: true };
-
-  it('by its signature is believed', () => {
-    const change = prove(record, { ...vague, claims: false });
-    expect(change.record).toMatchObject({ retiring: [{ phase: 'refused' }] });
-    expect(change.entries).toMatchObject([
-      { type: 'key.proven', rotation: 'r0', data: { kid: 'a', expected: 'refused' } },
-    ]);
-  });
-
-  it('in words that fit any reason is believed the third time', () => {
-    const second = prove(prove(record, vague).record, vague);
-    expect(second.record).toMatchObject({ retiring: [{ phase: 'withdrawn' }], attempts: 2 });
-    expect(prove(second.record, vague).record).toMatchObject({ retiring: [{ phase: 'refused' }], attempts: 0 });
-  });
-
-  it.each<[string, Verdict]>([
-    ['still accepted', { verdict: 'accepted' }],
-    ['not known', { verdict: 'unknown', status: null, message: 'no answer' }],
-  ])('%s: asked again for as long as it takes, and no rotation under way is given up for it', (_, verdict) => {
-    let next: ClientRecord = { ...rotating('overlap', 'published'), retiring: record.retiring };
-    for (let time = 0; time < 20; time += 1) next = prove(next, verdict).record;
-    expect(next).toMatchObject({
-      attempts: 20,
-      rotation: { phase: { name: 'published' } },
-      retiring: [{ phase: 'withdrawn' }],
-    });
-  });
-});
-
-describe('an old key that cannot be opened', () => {
-  const prove = (from: ClientRecord) => unprovable(from, 'a', 'its KEK is missing', CONTEXT);
-
-  it('is asked for again first, since a KEK may come back', () => {
-    const { record, entries } = prove(retiringRecord(retirement('overlap', 'withdrawn')));
-    expect(record).toMatchObject({ retiring: [{ phase: 'withdrawn' }], attempts: 1, lastError: 'its KEK is missing' });
-    expect(entries).toEqual([]);
-  });
-
-  it('is then taken for refused, and the audit trail says that this was not seen', () => {
-    const exhausted = { attempts: POLICY.attempts - 1 };
-    const { record, entries } = prove(retiringRecord(retirement('overlap', 'withdrawn'), exhausted));
-    expect(record).toMatchObject({ retiring: [{ phase: 'refused' }], attempts: 0, lastError: null });
-    expect(entries).toMatchObject([
-      { type: 'key.proven', rotation: 'r0', data: { kid: 'a', verdict: 'unknown', error: 'its KEK is missing' } },
-    ]);
-  });
-});
-
 describe('handing keys to signers', () => {
   it('the proven key becomes the active one when they hold it', () => {
     const record = rotating('cutover', 'proven');
@@ -635,101 +356,6 @@ describe('a step that fails again and again', () => {
       return tryAgain(record, CONTEXT, 'no luck').record.notBefore - START;
     });
     expect(waits).toEqual([500, 1_000, 2_000, 4_000, 30_000]);
-  });
-});
-
-describe('a compromised key', () => {
-  const compromise = (record: ClientRecord, kid: string | null, id = 'c1') =>
-    request(record, asked(id, { kid }), POLICY, START);
-
-  it('is replaced by a cutover at once', () => {
-    const { record, entries } = compromise(managedRecord(), null);
-    expect(record.rotation).toMatchObject({ strategy: 'cutover', compromised: { kid: null } });
-    expect(entries[0]).toMatchObject({ type: 'rotation.requested', data: { compromised: true } });
-  });
-
-  it.each<[Rotation['phase']['name'], Rotation['phase']['name']]>([
-    ['requested', 'requested'],
-    ['stored', 'stored'],
-    ['delivered', 'delivered'],
-    ['published', 'delivered'],
-    ['proven', 'delivered'],
-  ])('turns an overlap that is %s into a cutover that is %s', (from, to) => {
-    const { record, rotation } = compromise(rotating('overlap', from), 'a');
-    expect(rotation).toBe('r1');
-    expect(record).toMatchObject({
-      rotation: { strategy: 'cutover', phase: { name: to }, compromised: { kid: 'a' } },
-      retiring: [],
-    });
-  });
-
-  it.each<[string, ClientRecord, string | null]>([
-    ['that is named itself', rotating('cutover', 'cut_over'), 'b'],
-    ['that signers may be using already', rotating('overlap', 'proven'), null],
-    ['that is being taken back', rotating('cutover', 'reverting'), 'a'],
-    ['that got the client halted', rotating('cutover', 'cut_over', { halted: 'look' }), 'a'],
-  ])('throws away a new key %s, for another', (_, from, kid) => {
-    const { record } = compromise(from, kid);
-    expect(record).toMatchObject({
-      halted: null,
-      rotation: { phase: { name: 'requested' } },
-      retiring: [{ kind: 'discard', kid: 'b', rotation: 'r1' }],
-    });
-    expect(plan(record, POLICY, START)).toMatchObject({ do: 'generate' });
-  });
-
-  it.each([['b'], [null]])('that a cutover has proven is the one in use, and replaced like one (%s)', (kid) => {
-    const { record, entries, rotation } = compromise(rotating('cutover', 'proven'), kid);
-    expect(rotation).toBe('c1');
-    expect(stateOf(record, 'b')).toBe('active');
-    expect(record).toMatchObject({
-      rotation: { id: 'c1', compromised: { kid }, phase: { name: 'requested' } },
-      retiring: [{ kind: 'cutover', kid: 'a', rotation: 'r1' }],
-    });
-    expect(entries.map(({ type }) => type)).toEqual([
-      'key.activated',
-      'key.deactivated',
-      'rotation.requested',
-      'rotation.started',
-    ]);
-  });
-
-  it('that is reported a second time is not the new one', () => {
-    const under = rotating('cutover', 'proven', {}, { compromised: { kid: null } });
-    const { record, rotation } = compromise(under, null);
-    expect(rotation).toBe('r1');
-    expect(record.rotation?.phase).toEqual(under.rotation?.phase);
-  });
-
-  it('that was thrown away may still be published: when no other takes its place, a person has to look', () => {
-    const { record } = compromise(rotating('cutover', 'cut_over'), 'b');
-    if (record.rotation === null) throw new Error('there should be a rotation');
-    expect(fail(record, record.rotation, 'no luck', CONTEXT).record).toMatchObject({
-      halted: 'no luck',
-      retiring: [{ kid: 'b' }],
-    });
-  });
-
-  it('that is on its way out already has to hurry', () => {
-    const { record, entries, rotation } = compromise(retiringRecord(retirement('overlap', 'waiting')), 'a');
-    expect(rotation).toBe('r0');
-    expect(record).toMatchObject({ rotation: null, retiring: [{ until: START }] });
-    expect(stateOf(record, 'a')).toBe('compromised');
-    expect(entries).toMatchObject([
-      { type: 'rotation.requested', data: { compromised: true, kid: 'a', joins: 'r0' } },
-      { type: 'key.compromised', data: { from: 'deactivated', to: 'compromised' } },
-    ]);
-    expect(typesOf(compromise(record, 'a', 'c2'))).toEqual(['rotation.requested']);
-  });
-
-  it('of others can be named', () => {
-    expect(compromise(adoptedRecord(), 'foreign-1').record.rotation).toMatchObject({
-      compromised: { kid: 'foreign-1' },
-    });
-  });
-
-  it('that nobody knows is an error', () => {
-    expect(() => compromise(managedRecord(), 'who')).toThrow(expect.objectContaining({ code: 'not_found' }));
   });
 });
 
