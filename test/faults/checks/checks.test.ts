@@ -4,6 +4,7 @@ import { makeKey } from '../../emulator/testing.ts';
 import { judgeHistory } from '../checker.ts';
 import type { Evidence } from '../evidence.ts';
 import type { FaultClient } from '../fleet.ts';
+import { storeIsFenced } from './store.ts';
 import * as story from './story.ts';
 import {
   added,
@@ -355,4 +356,13 @@ describe('the checker hears when', () => {
     const found = judgeHistory(evidence);
     expect([...new Set(found.map(({ rule }) => rule))].sort(), JSON.stringify(found, null, 2)).toEqual(rules);
   });
+});
+
+test.each([
+  ['somebody joins a rotation', { type: 'rotation.requested', data: { joins: 'r1' } }, []],
+  ['a rotation begins', { type: 'rotation.requested', data: {} }, ['loose_entry']],
+  ['a key is reported', { type: 'key.compromised', data: { joins: 'r1' } }, ['loose_entry']],
+])('an entry by itself, when %s, is judged by what it tells', (_, draft, rules) => {
+  const loose = event('loose', { kind: 'loose_entry', draft: JSON.stringify({ client: client.ref, ...draft }) });
+  expect(storeIsFenced(evidenceOf(added(good, 'claim', loose))).map(({ rule }) => rule)).toEqual(rules);
 });
