@@ -3,7 +3,17 @@
  * same bytes. Nothing here looks at a clock.
  */
 import type { KeyDocument, PublicJwk } from './document.ts';
-import { activeKey, incomingKid, isForeign, isHeldBack, isPublishing, isReplaced, keyOf, letGo } from './keys.ts';
+import {
+  activeKey,
+  incomingKid,
+  isForeign,
+  isHeldBack,
+  isOurs,
+  isPublishing,
+  isReplaced,
+  keyOf,
+  letGo,
+} from './keys.ts';
 import type { ClientPolicy } from './policy.ts';
 import { samePublicKey } from './public-key.ts';
 import type { ClientRecord, Delivery, Format, ManagedKey, Retirement, Rotation } from './record.ts';
@@ -45,9 +55,10 @@ function publishedForeign(record: ClientRecord, policy: ClientPolicy): readonly 
   if (rotation?.phase.name === 'reverting') {
     const before = rotation.before.keys.filter((key) => isForeign(record, key));
     const since = foreign.filter((key) => !before.some((known) => samePublicKey(known, key)));
-    // A document cannot be empty: where nothing else is left, it is what stood before.
-    const isAll = publishedKeys(record).length === 0 && foreign.length === 0;
-    return leavesOthersOut(rotation, policy) || isAll ? [...before, ...since] : foreign;
+    const back = leavesOthersOut(rotation, policy) ? [...before, ...since] : foreign;
+    // A document cannot be empty, and the new key must not stay: where nothing else is left, it is what stood before, whatever was said of it.
+    const isEmpty = publishedKeys(record).length === 0 && back.length === 0;
+    return isEmpty ? rotation.before.keys.filter((key) => !isOurs(record, key)) : back;
   }
   if (policy.foreignKeys === 'keep' || publishedKeys(record).length === 0) return foreign;
   return rotation?.strategy === 'overlap' || record.retiring.some(overlaps) ? foreign : [];

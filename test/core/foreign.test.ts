@@ -159,4 +159,17 @@ describe('a key of somebody else that is reported in the middle of a cutover', (
     const first = request(record, asked('r1', { kid: 'foreign-1' }), policy, START);
     expect(request(first.record, asked('r2', { kid: 'foreign-1' }), policy, START).rotation).toBe('r1');
   });
+
+  it('comes back rather than a key that is about to be destroyed, when its compromise failed and nothing else is left', () => {
+    const world = new World(
+      'kid',
+      request(adoptedRecord(), asked('r1', { kid: null }), policy, START).record,
+      () => {},
+    );
+    play(world, policy, { ...GOOD_LUCK, patch: 'refused' });
+    const held = world.claim();
+    world.commit(held, request(held.record, asked('r2'), policy, world.now), 'asked');
+    play(world, policy, { ...GOOD_LUCK, proof: 'refused' });
+    expect(world.effective().map((key) => key.kid)).toEqual(['foreign-1']);
+  });
 });
