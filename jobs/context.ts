@@ -1,13 +1,12 @@
 /** What every job works with. */
 import type { AuditDraft } from '../src/core/audit.ts';
 import type { Kek } from '../src/keys/sealed.ts';
-import type { Log } from '../src/log.ts';
-import type { Parts } from '../src/parts.ts';
+import type { Log, Resources } from '../src/rotation/resources.ts';
 import { ApiError } from '../src/wacht/api-error.ts';
 import type { Queues } from './queues.ts';
 
 export interface JobContext {
-  readonly parts: Parts;
+  readonly parts: Resources;
   readonly queues: Queues;
   readonly keks: readonly Kek[];
   readonly log: Log;

@@ -2,12 +2,12 @@
  * Takes in the clients of a policy that are not known yet, and starts a rotation for those of them that are due at once. Comes after each sweep, as a
  * job of its own: the lists of a large fleet take longer than all that is due, and nothing that is due waits for them.
  */
-import { policyFor } from '../src/config.ts';
+import { policyFor } from '../src/config/model.ts';
 import type { ClientRef } from '../src/core/client.ts';
 import { isEligible } from '../src/core/due.ts';
 import { messageOf } from '../src/errors.ts';
 import { inParallel } from '../src/parallel.ts';
-import { clientPolicy } from '../src/world.ts';
+import { clientPolicy } from '../src/rotation/policy.ts';
 import { FLEET_LANES, type JobContext, noteApiFailure } from './context.ts';
 import { type Listed, pagesOf, readListing, type Wanted } from './listing.ts';
 import type { Discover } from './schemas.ts';

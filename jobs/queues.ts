@@ -2,8 +2,8 @@
 import { type ConnectionOptions, type JobsOptions, Queue } from 'bullmq';
 import type { ClientRef } from '../src/core/client.ts';
 import { splitReference } from '../src/core/client.ts';
-import { bullConnectionOptions } from '../src/store/connection.ts';
-import type { RedisTarget } from '../src/store/target.ts';
+import { bullConnectionOptions } from '../src/store/redis/connection.ts';
+import type { RedisTarget } from '../src/store/redis/target.ts';
 import { systemClock } from '../src/time.ts';
 
 /** A hash tag: all keys in one slot of a Redis Cluster. */

@@ -2,15 +2,16 @@
  * Level-triggered upkeep: whatever a crash, a lost job or a human left behind is found from the records, and mended. Runs every
  * `reconcile_every` and at start-up; running it twice does no harm.
  */
-import { commitOf, isMarkedActive, seenMark } from '../src/commit.ts';
+
 import type { ClientRef } from '../src/core/client.ts';
 import { hasDrifted, plan, ripen } from '../src/core/plan.ts';
 import type { ClientPolicy } from '../src/core/policy.ts';
 import type { ClientRecord } from '../src/core/record.ts';
 import { hasCode, messageOf } from '../src/errors.ts';
 import { inParallel } from '../src/parallel.ts';
+import { commitOf, isMarkedActive, seenMark } from '../src/rotation/commit.ts';
+import { clientPolicy } from '../src/rotation/policy.ts';
 import type { Loaded } from '../src/store/records.ts';
-import { clientPolicy } from '../src/world.ts';
 import { FLEET_LANES, type JobContext, noteApiFailure, resumeDeployment } from './context.ts';
 import { type Listed, type Missing, PAGE, pagesOf, readListing } from './listing.ts';
 import { takeSeen } from './start.ts';

@@ -1,15 +1,15 @@
 /** An on-demand request: fans out to the clients that it selects. */
 import { DelayedError, type Job } from 'bullmq';
-import { policyFor } from '../src/config.ts';
+import { policyFor } from '../src/config/model.ts';
 import { type ClientRef, splitReference } from '../src/core/client.ts';
 import { isEligible } from '../src/core/due.ts';
 import { backoffMs } from '../src/core/policy.ts';
 import { members } from '../src/core/reply.ts';
 import { hasCode, messageOf, RekeydError } from '../src/errors.ts';
 import { inParallel } from '../src/parallel.ts';
+import { clientPolicy } from '../src/rotation/policy.ts';
 import { systemClock } from '../src/time.ts';
 import { ApiError } from '../src/wacht/api-error.ts';
-import { clientPolicy } from '../src/world.ts';
 import { FLEET_LANES, type JobContext, noteApiFailure } from './context.ts';
 import { type Listed, readListing } from './listing.ts';
 import type { PutOff } from './result.ts';

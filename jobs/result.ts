@@ -2,7 +2,7 @@
 import type { ClientRef } from '../src/core/client.ts';
 import { members } from '../src/core/reply.ts';
 import { RekeydError } from '../src/errors.ts';
-import { answerOf, type Patience } from '../src/store/patience.ts';
+import { answerOf, type Patience } from '../src/store/redis/patience.ts';
 import { sleep } from '../src/time.ts';
 import type { Queues } from './queues.ts';
 

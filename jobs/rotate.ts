@@ -5,10 +5,11 @@ import type { ClientRef } from '../src/core/client.ts';
 import type { Step } from '../src/core/plan.ts';
 import type { ClientPolicy } from '../src/core/policy.ts';
 import type { ClientRecord } from '../src/core/record.ts';
-import type { Rest } from '../src/effects.ts';
-import { rotate, type Tools } from '../src/rotate.ts';
+import { effectsFor } from '../src/rotation/effects.ts';
+import { rotate, type Tools } from '../src/rotation/loop.ts';
+import { clientPolicy } from '../src/rotation/policy.ts';
+import type { Rest } from '../src/rotation/steps.ts';
 import { systemClock } from '../src/time.ts';
-import { clientPolicy, effectsFor } from '../src/world.ts';
 import { type JobContext, pauseDeployment, resumeDeployment } from './context.ts';
 import { parseJob, rotateSchema } from './schemas.ts';
 

@@ -2,9 +2,9 @@
  * The clock of the fleet: node-cron says when, BullMQ remembers. A tick only adds a sweep whose id is made of policy and slot, so that any
  * number of replicas add it once; what is due is the store's to say.
  */
-import type { Config } from '../src/config.ts';
+import type { Config } from '../src/config/model.ts';
 import { messageOf } from '../src/errors.ts';
-import type { Log } from '../src/log.ts';
+import type { Log } from '../src/rotation/resources.ts';
 import { tickLocally } from './local-time.ts';
 import { type Queues, slotJobId } from './queues.ts';
 

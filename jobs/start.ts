@@ -1,6 +1,5 @@
 /** Starting rotations: from a sweep, from a request, always the same way. */
 import { createHash } from 'node:crypto';
-import { commitOf } from '../src/commit.ts';
 import { adopt, observed } from '../src/core/adopt.ts';
 import { type RotationRequest, request } from '../src/core/begin.ts';
 import type { Change } from '../src/core/change.ts';
@@ -9,6 +8,7 @@ import type { ObservedClient } from '../src/core/document.ts';
 import type { ClientPolicy } from '../src/core/policy.ts';
 import type { Cause, ClientRecord } from '../src/core/record.ts';
 import { hasCode, RekeydError } from '../src/errors.ts';
+import { commitOf } from '../src/rotation/commit.ts';
 import type { Loaded } from '../src/store/records.ts';
 import type { Store } from '../src/store/store.ts';
 import type { Listed, Missing } from './listing.ts';

@@ -2,13 +2,13 @@
  * A sweep starts a rotation for each client of a policy that is due, as the store's index knows. It reads no list: what servers show is compared with
  * the records by `reconcile`, and looked at again by each rotation before it writes. Asking twice does no harm.
  */
-import { policyFor } from '../src/config.ts';
+import { policyFor } from '../src/config/model.ts';
 import { type ClientRef, splitReference } from '../src/core/client.ts';
 import { dueAt, isEligible, whyDue } from '../src/core/due.ts';
 import { inWindows } from '../src/core/window.ts';
 import { messageOf } from '../src/errors.ts';
 import { inParallel } from '../src/parallel.ts';
-import { clientPolicy } from '../src/world.ts';
+import { clientPolicy } from '../src/rotation/policy.ts';
 import { FLEET_LANES, type JobContext, noteApiFailure } from './context.ts';
 import { PAGE } from './listing.ts';
 import { slotJobId } from './queues.ts';

@@ -13,7 +13,7 @@ import { rotate } from './commands/rotate.ts';
 import { start } from './commands/start.ts';
 import { status } from './commands/status.ts';
 import { type ErrorCode, messageOf, RekeydError } from './errors.ts';
-import { keepMemoryOutOfCoreDumps } from './lifecycle.ts';
+import { keepMemoryOutOfCoreDumps } from './runtime/lifecycle.ts';
 import { ApiError } from './wacht/api-error.ts';
 
 const ABOUT = `

@@ -2,7 +2,7 @@ import { exportAudit } from '../audit/export.ts';
 import type { AuditEntry } from '../core/audit.ts';
 import type { Store } from '../store/store.ts';
 import { sleep } from '../time.ts';
-import { awaitInterruption, type Globals, withParts } from './open.ts';
+import { awaitInterruption, type Globals, withResources } from './open.ts';
 import { print, printJson } from './output.ts';
 import { usage } from './select.ts';
 
@@ -17,7 +17,7 @@ const PAGE = 1_000;
 
 export async function auditTail(globals: Globals, { lines, follow, json }: TailOptions): Promise<number> {
   if (follow && json) throw usage('--json prints one document and --follow has no end: take one of them.');
-  return withParts(globals, async ({ store }) => {
+  return withResources(globals, async ({ store }) => {
     const entries = lines === 0 ? [] : await store.auditTail(lines);
     if (json) printJson(entries);
     else for (const entry of entries) print(readable(entry));
@@ -58,7 +58,7 @@ export async function auditExport(
   dir: string,
   { json }: { readonly json?: boolean },
 ): Promise<number> {
-  const { entries, last, files } = await withParts(globals, ({ store }) => exportAudit(store, dir));
+  const { entries, last, files } = await withResources(globals, ({ store }) => exportAudit(store, dir));
   if (json) printJson({ entries, last, files });
   else if (entries === 0) print(`Nothing new: ${dir} holds all entries up to number ${last}.`);
   else print(`${entries} ${entries === 1 ? 'entry' : 'entries'} up to number ${last} written to ${files.join(', ')}`);

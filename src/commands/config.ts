@@ -1,7 +1,9 @@
 import { requestJsonSchema } from '../../jobs/schemas.ts';
-import { ConfigError, configSchema, formatProblem, loadConfig, type Problem } from '../config.ts';
+import { configSchema, loadConfig } from '../config/load.ts';
+import type { Problem } from '../config/model.ts';
+import { ConfigError, formatProblem } from '../config/problems.ts';
+import { configWarnings } from '../forecast/fleet.ts';
 import type { Globals } from './open.ts';
-import { configWarnings } from './outlook.ts';
 import { print, printJson } from './output.ts';
 
 /** Every problem and every warning of the config file, with its place. */

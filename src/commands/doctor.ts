@@ -1,10 +1,12 @@
-import { type Config, ConfigError, formatProblem, loadConfig } from '../config.ts';
+import { loadConfig } from '../config/load.ts';
+import type { Config } from '../config/model.ts';
+import { ConfigError, formatProblem } from '../config/problems.ts';
+import { configWarnings } from '../forecast/fleet.ts';
 import { checkApis } from './doctor/api.ts';
 import { advice, type Check, fine, wrong } from './doctor/check.ts';
 import { checkPlaces } from './doctor/places.ts';
 import { checkStore } from './doctor/store.ts';
 import type { Globals } from './open.ts';
-import { configWarnings } from './outlook.ts';
 import { print, printJson } from './output.ts';
 
 /** Looks at everything that rekeyd leans on, whatever else is broken. Ends with 3 when Redis or the API cannot be reached. */

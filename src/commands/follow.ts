@@ -1,7 +1,7 @@
 /** Watches rotations in their records until they came to what is waited for. */
 import type { ClientRef } from '../core/client.ts';
 import type { ClientRecord, RotationState } from '../core/record.ts';
-import { answerOf, type Patience } from '../store/patience.ts';
+import { answerOf, type Patience } from '../store/redis/patience.ts';
 import type { Store } from '../store/store.ts';
 import { sleep } from '../time.ts';
 

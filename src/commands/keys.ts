@@ -1,19 +1,20 @@
 import { readFile } from 'node:fs/promises';
-import { commitOf } from '../commit.ts';
 import { type ClientRef, parseReference } from '../core/client.ts';
 import { desiredDelivery } from '../core/desired.ts';
 import { activeKey } from '../core/keys.ts';
 import { delivered } from '../core/progress.ts';
 import type { Algorithm, ManagedKey } from '../core/record.ts';
 import { hasCode, messageOf, RekeydError } from '../errors.ts';
-import { importKey } from '../import-key.ts';
 import { isAlgorithm } from '../keys/algorithms.ts';
 import { importPrivateKey } from '../keys/import.ts';
 import { type Kek, rewrapKey } from '../keys/sealed.ts';
 import { inParallel } from '../parallel.ts';
-import type { Parts } from '../parts.ts';
-import { clientPolicy, effectsFor, keksOf } from '../world.ts';
-import { actor, type Globals, withParts } from './open.ts';
+import { commitOf } from '../rotation/commit.ts';
+import { effectsFor } from '../rotation/effects.ts';
+import { importKey } from '../rotation/import.ts';
+import { clientPolicy, keksOf } from '../rotation/policy.ts';
+import type { Resources } from '../rotation/resources.ts';
+import { actor, type Globals, withResources } from './open.ts';
 import { note, print, printJson, printTable } from './output.ts';
 import { usage } from './select.ts';
 
@@ -33,7 +34,7 @@ export async function keysImport(
   const ref = parseReference(client);
   if (alg !== undefined && !isAlgorithm(alg)) throw usage(`${JSON.stringify(alg)} is no algorithm that rekeyd knows.`);
   const text = await readKey(file);
-  return withParts(globals, async (parts) => {
+  return withResources(globals, async (parts) => {
     const keks = keksOf(parts.config);
     try {
       const key = (await deliveredAgain(parts, keks, ref, text, alg)) ?? (await imported(parts, keks, ref, text, alg));
@@ -56,7 +57,7 @@ async function readKey(file: string): Promise<string> {
 }
 
 async function imported(
-  parts: Parts,
+  parts: Resources,
   keks: readonly Kek[],
   ref: ClientRef,
   text: string,
@@ -68,7 +69,7 @@ async function imported(
 
 /** For a key that was imported before: hands it to signers unless they have it. Null when it was not. */
 async function deliveredAgain(
-  parts: Parts,
+  parts: Resources,
   keks: readonly Kek[],
   ref: ClientRef,
   text: string,
@@ -87,7 +88,7 @@ async function deliveredAgain(
   return active;
 }
 
-function tellImported(ref: ClientRef, { kid, thumbprint, alg }: ManagedKey, parts: Parts, json: boolean): void {
+function tellImported(ref: ClientRef, { kid, thumbprint, alg }: ManagedKey, parts: Resources, json: boolean): void {
   const sinks = parts.sinks.map(({ name }) => name);
   const told = `Key ${kid} (${alg}, thumbprint ${thumbprint}) of ${ref} is managed now, and delivered to`;
   if (json) printJson({ client: ref, kid, thumbprint, alg, delivered: sinks });
@@ -115,7 +116,7 @@ const LANES = 16;
 
 /** Every sealed key goes under the first KEK. Those that cannot be opened are listed, and stay as they are. */
 export async function keysRewrap(globals: Globals, { json }: { readonly json?: boolean }): Promise<number> {
-  return withParts(globals, async (parts) => {
+  return withResources(globals, async (parts) => {
     const counts = { rewrapped: 0, unchanged: 0, gone: 0 };
     const failed: Failed[] = [];
     const keks = keksOf(parts.config);
@@ -136,7 +137,7 @@ export async function keysRewrap(globals: Globals, { json }: { readonly json?: b
   });
 }
 
-async function rewrapOne(parts: Parts, keks: readonly Kek[], ref: ClientRef, kid: string, jwe: string) {
+async function rewrapOne(parts: Resources, keks: readonly Kek[], ref: ClientRef, kid: string, jwe: string) {
   const fresh = await rewrapKey(jwe, { ref, kid }, keks);
   if (fresh === null) return 'unchanged';
   return (await parts.store.replaceSealed(ref, kid, jwe, fresh)) ? 'rewrapped' : 'gone';

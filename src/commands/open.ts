@@ -1,9 +1,11 @@
 /** What every command starts from, and how it opens and closes what it works with. */
 import { userInfo } from 'node:os';
-import { type Config, loadConfig } from '../config.ts';
-import { onTermination } from '../lifecycle.ts';
-import { createLog } from '../log.ts';
-import { openParts, type Parts } from '../parts.ts';
+import { loadConfig } from '../config/load.ts';
+import type { Config } from '../config/model.ts';
+import type { Resources } from '../rotation/resources.ts';
+import { onTermination } from '../runtime/lifecycle.ts';
+import { createLog } from '../runtime/log.ts';
+import { openResources } from '../runtime/resources.ts';
 import { systemClock } from '../time.ts';
 
 /** What the process was given. */
@@ -16,12 +18,12 @@ export interface Globals {
 }
 
 /** Warnings of the parts go to stderr. Whatever happens in `work`, all that was opened is closed again. */
-export async function withParts<T>({ file, env }: Globals, work: (parts: Parts) => Promise<T>): Promise<T> {
-  return withPartsOf(await loadConfig(file, env), work);
+export async function withResources<T>({ file, env }: Globals, work: (parts: Resources) => Promise<T>): Promise<T> {
+  return withResourcesOf(await loadConfig(file, env), work);
 }
 
-export async function withPartsOf<T>(config: Config, work: (parts: Parts) => Promise<T>): Promise<T> {
-  const parts = await openParts(config, { log: createLog({ level: 'warn' }), clock: systemClock });
+export async function withResourcesOf<T>(config: Config, work: (parts: Resources) => Promise<T>): Promise<T> {
+  const parts = await openResources(config, { log: createLog({ level: 'warn' }), clock: systemClock });
   try {
     return await work(parts);
   } finally {

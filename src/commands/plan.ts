@@ -1,9 +1,10 @@
-import { type Config, loadConfig } from '../config.ts';
+import { loadConfig } from '../config/load.ts';
+import type { Config } from '../config/model.ts';
 import { type ClientRef, makeReference } from '../core/client.ts';
 import type { ObservedClient } from '../core/document.ts';
 import { isEligible } from '../core/due.ts';
+import { configWarnings, fleetOutlook } from '../forecast/fleet.ts';
 import type { Globals } from './open.ts';
-import { configWarnings, fleetOutlook } from './outlook.ts';
 import { note, print, printJson } from './output.ts';
 import { type ClientPlan, planOf } from './plan/client.ts';
 import { outlookLine, planLines } from './plan/text.ts';

@@ -2,12 +2,13 @@ import { openQueues, type Queues } from '../../jobs/queues.ts';
 import type { RequestResult } from '../../jobs/request.ts';
 import { controlResult, countWorkers, stillQueued } from '../../jobs/result.ts';
 import { type RequestInput, requestSchema } from '../../jobs/schemas.ts';
-import { type Config, loadConfig } from '../config.ts';
+import { loadConfig } from '../config/load.ts';
+import type { Config } from '../config/model.ts';
 import { RekeydError } from '../errors.ts';
-import { answerOf } from '../store/patience.ts';
+import { answerOf } from '../store/redis/patience.ts';
 import { sleep } from '../time.ts';
 import { follow, type Goal, isGood, type Outcome } from './follow.ts';
-import { actor, awaitInterruption, type Globals, withPartsOf } from './open.ts';
+import { actor, awaitInterruption, type Globals, withResourcesOf } from './open.ts';
 import { note, print, printJson, printTable } from './output.ts';
 import { optionalValue, type SelectOptions, selectionOf, usage } from './select.ts';
 
@@ -29,7 +30,7 @@ export async function rotate(globals: Globals, named: readonly string[], options
   const waited = optionalValue(options.wait, named, config);
   const goal = goalOf(options.wait, waited.value);
   const request = requestOf(waited.clients, options, config);
-  return withPartsOf(config, async (parts) => {
+  return withResourcesOf(config, async (parts) => {
     const queues = openQueues(parts.redis, [], () => {}); // the store's own connection reports what is wrong with Redis
     const { signal, release } = awaitInterruption(globals);
     try {

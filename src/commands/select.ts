@@ -1,5 +1,5 @@
 /** Which clients `rotate` and `plan` are about, as the command line says it. */
-import type { Config } from '../config.ts';
+import type { Config } from '../config/model.ts';
 import { type ClientRef, isSegment, parseReference, splitReference } from '../core/client.ts';
 import { RekeydError } from '../errors.ts';
 

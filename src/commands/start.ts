@@ -1,7 +1,8 @@
-import { formatProblem, loadConfig } from '../config.ts';
+import { loadConfig } from '../config/load.ts';
+import { formatProblem } from '../config/problems.ts';
 import { RekeydError } from '../errors.ts';
-import { createLog, type Log } from '../log.ts';
-import { type Service, startService } from '../service.ts';
+import { createLog, type Log } from '../runtime/log.ts';
+import { type Service, startService } from '../runtime/service.ts';
 import { sleep } from '../time.ts';
 import { awaitInterruption, type Globals } from './open.ts';
 

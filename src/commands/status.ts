@@ -1,12 +1,12 @@
-import { policyFor } from '../config.ts';
+import { policyFor } from '../config/model.ts';
 import { parseReference } from '../core/client.ts';
 import { dueAt, whyDue } from '../core/due.ts';
 import { activeKey } from '../core/keys.ts';
 import type { ClientRecord, ManagedKey, Retirement } from '../core/record.ts';
-import type { Parts } from '../parts.ts';
+import { clientPolicy } from '../rotation/policy.ts';
+import type { Resources } from '../rotation/resources.ts';
 import type { Loaded } from '../store/records.ts';
-import { clientPolicy } from '../world.ts';
-import { type Globals, withParts } from './open.ts';
+import { type Globals, withResources } from './open.ts';
 import { note, printJson } from './output.ts';
 import type { ClientStatus, KeyStatus, RetirementStatus, RotationStatus, Status } from './status/model.ts';
 import { printStatus } from './status/text.ts';
@@ -17,7 +17,7 @@ export interface StatusOptions {
 
 export async function status(globals: Globals, named: readonly string[], { json }: StatusOptions): Promise<number> {
   const wanted = [...new Set(named.map(parseReference))];
-  return withParts(globals, async (parts) => {
+  return withResources(globals, async (parts) => {
     const refs = wanted.length > 0 ? wanted : await parts.store.clientRefs();
     const [loaded, now, paused] = [
       await parts.store.loadMany(refs),
@@ -37,7 +37,7 @@ export async function status(globals: Globals, named: readonly string[], { json 
   });
 }
 
-function clientStatus({ record }: Loaded, now: number, parts: Parts): ClientStatus {
+function clientStatus({ record }: Loaded, now: number, parts: Resources): ClientStatus {
   const policy = clientPolicy(parts, record.ref);
   const active = activeKey(record);
   return {

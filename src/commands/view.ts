@@ -1,17 +1,17 @@
 /** A look at the store and the API that leaves no trace. (Opening all parts gives a new store its id and notes what it holds.) */
-import { type Config, type Policy, policyFor } from '../config.ts';
+import { type Config, type Policy, policyFor } from '../config/model.ts';
 import type { ClientRef } from '../core/client.ts';
 import type { ClientPolicy } from '../core/policy.ts';
-import { createReleases } from '../lifecycle.ts';
-import { createLog } from '../log.ts';
-import { redisTarget } from '../parts.ts';
 import { publishFolder } from '../publish/folder.ts';
-import { connectRedis } from '../store/connection.ts';
-import type { Durability } from '../store/durability.ts';
+import { clientPolicy } from '../rotation/policy.ts';
+import { createReleases } from '../runtime/lifecycle.ts';
+import { createLog } from '../runtime/log.ts';
+import { redisTarget } from '../runtime/resources.ts';
+import { connectRedis } from '../store/redis/connection.ts';
+import type { Durability } from '../store/redis/durability.ts';
 import { openStore } from '../store/store.ts';
 import { systemClock } from '../time.ts';
 import { createWachtClient, type WachtClient } from '../wacht/client.ts';
-import { clientPolicy } from '../world.ts';
 import { note } from './output.ts';
 
 /** A reader has nothing to be confirmed on disk. */

@@ -7,8 +7,8 @@ import { z } from 'zod';
 import { isSegment } from '../core/client.ts';
 import { DURATION_PATTERN, parseDuration } from '../core/duration.ts';
 import { parseWindow } from '../core/window.ts';
-import { Secret } from '../secret.ts';
 import { cronProblem } from './cron.ts';
+import { Secret } from './secret.ts';
 import { REFERENCE_PATTERN, readReference, type Sources } from './secrets.ts';
 
 /** Registers `why` as a problem of the field. Its result is a mark for zod and must be returned at once. */

@@ -6,7 +6,7 @@ import type { ClientRef } from '../core/client.ts';
 import { splitReference } from '../core/client.ts';
 import type { Algorithm } from '../core/record.ts';
 import type { Window } from '../core/window.ts';
-import type { Secret } from '../secret.ts';
+import type { Secret } from './secret.ts';
 
 export interface Config {
   /** Absolute path of the config file. */

@@ -1,8 +1,9 @@
 /** The section `redis`: one server, a group that says itself which of its servers is the primary, or none: then rekeyd runs its own. */
-import type { Secret } from '../secret.ts';
+
 import * as field from './fields.ts';
 import { count, list, name, section } from './fields.ts';
 import type { Config, RedisServerConfig } from './model.ts';
+import type { Secret } from './secret.ts';
 import type { Sources } from './secrets.ts';
 
 export function redis(sources: Sources) {

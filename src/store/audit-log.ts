@@ -4,8 +4,8 @@ import type { Redis } from 'ioredis';
 import type { AuditDraft, AuditEntry } from '../core/audit.ts';
 import { keys, operationKey } from './keys.ts';
 import { APPEND } from './lua/log.ts';
-import { integer } from './replies.ts';
-import type { Scripts } from './scripts.ts';
+import { integer } from './redis/replies.ts';
+import type { Scripts } from './redis/scripts.ts';
 
 export interface AuditLog {
   /** Entries that belong to no change of a client. Resolves with the number of the newest entry. */

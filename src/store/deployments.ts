@@ -4,7 +4,7 @@ import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../core/audit.ts';
 import { keys, operationKey } from './keys.ts';
 import { PAUSE, RESUME } from './lua/log.ts';
-import type { Scripts } from './scripts.ts';
+import type { Scripts } from './redis/scripts.ts';
 
 export interface Deployments {
   pausedDeployments(): Promise<Set<string>>;

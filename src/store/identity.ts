@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import type { Redis } from 'ioredis';
 import { RekeydError } from '../errors.ts';
 import { keys } from './keys.ts';
-import { text } from './replies.ts';
-import { untilAnswered } from './scripts.ts';
+import { text } from './redis/replies.ts';
+import { untilAnswered } from './redis/scripts.ts';
 
 interface Marker {
   readonly id: string;

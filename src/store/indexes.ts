@@ -2,7 +2,7 @@
 import type { Redis } from 'ioredis';
 import { type ClientRef, parseReference } from '../core/client.ts';
 import { keys } from './keys.ts';
-import type { Scripts } from './scripts.ts';
+import type { Scripts } from './redis/scripts.ts';
 
 export interface Indexes {
   /** Every known client, in alphabetical order. */

@@ -7,8 +7,8 @@ import type { ClientRecord } from '../core/record.ts';
 import { RekeydError } from '../errors.ts';
 import { keys, recordKey, sealedKey } from './keys.ts';
 import { CLAIM, COMMIT, CONFIRM, LOAD, RELEASE, REPLACE_SEALED } from './lua/records.ts';
-import { integer, list, text } from './replies.ts';
-import type { ScriptCall, Scripts } from './scripts.ts';
+import { integer, list, text } from './redis/replies.ts';
+import type { ScriptCall, Scripts } from './redis/scripts.ts';
 
 /** What a record must still be for a change to it to be accepted. */
 export interface Expected {

@@ -2,11 +2,11 @@
 import type { Redis } from 'ioredis';
 import { type AuditLog, openAuditLog } from './audit-log.ts';
 import { type Deployments, openDeployments } from './deployments.ts';
-import type { Durability } from './durability.ts';
 import { type Indexes, openIndexes } from './indexes.ts';
 import { openRecords, type Records } from './records.ts';
-import { integer } from './replies.ts';
-import { openScripts } from './scripts.ts';
+import type { Durability } from './redis/durability.ts';
+import { integer } from './redis/replies.ts';
+import { openScripts } from './redis/scripts.ts';
 
 export interface Store extends Records, Indexes, AuditLog, Deployments {
   /** The store's clock, ms since the Unix epoch: one clock for all workers. */

@@ -3,9 +3,10 @@ import { type ClientRef, splitReference } from '../core/client.ts';
 import type { KeyDocument, ObservedClient } from '../core/document.ts';
 import { classifyReply, type FailedReply, type Reply } from '../core/reply.ts';
 import { messageOf, RekeydError } from '../errors.ts';
+import { type Exchange, exchange, type Outcome } from '../net/exchange.ts';
+import { openPool } from '../net/pool.ts';
 import { type Clock, monotonic } from '../time.ts';
 import { ApiError } from './api-error.ts';
-import { type Exchange, exchange, type Outcome } from './http.ts';
 import {
   type ClientList,
   clientListReader,
@@ -14,7 +15,6 @@ import {
   observedApps,
   observedClient,
 } from './observed.ts';
-import { openPool } from './pool.ts';
 
 const DOCUMENT_BYTES = 1024 * 1024;
 /** A client with one key is about 1 KiB: room for a few 100,000 in one app. */

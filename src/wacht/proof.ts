@@ -4,13 +4,12 @@
  */
 import { type KeyObject, randomUUID } from 'node:crypto';
 import { SignJWT } from 'jose';
-import type { Pool } from 'undici';
 import { classifyProof, type Verdict } from '../core/proof.ts';
 import type { Algorithm } from '../core/record.ts';
 import { RekeydError } from '../errors.ts';
+import { exchange, type Outcome } from '../net/exchange.ts';
+import { type HttpPool, openPool } from '../net/pool.ts';
 import { monotonic } from '../time.ts';
-import { exchange, type Outcome } from './http.ts';
-import { openPool } from './pool.ts';
 
 /** Wacht takes up to 300 s; the shorter, the less a stolen assertion is worth. */
 const LIFETIME_S = 60;
@@ -51,14 +50,14 @@ export interface Prover {
 }
 
 interface Endpoint {
-  readonly pool: Pool;
+  readonly pool: HttpPool;
   readonly host: string;
   readonly path: string;
   readonly audience: string;
 }
 
 export function createProver({ resolve, timeoutMs }: ProverOptions): Prover {
-  const pools = new Map<string, Pool>();
+  const pools = new Map<string, HttpPool>();
   const skews = new Map<string, number>();
 
   /** One pool per origin of an issuer: under `resolve` several may share an address, and each has its own TLS name. */

@@ -1,6 +1,7 @@
 /** Rotating the whole fleet of a stage, from the request to the last destroyed key, and what that took. */
-import { connectRedis } from '../../src/store/connection.ts';
+
 import { keys } from '../../src/store/keys.ts';
+import { connectRedis } from '../../src/store/redis/connection.ts';
 import { until } from '../support/until.ts';
 import type { Child } from './child.ts';
 import { type Snapshot, snapshot, spentPerRotation } from './spent.ts';

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
-import { connectRedis } from '../../src/store/connection.ts';
 import { keys, recordKey, sealedKey } from '../../src/store/keys.ts';
+import { connectRedis } from '../../src/store/redis/connection.ts';
 import { until } from '../support/until.ts';
 import { type Figure, judge, medians, type Result, type Scale } from './figure.ts';
 import { rotateFleet } from './fleet.ts';

@@ -1,12 +1,12 @@
 import type { Job } from 'bullmq';
 import { type Queues, slotJobId } from '../../jobs/queues.ts';
-import { commitOf } from '../../src/commit.ts';
 import { adopt, imported } from '../../src/core/adopt.ts';
 import { type ClientRef, makeReference } from '../../src/core/client.ts';
 import type { ObservedClient } from '../../src/core/document.ts';
 import { RekeydError } from '../../src/errors.ts';
 import { inParallel } from '../../src/parallel.ts';
-import { clientPolicy } from '../../src/world.ts';
+import { commitOf } from '../../src/rotation/commit.ts';
+import { clientPolicy } from '../../src/rotation/policy.ts';
 import { until } from '../support/until.ts';
 import type { BareResult } from './bare-child.ts';
 import { type Figure, judge, medians } from './figure.ts';

@@ -3,10 +3,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQueues, type Queues } from '../../jobs/queues.ts';
-import { loadConfig } from '../../src/config.ts';
-import { createReleases } from '../../src/lifecycle.ts';
-import { createLog } from '../../src/log.ts';
-import { openParts, type Parts } from '../../src/parts.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import type { Resources } from '../../src/rotation/resources.ts';
+import { createReleases } from '../../src/runtime/lifecycle.ts';
+import { createLog } from '../../src/runtime/log.ts';
+import { openResources } from '../../src/runtime/resources.ts';
 import { systemClock } from '../../src/time.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
 import type { BareOrder } from './bare-child.ts';
@@ -42,7 +43,7 @@ export interface Stage {
   readonly server: Child<ServerReady>;
   readonly bare: Child;
   /** The benchmark's own connections, beside those of the workers. */
-  readonly parts: Parts;
+  readonly parts: Resources;
   readonly queues: Queues;
   /** Row ids of the clients of {@link APP}. */
   readonly clients: readonly string[];
@@ -89,7 +90,7 @@ async function build(setting: Setting, later: (name: string, release: () => unkn
     JSON.stringify({ ...configFile(setting, slugs, url, redis), sinks: [{ kind: 'directory', path: keys }] }),
   );
   const config = await loadConfig(file, env);
-  const parts = await openParts(config, { log: createLog({ level: 'warn' }), clock: systemClock });
+  const parts = await openResources(config, { log: createLog({ level: 'warn' }), clock: systemClock });
   later('parts', () => parts.close());
   const queues = openQueues(parts.redis, [DEPLOYMENT], (error) => console.error(String(error)));
   later('queues', () => queues.close());

@@ -1,7 +1,7 @@
 /** rekeyd itself in a process of its own, as `rekeyd start` runs it; the parent reads what it uses. */
-import { loadConfig } from '../../src/config.ts';
-import { createLog } from '../../src/log.ts';
-import { startService } from '../../src/service.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { createLog } from '../../src/runtime/log.ts';
+import { startService } from '../../src/runtime/service.ts';
 import { orderOf, serveParent, type Usage, usage } from './child.ts';
 import { fsyncs } from './fsyncs.ts';
 

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openEmbedded } from '../../src/store/embedded.ts';
+import { openEmbedded } from '../../src/store/embedded/embedded.ts';
 import { type Emulator, type EmulatorOptions, startEmulator } from '../emulator/server.ts';
 import { makeKey, type TestKey, withPem } from '../emulator/testing.ts';
 import { until } from '../support/until.ts';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { selectionOf } from '../../src/commands/select.ts';
-import { parseConfig } from '../../src/config.ts';
+import { parseConfig } from '../../src/config/load.ts';
 
 const config = await parseConfig(
   JSON.stringify({

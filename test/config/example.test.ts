@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { configSchema, loadConfig } from '../../src/config.ts';
+import { configSchema, loadConfig } from '../../src/config/load.ts';
 import { API_KEY, folder, inDeployment, inPolicy, read, write } from './write.ts';
 
 describe('rekeyd.example.yaml', () => {

@@ -1,7 +1,8 @@
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { loadConfig, type Problem } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import type { Problem } from '../../src/config/model.ts';
 import { API_KEY, env, folder, inDeployment, refusal } from './write.ts';
 
 describe('problems', () => {

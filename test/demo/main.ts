@@ -5,16 +5,16 @@
 import { rm, stat } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { openQueues } from '../../jobs/queues.ts';
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/load.ts';
 import { parseReference } from '../../src/core/client.ts';
 import { keyOf } from '../../src/core/keys.ts';
 import type { ClientRecord, RotationSummary } from '../../src/core/record.ts';
-import { importKey } from '../../src/import-key.ts';
-import { createLog } from '../../src/log.ts';
-import { openParts } from '../../src/parts.ts';
-import { startService } from '../../src/service.ts';
+import { importKey } from '../../src/rotation/import.ts';
+import { keksOf } from '../../src/rotation/policy.ts';
+import { createLog } from '../../src/runtime/log.ts';
+import { openResources } from '../../src/runtime/resources.ts';
+import { startService } from '../../src/runtime/service.ts';
 import { monotonic, sleep, systemClock } from '../../src/time.ts';
-import { keksOf } from '../../src/world.ts';
 import { startEmulator } from '../emulator/server.ts';
 import { writeConfig } from './config.ts';
 import { API_KEY, APPS, arrangeMishaps, CLIENTS, DEPLOYMENT, type RegisteredClient, register } from './fleet.ts';
@@ -38,7 +38,7 @@ const config = await loadConfig(await writeConfig(dir, emulator.url, clients), {
 say(`A local Wacht listens on ${emulator.url}: app first-pem takes the first PEM key, app by-kid picks by kid.`);
 
 const log = createLog({ level: 'silent' });
-const parts = await openParts(config, { log, clock: systemClock });
+const parts = await openResources(config, { log, clock: systemClock });
 const cause = { actor: 'demo', reason: 'the key this client has used so far', request: null };
 for (const { ref, privateKeyPem, before } of clients) {
   await importKey(parts, keksOf(config), parseReference(ref), privateKeyPem, cause, before);

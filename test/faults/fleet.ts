@@ -3,9 +3,9 @@ import type { JsonWebKey } from 'node:crypto';
 import { join } from 'node:path';
 import { makeReference } from '../../src/core/client.ts';
 import type { Algorithm } from '../../src/core/record.ts';
-import { importKey } from '../../src/import-key.ts';
-import type { Parts } from '../../src/parts.ts';
-import { keksOf } from '../../src/world.ts';
+import { importKey } from '../../src/rotation/import.ts';
+import { keksOf } from '../../src/rotation/policy.ts';
+import type { Resources } from '../../src/rotation/resources.ts';
 import type { Emulator } from '../emulator/server.ts';
 import { makeKey, withPem } from '../emulator/testing.ts';
 import { API_KEY, DEPLOYMENT, KEK, KEYS_HOST } from './names.ts';
@@ -173,7 +173,7 @@ export const ENVIRONMENT = { KEK: KEK.toString('base64url'), API_KEY };
 export async function buildFleet(
   dir: string,
   emulator: Emulator,
-  parts: Parts,
+  parts: Resources,
   apps: readonly AppSetting[],
 ): Promise<readonly FaultClient[]> {
   const clients: FaultClient[] = [];

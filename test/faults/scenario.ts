@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { createReleases } from '../../src/lifecycle.ts';
+import { createReleases } from '../../src/runtime/lifecycle.ts';
 import { ask, PATIENCE_MS, POLL_MS, quiet, type Wish } from './asking.ts';
 import { judge, type Violation } from './checker.ts';
 import { gather } from './evidence.ts';

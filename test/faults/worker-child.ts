@@ -1,9 +1,9 @@
 /** Entry point of a child process: a worker like any other, which writes down where it is, and has its sentences carried out there. */
 import { openSync, writeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { loadConfig } from '../../src/config.ts';
-import { createLog } from '../../src/log.ts';
-import { startService } from '../../src/service.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { createLog } from '../../src/runtime/log.ts';
+import { startService } from '../../src/runtime/service.ts';
 import { realNow, setMachineClock } from './machine-clock.ts';
 import type { Confession, Sentence } from './sentence.ts';
 

@@ -5,10 +5,10 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
 import { openQueues, type Queues } from '../../jobs/queues.ts';
-import { loadConfig } from '../../src/config.ts';
-import { createLog } from '../../src/log.ts';
-import { openParts } from '../../src/parts.ts';
-import type { RedisTarget } from '../../src/store/target.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { createLog } from '../../src/runtime/log.ts';
+import { openResources } from '../../src/runtime/resources.ts';
+import type { RedisTarget } from '../../src/store/redis/target.ts';
 import { systemClock } from '../../src/time.ts';
 import { type Emulator, startEmulator } from '../emulator/server.ts';
 import {
@@ -85,7 +85,7 @@ export async function buildWorld({ dir, later }: Place, fleet: FleetSetting, bac
   await writeFile(direct, JSON.stringify(configFile(dir, backing.section, emulator.url, fleet)));
   const watch = watchStore(backing.socketPath, history);
   later('watch', () => watch.close());
-  const parts = await openParts(await loadConfig(direct, ENVIRONMENT), {
+  const parts = await openResources(await loadConfig(direct, ENVIRONMENT), {
     log: createLog({ level: 'warn' }),
     clock: systemClock,
   });

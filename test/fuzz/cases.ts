@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { afterAll, vi } from 'vitest';
-import { ConfigError } from '../../src/config.ts';
+import { ConfigError } from '../../src/config/problems.ts';
 import { RekeydError } from '../../src/errors.ts';
 import { SignerError } from '../../src/signer/index.ts';
 

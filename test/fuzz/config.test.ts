@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Config } from '../../src/config.ts';
+import type { Config } from '../../src/config/model.ts';
 import { isSegment } from '../../src/core/client.ts';
 import { API_KEY, KEK, read, write } from '../config/write.ts';
 import { came, fuzz, mutated, oddJson, piecesOf } from './cases.ts';

@@ -3,8 +3,8 @@
  * those of test/support/redis-ha.ts: Sentinel's down-after-milliseconds and the cluster's cluster-node-timeout are 1 s.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { connectRedis } from '../../src/store/connection.ts';
-import { checkDurability } from '../../src/store/durability.ts';
+import { connectRedis } from '../../src/store/redis/connection.ts';
+import { checkDurability } from '../../src/store/redis/durability.ts';
 import { openStore } from '../../src/store/store.ts';
 import { adoption, ref } from '../store/fixtures.ts';
 import { type RedisGroup, startCluster, startSentinelGroup } from '../support/redis-ha.ts';

@@ -1,8 +1,8 @@
 /** Who is told that a rotation will happen, and when. */
 import { expect, it, onTestFinished } from 'vitest';
 import { startRotation } from '../../jobs/start.ts';
-import { connectRedis } from '../../src/store/connection.ts';
-import { checkDurability } from '../../src/store/durability.ts';
+import { connectRedis } from '../../src/store/redis/connection.ts';
+import { checkDurability } from '../../src/store/redis/durability.ts';
 import { openStore } from '../../src/store/store.ts';
 import { client, OPERATOR, POLICY, REF } from '../core/support.ts';
 import { REPLICATION_USER, startSentinelGroup, tell } from '../support/redis-ha.ts';

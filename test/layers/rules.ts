@@ -6,29 +6,17 @@ import { importsOf, type Scan, scan } from './scan.ts';
 /** From the bottom up: a layer imports itself and rows before its own. So adapters, which share a row, never import each other. */
 const DIRECTION: readonly (readonly string[])[] = [
   ['errors'],
-  ['time'],
-  ['secret', 'parallel'],
-  ['log'],
-  ['lifecycle'],
+  ['time', 'parallel', 'files'],
   ['core'],
-  ['config'],
-  ['keys', 'wacht', 'store', 'audit', 'deliver', 'publish'],
-  ['rotate'],
-  ['world'],
+  ['config', 'net', 'keys'],
+  ['wacht', 'store', 'audit', 'deliver', 'publish', 'webhooks', 'metrics'],
+  ['rotation', 'forecast'],
   ['jobs'],
   ['http'],
-  ['service'],
+  ['runtime'],
   ['commands'],
   ['cli'],
 ];
-
-/** Files beside the one that a layer is named after. */
-const BESIDE: Readonly<Record<string, string>> = {
-  commit: 'rotate',
-  effects: 'rotate',
-  parts: 'world',
-  'import-key': 'world',
-};
 
 /** Layers with a shorter list of what they import. */
 const IMPORTS_ONLY: Readonly<Record<string, readonly string[]>> = { core: ['errors'], signer: [] };
@@ -40,9 +28,9 @@ const PACKAGES_ONLY: Readonly<Record<string, readonly string[]>> = { errors: [],
 const SOLE_IMPORTERS: Readonly<Record<string, readonly string[]>> = {
   bullmq: ['jobs'],
   ioredis: ['store'],
-  undici: ['wacht', 'deliver'],
+  undici: ['net'],
   fastify: ['http'],
-  'node:process': ['lifecycle', 'cli'],
+  'node:process': ['runtime', 'cli'],
   'node:timers': ['time'],
   'node:perf_hooks': ['time'],
 };
@@ -58,7 +46,7 @@ function global(name: string, rest: string): RegExp {
 }
 
 const TIME = ['src/time.ts'];
-const PROCESS = ['src/lifecycle.ts', 'src/cli.ts'];
+const PROCESS = ['src/runtime/lifecycle.ts', 'src/cli.ts'];
 
 const EFFECTS: readonly Effect[] = [
   { name: 'process.env', pattern: global('process', '\\??\\.\\s*env\\b'), homes: ['src/cli.ts'] },
@@ -78,11 +66,10 @@ const EFFECTS: readonly Effect[] = [
   { name: 'process.hrtime', pattern: global('process', '\\??\\.\\s*hrtime\\b'), homes: TIME },
 ];
 
-/** `src/core/plan.ts` → `core`, `src/errors.ts` → `errors`, `src/effects.ts` → `rotate`, `jobs/sweep.ts` → `jobs`. */
+/** `src/core/plan.ts` → `core`, `src/errors.ts` → `errors`, `jobs/sweep.ts` → `jobs`. */
 function layerOf(file: string): string {
   const [top = '', second = ''] = file.split('/');
-  const name = second.replace(/\.ts$/, '');
-  return top === 'src' ? (BESIDE[name] ?? name) : top;
+  return top === 'src' ? second.replace(/\.ts$/, '') : top;
 }
 
 function rowOf(layer: string): number {

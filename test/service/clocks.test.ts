@@ -1,6 +1,6 @@
 /** A machine whose clock is wrong: time is the store's, and a proof is dated as the server would. */
 import { expect, test } from 'vitest';
-import { connectRedis } from '../../src/store/connection.ts';
+import { connectRedis } from '../../src/store/redis/connection.ts';
 import {
   DEPLOYMENT,
   type Fleet,

@@ -2,8 +2,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import type { ClientRef } from '../../src/core/client.ts';
-import { type RecordStore, rotate, type Tools } from '../../src/rotate.ts';
-import { clientPolicy, effectsFor, keksOf } from '../../src/world.ts';
+import { effectsFor } from '../../src/rotation/effects.ts';
+import { type RecordStore, rotate, type Tools } from '../../src/rotation/loop.ts';
+import { clientPolicy, keksOf } from '../../src/rotation/policy.ts';
 import { beginRotation } from '../support/begin.ts';
 import { KID_APP, startFleet } from '../support/fleet.ts';
 

@@ -2,7 +2,7 @@
 import { type Job, Queue } from 'bullmq';
 import { expect, onTestFinished, test } from 'vitest';
 import { bullConnection, CONTROL, PREFIX } from '../../jobs/queues.ts';
-import { connectRedis } from '../../src/store/connection.ts';
+import { connectRedis } from '../../src/store/redis/connection.ts';
 import type { FaultRule } from '../emulator/faults.ts';
 import { type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { expectSound } from '../support/sound.ts';

@@ -5,7 +5,7 @@ import { discover } from '../../jobs/discover.ts';
 import { reconcile } from '../../jobs/reconcile.ts';
 import { sweep } from '../../jobs/sweep.ts';
 import type { ClientRef } from '../../src/core/client.ts';
-import { keksOf } from '../../src/world.ts';
+import { keksOf } from '../../src/rotation/policy.ts';
 import { DEPLOYMENT, type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { expectSound } from '../support/sound.ts';
 

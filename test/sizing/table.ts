@@ -1,7 +1,8 @@
 /** The table of docs/sizing.md: the arithmetic of `rekeyd plan` over numbers that the benchmark measured. */
-import { capacityOf, type RateLimit } from '../../src/core/capacity.ts';
+
 import { formatDuration } from '../../src/core/duration.ts';
-import type { TimedPolicy } from '../../src/core/outlook.ts';
+import { capacityOf, type RateLimit } from '../../src/forecast/capacity.ts';
+import type { TimedPolicy } from '../../src/forecast/warnings.ts';
 import { MEASURED } from './measured.ts';
 
 const SECOND = 1_000;

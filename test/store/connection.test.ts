@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { connectRedis } from '../../src/store/connection.ts';
+import { connectRedis } from '../../src/store/redis/connection.ts';
 import { startRedis } from '../support/redis.ts';
 
 it.each([

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { connectRedis } from '../../src/store/connection.ts';
-import { checkDurability, inspectDurability } from '../../src/store/durability.ts';
+import { connectRedis } from '../../src/store/redis/connection.ts';
+import { checkDurability, inspectDurability } from '../../src/store/redis/durability.ts';
 import { type RedisKind, type RedisServer, type RedisSetup, redisKinds, startRedis } from '../support/redis.ts';
 import { adoption, open, ref } from './fixtures.ts';
 

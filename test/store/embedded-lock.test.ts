@@ -4,7 +4,7 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { withLock } from '../../src/store/embedded-lock.ts';
+import { withLock } from '../../src/store/embedded/lock.ts';
 import { sleep } from '../../src/time.ts';
 
 let dir: string;

@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { connectRedis } from '../../src/store/connection.ts';
-import { checkDurability } from '../../src/store/durability.ts';
-import { type Embedded, openEmbedded } from '../../src/store/embedded.ts';
-import { programOf } from '../../src/store/embedded-server.ts';
+import { type Embedded, openEmbedded } from '../../src/store/embedded/embedded.ts';
+import { programOf } from '../../src/store/embedded/server.ts';
+import { connectRedis } from '../../src/store/redis/connection.ts';
+import { checkDurability } from '../../src/store/redis/durability.ts';
 
 let dataDir: string;
 let opened: Embedded[];

@@ -1,10 +1,10 @@
 /** What the store makes of a group of servers whose primary changes. */
 import { expect, it, onTestFinished } from 'vitest';
-import { connectRedis } from '../../src/store/connection.ts';
-import { checkDurability, type DurabilityOptions } from '../../src/store/durability.ts';
 import { recordKey } from '../../src/store/keys.ts';
+import { connectRedis } from '../../src/store/redis/connection.ts';
+import { checkDurability, type DurabilityOptions } from '../../src/store/redis/durability.ts';
+import type { Group } from '../../src/store/redis/target.ts';
 import { openStore } from '../../src/store/store.ts';
-import type { Group } from '../../src/store/target.ts';
 import { redisKinds } from '../support/redis.ts';
 import { REPLICATION_USER, type RedisGroup, startCluster, startSentinelGroup, tell } from '../support/redis-ha.ts';
 import { until } from '../support/until.ts';

@@ -2,9 +2,9 @@ import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../../src/core/audit.ts';
 import { type ClientRef, makeReference } from '../../src/core/client.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
-import { connectRedis } from '../../src/store/connection.ts';
-import { checkDurability, type DurabilityOptions } from '../../src/store/durability.ts';
 import type { Change } from '../../src/store/records.ts';
+import { connectRedis } from '../../src/store/redis/connection.ts';
+import { checkDurability, type DurabilityOptions } from '../../src/store/redis/durability.ts';
 import { openStore, type Store } from '../../src/store/store.ts';
 
 export const ref = (id: string): ClientRef => makeReference('185019846023', 'mcp-auth', id);

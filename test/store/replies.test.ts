@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { isMisdirected, isPassing, storeError } from '../../src/store/replies.ts';
+import { isMisdirected, isPassing, storeError } from '../../src/store/redis/replies.ts';
 
 it.each<[answer: string, meaning: 'elsewhere' | 'later' | 'not_durable' | 'other']>([
   ["READONLY You can't write against a read only replica.", 'elsewhere'],

@@ -1,7 +1,7 @@
 import { startRotation } from '../../jobs/start.ts';
-import { commitOf } from '../../src/commit.ts';
 import { FRESH_MS } from '../../src/core/plan.ts';
-import { clientPolicy } from '../../src/world.ts';
+import { commitOf } from '../../src/rotation/commit.ts';
+import { clientPolicy } from '../../src/rotation/policy.ts';
 import type { Fleet, FleetClient } from './fleet.ts';
 
 /**

@@ -5,20 +5,22 @@ import { join } from 'node:path';
 import { onTestFinished, vi } from 'vitest';
 import { openQueues, type Queues } from '../../jobs/queues.ts';
 import type { RequestResult } from '../../jobs/request.ts';
-import { type Config, parseConfig } from '../../src/config.ts';
+import { parseConfig } from '../../src/config/load.ts';
+import type { Config } from '../../src/config/model.ts';
 import type { AuditEntry } from '../../src/core/audit.ts';
 import { type ClientRef, makeReference } from '../../src/core/client.ts';
 import type { Algorithm, ClientRecord, RotationState, RotationSummary } from '../../src/core/record.ts';
-import { importKey } from '../../src/import-key.ts';
-import { createLog } from '../../src/log.ts';
-import { openParts, type Parts } from '../../src/parts.ts';
-import { type Service, type ServiceOptions, startService } from '../../src/service.ts';
+import { importKey } from '../../src/rotation/import.ts';
+import { keksOf } from '../../src/rotation/policy.ts';
+import type { Resources } from '../../src/rotation/resources.ts';
+import { createLog } from '../../src/runtime/log.ts';
+import { openResources } from '../../src/runtime/resources.ts';
+import { type Service, type ServiceOptions, startService } from '../../src/runtime/service.ts';
 import { type Clock, systemClock } from '../../src/time.ts';
-import { keksOf } from '../../src/world.ts';
 import type { LogEntry } from '../emulator/log.ts';
 import { type Emulator, type EmulatorOptions, startEmulator } from '../emulator/server.ts';
 import { makeKey, type TestKey, withPem } from '../emulator/testing.ts';
-import { openResources } from './leaks.ts';
+import { openHandles } from './leaks.ts';
 import { type RedisServer, type RedisSetup, startRedis } from './redis.ts';
 import { until } from './until.ts';
 
@@ -76,7 +78,7 @@ export interface Fleet {
   readonly emulator: Emulator;
   readonly config: Config;
   /** The test's own connection, which outlives every service. */
-  readonly parts: Parts;
+  readonly parts: Resources;
   readonly queues: Queues;
   /** What the services logged, one JSON text per line. */
   readonly lines: string[];
@@ -107,13 +109,13 @@ const ENDED: readonly RotationState[] = ['finished', 'failed', 'rolled_back'];
 
 /** Everything is stopped and removed when the test ends; the test fails when something is left open. */
 export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
-  const before = openResources();
+  const before = openHandles();
   const releases: (() => unknown)[] = [];
   onTestFinished(async () => {
     for (const release of releases.reverse()) await release();
     await until(
-      `closing everything (open before: ${before}, now: ${openResources()})`,
-      () => openResources() <= before,
+      `closing everything (open before: ${before}, now: ${openHandles()})`,
+      () => openHandles() <= before,
       10_000,
     );
   });
@@ -134,7 +136,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   const config = await configOf(file);
   const lines: string[] = [];
   const log = createLog({ level: 'debug', destination: { write: (line: string) => void lines.push(line) } });
-  const parts = await openParts(config, { log, clock: systemClock });
+  const parts = await openResources(config, { log, clock: systemClock });
   releases.push(() => parts.close());
   const queues = openQueues(
     parts.redis,

@@ -2,6 +2,6 @@
 const KINDS = ['TCPSocketWrap', 'TCPServerWrap', 'PipeWrap', 'PipeServerWrap', 'ProcessWrap', 'Timeout', 'FSEventWrap'];
 
 /** How many sockets, servers, child processes and timers keep this process alive. */
-export function openResources(): number {
+export function openHandles(): number {
   return process.getActiveResourcesInfo().filter((kind) => KINDS.includes(kind)).length;
 }

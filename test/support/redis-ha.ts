@@ -5,7 +5,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import type { Group } from '../../src/store/target.ts';
+import type { Group } from '../../src/store/redis/target.ts';
 import { freePort, onFreePorts, type RedisServer, redisKinds, startRedis } from './redis.ts';
 import { until } from './until.ts';
 

@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connectRedis } from '../../src/store/connection.ts';
+import { connectRedis } from '../../src/store/redis/connection.ts';
 
 export type RedisKind = 'valkey' | 'redis';
 

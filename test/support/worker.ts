@@ -3,9 +3,9 @@
  * with SIGKILL once all of them stand there. Its one argument is a {@link WorkerOrder} as JSON.
  */
 import { readFile } from 'node:fs/promises';
-import { loadConfig } from '../../src/config.ts';
-import { createLog } from '../../src/log.ts';
-import { startService } from '../../src/service.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { createLog } from '../../src/runtime/log.ts';
+import { startService } from '../../src/runtime/service.ts';
 import { countedPoints } from './points.ts';
 
 export interface WorkerOrder {

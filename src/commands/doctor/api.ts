@@ -1,5 +1,5 @@
 /** Checks of what lies beyond the network: the API of each deployment, the issuer of each app, and everybody's clock. */
-import type { AppConfig, Config, DeploymentConfig } from '../../config.ts';
+import type { AppConfig, Config, DeploymentConfig } from '../../config/model.ts';
 import { formatDuration } from '../../core/duration.ts';
 import { messageOf } from '../../errors.ts';
 import { generateKey } from '../../keys/generate.ts';

@@ -1,7 +1,7 @@
 /** Checks of the folders that rekeyd writes to. */
 import { access, constants, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { Config } from '../../config.ts';
+import type { Config } from '../../config/model.ts';
 import { directorySink } from '../../deliver/directory.ts';
 import { messageOf } from '../../errors.ts';
 import { type Check, fine, wrong } from './check.ts';

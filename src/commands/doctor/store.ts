@@ -2,18 +2,18 @@
 import { decodeProtectedHeader } from 'jose';
 import { openQueues } from '../../../jobs/queues.ts';
 import { countWorkers } from '../../../jobs/result.ts';
-import type { Config } from '../../config.ts';
+import type { Config } from '../../config/model.ts';
 import type { ClientRef } from '../../core/client.ts';
 import { formatDuration } from '../../core/duration.ts';
 import { messageOf } from '../../errors.ts';
 import { openKey } from '../../keys/sealed.ts';
-import { redisGroup } from '../../parts.ts';
-import { type Finding, inspectDurability } from '../../store/durability.ts';
-import { inspectGroup } from '../../store/group.ts';
+import { keksOf } from '../../rotation/policy.ts';
+import { redisGroup } from '../../runtime/resources.ts';
 import { checkIdentity } from '../../store/identity.ts';
 import type { Loaded } from '../../store/records.ts';
+import { type Finding, inspectDurability } from '../../store/redis/durability.ts';
+import { inspectGroup } from '../../store/redis/group.ts';
 import { systemClock } from '../../time.ts';
-import { keksOf } from '../../world.ts';
 import { type StoreView, viewStore } from '../view.ts';
 import { advice, type Check, fine, looking, wrong } from './check.ts';
 

@@ -6,10 +6,10 @@ import type { ObservedClient } from '../../core/document.ts';
 import { type DueReason, dueAt, isEligible, whyDue } from '../../core/due.ts';
 import { isOurs } from '../../core/keys.ts';
 import type { ClientPolicy } from '../../core/policy.ts';
-import { type PlannedKey, type PreviewStep, preview } from '../../core/preview.ts';
 import type { Algorithm, ClientRecord } from '../../core/record.ts';
 import { nextOpening, type Window } from '../../core/window.ts';
 import { hasCode } from '../../errors.ts';
+import { type PlannedKey, type PreviewStep, preview } from '../../forecast/preview.ts';
 import { ALGORITHMS } from '../../keys/algorithms.ts';
 
 /** Members as in the JSON document; times are RFC 3339. */

@@ -1,7 +1,7 @@
 /** A plan as a person reads it. */
 import { formatDuration } from '../../core/duration.ts';
-import type { PreviewStep } from '../../core/preview.ts';
-import type { DeploymentOutlook } from '../outlook.ts';
+import type { DeploymentOutlook } from '../../forecast/fleet.ts';
+import type { PreviewStep } from '../../forecast/preview.ts';
 import type { ClientPlan } from './client.ts';
 
 /** @param asked somebody chose these clients; otherwise those that are not due get a line and no steps */

@@ -1,6 +1,6 @@
 /** Groups of servers: a primary that dies with writes that its replica never got, and a cluster that loses the node with our keys. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { askForPrimary } from '../../../src/store/group.ts';
+import { askForPrimary } from '../../../src/store/redis/group.ts';
 import type { RedisServer } from '../../support/redis.ts';
 import {
   bearSilence,

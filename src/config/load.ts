@@ -1,0 +1,86 @@
+/** Reads the config file: YAML in, {@link Config} out, or every problem at once. */
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { type Document, LineCounter } from 'yaml';
+import { z } from 'zod';
+import { messageOf } from '../errors.ts';
+import type { Config, Problem } from './model.ts';
+import { ConfigError, type Finding, findingsOf, formatPath, lineOf } from './problems.ts';
+import { brokenRules, doubts } from './rules.ts';
+import { configFileSchema } from './schema.ts';
+import { type Sources, whyUnreadable } from './secrets.ts';
+import { MAX_LENGTH, parseYaml } from './syntax.ts';
+
+type Env = Sources['env'];
+
+/** Whoever sees this many problems has named another file. */
+const MOST_PROBLEMS = 500;
+
+/** @throws ConfigError (a RekeydError `config`) */
+export async function loadConfig(file: string, env: Env): Promise<Config> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    const message = `${whyUnreadable(resolve(file), error)}: name the config file with --config FILE or REKEYD_CONFIG`;
+    throw new ConfigError(file, [{ path: '', message, line: null }]);
+  }
+  return parseConfig(text, { file, env });
+}
+
+/**
+ * @param file where `text` came from: relative paths in it start at that file's folder
+ * @throws ConfigError (a RekeydError `config`)
+ */
+export async function parseConfig(
+  text: string,
+  { file, env }: { readonly file: string; readonly env: Env },
+): Promise<Config> {
+  if (text.length > MAX_LENGTH) {
+    const message = `is longer than ${MAX_LENGTH} characters, which no config is: name the right file with --config FILE`;
+    throw new ConfigError(file, [{ path: '', message, line: null }]);
+  }
+  const lines = new LineCounter();
+  const { document, problems } = parseYaml(text, lines);
+  if (problems.length > 0)
+    throw new ConfigError(
+      file,
+      shown(problems, (problem) => problem),
+    );
+
+  const located = ({ path, message }: Finding): Problem => ({
+    path: formatPath(path),
+    message,
+    line: lineOf(path, document, lines),
+  });
+  const input = toValues(document, file);
+  const folder = dirname(resolve(file));
+  const parsed = await configFileSchema({ folder, env }).safeParseAsync(input);
+  const findings = [...(parsed.error?.issues ?? []).flatMap(findingsOf), ...brokenRules(input, folder)];
+  if (!parsed.success || findings.length > 0) throw new ConfigError(file, shown(findings, located));
+  return { ...parsed.data, file: resolve(file), warnings: doubts(parsed.data).map(located) };
+}
+
+/** JSON Schema (draft 2020-12) of the config file, for editors. */
+export function configSchema(): z.core.JSONSchema.BaseSchema {
+  return z.toJSONSchema(configFileSchema({ folder: '/', env: {} }), { io: 'input' });
+}
+
+function toValues(document: Document, file: string): unknown {
+  try {
+    return document.toJS() ?? {};
+  } catch (error) {
+    // Aliases of aliases of aliases: a small file that would fill the memory.
+    throw new ConfigError(file, [{ path: '', message: `not usable YAML: ${messageOf(error)}`, line: null }]);
+  }
+}
+
+function shown<T>(found: readonly T[], toProblem: (one: T) => Problem): Problem[] {
+  const problems = found.slice(0, MOST_PROBLEMS).map(toProblem).sort(byLine);
+  const more = found.length - problems.length;
+  return more === 0 ? problems : [...problems, { path: '', message: `and ${more} more`, line: null }];
+}
+
+function byLine(a: Problem, b: Problem): number {
+  return (a.line ?? 0) - (b.line ?? 0);
+}

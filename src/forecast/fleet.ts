@@ -1,0 +1,93 @@
+/** What the config asks for and cannot have, as the commands show it: each warning with the place of its setting. */
+import cron from 'node-cron';
+import { type Config, type Policy, policyFor } from '../config/model.ts';
+import { formatPath } from '../config/problems.ts';
+import { type ClientRef, splitReference } from '../core/client.ts';
+import type { ObservedClient } from '../core/document.ts';
+import { isEligible } from '../core/due.ts';
+import { capacityOf, type Group, limitWarnings, windowWarnings } from './capacity.ts';
+import { policyWarnings, type Warning } from './warnings.ts';
+
+/** Members as in the JSON document. `path` as in problems of the config. */
+export interface PlacedWarning {
+  readonly code: Warning['code'];
+  readonly path: string;
+  readonly message: string;
+}
+
+/** What a deployment can do for its clients; members as in the JSON document. Times assume that nothing has to be tried twice. */
+export interface DeploymentOutlook {
+  readonly deployment: string;
+  readonly clients: number;
+  /** Part of the rate limit that scheduled rotations use. */
+  readonly load: number;
+  readonly rotate_all_seconds: number;
+  readonly compromise_all_seconds: number;
+}
+
+/** Few are enough for a schedule that looks once a day or more rarely, and making them is slow where years lie between them. */
+const FEW_TICKS = 40;
+const MANY_TICKS = 1_000;
+const WEEKS_MS = 5 * 7 * 86_400_000;
+
+function ticksOf({ schedule, timezone }: Policy): readonly number[] {
+  const task = cron.createTask(schedule, () => {}, { timezone });
+  try {
+    const few = task.getNextRuns(FEW_TICKS);
+    const span = Number(few.at(-1) ?? 0) - Number(few[0] ?? 0);
+    return (span < WEEKS_MS ? task.getNextRuns(MANY_TICKS) : few).map(Number);
+  } finally {
+    task.destroy();
+  }
+}
+
+/** Warnings that need no list of clients. */
+export function configWarnings({ policies }: Config): readonly PlacedWarning[] {
+  return Object.entries(policies).flatMap(([name, policy]) =>
+    policyWarnings(policy, ticksOf(policy)).map((warning) => placed(['policies', name], warning)),
+  );
+}
+
+/** Warnings about the clients that the API listed, and what each deployment can do for them. */
+export function fleetOutlook(
+  config: Config,
+  seen: ReadonlyMap<ClientRef, ObservedClient>,
+): { readonly warnings: readonly PlacedWarning[]; readonly deployments: readonly DeploymentOutlook[] } {
+  const warnings: PlacedWarning[] = [];
+  const deployments: DeploymentOutlook[] = [];
+  for (const [index, { id, rateLimit }] of config.deployments.entries()) {
+    const groups = groupsOf(config, id, seen);
+    if (groups.length === 0) continue;
+    const limits = limitWarnings(groups, rateLimit).map((warning) => placed(['deployments', index], warning));
+    const about = groups.flatMap((group) =>
+      windowWarnings(group, rateLimit).map((warning) => placed(['policies', group.name], warning)),
+    );
+    warnings.push(...limits, ...about);
+    const { clients, load, rotationMs, compromiseMs } = capacityOf(groups, rateLimit);
+    deployments.push({
+      deployment: id,
+      clients,
+      load,
+      rotate_all_seconds: rotationMs / 1_000,
+      compromise_all_seconds: compromiseMs / 1_000,
+    });
+  }
+  return { warnings, deployments };
+}
+
+function groupsOf(config: Config, deployment: string, seen: ReadonlyMap<ClientRef, ObservedClient>): readonly Group[] {
+  const counts = new Map<string, number>();
+  for (const [ref, client] of seen) {
+    if (!isEligible(client) || splitReference(ref).deployment !== deployment) continue;
+    const name = policyFor(config, ref)?.name;
+    if (name !== undefined) counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  return [...counts].flatMap(([name, clients]) => {
+    const policy = config.policies[name];
+    return policy === undefined ? [] : [{ name, policy, ticks: ticksOf(policy), clients }];
+  });
+}
+
+function placed(place: readonly PropertyKey[], { code, setting, message }: Warning): PlacedWarning {
+  return { code, path: formatPath([...place, setting]), message };
+}

@@ -1,0 +1,47 @@
+/** What rotations, jobs and commands work with. `runtime/resources.ts` opens it as the config says. */
+import type { Config, DeploymentConfig } from '../config/model.ts';
+import type { ClientRef } from '../core/client.ts';
+import type { Sink } from '../deliver/sink.ts';
+import type { PublicFolder } from '../publish/folder.ts';
+import type { Identity } from '../store/identity.ts';
+import type { Durability } from '../store/redis/durability.ts';
+import type { RedisTarget } from '../store/redis/target.ts';
+import type { Store } from '../store/store.ts';
+import type { Clock } from '../time.ts';
+import type { WachtClient } from '../wacht/client.ts';
+import type { ClientDirectory } from '../wacht/directory.ts';
+import type { Prover } from '../wacht/proof.ts';
+
+/** The part of a logger that is used here. */
+export interface Log {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface DeploymentResources {
+  readonly config: DeploymentConfig;
+  readonly wacht: WachtClient;
+  readonly directory: ClientDirectory;
+  /** The app's own domain, where its clients sign in. @throws ApiError, RekeydError `not_found` */
+  issuerOf(app: string): Promise<string>;
+  proverOf(app: string): Prover;
+  /** By app: when its issuer last answered a proof, in ms of the monotonic clock. */
+  readonly answered: Map<string, number>;
+}
+
+export interface Resources {
+  readonly config: Config;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly redis: RedisTarget;
+  readonly store: Store;
+  readonly durability: Durability;
+  readonly identity: Identity;
+  readonly sinks: readonly Sink[];
+  readonly folder: PublicFolder | null;
+  readonly deployments: ReadonlyMap<string, DeploymentResources>;
+  deploymentOf(ref: ClientRef): DeploymentResources;
+  close(): Promise<void>;
+}

@@ -1,0 +1,87 @@
+/**
+ * One process at a time, in a folder that several use, and nobody is locked out when a holder is killed. Turns are numbered files: `turn-7`
+ * holds the process id of whoever has the lock and is emptied when it is given back. The lock is taken by making the next number, which
+ * only one can; a dead holder's file is never removed to be made again, because two that find it could both do so.
+ */
+import { randomUUID } from 'node:crypto';
+import { link, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { RekeydError } from '../../errors.ts';
+import { monotonic, sleep } from '../../time.ts';
+
+/** Longer than a server is given to start or to shut down. */
+const PATIENCE_MS = 120_000;
+const POLL_MS = 20;
+
+/** @throws RekeydError `redis_unreachable` when another process keeps the lock for two minutes; whatever `task` throws */
+export async function withLock<T>(dir: string, task: () => Promise<T>): Promise<T> {
+  const turn = await takeTurn(dir);
+  try {
+    return await task();
+  } finally {
+    await truncate(turn);
+  }
+}
+
+/** Whether a process with that id exists, ours or not. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
+}
+
+const turnFile = (dir: string, turn: number) => join(dir, `turn-${turn}`);
+
+async function takeTurn(dir: string): Promise<string> {
+  // Linked into place with its content: an empty file means that the turn is over, never that it has just begun.
+  const draft = join(dir, `draft-${randomUUID()}`);
+  await writeFile(draft, `${process.pid}`, { mode: 0o600 });
+  const start = monotonic();
+  try {
+    for (;;) {
+      const last = (await turns(dir)).at(-1) ?? 0;
+      if (!(await isTaken(dir, last)) && (await take(dir, draft, last + 1))) return turnFile(dir, last + 1);
+      if (monotonic() - start > PATIENCE_MS) {
+        throw new RekeydError(
+          'redis_unreachable',
+          `Another rekeyd process has been starting or stopping the embedded Redis for two minutes. If none is running, remove ${turnFile(dir, last)}.`,
+        );
+      }
+      await sleep(POLL_MS);
+    }
+  } finally {
+    await rm(draft, { force: true });
+  }
+}
+
+async function take(dir: string, draft: string, turn: number): Promise<boolean> {
+  try {
+    await link(draft, turnFile(dir, turn));
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
+    throw error;
+  }
+  // Whoever comes late, with an old number in mind, may make a file that was removed already: only the highest counts.
+  const made = await turns(dir);
+  const stale = made.at(-1) === turn ? made.slice(0, -1) : [turn];
+  for (const number of stale) await rm(turnFile(dir, number), { force: true });
+  return made.at(-1) === turn;
+}
+
+async function turns(dir: string): Promise<number[]> {
+  const numbers = (await readdir(dir)).flatMap((name) => /^turn-(\d+)$/.exec(name)?.[1] ?? []).map(Number);
+  return numbers.sort((a, b) => a - b);
+}
+
+async function isTaken(dir: string, turn: number): Promise<boolean> {
+  if (turn === 0) return false;
+  try {
+    const holder = await readFile(turnFile(dir, turn), 'utf8');
+    return holder !== '' && isAlive(Number(holder));
+  } catch {
+    return true; // removed since: a higher one was made
+  }
+}

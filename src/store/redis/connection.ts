@@ -1,0 +1,112 @@
+import { Redis, type RedisOptions } from 'ioredis';
+import { messageOf, RekeydError } from '../../errors.ts';
+import { sleep } from '../../time.ts';
+import { addressOptions } from './address.ts';
+import { isMisdirected, isPassing } from './replies.ts';
+import { describeTarget, type RedisTarget } from './target.ts';
+
+/** The part of a logger that a connection needs. */
+export interface ConnectionLog {
+  warn(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+}
+
+export interface ConnectOptions {
+  /** Shown in `CLIENT LIST`. */
+  readonly name: string;
+  readonly log?: ConnectionLog;
+  /** How long the first connection may take, in ms. */
+  readonly connectTimeout?: number;
+}
+
+/**
+ * A reply that takes longer comes from a dead peer: the socket is dropped and the command sent again. Longer than any wait for the disk (twice 5 s), or
+ * of BullMQ for a job (10 s). In a group somebody may have taken over long since.
+ */
+const SOCKET_TIMEOUT_MS = 30_000;
+const GROUP_SOCKET_TIMEOUT_MS = 15_000;
+
+/**
+ * A connection that is ready. Lost later, it comes back by itself and sends unanswered commands again; until then commands wait.
+ * @throws RekeydError `redis_unreachable`, `config` (not a Redis URL)
+ */
+export async function connectRedis(target: RedisTarget, options: ConnectOptions): Promise<Redis> {
+  const redis = new Redis({
+    ...commonOptions(target),
+    connectionName: options.name,
+    disconnectTimeout: 100, // ioredis keeps the process for that long after a connection that had ended already
+    enableAutoPipelining: true,
+    // Not sent again by ioredis: a script resent on its own would part from the WAITAOF behind it.
+    reconnectOnError: isMisdirected,
+  });
+  const firstError = await firstConnection(redis, options.connectTimeout ?? 5000);
+  if (firstError !== null) {
+    redis.disconnect();
+    throw unreachable(target, firstError);
+  }
+  if (options.log !== undefined) logChanges(redis, describeTarget(target), options.log);
+  return redis;
+}
+
+/** Options for BullMQ's own connections to the same Redis. */
+export function bullConnectionOptions(target: RedisTarget): RedisOptions {
+  return {
+    ...commonOptions(target),
+    // BullMQ takes an error for the end of its command, so ioredis sends it again, to the right server.
+    reconnectOnError: (error) => (isMisdirected(error) || isPassing(error) ? 2 : false),
+  };
+}
+
+function commonOptions(target: RedisTarget) {
+  return {
+    ...addressOptions(target),
+    // Never give a command up: it waits for the connection to come back. BullMQ insists on it for its blocking connections.
+    maxRetriesPerRequest: null,
+    retryStrategy: (attempt: number) => Math.min(50 * 2 ** (attempt - 1), 2000),
+    socketTimeout: 'group' in target ? GROUP_SOCKET_TIMEOUT_MS : SOCKET_TIMEOUT_MS,
+  } satisfies RedisOptions;
+}
+
+/** Null once the connection is ready, else what was wrong at the last try. A refused password fails at once, anything else is tried again. */
+async function firstConnection(redis: Redis, timeout: number): Promise<string | null> {
+  let problem: string | null = `no answer within ${timeout} ms`;
+  const settled = new AbortController();
+  redis.once('ready', () => {
+    problem = null;
+    settled.abort();
+  });
+  // Stays on for good: an `error` event without a listener is printed by ioredis, command arguments and all.
+  redis.on('error', (error) => {
+    if (settled.signal.aborted) return;
+    problem = messageOf(error);
+    if (/NOAUTH|WRONGPASS|NOPERM|cluster support disabled/.test(problem)) settled.abort();
+  });
+  await sleep(timeout, settled.signal);
+  settled.abort();
+  return problem;
+}
+
+function unreachable(target: RedisTarget, problem: string): RekeydError {
+  return new RekeydError(
+    'redis_unreachable',
+    `Could not connect to Redis at ${describeTarget(target)}: ${problem}. Start the server or correct the redis section of the config (host, port, user and password; rediss:// for TLS).`,
+  );
+}
+
+/** One line when the connection goes and one when it is back, not one for every try. */
+function logChanges(redis: Redis, address: string, log: ConnectionLog): void {
+  let connected = true;
+  let last = '';
+  redis.on('error', (error) => {
+    last = messageOf(error);
+  });
+  redis.on('reconnecting', () => {
+    if (connected)
+      log.warn({ redis: address, error: last }, 'lost the connection to Redis; work waits until it is back');
+    connected = false;
+  });
+  redis.on('ready', () => {
+    if (!connected) log.info({ redis: address }, 'connected to Redis again');
+    connected = true;
+  });
+}

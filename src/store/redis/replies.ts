@@ -1,0 +1,62 @@
+/** Reading what Redis answers: checked shapes instead of casts, and Redis's own errors as ours. */
+import { messageOf, RekeydError } from '../../errors.ts';
+
+/** @throws TypeError when a script did not answer with a list: a mistake of ours, not of the caller. */
+export function list(reply: unknown): readonly unknown[] {
+  if (!Array.isArray(reply)) throw new TypeError(`Redis answered ${typeof reply} where a list was expected`);
+  return reply;
+}
+
+export function integer(value: unknown): number {
+  const number = typeof value === 'string' ? Number(value) : value;
+  if (typeof number !== 'number' || !Number.isSafeInteger(number)) {
+    throw new TypeError(`Redis answered ${typeof value} where an integer was expected`);
+  }
+  return number;
+}
+
+export function text(value: unknown): string {
+  if (typeof value !== 'string') throw new TypeError(`Redis answered ${typeof value} where a string was expected`);
+  return value;
+}
+
+/** ioredis gives up a half-answered pipeline with this when the connection drops; whether the command ran is unknown. */
+export function isAborted(error: unknown): boolean {
+  return error instanceof Error && error.name === 'AbortError';
+}
+
+/**
+ * The answer of a server that is not, or no longer, the one that takes our writes: a primary that was demoted (Redis 6 hides the word in
+ * a script's error), a cluster node that gave our keys away or has lost its cluster. A new connection finds the right one, or waits for it; nothing
+ * was changed here.
+ */
+export function isMisdirected(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    /^(READONLY|MOVED|CLUSTERDOWN|UNBLOCKED) |-READONLY |with replica instances/.test(error.message)
+  );
+}
+
+/** The answer of the right server at a bad moment: it is loading its data, or our keys are just being moved to another node. */
+export function isPassing(error: unknown): boolean {
+  return error instanceof Error && /^(TRYAGAIN|ASK|MASTERDOWN|LOADING) /.test(error.message);
+}
+
+/**
+ * The error of a command as one of ours. Only the message is kept: ioredis hangs the whole command, arguments included, on its errors,
+ * and arguments may be passwords or sealed keys.
+ */
+export function storeError(error: unknown): Error {
+  if (error instanceof RekeydError) return error;
+  const message = messageOf(error);
+  if (/^(MISCONF|OOM|NOREPLICAS) /.test(message)) {
+    return new RekeydError(
+      'not_durable',
+      `Redis refuses to write: ${message} Nothing was changed. Free disk or memory on the Redis server, or bring its replicas back.`,
+    );
+  }
+  if (message === 'Connection is closed.') {
+    return new RekeydError('redis_unreachable', 'The connection to Redis was closed before the command was answered.');
+  }
+  return new Error(`Redis answered: ${message}`);
+}

@@ -1,0 +1,241 @@
+import { join } from 'node:path';
+import { inspect } from 'node:util';
+import { describe, expect, test } from 'vitest';
+import { policyFor } from '../../src/config/model.ts';
+import { Secret } from '../../src/config/secret.ts';
+import { makeReference } from '../../src/core/client.ts';
+import { API_KEY, app, deployment, env, folder, inDeployment, inPolicy, KEK, read, refusal, write } from './write.ts';
+
+describe('defaults', () => {
+  test('a minimal config is complete', async () => {
+    const config = await read(write());
+    expect(config).toEqual({
+      file: join(folder, 'rekeyd.yaml'),
+      dataDir: join(folder, 'data'),
+      redis: { server: { kind: 'embedded' }, replicas: 0 },
+      durability: 'strict',
+      encryption: { keks: [{ id: 'k1', key: expect.any(Secret) }] },
+      deployments: [
+        {
+          id: '1',
+          apiUrl: 'https://api.wacht.dev',
+          urlStyle: 'deployment',
+          apiKey: expect.any(Secret),
+          rateLimit: { max: 10, perMs: 1000 },
+          timeoutMs: 10_000,
+          backoff: { baseMs: 1000, maxMs: 300_000 },
+          concurrency: 10,
+          apps: [{ slug: 'mcp-auth', issuer: null, resolve: {}, clients: 'all', policy: 'default' }],
+        },
+      ],
+      policies: {
+        default: {
+          schedule: '0 3 * * *',
+          timezone: 'UTC',
+          rotateEveryMs: 30 * 86_400_000,
+          splayMs: 0,
+          windows: [],
+          alg: 'ES256',
+          modulusLength: 3072,
+          strategy: 'auto',
+          format: 'jwks',
+          embedPem: true,
+          foreignKeys: 'keep',
+          standby: false,
+          propagationMs: 60_000,
+          overlapMs: 600_000,
+          prove: 'required',
+          attempts: 10,
+        },
+      },
+      sinks: [{ kind: 'directory', path: join(folder, 'data/keys') }],
+      http: { listen: { host: '127.0.0.1', port: 8080 }, tokens: null },
+      publish: null,
+      reconcileEveryMs: 60_000,
+      shutdownGraceMs: 30_000,
+      warnings: [],
+    });
+    expect(config.deployments[0]?.apiKey.reveal()).toBe(API_KEY);
+    expect(config.encryption.keks[0]?.key.revealBytes()).toEqual(new Uint8Array(32).fill(0xa7));
+  });
+
+  test('another data_dir moves what lives in it', async () => {
+    const config = await read(
+      write({ data_dir: '../elsewhere', publish: { base_url: 'https://keys.example.com/jwks/' } }),
+    );
+    const dataDir = join(folder, '../elsewhere');
+    expect(config.sinks).toEqual([{ kind: 'directory', path: join(dataDir, 'keys') }]);
+    expect(config.publish).toEqual({ path: join(dataDir, 'jwks'), baseUrl: 'https://keys.example.com/jwks' });
+  });
+
+  test('default exists beside other policies', async () => {
+    const config = await read(write({ policies: { other: { windows: ['Mon 01:00-02:00'] } } }));
+    expect(Object.keys(config.policies)).toEqual(['default', 'other']);
+    expect(config.policies.other?.windows).toEqual([{ days: [1], start: 60, end: 120 }]);
+  });
+});
+
+describe('accepted', () => {
+  test.each([
+    ['a file next to the config, its line end dropped', { encryption: { keks: [{ id: 'k', key: 'file:kek' }] } }],
+    ['http on this machine', { deployments: [deployment({ api_url: 'http://localhost:4000/' })] }],
+    ['http on IPv6 loopback', { deployments: [deployment({ api_url: 'http://[::1]:4000' })] }],
+    ['six cron fields', { policies: { default: { schedule: '*/5 * * * * *' } } }],
+    [
+      'jwks_uri with a place to publish',
+      { policies: { default: { format: 'jwks_uri' } }, publish: { base_url: 'https://k' } },
+    ],
+    ['one app slug in two deployments', { deployments: [deployment(), deployment({ id: '2' })] }],
+  ])('%s', async (_, top) => {
+    await expect(read(write(top))).resolves.toBeDefined();
+  });
+
+  test.each([
+    ['redis://localhost:6379', 'redis://localhost:6379'],
+    ['unix:///run/redis.sock', 'unix:///run/redis.sock'],
+    ['env:REDIS', env.REDIS],
+  ])('redis.url %s', async (url, revealed) => {
+    const { server } = (await read(write({ redis: { url } }))).redis;
+    expect(server.kind === 'url' && server.url.reveal()).toBe(revealed);
+  });
+
+  test('redis.sentinels, with the password of both', async () => {
+    const sentinels = { name: 'mymaster', nodes: ['s1:26379', '[fd00::1]:26380'], password: 'env:API_KEY' };
+    const redis = { sentinels, username: 'rekeyd', password: 'env:BLANKS', replicas: 2 };
+    const { server, replicas } = (await read(write({ redis }))).redis;
+    if (server.kind !== 'sentinels') throw new Error(server.kind);
+    expect(server).toMatchObject({
+      name: 'mymaster',
+      nodes: [
+        { host: 's1', port: 26379 },
+        { host: 'fd00::1', port: 26380 },
+      ],
+      login: { username: 'rekeyd' },
+    });
+    expect([server.sentinelPassword?.reveal(), server.login.password?.reveal(), replicas]).toEqual([
+      env.API_KEY,
+      env.BLANKS,
+      2,
+    ]);
+  });
+
+  test('redis.cluster', async () => {
+    const { server } = (await read(write({ redis: { cluster: ['r1:6379'] } }))).redis;
+    expect(server).toEqual({
+      kind: 'cluster',
+      nodes: [{ host: 'r1', port: 6379 }],
+      login: { username: null, password: null },
+    });
+  });
+
+  test.each([
+    ['127.0.0.1:0', { host: '127.0.0.1', port: 0 }],
+    ['[::1]:8080', { host: '::1', port: 8080 }],
+    ['rekeyd.internal:80', { host: 'rekeyd.internal', port: 80 }],
+  ])('http.listen %s', async (listen, address) => {
+    expect((await read(write({ http: { listen } }))).http.listen).toEqual(address);
+  });
+
+  test('URLs lose the slash at their end', async () => {
+    const config = await read(
+      inDeployment({ api_url: 'https://h/api/', apps: [app({ issuer: 'https://auth.example.com/' })] }),
+    );
+    expect(config.deployments[0]).toMatchObject({
+      apiUrl: 'https://h/api',
+      apps: [{ issuer: 'https://auth.example.com' }],
+    });
+  });
+});
+
+describe('warnings', () => {
+  test.each([
+    [
+      'cutover with an alg that first-PEM servers refuse',
+      { strategy: 'cutover', alg: 'PS256' },
+      ['policies.default.alg'],
+    ],
+    ['auto may become a cutover', { alg: 'EdDSA' }, ['policies.default.alg']],
+    ['cutover without an embedded PEM', { strategy: 'cutover', embed_pem: false }, ['policies.default.embed_pem']],
+    ['cutover with jwks_uri', { strategy: 'cutover', format: 'jwks_uri' }, ['policies.default.format']],
+    ['overlap servers read JWKs', { strategy: 'overlap', alg: 'EdDSA', embed_pem: false }, []],
+    ['cutover with an alg that all verify', { strategy: 'cutover', alg: 'ES384' }, []],
+  ])('%s', async (_, policy, paths) => {
+    const config = await read(inPolicy(policy, { publish: { base_url: 'https://k' } }));
+    expect(config.warnings.map(({ path }) => path)).toEqual(paths);
+  });
+
+  test('a policy that nobody uses', async () => {
+    const config = await read(write({ policies: { spare: {} } }));
+    expect(config.warnings).toEqual([{ path: 'policies.spare', message: expect.stringContaining('uses'), line: 1 }]);
+  });
+});
+
+describe('secrets', () => {
+  test('never show in JSON, text or inspect, and are read when asked', async () => {
+    const config = await read(write({ redis: { url: 'env:REDIS' }, http: { tokens: 'env:SHORT' } }));
+    const keyBytes = Buffer.alloc(32, 0xa7);
+    const forbidden = [KEK, API_KEY, 'hidden', env.SHORT, keyBytes.toString('hex'), '167, 167', 'a7 a7'];
+    const apiKey = config.deployments[0]?.apiKey;
+    const shown = [
+      JSON.stringify(config),
+      inspect(config, { depth: null, showHidden: true }),
+      `${apiKey}`,
+      JSON.stringify({ ...config.encryption.keks[0]?.key }),
+    ];
+    for (const text of shown) for (const secret of forbidden) expect(text).not.toContain(secret);
+    expect(shown[0]).toContain('"apiKey":"[secret]"');
+    expect(shown[1]).toContain('apiKey: [secret]');
+    expect(config.http.tokens?.reveal()).toBe(env.SHORT);
+  });
+
+  test('a revealed copy can be zeroed without losing the secret', () => {
+    const secret = new Secret('abc');
+    secret.revealBytes().fill(0);
+    expect(secret.reveal()).toBe('abc');
+  });
+
+  test.each([
+    ['as a value', inDeployment({ api_key: API_KEY })],
+    ['after env:', inDeployment({ api_key: `env:${API_KEY}` })],
+    ['with the blank forgotten', `{ deployments: [{ id: "1", api_key:${API_KEY} }] }`],
+    ['as an alias', `api_key: *${API_KEY}`],
+    ['in a broken string', `api_key: "\\q${API_KEY}`],
+    ['in a URL', inDeployment({ api_url: `http://${API_KEY}:${API_KEY}@h` })],
+    ['as a Redis password', write({ redis: { url: `redis://:${API_KEY}@h` } })],
+    [
+      'as a number of something else',
+      inDeployment({ rate_limit: API_KEY, concurrency: API_KEY, url_style: API_KEY, timeout: API_KEY }),
+    ],
+  ])('a key in the wrong place is not repeated in the error: %s', async (_, text) => {
+    const error = await refusal(text);
+    expect(error.message + inspect(error)).not.toContain(API_KEY);
+  });
+});
+
+describe('policyFor', () => {
+  const apps = [
+    app({ slug: 'all' }),
+    app({ slug: 'listed', policy: 'slow', clients: [{ id: '1' }, { id: '2', policy: 'fast' }] }),
+  ];
+  const text = write({
+    deployments: [deployment({ id: 'd', apps })],
+    policies: { slow: { rotate_every: '90d' }, fast: { rotate_every: '1d' } },
+  });
+
+  test.each([
+    ['d', 'all', '9', 'default', 30],
+    ['d', 'listed', '1', 'slow', 90],
+    ['d', 'listed', '2', 'fast', 1],
+  ])('%s/%s/%s falls under %s', async (id, slug, client, name, days) => {
+    const found = policyFor(await read(text), makeReference(id, slug, client));
+    expect(found).toMatchObject({ name, policy: { rotateEveryMs: days * 86_400_000 } });
+  });
+
+  test.each([
+    ['d', 'listed', '3'],
+    ['d', 'other', '1'],
+    ['e', 'all', '9'],
+  ])('%s/%s/%s is not in our care', async (id, slug, client) => {
+    expect(policyFor(await read(text), makeReference(id, slug, client))).toBeNull();
+  });
+});
