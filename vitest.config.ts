@@ -6,6 +6,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: 'forks',
+    reporters: ['default', './test/setup/left-out.ts'],
     // Most tests wait for servers and child processes rather than for a core.
     maxWorkers: 3,
   },

@@ -1,53 +1,76 @@
 /**
- * Takes in the clients of a policy that are not known yet, and starts a rotation for those of them that are due at once. Comes after each sweep, as a
- * job of its own: the lists of a large fleet take longer than all that is due, and nothing that is due waits for them.
+ * Takes in the clients of a policy that are not known yet. They are only noted: a schedule rotates them when they are enrolled, or at once where the policy
+ * says `adopt: take_over`. Comes after each sweep, as a job of its own: the lists of a large fleet take longer than all that is due.
  */
 import { policyFor } from '../src/config/model.ts';
 import type { ClientRef } from '../src/core/client.ts';
 import { isEligible } from '../src/core/due.ts';
-import { messageOf } from '../src/errors.ts';
 import { inParallel } from '../src/parallel.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
-import { FLEET_LANES, type JobContext, noteApiFailure } from './context.ts';
+import { FLEET_LANES, type JobContext } from './context.ts';
 import { type Listed, pagesOf, readListing, type Wanted } from './listing.ts';
 import type { Discover } from './schemas.ts';
-import { adoptClient } from './start.ts';
+import { type Apps, byDeployment, noteUnread } from './selection.ts';
+import { takeFound } from './start.ts';
 import { startDue } from './sweep.ts';
 
 export interface DiscoverResult {
-  readonly adopted: number;
+  readonly found: number;
   readonly started: number;
 }
 
 /** @throws the first failure, after every app whose list can be read: the job is tried again for the rest */
 export async function discover({ policy, slot }: Discover, context: JobContext): Promise<DiscoverResult> {
-  const { config } = context.parts;
+  const { resources, log } = context;
   const failures: unknown[] = [];
-  let adopted = 0;
-  let started = 0;
-  for (const { deployment, app } of appsOf(context, policy)) {
-    try {
-      const isNew: Wanted = (client, ref, seen) =>
-        seen === null && isEligible(client) && policyFor(config, ref)?.name === policy;
-      const { clients } = await readListing(context, deployment, app, isNew);
-      for (const page of pagesOf(clients)) {
-        const fresh = await adoptNew(page, policy, context);
-        adopted += fresh.length;
-        started += await startDue(fresh, policy, slot, context);
+  const total = { found: 0, started: 0 };
+  await Promise.all(
+    byDeployment(appsOf(context, policy)).map(async ([deployment, slugs]) => {
+      try {
+        for (const app of slugs) {
+          const result = await discoverApp(deployment, app, policy, slot, context);
+          total.found += result.found;
+          total.started += result.started;
+        }
+      } catch (error) {
+        // An API that hangs is asked once.
+        await noteUnread(deployment, error, context);
+        failures.push(error);
       }
-    } catch (error) {
-      await noteApiFailure(context, deployment, error);
-      context.log.warn({ deployment, app, error: messageOf(error) }, 'new clients cannot be taken in');
-      failures.push(error);
-    }
+    }),
+  );
+  if (total.found > 0) {
+    await resources.guard.remember();
+    log.info(await resources.store.enrolmentCounts(), LEFT_ALONE);
   }
-  if (adopted > 0) await context.parts.identity.remember();
   if (failures.length > 0) throw failures[0];
-  return { adopted, started };
+  return total;
 }
 
-function appsOf({ parts }: JobContext, policy: string): readonly { deployment: string; app: string }[] {
-  return parts.config.deployments.flatMap((deployment) =>
+export const LEFT_ALONE =
+  'found and held clients are left alone: import their keys and enroll them (`rekeyd status` lists them)';
+
+async function discoverApp(
+  deployment: string,
+  app: string,
+  policy: string,
+  slot: string,
+  context: JobContext,
+): Promise<DiscoverResult> {
+  const isNew: Wanted = (client, ref, seen) =>
+    seen === null && isEligible(client) && policyFor(context.resources.config, ref)?.name === policy;
+  const { clients } = await readListing(context, deployment, app, isNew);
+  let [found, started] = [0, 0];
+  for (const page of pagesOf(clients)) {
+    const fresh = await takeNew(page, policy, context);
+    found += fresh.length;
+    started += await startDue(fresh, policy, slot, context);
+  }
+  return { found, started };
+}
+
+function appsOf({ resources }: JobContext, policy: string): Apps {
+  return resources.config.deployments.flatMap((deployment) =>
     deployment.apps
       .filter((app) =>
         app.clients === 'all' ? app.policy === policy : app.clients.some((client) => client.policy === policy),
@@ -56,18 +79,18 @@ function appsOf({ parts }: JobContext, policy: string): readonly { deployment: s
   );
 }
 
-/** @returns those that this call adopted */
-async function adoptNew(
+/** @returns those that this call took in */
+async function takeNew(
   page: readonly (readonly [ClientRef, Listed])[],
   policyName: string,
-  { parts }: JobContext,
+  { resources }: JobContext,
 ): Promise<readonly ClientRef[]> {
-  const adopted: ClientRef[] = [];
+  const taken: ClientRef[] = [];
   await inParallel(page, FLEET_LANES, async ([ref, { client }]) => {
-    const policy = clientPolicy(parts, ref);
+    const policy = clientPolicy(resources, ref);
     if (policy === null) return;
     const cause = { actor: `schedule:${policyName}`, reason: 'found in the client list', request: null };
-    if (await adoptClient(parts.store, ref, client, policy, cause)) adopted.push(ref);
+    if (await takeFound(resources.store, ref, client, policy, cause)) taken.push(ref);
   });
-  return adopted;
+  return taken;
 }

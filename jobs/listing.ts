@@ -38,20 +38,20 @@ export type Wanted = (client: ObservedClient, ref: ClientRef, seen: string | nul
  * @throws ApiError: a list that cannot be read is not an empty list
  */
 export async function readListing(
-  { parts, log }: JobContext,
+  { resources, log }: JobContext,
   deployment: string,
   app: string,
   wanted?: Wanted,
 ): Promise<Listing> {
-  const readAt = await parts.store.now();
+  const readAt = await resources.store.now();
   const refOf = ({ id }: ObservedClient) => makeReference(deployment, app, id);
   const pick = async (some: readonly ObservedClient[], isWanted: Wanted) => {
     const refs = some.map(refOf);
-    const seen = await parts.store.seen(refs);
+    const seen = await resources.store.seen(refs);
     return some.filter((client, index) => isWanted(client, refs[index] ?? refOf(client), seen[index] ?? null));
   };
   const keep = wanted === undefined ? undefined : (some: readonly ObservedClient[]) => pick(some, wanted);
-  const list = await parts.deployments.get(deployment)?.wacht.listClients(app, keep);
+  const list = await resources.deployments.get(deployment)?.wacht.listClients(app, keep);
   const { clients = [], unreadable = new Map<string, string>() } = list ?? {};
   if (unreadable.size > 0) {
     const rows = [...unreadable].slice(0, NAMED).map(([id, problem]) => ({ id, problem }));

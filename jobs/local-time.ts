@@ -1,62 +1,60 @@
 /**
- * Ticks of a schedule in a time zone with summer time. node-cron leaves out the times that a clock put forward skips, for a weekly schedule of
- * a Sunday night a whole week, and it is silent for the first of the two hours that a clock put back shows. By an offset from UTC it knows no
- * changes: each schedule runs by every offset that its zone has, and a tick counts where that offset is in force. A local time that comes twice
- * ticks twice.
+ * Ticks of a schedule in a time zone with summer time. node-cron leaves out the times that a clock put forward skips: a weekly schedule of a Sunday night
+ * would lose its week. So a tick of its own comes as soon as clocks have skipped a time of the schedule. What a clock put back shows twice is left to
+ * node-cron, which ticks in the second of the two hours.
  */
 import cron from 'node-cron';
+import { sleep } from '../src/time.ts';
 
-const WEEK_MS = 7 * 86_400_000;
-const WEEKS_AHEAD = 60;
+const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
 
+/** The last second of each half hour, in UTC: every zone changes its clocks on one of them. */
+const BEFORE_CHANGES = '59 29,59 * * * *';
+
 /**
- * @param now where to begin to look for the zone's offsets, ms since the epoch; those of the year after it are known
- * @param onTick is told the slot: when the tick is due, not when it comes. Two local times that a change makes one are two ticks of one slot
- * @returns what stops them
+ * @param onTick is told the slot: when the tick is due, not when it comes
+ * @returns what stops it
  */
 export function tickLocally(
   { schedule, timezone }: { readonly schedule: string; readonly timezone: string },
-  now: number,
   onTick: (slot: Date) => Promise<void>,
 ): () => Promise<void> {
-  const zone = zoneOf(timezone, now);
-  const tasks = zone.offsets.map((offset) =>
-    cron.schedule(
-      schedule,
-      async ({ date }) => {
-        if (isDue(zone, offset, date.getTime())) await onTick(date);
-      },
-      { timezone: nameOf(offset), suppressMissedWarning: true },
-    ),
+  const ticks = cron.schedule(schedule, ({ date }) => onTick(date), { timezone, suppressMissedWarning: true });
+  const stopped = new AbortController();
+  const changes = cron.schedule(
+    BEFORE_CHANGES,
+    async ({ date }) => {
+      if (!(await skips(schedule, timezone, date.getTime()))) return;
+      await sleep(SECOND_MS, stopped.signal);
+      if (!stopped.signal.aborted) await onTick(new Date(date.getTime() + SECOND_MS));
+    },
+    { timezone: 'UTC', suppressMissedWarning: true },
   );
   return async () => {
-    for (const task of tasks) await task.destroy();
+    stopped.abort();
+    await ticks.destroy();
+    await changes.destroy();
   };
 }
 
-interface Zone {
-  /** Minutes that its clocks are ahead of UTC, at a time in ms since the epoch. */
-  readonly offsetAt: (time: number) => number;
-  /** All that it has in the year to come. */
-  readonly offsets: readonly number[];
+/** True when clocks are put forward within a second, over a time of the schedule. */
+async function skips(schedule: string, timezone: string, now: number): Promise<boolean> {
+  const offset = offsetAt(timezone, now);
+  const skippedMs = (offsetAt(timezone, now + SECOND_MS) - offset) * MINUTE_MS;
+  if (skippedMs <= 0) return false;
+  const unchanged = cron.createTask(schedule, () => {}, { timezone: nameOf(offset) });
+  const [next] = unchanged.getNextRuns(1);
+  await unchanged.destroy();
+  return next !== undefined && next.getTime() < now + SECOND_MS + skippedMs;
 }
 
-function zoneOf(timeZone: string, now: number): Zone {
+/** Minutes that the zone's clocks are ahead of UTC, at a time in ms since the epoch. */
+function offsetAt(timeZone: string, time: number): number {
   const format = new Intl.DateTimeFormat('en-US', { timeZone, timeZoneName: 'longOffset' });
-  const offsetAt = (time: number) => {
-    const name = format.formatToParts(time).find(({ type }) => type === 'timeZoneName')?.value ?? '';
-    const [, sign = '+', hours = '0', minutes = '0'] = /^GMT([+-])(\d\d):(\d\d)/.exec(name) ?? [];
-    return (Number(hours) * 60 + Number(minutes)) * (sign === '-' ? -1 : 1);
-  };
-  const weeks = Array.from({ length: WEEKS_AHEAD }, (_, week) => offsetAt(now + week * WEEK_MS));
-  return { offsetAt, offsets: [...new Set(weeks)] };
-}
-
-/** Where clocks show that offset, or where the local time that it stands for comes by none, because they were put forward. */
-function isDue({ offsetAt, offsets }: Zone, offset: number, time: number): boolean {
-  const cameBy = offsets.filter((other) => offsetAt(time + (offset - other) * MINUTE_MS) === other);
-  return cameBy.length === 0 ? offset === Math.min(...offsets) : cameBy.includes(offset);
+  const name = format.formatToParts(time).find(({ type }) => type === 'timeZoneName')?.value ?? '';
+  const [, sign = '+', hours = '0', minutes = '0'] = /^GMT([+-])(\d\d):(\d\d)/.exec(name) ?? [];
+  return (Number(hours) * 60 + Number(minutes)) * (sign === '-' ? -1 : 1);
 }
 
 /** As `Intl` takes it for a time zone: `+01:00`. */

@@ -1,7 +1,7 @@
-/** The queues: `control` for what concerns many clients, one `rotate-…` per deployment, whose limiter is that deployment's API budget. */
+/** The queues: `control` for requests alone, `upkeep` for what comes by the clock, one `rotate-…` per deployment. */
 import { type ConnectionOptions, type JobsOptions, Queue } from 'bullmq';
-import type { ClientRef } from '../src/core/client.ts';
-import { splitReference } from '../src/core/client.ts';
+import { type ClientRef, splitReference } from '../src/core/client.ts';
+import { members } from '../src/core/reply.ts';
 import { bullConnectionOptions } from '../src/store/redis/connection.ts';
 import type { RedisTarget } from '../src/store/redis/target.ts';
 import { systemClock } from '../src/time.ts';
@@ -9,6 +9,7 @@ import { systemClock } from '../src/time.ts';
 /** A hash tag: all keys in one slot of a Redis Cluster. */
 export const PREFIX = '{rekeyd}';
 export const CONTROL = 'control';
+export const UPKEEP = 'upkeep';
 const RECONCILE = 'reconcile';
 
 export function rotateQueueName(deployment: string): string {
@@ -31,19 +32,27 @@ const KEPT = {
   removeOnFail: { age: 7 * 24 * 3600, count: 1_000 },
 } as const satisfies JobsOptions;
 
+/** A job that ended keeps its id taken, and the next wake of its client would be ignored. */
+const FORGOTTEN = { removeOnComplete: true, removeOnFail: true } as const satisfies JobsOptions;
+
 /** For what nobody foresaw: exponential with full jitter. Foreseen failures are counted in the record and never get here. */
 const RETRIED = { attempts: 8, backoff: { type: 'exponential', delay: 500, jitter: 1 } } as const satisfies JobsOptions;
 
-/** BullMQ takes jobs without a priority (0) first: that is for what is urgent, or asked for by a person. */
+/** BullMQ takes jobs without a priority (0) first: that is for what is urgent. Jobs of one priority come in the order in which they were added. */
 const ORDINARY = 10;
 const URGENT = 0;
 
 export interface Queues {
   readonly control: Queue;
+  readonly upkeep: Queue;
   rotateQueue(deployment: string): Queue;
-  /** Sees to it that a worker looks at this client soon. Idempotent: the job is named after the rotation. */
-  wake(ref: ClientRef, rotation: string, urgent: boolean): Promise<void>;
-  addControl(name: string, data: object, jobId?: string): Promise<string>;
+  /**
+   * Sees to it that a worker looks at this client soon, after what was committed before. One job per client: a worker that is at work on it looks at the
+   * record again after it has gone to sleep, and before that nothing has to be done.
+   */
+  wake(ref: ClientRef, urgent: boolean): Promise<void>;
+  request(data: object): Promise<string>;
+  addUpkeep(name: string, data: object, jobId: string): Promise<void>;
   /**
    * One upkeep run every `ms`, however many replicas ask for it. Asked again, it brings back one that was lost, or that a machine whose clock was
    * ahead has put off.
@@ -64,6 +73,7 @@ export function openQueues(
     return queue;
   };
   const control = open(CONTROL);
+  const upkeep = open(UPKEEP);
   const rotate = new Map(deployments.map((deployment) => [deployment, open(rotateQueueName(deployment))]));
 
   function rotateQueue(deployment: string): Queue {
@@ -74,44 +84,42 @@ export function openQueues(
 
   return {
     control,
+    upkeep,
     rotateQueue,
 
-    async wake(ref, rotation, urgent) {
+    async wake(ref, urgent) {
       const queue = rotateQueue(splitReference(ref).deployment);
-      const data = { v: 1, client: ref, rotation };
-      const options: JobsOptions = { ...KEPT, ...RETRIED, jobId: rotation, priority: urgent ? URGENT : ORDINARY };
-      const existing = await queue.getJob(rotation);
-      const state = await existing?.getState();
-      if (urgent && existing !== undefined) await existing.changePriority({ priority: URGENT });
-      if (existing !== undefined && state === 'delayed') {
-        await existing.promote().catch(() => undefined); // it woke up by itself meanwhile
-        return;
+      const priority = urgent ? URGENT : ORDINARY;
+      const options: JobsOptions = { ...FORGOTTEN, ...RETRIED, jobId: ref, priority };
+      // A job that ends between the two calls is gone: then it is added anew.
+      for (let state = 'unknown'; state === 'unknown'; ) {
+        const job = await queue.add('rotate', { v: 1, client: ref }, options);
+        state = await queue.getJobState(ref);
+        if (urgent && state !== 'active') await job.changePriority({ priority }).catch(() => undefined); // it began, or ended
+        if (state === 'delayed') await job.promote().catch(() => undefined); // it woke up by itself
       }
-      // An ended job keeps its id taken: adding it again would be ignored.
-      if (state === 'completed' || state === 'failed') await existing?.remove().catch(() => undefined);
-      await queue.add('rotate', data, options);
     },
 
-    async addControl(name, data, jobId) {
-      const priority = name === 'request' ? URGENT : ORDINARY;
-      const id = jobId === undefined ? {} : { jobId };
-      const job = await control.add(name, data, { ...KEPT, ...RETRIED, priority, ...id });
+    async request(data) {
+      const { compromised = false } = members(data);
+      const priority = compromised === false ? ORDINARY : URGENT;
+      const job = await control.add('request', data, { ...KEPT, ...RETRIED, priority });
       return job.id ?? '';
     },
 
+    async addUpkeep(name, data, jobId) {
+      await upkeep.add(name, data, { ...KEPT, ...RETRIED, jobId });
+    },
+
     async reconcileEvery(every) {
-      const planned = await control.getJobScheduler(RECONCILE);
+      const planned = await upkeep.getJobScheduler(RECONCILE);
       // BullMQ would keep that time.
-      if ((planned?.next ?? 0) > systemClock.now() + 2 * every) await control.removeJobScheduler(RECONCILE);
-      await control.upsertJobScheduler(
-        RECONCILE,
-        { every },
-        { name: RECONCILE, data: { v: 1 }, opts: { ...KEPT, priority: ORDINARY } },
-      );
+      if ((planned?.next ?? 0) > systemClock.now() + 2 * every) await upkeep.removeJobScheduler(RECONCILE);
+      await upkeep.upsertJobScheduler(RECONCILE, { every }, { name: RECONCILE, data: { v: 1 }, opts: KEPT });
     },
 
     async close() {
-      await Promise.all([control, ...rotate.values()].map((queue) => queue.close()));
+      await Promise.all([control, upkeep, ...rotate.values()].map((queue) => queue.close()));
     },
   };
 }

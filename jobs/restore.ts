@@ -4,11 +4,12 @@
  * everything is in its place.
  */
 import type { ClientRef } from '../src/core/client.ts';
-import { desiredDelivery, sameDelivery } from '../src/core/desired.ts';
+import { unknownDelivery } from '../src/core/delivering.ts';
 import type { PublicJwk } from '../src/core/document.ts';
-import type { ClientRecord, Delivery } from '../src/core/record.ts';
+import type { ClientRecord } from '../src/core/record.ts';
+import { type Delivery, desiredDelivery, sameDelivery } from '../src/core/signers.ts';
 import { inParallel } from '../src/parallel.ts';
-import { forget } from '../src/rotation/loop.ts';
+import { amend } from '../src/rotation/loop.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
 import { PAGE } from './listing.ts';
@@ -16,7 +17,7 @@ import { wakeUnfinished } from './reconcile.ts';
 
 /** Looks at the folders of this machine once; the rotation jobs of those clients do the rest. Returns for how many something was not as it should be. */
 export async function restoreLost(context: JobContext, signal: AbortSignal): Promise<number> {
-  const { config } = context.parts;
+  const { config } = context.resources;
   let lost = 0;
   for (const app of config.deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`))) {
     lost += await restoreApp(app, context, signal);
@@ -38,7 +39,7 @@ interface Found {
 }
 
 async function restoreApp(app: string, context: JobContext, signal: AbortSignal): Promise<number> {
-  const { store, sinks, folder } = context.parts;
+  const { store, sinks, folder } = context.resources;
   const found: Found = {
     sets: await Promise.all(sinks.map((sink) => sink.sets(app))),
     publicSet: (await folder?.sets(app)) ?? null,
@@ -58,22 +59,26 @@ async function restoreApp(app: string, context: JobContext, signal: AbortSignal)
 }
 
 /** True when the record took something for present that is not there; from now on it says that nothing is known. */
-async function forgetLost(ref: ClientRef, found: Found, { parts }: JobContext): Promise<boolean> {
-  const policy = clientPolicy(parts, ref);
-  const loaded = await parts.store.load(ref);
+async function forgetLost(ref: ClientRef, found: Found, { resources }: JobContext): Promise<boolean> {
+  const { store } = resources;
+  const policy = clientPolicy(resources, ref);
+  const loaded = await store.load(ref);
   if (policy === null || loaded === null) return false;
   const isSetLost = await hasLostSet(loaded.record, found);
   const isPublicLost = await hasLostPublicSet(loaded.record, found);
   if (!isSetLost && !isPublicLost) return false;
-  const unknown = { ...(isSetLost && { delivered: null }), ...(isPublicLost && { served: null }) };
-  await forget(ref, unknown, policy, parts.store);
+  const forget = (record: ClientRecord): ClientRecord => {
+    const known = isSetLost ? unknownDelivery(record) : record;
+    return isPublicLost ? { ...known, server: { ...known.server, served: null } } : known;
+  };
+  await amend(ref, forget, policy, store);
   return true;
 }
 
 async function hasLostSet(record: ClientRecord, { sets }: Found): Promise<boolean> {
-  const { delivered } = record;
+  const { delivered } = record.signers;
   if (delivered === null || Object.values(delivered).every((kid) => kid === null)) return false;
-  // What is to be replaced anyway may just have been, by somebody who has yet to commit that.
+  // What is to be replaced anyway may just have been, by a worker that has yet to commit that.
   if (!sameDelivery(delivered, desiredDelivery(record))) return false;
   // A key that was left out since it could not be opened is missing too: it may be there again.
   const held = await Promise.all(sets.map((read) => read(record.ref)));
@@ -81,7 +86,7 @@ async function hasLostSet(record: ClientRecord, { sets }: Found): Promise<boolea
 }
 
 async function hasLostPublicSet(record: ClientRecord, { publicSet }: Found): Promise<boolean> {
-  const { served } = record;
+  const { served } = record.server;
   if (served === null || publicSet === null) return false;
   return JSON.stringify(await publicSet(record.ref)) !== JSON.stringify(served);
 }

@@ -5,6 +5,7 @@ import { RekeydError } from '../src/errors.ts';
 import { answerOf, type Patience } from '../src/store/redis/patience.ts';
 import { sleep } from '../src/time.ts';
 import type { Queues } from './queues.ts';
+import type { NotEnrolled } from './request.ts';
 
 const POLL_MS = 100;
 
@@ -16,6 +17,7 @@ export interface PutOff {
   readonly why: string;
   /** What it has begun, or joined, so far: the answer names those too. */
   readonly rotations: readonly { readonly id: string; readonly client: ClientRef }[];
+  readonly taken_over: readonly NotEnrolled[];
 }
 
 export interface WaitOptions extends Patience {

@@ -1,20 +1,22 @@
 /** The job that wakes the loop for one client, and what its coming to rest means to BullMQ. */
-import { DelayedError, type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq';
+import { DelayedError, type Job, UnrecoverableError } from 'bullmq';
 import type { AuditType } from '../src/core/audit.ts';
 import type { ClientRef } from '../src/core/client.ts';
-import type { Step } from '../src/core/plan.ts';
-import type { ClientPolicy } from '../src/core/policy.ts';
 import type { ClientRecord } from '../src/core/record.ts';
-import { effectsFor } from '../src/rotation/effects.ts';
-import { rotate, type Tools } from '../src/rotation/loop.ts';
-import { clientPolicy } from '../src/rotation/policy.ts';
-import type { Rest } from '../src/rotation/steps.ts';
+import { members } from '../src/core/reply.ts';
+import { handsFor } from '../src/rotation/effects.ts';
+import { amend, type Rest, rotate, type Tools } from '../src/rotation/loop.ts';
+import { clientPolicy, type RotationPolicy } from '../src/rotation/policy.ts';
 import { systemClock } from '../src/time.ts';
-import { type JobContext, pauseDeployment, resumeDeployment } from './context.ts';
+import type { JobContext } from './context.ts';
 import { parseJob, rotateSchema } from './schemas.ts';
 
-/** How long somebody who was outrun stays away, in ms. */
-const OUTRUN_MS = 1_000;
+/** How long a run that was outrun stays away, in ms; twice as long each time, up to the longest. */
+const OUTRUN_MS = 50;
+const LONGEST_OUTRUN_MS = 60_000;
+
+/** From that many times in a row it is no coincidence. */
+const OUTRUN_TOLD = 6;
 
 export type RotateHooks = Pick<Tools, 'onPoint' | 'onStep'>;
 
@@ -30,90 +32,132 @@ const TOLD: Partial<Record<AuditType, { readonly level: 'info' | 'error'; readon
   'client.halted': { level: 'error', message: 'nothing more is done for this client until it is rotated on demand' },
 };
 
+/** What a run came to; see {@link lookAgain}. */
+export interface RotateResult {
+  readonly client: ClientRef;
+  readonly op: string | null;
+}
+
 export async function rotateJob(
   job: Job,
   token: string | undefined,
   signal: AbortSignal,
   context: JobContext,
   hooks: RotateHooks,
-): Promise<string> {
+): Promise<RotateResult> {
   const { client: ref } = parseJob(rotateSchema, 'rotate', job.data);
-  const { parts, log, keks } = context;
-  const policy = clientPolicy(parts, ref);
+  const { resources, keks, queues } = context;
+  const policy = clientPolicy(resources, ref);
   if (policy === null) {
     throw new UnrecoverableError(
       `The config no longer takes care of ${ref}. Its record stays as it is; put it back to go on.`,
     );
   }
-  const started = (step: Step, record: ClientRecord) => {
-    log.debug({ client: ref, rotation: record.rotation?.id, step: step.do }, 'step');
-    hooks.onStep?.(step, record);
-  };
-  /** The API took a PATCH. */
-  let isAccepted = false;
+  if (job.id !== ref) {
+    // Version 0.1 named jobs after rotations: two of them could be at work on one client.
+    await queues.wake(ref, false);
+    return { client: ref, op: null };
+  }
   const tools: Tools = {
-    store: parts.store,
-    // Rotations of one client may each have a job: one at a time is at work on it. A job whose worker was killed has its own hold back at once.
-    hold: { holder: job.id ?? '', forMs: context.lockMs },
-    effects: effectsFor(ref, policy, parts, keks),
+    store: resources.store,
+    ...handsFor(ref, policy, resources, keks),
     random: Math.random,
     ...hooks,
-    onStep: started,
-    onCommit: ({ entries, record }, before) => {
+    ...toldBy(ref, policy, context, hooks),
+  };
+  const rest = await rotate(ref, policy, tools, signal);
+  return settle(rest, ref, policy, job, token, context);
+}
+
+function toldBy(
+  ref: ClientRef,
+  policy: RotationPolicy,
+  { log }: JobContext,
+  hooks: RotateHooks,
+): Required<Pick<Tools, 'onStep' | 'onCommit'>> {
+  return {
+    onStep(action, record) {
+      log.debug({ client: ref, rotation: record.rotation?.id, step: action.do }, 'step');
+      hooks.onStep?.(action, record);
+    },
+    onCommit({ entries, record }, before) {
       for (const { type, client, rotation, data } of entries) {
-        isAccepted ||= type === 'key.published' && data.status !== undefined;
         const told = TOLD[type];
         if (told !== undefined) log[told.level]({ client, rotation, kid: data.kid, error: data.error }, told.message);
       }
-      if (goesOnUsedUp(record, policy) && !goesOnUsedUp(before, policy)) {
-        const { rotation, lastError } = record;
-        log.error(
-          { client: ref, rotation: rotation?.id, error: lastError },
-          'a key that may have leaked is not replaced yet',
-        );
-      }
+      if (!goesOnUsedUp(record, policy) || goesOnUsedUp(before, policy)) return;
+      const { rotation } = record;
+      const fields = { client: ref, rotation: rotation?.id, error: rotation?.tries.error };
+      log.error(fields, 'a key that may have leaked is not replaced yet');
     },
   };
-  const rest = await rotate(ref, policy, tools, signal);
-  if (isAccepted) await resumeDeployment(context, parts.deploymentOf(ref).config.id);
-  return settle(rest, ref, job, token, context);
 }
 
 /** After a compromise a rotation outlasts its attempts. */
-function goesOnUsedUp({ rotation, attempts }: ClientRecord, policy: ClientPolicy): boolean {
-  return rotation !== null && rotation.compromised !== null && attempts >= policy.attempts;
+function goesOnUsedUp({ rotation }: ClientRecord, policy: RotationPolicy): boolean {
+  return rotation !== null && rotation.compromised !== null && rotation.tries.failed >= policy.attempts;
 }
 
 /** Waiting is BullMQ's business, on this machine's clock: a timer would die with the process. */
 async function settle(
   rest: Rest,
   ref: ClientRef,
+  policy: RotationPolicy,
   job: Job,
   token: string | undefined,
   context: JobContext,
-): Promise<string> {
-  const { parts, queues } = context;
-  const deployment = parts.deploymentOf(ref).config.id;
+): Promise<RotateResult> {
   switch (rest.kind) {
     case 'done':
-      return 'done';
+      return { client: ref, op: rest.op };
     case 'wait':
+      if (job.progress !== 0) await job.updateProgress(0);
       await job.moveToDelayed(systemClock.now() + rest.ms, token);
+      await lookAgain({ client: ref, op: rest.op }, context);
       throw new DelayedError();
-    case 'outrun':
-      await job.moveToDelayed(systemClock.now() + OUTRUN_MS, token);
+    case 'outrun': {
+      const { outrun = 0 } = members(job.progress) as Partial<Progress>; // only this function writes it
+      if (outrun + 1 === OUTRUN_TOLD) await tellOutrun(ref, rest.why, policy, context);
+      await job.updateProgress({ outrun: outrun + 1, why: rest.why } satisfies Progress);
+      const ms = Math.min(LONGEST_OUTRUN_MS, OUTRUN_MS * 2 ** outrun);
+      await job.moveToDelayed(systemClock.now() + ms, token);
       throw new DelayedError();
-    case 'again':
-      await job.moveToWait(token);
-      throw new WaitingError();
-    case 'throttled':
-      await queues.rotateQueue(deployment).rateLimit(rest.ms);
-      throw Worker.RateLimitError();
-    case 'credential':
-      await pauseDeployment(context, deployment, rest.message);
-      await job.moveToWait(token);
-      throw new WaitingError();
+    }
     default:
       return rest satisfies never;
   }
+}
+
+interface Progress {
+  /** How often in a row somebody else was at work on this client. */
+  readonly outrun: number;
+  readonly why: string;
+}
+
+/** A run that never gets its turn must not go on in silence. */
+async function tellOutrun(
+  ref: ClientRef,
+  why: string,
+  policy: RotationPolicy,
+  { resources, log }: JobContext,
+): Promise<void> {
+  const error = `somebody else is at work on this client again and again: ${why}`;
+  log.warn({ client: ref, error: why }, 'somebody else is at work on this client again and again: tried more rarely');
+  await amend(
+    ref,
+    (record) => ({ ...record, server: { ...record.server, tries: { ...record.server.tries, error } } }),
+    policy,
+    resources.store,
+  );
+}
+
+/**
+ * A commit that came between the last look at the record and going to sleep, or to the end, found the job active, and did nothing more. So the record is
+ * looked at once more from here: a commit that was too early for one of the two looks is seen by the other.
+ */
+export async function lookAgain({ client, op }: RotateResult, { resources, queues }: JobContext): Promise<void> {
+  if (op === null) return;
+  const loaded = await resources.store.load(client);
+  if (loaded === null || loaded.op === op) return;
+  await queues.wake(client, loaded.record.rotation?.compromised != null);
 }

@@ -20,7 +20,7 @@ function slotOf(date: Date): string {
 export async function startSchedule(config: Config, queues: Queues, log: Log, now: number): Promise<Schedule> {
   async function tick(policy: string, slot: string, reindex = false): Promise<void> {
     try {
-      await queues.addControl('sweep', { v: 1, policy, slot, reindex }, slotJobId('sweep', policy, slot));
+      await queues.addUpkeep('sweep', { v: 1, policy, slot, reindex }, slotJobId('sweep', policy, slot));
     } catch (error) {
       // Nothing is lost: the next tick, or the next start, sweeps for whatever is due by then.
       log.error({ policy, slot, error: messageOf(error) }, 'a sweep could not be enqueued');
@@ -31,7 +31,7 @@ export async function startSchedule(config: Config, queues: Queues, log: Log, no
   const policies = usedPolicies(config);
   for (const policy of policies.keys()) await tick(policy, `start-${slotOf(new Date(now))}`, true);
 
-  const stops = [...policies].map(([name, policy]) => tickLocally(policy, now, (slot) => tick(name, slotOf(slot))));
+  const stops = [...policies].map(([name, policy]) => tickLocally(policy, (slot) => tick(name, slotOf(slot))));
   return {
     async stop() {
       for (const stop of stops) await stop();

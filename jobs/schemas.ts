@@ -43,7 +43,13 @@ export const requestSchema = z.strictObject({
     .union([z.boolean(), z.strictObject({ kid: words })])
     .default(false)
     .describe(
-      'True when the key in use may have leaked, or { kid } for a certain one: no soak, no overlap, no way back.',
+      'True when the key in use may have leaked, or { kid } for a certain one: no soak, no overlap, no rollback to it.',
+    ),
+  take_over: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Rotate also clients that are not enrolled: their applications must take the new key from their key folders at once.',
     ),
 });
 
@@ -60,7 +66,7 @@ export const sweepSchema = z.strictObject({
 });
 export const discoverSchema = z.strictObject({ v: z.literal(1), policy: words, slot: words });
 export const reconcileSchema = z.strictObject({ v: z.literal(1) });
-export const rotateSchema = z.strictObject({ v: z.literal(1), client: reference, rotation: words });
+export const rotateSchema = z.strictObject({ v: z.literal(1), client: reference, rotation: words.optional() });
 
 export type Request = z.output<typeof requestSchema>;
 export type RequestInput = z.input<typeof requestSchema>;

@@ -1,60 +1,66 @@
 /** Starting rotations: from a sweep, from a request, always the same way. */
 import { createHash } from 'node:crypto';
-import { adopt, observed } from '../src/core/adopt.ts';
-import { type RotationRequest, request } from '../src/core/begin.ts';
-import type { Change } from '../src/core/change.ts';
+import type { RotationRequest } from '../src/core/begin.ts';
 import type { ClientRef } from '../src/core/client.ts';
 import type { ObservedClient } from '../src/core/document.ts';
+import { found, observed } from '../src/core/enrolment.ts';
+import type { Cause } from '../src/core/history.ts';
 import type { ClientPolicy } from '../src/core/policy.ts';
-import type { Cause, ClientRecord } from '../src/core/record.ts';
+import type { ClientRecord } from '../src/core/record.ts';
+import { request } from '../src/core/request.ts';
+import { andThen, type Transition } from '../src/core/transition.ts';
 import { hasCode, RekeydError } from '../src/errors.ts';
 import { commitOf } from '../src/rotation/commit.ts';
 import type { Loaded } from '../src/store/records.ts';
 import type { Store } from '../src/store/store.ts';
 import type { Listed, Missing } from './listing.ts';
 
-/** The same job asking for the same client again means the same rotation, however often the job is retried. */
-export function rotationId(job: string, ref: ClientRef): string {
-  return `r${createHash('sha256').update(`${job} ${ref}`).digest('base64url').slice(0, 21)}`;
-}
-
-export interface StartRequest extends Cause {
-  readonly id: string;
-  readonly compromised: RotationRequest['compromised'];
+/** The same job asking for the same client again means the same rotation, however often it is retried. Another store has other rotations. */
+export function rotationId({ id }: Pick<Store, 'id'>, job: string, ref: ClientRef): string {
+  return `r${createHash('sha256').update(`${id} ${job} ${ref}`).digest('base64url').slice(0, 21)}`;
 }
 
 /**
  * Commits the start of a rotation, or joins the one under way. Somebody else's commit in between is no failure: the record is loaded and asked
  * again.
- * @param found as the server listed it; null when it did not
+ * @param listed as the server listed it; null when it did not, or nobody asked
  * @returns the id of the rotation that answers the request
- * @throws RekeydError `not_found` when neither we nor the server know this client
+ * @throws RekeydError `not_found` when neither we nor the server know this client; as {@link request}
  */
 export async function startRotation(
   store: Store,
   ref: ClientRef,
-  found: Listed | null,
+  listed: Listed | null,
   policy: ClientPolicy,
-  asked: StartRequest,
+  asked: RotationRequest,
 ): Promise<string> {
+  // Whoever asked is told that the rotation will happen. What a sweep starts, the next sweep would find again.
+  const durable = asked.request !== null;
   for (;;) {
     const loaded = await store.load(ref);
-    const now = loaded?.now ?? (await store.now());
-    const known = takeIn(ref, loaded, found, policy, asked, now);
-    const started = request(known.record, asked, policy, now);
-    // Whoever asked is told that the rotation will happen. What a sweep starts, the next sweep would find again.
-    const durable = asked.request !== null;
-    if (loaded !== null && started.record === known.record) {
-      if (!durable) return started.rotation;
-      // Not with the record: whoever is at work on it would have to do its step again.
-      if (started.entries.length > 0) await store.append(started.entries);
-      // Whoever began what is under way may still wait to hear that it is on disk, or may have given up.
-      if (await store.confirm(ref, loaded.version)) return started.rotation;
+    const answer = durable && loaded !== null ? await store.answered(asked.id) : null;
+    if (answer !== null && loaded !== null) {
+      // The answer may have been lost because it could not be confirmed.
+      if (await store.confirm(ref, loaded.op)) return answer;
       continue;
     }
-    const change = { record: started.record, entries: [...known.entries, ...started.entries] };
+    const now = loaded?.now ?? (await store.now());
+    const known = takeIn(ref, loaded, listed, policy, asked, now);
+    const started = request(known.record, asked, policy, now);
+    if (loaded !== null && started.record === known.record) {
+      if (!durable) return started.rotation;
+      // Not with the record, so that a worker which is at work on it is not disturbed; and once, however often the job is retried.
+      if (started.entries.length > 0) await store.append(started.entries, `requested ${asked.id}`);
+      // Should it end meanwhile, it is still the one that was joined.
+      await store.answer({ request: asked.id, rotation: started.rotation });
+      // What began it may not be on disk yet.
+      if (await store.confirm(ref, loaded.op)) return started.rotation;
+      continue;
+    }
+    const change = { ...started, entries: [...known.entries, ...started.entries] };
+    const answers = durable ? { answers: { request: asked.id, rotation: started.rotation } } : {};
     try {
-      await store.commit(commitOf(change, policy, { expected: loaded, durable }));
+      await store.commit({ ...commitOf(change, policy, { from: loaded, durable }), ...answers });
       return started.rotation;
     } catch (error) {
       if (!hasCode(error, 'store_conflict') && !hasCode(error, 'store_fenced')) throw error;
@@ -65,29 +71,27 @@ export async function startRotation(
 function takeIn(
   ref: ClientRef,
   loaded: Loaded | null,
-  found: Listed | null,
+  listed: Listed | null,
   policy: ClientPolicy,
   cause: Cause,
   now: number,
-): Change {
-  if (loaded === null) {
-    if (found !== null) return adopt(ref, found.client, cause, now);
-    throw new RekeydError(
-      'not_found',
-      `The API lists no client ${ref}. Check the reference, and that the client was not deleted.`,
-    );
-  }
-  return takeSeen(loaded.record, found, policy);
+): Transition {
+  if (loaded !== null) return takeSeen(loaded.record, listed, policy);
+  if (listed !== null) return found(ref, listed.client, cause, now);
+  throw new RekeydError(
+    'not_found',
+    `The API lists no client ${ref}. Check the reference, and that the client was not deleted.`,
+  );
 }
 
 /** What was seen since the list was read is not undone by it: the record then stays the same object. */
-export function takeSeen(record: ClientRecord, found: Listed | Missing | null, policy: ClientPolicy): Change {
-  if (found === null || found.readAt <= record.observed.at) return { record, entries: [] };
-  return observed(record, found.client, policy, found.readAt);
+export function takeSeen(record: ClientRecord, listed: Listed | Missing | null, policy: ClientPolicy): Transition {
+  if (listed === null || listed.readAt <= record.server.observed.at) return { record, entries: [] };
+  return observed(record, listed.client, policy, listed.readAt);
 }
 
-/** Adopts a client that is not known yet; true when this call did. */
-export async function adoptClient(
+/** Takes in a client that is not known yet; true when this call did. */
+export async function takeFound(
   store: Store,
   ref: ClientRef,
   client: ObservedClient,
@@ -95,11 +99,34 @@ export async function adoptClient(
   cause: Cause,
 ): Promise<boolean> {
   try {
-    const change = adopt(ref, client, cause, await store.now());
-    await store.commit(commitOf(change, policy, { expected: null, durable: false }));
+    const change = found(ref, client, cause, await store.now());
+    await store.commit(commitOf(change, policy, { from: null, durable: false }));
     return true;
   } catch (error) {
     if (hasCode(error, 'store_conflict')) return false;
     throw error;
+  }
+}
+
+/** Changes a record as a transition says, also when somebody else commits in between. */
+export async function apply(
+  store: Store,
+  ref: ClientRef,
+  policy: ClientPolicy,
+  change: (record: ClientRecord) => Transition,
+): Promise<Transition> {
+  for (;;) {
+    const loaded = await store.load(ref);
+    if (loaded === null) {
+      throw new RekeydError('not_found', `${ref} is not known. \`rekeyd plan ${ref}\` shows what the API says of it.`);
+    }
+    const transition = andThen({ record: loaded.record, entries: [] }, change);
+    if (transition.record === loaded.record) return transition;
+    try {
+      await store.commit(commitOf(transition, policy, { from: loaded, durable: true }));
+      return transition;
+    } catch (error) {
+      if (!hasCode(error, 'store_conflict') && !hasCode(error, 'store_fenced')) throw error;
+    }
   }
 }

@@ -4,15 +4,16 @@
  */
 import { policyFor } from '../src/config/model.ts';
 import { type ClientRef, splitReference } from '../src/core/client.ts';
-import { dueAt, isEligible, whyDue } from '../src/core/due.ts';
+import { whyDue } from '../src/core/due.ts';
 import { inWindows } from '../src/core/window.ts';
-import { messageOf } from '../src/errors.ts';
 import { inParallel } from '../src/parallel.ts';
+import { dueTime } from '../src/rotation/commit.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
-import { FLEET_LANES, type JobContext, noteApiFailure } from './context.ts';
+import { FLEET_LANES, type JobContext } from './context.ts';
 import { PAGE } from './listing.ts';
 import { slotJobId } from './queues.ts';
 import type { Sweep } from './schemas.ts';
+import { noteUnread } from './selection.ts';
 import { rotationId, startRotation } from './start.ts';
 
 export interface SweepResult {
@@ -21,27 +22,26 @@ export interface SweepResult {
 
 /** @throws the first failure, after every deployment that answers was swept: the job is tried again for the rest */
 export async function sweep({ policy, slot, reindex }: Sweep, context: JobContext): Promise<SweepResult> {
-  const { parts, queues, log } = context;
+  const { resources, queues } = context;
   if (reindex) await noteDueTimes(policy, context);
   const failures: unknown[] = [];
   let started = 0;
-  for (const [deployment, due] of await dueRefs(policy, context)) {
-    try {
-      // Otherwise an outage would start, and fail, the rotation of each client that comes due in its course.
-      await parts.deployments.get(deployment)?.wacht.listApps();
-    } catch (error) {
-      await noteApiFailure(context, deployment, error);
-      log.warn(
-        { deployment, error: messageOf(error) },
-        'the API does not answer: its clients are left alone this time',
-      );
-      failures.push(error);
-      continue;
-    }
-    for (let at = 0; at < due.length; at += PAGE)
-      started += await startDue(due.slice(at, at + PAGE), policy, slot, context);
-  }
-  await queues.addControl('discover', { v: 1, policy, slot }, slotJobId('discover', policy, slot));
+  await Promise.all(
+    [...(await dueRefs(policy, context))].map(async ([deployment, due]) => {
+      try {
+        // Otherwise an outage would start, and fail, the rotation of each client that comes due in its course.
+        await resources.deployments.get(deployment)?.reachable();
+      } catch (error) {
+        await noteUnread(deployment, error, context);
+        failures.push(error);
+        return;
+      }
+      for (let at = 0; at < due.length; at += PAGE) {
+        started += await startDue(due.slice(at, at + PAGE), policy, slot, context);
+      }
+    }),
+  );
+  await queues.addUpkeep('discover', { v: 1, policy, slot }, slotJobId('discover', policy, slot));
   if (failures.length > 0) throw failures[0];
   return { started };
 }
@@ -51,52 +51,58 @@ export async function startDue(
   refs: readonly ClientRef[],
   policyName: string,
   slot: string,
-  { parts, queues }: JobContext,
+  { resources, queues }: JobContext,
 ): Promise<number> {
-  const loaded = await parts.store.loadMany(refs);
+  const { store } = resources;
+  const loaded = await store.loadMany(refs);
   let started = 0;
   await inParallel(loaded, FLEET_LANES, async ([ref, { record, now }]) => {
-    const policy = clientPolicy(parts, ref);
+    const policy = clientPolicy(resources, ref);
     if (policy === null) return;
     const why = whyDue(record, policy, now);
     if (why === null || !inWindows(policy.windows, policy.timezone, now)) return;
-    const asked = { actor: `schedule:${policyName}`, reason: why.message, request: null, compromised: null };
-    const id = await startRotation(parts.store, ref, null, policy, {
-      ...asked,
-      id: rotationId(`sweep ${policyName} ${slot}`, ref),
+    await startRotation(store, ref, null, policy, {
+      id: rotationId(store, `sweep ${policyName} ${slot}`, ref),
+      actor: `schedule:${policyName}`,
+      reason: why.message,
+      request: null,
+      compromised: null,
+      takeOver: policy.adopt === 'take_over',
     });
-    await queues.wake(ref, id, false);
+    await queues.wake(ref, false);
     started += 1;
   });
   return started;
 }
 
 /** Due times are noted with each commit; a policy changed in the config changes them without one. */
-async function noteDueTimes(policyName: string, { parts }: JobContext): Promise<void> {
-  const { store } = parts;
-  for (const app of parts.config.deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`))) {
+async function noteDueTimes(policyName: string, { resources }: JobContext): Promise<void> {
+  const { store, config } = resources;
+  for (const app of config.deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`))) {
     let last: ClientRef | null = null;
     do {
       const page: readonly ClientRef[] = await store.appRefs(app, PAGE, last);
       last = page.at(-1) ?? null;
-      const ours = page.filter((ref) => policyFor(parts.config, ref)?.name === policyName);
+      const ours = page.filter((ref) => policyFor(config, ref)?.name === policyName);
       await inParallel(await store.loadMany(ours), FLEET_LANES, async ([ref, { record }]) => {
-        const policy = clientPolicy(parts, ref);
-        const at = policy !== null && isEligible(record.observed.client) ? dueAt(record, policy) : null;
-        await store.setDue(ref, at);
+        const policy = clientPolicy(resources, ref);
+        await store.setDue(ref, policy === null ? null : dueTime(record, policy));
       });
     } while (last !== null);
   }
 }
 
 /** All due clients of the policy by deployment, the longest due first, read before anything is started: starting one changes the index. */
-async function dueRefs(policyName: string, { parts }: JobContext): Promise<ReadonlyMap<string, readonly ClientRef[]>> {
-  const now = await parts.store.now();
+async function dueRefs(
+  policyName: string,
+  { resources }: JobContext,
+): Promise<ReadonlyMap<string, readonly ClientRef[]>> {
+  const now = await resources.store.now();
   const found = new Map<string, ClientRef[]>();
   for (let offset = 0; ; offset += PAGE) {
-    const page = await parts.store.due(now, PAGE, offset);
+    const page = await resources.store.due(now, PAGE, offset);
     for (const ref of page) {
-      if (policyFor(parts.config, ref)?.name !== policyName) continue;
+      if (policyFor(resources.config, ref)?.name !== policyName) continue;
       const { deployment } = splitReference(ref);
       const due = found.get(deployment) ?? [];
       due.push(ref);

@@ -1,31 +1,33 @@
-/** The workers: one for the control queue, one per deployment. */
+/** The workers: one for requests, one for upkeep, one per deployment. */
 import { type Job, UnrecoverableError, Worker, type WorkerOptions } from 'bullmq';
 import { hasCode, messageOf } from '../src/errors.ts';
 import { sleep } from '../src/time.ts';
 import type { JobContext } from './context.ts';
 import { discover } from './discover.ts';
-import { bullConnection, CONTROL, PREFIX, rotateQueueName } from './queues.ts';
+import { bullConnection, CONTROL, PREFIX, rotateQueueName, UPKEEP } from './queues.ts';
 import { reconcile } from './reconcile.ts';
 import { requestJob } from './request.ts';
-import { type RotateHooks, rotateJob } from './rotate.ts';
+import { lookAgain, type RotateHooks, type RotateResult, rotateJob } from './rotate.ts';
 import { discoverSchema, parseJob, reconcileSchema, sweepSchema } from './schemas.ts';
 import { sweep } from './sweep.ts';
 
 export interface Workers {
-  /** Resolves once whoever asks Redis who works here is told of all of them. */
+  /** Resolves when all workers are registered in Redis. */
   connected(): Promise<void>;
   /** Takes no new jobs and waits for those under way; after `graceMs` those are told to stop. They go on elsewhere, from their last commit. */
   drain(graceMs: number): Promise<void>;
 }
 
-const CONTROL_JOBS_AT_ONCE = 4;
+/** A request may wait for an API that hangs; others must not wait for it. */
+const REQUESTS_AT_ONCE = 16;
+const UPKEEP_AT_ONCE = 8;
 
 const NEVER = new AbortController().signal;
 
 export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
-  const { parts, log, lockMs } = context;
+  const { resources, log, lockMs } = context;
   const common = {
-    connection: bullConnection(parts.redis),
+    connection: bullConnection(resources.redis),
     prefix: PREFIX,
     lockDuration: lockMs,
     stalledInterval: Math.ceil(lockMs / 3),
@@ -33,20 +35,35 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
     maxStalledCount: Number.MAX_SAFE_INTEGER,
   } satisfies WorkerOptions;
 
+  const rotating = resources.config.deployments.map(
+    ({ id, concurrency }) =>
+      new Worker<unknown, RotateResult>(
+        rotateQueueName(id),
+        // Three parameters, none with a default: BullMQ counts them, and gives a signal only to those who take it.
+        (job, token, signal) => unrecoverable(() => rotateJob(job, token, signal ?? NEVER, context, hooks)),
+        { ...common, concurrency },
+      ),
+  );
+  for (const worker of rotating) {
+    worker.on('completed', (_job, result) => {
+      lookAgain(result, context).catch((error: unknown) => {
+        log.warn(
+          { client: result.client, error: messageOf(error) },
+          'it is not known whether there is more to do: upkeep looks',
+        );
+      });
+    });
+  }
   const workers = [
     new Worker(CONTROL, (job, token) => unrecoverable(() => controlJob(job, token, context)), {
       ...common,
-      concurrency: CONTROL_JOBS_AT_ONCE,
+      concurrency: REQUESTS_AT_ONCE,
     }),
-    ...parts.config.deployments.map(
-      ({ id, concurrency, rateLimit }) =>
-        new Worker(
-          rotateQueueName(id),
-          // Three parameters, none with a default: BullMQ counts them, and gives a signal only to those who take it.
-          (job, token, signal) => unrecoverable(() => rotateJob(job, token, signal ?? NEVER, context, hooks)),
-          { ...common, concurrency, limiter: { max: rateLimit.max, duration: rateLimit.perMs } },
-        ),
-    ),
+    new Worker(UPKEEP, (job) => unrecoverable(() => upkeepJob(job, context)), {
+      ...common,
+      concurrency: UPKEEP_AT_ONCE,
+    }),
+    ...rotating,
   ];
   for (const worker of workers) {
     worker.on('error', (error) => log.warn({ queue: worker.name, error: messageOf(error) }, 'worker'));
@@ -78,18 +95,21 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
 }
 
 async function controlJob(job: Job, token: string | undefined, context: JobContext): Promise<unknown> {
+  if (job.name === 'request') return requestJob(job, token, context);
+  throw new UnrecoverableError(`There is no control job ${JSON.stringify(job.name)}. Use request.`);
+}
+
+async function upkeepJob(job: Job, context: JobContext): Promise<unknown> {
   switch (job.name) {
     case 'sweep':
       return sweep(parseJob(sweepSchema, job.name, job.data), context);
     case 'discover':
       return discover(parseJob(discoverSchema, job.name, job.data), context);
-    case 'request':
-      return requestJob(job, token, context);
     case 'reconcile':
       parseJob(reconcileSchema, job.name, job.data);
       return reconcile(context);
     default:
-      throw new UnrecoverableError(`There is no control job ${JSON.stringify(job.name)}. Use request.`);
+      throw new UnrecoverableError(`There is no upkeep job ${JSON.stringify(job.name)}.`);
   }
 }
 

@@ -3,6 +3,7 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import packageFile from '../package.json' with { type: 'json' };
 import { auditExport, auditTail } from './commands/audit.ts';
+import { abandon, enroll } from './commands/clients.ts';
 import { configCheck, printSchema } from './commands/config.ts';
 import { doctor } from './commands/doctor.ts';
 import { keysImport, keysRewrap } from './commands/keys.ts';
@@ -12,6 +13,7 @@ import { plan } from './commands/plan.ts';
 import { rotate } from './commands/rotate.ts';
 import { start } from './commands/start.ts';
 import { status } from './commands/status.ts';
+import { storeDeclareLoss, storeStatus } from './commands/store.ts';
 import { type ErrorCode, messageOf, RekeydError } from './errors.ts';
 import { keepMemoryOutOfCoreDumps } from './runtime/lifecycle.ts';
 import { ApiError } from './wacht/api-error.ts';
@@ -25,6 +27,7 @@ Examples:
   $ rekeyd start
   $ rekeyd plan --app 185019846023/mcp-auth
   $ rekeyd rotate 185019846023/mcp-auth/4711 --reason "new laptop" --wait
+  $ rekeyd keys import 185019846023/mcp-auth/4711 --file key.pem --enroll
   $ rekeyd rotate 185019846023/mcp-auth/4711 --compromised --wait finished --json
 
 Exit codes:
@@ -72,12 +75,14 @@ function commandLine(globalsOf: (file: string | undefined) => Globals, end: (cod
   selecting(program.command('rotate'))
     .description('ask for rotations; the workers do them')
     .option('--reason <text>', 'for the audit trail')
+    .option('--take-over', 'also clients that are not enrolled: their applications must take the new key at once')
     .option('--wait [finished]', 'wait until the new keys are active, or until the old ones are gone')
     .option('--json', 'print one JSON document')
     .action(async (clients, options) => end(await rotate(globals(), clients, options)));
 
   selecting(program.command('plan'))
     .description('show what would happen; writes nothing')
+    .option('--take-over', 'as if rotated with --take-over')
     .option('--json', 'print one JSON document')
     .action(async (clients, options) => end(await plan(globals(), clients, options)));
 
@@ -87,6 +92,22 @@ function commandLine(globalsOf: (file: string | undefined) => Globals, end: (cod
     .argument('[client...]', 'only these, with their keys')
     .option('--json', 'print one JSON document')
     .action(async (clients, options) => end(await status(globals(), clients, options)));
+
+  program
+    .command('enroll')
+    .description('say that the applications of these clients take their keys from their key folders')
+    .argument('<client...>', 'deployment/app-slug/oauth_client_id')
+    .option('--reason <text>', 'for the audit trail')
+    .option('--json', 'print one JSON document')
+    .action(async (clients, options) => end(await enroll(globals(), clients, options)));
+
+  program
+    .command('abandon')
+    .description('end a rotation that cannot go on, at whichever key the server takes')
+    .argument('<client>', 'deployment/app-slug/oauth_client_id')
+    .option('--reason <text>', 'for the audit trail')
+    .option('--json', 'print one JSON document')
+    .action(async (client, options) => end(await abandon(globals(), client, options)));
 
   const audit = program.command('audit').description('the audit log: tail, export');
   audit
@@ -110,6 +131,7 @@ function commandLine(globalsOf: (file: string | undefined) => Globals, end: (cod
     .argument('<client>', 'deployment/app-slug/oauth_client_id')
     .requiredOption('--file <pem-or-jwk>', 'the private key: PEM or JWK')
     .option('--alg <alg>', 'what it signs, when neither the file nor the server says')
+    .option('--enroll', 'its application takes its key from its key folder from now on')
     .option('--json', 'print one JSON document')
     .action(async (client, options) => end(await keysImport(globals(), client, options)));
   keys
@@ -117,6 +139,19 @@ function commandLine(globalsOf: (file: string | undefined) => Globals, end: (cod
     .description('re-encrypt all stored private keys under the first KEK')
     .option('--json', 'print one JSON document')
     .action(async (options) => end(await keysRewrap(globals(), options)));
+
+  const store = program.command('store').description('the store: status, declare-loss');
+  store
+    .command('status')
+    .description('show which store this is, and whether it is the one that was there before')
+    .option('--json', 'print one JSON document')
+    .action(async (options) => end(await storeStatus(globals(), options)));
+  store
+    .command('declare-loss')
+    .description('go on after a store was lost or rolled back, with a new audit segment')
+    .option('--reason <text>', 'for the audit trail')
+    .option('--json', 'print one JSON document')
+    .action(async (options) => end(await storeDeclareLoss(globals(), options)));
 
   program
     .command('doctor')

@@ -8,19 +8,20 @@ export type ErrorCode =
   | 'secret_missing' // a secret reference points nowhere
   | 'redis_unreachable'
   | 'redis_unsafe' // persistence or eviction settings that could lose a key
-  | 'store_empty' // clients were known before, and the store holds none
+  | 'store_lost' // not the store that was there before: empty, another one, or rolled back
   | 'store_conflict' // the record moved on since it was read (compare-and-set refused)
-  | 'store_fenced' // another worker took the record over (epoch refused)
-  | 'store_held' // another worker is at work on the record
+  | 'store_fenced' // another worker took the record over (claim refused)
   | 'not_durable' // the write could not be confirmed on disk in time
   | 'kek_missing' // no key encryption key with that id is configured
   | 'key_tampered' // a sealed key fails authentication or belongs to another client
   | 'key_missing' // a managed key's private half is not in the store
   | 'key_invalid' // not a usable private key, or it fails its self-test
   | 'algorithm_unsupported'
+  | 'not_enrolled' // the application was not seen to take its key from us
   | 'client_reference_invalid'
   | 'job_invalid' // job data that does not parse
   | 'api_failed' // a Wacht call that did not succeed; carries the classified reply
+  | 'sink_outdated' // a sink holds a set that was delivered under a later claim
   | 'sink_failed' // a private-key sink could not be written
   | 'publish_failed' // the public set could not be written
   | 'request_failed' // an on-demand job that ended without a result

@@ -1,6 +1,9 @@
 /** Watches rotations in their records until they came to what is waited for. */
 import type { ClientRef } from '../core/client.ts';
-import type { ClientRecord, RotationState } from '../core/record.ts';
+import type { RotationState, RotationSummary } from '../core/history.ts';
+import type { ClientRecord } from '../core/record.ts';
+import { runningSummary } from '../core/rotation.ts';
+import { lastError } from '../core/state.ts';
 import { answerOf, type Patience } from '../store/redis/patience.ts';
 import type { Store } from '../store/store.ts';
 import { sleep } from '../time.ts';
@@ -8,7 +11,7 @@ import { sleep } from '../time.ts';
 /** `active`: the new key signs in and is in use. `finished`: the old one is gone too. */
 export type Goal = 'active' | 'finished';
 
-export interface Outcome {
+export interface RotationOutcome {
   readonly id: string;
   readonly client: ClientRef;
   readonly state: RotationState;
@@ -28,61 +31,74 @@ const MEANWHILE = 'The rotations go on when Redis is back; `rekeyd status` then 
  * @throws RekeydError `redis_unreachable`
  */
 export async function follow(
-  store: Pick<Store, 'loadMany'>,
+  store: Pick<Store, 'loadMany' | 'history'>,
   rotations: readonly { readonly id: string; readonly client: ClientRef }[],
   goal: Goal,
   patience: Patience,
   tell: (line: string) => void,
-): Promise<readonly Outcome[]> {
-  const outcomes = new Map<string, Outcome>();
+): Promise<readonly RotationOutcome[]> {
+  const outcomes = new Map<string, RotationOutcome>();
   const told = new Map<string, string>();
   let waiting = rotations;
   for (;;) {
     const refs = waiting.map(({ client }) => client);
     const loaded = await answerOf(store.loadMany(refs), patience, MEANWHILE);
     if (loaded === null) break;
-    waiting = waiting.filter(({ id, client }) => {
+    const left: (typeof waiting)[number][] = [];
+    for (const { id, client } of waiting) {
       const record = loaded.get(client)?.record;
-      const outcome = outcomeOf(id, client, record);
+      const outcome = outcomeOf(id, client, await summaryOf(store, id, client, record));
       const line = `${client}  ${progressOf(outcome, record)}`;
       if (told.get(client) !== line) tell(line);
       told.set(client, line);
       outcomes.set(id, outcome);
-      return !hasEnded(outcome, goal) && record?.halted == null;
-    });
+      if (!hasEnded(outcome, goal) && record?.halted == null) left.push({ id, client });
+    }
+    waiting = left;
     if (waiting.length === 0 || patience.signal.aborted) break;
     await sleep(POLL_MS, patience.signal);
   }
   return rotations.map(({ id, client }) => outcomes.get(id) ?? notSeen(id, client));
 }
 
-export function isGood({ state, error }: Outcome, goal: Goal): boolean {
+export function isGood({ state, error }: RotationOutcome, goal: Goal): boolean {
   return error === null && (state === 'finished' || (state === 'active' && goal === 'active'));
 }
 
-function hasEnded({ state }: Outcome, goal: Goal): boolean {
+function hasEnded({ state }: RotationOutcome, goal: Goal): boolean {
   return state === 'active' ? goal === 'active' : state !== 'running';
 }
 
-function outcomeOf(id: string, client: ClientRef, record: ClientRecord | undefined): Outcome {
-  const summary = record?.history.find((one) => one.id === id);
+/** In the record while it is under way or its old key is on its way out, and in the history after that. */
+async function summaryOf(
+  store: Pick<Store, 'history'>,
+  id: string,
+  client: ClientRef,
+  record: ClientRecord | undefined,
+): Promise<RotationSummary | undefined> {
+  if (record?.rotation?.id === id) return runningSummary(record, record.rotation);
+  const leaving = record?.retirements.find(({ rotation, role }) => rotation.id === id && role === 'replaced');
+  return leaving?.rotation ?? (await store.history(client)).find((summary) => summary.id === id);
+}
+
+function outcomeOf(id: string, client: ClientRef, summary: RotationSummary | undefined): RotationOutcome {
   if (summary === undefined) {
-    const error = 'the record no longer tells of this rotation';
+    const error = 'the history no longer tells of this rotation';
     return { id, client, state: 'failed', strategy: '', kid: null, replaces: null, error };
   }
-  const { state, strategy, kid, replaces } = summary;
-  return { id, client, state, strategy, kid, replaces, error: summary.error ?? record?.halted ?? null };
+  const { state, strategy, kid, replaces, error } = summary;
+  return { id, client, state, strategy, kid, replaces, error };
 }
 
 /** Nobody has looked at it yet. */
-function notSeen(id: string, client: ClientRef): Outcome {
+function notSeen(id: string, client: ClientRef): RotationOutcome {
   return { id, client, state: 'running', strategy: '', kid: null, replaces: null, error: null };
 }
 
 /** The phase, and beside it what the step under way last failed with. */
-function progressOf({ id, state, error }: Outcome, record: ClientRecord | undefined): string {
-  const { rotation = null, lastError = null } = record ?? {};
+function progressOf({ id, state, error }: RotationOutcome, record: ClientRecord | undefined): string {
+  const rotation = record?.rotation ?? null;
   const phase = rotation !== null && rotation.id === id && state === 'running' ? rotation.phase.name : state;
-  const why = error ?? lastError;
+  const why = error ?? (record === undefined || state !== 'running' ? null : lastError(record));
   return why === null ? phase : `${phase}: ${why}`;
 }

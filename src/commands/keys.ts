@@ -1,18 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { type ClientRef, parseReference } from '../core/client.ts';
-import { desiredDelivery } from '../core/desired.ts';
-import { activeKey } from '../core/keys.ts';
-import { delivered } from '../core/progress.ts';
-import type { Algorithm, ManagedKey } from '../core/record.ts';
+import { isAlgorithm, type ManagedKey } from '../core/keys.ts';
 import { hasCode, messageOf, RekeydError } from '../errors.ts';
-import { isAlgorithm } from '../keys/algorithms.ts';
-import { importPrivateKey } from '../keys/import.ts';
 import { type Kek, rewrapKey } from '../keys/sealed.ts';
 import { inParallel } from '../parallel.ts';
-import { commitOf } from '../rotation/commit.ts';
-import { effectsFor } from '../rotation/effects.ts';
 import { importKey } from '../rotation/import.ts';
-import { clientPolicy, keksOf } from '../rotation/policy.ts';
+import { keksOf } from '../rotation/policy.ts';
 import type { Resources } from '../rotation/resources.ts';
 import { actor, type Globals, withResources } from './open.ts';
 import { note, print, printJson, printTable } from './output.ts';
@@ -22,6 +15,8 @@ export interface ImportOptions {
   /** Path of a PEM or JWK. */
   readonly file: string;
   readonly alg?: string;
+  /** The application takes its key from its key folder from now on. */
+  readonly enroll?: boolean;
   readonly json?: boolean;
 }
 
@@ -29,20 +24,21 @@ export interface ImportOptions {
 export async function keysImport(
   globals: Globals,
   client: string,
-  { file, alg, json }: ImportOptions,
+  { file, alg, enroll = false, json = false }: ImportOptions,
 ): Promise<number> {
   const ref = parseReference(client);
   if (alg !== undefined && !isAlgorithm(alg)) throw usage(`${JSON.stringify(alg)} is no algorithm that rekeyd knows.`);
   const text = await readKey(file);
-  return withResources(globals, async (parts) => {
-    const keks = keksOf(parts.config);
+  return withResources(globals, async (resources) => {
+    const cause = { actor: actor(), reason: 'imported on the command line', request: null };
+    const asked = { ref, text, enroll, cause, ...(alg !== undefined && { alg }) };
     try {
-      const key = (await deliveredAgain(parts, keks, ref, text, alg)) ?? (await imported(parts, keks, ref, text, alg));
-      tellImported(ref, key, parts, json ?? false);
+      const key = await importKey(resources, keksOf(resources.config), asked);
+      tellImported(ref, key, enroll, resources, json);
       return 0;
     } catch (error) {
       if (!hasCode(error, 'sink_failed')) throw error;
-      const message = `The key is in the store, but signers do not have it yet. ${error.message} Then run the same command again.`;
+      const message = `The key is in the store, but signers do not have it yet. ${error.message} A worker tries again; or run the same command again.`;
       throw new RekeydError('sink_failed', message, { cause: error });
     }
   });
@@ -56,48 +52,32 @@ async function readKey(file: string): Promise<string> {
   }
 }
 
-async function imported(
-  parts: Resources,
-  keks: readonly Kek[],
+function tellImported(
   ref: ClientRef,
-  text: string,
-  alg?: Algorithm,
-): Promise<ManagedKey> {
-  const cause = { actor: actor(), reason: 'imported on the command line', request: null };
-  return importKey(parts, keks, ref, text, cause, alg);
-}
-
-/** For a key that was imported before: hands it to signers unless they have it. Null when it was not. */
-async function deliveredAgain(
-  parts: Resources,
-  keks: readonly Kek[],
-  ref: ClientRef,
-  text: string,
-  alg?: Algorithm,
-): Promise<ManagedKey | null> {
-  const loaded = await parts.store.load(ref);
-  const policy = clientPolicy(parts, ref);
-  const active = loaded === null ? undefined : activeKey(loaded.record);
-  if (loaded === null || policy === null || active === undefined || loaded.record.rotation !== null) return null;
-  const { kid: thumbprint } = await importPrivateKey(text, alg);
-  if (active.thumbprint !== thumbprint) return null;
-  const delivery = desiredDelivery(loaded.record);
-  await effectsFor(ref, policy, parts, keks).deliver(loaded.record, delivery, { now: loaded.now, epoch: loaded.now });
-  const told = delivered(loaded.record, delivery, { policy, now: loaded.now, random: 0 });
-  await parts.store.commit(commitOf(told, policy, { expected: loaded, durable: false }));
-  return active;
-}
-
-function tellImported(ref: ClientRef, { kid, thumbprint, alg }: ManagedKey, parts: Resources, json: boolean): void {
-  const sinks = parts.sinks.map(({ name }) => name);
-  const told = `Key ${kid} (${alg}, thumbprint ${thumbprint}) of ${ref} is managed now, and delivered to`;
-  if (json) printJson({ client: ref, kid, thumbprint, alg, delivered: sinks });
-  else print(`${told} ${sinks.join(', ')}.`);
+  { kid, thumbprint, alg }: ManagedKey,
+  enroll: boolean,
+  { sinks }: Resources,
+  json: boolean,
+): void {
+  const delivered = sinks.map(({ name }) => name);
+  const enrolment = enroll ? 'enrolled' : 'held';
+  if (json) {
+    printJson({ client: ref, kid, thumbprint, alg, enrolment, delivered });
+    return;
+  }
+  print(
+    `Key ${kid} (${alg}, thumbprint ${thumbprint}) of ${ref} is managed now, and delivered to ${delivered.join(', ')}.`,
+  );
+  if (!enroll) {
+    note(
+      `The client is held: schedules leave it alone. Let its application read its key folder, then \`rekeyd enroll ${ref}\`.`,
+    );
+  }
 }
 
 interface Failed {
   readonly client: ClientRef;
-  readonly kid: string;
+  readonly thumbprint: string;
   readonly code: string;
   readonly message: string;
 }
@@ -106,7 +86,7 @@ interface Rewrapped {
   readonly rewrapped: number;
   /** Under the first KEK already. */
   readonly unchanged: number;
-  /** Replaced or erased by somebody else meanwhile. */
+  /** Replaced or erased by another process meanwhile. */
   readonly gone: number;
   readonly failed: readonly Failed[];
 }
@@ -116,39 +96,46 @@ const LANES = 16;
 
 /** Every sealed key goes under the first KEK. Those that cannot be opened are listed, and stay as they are. */
 export async function keysRewrap(globals: Globals, { json }: { readonly json?: boolean }): Promise<number> {
-  return withResources(globals, async (parts) => {
+  return withResources(globals, async (resources) => {
     const counts = { rewrapped: 0, unchanged: 0, gone: 0 };
     const failed: Failed[] = [];
-    const keks = keksOf(parts.config);
-    await inParallel(await parts.store.clientRefs(), LANES, async (ref) => {
-      for (const [kid, jwe] of await parts.store.sealedKeys(ref)) {
+    const keks = keksOf(resources.config);
+    await inParallel(await resources.store.clientRefs(), LANES, async (ref) => {
+      for (const [thumbprint, jwe] of await resources.store.sealedHalves(ref)) {
         try {
-          counts[await rewrapOne(parts, keks, ref, kid, jwe)] += 1;
+          counts[await rewrapOne(resources, keks, ref, thumbprint, jwe)] += 1;
         } catch (error) {
           if (!hasCode(error, 'kek_missing') && !hasCode(error, 'key_tampered')) throw error;
-          failed.push({ client: ref, kid, code: error.code, message: error.message });
+          failed.push({ client: ref, thumbprint, code: error.code, message: error.message });
         }
       }
     });
     const result = { ...counts, failed: failed.sort((a, b) => (a.client < b.client ? -1 : 1)) };
     if (json) printJson(result);
-    else tellRewrapped(result);
+    else tellRewrapped(result, keks[0]?.id ?? '');
     return failed.length === 0 ? 0 : 1;
   });
 }
 
-async function rewrapOne(parts: Resources, keks: readonly Kek[], ref: ClientRef, kid: string, jwe: string) {
-  const fresh = await rewrapKey(jwe, { ref, kid }, keks);
+async function rewrapOne(resources: Resources, keks: readonly Kek[], ref: ClientRef, thumbprint: string, jwe: string) {
+  const fresh = await rewrapKey(jwe, { ref, thumbprint }, keks);
   if (fresh === null) return 'unchanged';
-  return (await parts.store.replaceSealed(ref, kid, jwe, fresh)) ? 'rewrapped' : 'gone';
+  return (await resources.store.replaceSealed(ref, thumbprint, jwe, fresh)) ? 'rewrapped' : 'gone';
 }
 
-function tellRewrapped({ rewrapped, unchanged, gone, failed }: Rewrapped): void {
-  print(`${rewrapped} re-encrypted, ${unchanged} were under the first KEK, ${gone} went away, ${failed.length} failed`);
+function tellRewrapped({ rewrapped, unchanged, gone, failed }: Rewrapped, kek: string): void {
+  const total = rewrapped + unchanged + failed.length;
+  const keys = total === 1 ? '1 key' : `${total} keys`;
+  const replaced = gone === 0 ? '' : `, ${gone} were replaced meanwhile`;
+  if (rewrapped === 0 && failed.length === 0) print(`${keys} checked: all use KEK ${kek} already${replaced}.`);
+  else
+    print(
+      `${keys} checked: ${rewrapped} use KEK ${kek} now, ${unchanged} did already, ${failed.length} failed${replaced}.`,
+    );
   if (failed.length === 0) note('Once every worker runs with this config, other KEKs can be removed from it.');
   else
     printTable(
-      ['CLIENT', 'KEY', 'PROBLEM'],
-      failed.map(({ client, kid, message }) => [client, kid, message]),
+      ['CLIENT', 'THUMBPRINT', 'PROBLEM'],
+      failed.map(({ client, thumbprint, message }) => [client, thumbprint, message]),
     );
 }

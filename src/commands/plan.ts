@@ -12,6 +12,7 @@ import { type Select, type SelectOptions, selectionOf } from './select.ts';
 import { type ApiView, policyOf, type StoreView, viewApis, viewStore } from './view.ts';
 
 export interface PlanOptions extends SelectOptions {
+  readonly takeOver?: boolean;
   readonly json?: boolean;
 }
 
@@ -24,7 +25,10 @@ export async function plan(globals: Globals, named: readonly string[], options: 
     const view = await viewStore(config);
     try {
       const { targets, listed } = await selected(config, apis, select);
-      const { plans, errors } = await planAll(targets, config, view, compromised);
+      const { plans, errors } = await planAll(targets, config, view, {
+        compromised,
+        takeOver: options.takeOver ?? false,
+      });
       const { warnings, deployments } = outlook(config, listed);
       if (options.json) printJson({ clients: plans, errors, warnings, deployments });
       else for (const one of plans) for (const line of planLines(one, select !== null)) print(line);
@@ -79,7 +83,7 @@ function isMeant(config: Config, ref: ClientRef, client: ObservedClient, select:
   return select === null || !('policy' in select) || select.policy === policy;
 }
 
-interface Problem {
+interface ClientError {
   readonly client: ClientRef;
   readonly message: string;
 }
@@ -88,12 +92,13 @@ async function planAll(
   targets: Targets,
   config: Config,
   { store }: StoreView,
-  compromised: boolean | { readonly kid: string },
-): Promise<{ readonly plans: readonly ClientPlan[]; readonly errors: readonly Problem[] }> {
+  { compromised, takeOver }: { readonly compromised: boolean | { readonly kid: string }; readonly takeOver: boolean },
+): Promise<{ readonly plans: readonly ClientPlan[]; readonly errors: readonly ClientError[] }> {
   const plans: ClientPlan[] = [];
-  const errors: Problem[] = [];
+  const errors: ClientError[] = [];
   const now = await store.now();
-  const paused = await store.pausedDeployments();
+  const states = await store.deploymentStates(config.deployments.map(({ id }) => id));
+  const paused = new Set([...states].flatMap(([id, state]) => (state.paused === null ? [] : [id])));
   for (const [ref, client] of targets) {
     const applied = policyOf(config, ref);
     const record = (await store.load(ref))?.record ?? null;
@@ -103,7 +108,7 @@ async function planAll(
     } else if (record === null && client === null) {
       errors.push({ client: ref, message: 'The API lists no such client. Check the reference.' });
     } else {
-      const answer = planOf({ ref, client, record, ...applied, now, compromised, paused });
+      const answer = planOf({ ref, client, record, ...applied, now, compromised, takeOver, paused });
       if ('message' in answer) errors.push({ client: ref, message: answer.message });
       else plans.push(answer);
     }

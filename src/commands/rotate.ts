@@ -1,5 +1,5 @@
 import { openQueues, type Queues } from '../../jobs/queues.ts';
-import type { RequestResult } from '../../jobs/request.ts';
+import type { NotEnrolled, RequestResult } from '../../jobs/request.ts';
 import { controlResult, countWorkers, stillQueued } from '../../jobs/result.ts';
 import { type RequestInput, requestSchema } from '../../jobs/schemas.ts';
 import { loadConfig } from '../config/load.ts';
@@ -7,13 +7,14 @@ import type { Config } from '../config/model.ts';
 import { RekeydError } from '../errors.ts';
 import { answerOf } from '../store/redis/patience.ts';
 import { sleep } from '../time.ts';
-import { follow, type Goal, isGood, type Outcome } from './follow.ts';
+import { follow, type Goal, isGood, type RotationOutcome } from './follow.ts';
 import { actor, awaitInterruption, type Globals, withResourcesOf } from './open.ts';
 import { note, print, printJson, printTable } from './output.ts';
 import { optionalValue, type SelectOptions, selectionOf, usage } from './select.ts';
 
 export interface RotateOptions extends SelectOptions {
   readonly reason?: string;
+  readonly takeOver?: boolean;
   /** True without a value. */
   readonly wait?: string | true;
   readonly json?: boolean;
@@ -34,7 +35,7 @@ export async function rotate(globals: Globals, named: readonly string[], options
     const queues = openQueues(parts.redis, [], () => {}); // the store's own connection reports what is wrong with Redis
     const { signal, release } = awaitInterruption(globals);
     try {
-      const id = await answerOf(queues.addControl('request', request), { signal }, UNSURE);
+      const id = await answerOf(queues.request(request), { signal }, UNSURE);
       if (id === null) throw new RekeydError('request_failed', `Stopped before Redis answered. ${UNSURE}`);
       const workers = await answerOf(countWorkers(queues), { signal }, stillQueued(id));
       if (workers === 0 && goal === null) return leftBehind(id, options);
@@ -44,7 +45,7 @@ export async function rotate(globals: Globals, named: readonly string[], options
       if (goal === null || signal.aborted) return tell(result, options);
       const outcomes = await follow(parts.store, result.rotations, goal, { signal }, note);
       if (signal.aborted) note('Stopped waiting. The rotations go on; `rekeyd status` shows how far they are.');
-      return tellOutcomes(outcomes, result.errors ?? [], goal, options);
+      return tellOutcomes(outcomes, result, goal, options);
     } finally {
       release();
       // A Redis that is gone would keep us waiting for the farewell.
@@ -65,7 +66,14 @@ function requestOf(clients: readonly string[], options: RotateOptions, config: C
   if (select === null) throw usage('Say which clients to rotate: deployment/app-slug/id …, --app, --policy or --all.');
   const fallback =
     compromised === false ? 'asked for on the command line' : 'reported as compromised on the command line';
-  const request = { v: 1 as const, select, reason: options.reason ?? fallback, actor: actor(), compromised };
+  const request = {
+    v: 1 as const,
+    select,
+    reason: options.reason ?? fallback,
+    actor: actor(),
+    compromised,
+    take_over: options.takeOver ?? false,
+  };
   const problem = requestSchema.safeParse(request).error?.issues[0];
   if (problem !== undefined) throw usage(`This cannot be asked for: ${problem.path.join('.')}: ${problem.message}.`);
   return request;
@@ -95,24 +103,59 @@ function stoppedWaiting(id: string, { json }: RotateOptions): number {
 
 type Errors = NonNullable<RequestResult['errors']>;
 
-function tell({ rotations, errors = [] }: RequestResult, { json }: RotateOptions): number {
-  if (json) printJson({ rotations, errors });
+function tell(result: RequestResult, { json, compromised }: RotateOptions): number {
+  const { rotations, errors = [], skipped = [], taken_over = [] } = result;
+  if (json) printJson({ rotations, errors, skipped, taken_over });
   else for (const { id, client } of rotations) print(`${id}  ${client}`);
   noteErrors(errors);
-  if (rotations.length + errors.length === 0) note('No client with private_key_jwt matches: nothing was started.');
-  return errors.length === 0 ? 0 : 1;
+  noteNotEnrolled(result, compromised !== undefined);
+  if (rotations.length + errors.length + skipped.length === 0) note(NONE);
+  return isDone(result, compromised !== undefined) ? 0 : 1;
 }
 
-function tellOutcomes(outcomes: readonly Outcome[], errors: Errors, goal: Goal, { json }: RotateOptions): number {
-  if (json) printJson({ rotations: outcomes, errors });
-  else if (outcomes.length + errors.length === 0) note('No client with private_key_jwt matches: nothing was started.');
+const NONE = 'No client with private_key_jwt matches: nothing was started.';
+
+/** What was skipped still signs in with a key that may have leaked. */
+function isDone({ errors = [], skipped = [] }: RequestResult, isCompromise: boolean): boolean {
+  return errors.length === 0 && (skipped.length === 0 || !isCompromise);
+}
+
+/** How many are named. */
+const NAMED = 20;
+
+function noteNotEnrolled({ skipped = [], taken_over = [] }: RequestResult, isCompromise: boolean): void {
+  const left = isCompromise ? 'STILL SIGN IN with their present keys' : 'were left alone';
+  noteClients(skipped, `Not enrolled: these ${left}; --take-over rotates them too.`);
+  noteClients(
+    taken_over,
+    'Not enrolled before: their applications must take the new key from their key folders at once, or they cannot sign in.',
+  );
+}
+
+function noteClients(clients: readonly NotEnrolled[], heading: string): void {
+  if (clients.length === 0) return;
+  note(heading);
+  for (const { client, enrolment } of clients.slice(0, NAMED)) note(`  ${client} (${enrolment})`);
+  if (clients.length > NAMED) note(`  and ${clients.length - NAMED} more`);
+}
+
+function tellOutcomes(
+  outcomes: readonly RotationOutcome[],
+  result: RequestResult,
+  goal: Goal,
+  { json, compromised }: RotateOptions,
+): number {
+  const { errors = [], skipped = [], taken_over = [] } = result;
+  if (json) printJson({ rotations: outcomes, errors, skipped, taken_over });
+  else if (outcomes.length + errors.length === 0) note(NONE);
   else {
     const rows = outcomes.map(({ client, id, strategy, state, error }) => [client, id, strategy, state, error ?? '']);
     const refused = errors.map(({ client, message }) => [client, '', '', 'not started', message]);
     printTable(['CLIENT', 'ROTATION', 'STRATEGY', 'OUTCOME', 'ERROR'], [...rows, ...refused]);
   }
   if (json) noteErrors(errors);
-  return errors.length === 0 && outcomes.every((outcome) => isGood(outcome, goal)) ? 0 : 1;
+  noteNotEnrolled(result, compromised !== undefined);
+  return isDone(result, compromised !== undefined) && outcomes.every((outcome) => isGood(outcome, goal)) ? 0 : 1;
 }
 
 function noteErrors(errors: Errors): void {

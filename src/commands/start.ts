@@ -35,7 +35,7 @@ export async function start(globals: Globals, { schedule, http, worker }: StartO
 /** What is left to close after the grace period: connections, which a Redis that is gone would keep us waiting for. */
 const CLOSING_MS = 5_000;
 
-/** Nothing is lost by leaving without a farewell: whoever comes next goes on from the last commit. */
+/** Nothing is lost by leaving at once: the next worker goes on from the last commit. */
 async function stopInTime(service: Service, graceMs: number, log: Log): Promise<void> {
   const stopped = new AbortController();
   const stopping = service.stop().finally(() => stopped.abort());

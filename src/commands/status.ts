@@ -1,14 +1,24 @@
 import { policyFor } from '../config/model.ts';
-import { parseReference } from '../core/client.ts';
-import { dueAt, whyDue } from '../core/due.ts';
-import { activeKey } from '../core/keys.ts';
-import type { ClientRecord, ManagedKey, Retirement } from '../core/record.ts';
+import { type ClientRef, parseReference, splitReference } from '../core/client.ts';
+import { dueAt, isScheduled, whyDue } from '../core/due.ts';
+import { activeKey, type FormerKey, type ManagedKey } from '../core/keys.ts';
+import type { ClientRecord } from '../core/record.ts';
+import type { Retirement } from '../core/retirement.ts';
+import { incomingKid } from '../core/rotation.ts';
+import { CLIENT_STATES, clientState, lastError } from '../core/state.ts';
 import { clientPolicy } from '../rotation/policy.ts';
 import type { Resources } from '../rotation/resources.ts';
-import type { Loaded } from '../store/records.ts';
+import type { DeploymentState } from '../store/deployments.ts';
 import { type Globals, withResources } from './open.ts';
 import { note, printJson } from './output.ts';
-import type { ClientStatus, KeyStatus, RetirementStatus, RotationStatus, Status } from './status/model.ts';
+import type {
+  ClientStatus,
+  DeploymentStatus,
+  KeyStatus,
+  RetirementStatus,
+  RotationStatus,
+  Status,
+} from './status/model.ts';
 import { printStatus } from './status/text.ts';
 
 export interface StatusOptions {
@@ -17,18 +27,23 @@ export interface StatusOptions {
 
 export async function status(globals: Globals, named: readonly string[], { json }: StatusOptions): Promise<number> {
   const wanted = [...new Set(named.map(parseReference))];
-  return withResources(globals, async (parts) => {
-    const refs = wanted.length > 0 ? wanted : await parts.store.clientRefs();
-    const [loaded, now, paused] = [
-      await parts.store.loadMany(refs),
-      await parts.store.now(),
-      await parts.store.pausedDeployments(),
-    ];
+  return withResources(globals, async (resources) => {
+    const { store, config } = resources;
+    const refs = wanted.length > 0 ? wanted : await store.clientRefs();
+    const [loaded, now, deployments] = await Promise.all([
+      store.loadMany(refs),
+      store.now(),
+      store.deploymentStates(config.deployments.map(({ id }) => id)),
+    ]);
     const clients = refs.flatMap((ref) => {
       const held = loaded.get(ref);
-      return held === undefined ? [] : [clientStatus(held, now, parts)];
+      return held === undefined ? [] : [clientStatus(held.record, now, deployments, resources)];
     });
-    const shown: Status = { clients, paused: [...paused].sort() };
+    const shown: Status = {
+      counts: countsOf(clients),
+      clients,
+      deployments: [...deployments].map(([id, state]) => deploymentStatus(id, state)),
+    };
     if (json) printJson(shown);
     else printStatus(shown, now, { details: wanted.length > 0 });
     const unknown = refs.filter((ref) => !loaded.has(ref));
@@ -37,66 +52,98 @@ export async function status(globals: Globals, named: readonly string[], { json 
   });
 }
 
-function clientStatus({ record }: Loaded, now: number, parts: Resources): ClientStatus {
-  const policy = clientPolicy(parts, record.ref);
+function countsOf(clients: readonly ClientStatus[]): Status['counts'] {
+  const counts = CLIENT_STATES.map(
+    (state) => [state, clients.filter((client) => client.state === state).length] as const,
+  );
+  return Object.fromEntries(counts) as Status['counts']; // one entry for each state
+}
+
+function deploymentStatus(deployment: string, { paused, throttledUntil }: DeploymentState): DeploymentStatus {
+  return { deployment, paused, throttled_until: iso(throttledUntil) };
+}
+
+function clientStatus(
+  record: ClientRecord,
+  now: number,
+  deployments: ReadonlyMap<string, DeploymentState>,
+  { config, folder }: Resources,
+): ClientStatus {
+  const { ref } = record;
+  const policy = clientPolicy({ config, folder }, ref);
   const active = activeKey(record);
+  const isRotated = policy !== null && isScheduled(record, policy);
   return {
-    client: record.ref,
+    client: ref,
     client_id: record.clientId,
-    policy: policyFor(parts.config, record.ref)?.name ?? null,
+    policy: policyFor(config, ref)?.name ?? null,
+    enrolment: record.enrolment,
+    state: clientState(record, policy, now, holdOf(ref, deployments)),
     active: active === undefined ? null : { ...keyStatus(active), age_seconds: ageOf(active, now) },
-    keys: record.keys.map(keyStatus),
+    keys: [...record.former.map(formerStatus), ...record.keys.map(keyStatus)],
     // A changed alg or format makes a client due at once, whatever its key's age.
-    next_due: policy === null ? null : iso(dueAt(record, policy) || now),
+    next_due: isRotated ? iso(dueAt(record, policy) || now) : null,
     due: policy === null ? null : whyDue(record, policy, now),
     rotation: rotationStatus(record),
-    retiring: record.retiring.map(retirementStatus),
-    // Cleaning up after a failed rotation goes well; that the rotation failed stays worth knowing until the next one.
-    last_error: record.lastError ?? record.history[0]?.error ?? null,
+    retiring: record.retirements.map(retirementStatus),
+    last_error: lastError(record),
     halted: record.halted,
   };
+}
+
+function holdOf(ref: ClientRef, deployments: ReadonlyMap<string, DeploymentState>) {
+  const state = deployments.get(splitReference(ref).deployment);
+  return { paused: state?.paused != null, throttled: state?.throttledUntil != null };
 }
 
 function ageOf({ activatedAt, createdAt }: ManagedKey, now: number): number {
   return Math.max(0, Math.floor((now - (activatedAt ?? createdAt)) / 1000));
 }
 
-function keyStatus(key: ManagedKey): KeyStatus {
-  const { kid, alg, state, createdAt, publishedAt, activatedAt, destroyedAt, proof } = key;
+function keyStatus({ kid, alg, state, createdAt, publishedAt, activatedAt, proof }: ManagedKey): KeyStatus {
   return {
     kid,
     alg,
     state,
-    created_at: new Date(createdAt).toISOString(),
+    created_at: iso(createdAt),
     published_at: iso(publishedAt),
     activated_at: iso(activatedAt),
-    destroyed_at: iso(destroyedAt),
+    destroyed_at: null,
     proof,
   };
 }
 
-function rotationStatus({ rotation, attempts }: ClientRecord): RotationStatus | null {
+/** A compromised foreign key was never ours to destroy: it is off the server. */
+function formerStatus({ kid, at, compromised }: FormerKey): KeyStatus {
+  const state = compromised ? ('compromised' as const) : ('destroyed' as const);
+  const times = { created_at: null, published_at: null, activated_at: null, destroyed_at: iso(at) };
+  return { kid, alg: null, state, ...times, proof: null };
+}
+
+function rotationStatus({ rotation }: ClientRecord): RotationStatus | null {
   if (rotation === null) return null;
-  const { id, strategy, phase, startedAt, compromised, actor, reason } = rotation;
+  const { id, strategy, phase, startedAt, compromised, actor, reason, tries } = rotation;
   return {
     id,
     strategy,
     phase: phase.name,
-    kid: phase.name === 'requested' ? null : phase.kid,
+    kid: incomingKid(rotation),
     since: new Date(startedAt).toISOString(),
-    attempts,
+    attempts: tries.failed,
+    next_try: tries.failed === 0 ? null : iso(tries.notBefore),
+    error: tries.error,
     compromised: compromised !== null,
     actor,
     reason,
   };
 }
 
-function retirementStatus(old: Retirement): RetirementStatus {
-  const { kid, rotation } = old;
-  if (old.kind === 'discard') return { kid, rotation, phase: 'discard', until: null };
-  return { kid, rotation, phase: old.phase, until: iso(old.until) };
+function retirementStatus({ kid, role, phase, until, rotation, tries }: Retirement): RetirementStatus {
+  return { kid, rotation: rotation.id, role, phase, until: iso(until), attempts: tries.failed, error: tries.error };
 }
 
+function iso(ms: number): string;
+function iso(ms: number | null): string | null;
 function iso(ms: number | null): string | null {
   return ms === null ? null : new Date(ms).toISOString();
 }

@@ -1,5 +1,5 @@
 /** A look at the store and the API that leaves no trace. (Opening all parts gives a new store its id and notes what it holds.) */
-import { type Config, type Policy, policyFor } from '../config/model.ts';
+import { type Config, type PolicyConfig, policyFor } from '../config/model.ts';
 import type { ClientRef } from '../core/client.ts';
 import type { ClientPolicy } from '../core/policy.ts';
 import { publishFolder } from '../publish/folder.ts';
@@ -7,15 +7,26 @@ import { clientPolicy } from '../rotation/policy.ts';
 import { createReleases } from '../runtime/lifecycle.ts';
 import { createLog } from '../runtime/log.ts';
 import { redisTarget } from '../runtime/resources.ts';
+import { readFacts } from '../store/identity.ts';
 import { connectRedis } from '../store/redis/connection.ts';
-import type { Durability } from '../store/redis/durability.ts';
 import { openStore } from '../store/store.ts';
 import { systemClock } from '../time.ts';
 import { createWachtClient, type WachtClient } from '../wacht/client.ts';
 import { note } from './output.ts';
 
-/** A reader has nothing to be confirmed on disk. */
-const READ_ONLY: Durability = { kind: 'none', findings: [], confirmation: null };
+/** A reader has nothing to be confirmed on disk, and reads whatever store stands there. */
+async function readOnly(redis: Parameters<typeof openStore>[0]): Promise<Parameters<typeof openStore>[1]> {
+  const { id } = await readFacts(redis);
+  return {
+    expected: { id: id ?? '', size: 0 },
+    durability: { kind: 'none', requirements: [], confirmation: null },
+    ready: async () => {},
+    refused: async (error) => {
+      throw error;
+    },
+    confirmed: () => {},
+  };
+}
 
 /** @throws RekeydError `redis_unreachable` */
 export async function viewStore(config: Config) {
@@ -24,7 +35,7 @@ export async function viewStore(config: Config) {
     const target = await redisTarget(config, releases.add);
     const redis = await connectRedis(target, { name: 'rekeyd-view', log: createLog({ level: 'warn' }) });
     releases.add('redis', () => redis.disconnect());
-    const store = openStore(redis, READ_ONLY);
+    const store = openStore(redis, await readOnly(redis));
     releases.add('store', () => store.close());
     return { target, redis, store, close: releases.release };
   } catch (error) {
@@ -57,7 +68,7 @@ export function viewApis(config: Config): ApiView {
 }
 
 /** The policy as it applies to one client, and its name; null when the config does not take care of that client. */
-export function policyOf(config: Config, ref: ClientRef): { name: string; policy: ClientPolicy & Policy } | null {
+export function policyOf(config: Config, ref: ClientRef): { name: string; policy: ClientPolicy & PolicyConfig } | null {
   const name = policyFor(config, ref)?.name;
   const folder = config.publish === null ? null : publishFolder(config.publish);
   const policy = clientPolicy({ config, folder }, ref);

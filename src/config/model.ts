@@ -4,7 +4,7 @@
  */
 import type { ClientRef } from '../core/client.ts';
 import { splitReference } from '../core/client.ts';
-import type { Algorithm } from '../core/record.ts';
+import type { Policy } from '../core/policy.ts';
 import type { Window } from '../core/window.ts';
 import type { Secret } from './secret.ts';
 
@@ -19,7 +19,7 @@ export interface Config {
   readonly encryption: { readonly keks: readonly { readonly id: string; readonly key: Secret }[] };
   readonly deployments: readonly DeploymentConfig[];
   /** By name; `default` always exists. */
-  readonly policies: Readonly<Record<string, Policy>>;
+  readonly policies: Readonly<Record<string, PolicyConfig>>;
   readonly sinks: readonly { readonly kind: 'directory'; readonly path: string }[];
   readonly http: { readonly listen: { readonly host: string; readonly port: number }; readonly tokens: Secret | null };
   /** Where `format: jwks_uri` sets are written, and the https URL (no slash at its end) under which a web server serves that folder. */
@@ -31,7 +31,8 @@ export interface Config {
 }
 
 export type RedisServerConfig =
-  | { readonly kind: 'embedded' }
+  /** `searchPath`: where the server's program is looked for, as in PATH. */
+  | { readonly kind: 'embedded'; readonly searchPath: string }
   /** `redis://`, `rediss://` or `unix:///path/to/socket`. */
   | { readonly kind: 'url'; readonly url: Secret }
   /** `name` is what the Sentinels call the primary; `sentinelPassword` is their own, `login` that of the servers they watch over. */
@@ -50,6 +51,8 @@ export interface DeploymentConfig {
   readonly apiUrl: string;
   readonly urlStyle: 'deployment' | 'flat';
   readonly apiKey: Secret;
+  /** A server's wish to be left alone is a hint: never longer than this. */
+  readonly throttleMaxMs: number;
   readonly rateLimit: { readonly max: number; readonly perMs: number };
   /** For one API call in total, body included. */
   readonly timeoutMs: number;
@@ -69,25 +72,15 @@ export interface AppConfig {
   readonly policy: string;
 }
 
-export interface Policy {
+/** Settings that the core decides by, and those that only schedules and key making need. */
+export interface PolicyConfig extends Policy {
   /** node-cron expression, in `timezone`. */
   readonly schedule: string;
   readonly timezone: string;
-  readonly rotateEveryMs: number;
-  readonly splayMs: number;
   /** Empty: scheduled rotations may start at any time. */
   readonly windows: readonly Window[];
-  readonly alg: Algorithm;
   readonly modulusLength: number;
-  readonly strategy: 'auto' | 'overlap' | 'cutover';
-  readonly format: 'jwks' | 'pem' | 'jwks_uri';
-  readonly embedPem: boolean;
-  readonly foreignKeys: 'keep' | 'retire';
   readonly standby: false;
-  readonly propagationMs: number;
-  readonly overlapMs: number;
-  readonly prove: 'required' | 'read_back';
-  readonly attempts: number;
 }
 
 /** One thing to change, and where: `policies.default.schedule`. `line` counts from 1; null when there is no such place in the file. */
@@ -98,7 +91,10 @@ export interface Problem {
 }
 
 /** The policy that a client falls under, or null when the config does not take care of that client. */
-export function policyFor(config: Config, ref: ClientRef): { readonly name: string; readonly policy: Policy } | null {
+export function policyFor(
+  config: Config,
+  ref: ClientRef,
+): { readonly name: string; readonly policy: PolicyConfig } | null {
   const { deployment, app: slug, id } = splitReference(ref);
   const app = config.deployments.find((one) => one.id === deployment)?.apps.find((one) => one.slug === slug);
   if (app === undefined) return null;

@@ -6,7 +6,11 @@ import type { Config, RedisServerConfig } from './model.ts';
 import type { Secret } from './secret.ts';
 import type { Sources } from './secrets.ts';
 
+/** Where a machine without a PATH has its programs. */
+const USUAL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
 export function redis(sources: Sources) {
+  const searchPath = sources.env.PATH ?? USUAL_PATH;
   const sentinels = section({
     name: name('What the Sentinels call the primary.'),
     nodes: list(field.serverAddress('host:port of a Sentinel.'), 'Sentinel').describe('Each is asked in turn.'),
@@ -21,7 +25,7 @@ export function redis(sources: Sources) {
     username: name('User on the servers of sentinels or cluster.').optional(),
     password: field.secret('Password on the servers of sentinels or cluster.', sources, field.plainSecret).optional(),
     replicas: count('Replicas that must confirm a write before it counts as safe.', 0, 100).prefault(0),
-  }).transform(({ replicas, ...input }): Config['redis'] => ({ server: serverOf(input), replicas }));
+  }).transform(({ replicas, ...input }): Config['redis'] => ({ server: serverOf(input, searchPath), replicas }));
 }
 
 interface Written {
@@ -37,12 +41,12 @@ interface Written {
 type Nodes = Extract<RedisServerConfig, { kind: 'cluster' }>['nodes'];
 
 /** That only one of the three is written is a rule (`oneRedis`). */
-function serverOf({ url, sentinels, cluster, username, password }: Written): RedisServerConfig {
+function serverOf({ url, sentinels, cluster, username, password }: Written, searchPath: string): RedisServerConfig {
   if (url !== undefined) return { kind: 'url', url };
   const login = { username: username ?? null, password: password ?? null };
   if (sentinels !== undefined) {
     const { name, nodes, password: own } = sentinels;
     return { kind: 'sentinels', name, nodes, sentinelPassword: own ?? null, login };
   }
-  return cluster === undefined ? { kind: 'embedded' } : { kind: 'cluster', nodes: cluster, login };
+  return cluster === undefined ? { kind: 'embedded', searchPath } : { kind: 'cluster', nodes: cluster, login };
 }

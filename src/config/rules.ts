@@ -140,13 +140,13 @@ export function doubts({ deployments, policies }: Omit<Config, 'file' | 'warning
     if (name !== 'default' && !used.includes(name))
       findings.push({ path, message: 'no app and no client uses this policy' });
     if (strategy === 'overlap') return findings;
-    if (!FIRST_PEM_ALGORITHMS.includes(alg)) {
+    if (alg !== 'keep' && !FIRST_PEM_ALGORITHMS.includes(alg)) {
       const message = `servers that take the first PEM verify only RS256/384/512 and ES256/384: with ${alg} a rotation there is rolled back`;
       findings.push({ path: [...path, 'alg'], message });
     }
-    if (format === 'jwks_uri' || (format === 'jwks' && !embedPem)) {
+    if (format === 'jwks_uri' || (format !== 'pem' && !embedPem)) {
       const message = 'servers that take the first PEM find none here: a rotation there is rolled back';
-      findings.push({ path: [...path, format === 'jwks' ? 'embed_pem' : 'format'], message });
+      findings.push({ path: [...path, format === 'jwks_uri' ? 'format' : 'embed_pem'], message });
     }
     return findings;
   });

@@ -1,25 +1,12 @@
 /** The config file's shape: every setting with its default and description, and how it becomes a {@link Config}. */
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { Algorithm } from '../core/record.ts';
+import { ALGORITHMS } from '../core/keys.ts';
 import * as field from './fields.ts';
 import { choice, count, duration, flag, list, name, section } from './fields.ts';
-import type { AppConfig, Config, DeploymentConfig, Policy } from './model.ts';
+import type { AppConfig, Config, DeploymentConfig, PolicyConfig } from './model.ts';
 import { redis } from './redis.ts';
 import type { Sources } from './secrets.ts';
-
-const ALGORITHMS = [
-  'RS256',
-  'RS384',
-  'RS512',
-  'PS256',
-  'PS384',
-  'PS512',
-  'ES256',
-  'ES384',
-  'ES512',
-  'EdDSA',
-] as const satisfies readonly Algorithm[];
 
 const policy = section({
   schedule: field.cron('When scheduled rotations are looked for: node-cron, 5 or 6 fields.').prefault('0 3 * * *'),
@@ -34,15 +21,26 @@ const policy = section({
     })
     .describe('Scheduled rotations start only inside one of these; none: at any time. Compromised keys do not wait.')
     .prefault([]),
-  alg: choice('JWS algorithm of new keys.', ALGORITHMS).prefault('ES256'),
+  alg: choice('JWS algorithm of new keys; keep: the one that the client has.', ['keep', ...ALGORITHMS]).prefault(
+    'keep',
+  ),
   modulus_length: count('Bits of new RSA keys; no effect on other algorithms.', 2048, 8192).prefault(3072),
   strategy: choice(
     'Does the server accept several keys (overlap) or exactly one (cutover)? auto: what `probe` found out, else cutover.',
     ['auto', 'overlap', 'cutover'],
   ).prefault('auto'),
-  format: choice('How the public key is published.', ['jwks', 'pem', 'jwks_uri']).prefault('jwks'),
+  format: choice('How the public key is published; keep: as the client has it.', [
+    'keep',
+    'jwks',
+    'pem',
+    'jwks_uri',
+  ]).prefault('keep'),
   embed_pem: flag('Add public_key_pem to each JWK, for servers that use only that.').prefault(true),
   foreign_keys: choice('What becomes of published keys that rekeyd did not make.', ['keep', 'retire']).prefault('keep'),
+  adopt: choice(
+    'What may happen to a client whose active key is not ours. import: nothing, until its key is imported and it is enrolled. take_over: the schedule replaces the key, and locks an application out that does not read its key folder.',
+    ['import', 'take_over'],
+  ).prefault('import'),
   standby: z
     .literal(false, { error: 'asks for standby keys, which this version does not have: write false or leave it out' })
     .describe('Keep a pre-active key ready. Not available in this version: only false.')
@@ -60,13 +58,24 @@ const policy = section({
     'required',
     'read_back',
   ]).prefault('required'),
+  prove_within: duration('After a cutover: when nothing was proven by then, the old key is put back.').prefault('60s'),
   attempts: count(
     'Failures in a row of one step before the rotation fails; after a compromise it goes on.',
     1,
     1000,
   ).prefault(10),
 }).transform(
-  ({ rotate_every, splay, modulus_length, embed_pem, foreign_keys, propagation, overlap, ...same }): Policy => ({
+  ({
+    rotate_every,
+    splay,
+    modulus_length,
+    embed_pem,
+    foreign_keys,
+    propagation,
+    overlap,
+    prove_within,
+    ...same
+  }): PolicyConfig => ({
     ...same,
     rotateEveryMs: rotate_every,
     splayMs: splay,
@@ -75,6 +84,7 @@ const policy = section({
     foreignKeys: foreign_keys,
     propagationMs: propagation,
     overlapMs: overlap,
+    proveWithinMs: prove_within,
   }),
 );
 
@@ -126,17 +136,32 @@ function deployment(sources: Sources) {
       'flat',
     ]).prefault('deployment'),
     api_key: field.secret('Wacht API key: env:NAME or file:PATH.', sources, field.headerSecret),
+    throttle_max: duration(
+      'A server that asks to be left alone is asked again after this time at the latest.',
+    ).prefault('60s'),
     rate_limit: rateLimit.prefault({}).describe('API budget of this deployment, over all workers.'),
     timeout: duration('Deadline of one API call, body included.', { most: '1d' }).prefault('10s'),
     backoff: backoff.prefault({}).describe('Waits between retries, with full jitter.'),
     concurrency: count('Rotation jobs at once in one worker.', 1, 1000).prefault(10),
     apps: list(app, 'app'),
   }).transform(
-    ({ id, api_url, url_style, api_key, rate_limit, timeout, backoff: wait, concurrency, apps }): DeploymentConfig => ({
+    ({
+      id,
+      api_url,
+      url_style,
+      api_key,
+      throttle_max,
+      rate_limit,
+      timeout,
+      backoff: wait,
+      concurrency,
+      apps,
+    }): DeploymentConfig => ({
       id,
       apiUrl: api_url,
       urlStyle: url_style,
       apiKey: api_key,
+      throttleMaxMs: throttle_max,
       rateLimit: { max: rate_limit.max, perMs: rate_limit.per },
       timeoutMs: timeout,
       backoff: { baseMs: wait.base, maxMs: wait.max },

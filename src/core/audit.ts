@@ -3,10 +3,12 @@ import type { ClientRef } from './client.ts';
 
 export type AuditType =
   | 'rotation.requested'
+  | 'rotation.refused'
   | 'rotation.started'
   | 'rotation.completed'
   | 'rotation.failed'
   | 'rotation.rolled_back'
+  | 'rotation.abandoned'
   | 'key.generated'
   | 'key.stored'
   | 'key.delivered'
@@ -18,11 +20,15 @@ export type AuditType =
   | 'key.destroyed'
   | 'key.compromised'
   | 'key.imported'
-  | 'client.adopted'
+  | 'client.found'
+  | 'client.held'
+  | 'client.enrolled'
   | 'client.drifted'
   | 'client.halted'
   | 'deployment.paused'
   | 'deployment.resumed'
+  | 'deployment.throttled'
+  | 'store.segment'
   | 'audit.sealed';
 
 /** Never key material: kids, states, outcomes, API statuses, durations in ms. */

@@ -20,13 +20,13 @@ const neverRotated: Check = (record, policy, now) =>
 
 const algorithmChanged: Check = (record, policy) => {
   const active = activeKey(record);
-  if (active === undefined || active.alg === policy.alg) return null;
+  if (active === undefined || policy.alg === 'keep' || active.alg === policy.alg) return null;
   return { reason: 'algorithm_changed', message: `the active key signs ${active.alg}, the policy says ${policy.alg}` };
 };
 
-const formatChanged: Check = (record, policy) => {
-  if (record.format === null || record.format === policy.format) return null;
-  return { reason: 'format_changed', message: `published as ${record.format}, the policy says ${policy.format}` };
+const formatChanged: Check = ({ server: { format } }, policy) => {
+  if (format === null || policy.format === 'keep' || format === policy.format) return null;
+  return { reason: 'format_changed', message: `published as ${format}, the policy says ${policy.format}` };
 };
 
 const tooOld: Check = (record, policy, now) => {
@@ -37,14 +37,26 @@ const tooOld: Check = (record, policy, now) => {
 
 const CHECKS = [neverRotated, algorithmChanged, formatChanged, tooOld] as const;
 
-/** A client that keys can be rotated for. Others are left alone unless somebody names them. */
-export function isEligible({ active, authMethod }: ObservedClient): boolean {
+/** A client that keys can be rotated for. */
+export function isEligible({ active, authMethod }: Pick<ObservedClient, 'active' | 'authMethod'>): boolean {
   return active && authMethod === 'private_key_jwt';
 }
 
-/** Why this client is due now, or null. A client that is being rotated, halted, or was last seen not to be eligible, is not due. */
+/**
+ * True when a schedule may rotate this client. Others are left alone: an application that signs with a key of its own is locked out when it is
+ * replaced.
+ */
+export function isScheduled(
+  { enrolment, server, doubted }: ClientRecord,
+  { adopt }: Pick<ClientPolicy, 'adopt'>,
+): boolean {
+  if (doubted) return false;
+  return isEligible(server.observed.client) && (enrolment === 'enrolled' || adopt === 'take_over');
+}
+
+/** Why this client is due now, or null. A client that is being rotated, halted, or not {@link isScheduled scheduled}, is not due. */
 export function whyDue(record: ClientRecord, policy: ClientPolicy, now: number): DueReason | null {
-  if (record.rotation !== null || record.halted !== null || !isEligible(record.observed.client)) return null;
+  if (record.rotation !== null || record.halted !== null || !isScheduled(record, policy)) return null;
   for (const check of CHECKS) {
     const due = check(record, policy, now);
     if (due !== null) return due;
@@ -53,13 +65,13 @@ export function whyDue(record: ClientRecord, policy: ClientPolicy, now: number):
 }
 
 /**
- * When this client is next due, in ms since the epoch. The splay pulls a rotation forward, so that no key grows older than `rotate_every`; a
- * new client is put off by it, so that a fleet adopted at once does not rotate at once.
+ * When this client is next due, in ms since the epoch. The splay pulls a rotation forward, so that no key grows older than `rotate_every`; a new client is
+ * put off by it, so that a fleet that came in at once does not rotate at once.
  */
 export function dueAt(record: ClientRecord, policy: ClientPolicy): number {
   const active = activeKey(record);
-  if (active === undefined) return record.adoptedAt + splayOffset(record.ref, policy.splayMs);
-  if (active.alg !== policy.alg || (record.format !== null && record.format !== policy.format)) return 0;
+  if (active === undefined) return record.foundAt + splayOffset(record.ref, policy.splayMs);
+  if (algorithmChanged(record, policy, 0) !== null || formatChanged(record, policy, 0) !== null) return 0;
   const since = active.activatedAt ?? active.createdAt;
   // A splay of a whole interval would make some clients due at all times.
   const splay = Math.min(policy.splayMs, policy.rotateEveryMs / 2);

@@ -1,211 +1,203 @@
-/** The ways a rotation ends or turns back: activated, failed, rolled back, halted, completed. */
-import { type Change, entry, prune, putOff, relieved, summarize } from './change.ts';
-import { dropForeign } from './desired.ts';
-import { activeKey, findKey, incomingKid, isReplaced, keyOf, withKey } from './keys.ts';
-import { UNSETTLED } from './plan.ts';
+/** The ways a rotation ends or turns back: activated, failed, rolled back, abandoned, halted. */
+import { desiredDocument } from './desired.ts';
+import { enrolled } from './enrolment.ts';
+import { activeKey, findKey, holds, keyOf, withKey } from './keys.ts';
 import type { Context } from './policy.ts';
-import { samePublicKey } from './public-key.ts';
-import type { ClientRecord, Retirement, Rotation } from './record.ts';
+import type { ClientRecord } from './record.ts';
+import { isSuperseded, retire, withRetirements } from './retirement.ts';
+import { incomingKid, inPhase, mayBePublished, type Rotation, runningSummary } from './rotation.ts';
+import { andThen, entry, type Transition, UPKEEP } from './transition.ts';
+import { NO_TRIES } from './tries.ts';
 
-/** The proven key becomes the active one; the one before it starts on its way out. */
-export function activate(
-  record: ClientRecord,
-  rotation: Rotation,
-  kid: string,
-  { policy, now }: Pick<Context, 'policy' | 'now'>,
-): Change {
+type Time = Pick<Context, 'policy' | 'now'>;
+
+/** The proven key becomes the active one; the one before it starts on its way out. From now on the application has to take its key from us. */
+export function activate(record: ClientRecord, rotation: Rotation, kid: string, context: Time): Transition {
+  return andThen(activated(record, rotation, kid, context), (next) => enrolled(next, rotation));
+}
+
+function activated(record: ClientRecord, rotation: Rotation, kid: string, { policy, now }: Time): Transition {
   const old = activeKey(record);
   const leaked = rotation.compromised !== null;
-  const oldState = leaked ? ('compromised' as const) : ('deactivated' as const);
-  // From here on there is no way back that would need them.
-  const kept = dropForeign(record, policy);
-  const demoted = old === undefined ? kept : withKey(kept, old.kid, { state: oldState });
+  const isReported = leaked && (rotation.compromised.kid ?? old?.kid) === old?.kid;
+  const oldState = isReported ? ('compromised' as const) : ('deactivated' as const);
+  const demoted = old === undefined ? record : withKey(record, old.kid, { state: oldState });
   const promoted = withKey(demoted, kid, { state: 'active', activatedAt: now });
   const until = leaked ? now : now + policy.overlapMs;
-  const leaving = retirementOf(rotation, old?.kid ?? null, until);
-  const next = summarize(
-    relieved({
-      ...promoted,
-      format: rotation.format,
-      rotation: null,
-      retiring: leaving === null ? record.retiring : [...record.retiring, leaving],
-    }),
-    rotation.id,
-    { state: 'active', kid, activeAt: now },
-  );
+  const summary = { ...runningSummary(record, rotation), state: 'active' as const, kid, activeAt: now };
+  const next: ClientRecord = {
+    ...promoted,
+    rotation: null,
+    failure: null,
+    server: { ...record.server, format: rotation.format },
+  };
   const proof = findKey(record, kid)?.proof ?? null;
-  const entries = [
-    entry(
-      next,
-      'key.activated',
-      { kid, replaces: old?.kid ?? null, from: 'pre-active', to: 'active', proof },
-      rotation.id,
-    ),
-  ];
+  const replaces = old?.kid ?? null;
+  const told = [entry(next, rotation, 'key.activated', { kid, replaces, from: 'pre-active', to: 'active', proof })];
   if (old !== undefined) {
-    const type = leaked ? 'key.compromised' : 'key.deactivated';
-    entries.push(
-      entry(
-        next,
-        type,
-        { kid: old.kid, from: 'active', to: oldState, until: new Date(until).toISOString() },
-        rotation.id,
-      ),
-    );
+    const data = { kid: old.kid, from: 'active', to: oldState, until: new Date(until).toISOString() };
+    told.push(entry(next, rotation, isReported ? 'key.compromised' : 'key.deactivated', data));
   }
-  if (leaving !== null) return { record: next, entries };
-  const completed = complete(next, rotation.id, now);
-  return { record: completed.record, entries: [...entries, ...completed.entries] };
+  if (rotation.strategy === 'cutover' && old === undefined) {
+    // The foreign key is off the server, and there is no private half to prove it with.
+    const ended = [{ ...summary, state: 'finished' as const, endedAt: now }];
+    return { record: next, entries: [...told, entry(next, rotation, 'rotation.completed', FINISHED)], ended };
+  }
+  const phase = rotation.strategy === 'overlap' ? ('overlap' as const) : ('withdrawn' as const);
+  const leaving = retire(record, old, { role: 'replaced', phase, until, rotation: summary });
+  return { record: { ...next, retirements: [...record.retirements, leaving] }, entries: told };
 }
 
-/** An overlap always has something to withdraw, if only the order of the keys; a cutover without an old key of ours is over at once. */
-function retirementOf(rotation: Rotation, kid: string | null, until: number): Retirement | null {
-  const phase = 'waiting' as const;
-  if (rotation.strategy === 'overlap') return { kind: 'overlap', kid, rotation: rotation.id, phase, until };
-  return kid === null ? null : { kind: 'cutover', kid, rotation: rotation.id, phase, until };
-}
+const FINISHED = { outcome: 'finished' };
 
-function complete(record: ClientRecord, rotation: string, now: number): Change {
-  const next = summarize(record, rotation, { state: 'finished', endedAt: now });
-  return { record: next, entries: [entry(next, 'rotation.completed', { outcome: 'finished' }, rotation)] };
-}
-
-/** The private half is gone; when it was the last old key of its rotation, the rotation is finished. */
-export function destroyed(record: ClientRecord, retirement: Retirement, { now }: Context): Change {
-  const { kid, rotation } = retirement;
-  const buried = kid === null ? record : withKey(record, kid, { state: 'destroyed', destroyedAt: now });
-  const next = prune(relieved({ ...buried, retiring: record.retiring.filter((old) => old !== retirement) }));
-  const from = kid === null ? null : (findKey(record, kid)?.state ?? null);
-  const entries = kid === null ? [] : [entry(next, 'key.destroyed', { kid, from, to: 'destroyed' }, rotation)];
-  if (retirement.kind === 'discard') return { record: next, entries };
-  const completed = complete(next, rotation, now);
-  return { record: completed.record, entries: [...entries, ...completed.entries] };
+/** The private half is gone. When it was the key that its rotation replaced, the rotation is finished. */
+export function finished(record: ClientRecord, old: ClientRecord['retirements'][number], now: number): Transition {
+  if (old.role === 'discarded') return { record, entries: [] };
+  const ended = [{ ...old.rotation, state: 'finished' as const, endedAt: now }];
+  return { record, entries: [entry(record, old.rotation, 'rotation.completed', FINISHED)], ended };
 }
 
 /** The rotation is given up before anything of it was published: its key, if it has one, is thrown away. */
-export function fail(record: ClientRecord, rotation: Rotation, why: string, { now }: Context): Change {
+export function fail(record: ClientRecord, rotation: Rotation, why: string, context: Time): Transition {
   // After a compromise, a key that was thrown away for another may still be the one that is published.
-  const leftover = record.retiring.some((old) => isReplaced(old, rotation));
-  return leftover ? halt(record, why) : end(record, rotation, 'failed', why, now);
+  const isLeft = record.retirements.some((old) => isSuperseded(old, rotation) && old.phase === 'withdrawing');
+  return isLeft ? halt(record, why) : end(record, rotation, 'failed', why, context);
 }
 
 /** The rotation is given up while its new key may, or may not, be published. */
-export function giveUp(record: ClientRecord, rotation: Rotation, kid: string, why: string, context: Context): Change {
-  return mayBePublished(record, rotation, kid)
-    ? turnBack(record, rotation, kid, why)
-    : fail(record, rotation, why, context);
+export function giveUp(record: ClientRecord, rotation: Rotation, kid: string, why: string, context: Time): Transition {
+  return mayBePublished(rotation) ? turnBack(record, rotation, kid, why) : fail(record, rotation, why, context);
 }
 
-/** False only when nothing that holds the key was written, and nothing that holds it can still arrive. */
-function mayBePublished(record: ClientRecord, rotation: Rotation, kid: string): boolean {
-  const { inFlight, observed } = record;
-  const isServed = rotation.format === 'jwks_uri' || observed.client.jwksUri !== null;
-  if (inFlight !== null || observed.at === UNSETTLED || isServed) return true;
-  const { jwk, pem } = keyOf(record, kid);
-  return observed.client.keys.some((key) => samePublicKey(key, { ...jwk, public_key_pem: pem }));
+/** The rollback was sent and confirmed. */
+export function rolledBack(record: ClientRecord, rotation: Rotation, why: string, context: Time): Transition {
+  const { before } = rotation;
+  const { jwksUri } = context.policy;
+  const isOurs = jwksUri !== null && record.server.observed.client.jwksUri === jwksUri;
+  // The server cannot be made to forget an address.
+  const stays = isOurs && before !== null && before.jwksUri !== jwksUri ? ADDRESS_STAYS : '';
+  const restored = desiredDocument(record, context.policy);
+  const incoming = keyOf(record, incomingKid(rotation) ?? '');
+  if (restored === null && record.server.observed.client.keys.some((shown) => holds(shown, incoming.id))) {
+    return halt(record, `${why}. The client had no key before, so there is none to put back`);
+  }
+  // An address of the client's own is no document of ours: what differs from ours there is no drift.
+  const isTheirs = restored?.format === 'jwks_uri' && restored.uri !== jwksUri;
+  const server = isTheirs ? { ...record.server, confirmedAt: null } : record.server;
+  return end({ ...record, server }, rotation, 'rolled_back', `${why}${stays}`, context);
 }
 
-/** The way back was taken and confirmed. */
-export function rolledBack(record: ClientRecord, rotation: Rotation, why: string, { now }: Context): Change {
-  return end(record, rotation, 'rolled_back', why, now);
-}
+const ADDRESS_STAYS = '. The server goes on showing our jwks_uri, which serves the keys from before';
 
 function end(
   record: ClientRecord,
   rotation: Rotation,
   state: 'failed' | 'rolled_back',
   why: string,
-  now: number,
-): Change {
-  const ended = summarize(
-    discardIncoming({ ...relieved(record), lastError: why, rotation: null }, rotation),
-    rotation.id,
-    {
-      state,
-      endedAt: now,
-      error: why,
-    },
-  );
+  { now }: Time,
+): Transition {
   const kid = incomingKid(rotation);
-  return {
-    record: ended,
-    entries: [entry(ended, `rotation.${state}`, { kid, outcome: state, error: why }, rotation.id)],
-  };
-}
-
-export function discardIncoming(record: ClientRecord, rotation: Rotation): ClientRecord {
-  const kid = incomingKid(rotation);
-  if (kid === null) return record;
-  return { ...record, retiring: [...record.retiring, { kind: 'discard', kid, rotation: rotation.id }] };
-}
-
-/** The new key must not stay published. After a compromise there is no way back: the client waits for a person instead. */
-export function turnBack(record: ClientRecord, rotation: Rotation, kid: string, why: string): Change {
-  if (rotation.compromised !== null) return halt(record, why);
-  const phase = { name: 'reverting' as const, kid, why };
-  return { record: { ...relieved(record), lastError: why, rotation: { ...rotation, phase } }, entries: [] };
-}
-
-/** Nothing more is done for this client until a new request: a person has to look. */
-export function halt(record: ClientRecord, why: string): Change {
-  const { rotation } = record;
-  const halted = { ...relieved(record), halted: why, lastError: why };
-  if (rotation === null) return { record: halted, entries: [entry(halted, 'client.halted', { error: why })] };
-  const next = summarize(halted, rotation.id, { state: 'failed', error: why });
+  const summary = { ...runningSummary(record, rotation), state, endedAt: now, error: why };
+  const next: ClientRecord = { ...discardIncoming(record, rotation, 'withdrawn', now), rotation: null, failure: why };
   return {
     record: next,
-    entries: [
-      entry(next, 'client.halted', { error: why }),
-      entry(next, 'rotation.failed', { kid: incomingKid(rotation), outcome: 'failed', error: why }),
-    ],
+    entries: [entry(next, rotation, `rotation.${state}`, { kid, outcome: state, error: why })],
+    ended: [summary],
   };
 }
 
-/** How `lastError` begins when it is tried on all the same. */
-const USED_UP = 'its attempts are used up, and it goes on because a key may have leaked: ';
+/** @param phase of a key that may have been published: whatever was, ends by a proof */
+export function discardIncoming(
+  record: ClientRecord,
+  rotation: Rotation,
+  phase: 'withdrawing' | 'withdrawn',
+  now: number,
+): ClientRecord {
+  const kid = incomingKid(rotation);
+  if (kid === null) return record;
+  const how = { role: 'discarded', until: now, rotation: runningSummary(record, rotation) } as const;
+  const leaving = retire(record, keyOf(record, kid), { ...how, phase: mayBePublished(rotation) ? phase : 'refused' });
+  return { ...record, retirements: [...record.retirements, leaving] };
+}
 
-/**
- * A step failed in a way that may pass. It is tried again later, after a compromise without end: a rotation that was given up would leave the key
- * that leaked in use, and nobody would come back to it. Any other is given up as {@link bearRefusal} says.
- */
-export function tryAgain(record: ClientRecord, context: Context, why: string): Change {
-  if (!isCompromised(record)) return bearRefusal(record, context, why);
-  const isUsedUp = record.attempts + 1 >= context.policy.attempts;
-  return { record: putOff(record, context, isUsedUp ? `${USED_UP}${why}` : why), entries: [] };
+/** The new key must not stay published. After a compromise there is no rollback: the client waits for a person instead. */
+export function turnBack(record: ClientRecord, rotation: Rotation, kid: string, why: string): Transition {
+  if (rotation.compromised !== null) return halt(record, why);
+  return { record: reverting(record, rotation, kid, why), entries: [] };
 }
 
 /**
- * The same where somebody said no. Once the policy's attempts are used up, the rotation is given up, by the way back when the new key may already be
- * published.
+ * After a compromise the old key must go, so a new key that the server refuses is thrown away for another. Not for ever: the material may not be what
+ * the server objects to.
  */
-export function bearRefusal(record: ClientRecord, context: Context, why: string): Change {
-  const next = putOff(recounted(record, context), context, why);
-  const { rotation } = record;
-  if (rotation === null || next.attempts < context.policy.attempts) return { record: next, entries: [] };
-  const gaveUp = `gave up after ${next.attempts} attempts: ${why}`;
-  switch (rotation.phase.name) {
-    case 'requested':
-    case 'stored':
-      return fail(record, rotation, gaveUp, context);
-    case 'delivered':
-      return giveUp(record, rotation, rotation.phase.kid, gaveUp, context);
-    case 'published':
-    case 'cut_over':
-      return turnBack(record, rotation, rotation.phase.kid, gaveUp);
-    case 'proven':
-    case 'reverting':
-      // Neither has a better place to go: signers hold both keys, so trying on is the safe thing.
-      return { record: next, entries: [] };
-    default:
-      return rotation.phase satisfies never;
+export function anotherKey(record: ClientRecord, rotation: Rotation, why: string, context: Context): Transition {
+  if (rotation.keysMade >= MOST_KEYS) {
+    return mayBePublished(rotation) ? halt(record, why) : fail(record, rotation, why, context);
   }
+  const discarded = discardIncoming(record, rotation, 'withdrawing', context.now);
+  const tries = { ...NO_TRIES, error: why };
+  return { record: { ...discarded, rotation: { ...inPhase(rotation, { name: 'requested' }), tries } }, entries: [] };
 }
 
-/** After a compromise more attempts than the policy's may have failed: none of those was a refusal, so refusals are counted from the first. */
-export function recounted(record: ClientRecord, { policy }: Context): ClientRecord {
-  return isCompromised(record) && record.attempts >= policy.attempts ? { ...record, attempts: 0 } : record;
+const MOST_KEYS = 3;
+
+/** Nothing more is done for this client until somebody asks: a person has to look. */
+export function halt(record: ClientRecord, why: string): Transition {
+  const { rotation } = record;
+  const next: ClientRecord = { ...record, halted: why };
+  if (rotation === null) return { record: next, entries: [entry(next, UPKEEP, 'client.halted', { error: why })] };
+  const data = { kid: incomingKid(rotation), outcome: 'failed', error: why };
+  return {
+    record: next,
+    entries: [entry(next, rotation, 'client.halted', { error: why }), entry(next, rotation, 'rotation.failed', data)],
+  };
 }
 
-function isCompromised({ rotation }: ClientRecord): boolean {
-  return rotation !== null && rotation.compromised !== null;
+/**
+ * What the server takes, of a rotation that a person has ended. `old`: the old key was seen to be accepted. Where neither is, or nothing can show it,
+ * a rollback restores what stood before: only the rotation still knows that.
+ */
+export function chosen(
+  record: ClientRecord,
+  rotation: Rotation,
+  takes: 'old' | 'new' | 'neither',
+  context: Context,
+): Transition {
+  const kid = incomingKid(rotation);
+  const why = `abandoned: ${rotation.abandoned?.reason ?? ''}`;
+  if (takes === 'new' && kid !== null) {
+    const change = activate(withKey(record, kid, { publishedAt: context.now }), rotation, kid, context);
+    const { server, signers } = change.record;
+    // Nothing has shown that the old key left the document.
+    const unseen = withRetirements(change.record, (old) =>
+      old.rotation.id === rotation.id && old.phase === 'withdrawn' ? { ...old, phase: 'withdrawing' } : old,
+    );
+    // What else the server shows, and what signers hold, is found out, and put right, afterwards.
+    return {
+      ...change,
+      record: {
+        ...unseen,
+        server: { ...server, confirmedAt: context.now },
+        signers: { ...signers, delivered: null },
+      },
+    };
+  }
+  if (takes === 'neither' && kid !== null) {
+    return { record: reverting(record, rotation, kid, why), entries: [] };
+  }
+  const summary = {
+    ...runningSummary(record, rotation),
+    state: 'rolled_back' as const,
+    endedAt: context.now,
+    error: why,
+  };
+  const left = discardIncoming(record, rotation, 'withdrawing', context.now);
+  const next: ClientRecord = { ...left, rotation: null, failure: why };
+  const data = { kid, outcome: 'rolled_back', error: why };
+  return { record: next, entries: [entry(next, rotation, 'rotation.rolled_back', data)], ended: [summary] };
+}
+
+function reverting(record: ClientRecord, rotation: Rotation, kid: string, why: string): ClientRecord {
+  const back = inPhase(rotation, { name: 'reverting', kid, why });
+  return { ...record, rotation: { ...back, abandoned: null, tries: { ...NO_TRIES, error: why } } };
 }

@@ -1,11 +1,67 @@
-/** Looking keys up in a record. Every function here is total: a record that points at a key it does not hold is a bug, and says so. */
-import type { PublicJwk } from './document.ts';
-import { samePublicKey } from './public-key.ts';
-import type { ClientRecord, ManagedKey, Retirement, Rotation } from './record.ts';
+/** The keys of a record, and looking them up. A record that points at a key which it does not hold is a bug: the lookup says so. */
+import type { PublicJwk, PublishedKey } from './document.ts';
+import type { ClientRecord } from './record.ts';
+
+/** JWS algorithms (RFC 7518 section 3.1, RFC 8037) that rekeyd makes keys for. */
+export const ALGORITHMS = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+] as const;
+
+export type Algorithm = (typeof ALGORITHMS)[number];
+
+export function isAlgorithm(text: string): text is Algorithm {
+  return (ALGORITHMS as readonly string[]).includes(text); // the only way to ask a tuple for any text
+}
+
+/** Key states of NIST SP 800-57 part 1, section 7. A destroyed key is a {@link FormerKey}. */
+export type KeyState = 'pre-active' | 'active' | 'deactivated' | 'compromised';
+
+/** A key whose private half is in our store. */
+export interface ManagedKey {
+  /** See {@link PublishedKey.ids}. */
+  readonly id: string;
+  /** How the published key and its assertions name it: the thumbprint, or for an imported key the `kid` it was already published under. */
+  readonly kid: string;
+  /** RFC 7638 SHA-256 thumbprint, base64url: the name of the sealed private half. */
+  readonly thumbprint: string;
+  readonly alg: Algorithm;
+  readonly state: KeyState;
+  /** The standard public members only (`kty` with `n e` or `crv x y`). */
+  readonly jwk: PublicJwk;
+  /** SubjectPublicKeyInfo, PEM (RFC 7468 section 13). */
+  readonly pem: string;
+  readonly createdAt: number;
+  readonly publishedAt: number | null;
+  readonly activatedAt: number | null;
+  /** How the key was shown to work: a client assertion was accepted, or only the published document was read back. */
+  readonly proof: 'accepted' | 'read_back' | null;
+}
+
+/** The public half of a key, as it comes from `keys/`. */
+export type KeyMaterial = Pick<ManagedKey, 'id' | 'kid' | 'thumbprint' | 'alg' | 'jwk' | 'pem'>;
+
+/** A key that must not be published any more: ours, destroyed; or a foreign one that was reported as compromised. */
+export interface FormerKey {
+  readonly id: string;
+  readonly kid: string;
+  readonly at: number;
+  readonly compromised: boolean;
+}
+
+/** How many former keys a record remembers that were not compromised. Those that were are remembered for good. */
+const MOST_FORMER = 10;
 
 export function findKey(record: ClientRecord, kid: string): ManagedKey | undefined {
-  // Newest first: a kid that came back (an imported key after its tombstone) means the living one.
-  return record.keys.findLast((key) => key.kid === kid);
+  return record.keys.find((key) => key.kid === kid);
 }
 
 export function keyOf(record: ClientRecord, kid: string): ManagedKey {
@@ -18,62 +74,45 @@ export function activeKey(record: ClientRecord): ManagedKey | undefined {
   return record.keys.find((key) => key.state === 'active');
 }
 
-/** The kid a rotation brings in, once it has one. */
-export function incomingKid(rotation: Rotation | null): string | null {
-  if (rotation === null || rotation.phase.name === 'requested') return null;
-  return rotation.phase.kid;
-}
-
-/** True while the new key stands, or is about to stand, in the published document. */
-export function isPublishing(rotation: Rotation): boolean {
-  switch (rotation.phase.name) {
-    case 'requested':
-    case 'stored':
-    case 'reverting':
-      return false;
-    case 'delivered':
-    case 'published':
-    case 'cut_over':
-    case 'proven':
-      return true;
-    default:
-      return rotation.phase satisfies never;
-  }
-}
-
-/** An old key that signers still hold as `previous`. */
-export function isHeldBack(retirement: Retirement): boolean {
-  return retirement.kind !== 'discard' && retirement.phase !== 'refused';
-}
-
-/** Thrown away for another key of the same rotation, which has yet to take its place on the server. */
-export function isReplaced(retirement: Retirement, rotation: Rotation | null): boolean {
-  return retirement.kind === 'discard' && retirement.rotation === rotation?.id;
-}
-
 export function withKey(record: ClientRecord, kid: string, change: Partial<ManagedKey>): ClientRecord {
   const target = keyOf(record, kid);
   return { ...record, keys: record.keys.map((key) => (key === target ? { ...key, ...change } : key)) };
 }
 
-/** True for a published key whose private half is, or once was, ours. */
-export function isOurs(record: ClientRecord, published: PublicJwk): boolean {
-  return record.keys.some((key) => isKey(key, published));
+export function holds(published: PublishedKey, id: string): boolean {
+  return published.ids.includes(id);
 }
 
-/** True for a published key of somebody else that counts: it is not ours, and was not let go. */
-export function isForeign(record: ClientRecord, published: PublicJwk): boolean {
-  return !isOurs(record, published) && !record.dropped?.some((gone) => samePublicKey(gone, published));
+/** True for an entry that holds a key of ours, also one that is destroyed, or a compromised one of somebody else. */
+export function isKnown(record: ClientRecord, published: PublishedKey): boolean {
+  return [...record.keys, ...record.former].some(({ id }) => holds(published, id));
 }
 
-/** Keys of others go for good, also where the server goes on showing them. */
-export function letGo(record: ClientRecord, leaves: (key: PublicJwk) => boolean): ClientRecord {
-  const gone = record.foreign.filter(leaves);
-  if (gone.length === 0) return record;
-  const foreign = record.foreign.filter((key) => !gone.includes(key));
-  return { ...record, foreign, dropped: [...(record.dropped ?? []), ...gone] };
+/** True for an entry that holds a key which may never be published again. */
+export function isCompromised({ keys, former }: ClientRecord, published: PublishedKey): boolean {
+  return (
+    keys.some(({ id, state }) => state === 'compromised' && holds(published, id)) ||
+    former.some(({ id, compromised }) => compromised && holds(published, id))
+  );
 }
 
-export function isKey({ jwk, pem }: ManagedKey, published: PublicJwk): boolean {
-  return samePublicKey({ ...jwk, public_key_pem: pem }, published);
+/** A managed key as an entry of a set (RFC 7517 section 4): standard members, `kid`, use and alg. */
+export function publishedAs({ id, jwk, kid, alg, pem }: ManagedKey, embedPem: boolean): PublishedKey {
+  const plain = { ...jwk, kid, use: 'sig', alg };
+  return { jwk: embedPem ? { ...plain, public_key_pem: pem } : plain, ids: [id], pemId: embedPem ? id : null };
+}
+
+/** The key leaves the record, and is remembered by its id. */
+export function bury(record: ClientRecord, kid: string, at: number): ClientRecord {
+  const key = keyOf(record, kid);
+  const former = { id: key.id, kid, at, compromised: key.state === 'compromised' };
+  return remember({ ...record, keys: record.keys.filter((other) => other !== key) }, [former]);
+}
+
+/** Forgets the oldest former keys beyond the limit, but none that was compromised. */
+export function remember(record: ClientRecord, keys: readonly FormerKey[]): ClientRecord {
+  const former = [...record.former.filter(({ id }) => !keys.some((key) => key.id === id)), ...keys];
+  const plain = former.filter(({ compromised }) => !compromised);
+  const forgotten = new Set(plain.slice(0, Math.max(0, plain.length - MOST_FORMER)));
+  return { ...record, former: former.filter((key) => !forgotten.has(key)) };
 }

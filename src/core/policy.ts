@@ -1,18 +1,25 @@
-import type { Algorithm, Format } from './record.ts';
-
 /** What the core needs to know of a client's policy. Durations in milliseconds. */
+import type { Format } from './document.ts';
+import type { Algorithm } from './keys.ts';
+
 export interface Policy {
-  readonly alg: Algorithm;
+  /** `keep`: what the client has. */
+  readonly alg: Algorithm | 'keep';
   readonly strategy: 'auto' | 'overlap' | 'cutover';
-  readonly format: Format;
+  /** `keep`: as the client has it. */
+  readonly format: Format | 'keep';
   readonly embedPem: boolean;
   readonly foreignKeys: 'keep' | 'retire';
+  /** What may happen to a client whose active key is not ours. */
+  readonly adopt: 'import' | 'take_over';
   readonly rotateEveryMs: number;
   readonly splayMs: number;
   readonly propagationMs: number;
   readonly overlapMs: number;
   readonly prove: 'required' | 'read_back';
-  /** Failures in a row of one step before a rotation is given up; after a compromise, refusals. */
+  /** A cutover that is not proven by then is rolled back. */
+  readonly proveWithinMs: number;
+  /** Failures in a row of one step before a rotation is given up. */
   readonly attempts: number;
 }
 

@@ -1,10 +1,16 @@
 /** What a proof does to the record: the new key is seen to be accepted, and an old one to be refused. */
-import { advance, type Change, entry, leftAlone, putOff, relieved } from './change.ts';
-import { bearRefusal, recounted, tryAgain, turnBack } from './ending.ts';
-import { keyOf, withKey } from './keys.ts';
+import type { Action } from './action.ts';
+import { anotherKey, finished, turnBack } from './ending.ts';
+import { marked } from './history.ts';
+import { bury, keyOf, withKey } from './keys.ts';
 import type { Context } from './policy.ts';
 import type { Verdict } from './proof.ts';
-import type { ClientRecord, Retirement } from './record.ts';
+import type { ClientRecord } from './record.ts';
+import { isSame, type Retirement, withRetirement } from './retirement.ts';
+import { inPhase, type Rotation } from './rotation.ts';
+import { failedStep, throttledStep, withTries } from './setback.ts';
+import { entry, type Transition } from './transition.ts';
+import { afterFailure, afterRefusal, NO_TRIES } from './tries.ts';
 
 /**
  * A refusal that may have another reason is believed the third time: a new key that overlaps may still be hidden by the server's cache, and many
@@ -12,85 +18,130 @@ import type { ClientRecord, Retirement } from './record.ts';
  */
 const REFUSALS_BELIEVED = 3;
 
-export function proved(
-  record: ClientRecord,
-  kid: string,
-  expect: 'accepted' | 'refused',
-  proof: Verdict,
-  context: Context,
-): Change {
-  if (proof.verdict === 'throttled') return leftAlone(record, proof.retryAfterMs, proof.message, context);
-  return expect === 'accepted' ? provedNew(record, kid, proof, context) : provedOld(record, kid, proof, context);
-}
-
-type Answered = Exclude<Verdict, { verdict: 'throttled' }>;
-
-function provedNew(record: ClientRecord, kid: string, proof: Answered, context: Context): Change {
+export function provedNew(record: ClientRecord, kid: string, proof: Verdict, context: Context): Transition {
   const { rotation } = record;
   if (rotation === null) return { record, entries: [] };
-  if (proof.verdict === 'accepted') {
-    const next = withKey(advance(record, rotation, { name: 'proven', kid }), kid, { proof: 'accepted' });
-    return { record: next, entries: [entry(next, 'key.proven', { kid, expected: 'accepted', verdict: 'accepted' })] };
+  switch (proof.verdict) {
+    case 'accepted':
+      return proven(record, rotation, kid, context.now);
+    case 'throttled':
+      return throttledStep(record, 'rotation', { ms: proof.retryAfterMs, why: proof.message }, context);
+    case 'unknown':
+      return failedStep(record, 'rotation', noResult(kid, proof.message), context);
+    case 'refused': {
+      const why = `the server refuses the new key ${kid} (${proof.status}): ${proof.message}`;
+      return refusedNew(record, rotation, kid, why, context);
+    }
+    default:
+      return proof satisfies never;
   }
-  if (proof.verdict === 'unknown') return tryAgain(record, context, noResult(kid, proof.message));
-  const why = `the server refuses the new key ${kid} (${proof.status}): ${proof.message}`;
-  // While the old key still works, a refusal may be a cache; after a cutover every second counts, and there is a way back.
-  const patient =
-    rotation.strategy === 'overlap' ? REFUSALS_BELIEVED : rotation.compromised !== null ? context.policy.attempts : 1;
-  if (recounted(record, context).attempts + 1 < patient) return bearRefusal(record, context, why);
-  return turnBack(record, rotation, kid, why);
 }
 
-function provedOld(record: ClientRecord, kid: string, proof: Answered, context: Context): Change {
-  // A rotation under way has nothing to do with an older key: it is put off, and not given up for that.
-  const later = (why: string): Change => ({ record: putOff(record, context, why), entries: [] });
-  if (proof.verdict === 'accepted') return later(`the server still accepts the old key ${kid}`);
-  const unsure = proof.verdict === 'unknown' || (proof.claims && record.attempts + 1 < REFUSALS_BELIEVED);
-  if (unsure) return later(noResult(kid, proof.message));
-  const old = record.retiring.find((leaving) => leaving.kid === kid);
-  const next = refusedNow(record, old);
+function proven(record: ClientRecord, rotation: Rotation, kid: string, now: number): Transition {
+  const marks = marked(rotation.marks, { at: now, what: 'accepted', kid });
+  const next = { ...inPhase(rotation, { name: 'proven', kid }), marks, tries: NO_TRIES };
+  const data = { kid, expected: 'accepted', verdict: 'accepted' };
   return {
-    record: next,
-    entries: [entry(next, 'key.proven', { kid, expected: 'refused', verdict: 'refused' }, old?.rotation)],
+    record: withKey({ ...record, rotation: next }, kid, { proof: 'accepted' }),
+    entries: [entry(record, rotation, 'key.proven', data)],
   };
+}
+
+function refusedNew(record: ClientRecord, rotation: Rotation, kid: string, why: string, context: Context): Transition {
+  // While the old key still works, a refusal may be a cache; after a cutover every second counts, and a rollback is possible.
+  const isFinal = rotation.strategy === 'cutover' && rotation.compromised === null;
+  const told: ClientRecord = {
+    ...record,
+    rotation: { ...rotation, marks: marked(rotation.marks, { at: context.now, what: 'refused', kid }) },
+  };
+  if (!isFinal && rotation.tries.refused + 1 < REFUSALS_BELIEVED) {
+    return { record: withTries(told, 'rotation', (tries) => afterRefusal(tries, why, context)), entries: [] };
+  }
+  if (rotation.compromised !== null) return anotherKey(told, told.rotation ?? rotation, why, context);
+  return turnBack(told, told.rotation ?? rotation, kid, why);
+}
+
+/** @param name the `kid` that the assertion had */
+export function provedOld(
+  record: ClientRecord,
+  { kid, name, old }: Extract<Action, { do: 'prove_old' }>,
+  proof: Verdict,
+  context: Context,
+): Transition {
+  const later = (why: string): Transition => ({
+    record: withTries(record, old, (tries) => afterFailure(tries, why, context)),
+    entries: [],
+  });
+  switch (proof.verdict) {
+    case 'accepted': {
+      const change = later(`the server still accepts the old key ${name}`);
+      // What was refused before was not the key.
+      return { ...change, record: withTries(change.record, old, (tries) => ({ ...tries, refused: 0 })) };
+    }
+    case 'throttled':
+      return throttledStep(record, old, { ms: proof.retryAfterMs, why: proof.message }, context);
+    case 'unknown':
+      return later(noResult(name, proof.message));
+    case 'refused': {
+      if (proof.claims && old.tries.refused + 1 < REFUSALS_BELIEVED) {
+        const why = noResult(name, proof.message);
+        return { record: withTries(record, old, (tries) => afterRefusal(tries, why, context)), entries: [] };
+      }
+      const data = { kid, name, expected: 'refused', verdict: 'refused' };
+      return {
+        record: refusedUnder(record, old, name, context.now),
+        entries: [entry(record, old.rotation, 'key.proven', data)],
+      };
+    }
+    default:
+      return proof satisfies never;
+  }
+}
+
+function refusedUnder(record: ClientRecord, old: Retirement, name: string, now: number): ClientRecord {
+  const names = old.names.filter((other) => other !== name);
+  const marks = marked(old.rotation.marks, { at: now, what: 'refused', kid: old.kid });
+  const phase = names.length === 0 ? 'refused' : old.phase;
+  return withRetirement(record, old, { names, phase, tries: NO_TRIES, rotation: { ...old.rotation, marks } });
 }
 
 /**
  * The private half of an old key cannot be opened, so no assertion shows that the server refuses it. It was taken off the server, which was read back:
  * that has to do. Not at once, since a KEK that is missing may be back in a moment.
  */
-export function unprovable(record: ClientRecord, kid: string, why: string, context: Context): Change {
-  if (record.attempts + 1 < context.policy.attempts) return { record: putOff(record, context, why), entries: [] };
-  const taken = takenUnproven(record, kid, 'refused');
-  const rotation = record.retiring.find((old) => old.kid === kid)?.rotation;
-  const data = { kid, expected: 'refused', verdict: 'unknown', error: why };
-  return { record: taken.record, entries: [entry(taken.record, 'key.proven', data, rotation)] };
+export function unprovable(record: ClientRecord, old: Retirement, why: string, context: Context): Transition {
+  const { failed } = old.tries;
+  if (failed + 1 < context.policy.attempts) {
+    return { record: withTries(record, old, (tries) => afterFailure(tries, why, context)), entries: [] };
+  }
+  const data = { kid: old.kid, expected: 'refused', verdict: 'unknown', error: why };
+  return { record: takenRefused(record, old).record, entries: [entry(record, old.rotation, 'key.proven', data)] };
 }
 
 function noResult(kid: string, message: string): string {
   return `the proof of key ${kid} has no result: ${message}`;
 }
 
-/** Without a proof: what was read back has to do. */
-export function takenUnproven(record: ClientRecord, kid: string | null, expect: 'accepted' | 'refused'): Change {
-  if (expect === 'refused') {
-    const ready = record.retiring.find((old) => old.kid === kid && old.kind !== 'discard' && old.phase !== 'refused');
-    return { record: refusedNow(record, ready), entries: [] };
-  }
+/** `prove: read_back`: what was read back has to do. */
+export function takenUnproven(record: ClientRecord, kid: string): Transition {
   const { rotation } = record;
-  if (rotation === null || kid === null) return { record, entries: [] };
-  keyOf(record, kid);
-  return {
-    record: withKey(advance(record, rotation, { name: 'proven', kid }), kid, { proof: 'read_back' }),
-    entries: [],
-  };
+  if (rotation === null) return { record, entries: [] };
+  const next = { ...inPhase(rotation, { name: 'proven', kid }), tries: NO_TRIES };
+  return { record: withKey({ ...record, rotation: next }, kid, { proof: 'read_back' }), entries: [] };
 }
 
-function refusedNow(record: ClientRecord, gone: Retirement | undefined): ClientRecord {
-  return {
-    ...relieved(record),
-    retiring: record.retiring.map((old) =>
-      old === gone && old.kind !== 'discard' ? { ...old, phase: 'refused' as const } : old,
-    ),
-  };
+/** Without a proof: it is read back to be off the server, or there is nothing to prove it with. */
+export function takenRefused(record: ClientRecord, old: Retirement): Transition {
+  return { record: withRetirement(record, old, { phase: 'refused', names: [], tries: NO_TRIES }), entries: [] };
+}
+
+/** The private half is erased with this. */
+export function destroyed(record: ClientRecord, old: Retirement, { now }: Pick<Context, 'now'>): Transition {
+  const { kid, rotation } = old;
+  const left = { ...record, retirements: record.retirements.filter((other) => !isSame(other, old)) };
+  const next = kid === null ? left : bury(left, kid, now);
+  const from = kid === null ? null : keyOf(record, kid).state;
+  const told = kid === null ? [] : [entry(next, rotation, 'key.destroyed', { kid, from, to: 'destroyed' })];
+  const end = finished(next, old, now);
+  return { ...end, entries: [...told, ...end.entries] };
 }

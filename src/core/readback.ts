@@ -1,36 +1,41 @@
 /**
- * Whether the server holds what was sent. A 200 does not say so: the server ignores members it does not like to clear, somebody else may have
- * written in between, and it re-shapes what it stores.
+ * Whether the server holds what was sent. A 200 does not say so: the server ignores members that it does not clear, somebody else may have written in
+ * between, and the server stores keys in a shape of its own.
  */
-import type { KeyDocument, ObservedClient, PublicJwk } from './document.ts';
-import { PEM_KTY, pemBody, pemOf, sameJson, sameKeyMembers, samePublicKey } from './public-key.ts';
+import type { KeyDocument, ObservedKeys, PublishedKey } from './document.ts';
+import { sameJson } from './json.ts';
+
+/** What Wacht shows for a key that was registered as `public_key_pem`. It is no registered `kty`, and jose throws on it. */
+export const PEM_KTY = 'PEM';
 
 /**
- * Compares the client in a PATCH's answer with the document that was sent: keys by their key members, their order, `kid`, `alg` and PEM (as
- * DER). Members that are null, and members that the server adds, do not count.
+ * Compares keys by id, their order, `kid`, `alg` and PEM. Members that are null do not count, nor do members that the server adds.
  *
- * @returns null when they are equal, else the first difference as a short text that holds public material only
+ * @returns null when they are equal, else the first difference: a short text that holds public material only
  */
-export function readBack(sent: KeyDocument, seen: ObservedClient): string | null {
-  if (seen.alg !== sent.token_endpoint_auth_signing_alg) {
-    return differs('token_endpoint_auth_signing_alg', seen.alg, sent.token_endpoint_auth_signing_alg);
+export function readBack(sent: KeyDocument, seen: ObservedKeys): string | null {
+  if (seen.alg !== sent.alg) return differs('token_endpoint_auth_signing_alg', seen.alg, sent.alg);
+  switch (sent.format) {
+    case 'jwks_uri':
+      return seen.jwksUri === sent.uri ? null : differs('jwks_uri', seen.jwksUri, sent.uri);
+    case 'pem':
+      return pemDifference(sent.id, seen.keys);
+    case 'jwks':
+      return setDifference(sent.keys, seen.keys);
+    default:
+      return sent satisfies never;
   }
-  if (sent.jwks_uri !== undefined && seen.jwksUri !== sent.jwks_uri) {
-    return differs('jwks_uri', seen.jwksUri, sent.jwks_uri);
-  }
-  if (sent.public_key_pem !== undefined) return pemDifference(sent.public_key_pem, seen.keys);
-  return sent.jwks === undefined ? null : setDifference(sent.jwks.keys, seen.keys);
 }
 
 /** The server stores a PEM as a set of one key, in place of the whole set. */
-function pemDifference(sent: string, seen: readonly PublicJwk[]): string | null {
+function pemDifference(id: string, seen: readonly PublishedKey[]): string | null {
   const [only, ...others] = seen;
   if (only === undefined || others.length > 0)
     return `the server shows ${seen.length} keys instead of the one PEM that was sent`;
-  return pemOf(only) === pemBody(sent) ? null : 'the server shows another public_key_pem than the one that was sent';
+  return only.pemId === id ? null : 'the server shows another public_key_pem than the one that was sent';
 }
 
-function setDifference(sent: readonly PublicJwk[], seen: readonly PublicJwk[]): string | null {
+function setDifference(sent: readonly PublishedKey[], seen: readonly PublishedKey[]): string | null {
   if (sent.length !== seen.length) return `the server shows ${seen.length} keys instead of ${sent.length}`;
   for (const [index, key] of sent.entries()) {
     const shown = seen[index];
@@ -40,22 +45,24 @@ function setDifference(sent: readonly PublicJwk[], seen: readonly PublicJwk[]): 
   return null;
 }
 
-function keyDifference(sent: PublicJwk, seen: PublicJwk): string | null {
+function keyDifference(sent: PublishedKey, seen: PublishedKey): string | null {
   if (!isSameEntry(sent, seen)) return 'is not the key that was sent in this place';
   for (const member of ['kid', 'alg']) {
-    const value = sent[member] ?? null;
-    if (value !== null && !sameJson(seen[member], value)) return `has ${differs(member, seen[member], value)}`;
+    const value = sent.jwk[member] ?? null;
+    if (value !== null && !sameJson(seen.jwk[member], value)) return `has ${differs(member, seen.jwk[member], value)}`;
   }
-  const pem = pemOf(sent);
   // Wacht verifies with this member alone, so a server that drops or changes it may refuse every login.
-  if (pem !== null && pemOf(seen) !== pem) return 'has another public_key_pem than the one that was sent, or none';
+  if (sent.pemId !== null && seen.pemId !== sent.pemId)
+    return 'has another public_key_pem than the one that was sent, or none';
   return null;
 }
 
-function isSameEntry(sent: PublicJwk, seen: PublicJwk): boolean {
-  if (sent.kty === PEM_KTY ? samePublicKey(sent, seen) : sameKeyMembers(sent, seen)) return true;
-  // Somebody else's entry may lack the members of its kind, and is the same all the same.
-  return Object.entries(sent).every(([member, value]) => (value ?? null) === null || sameJson(value, seen[member]));
+function isSameEntry(sent: PublishedKey, seen: PublishedKey): boolean {
+  if (sent.ids.length > 0) return sent.ids.length === seen.ids.length && sent.ids.every((id) => seen.ids.includes(id));
+  // A foreign entry that nobody can read as a key: its members have to be there.
+  return Object.entries(sent.jwk).every(
+    ([member, value]) => (value ?? null) === null || sameJson(value, seen.jwk[member]),
+  );
 }
 
 function differs(what: string, seen: unknown, sent: unknown): string {

@@ -14,8 +14,10 @@ export type Reply =
   | { readonly class: 'done'; readonly status: number; readonly body: unknown }
   /** The server will not do it, and asking again changes nothing. */
   | { readonly class: 'refused'; readonly status: number; readonly message: string }
-  /** The API key is not accepted: a matter of the deployment, not of this client. */
+  /** 401: the API key is not accepted, or the platform's check of it has a passing fault. */
   | { readonly class: 'credential'; readonly status: number; readonly message: string }
+  /** 403: the API key may not do this. */
+  | { readonly class: 'forbidden'; readonly status: number; readonly message: string }
   | { readonly class: 'throttled'; readonly status: number; readonly message: string; readonly retryAfterMs: number }
   /** The server may or may not have done it: send the same bytes again. `status` is null when there was no answer. */
   | { readonly class: 'unknown'; readonly status: number | null; readonly message: string };
@@ -35,7 +37,8 @@ export function classifyReply(answer: ServerAnswer): Reply {
   if (status === 204) return { class: 'done', status, body: null };
   if (status >= 200 && status < 300) return classifyBody(status, answer.body);
   const message = answerMessage(answer);
-  if (status === 401 || status === 403) return { class: 'credential', status, message };
+  if (status === 401) return { class: 'credential', status, message };
+  if (status === 403) return { class: 'forbidden', status, message };
   if (status === 429) return { class: 'throttled', status, message, retryAfterMs: retryAfterMs(answer) };
   // 408 is the server's (or a proxy's) own time-out, 409 a race: neither says that the value was wrong.
   if (status < 300 || status >= 500 || status === 408 || status === 409) return { class: 'unknown', status, message };

@@ -1,28 +1,34 @@
 /** Keys as files, a folder per client (CONTRACTS.md, "Key directory sink"). */
 import { readdir, readFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { extname, join, resolve } from 'node:path';
 import { messageOf, RekeydError } from '../errors.ts';
-import { codeOf } from './files.ts';
+import { codeOf } from '../files/durable.ts';
+import { encodeSegment } from '../files/paths.ts';
+import { openThreads } from '../files/threads.ts';
 import { deliveryIn, keySetFiles, META } from './key-set.ts';
-import type { Sink } from './sink.ts';
-import type { Task } from './thread.ts';
-import { openThreads } from './threads.ts';
-import { OUTDATED } from './versions.ts';
+import { type Sink, SinkOutdated } from './sink.ts';
+import type { Task, Undelivered } from './thread.ts';
 
 /** Deliveries at once. A fast disk keeps one busy; on a slow one they wait for it together. */
 const THREADS = 2;
 
+/** The same file from source and from `dist`. */
+const ENTRY = new URL(`thread${extname(import.meta.url)}`, import.meta.url);
+
 /** @param path the folder that holds `<deployment>/<app-slug>/<oauth_client_id>/`; made when it is not there */
 export function directorySink(path: string): Sink {
   const root = resolve(path);
-  const threads = openThreads(THREADS);
+  const threads = openThreads<Task, Undelivered>(ENTRY, THREADS);
 
   /** Answers what is wrong, or null. */
   async function attempt(place: string, task: Task): Promise<RekeydError | null> {
     try {
-      const problem = await threads.run(task);
-      if (problem?.code === OUTDATED) return newerSet(place);
-      return problem === null ? null : failed(place, problem.message, HINTS[problem.code]);
+      const moved = task.do === 'replace' ? [...task.files.values()].map(({ buffer }) => buffer) : [];
+      const problem = await threads.run(task, moved);
+      if (problem === null) return null;
+      return problem.epoch > 0
+        ? new SinkOutdated(place, problem.epoch)
+        : failed(place, problem.message, HINTS[problem.code]);
     } catch (error) {
       return failed(place, messageOf(error));
     }
@@ -71,11 +77,6 @@ async function namesIn(folder: string): Promise<readonly string[]> {
   }
 }
 
-/** Percent-encoded (RFC 3986 section 2.1), the leading dots too: no id is "..", and none is a name that rekeyd uses for itself. */
-function encodeSegment(segment: string): string {
-  return encodeURIComponent(segment).replace(/^\.+/, (dots) => '%2E'.repeat(dots.length));
-}
-
 const HINTS: Readonly<Record<string, string>> = {
   ENOSPC: 'The disk is full: free some space',
   EDQUOT: 'The disk quota is used up: raise it or free some space',
@@ -84,10 +85,6 @@ const HINTS: Readonly<Record<string, string>> = {
   EROFS: 'The file system is read-only: mount it for writing, or set another path',
   ENOTDIR: 'A file stands where a folder is needed: move it away, or set another path',
 };
-
-function newerSet(path: string): RekeydError {
-  return new RekeydError('store_fenced', `Another worker, which took over, has delivered to ${path}. Leave it alone.`);
-}
 
 function failed(path: string, why: string, hint = 'Mend that, or set another path for this sink'): RekeydError {
   return new RekeydError(

@@ -1,12 +1,12 @@
 import type { PublicJwk } from '../core/document.ts';
-import type { Delivery } from '../core/record.ts';
+import type { Delivery } from '../core/signers.ts';
 import type { SinkContents, SinkKey } from './sink.ts';
 
 /** The file that says which keys the others hold. */
 export const META = 'meta.json';
 
 /**
- * The files of a client's set by name. Same contents, same bytes. They hold private keys: whoever takes them clears them. Each has memory of its own,
+ * The files of a client's set by name. Same contents, same bytes. They hold private keys: the caller clears them. Each has memory of its own,
  * which can be handed to another thread; what Node makes of a text itself lies in a pool that buffers share.
  */
 export function keySetFiles(contents: SinkContents): Map<string, Uint8Array<ArrayBuffer>> {

@@ -1,7 +1,23 @@
 import type { KeyObject } from 'node:crypto';
 import type { ClientRef } from '../core/client.ts';
 import type { PublicJwk } from '../core/document.ts';
-import type { Algorithm, Delivery } from '../core/record.ts';
+import type { Algorithm } from '../core/keys.ts';
+import type { Delivery } from '../core/signers.ts';
+import { RekeydError } from '../errors.ts';
+
+/** A set stands there that was delivered under a later claim. */
+export class SinkOutdated extends RekeydError {
+  /** Of that claim. */
+  readonly epoch: number;
+
+  constructor(path: string, epoch: number) {
+    super(
+      'sink_outdated',
+      `${path} holds keys that were delivered under a later claim (${epoch}): by another worker, or by another store. They were left as they are.`,
+    );
+    this.epoch = epoch;
+  }
+}
 
 /** A key with its private half, on its way to those who sign. */
 export interface SinkKey {
@@ -19,7 +35,8 @@ export interface SinkContents {
   readonly clientId: string;
   /** Where assertions go; null when it is not known. */
   readonly issuer: string | null;
-  readonly alg: Algorithm;
+  /** Of the key that signs; null when there is none. */
+  readonly alg: Algorithm | null;
   readonly current: SinkKey | null;
   readonly next: SinkKey | null;
   readonly previous: SinkKey | null;
@@ -37,7 +54,7 @@ export interface Sink {
    * Replaces all that the sink holds for this client, in one step. Idempotent: the same contents leave the same set.
    *
    * @throws RekeydError `sink_failed`; signers still have a complete set, and the delivery can be repeated
-   * @throws RekeydError `store_fenced` when a set of a later epoch is there
+   * @throws SinkOutdated when a set of a later epoch is there
    */
   deliver(contents: SinkContents): Promise<void>;
   /**

@@ -1,11 +1,12 @@
-/** What runs in a thread of {@link ./threads.ts}: one task at a time, each answered once. */
+/** What runs in a thread of {@link ../files/threads.ts}: one task at a time, each answered once. */
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parentPort } from 'node:worker_threads';
 import { messageOf } from '../errors.ts';
-import { codeOf, makeFolder, writeDurably } from './files.ts';
-import { type Files, replaceFolder } from './versions.ts';
+import { codeOf, makeFolder, writeDurably } from '../files/durable.ts';
+import type { Failure } from '../files/threads.ts';
+import { type Files, Outdated, replaceFolder } from './versions.ts';
 
 export type Task =
   | {
@@ -18,18 +19,20 @@ export type Task =
   /** Tries whether the folder takes files. */
   | { readonly do: 'try'; readonly folder: string };
 
-/** Null when it is done; else the file system's own error. */
-export type Answer = { readonly code: string; readonly message: string } | null;
+export interface Undelivered extends Failure {
+  /** Of the newer set that was found; 0 when it is another problem. */
+  readonly epoch: number;
+}
 
 parentPort?.on('message', (task: Task) => parentPort?.postMessage(answer(task)));
 
-function answer(task: Task): Answer {
+function answer(task: Task): Undelivered | null {
   try {
     if (task.do === 'replace') replaceAndClear(task);
     else tryFolder(task.folder);
     return null;
   } catch (error) {
-    return { code: codeOf(error), message: messageOf(error) };
+    return { code: codeOf(error), message: messageOf(error), epoch: error instanceof Outdated ? error.epoch : 0 };
   }
 }
 
@@ -43,9 +46,9 @@ function replaceAndClear({ folder, client, files, epoch }: Extract<Task, { do: '
 
 function tryFolder(folder: string): void {
   const probe = join(folder, `.check.${randomBytes(8).toString('hex')}`);
-  makeFolder(folder);
+  makeFolder(folder, 0o700);
   try {
-    writeDurably(probe, Buffer.from('x'));
+    writeDurably(probe, Buffer.from('x'), 0o600);
   } finally {
     rmSync(probe, { force: true });
   }

@@ -1,6 +1,6 @@
 /**
  * Swapping a client's folder. Its path is a symbolic link to a version in the hidden folder beside it (`4711` → `.4711/<epoch>-<8 hex digits>`), and one
- * rename of a link swaps the whole set: a reader that follows the link sees all of the old set or all of the new one. Blocks, as files.ts does.
+ * rename of a link swaps the whole set: a reader that follows the link sees all of the old set or all of the new one. Blocks, as {@link ../files/durable.ts} does.
  */
 import { randomBytes } from 'node:crypto';
 import {
@@ -16,7 +16,7 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { codeOf, ignoring, isWritten, linkTarget, makeFolder, syncFolder, writeDurably } from './files.ts';
+import { codeOf, ignoring, isWritten, linkTarget, makeFolder, syncFolder, writeDurably } from '../files/durable.ts';
 
 /** The link that will replace the client's path, kept inside its version folder until then. */
 const PENDING = 'pending';
@@ -27,8 +27,15 @@ const ATTEMPTS = 20;
 /** By name; see {@link keySetFiles}. */
 export type Files = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 
-/** The code of an error: somebody who claimed this client later has delivered already. */
-export const OUTDATED = 'OUTDATED';
+/** A set stands there that was delivered under a later claim. */
+export class Outdated extends Error {
+  readonly epoch: number;
+
+  constructor(epoch: number) {
+    super('a newer set stands there');
+    this.epoch = epoch;
+  }
+}
 
 /** The paths of one client. */
 interface Place {
@@ -45,13 +52,13 @@ interface Place {
  *
  * Two deliveries at once: each takes the pending links of all others when it has swapped its own in. So an earlier epoch that was stopped on its way finds
  * its link gone, or swaps before that, and then the later one sees it and delivers again.
- * @throws the file system's own errors, and {@link OUTDATED}; readers then still have a complete set
+ * @throws the file system's own errors, and {@link Outdated}; readers then still have a complete set
  */
 export function replaceFolder(folder: string, client: string, files: Files, epoch: number): void {
   const place: Place = { link: join(folder, client), versions: join(folder, `.${client}`), prefix: `.${client}/` };
-  makeFolder(folder);
+  makeFolder(folder, 0o700);
   refuseForeign(place);
-  makeFolder(place.versions);
+  makeFolder(place.versions, 0o700);
   do {
     replaceSet(place, files, epoch);
     // Whoever left them; a second process may be at work on one of them, see `removeUnlessCurrent`.
@@ -70,10 +77,11 @@ function replaceSet(place: Place, files: Files, epoch: number): void {
       chmodSync(version, 0o700);
       // First of all: `removeUnlessCurrent` tells by it whether this version may still be swapped in.
       symlinkSync(place.prefix + name, join(version, PENDING));
-      if (epochInUse(place) > epoch) throw Object.assign(new Error('a newer set stands there'), { code: OUTDATED });
+      const inUse = epochInUse(place);
+      if (inUse > epoch) throw new Outdated(inUse);
       for (const [file, bytes] of files) {
         const path = join(version, file);
-        if (!present.some((other) => isLinked(path, other, bytes))) writeDurably(path, bytes);
+        if (!present.some((other) => isLinked(path, other, bytes))) writeDurably(path, bytes, 0o600);
       }
       syncFolder(version);
       syncFolder(place.versions);

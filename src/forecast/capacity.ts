@@ -6,7 +6,7 @@ import { formatDuration } from '../core/duration.ts';
 import { longestPause, looksOf, mayOverlap, type TimedPolicy, type Warning } from './warnings.ts';
 
 /** The clients of one policy in one deployment. */
-export interface Group {
+export interface PolicyShare {
   /** Name of the policy. */
   readonly name: string;
   readonly policy: TimedPolicy;
@@ -30,28 +30,28 @@ export interface Capacity {
   readonly load: number;
 }
 
-/** BullMQ's limiter counts runs of a rotation job. One sends at most one PATCH and ends where a rotation waits: after each PATCH, but the last. */
-export function runsOf(policy: Pick<TimedPolicy, 'strategy' | 'format'>): number {
-  return mayOverlap(policy) ? 3 : 2;
+/** API calls of one rotation: before each PATCH comes a look. An overlap sends two PATCHes, a cutover one. */
+export function callsOf(policy: Pick<TimedPolicy, 'strategy' | 'format'>): number {
+  return mayOverlap(policy) ? 4 : 2;
 }
 
-/** A compromised key goes with the one PATCH of the one run. */
-const COMPROMISE_RUNS = 1;
+/** A compromised key goes with one PATCH. */
+const COMPROMISE_CALLS = 2;
 
-export function capacityOf(groups: readonly Group[], limit: RateLimit): Capacity {
-  const runMs = limit.perMs / limit.max;
-  const sum = (of: (group: Group) => number) => groups.reduce((total, group) => total + of(group), 0);
+export function capacityOf(groups: readonly PolicyShare[], limit: RateLimit): Capacity {
+  const callMs = limit.perMs / limit.max;
+  const sum = (of: (group: PolicyShare) => number) => groups.reduce((total, group) => total + of(group), 0);
   const clients = sum((group) => group.clients);
   return {
     clients,
-    rotationMs: sum((group) => group.clients * runsOf(group.policy)) * runMs,
-    compromiseMs: clients * COMPROMISE_RUNS * runMs,
-    load: sum(({ clients, policy }) => (clients * runsOf(policy)) / policy.rotateEveryMs) * runMs,
+    rotationMs: sum((group) => group.clients * callsOf(group.policy)) * callMs,
+    compromiseMs: clients * COMPROMISE_CALLS * callMs,
+    load: sum(({ clients, policy }) => (clients * callsOf(policy)) / policy.rotateEveryMs) * callMs,
   };
 }
 
 /** About the deployment: its rate limit is shared by the clients of all policies. */
-export function limitWarnings(groups: readonly Group[], limit: RateLimit): readonly Warning[] {
+export function limitWarnings(groups: readonly PolicyShare[], limit: RateLimit): readonly Warning[] {
   const { load, clients } = capacityOf(groups, limit);
   if (load <= 1) return [];
   const needed = Math.ceil(load * limit.max);
@@ -65,14 +65,14 @@ export function limitWarnings(groups: readonly Group[], limit: RateLimit): reado
 const CLOCKS_MS = 3_600_000;
 
 /** About one policy: a rotation that is started inside a window takes its turns when the rate limit lets it, inside or not. */
-export function windowWarnings({ policy, ticks, clients }: Group, { max, perMs }: RateLimit): readonly Warning[] {
+export function windowWarnings({ policy, ticks, clients }: PolicyShare, { max, perMs }: RateLimit): readonly Warning[] {
   const looks = looksOf(policy, ticks);
   const pause = longestPause(looks);
   const open = Math.min(...looks.filter(({ after }) => after >= pause - CLOCKS_MS).map((look) => look.open));
   // Where nothing is spread, all may come due together.
   const spread = Math.min(policy.splayMs, policy.rotateEveryMs / 2);
   const together = Math.ceil(clients * Math.min(1, pause / spread));
-  const takes = (together * runsOf(policy) * perMs) / max;
+  const takes = (together * callsOf(policy) * perMs) / max;
   if (takes <= open) return [];
   const message =
     `${together} clients may be due at one look of the schedule, and their rotations take ${formatDuration(takes)} at ${max} requests in ` +

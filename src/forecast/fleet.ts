@@ -1,11 +1,11 @@
 /** What the config asks for and cannot have, as the commands show it: each warning with the place of its setting. */
 import cron from 'node-cron';
-import { type Config, type Policy, policyFor } from '../config/model.ts';
+import { type Config, type PolicyConfig, policyFor } from '../config/model.ts';
 import { formatPath } from '../config/problems.ts';
 import { type ClientRef, splitReference } from '../core/client.ts';
 import type { ObservedClient } from '../core/document.ts';
 import { isEligible } from '../core/due.ts';
-import { capacityOf, type Group, limitWarnings, windowWarnings } from './capacity.ts';
+import { capacityOf, limitWarnings, type PolicyShare, windowWarnings } from './capacity.ts';
 import { policyWarnings, type Warning } from './warnings.ts';
 
 /** Members as in the JSON document. `path` as in problems of the config. */
@@ -30,7 +30,7 @@ const FEW_TICKS = 40;
 const MANY_TICKS = 1_000;
 const WEEKS_MS = 5 * 7 * 86_400_000;
 
-function ticksOf({ schedule, timezone }: Policy): readonly number[] {
+function ticksOf({ schedule, timezone }: PolicyConfig): readonly number[] {
   const task = cron.createTask(schedule, () => {}, { timezone });
   try {
     const few = task.getNextRuns(FEW_TICKS);
@@ -75,7 +75,11 @@ export function fleetOutlook(
   return { warnings, deployments };
 }
 
-function groupsOf(config: Config, deployment: string, seen: ReadonlyMap<ClientRef, ObservedClient>): readonly Group[] {
+function groupsOf(
+  config: Config,
+  deployment: string,
+  seen: ReadonlyMap<ClientRef, ObservedClient>,
+): readonly PolicyShare[] {
   const counts = new Map<string, number>();
   for (const [ref, client] of seen) {
     if (!isEligible(client) || splitReference(ref).deployment !== deployment) continue;

@@ -3,22 +3,26 @@
  * server that does as it is told and a clock that jumps.
  */
 
-import { observed } from '../core/adopt.ts';
-import { publishedKeys } from '../core/desired.ts';
-import type { KeyDocument, ObservedClient } from '../core/document.ts';
-import { destroyed } from '../core/ending.ts';
-import { type Purpose, plan, ripen, type Step } from '../core/plan.ts';
+import type { Action, Purpose } from '../core/action.ts';
+import { delivered, generated } from '../core/delivering.ts';
+import { bodyOf, type KeyDocument, type ObservedClient, type PatchBody } from '../core/document.ts';
+import { fail } from '../core/ending.ts';
+import { observed } from '../core/enrolment.ts';
+import type { Algorithm, KeyMaterial } from '../core/keys.ts';
+import { desiredKids, plan } from '../core/plan.ts';
 import type { ClientPolicy, Context } from '../core/policy.ts';
-import { announced, delivered, generated, patched, served, servingAnnounced, settled } from '../core/progress.ts';
-import { proved, takenUnproven } from '../core/proving.ts';
-import { PEM_KTY } from '../core/public-key.ts';
-import type { Algorithm, ClientRecord, Delivery, ManagedKey } from '../core/record.ts';
+import { destroyed, provedNew, provedOld, takenRefused, takenUnproven } from '../core/proving.ts';
+import { announced, patched, served, servingAnnounced, settled } from '../core/publishing.ts';
+import { PEM_KTY } from '../core/readback.ts';
+import type { ClientRecord } from '../core/record.ts';
+import { ripen } from '../core/retirement.ts';
+import type { Delivery } from '../core/signers.ts';
 
 export type PreviewStep =
   | { readonly step: 'generate'; readonly alg: Algorithm }
   | ({ readonly step: 'deliver' } & Delivery)
   | { readonly step: 'serve'; readonly purpose: Purpose; readonly kids: readonly string[] }
-  | { readonly step: 'patch'; readonly purpose: Purpose; readonly body: KeyDocument }
+  | { readonly step: 'patch'; readonly purpose: Purpose; readonly body: PatchBody }
   /** The server holds the document already: nothing is sent. */
   | { readonly step: 'in_place' }
   /** `how` is `read_back` where the policy asks for no test sign-in. */
@@ -34,9 +38,6 @@ export type PreviewStep =
   /** Nothing follows: as things are, the rotation cannot be done. */
   | { readonly step: 'fail'; readonly why: string };
 
-/** The public half of a key that does not exist yet. */
-export type PlannedKey = Pick<ManagedKey, 'kid' | 'thumbprint' | 'alg' | 'jwk' | 'pem'>;
-
 /** Far more than any client's future has. */
 const MOST_STEPS = 1_000;
 
@@ -45,100 +46,121 @@ export function preview(
   record: ClientRecord,
   policy: ClientPolicy,
   now: number,
-  newKey: (alg: Algorithm) => PlannedKey,
+  newKey: (alg: Algorithm) => KeyMaterial,
 ): readonly PreviewStep[] {
   const steps: PreviewStep[] = [];
   let [at, future] = [now, record];
   for (let turn = 0; turn < MOST_STEPS; turn += 1) {
     future = ripen(future, at);
-    const step = plan(future, policy, at);
-    if (step.do === 'done') return steps;
-    steps.push(...described(step, future, at));
-    if (step.do === 'fail') return steps;
-    if (step.do === 'wait') at = step.until;
-    else future = afterwards(step, future, { policy, now: at, random: 0 }, newKey);
+    const action = plan(future, policy, at);
+    if (action.do === 'done') return steps;
+    steps.push(...described(action, future, at));
+    if (action.do === 'fail') return steps;
+    if (action.do === 'wait') at = action.until;
+    else future = afterwards(action, future, { policy, now: at, random: 0 }, newKey);
   }
   throw new Error(`the plan of ${record.ref} does not come to an end`);
 }
 
-function described(step: Exclude<Step, { do: 'done' }>, record: ClientRecord, now: number): readonly PreviewStep[] {
-  switch (step.do) {
+/** Steps that only a failure, or a person in the middle of a rotation, brings about. */
+type Unplanned = Extract<Action, { do: 'turn_back' | 'choose' }>;
+type Planned = Exclude<Action, Unplanned | { do: 'done' }>;
+
+function described(action: Planned | Unplanned, record: ClientRecord, now: number): readonly PreviewStep[] {
+  switch (action.do) {
     case 'fail':
-      return [{ step: 'fail', why: step.why }];
+      return [{ step: 'fail', why: action.why }];
     case 'wait':
-      return [{ step: 'wait', ms: step.until - now, why: step.why }];
+      return [{ step: 'wait', ms: action.until - now, why: action.why }];
     case 'generate':
-      return [{ step: 'generate', alg: step.rotation.alg }];
+      return [{ step: 'generate', alg: action.rotation.alg }];
     case 'deliver': {
       const { rotation } = record;
       const activates: PreviewStep[] =
         rotation?.phase.name === 'proven' ? [{ step: 'activate', kid: rotation.phase.kid }] : [];
-      return [{ step: 'deliver', ...step.delivery }, ...activates];
+      return [{ step: 'deliver', ...action.delivery }, ...activates];
     }
-    case 'observe':
-      return [];
     case 'serve':
-      return [{ step: 'serve', purpose: step.purpose, kids: publishedKeys(record).map((key) => key.kid) }];
+      return [{ step: 'serve', purpose: action.purpose, kids: desiredKids(record) }];
     case 'patch':
-      return [{ step: 'patch', purpose: step.purpose, body: step.document }];
+      return [{ step: 'patch', purpose: action.purpose, body: bodyOf(action.document) }];
     case 'settle':
       return [{ step: 'in_place' }];
-    case 'prove':
-      return [{ step: 'prove', kid: step.kid, expect: step.expect, how: 'sign_in' }];
+    case 'prove_new':
+      return [{ step: 'prove', kid: action.kid, expect: 'accepted', how: 'sign_in' }];
+    case 'prove_old':
+      return [{ step: 'prove', kid: action.name, expect: 'refused', how: 'sign_in' }];
     case 'take_unproven':
-      return [{ step: 'prove', kid: step.kid, expect: step.expect, how: 'read_back' }];
+      return [{ step: 'prove', kid: action.kid, expect: 'accepted', how: 'read_back' }];
+    case 'take_refused':
+      return [{ step: 'prove', kid: action.old.kid, expect: 'refused', how: 'read_back' }];
     case 'destroy':
-      return [{ step: 'destroy', kid: step.retirement.kid }];
+      return [{ step: 'destroy', kid: action.old.kid }];
+    case 'look':
+    case 'turn_back':
+    case 'choose':
+      return [];
     default:
-      return step satisfies never;
+      return action satisfies never;
   }
 }
 
 /** The record after a step that went well. */
 function afterwards(
-  step: Exclude<Step, { do: 'done' | 'wait' | 'fail' }>,
+  action: Exclude<Planned | Unplanned, { do: 'wait' | 'fail' }>,
   record: ClientRecord,
   context: Context,
-  newKey: (alg: Algorithm) => PlannedKey,
+  newKey: (alg: Algorithm) => KeyMaterial,
 ): ClientRecord {
   const { policy, now } = context;
-  switch (step.do) {
+  const { client } = record.server.observed;
+  switch (action.do) {
     case 'generate':
-      return generated(record, step.rotation, newKey(step.rotation.alg), context).record;
+      return generated(record, action.rotation, newKey(action.rotation.alg), context).record;
     case 'deliver':
-      return delivered(record, step.delivery, context).record;
-    case 'observe':
-      return observed(record, record.observed.client, policy, now).record;
+      return delivered(record, action.delivery, action.owner, context).record;
+    case 'look':
+      return observed(record, client, policy, now).record;
     case 'serve':
-      return served(servingAnnounced(record, step.purpose).record, step.keys, policy).record;
+      return served(servingAnnounced(record, action, now).record, action.keys, action.owner).record;
     case 'patch': {
-      const sent = announced(record, step.document, step.purpose, now).record;
-      const client = serverAfter(record.observed.client, step.document);
-      return patched(sent, step.document, { class: 'done', status: 200, client }, 0, context).record;
+      const sent = announced(record, action, { now, deadline: now }).record;
+      const shown = serverAfter(client, action.document);
+      return patched(sent, action, { class: 'done', status: 200, client: shown }, 0, context).record;
     }
     case 'settle':
-      return settled(record, context).record;
-    case 'prove':
-      return proved(record, step.kid, step.expect, verdictFor(step.expect), context).record;
+      return settled(record, action, context).record;
+    case 'prove_new':
+      return provedNew(record, action.kid, { verdict: 'accepted' }, context).record;
+    case 'prove_old':
+      return provedOld(record, action, { verdict: 'refused', status: 400, message: '', claims: false }, context).record;
     case 'take_unproven':
-      return takenUnproven(record, step.kid, step.expect).record;
+      return takenUnproven(record, action.kid).record;
+    case 'take_refused':
+      return takenRefused(record, action.old).record;
     case 'destroy':
-      return destroyed(record, step.retirement, context).record;
+      return destroyed(record, action.old, context).record;
+    case 'turn_back':
+    case 'choose':
+      return record.rotation === null ? record : fail(record, record.rotation, '', context).record;
     default:
-      return step satisfies never;
+      return action satisfies never;
   }
-}
-
-function verdictFor(expect: 'accepted' | 'refused') {
-  return expect === 'accepted'
-    ? ({ verdict: 'accepted' } as const)
-    : ({ verdict: 'refused', status: 400, message: '', claims: false } as const);
 }
 
 /** What the server shows once it took a document. A PEM is stored as a set of one key. */
 function serverAfter(client: ObservedClient, document: KeyDocument): ObservedClient {
-  const alg = document.token_endpoint_auth_signing_alg;
-  const { jwks, jwks_uri: jwksUri = client.jwksUri, public_key_pem: pem } = document;
-  const keys = pem === undefined ? (jwks?.keys ?? client.keys) : [{ kty: PEM_KTY, public_key_pem: pem }];
-  return { ...client, alg, jwksUri, keys };
+  const { alg } = document;
+  switch (document.format) {
+    case 'jwks':
+      return { ...client, alg, keys: document.keys };
+    case 'jwks_uri':
+      return { ...client, alg, jwksUri: document.uri };
+    case 'pem': {
+      const jwk = { kty: PEM_KTY, public_key_pem: document.pem };
+      return { ...client, alg, keys: [{ jwk, ids: [document.id], pemId: document.id }] };
+    }
+    default:
+      return document satisfies never;
+  }
 }

@@ -4,7 +4,7 @@ import type { FastifyReply } from 'fastify';
 
 export interface Problem {
   readonly status: number;
-  /** For whoever asked, who may be anybody: never an internal error's message. */
+  /** For the caller, who may be anybody: never an internal error's message. */
   readonly detail: string;
 }
 

@@ -1,5 +1,5 @@
 /** The one place that knows the signature algorithms: what their keys look like, as JWK (RFC 7518 section 6, RFC 8037 section 2). */
-import type { Algorithm } from '../core/record.ts';
+import { ALGORITHMS, type Algorithm } from '../core/keys.ts';
 
 export interface KeyShape {
   readonly kty: 'RSA' | 'EC' | 'OKP';
@@ -14,8 +14,7 @@ export const MIN_MODULUS_LENGTH = 2048;
 
 const RSA = { kty: 'RSA', crv: null, members: ['kty', 'n', 'e'] } as const satisfies KeyShape;
 
-/** In order of preference: an imported key that does not name its alg gets the first that it fits. */
-export const ALGORITHMS = {
+export const KEY_SHAPES = {
   RS256: RSA,
   RS384: RSA,
   RS512: RSA,
@@ -28,13 +27,7 @@ export const ALGORITHMS = {
   EdDSA: { kty: 'OKP', crv: 'Ed25519', members: ['kty', 'crv', 'x'] },
 } as const satisfies Record<Algorithm, KeyShape>;
 
-export function isAlgorithm(text: string): text is Algorithm {
-  return Object.hasOwn(ALGORITHMS, text);
-}
-
-/** All algorithms that a key of this type and curve can sign with, preferred first; none for an unknown curve. */
+/** All algorithms that a key of this type and curve can sign with, preferred first, in the order of {@link ALGORITHMS}; none for an unknown curve. */
 export function algorithmsFor(jwk: { readonly kty?: unknown; readonly crv?: unknown }): Algorithm[] {
-  return Object.keys(ALGORITHMS)
-    .filter(isAlgorithm)
-    .filter((alg) => ALGORITHMS[alg].kty === jwk.kty && ALGORITHMS[alg].crv === (jwk.crv ?? null));
+  return ALGORITHMS.filter((alg) => KEY_SHAPES[alg].kty === jwk.kty && KEY_SHAPES[alg].crv === (jwk.crv ?? null));
 }

@@ -1,15 +1,18 @@
 import { createPublicKey, KeyObject, randomBytes } from 'node:crypto';
 import { CompactSign, calculateJwkThumbprint, compactVerify, generateKeyPair } from 'jose';
 import type { PublicJwk } from '../core/document.ts';
-import type { Algorithm } from '../core/record.ts';
+import type { Algorithm } from '../core/keys.ts';
 import { messageOf, RekeydError } from '../errors.ts';
-import { ALGORITHMS, algorithmsFor, MIN_MODULUS_LENGTH } from './algorithms.ts';
+import { algorithmsFor, KEY_SHAPES, MIN_MODULUS_LENGTH } from './algorithms.ts';
+import { keyId } from './key-id.ts';
 import { PrivateKey } from './private-key.ts';
 
 /** The public half of a key in each form that is published. */
 export interface PublicHalf {
+  /** See {@link keyId}. */
+  readonly id: string;
   /** RFC 7638 SHA-256 thumbprint, base64url. */
-  readonly kid: string;
+  readonly thumbprint: string;
   /** The standard members only: `kty` with `n e` or `crv x y`. */
   readonly jwk: PublicJwk;
   /** SubjectPublicKeyInfo, PEM (RFC 7468 section 13). */
@@ -30,7 +33,7 @@ export interface FreshKey extends PublicHalf {
  */
 export async function generateKey(alg: Algorithm, options: { modulusLength?: number } = {}): Promise<FreshKey> {
   const modulusLength = options.modulusLength ?? 3072;
-  if (ALGORITHMS[alg].kty === 'RSA' && modulusLength < MIN_MODULUS_LENGTH) throw tooShort(modulusLength);
+  if (KEY_SHAPES[alg].kty === 'RSA' && modulusLength < MIN_MODULUS_LENGTH) throw tooShort(modulusLength);
   const pair = await generateKeyPair(alg, { modulusLength, extractable: true });
   return freshKey(KeyObject.from(pair.privateKey), alg);
 }
@@ -53,17 +56,17 @@ export async function freshKey(key: KeyObject, alg: Algorithm): Promise<FreshKey
   } catch (error) {
     throw new RekeydError(
       'key_invalid',
-      `The ${alg} key ${half.kid} failed its self-test (${messageOf(error)}): its private and public halves do not belong together, or it cannot sign ${alg}. It was not used; take another key.`,
+      `The ${alg} key ${half.thumbprint} failed its self-test (${messageOf(error)}): its private and public halves do not belong together, or it cannot sign ${alg}. It was not used; take another key.`,
       { cause: error },
     );
   }
-  return { ...half, alg, privateKey: new PrivateKey(half.kid, alg, key) };
+  return { ...half, alg, privateKey: new PrivateKey(half.thumbprint, alg, key) };
 }
 
 /**
  * The public half of a private key, reduced to the standard members.
  *
- * @throws RekeydError `algorithm_unsupported` for a type or curve outside of {@link ALGORITHMS}
+ * @throws RekeydError `algorithm_unsupported` for a type or curve outside of {@link KEY_SHAPES}
  */
 export async function publicFrom(key: PrivateKey | KeyObject): Promise<PublicHalf> {
   const publicKey = createPublicKey(key instanceof PrivateKey ? key.keyObject() : key);
@@ -72,7 +75,7 @@ export async function publicFrom(key: PrivateKey | KeyObject): Promise<PublicHal
 }
 
 /** The same without the PEM. */
-export async function publicJwkFrom(publicKey: KeyObject): Promise<Pick<PublicHalf, 'kid' | 'jwk'>> {
+export async function publicJwkFrom(publicKey: KeyObject): Promise<Omit<PublicHalf, 'pem'>> {
   const exported = publicKey.export({ format: 'jwk' });
   const [alg] = algorithmsFor(exported);
   if (alg === undefined) {
@@ -81,9 +84,9 @@ export async function publicJwkFrom(publicKey: KeyObject): Promise<Pick<PublicHa
       'No supported algorithm signs with a key of this type. Use RSA, EC or Ed25519.',
     );
   }
-  const { kty, members } = ALGORITHMS[alg];
+  const { kty, members } = KEY_SHAPES[alg];
   const jwk: PublicJwk = { kty, ...Object.fromEntries(members.map((member) => [member, exported[member]])) };
-  return { kid: await calculateJwkThumbprint(jwk), jwk };
+  return { id: keyId(publicKey), thumbprint: await calculateJwkThumbprint(jwk), jwk };
 }
 
 /** The error for an RSA key below {@link MIN_MODULUS_LENGTH}. */

@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
-import type { Algorithm } from '../core/record.ts';
+import { type Algorithm, isAlgorithm } from '../core/keys.ts';
 import { RekeydError } from '../errors.ts';
-import { algorithmsFor, isAlgorithm, MIN_MODULUS_LENGTH } from './algorithms.ts';
+import { algorithmsFor, MIN_MODULUS_LENGTH } from './algorithms.ts';
 import { type FreshKey, freshKey, tooShort } from './generate.ts';
 import { belongTogether } from './rsa.ts';
 

@@ -4,7 +4,7 @@
  */
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { CompactEncrypt, compactDecrypt, decodeProtectedHeader, errors } from 'jose';
-import type { Algorithm } from '../core/record.ts';
+import type { Algorithm } from '../core/keys.ts';
 import { RekeydError } from '../errors.ts';
 import { algorithmsFor } from './algorithms.ts';
 import { publicJwkFrom } from './generate.ts';
@@ -19,21 +19,21 @@ export interface Kek {
 /** Whose key it is: the client reference and the key's RFC 7638 thumbprint. */
 export interface SealBinding {
   readonly ref: string;
-  readonly kid: string;
+  readonly thumbprint: string;
 }
 
 /**
  * Encrypts a private key under the first KEK.
  *
  * @returns a compact JWE whose protected header carries the KEK's id (`kid`), the client reference (`client`) and the thumbprint (`jkt`)
- * @throws RekeydError `kek_missing` without a KEK; `key_invalid` when `kid` is not the thumbprint of this key
+ * @throws RekeydError `kek_missing` without a KEK; `key_invalid` when this is not the thumbprint of the key
  */
 export async function sealKey(privateKey: PrivateKey, binding: SealBinding, keks: readonly Kek[]): Promise<string> {
   // Sealed under a wrong thumbprint, the key could never be opened again.
-  if (privateKey.kid !== binding.kid) {
+  if (privateKey.thumbprint !== binding.thumbprint) {
     throw new RekeydError(
       'key_invalid',
-      `The private key to be sealed for ${binding.ref} is not ${binding.kid}. Nothing was stored; this is a bug, please report it.`,
+      `The private key to be sealed for ${binding.ref} is not ${binding.thumbprint}. Nothing was stored; this is a bug, please report it.`,
     );
   }
   return seal(privateKey.keyObject(), binding, firstOf(keks));
@@ -51,7 +51,7 @@ export async function openKey(
 ): Promise<PrivateKey> {
   const { key, jwk } = await unseal(jwe, expected, keks);
   if (!algorithmsFor(jwk).includes(expected.alg)) throw tampered(expected, `it cannot sign ${expected.alg}`);
-  return new PrivateKey(expected.kid, expected.alg, key);
+  return new PrivateKey(expected.thumbprint, expected.alg, key);
 }
 
 /**
@@ -66,11 +66,11 @@ export async function rewrapKey(jwe: string, binding: SealBinding, keks: readonl
   return seal(key, binding, first);
 }
 
-async function seal(key: KeyObject, { ref, kid }: SealBinding, kek: Kek): Promise<string> {
+async function seal(key: KeyObject, { ref, thumbprint }: SealBinding, kek: Kek): Promise<string> {
   const pkcs8 = key.export({ type: 'pkcs8', format: 'der' });
   try {
     return await new CompactEncrypt(pkcs8)
-      .setProtectedHeader({ alg: 'A256GCMKW', enc: 'A256GCM', cty: 'pkcs8', kid: kek.id, client: ref, jkt: kid })
+      .setProtectedHeader({ alg: 'A256GCMKW', enc: 'A256GCM', cty: 'pkcs8', kid: kek.id, client: ref, jkt: thumbprint })
       .encrypt(kek.key);
   } finally {
     pkcs8.fill(0);
@@ -82,10 +82,10 @@ async function unseal(jwe: string, expected: SealBinding, keks: readonly Kek[]) 
   const { plaintext, protectedHeader } = await decrypt(jwe, expected, kek);
   try {
     if (protectedHeader.client !== expected.ref) throw tampered(expected, 'it was sealed for another client');
-    if (protectedHeader.jkt !== expected.kid) throw tampered(expected, 'it was sealed as another key');
+    if (protectedHeader.jkt !== expected.thumbprint) throw tampered(expected, 'it was sealed as another key');
     const key = parse(plaintext, expected);
-    const { kid, jwk } = await publicJwkFrom(createPublicKey(key));
-    if (kid !== expected.kid) throw tampered(expected, 'another key is inside');
+    const { thumbprint, jwk } = await publicJwkFrom(createPublicKey(key));
+    if (thumbprint !== expected.thumbprint) throw tampered(expected, 'another key is inside');
     return { key, jwk };
   } finally {
     plaintext.fill(0);
@@ -140,10 +140,10 @@ function firstOf(keks: readonly Kek[]): Kek {
   );
 }
 
-function tampered({ ref, kid }: SealBinding, why: string, cause?: unknown): RekeydError {
+function tampered({ ref, thumbprint }: SealBinding, why: string, cause?: unknown): RekeydError {
   return new RekeydError(
     'key_tampered',
-    `The sealed private key ${kid} of ${ref} cannot be trusted: ${why}. The store was changed behind rekeyd's back, or a KEK's value was replaced under the same id. Find out which before going on; the client can be given a new key by rotating it as compromised.`,
+    `The sealed private key ${thumbprint} of ${ref} cannot be trusted: ${why}. The store was changed behind rekeyd's back, or a KEK's value was replaced under the same id. Find out which before going on; the client can be given a new key by rotating it as compromised.`,
     { cause },
   );
 }

@@ -22,7 +22,7 @@ export interface Exchange {
 }
 
 /** `skewMs` is the server's clock minus ours, null when it sent no `Date`. */
-export type Outcome =
+export type Exchanged =
   | {
       readonly kind: 'answered';
       readonly status: number;
@@ -42,7 +42,7 @@ interface Arrived {
 }
 
 /** Never throws for what the network or the server does. */
-export async function exchange(pool: Pool, request: Exchange): Promise<Outcome> {
+export async function exchange(pool: Pool, request: Exchange): Promise<Exchanged> {
   const deadline = startDeadline(request.timeoutMs, request.signal);
   const arrived: Arrived = { head: null, chunks: [] };
   try {
@@ -72,7 +72,7 @@ function isSuccess(status: number): boolean {
   return status >= 200 && status < 300;
 }
 
-function outcomeOf({ head, chunks }: Arrived, fault: string | null): Outcome {
+function outcomeOf({ head, chunks }: Arrived, fault: string | null): Exchanged {
   if (head === null) return { kind: 'lost', status: null, message: fault ?? 'no answer', skewMs: null };
   const { status, skewMs } = head;
   const bytes = Buffer.concat(chunks);

@@ -1,42 +1,43 @@
-/** A change of the core as the store commits it: record, audit entries, keys and indexes in one script. */
-import type { AuditDraft } from '../core/audit.ts';
-import type { Change } from '../core/change.ts';
-import type { ClientRef } from '../core/client.ts';
+/** A transition of the core as the store commits it: record, audit entries, keys and indexes in one script. */
 import type { ObservedClient } from '../core/document.ts';
-import { dueAt, isEligible } from '../core/due.ts';
-import { publicationPurpose } from '../core/plan.ts';
+import { dueAt, isScheduled } from '../core/due.ts';
+import { publication } from '../core/plan.ts';
 import type { ClientPolicy } from '../core/policy.ts';
 import type { ClientRecord } from '../core/record.ts';
+import { andThen, type Transition } from '../core/transition.ts';
+import type { Commit, Loaded, SealedHalf } from '../store/records.ts';
 
-export interface Commit {
-  readonly ref: ClientRef;
-  /** What the record must still be; null: the client must not be known yet. */
-  readonly expected: { readonly version: number; readonly epoch: number } | null;
-  readonly record: ClientRecord;
-  readonly entries: readonly AuditDraft[];
-  /** Sealed private halves, by thumbprint. */
-  readonly seal?: readonly { readonly kid: string; readonly jwe: string }[];
+/** A transition, and what becomes of private halves with it. */
+export interface Change extends Transition {
+  readonly seal?: readonly SealedHalf[];
+  /** Thumbprints. */
   readonly erase?: readonly string[];
-  readonly dueAt: number | null;
-  /** {@link seenMark} of what was observed. */
-  readonly seen: string;
-  readonly open: boolean;
-  /** Resolve only when the commit, and all it rests on, is on disk. */
-  readonly durable: boolean;
+}
+
+/** One change after the other, as one. */
+export function merged(first: Change | null, second: Change): Change {
+  if (first === null) return second;
+  return {
+    ...andThen(first, () => second),
+    seal: [...(first.seal ?? []), ...(second.seal ?? [])],
+    erase: [...(first.erase ?? []), ...(second.erase ?? [])],
+  };
 }
 
 /** True while something of this client is still to be done without anybody asking. */
 function isOpen(record: ClientRecord, policy: ClientPolicy): boolean {
-  const { halted, rotation, retiring, inFlight, delivered } = record;
+  const { halted, rotation, retirements, server, signers, doubted } = record;
+  if (doubted) return true;
   if (halted !== null) return false;
-  if (rotation !== null || retiring.length > 0 || inFlight !== null || delivered === null) return true;
+  if (rotation !== null || retirements.length > 0 || server.inFlight !== null || signers.delivered === null)
+    return true;
   // What is published, or served, is to be put right: the job that was to do that may have been lost before it was added.
-  return publicationPurpose(record, policy) !== null;
+  return publication(record, policy) !== null;
 }
 
 /**
- * What is compared to find out whether a client changed since the record was committed, instead of loading the record: the server moves
- * `updated_at` with every change. A client that is gone, or not active, is marked as such, so that its return is a change.
+ * What is compared to find out whether a client changed since the record was committed, instead of loading the record: the server moves `updated_at` with
+ * every change. A client that is gone, or not active, is marked as such, so that its return is a change.
  */
 export function seenMark({ active, updatedAt }: Pick<ObservedClient, 'active' | 'updatedAt'>): string {
   return active ? updatedAt : `-${updatedAt}`;
@@ -46,23 +47,29 @@ export function isMarkedActive(mark: string | null): boolean {
   return mark !== null && !mark.startsWith('-');
 }
 
+/** @param from what the change was made of; null for a client that is not known yet */
 export function commitOf(
-  change: Change & Pick<Commit, 'seal' | 'erase'>,
+  change: Change,
   policy: ClientPolicy,
-  { expected, durable }: Pick<Commit, 'expected' | 'durable'>,
+  { from, durable }: { readonly from: Pick<Loaded, 'op' | 'claim' | 'carried'> | null; readonly durable: boolean },
 ): Commit {
-  const { record, entries, seal = [], erase = [] } = change;
-  const { client } = record.observed;
+  const { record, entries, ended = [], seal = [], erase = [] } = change;
   return {
     ref: record.ref,
-    expected,
+    expected: from,
     record,
     entries,
+    ended: [...(from?.carried ?? []), ...ended],
     seal,
     erase,
-    dueAt: isEligible(client) ? dueAt(record, policy) : null,
-    seen: seenMark(client),
+    dueAt: dueTime(record, policy),
+    seen: seenMark(record.server.observed.client),
     open: isOpen(record, policy),
     durable,
   };
+}
+
+/** As the due index has it; null for a client that no schedule may rotate. */
+export function dueTime(record: ClientRecord, policy: ClientPolicy): number | null {
+  return isScheduled(record, policy) ? dueAt(record, policy) : null;
 }

@@ -1,18 +1,21 @@
 /** The {@link Effects} of a rotation on the real world: keys, store, sinks, API and issuer of one client. */
-import type { Policy } from '../config/model.ts';
 import { type ClientRef, splitReference } from '../core/client.ts';
-import { dispensable } from '../core/desired.ts';
-import { keyOf } from '../core/keys.ts';
-import type { LeftOut } from '../core/progress.ts';
+import type { LeftOut } from '../core/delivering.ts';
+import { type Algorithm, keyOf, type ManagedKey } from '../core/keys.ts';
 import type { Verdict } from '../core/proof.ts';
-import type { Algorithm, ClientRecord, ManagedKey } from '../core/record.ts';
+import type { PatchOutcome } from '../core/publishing.ts';
+import type { ClientRecord } from '../core/record.ts';
+import { dispensable } from '../core/signers.ts';
 import type { SinkKey } from '../deliver/sink.ts';
 import { isUnopenable, RekeydError } from '../errors.ts';
 import { generateKey } from '../keys/generate.ts';
 import type { PrivateKey } from '../keys/private-key.ts';
 import { type Kek, openKey, sealKey } from '../keys/sealed.ts';
+import type { Turn } from '../store/deployments.ts';
 import { monotonic } from '../time.ts';
-import type { Resources } from './resources.ts';
+import { noteAccepted, noteAnswer, noteFailedRead, throttle, throttledMs } from './deployment.ts';
+import type { RotationPolicy } from './policy.ts';
+import type { DeploymentResources, Resources } from './resources.ts';
 import type { Effects } from './steps.ts';
 
 /** An issuer that answered a proof this recently, in ms, need not be asked whether it would. */
@@ -21,96 +24,162 @@ const ANSWERED_MS = 60_000;
 /** Beyond the API's own deadline: time for the intent to reach the disk. */
 const INTENT_SLACK_MS = 2_000;
 
+/** What one run works with. */
+export interface Hands {
+  readonly effects: Effects;
+  readonly turn: (urgent: boolean) => Promise<Turn>;
+}
+
 /** For one run: keys that it opened are kept until it ends, and not longer. */
-export function effectsFor(ref: ClientRef, policy: Policy, parts: Resources, keks: readonly Kek[]): Effects {
-  const { store, sinks, folder, clock } = parts;
-  const deployment = parts.deploymentOf(ref);
-  const { app } = splitReference(ref);
+export function handsFor(ref: ClientRef, policy: RotationPolicy, resources: Resources, keks: readonly Kek[]): Hands {
+  const deployment = resources.deploymentOf(ref);
+  const keys = openedKeys(ref, policy, resources, keks);
+  /** Somebody should hear whether the next call succeeds. */
+  let isWatched = false;
+  /** A try is a PATCH, with the look that comes before it. */
+  let isOnTry = false;
+
+  return {
+    async turn(urgent) {
+      if (isOnTry) return { go: true, isWatched, isTry: true };
+      const answer = await resources.store.take(deployment.config.id, deployment.config.rateLimit, urgent);
+      if (answer.go) ({ isWatched, isTry: isOnTry } = answer);
+      return answer;
+    },
+    effects: {
+      patchDeadlineMs: deployment.config.timeoutMs + INTENT_SLACK_MS,
+      generate: keys.generate,
+      deliver: (record, delivery, when) => deliverSet(ref, record, delivery, when, keys.open, resources),
+
+      async look(maxAgeMs) {
+        try {
+          return await deployment.directory.observe(ref, monotonic() - maxAgeMs);
+        } catch (error) {
+          await noteFailedRead(resources, deployment, error);
+          throw error;
+        }
+      },
+
+      async serve(served) {
+        if (resources.folder === null)
+          throw new RekeydError('publish_failed', 'The config names no folder to publish to: set publish.path.');
+        await resources.folder.write(ref, { keys: served });
+      },
+
+      async patch(body, signal): Promise<PatchOutcome> {
+        isOnTry = false;
+        const outcome = await deployment.wacht.patchClient(ref, body, signal);
+        if (outcome.class === 'throttled') {
+          await throttle(resources, deployment, outcome.retryAfterMs);
+          return { ...outcome, retryAfterMs: throttledMs(deployment, outcome.retryAfterMs) };
+        }
+        if (outcome.class !== 'done') await noteAnswer(resources, deployment, ref, outcome);
+        else if (isWatched) await noteAccepted(resources, deployment.config.id);
+        return outcome;
+      },
+
+      prove: (record, key, name, signal) => prove(ref, record, key, name, signal, keys.open, deployment, resources),
+
+      async unreachable(record, key, signal) {
+        const { app } = splitReference(ref);
+        if (monotonic() - (deployment.answered.get(app) ?? Number.NEGATIVE_INFINITY) < ANSWERED_MS) return null;
+        const verdict = await prove(ref, record, key, key.kid, signal, keys.open, deployment, resources);
+        return verdict.verdict === 'unknown' || verdict.verdict === 'throttled' ? verdict.message : null;
+      },
+    },
+  };
+}
+
+type Open = (record: ClientRecord, kid: string) => Promise<PrivateKey>;
+
+function openedKeys(ref: ClientRef, policy: RotationPolicy, { store }: Resources, keks: readonly Kek[]) {
   const opened = new Map<string, PrivateKey>();
 
-  async function open(record: ClientRecord, kid: string): Promise<PrivateKey> {
+  const open: Open = async (record, kid) => {
     const { thumbprint, alg } = keyOf(record, kid);
     const held = opened.get(thumbprint);
     if (held !== undefined) return held;
-    const jwe = await store.sealedKey(ref, thumbprint);
+    const jwe = await store.sealedHalf(ref, thumbprint);
     if (jwe === null) {
       throw new RekeydError(
         'key_missing',
         `The private half of key ${kid} of ${ref} is not in the store. Restore the backup of Redis; if there is none, rotate the client with --compromised.`,
       );
     }
-    const key = await openKey(jwe, { ref, kid: thumbprint, alg }, keks);
+    const key = await openKey(jwe, { ref, thumbprint, alg }, keks);
     opened.set(thumbprint, key);
     return key;
-  }
-
-  return {
-    patchDeadlineMs: deployment.config.timeoutMs + INTENT_SLACK_MS,
-
-    async generate(alg: Algorithm) {
-      const { kid, jwk, pem, privateKey } = await generateKey(alg, { modulusLength: policy.modulusLength });
-      const jwe = await sealKey(privateKey, { ref, kid }, keks);
-      opened.set(kid, privateKey);
-      return { kid, alg, jwk, pem, jwe };
-    },
-
-    async deliver(record, delivery, { now, epoch }) {
-      const leftOut: LeftOut[] = [];
-      const optional = dispensable(record, delivery);
-      async function sinkKey(kid: string | null): Promise<SinkKey | null> {
-        if (kid === null) return null;
-        const { alg, jwk } = keyOf(record, kid);
-        try {
-          return { kid, alg, jwk, privateKey: await open(record, kid) };
-        } catch (error) {
-          if (!optional.includes(kid) || !isUnopenable(error)) throw error;
-          leftOut.push({ kid, why: error.message });
-          return null;
-        }
-      }
-      const current = await sinkKey(delivery.current);
-      const next = await sinkKey(delivery.next);
-      const previous = await sinkKey(delivery.previous);
-      const contents = {
-        ref,
-        clientId: record.clientId,
-        issuer: await deployment.issuerOf(app).catch(() => null), // for the reader's information; signing does not need it
-        alg: (current ?? next)?.alg ?? policy.alg,
-        current,
-        next,
-        previous,
-        updatedAt: now,
-        epoch,
-      };
-      for (const sink of sinks) await sink.deliver(contents);
-      return leftOut;
-    },
-
-    observe: (maxAgeMs) => deployment.directory.observe(ref, monotonic() - maxAgeMs),
-
-    async serve(keys) {
-      if (folder === null)
-        throw new RekeydError('publish_failed', 'The config names no folder to publish to: set publish.path.');
-      await folder.write(ref, { keys });
-    },
-
-    patch: (document, signal) => deployment.wacht.patchClient(ref, document, signal),
-
-    prove: ask,
-
-    async unreachable(record, key, signal) {
-      if (monotonic() - (deployment.answered.get(app) ?? Number.NEGATIVE_INFINITY) < ANSWERED_MS) return null;
-      const verdict = await ask(record, key, signal);
-      return verdict.verdict === 'unknown' || verdict.verdict === 'throttled' ? verdict.message : null;
-    },
   };
 
-  async function ask(record: ClientRecord, key: ManagedKey, signal: AbortSignal): Promise<Verdict> {
-    const privateKey = (await open(record, key.kid)).keyObject();
-    const issuer = await deployment.issuerOf(app);
-    const request = { issuer, clientId: record.clientId, alg: key.alg, kid: key.kid, privateKey, nowMs: clock.now() };
-    const verdict = await deployment.proverOf(app).prove(request, signal);
-    if (verdict.verdict === 'accepted' || verdict.verdict === 'refused') deployment.answered.set(app, monotonic());
-    return verdict;
+  async function generate(alg: Algorithm) {
+    const { id, thumbprint, jwk, pem, privateKey } = await generateKey(alg, { modulusLength: policy.modulusLength });
+    const jwe = await sealKey(privateKey, { ref, thumbprint }, keks);
+    opened.set(thumbprint, privateKey);
+    return { id, kid: thumbprint, thumbprint, alg, jwk, pem, jwe };
   }
+
+  return { open, generate };
+}
+
+async function deliverSet(
+  ref: ClientRef,
+  record: ClientRecord,
+  delivery: Parameters<Effects['deliver']>[1],
+  { now, epoch }: Parameters<Effects['deliver']>[2],
+  open: Open,
+  { sinks, deploymentOf }: Resources,
+): Promise<readonly LeftOut[]> {
+  const leftOut: LeftOut[] = [];
+  const optional = dispensable(record, delivery);
+  async function sinkKey(kid: string | null): Promise<SinkKey | null> {
+    if (kid === null) return null;
+    const { alg, jwk } = keyOf(record, kid);
+    try {
+      return { kid, alg, jwk, privateKey: await open(record, kid) };
+    } catch (error) {
+      if (!optional.includes(kid) || !isUnopenable(error)) throw error;
+      leftOut.push({ kid, why: error.message });
+      return null;
+    }
+  }
+  const current = await sinkKey(delivery.current);
+  const next = await sinkKey(delivery.next);
+  const previous = await sinkKey(delivery.previous);
+  const { app } = splitReference(ref);
+  const contents = {
+    ref,
+    clientId: record.clientId,
+    // For the reader's information; signing does not need it.
+    issuer: await deploymentOf(ref)
+      .issuerOf(app)
+      .catch(() => null),
+    alg: (current ?? next)?.alg ?? null,
+    current,
+    next,
+    previous,
+    updatedAt: now,
+    epoch,
+  };
+  for (const sink of sinks) await sink.deliver(contents);
+  return leftOut;
+}
+
+async function prove(
+  ref: ClientRef,
+  record: ClientRecord,
+  key: ManagedKey,
+  name: string,
+  signal: AbortSignal,
+  open: Open,
+  deployment: DeploymentResources,
+  { clock }: Resources,
+): Promise<Verdict> {
+  const { app } = splitReference(ref);
+  const privateKey = (await open(record, key.kid)).keyObject();
+  const issuer = await deployment.issuerOf(app);
+  const request = { issuer, clientId: record.clientId, alg: key.alg, kid: name, privateKey, nowMs: clock.now() };
+  const verdict = await deployment.proverOf(app).prove(request, signal);
+  if (verdict.verdict === 'accepted' || verdict.verdict === 'refused') deployment.answered.set(app, monotonic());
+  if (verdict.verdict !== 'throttled') return verdict;
+  return { ...verdict, retryAfterMs: throttledMs(deployment, verdict.retryAfterMs) };
 }

@@ -1,68 +1,107 @@
-/** Adopting the private key that a client already signs with: into the store first, then to the signers. */
-
-import { adopt, imported } from '../core/adopt.ts';
+/** Taking over the private key that a client already signs with: into the store first, then to the signers. */
 import type { ClientRef } from '../core/client.ts';
-import { desiredDelivery } from '../core/desired.ts';
 import type { ObservedClient } from '../core/document.ts';
-import { keyOf } from '../core/keys.ts';
-import { delivered } from '../core/progress.ts';
-import type { Algorithm, Cause, ManagedKey } from '../core/record.ts';
-import { RekeydError } from '../errors.ts';
-import { isAlgorithm } from '../keys/algorithms.ts';
+import { enrolled, found, imported, observed } from '../core/enrolment.ts';
+import type { Cause } from '../core/history.ts';
+import { type Algorithm, activeKey, isAlgorithm, type ManagedKey } from '../core/keys.ts';
+import { andThen } from '../core/transition.ts';
+import { hasCode, RekeydError } from '../errors.ts';
+import type { FreshKey } from '../keys/generate.ts';
 import { importPrivateKey } from '../keys/import.ts';
 import { type Kek, sealKey } from '../keys/sealed.ts';
 import { monotonic } from '../time.ts';
 import { commitOf } from './commit.ts';
-import { effectsFor } from './effects.ts';
-import { clientPolicy } from './policy.ts';
+import { handsFor } from './effects.ts';
+import { rotate } from './loop.ts';
+import { clientPolicy, type RotationPolicy } from './policy.ts';
 import type { Resources } from './resources.ts';
 
+export interface Import {
+  readonly ref: ClientRef;
+  /** A private key as PEM or JWK. */
+  readonly text: string;
+  /** For an RSA key that does not say; when absent, what the client is registered with. */
+  readonly alg?: Algorithm;
+  /** The application is said to take its key from us. */
+  readonly enroll: boolean;
+  readonly cause: Cause;
+}
+
 /**
- * @param text a private key as PEM or JWK
- * @param alg for an RSA key that does not say; when absent, what the client is registered with
- * @returns the key as it is now managed
- * @throws RekeydError `key_invalid` (unusable, or not the published one), `not_found` (client or policy), `sink_failed` (imported, but signers
- * do not have it yet: the next rotation delivers it), ApiError
+ * Reads the client's row once, and sends nothing. Run again, it goes on where it was interrupted: a key that is in the store is only delivered.
+ *
+ * @returns the key as it is managed now
+ * @throws RekeydError `key_invalid` (unusable, or not the published one), `not_found` (client or policy), `sink_failed` (imported, but signers do not have
+ * it yet: a worker tries again), ApiError
  */
-export async function importKey(
-  parts: Resources,
-  keks: readonly Kek[],
-  ref: ClientRef,
-  text: string,
-  cause: Cause,
-  alg?: Algorithm,
-): Promise<ManagedKey> {
-  const { store } = parts;
-  const policy = clientPolicy(parts, ref);
+export async function importKey(resources: Resources, keks: readonly Kek[], asked: Import): Promise<ManagedKey> {
+  const { ref } = asked;
+  const policy = clientPolicy(resources, ref);
   if (policy === null) {
     throw new RekeydError(
       'not_found',
       `The config has no policy for ${ref}. Add its app (and the client, unless clients: all).`,
     );
   }
-  const client = await parts.deploymentOf(ref).directory.observe(ref, monotonic());
+  const client = await resources.deploymentOf(ref).directory.observe(ref, monotonic());
   if (client === null) throw new RekeydError('not_found', `The API lists no client ${ref}. Check the reference.`);
-  const key = await importPrivateKey(text, alg ?? registeredAlg(text, client));
+  const key = await importPrivateKey(asked.text, asked.alg ?? registeredAlg(asked.text, client));
+  await commitImport(resources, keks, policy, asked, client, key);
+  await resources.guard.remember();
+  await deliverImport(resources, keks, policy, ref);
+  const active = activeOf(await resources.store.load(ref));
+  if (active === undefined)
+    throw new RekeydError('store_conflict', `${ref} was changed meanwhile. Look at its status.`);
+  return active;
+}
 
-  const loaded = await store.load(ref);
-  const now = loaded?.now ?? (await store.now());
-  const known =
-    loaded === null
-      ? adopt(ref, client, cause, now)
-      : { record: { ...loaded.record, observed: { client, at: now } }, entries: [] };
-  const publicHalf = { alg: key.alg, thumbprint: key.kid, jwk: key.jwk, pem: key.pem };
-  const adopted = imported(known.record, publicHalf, policy, cause, now);
-  const jwe = await sealKey(key.privateKey, { ref, kid: key.kid }, keks);
-  const seal = [{ kid: key.kid, jwe }];
-  const change = { record: adopted.record, entries: [...known.entries, ...adopted.entries], seal };
-  const { version } = await store.commit(commitOf(change, policy, { expected: loaded, durable: true }));
-  await parts.identity.remember();
+function activeOf(loaded: Awaited<ReturnType<Resources['store']['load']>>): ManagedKey | undefined {
+  return loaded === null ? undefined : activeKey(loaded.record);
+}
 
-  const delivery = desiredDelivery(adopted.record);
-  await effectsFor(ref, policy, parts, keks).deliver(adopted.record, delivery, { now, epoch: now });
-  const told = delivered(adopted.record, delivery, { policy, now, random: 0 });
-  await store.commit(commitOf(told, policy, { expected: { version, epoch: loaded?.epoch ?? 0 }, durable: false }));
-  return keyOf(told.record, delivery.current ?? key.kid);
+/** Somebody else's commit in between is no failure: the record is loaded again. */
+async function commitImport(
+  { store }: Resources,
+  keks: readonly Kek[],
+  policy: RotationPolicy,
+  { ref, cause, enroll }: Import,
+  client: ObservedClient,
+  key: FreshKey,
+): Promise<void> {
+  const { id, thumbprint, alg, jwk, pem } = key;
+  const jwe = await sealKey(key.privateKey, { ref, thumbprint }, keks);
+  for (;;) {
+    const loaded = await store.load(ref);
+    const now = loaded?.now ?? (await store.now());
+    const isThere = activeOf(loaded)?.thumbprint === thumbprint && loaded?.record.rotation === null;
+    if (isThere && !enroll) return;
+    const known = loaded === null ? found(ref, client, cause, now) : observed(loaded.record, client, policy, now);
+    const held = isThere
+      ? known
+      : andThen(known, (record) => imported(record, { id, thumbprint, alg, jwk, pem }, cause, now));
+    const change = enroll ? andThen(held, (record) => enrolled(record, cause)) : held;
+    const seal = isThere ? [] : [{ thumbprint, jwe }];
+    try {
+      await store.commit(commitOf({ ...change, seal }, policy, { from: loaded, durable: true }));
+      return;
+    } catch (error) {
+      if (!hasCode(error, 'store_conflict') && !hasCode(error, 'store_fenced')) throw error;
+    }
+  }
+}
+
+/** The loop delivers it, as it delivers everything. */
+async function deliverImport(
+  resources: Resources,
+  keks: readonly Kek[],
+  policy: RotationPolicy,
+  ref: ClientRef,
+): Promise<void> {
+  const tools = { store: resources.store, ...handsFor(ref, policy, resources, keks), random: Math.random };
+  await rotate(ref, policy, tools, new AbortController().signal);
+  const loaded = await resources.store.load(ref);
+  const error = loaded?.record.signers.tries.error ?? null;
+  if (loaded?.record.signers.delivered === null && error !== null) throw new RekeydError('sink_failed', error);
 }
 
 /** A PEM does not say what it signs; the server does. A JWK may, and is asked first. */

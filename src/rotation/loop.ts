@@ -1,112 +1,95 @@
 /**
- * The loop: load the record, let the pure core say one step, do it, commit what it came to, again. Everything that matters is in the record, so
- * this can be killed anywhere and run again anywhere; jobs only wake it.
+ * The loop: load the record, let the pure core say one step, do it, commit what it came to, again. Everything that matters is in the record, so this can be
+ * killed anywhere and run again anywhere; jobs only wake it.
  */
-
-import type { Change } from '../core/change.ts';
+import type { Action } from '../core/action.ts';
 import type { ClientRef } from '../core/client.ts';
-import { destroyed, fail } from '../core/ending.ts';
-import { plan, ripen, type Step } from '../core/plan.ts';
+import { unknownDelivery } from '../core/delivering.ts';
+import { fail, turnBack } from '../core/ending.ts';
+import { plan } from '../core/plan.ts';
 import type { ClientPolicy } from '../core/policy.ts';
-import { settled } from '../core/progress.ts';
-import { takenUnproven } from '../core/proving.ts';
+import { destroyed, takenRefused, takenUnproven } from '../core/proving.ts';
+import { settled } from '../core/publishing.ts';
 import type { ClientRecord } from '../core/record.ts';
-import { hasCode } from '../errors.ts';
-import { monotonic } from '../time.ts';
-import { type Commit, commitOf } from './commit.ts';
-import {
-  deliver,
-  type Effects,
-  generate,
-  type Outcome,
-  observe,
-  patch,
-  prove,
-  type Rest,
-  type Run,
-  serve,
-} from './steps.ts';
+import { isUrgent, ripen } from '../core/retirement.ts';
+import { incomingKid } from '../core/rotation.ts';
+import { SinkOutdated } from '../deliver/sink.ts';
+import { hasCode, messageOf } from '../errors.ts';
+import type { Turn } from '../store/deployments.ts';
+import type { Loaded, Records } from '../store/records.ts';
+import { monotonic, sleep } from '../time.ts';
+import { type Change, commitOf, merged } from './commit.ts';
+import { choose, deliver, type Effects, generate, look, patch, proveNew, proveOld, type Run, serve } from './steps.ts';
 
-/** A record as this run holds it: until somebody else commits or claims. */
-export interface Held {
-  readonly record: ClientRecord;
-  readonly version: number;
-  readonly epoch: number;
-  /** The store's clock, ms since the epoch, when this was read. */
-  readonly now: number;
-}
-
-export interface RecordStore {
-  /** Takes the record over: whoever claimed it before can no longer commit. With a hold, only when nobody else has one. */
-  claim(ref: ClientRef, hold?: Hold): Promise<Held | null>;
-  load(ref: ClientRef): Promise<Held | null>;
-  release(ref: ClientRef, holder: string): Promise<void>;
-  commit(change: Commit): Promise<{ readonly version: number; readonly now: number }>;
-}
-
-/** The same holder comes again after a crash; others wait until the hold is released or runs out. */
-export interface Hold {
-  readonly holder: string;
-  readonly forMs: number;
-}
+export type RecordStore = Pick<Records, 'claim' | 'load' | 'commit'>;
 
 export interface Tools {
   readonly store: RecordStore;
-  readonly hold: Hold;
   readonly effects: Effects;
+  /** Asks the deployment's budget for one API call. */
+  readonly turn: (urgent: boolean) => Promise<Turn>;
   readonly random: () => number;
   /** Told before and after every effect and commit, as `<step>:<before|after> <effect|commit>`; the run goes on when it returns. */
   readonly onPoint?: (point: string, ref: ClientRef) => void | Promise<void>;
-  readonly onStep?: (step: Step, record: ClientRecord) => void;
+  readonly onStep?: (action: Action, record: ClientRecord) => void;
   /** Told what was committed, and the record before it. */
   readonly onCommit?: (change: Change, before: ClientRecord) => void;
 }
 
+/** How a run came to rest. `op`: the last commit that it saw; null for a client that is not known. */
+export type Rest =
+  | { readonly kind: 'done'; readonly op: string | null }
+  | { readonly kind: 'wait'; readonly op: string; readonly ms: number; readonly why: string }
+  /** Somebody else works on this record. */
+  | { readonly kind: 'outrun'; readonly why: string };
+
+/** A turn that comes this soon, in ms, is waited for in place. */
+const SHORT_WAIT_MS = 250;
+
 /**
- * Works on one client until it has to wait, is done, or has sent one PATCH too many for one turn.
- * @throws RekeydError as the store does; whatever happened, the next run goes on from the last commit
+ * Works on one client until it has to wait, or is done.
+ * @throws RekeydError as the store does; the next run goes on from the last commit
  */
 export async function rotate(ref: ClientRef, policy: ClientPolicy, tools: Tools, signal: AbortSignal): Promise<Rest> {
-  const { store, hold } = tools;
-  try {
-    const askedAt = monotonic();
-    const claimed = await store.claim(ref, hold);
-    if (claimed === null) return { kind: 'done' };
+  let leastEpoch = 0;
+  let outdated: string | null = null;
+  for (let round = 0; ; round += 1) {
     try {
-      return await loop(claimed, askedAt, policy, tools, signal);
-    } finally {
-      await store.release(ref, hold.holder);
+      const askedAt = monotonic();
+      const claimed = await tools.store.claim(ref, leastEpoch);
+      if (claimed === null) return { kind: 'done', op: null };
+      return await work(claimed, askedAt, outdated, policy, tools, signal);
+    } catch (error) {
+      if (!(error instanceof SinkOutdated)) {
+        if (isOutrun(error)) return { kind: 'outrun', why: messageOf(error) };
+        throw error;
+      }
+      // A folder may be ahead of a record that was restored, or of a clock that was set back. A later claim, and the record as it is then, get past that;
+      // when it happens again, two stores or workers deliver there, and the delivery counts as failed.
+      leastEpoch = error.epoch + 1;
+      if (round > 0) outdated = error.message;
     }
-  } catch (error) {
-    if (isOutrun(error)) return { kind: 'outrun' };
-    throw error;
   }
 }
 
 function isOutrun(error: unknown): boolean {
-  return hasCode(error, 'store_conflict') || hasCode(error, 'store_fenced') || hasCode(error, 'store_held');
+  return hasCode(error, 'store_conflict') || hasCode(error, 'store_fenced');
 }
 
-/** What a step leaves where no epoch is known: what stands there now is not what the record says. */
-const OUTSIDE: Partial<Record<Step['do'], Partial<ClientRecord>>> = {
-  deliver: { delivered: null },
-  serve: { served: null },
-};
-
 /**
- * Whoever works on this record next does the step again that `unknown` is about. Without a claim: two workers that both have something to forget
- * would take the record from each other for ever, and nobody else would get to it.
+ * Changes a record without claiming it: two workers that both have something to note would take the record from each other for ever, and nobody else would
+ * get to it.
  */
-export async function forget(
+export async function amend(
   ref: ClientRef,
-  unknown: Partial<ClientRecord>,
+  change: (record: ClientRecord) => ClientRecord,
   policy: ClientPolicy,
   store: RecordStore,
 ): Promise<void> {
   for (let held = await store.load(ref); held !== null; held = await store.load(ref)) {
-    const change = { record: { ...held.record, ...unknown }, entries: [] };
+    const amended = { record: change(held.record), entries: [] };
     try {
-      await store.commit(commitOf(change, policy, { expected: held, durable: false }));
+      await store.commit(commitOf(amended, policy, { from: held, durable: false }));
       return;
     } catch (error) {
       if (!isOutrun(error)) throw error;
@@ -114,30 +97,41 @@ export async function forget(
   }
 }
 
-async function loop(
-  claimed: Held,
+/** What an effect leaves when its commit is refused: what stands outside now is not what the record says. */
+const UNKNOWN: Partial<Record<Action['do'], (record: ClientRecord) => ClientRecord>> = {
+  deliver: unknownDelivery,
+  serve: (record) => ({ ...record, server: { ...record.server, served: null } }),
+};
+
+async function work(
+  claimed: Loaded,
   claimedAt: number,
+  outdated: string | null,
   policy: ClientPolicy,
   tools: Tools,
   signal: AbortSignal,
 ): Promise<Rest> {
   const { ref } = claimed.record;
   let held = claimed;
+  /** What is not committed yet. */
+  let draft: Change | null = null;
   // The store read its clock somewhere between these two, and an answer can be long on its way.
   let askedAt = claimedAt;
   let readAt = monotonic();
-  let patched = false;
   const now = () => Math.round(held.now + (monotonic() - readAt));
   const latest = () => Math.round(held.now + (monotonic() - askedAt));
   const point = async (name: string) => tools.onPoint?.(name, ref);
+  const context = () => ({ policy, now: now(), random: tools.random() });
 
-  async function save(name: string, change: Outcome, durable: boolean): Promise<void> {
+  async function save(name: string, durable: boolean): Promise<void> {
+    if (draft === null) return;
+    const change = draft;
     await point(`${name}:before commit`);
-    const commit = commitOf(change, policy, { expected: { version: held.version, epoch: held.epoch }, durable });
     const sentAt = monotonic();
-    const { version, now: committedAt } = await tools.store.commit(commit);
+    const { op, now: committedAt } = await tools.store.commit(commitOf(change, policy, { from: held, durable }));
     const before = held.record;
-    held = { record: change.record, version, epoch: held.epoch, now: committedAt };
+    held = { ...held, record: change.record, op, now: committedAt, carried: [] };
+    draft = null;
     askedAt = sentAt;
     readAt = monotonic();
     tools.onCommit?.(change, before);
@@ -146,76 +140,159 @@ async function loop(
 
   for (;;) {
     signal.throwIfAborted();
-    const record = ripen(held.record, now());
-    const step = plan(record, policy, now());
-    if (step.do === 'done') return { kind: 'done' };
-    if (step.do === 'wait') return { kind: 'wait', ms: Math.max(1, step.until - now()), why: step.why };
-    if (step.do === 'patch' && patched) return { kind: 'again' };
-    patched ||= step.do === 'patch';
-    tools.onStep?.(step, record);
+    const next = decide(draft ?? { record: held.record, entries: [] }, now(), context);
+    const { action } = next;
+    if (next.change.record !== held.record) draft = next.change;
+    const { record } = next.change;
+    if (action.do === 'done' || action.do === 'wait') {
+      await save('rest', false);
+      if (action.do === 'done') return { kind: 'done', op: held.op };
+      return { kind: 'wait', op: held.op, ms: Math.max(1, action.until - now()), why: action.why };
+    }
+    if (action.do === 'look' || action.do === 'patch') {
+      const refusal = await admitted(tools, isPressing(record), signal);
+      if (refusal !== null) {
+        await save('rest', false);
+        return { kind: 'wait', op: held.op, ...refusal };
+      }
+    }
+    const isAnnounced = action.do === 'patch' || action.do === 'serve';
+    if (!isAnnounced) await save(action.do, false);
+    tools.onStep?.(action, record);
     const run: Run = {
       ref,
       policy,
       signal,
       epoch: held.epoch,
+      outdated,
       now,
       latest,
-      context: () => ({ policy, now: now(), random: tools.random() }),
+      context,
       async announce(change) {
-        await save(`${step.do}:intent`, change, true);
-        await point(`${step.do}:before effect`);
+        draft = merged(draft, change);
+        await save(`${action.do}:intent`, true);
+        await point(`${action.do}:before effect`);
         return held.record;
       },
     };
-    if (step.do !== 'patch' && step.do !== 'serve') await point(`${step.do}:before effect`);
-    const outcome = await perform(step, record, tools.effects, run);
-    await point(`${step.do}:after effect`);
+    if (!isAnnounced) await point(`${action.do}:before effect`);
+    const outcome = await perform(action, record, tools.effects, run);
+    await point(`${action.do}:after effect`);
+    draft = merged(draft, outcome);
+    // A look is committed with the intent that is built on it.
+    if (action.do === 'look') continue;
     try {
-      await save(step.do, outcome, false);
+      draft = decide(draft, now(), context).change;
+      await save(action.do, false);
     } catch (error) {
-      const unknown = OUTSIDE[step.do];
+      const unknown = UNKNOWN[action.do];
       // A worker that stood still for long may just have put older keys over newer ones.
-      if (unknown !== undefined && isOutrun(error)) await forget(ref, unknown, policy, tools.store);
+      if (unknown !== undefined && isOutrun(error)) await amend(ref, unknown, policy, tools.store);
       throw error;
     }
-    if (outcome.rest !== undefined) return outcome.rest;
   }
 }
 
-function perform(
-  step: Exclude<Step, { do: 'done' | 'wait' }>,
-  record: ClientRecord,
-  effects: Effects,
-  run: Run,
-): Outcome | Promise<Outcome> {
-  const context = run.context();
-  switch (step.do) {
+/** Steps that change nothing outside the record are taken at once, and committed with what came before them. */
+function decide(
+  from: Change,
+  now: number,
+  context: () => ReturnType<Run['context']>,
+): { readonly change: Change; readonly action: Action } {
+  let change = from;
+  for (;;) {
+    const ripe = ripen(change.record, now);
+    const record = ripe === change.record ? change.record : ripe;
+    const action = plan(record, context().policy, now);
+    const step = pureStep(action, record, context);
+    if (step === null) return { change: record === change.record ? change : { ...change, record }, action };
+    change = merged({ ...change, record }, step);
+  }
+}
+
+function pureStep(action: Action, record: ClientRecord, context: () => ReturnType<Run['context']>): Change | null {
+  const { rotation } = record;
+  switch (action.do) {
     case 'fail':
-      return record.rotation === null ? { record, entries: [] } : fail(record, record.rotation, step.why, context);
-    case 'generate':
-      return generate(record, step.rotation, effects, run);
-    case 'deliver':
-      return deliver(record, step.delivery, effects, run);
-    case 'observe':
-      return observe(record, effects, run);
-    case 'serve':
-      return serve(record, step, effects, run);
-    case 'patch':
-      return patch(record, step, effects, run);
+      return rotation === null ? null : fail(record, rotation, action.why, context());
+    case 'turn_back': {
+      const kid = incomingKid(rotation);
+      return rotation === null || kid === null ? null : turnBack(record, rotation, kid, action.why);
+    }
     case 'settle':
-      return settled(record, context);
-    case 'prove':
-      return prove(record, step, effects, run);
+      return settled(record, { purpose: action.purpose, owner: action.owner }, context());
     case 'take_unproven':
-      return takenUnproven(record, step.kid, step.expect);
+      return takenUnproven(record, action.kid);
+    case 'take_refused':
+      return takenRefused(record, action.old);
     case 'destroy':
-      return { ...destroyed(record, step.retirement, context), erase: erasedBy(step, record) };
+      return { ...destroyed(record, action.old, context()), erase: erasedWith(record, action.old.kid) };
     default:
-      return step satisfies never;
+      return null;
   }
 }
 
 /** Sealed private halves are named by thumbprint. */
-function erasedBy({ retirement: { kid } }: Extract<Step, { do: 'destroy' }>, record: ClientRecord): readonly string[] {
-  return record.keys.flatMap((key) => (key.kid === kid && key.state !== 'destroyed' ? [key.thumbprint] : []));
+function erasedWith(record: ClientRecord, kid: string | null): readonly string[] {
+  return record.keys.flatMap((key) => (key.kid === kid ? [key.thumbprint] : []));
+}
+
+/** Sign-ins are refused, or a leaked key is accepted, for as long as this waits. */
+function isPressing(record: ClientRecord): boolean {
+  const { rotation, retirements } = record;
+  const phase = rotation?.phase.name;
+  const mayBeCut =
+    phase === 'cut_over' || phase === 'reverting' || (phase === 'delivered' && rotation?.before !== null);
+  const isSplit = rotation?.strategy === 'cutover' && mayBeCut;
+  return rotation?.compromised != null || isSplit || retirements.some((old) => isUrgent(record, old));
+}
+
+/** Null when the call may be made now, else for how long it may not. */
+async function admitted(
+  { turn }: Tools,
+  urgent: boolean,
+  signal: AbortSignal,
+): Promise<{ readonly ms: number; readonly why: string } | null> {
+  for (;;) {
+    const answer = await turn(urgent);
+    if (answer.go) return null;
+    if (answer.forMs > SHORT_WAIT_MS) return { ms: answer.forMs, why: REASONS[answer.because] };
+    await sleep(answer.forMs, signal);
+    signal.throwIfAborted();
+  }
+}
+
+const REASONS = {
+  budget: 'the rate limit of the deployment is used up',
+  paused: 'the deployment is paused: its API key is refused',
+  throttled: 'the API asks to be left alone',
+} as const;
+
+type Outside = Exclude<
+  Action,
+  { do: 'done' | 'wait' | 'fail' | 'turn_back' | 'settle' | 'take_unproven' | 'take_refused' | 'destroy' }
+>;
+
+function perform(action: Action, record: ClientRecord, effects: Effects, run: Run): Promise<Change> {
+  const outside = action as Outside; // `decide` has taken all others
+  switch (outside.do) {
+    case 'generate':
+      return generate(record, outside, effects, run);
+    case 'deliver':
+      return deliver(record, outside, effects, run);
+    case 'look':
+      return look(record, outside, effects, run);
+    case 'serve':
+      return serve(record, outside, effects, run);
+    case 'patch':
+      return patch(record, outside, effects, run);
+    case 'prove_new':
+      return proveNew(record, outside, effects, run);
+    case 'prove_old':
+      return proveOld(record, outside, effects, run);
+    case 'choose':
+      return choose(record, outside, effects, run);
+    default:
+      return outside satisfies never;
+  }
 }

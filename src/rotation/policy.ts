@@ -1,15 +1,18 @@
 /** The policy of one client, and the KEKs, as the config has them. */
-import { type Config, type Policy, policyFor } from '../config/model.ts';
+import { type Config, type PolicyConfig, policyFor } from '../config/model.ts';
 import { type ClientRef, splitReference } from '../core/client.ts';
 import type { ClientPolicy } from '../core/policy.ts';
 import type { Kek } from '../keys/sealed.ts';
 import type { Resources } from './resources.ts';
 
+/** A client's policy with what only making keys and schedules need. */
+export type RotationPolicy = ClientPolicy & PolicyConfig;
+
 /** Null when the config does not take care of this client. */
 export function clientPolicy(
   { config, folder }: Pick<Resources, 'config' | 'folder'>,
   ref: ClientRef,
-): (ClientPolicy & Policy) | null {
+): RotationPolicy | null {
   const found = policyFor(config, ref);
   const deployment = config.deployments.find(({ id }) => id === splitReference(ref).deployment);
   if (found === null || deployment === undefined) return null;

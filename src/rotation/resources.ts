@@ -3,8 +3,7 @@ import type { Config, DeploymentConfig } from '../config/model.ts';
 import type { ClientRef } from '../core/client.ts';
 import type { Sink } from '../deliver/sink.ts';
 import type { PublicFolder } from '../publish/folder.ts';
-import type { Identity } from '../store/identity.ts';
-import type { Durability } from '../store/redis/durability.ts';
+import type { Guard } from '../store/guard.ts';
 import type { RedisTarget } from '../store/redis/target.ts';
 import type { Store } from '../store/store.ts';
 import type { Clock } from '../time.ts';
@@ -24,6 +23,8 @@ export interface DeploymentResources {
   readonly config: DeploymentConfig;
   readonly wacht: WachtClient;
   readonly directory: ClientDirectory;
+  /** Resolves when the API answers a read. Many may ask at once, and nobody waits long for an API that hangs. @throws ApiError */
+  reachable(): Promise<void>;
   /** The app's own domain, where its clients sign in. @throws ApiError, RekeydError `not_found` */
   issuerOf(app: string): Promise<string>;
   proverOf(app: string): Prover;
@@ -37,8 +38,7 @@ export interface Resources {
   readonly clock: Clock;
   readonly redis: RedisTarget;
   readonly store: Store;
-  readonly durability: Durability;
-  readonly identity: Identity;
+  readonly guard: Guard;
   readonly sinks: readonly Sink[];
   readonly folder: PublicFolder | null;
   readonly deployments: ReadonlyMap<string, DeploymentResources>;

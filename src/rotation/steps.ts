@@ -1,171 +1,151 @@
 /** What each step does to the world outside the record. One function per step; each answers with the transition for what it came to. */
-
-import { observed } from '../core/adopt.ts';
-import type { Change } from '../core/change.ts';
-import { leftAlone } from '../core/change.ts';
+import type { Action, Owner, Purpose } from '../core/action.ts';
 import type { ClientRef } from '../core/client.ts';
-import type { KeyDocument, ObservedClient, PublicJwk } from '../core/document.ts';
-import { bearRefusal, tryAgain } from '../core/ending.ts';
-import { keyOf } from '../core/keys.ts';
-import { FRESH_MS, type Purpose, type Step, UNSETTLED } from '../core/plan.ts';
+import { delivered, generated, type LeftOut, notDelivered } from '../core/delivering.ts';
+import { bodyOf, type ObservedClient, type PatchBody, type PublicJwk } from '../core/document.ts';
+import { chosen } from '../core/ending.ts';
+import { observed } from '../core/enrolment.ts';
+import { type Algorithm, activeKey, holds, type KeyMaterial, keyOf, type ManagedKey } from '../core/keys.ts';
 import type { ClientPolicy, Context } from '../core/policy.ts';
-import {
-  announced,
-  delivered,
-  generated,
-  type LeftOut,
-  notDelivered,
-  type PatchOutcome,
-  patched,
-  served,
-  servingAnnounced,
-} from '../core/progress.ts';
 import type { Verdict } from '../core/proof.ts';
-import { proved, unprovable } from '../core/proving.ts';
-import type { Algorithm, ClientRecord, Delivery, ManagedKey, Rotation } from '../core/record.ts';
-import { hasCode, isUnopenable, messageOf } from '../errors.ts';
+import { provedNew, provedOld, unprovable } from '../core/proving.ts';
+import { announced, type PatchOutcome, patched, served, servingAnnounced } from '../core/publishing.ts';
+import type { ClientRecord } from '../core/record.ts';
+import { incomingKid } from '../core/rotation.ts';
+import { FRESH_MS } from '../core/server.ts';
+import { failedStep, heldUpStep, refusedStep, throttledStep } from '../core/setback.ts';
+import type { Delivery } from '../core/signers.ts';
+import type { Transition } from '../core/transition.ts';
+import { SinkOutdated } from '../deliver/sink.ts';
+import { isUnopenable, messageOf } from '../errors.ts';
 import { after, monotonic } from '../time.ts';
 import { ApiError } from '../wacht/api-error.ts';
-import type { Commit } from './commit.ts';
+import type { Change } from './commit.ts';
 
 /** A new key: its public half, and its private half already sealed. */
-export interface SealedKey extends Pick<ManagedKey, 'kid' | 'alg' | 'jwk' | 'pem'> {
+export interface NewKey extends KeyMaterial {
   readonly jwe: string;
 }
 
-/** The world around one client. What these throw counts as a failed attempt of the step, except where the answer has a class of its own. */
+/** The world around one client. What these throw counts as a failure of the step, except where the answer has a class of its own. */
 export interface Effects {
-  generate(alg: Algorithm): Promise<SealedKey>;
+  generate(alg: Algorithm): Promise<NewKey>;
   /** Hands signers the keys named by kid, all of them at once. Answers which of the dispensable ones they go without. */
   deliver(record: ClientRecord, delivery: Delivery, when: { now: number; epoch: number }): Promise<readonly LeftOut[]>;
-  /** The client as the server listed it up to `maxAgeMs` ago; null when it does not. Throws when the list cannot be read. */
-  observe(maxAgeMs: number): Promise<ObservedClient | null>;
+  /** The client as the server shows it, by a read that is at most that old; null when it is not there. Throws when it cannot be read. */
+  look(maxAgeMs: number): Promise<ObservedClient | null>;
   serve(keys: readonly PublicJwk[]): Promise<void>;
-  patch(document: KeyDocument, signal: AbortSignal): Promise<PatchOutcome>;
+  patch(body: PatchBody, signal: AbortSignal): Promise<PatchOutcome>;
   /** After this long, in ms, a PATCH can no longer reach the server. */
   readonly patchDeadlineMs: number;
-  prove(record: ClientRecord, key: ManagedKey, signal: AbortSignal): Promise<Verdict>;
+  /** @param name the `kid` in the assertion */
+  prove(record: ClientRecord, key: ManagedKey, name: string, signal: AbortSignal): Promise<Verdict>;
   /** Null when the place where `key` will be proven answers, else why it does not. */
   unreachable(record: ClientRecord, key: ManagedKey, signal: AbortSignal): Promise<string | null>;
 }
 
-/** How a run came to rest. */
-export type Rest =
-  | { readonly kind: 'done' }
-  | { readonly kind: 'wait'; readonly ms: number; readonly why: string }
-  /** One PATCH per run, since a run is what the deployment's rate limit counts. */
-  | { readonly kind: 'again' }
-  /** Somebody else works on this record. */
-  | { readonly kind: 'outrun' }
-  | { readonly kind: 'throttled'; readonly ms: number }
-  | { readonly kind: 'credential'; readonly message: string };
-
-/** What a step's effect came to. `rest` ends the run once the change is committed. */
-export interface Outcome extends Change, Pick<Commit, 'seal' | 'erase'> {
-  readonly rest?: Rest;
-}
-
-/** The run's hands: everything an effect needs to look at or to commit on the way. */
+/** What an effect needs to look at, or to commit on the way. */
 export interface Run {
   readonly ref: ClientRef;
   readonly policy: ClientPolicy;
   readonly signal: AbortSignal;
   /** Of the claim under which it works. */
   readonly epoch: number;
+  /** Set when a folder held a newer set twice in this run: the delivery failed. */
+  readonly outdated: string | null;
   /** ms since the epoch on the store's clock, which is the same for every worker. Never ahead of it: no overlap is cut short. */
   now(): number;
   /** The same, and never behind it: nothing is sent after a deadline. */
   latest(): number;
   context(): Context;
   /** Makes the intent durable before an effect that others can see. */
-  announce(change: Change): Promise<ClientRecord>;
+  announce(change: Transition): Promise<ClientRecord>;
 }
 
-export async function generate(record: ClientRecord, rotation: Rotation, effects: Effects, run: Run): Promise<Outcome> {
+type Step<K extends Action['do']> = Extract<Action, { do: K }>;
+
+export async function generate(
+  record: ClientRecord,
+  { rotation }: Step<'generate'>,
+  effects: Effects,
+  run: Run,
+): Promise<Change> {
   try {
     const { jwe, ...key } = await effects.generate(rotation.alg);
-    const change = generated(record, rotation, { ...key, thumbprint: key.kid }, run.context());
-    return { ...change, seal: [{ kid: key.kid, jwe }] };
+    const change = generated(record, rotation, key, run.context());
+    return { ...change, seal: [{ thumbprint: key.thumbprint, jwe }] };
   } catch (error) {
-    return tryAgain(record, run.context(), messageOf(error));
+    return failedStep(record, 'rotation', messageOf(error), run.context());
   }
 }
 
-export async function deliver(record: ClientRecord, delivery: Delivery, effects: Effects, run: Run): Promise<Outcome> {
+export async function deliver(
+  record: ClientRecord,
+  { delivery, owner }: Step<'deliver'>,
+  effects: Effects,
+  run: Run,
+): Promise<Change> {
+  if (run.outdated !== null) return notDelivered(record, owner, run.outdated, run.context());
   try {
     const leftOut = await effects.deliver(record, delivery, { now: run.now(), epoch: run.epoch });
-    return delivered(record, delivery, run.context(), leftOut);
+    return delivered(record, delivery, owner, run.context(), leftOut);
   } catch (error) {
-    if (hasCode(error, 'store_fenced')) throw error;
-    return notDelivered(record, messageOf(error), run.context());
+    if (error instanceof SinkOutdated) throw error;
+    return notDelivered(record, owner, messageOf(error), run.context());
   }
 }
 
-export async function observe(record: ClientRecord, effects: Effects, run: Run): Promise<Outcome> {
+export async function look(record: ClientRecord, { owner }: Step<'look'>, effects: Effects, run: Run): Promise<Change> {
   try {
-    const client = await effects.observe(record.observed.at === UNSETTLED ? 0 : FRESH_MS);
+    const client = await effects.look(record.server.observed.at === 0 ? 0 : FRESH_MS);
     return observed(record, client, run.policy, run.now());
   } catch (error) {
     // Never taken for a client without keys: the next PATCH would erase everybody else's.
-    const why = messageOf(error);
-    const reply = error instanceof ApiError ? error.reply : null;
-    if (reply?.class === 'refused') return bearRefusal(record, run.context(), why);
-    if (reply?.class !== 'throttled') return tryAgain(record, run.context(), why);
-    const { retryAfterMs } = reply;
-    return { ...leftAlone(record, retryAfterMs, why, run.context()), rest: { kind: 'throttled', ms: retryAfterMs } };
+    return lookFailed(record, owner, error, run);
   }
 }
 
-export async function serve(
-  record: ClientRecord,
-  step: Extract<Step, { do: 'serve' }>,
-  effects: Effects,
-  run: Run,
-): Promise<Outcome> {
+function lookFailed(record: ClientRecord, owner: Owner, error: unknown, run: Run): Transition {
+  const why = messageOf(error);
+  const reply = error instanceof ApiError ? error.reply : null;
+  if (reply?.class === 'throttled') return throttledStep(record, owner, { ms: reply.retryAfterMs, why }, run.context());
+  if (reply?.class === 'refused') return refusedStep(record, owner, why, run.context());
+  if (reply?.class === 'credential') return heldUpStep(record, owner, why, run.context());
+  return failedStep(record, owner, why, run.context());
+}
+
+export async function serve(record: ClientRecord, step: Step<'serve'>, effects: Effects, run: Run): Promise<Change> {
   // Where the server looks there already, the set alone takes the old key away, before any PATCH.
   const obstacle = await cutoverObstacle(record, step.purpose, effects, run);
-  if (obstacle !== null) return tryAgain(record, run.context(), obstacle);
-  const intended = await run.announce(servingAnnounced(record, step.purpose));
+  if (obstacle !== null) return failedStep(record, step.owner, obstacle, run.context());
+  const intended = await run.announce(servingAnnounced(record, step, run.now()));
   try {
     await effects.serve(step.keys);
-    return served(intended, step.keys, run.policy);
+    return served(intended, step.keys, step.owner);
   } catch (error) {
-    return tryAgain(intended, run.context(), messageOf(error));
+    return failedStep(intended, step.owner, messageOf(error), run.context());
   }
 }
 
-export async function patch(
-  record: ClientRecord,
-  step: Extract<Step, { do: 'patch' }>,
-  effects: Effects,
-  run: Run,
-): Promise<Outcome> {
+export async function patch(record: ClientRecord, step: Step<'patch'>, effects: Effects, run: Run): Promise<Change> {
   const obstacle = await cutoverObstacle(record, step.purpose, effects, run);
-  if (obstacle !== null) return tryAgain(record, run.context(), obstacle);
+  if (obstacle !== null) return failedStep(record, step.owner, obstacle, run.context());
+  // The question took long: look again. The issuer is not asked a second time.
+  if (run.latest() - record.server.observed.at > FRESH_MS) return { record, entries: [] };
   const deadline = run.latest() + effects.patchDeadlineMs;
-  const intended = await run.announce(announced(record, step.document, step.purpose, deadline));
+  const intended = await run.announce(announced(record, step, { now: run.now(), deadline }));
   const startedAt = monotonic();
   const restMs = deadline - run.latest();
-  if (restMs <= 0) return tryAgain(intended, run.context(), 'the store was so slow that nothing was sent');
-  const outcome = await effects.patch(step.document, AbortSignal.any([run.signal, after(restMs)]));
-  const change = patched(intended, step.document, outcome, monotonic() - startedAt, run.context());
-  switch (outcome.class) {
-    case 'credential':
-      return { ...change, rest: { kind: 'credential', message: outcome.message } };
-    case 'throttled':
-      return { ...change, rest: { kind: 'throttled', ms: outcome.retryAfterMs } };
-    case 'done':
-    case 'refused':
-    case 'unknown':
-      return change;
-    default:
-      return outcome satisfies never;
+  if (restMs <= 0) {
+    return failedStep(intended, step.owner, 'the store was so slow that nothing was sent', run.context());
   }
+  const outcome = await effects.patch(bodyOf(step.document), AbortSignal.any([run.signal, after(restMs)]));
+  return patched(intended, step, outcome, monotonic() - startedAt, run.context());
 }
 
 /**
- * A cutover that cannot be proven afterwards would have to be taken back after a while without sign-ins, so it is not begun. Not after a compromise:
- * there the old key must go, come what may.
+ * A cutover that cannot be proven afterwards would have to be taken back after a while without sign-ins, so it is not begun. Not after a compromise: there
+ * the old key must go in any case.
  */
 async function cutoverObstacle(
   record: ClientRecord,
@@ -173,9 +153,9 @@ async function cutoverObstacle(
   effects: Effects,
   run: Run,
 ): Promise<string | null> {
-  const { rotation, inFlight } = record;
+  const { rotation, server } = record;
   if (purpose !== 'cut_over' || rotation?.phase.name !== 'delivered' || rotation.compromised !== null) return null;
-  if (run.policy.prove !== 'required' || inFlight !== null) return null;
+  if (run.policy.prove !== 'required' || server.inFlight !== null) return null;
   try {
     const why = await effects.unreachable(record, keyOf(record, rotation.phase.kid), run.signal);
     return why === null ? null : `nothing was changed, because the new key could not be proven afterwards: ${why}`;
@@ -184,19 +164,66 @@ async function cutoverObstacle(
   }
 }
 
-export async function prove(
+export async function proveNew(
   record: ClientRecord,
-  step: Extract<Step, { do: 'prove' }>,
+  { kid }: Step<'prove_new'>,
   effects: Effects,
   run: Run,
-): Promise<Outcome> {
+): Promise<Change> {
   try {
-    const verdict = await effects.prove(record, keyOf(record, step.kid), run.signal);
-    return proved(record, step.kid, step.expect, verdict, run.context());
+    const verdict = await effects.prove(record, keyOf(record, kid), kid, run.signal);
+    return provedNew(record, kid, verdict, run.context());
   } catch (error) {
-    if (step.expect === 'refused' && isUnopenable(error)) {
-      return unprovable(record, step.kid, messageOf(error), run.context());
-    }
-    return tryAgain(record, run.context(), messageOf(error));
+    return failedStep(record, 'rotation', messageOf(error), run.context());
   }
+}
+
+export async function proveOld(
+  record: ClientRecord,
+  step: Step<'prove_old'>,
+  effects: Effects,
+  run: Run,
+): Promise<Change> {
+  try {
+    const verdict = await effects.prove(record, keyOf(record, step.kid), step.name, run.signal);
+    return provedOld(record, step, verdict, run.context());
+  } catch (error) {
+    const why = messageOf(error);
+    return isUnopenable(error)
+      ? unprovable(record, step.old, why, run.context())
+      : failedStep(record, step.old, why, run.context());
+  }
+}
+
+/**
+ * Which key the server takes, of a rotation that a person has ended: the old one where it signs in, else the new one where that does. A key that nobody
+ * can sign in with, or that nothing has shown to work, is never chosen; where the server shows it, the old document is put back.
+ */
+export async function choose(
+  record: ClientRecord,
+  { rotation }: Step<'choose'>,
+  effects: Effects,
+  run: Run,
+): Promise<Change> {
+  const incoming = incomingKid(rotation);
+  const fresh = incoming === null ? undefined : keyOf(record, incoming);
+  const accepts = async (key: ManagedKey | undefined) => {
+    if (key === undefined) return false;
+    const verdict = await effects.prove(record, key, key.kid, run.signal).catch(() => null);
+    return verdict?.verdict === 'accepted';
+  };
+  if (await accepts(activeKey(record))) return chosen(record, rotation, 'old', run.context());
+  if (await accepts(fresh)) return chosen(record, rotation, 'new', run.context());
+  const client = await effects.look(0).catch(() => null);
+  if (client === null) {
+    return failedStep(
+      record,
+      'rotation',
+      'it is not known which key the server takes: neither the issuer nor the API answers',
+      run.context(),
+    );
+  }
+  const isShown = fresh !== undefined && client.keys.some((shown) => holds(shown, fresh.id));
+  const seen = observed(record, client, run.policy, run.now()).record;
+  return chosen(seen, rotation, isShown ? 'neither' : 'old', run.context());
 }

@@ -4,15 +4,16 @@ import { splitReference } from '../core/client.ts';
 import { directorySink } from '../deliver/directory.ts';
 import type { Sink } from '../deliver/sink.ts';
 import { RekeydError } from '../errors.ts';
-import { publishFolder } from '../publish/folder.ts';
+import { type PublicFolder, publishFolder } from '../publish/folder.ts';
 import type { DeploymentResources, Log, Resources } from '../rotation/resources.ts';
 import { openEmbedded } from '../store/embedded/embedded.ts';
-import { checkIdentity } from '../store/identity.ts';
+import { openGuard } from '../store/guard.ts';
 import { connectRedis } from '../store/redis/connection.ts';
-import { checkDurability } from '../store/redis/durability.ts';
-import type { Group, RedisTarget } from '../store/redis/target.ts';
+import type { DurabilityOptions } from '../store/redis/durability.ts';
+import type { RedisTarget, ServerGroup } from '../store/redis/target.ts';
 import { openStore } from '../store/store.ts';
-import type { Clock } from '../time.ts';
+import { type Clock, sleep } from '../time.ts';
+import { ApiError } from '../wacht/api-error.ts';
 import { createWachtClient, type RequestInfo } from '../wacht/client.ts';
 import { clientDirectory } from '../wacht/directory.ts';
 import { createProver, type Prover } from '../wacht/proof.ts';
@@ -24,7 +25,7 @@ export interface ResourceOptions {
   readonly onRequest?: (deployment: string, info: RequestInfo) => void;
 }
 
-/** @throws RekeydError `redis_unreachable`, `redis_unsafe`, `store_empty`, `config`; what was opened before is closed again */
+/** @throws RekeydError `redis_unreachable`, `redis_unsafe`, `store_lost`, `config`; what was opened before is closed again */
 export async function openResources(config: Config, options: ResourceOptions): Promise<Resources> {
   const { log, clock } = options;
   const releases = createReleases((name, message) => log.error({ name, error: message }, 'could not be closed'));
@@ -32,21 +33,21 @@ export async function openResources(config: Config, options: ResourceOptions): P
     const target = await redisTarget(config, releases.add);
     const redis = await connectRedis(target, { name: 'rekeyd', log });
     releases.add('redis', () => redis.disconnect());
-    const durability = await checkDurability(redis, {
-      mode: config.durability,
-      replicas: config.redis.replicas,
-      group: 'group' in target ? target.group.kind : null,
+    const guard = await openGuard(redis, {
+      ...durabilityOptions(config, target),
+      dataDir: config.dataDir,
+      onChange: tell(log),
     });
-    for (const finding of durability.findings) {
-      if (finding.fix !== null) log.warn({ check: finding.name, fix: finding.fix }, finding.detail);
+    releases.add('store marker', () => guard.close());
+    for (const { name, fix, detail } of guard.durability.requirements) {
+      if (fix !== null) log.warn({ check: name, fix }, detail);
     }
-    const store = openStore(redis, durability);
+    const store = openStore(redis, guard);
     releases.add('store', () => store.close());
-    const identity = await checkIdentity(redis, config.dataDir);
+    await guard.remember();
     const deployments = new Map<string, DeploymentResources>();
     for (const deployment of config.deployments) {
-      const parts = openDeployment(deployment, options, releases.add);
-      deployments.set(deployment.id, parts);
+      deployments.set(deployment.id, openDeployment(deployment, options, releases.add));
     }
     return {
       config,
@@ -54,10 +55,9 @@ export async function openResources(config: Config, options: ResourceOptions): P
       clock,
       redis: target,
       store,
-      durability,
-      identity,
+      guard,
       sinks: config.sinks.map(({ path }) => openSink(path, releases.add)),
-      folder: config.publish === null ? null : publishFolder(config.publish),
+      folder: openFolder(config, releases.add),
       deployments,
       deploymentOf(ref) {
         const found = deployments.get(splitReference(ref).deployment);
@@ -72,22 +72,40 @@ export async function openResources(config: Config, options: ResourceOptions): P
   }
 }
 
+/** A store that cannot be worked with any more is told once, and once more when it can. */
+function tell(log: Log): (problem: RekeydError | null) => void {
+  return (problem) => {
+    if (problem === null) log.info({}, 'the store can be worked with again');
+    else
+      log.error({ code: problem.code, error: problem.message }, 'the store cannot be worked with: nothing is changed');
+  };
+}
+
+function durabilityOptions(config: Config, target: RedisTarget): DurabilityOptions {
+  const group = 'group' in target ? target.group.kind : null;
+  return { mode: config.durability, replicas: config.redis.replicas, group };
+}
+
+function openFolder({ publish }: Config, add: Add): PublicFolder | null {
+  if (publish === null) return null;
+  const folder = publishFolder(publish);
+  add('publish folder', folder.close);
+  return folder;
+}
+
 type Add = (name: string, release: () => unknown) => void;
 
 /** Where the config's Redis is; the embedded one is started for it. */
 export async function redisTarget(config: Config, add: Add): Promise<RedisTarget> {
   const { server } = config.redis;
   if (server.kind === 'url') return { url: server.url.reveal() };
-  const group = redisGroup(server);
-  if (group !== null) return { group };
-  const embedded = await openEmbedded({ dataDir: config.dataDir });
+  if (server.kind !== 'embedded') return { group: redisGroup(server) };
+  const embedded = await openEmbedded({ dataDir: config.dataDir, searchPath: server.searchPath });
   add('embedded redis', () => embedded.close());
   return { socketPath: embedded.socketPath };
 }
 
-/** Null where one server is all there is. */
-export function redisGroup(server: RedisServerConfig): Group | null {
-  if (server.kind === 'url' || server.kind === 'embedded') return null;
+export function redisGroup(server: Exclude<RedisServerConfig, { kind: 'url' | 'embedded' }>): ServerGroup {
   const { username, password } = server.login;
   const login = {
     ...(username !== null && { username }),
@@ -104,6 +122,28 @@ function openSink(path: string, add: Add): Sink {
   const sink = directorySink(path);
   add(`sink ${sink.name}`, sink.close);
   return sink;
+}
+
+/** How long, in ms, anybody waits to hear whether an API answers. */
+const PATIENCE_MS = 2_000;
+
+/** One question at a time, however many ask. It goes on when they have stopped waiting, so that those who ask again hear the answer. */
+function patiently(deployment: string, ask: () => Promise<void>): () => Promise<void> {
+  let asking: Promise<void> | null = null;
+  return async () => {
+    asking ??= ask().finally(() => {
+      asking = null;
+    });
+    const answered = new AbortController();
+    const answer = asking.finally(() => answered.abort());
+    const late = sleep(PATIENCE_MS, answered.signal).then(() => {
+      if (answered.signal.aborted) return;
+      const message = `no answer within ${PATIENCE_MS / 1000} s`;
+      throw new ApiError(`Asking the API of ${deployment}`, { class: 'unknown', status: null, message });
+    });
+    late.catch(() => {}); // the answer may have come first
+    await Promise.race([answer, late.then(() => answer)]);
+  };
 }
 
 function openDeployment(config: DeploymentConfig, options: ResourceOptions, add: Add): DeploymentResources {
@@ -132,6 +172,7 @@ function openDeployment(config: DeploymentConfig, options: ResourceOptions, add:
   return {
     config,
     wacht,
+    reachable: patiently(config.id, async () => void (await wacht.listApps())),
     directory: clientDirectory(wacht),
     answered: new Map(),
     async issuerOf(slug) {

@@ -1,18 +1,19 @@
 /** The composition root: everything that `rekeyd start` runs, and how it stops. */
 import type { JobContext } from '../../jobs/context.ts';
+import { LEFT_ALONE } from '../../jobs/discover.ts';
 import { openQueues, type Queues } from '../../jobs/queues.ts';
 import { restoreLost } from '../../jobs/restore.ts';
 import type { RotateHooks } from '../../jobs/rotate.ts';
 import { startSchedule } from '../../jobs/schedule.ts';
+import { upgradeQueues } from '../../jobs/upgrade.ts';
 import { startWorkers } from '../../jobs/workers.ts';
 import type { Config } from '../config/model.ts';
 import { messageOf } from '../errors.ts';
 import { startHttp } from '../http/server.ts';
 import { keksOf } from '../rotation/policy.ts';
-import type { Resources } from '../rotation/resources.ts';
+import type { Log, Resources } from '../rotation/resources.ts';
 import { type Clock, sleep, systemClock } from '../time.ts';
 import { createReleases } from './lifecycle.ts';
-import type { Log } from './log.ts';
 import { openResources } from './resources.ts';
 
 export interface ServiceOptions {
@@ -27,7 +28,7 @@ export interface ServiceOptions {
 }
 
 export interface Service {
-  readonly parts: Resources;
+  readonly resources: Resources;
   readonly queues: Queues;
   /** Drain, then abort; a second call waits for the first. */
   stop(): Promise<void>;
@@ -47,15 +48,16 @@ export async function startService(config: Config, options: ServiceOptions): Pro
   const { log, clock = systemClock, hooks = {} } = options;
   const releases = createReleases((name, message) => log.error({ name, error: message }, 'could not be stopped'));
   try {
-    const parts = await openResources(config, { log, clock });
-    releases.add('parts', () => parts.close());
+    const resources = await openResources(config, { log, clock });
+    releases.add('resources', () => resources.close());
     const deployments = config.deployments.map(({ id }) => id);
-    const queues = openQueues(parts.redis, deployments, (error) => log.warn({ error: messageOf(error) }, 'queue'));
+    const queues = openQueues(resources.redis, deployments, (error) => log.warn({ error: messageOf(error) }, 'queue'));
     releases.add('queues', () => queues.close());
     if (options.worker) {
       const timeouts = config.deployments.map(({ timeoutMs }) => timeoutMs);
       const lockMs = options.lockMs ?? Math.max(30_000, LOCK_TIMEOUTS * Math.max(...timeouts));
-      const context = { parts, queues, keks: keksOf(config), log, lockMs };
+      const context = { resources, queues, keks: keksOf(config), log, lockMs };
+      await upgradeQueues(context);
       const workers = startWorkers(context, hooks);
       releases.add('workers', () => workers.drain(config.shutdownGraceMs));
       const background = new AbortController();
@@ -72,17 +74,24 @@ export async function startService(config: Config, options: ServiceOptions): Pro
     if (options.http) {
       const http = await startHttp({
         ...config.http.listen,
-        ready: () => obstacleOf(parts),
+        ready: () => obstacleOf(resources),
         onError: (error) => log.error({ error: messageOf(error) }, 'a request failed'),
       });
       releases.add('http', () => http.close());
       log.info({ url: http.url }, 'listening');
     }
-    return { parts, queues, stop: releases.release };
+    await tellLeftAlone(resources);
+    return { resources, queues, stop: releases.release };
   } catch (error) {
     await releases.release();
     throw error;
   }
+}
+
+/** A person who starts rekeyd on a fleet for the first time should know that nothing happens by itself. */
+async function tellLeftAlone({ store, log }: Resources): Promise<void> {
+  const counts = await store.enrolmentCounts();
+  if (counts.found + counts.held > 0) log.warn(counts, LEFT_ALONE);
 }
 
 /** Beside everything else: the folders of a large fleet take a while to go through. Stopping does not wait for it, since Redis may be away. */
@@ -94,20 +103,23 @@ function restore(context: JobContext, signal: AbortSignal): void {
 }
 
 /** By a timer, which goes by no clock: the next run is planned by one, and a machine's may be wrong, or set right. */
-async function keepUpkeep({ parts, queues, log }: JobContext, signal: AbortSignal): Promise<void> {
-  const { reconcileEveryMs } = parts.config;
+async function keepUpkeep({ resources, queues, log }: JobContext, signal: AbortSignal): Promise<void> {
+  const { reconcileEveryMs } = resources.config;
   for (;;) {
     await sleep(Math.min(reconcileEveryMs, UPKEEP_MS), signal);
     if (signal.aborted) return;
     await queues.reconcileEvery(reconcileEveryMs).catch((error: unknown) => {
       if (!signal.aborted) log.warn({ error: messageOf(error) }, 'upkeep could not be planned');
     });
+    await resources.store.rememberSize().catch(() => {}); // the next time; what is wrong with the store is told elsewhere
   }
 }
 
-async function obstacleOf(parts: Resources): Promise<string | null> {
+async function obstacleOf(resources: Resources): Promise<string | null> {
   const asked = new AbortController();
-  const answered = parts.store.now().then(
+  const { problem } = resources.guard;
+  if (problem !== null) return problem.message;
+  const answered = resources.store.now().then(
     () => null,
     (error) => messageOf(error),
   );

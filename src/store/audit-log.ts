@@ -3,27 +3,36 @@ import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AuditDraft, AuditEntry } from '../core/audit.ts';
 import { keys, operationKey } from './keys.ts';
-import { APPEND } from './lua/log.ts';
+import { APPEND, SEEN } from './lua/log.ts';
 import { integer } from './redis/replies.ts';
 import type { Scripts } from './redis/scripts.ts';
 
 export interface AuditLog {
-  /** Entries that belong to no change of a client. Resolves with the number of the newest entry. */
-  append(drafts: readonly AuditDraft[]): Promise<number>;
+  /**
+   * Entries that belong to no change of a client. Resolves with the number of the newest entry.
+   * @param op names what they tell: told again within a day, they are written once
+   */
+  append(drafts: readonly AuditDraft[], op?: string): Promise<number>;
   /** Up to `limit` entries after number `seq`, oldest first. */
   auditAfter(seq: number, limit: number): Promise<AuditEntry[]>;
   /** The newest `count` entries, oldest first. */
   auditTail(count: number): Promise<AuditEntry[]>;
   /** The number of the newest entry; 0 while there is none. */
   auditSize(): Promise<number>;
+  /**
+   * Remembers how far the log is by now, once that is on disk: a store that shows less was rolled back. A worker that commits nothing of its own would not
+   * notice it otherwise. @throws RekeydError `not_durable`
+   */
+  rememberSize(): Promise<void>;
 }
 
-export function openAuditLog(redis: Redis, scripts: Scripts): AuditLog {
+/** @param confirmed told the number of the newest entry that is known to be on disk */
+export function openAuditLog(redis: Redis, scripts: Scripts, confirmed: (seq: number) => void): AuditLog {
   return {
-    async append(drafts) {
+    async append(drafts, op = randomUUID()) {
       const call = {
         lua: APPEND,
-        keys: [keys.audit, keys.auditSize, operationKey(randomUUID())],
+        keys: [keys.audit, operationKey(op)],
         args: drafts.map((draft) => JSON.stringify(draft)),
       };
       return integer(await scripts.run(call));
@@ -35,6 +44,9 @@ export function openAuditLog(redis: Redis, scripts: Scripts): AuditLog {
     async auditTail(count) {
       const found = await scripts.ask(() => redis.xrevrange(keys.audit, '+', '-', 'COUNT', count));
       return found.map(parseEntry).reverse();
+    },
+    async rememberSize() {
+      confirmed(integer(await scripts.runDurably({ lua: SEEN, keys: [keys.touched], args: [] })));
     },
     async auditSize() {
       return integer((await scripts.ask(() => redis.get(keys.auditSize))) ?? 0);

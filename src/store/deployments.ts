@@ -1,32 +1,97 @@
-/** Deployments whose API key is refused: paused for every worker until somebody resumes them. */
+/** What the workers know together of each deployment: its API budget, and whether it is paused or wants to be left alone. One place for each fact. */
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../core/audit.ts';
-import { keys, operationKey } from './keys.ts';
-import { PAUSE, RESUME } from './lua/log.ts';
+import { deploymentKey, keys, operationKey } from './keys.ts';
+import { ACCEPTED, PAUSE, REFUSED, TAKE, THROTTLE } from './lua/deployments.ts';
+import { integer, list } from './redis/replies.ts';
 import type { Scripts } from './redis/scripts.ts';
 
+export interface Budget {
+  readonly max: number;
+  readonly perMs: number;
+}
+
+/**
+ * Whether a call may be made now. `isWatched`: tell {@link Deployments.accepted} when it succeeds. `isTry`: it is let through to see whether a pause or a
+ * throttle is over. `forMs`: until it is worth asking again, for a reason that `status` shows.
+ */
+export type Turn =
+  | { readonly go: true; readonly isWatched: boolean; readonly isTry: boolean }
+  | { readonly go: false; readonly forMs: number; readonly because: 'budget' | 'paused' | 'throttled' };
+
+export interface DeploymentState {
+  /** Why it is paused; null when it is not. */
+  readonly paused: string | null;
+  /** Left alone until then, in ms since the epoch; null when it is not. */
+  readonly throttledUntil: number | null;
+}
+
 export interface Deployments {
-  pausedDeployments(): Promise<Set<string>>;
-  /** True when this call paused it. Only then are the entries written: of many workers that notice, one says so. */
-  pause(deployment: string, entries: readonly AuditDraft[]): Promise<boolean>;
-  /** True when this call resumed it; only then are the entries written. */
-  resume(deployment: string, entries: readonly AuditDraft[]): Promise<boolean>;
+  /** Takes one call from the budget. What is urgent goes first. */
+  take(deployment: string, budget: Budget, urgent: boolean): Promise<Turn>;
+  /** The server asks to be left alone for `ms`: durable, so that a crash of Redis does not forget it. True when it was not left alone before. */
+  throttle(deployment: string, ms: number, entries: readonly AuditDraft[]): Promise<boolean>;
+  /** Nothing more is sent, but for a call now and then. True when this call paused it; only then are the entries written. */
+  pause(deployment: string, why: string, entries: readonly AuditDraft[]): Promise<boolean>;
+  /** A PATCH of that client was turned down with 401 or 403. True when the same happened to several clients in a row. */
+  refused(deployment: string, client: string): Promise<boolean>;
+  /** The API took a call. True when that ended a pause; only then are the entries written. */
+  accepted(deployment: string, entries: readonly AuditDraft[]): Promise<boolean>;
+  /** True when version 0.1 had paused it, and this is the first to ask. */
+  takePausedBefore(deployment: string): Promise<boolean>;
+  /** Of these deployments. */
+  deploymentStates(deployments: readonly string[]): Promise<ReadonlyMap<string, DeploymentState>>;
 }
 
 export function openDeployments(redis: Redis, scripts: Scripts): Deployments {
   const drafts = (entries: readonly AuditDraft[]) => entries.map((entry) => JSON.stringify(entry));
   return {
-    async pausedDeployments() {
-      return new Set(await scripts.ask(() => redis.hkeys(keys.paused)));
+    async take(deployment, { max, perMs }, urgent) {
+      const args = [max, perMs, urgent ? 1 : 0];
+      const [answer, value] = list(await scripts.run({ lua: TAKE, keys: [deploymentKey(deployment)], args }));
+      if (answer === 'go' || answer === 'try') return { go: true, isWatched: value === 1, isTry: answer === 'try' };
+      const because = answer === 'paused' || answer === 'throttled' ? answer : 'budget';
+      return { go: false, forMs: Math.max(1, integer(value)), because };
     },
-    async pause(deployment, entries) {
-      const args = [deployment, randomUUID(), ...drafts(entries)];
-      return (await scripts.run({ lua: PAUSE, keys: [keys.paused, keys.audit, keys.auditSize], args })) === 1;
+    async throttle(deployment, ms, entries) {
+      const call = {
+        lua: THROTTLE,
+        keys: [deploymentKey(deployment), keys.audit],
+        args: [Math.ceil(ms), ...drafts(entries)],
+      };
+      return (await scripts.runDurably(call)) === 1;
     },
-    async resume(deployment, entries) {
-      const touched = [keys.paused, keys.audit, keys.auditSize, operationKey(randomUUID())];
-      return (await scripts.run({ lua: RESUME, keys: touched, args: [deployment, ...drafts(entries)] })) === 1;
+    async pause(deployment, why, entries) {
+      const args = [randomUUID(), why, ...drafts(entries)];
+      return (await scripts.run({ lua: PAUSE, keys: [deploymentKey(deployment), keys.audit], args })) === 1;
+    },
+    async refused(deployment, client) {
+      return (await scripts.run({ lua: REFUSED, keys: [deploymentKey(deployment)], args: [client] })) === 1;
+    },
+    async accepted(deployment, entries) {
+      const touched = [deploymentKey(deployment), keys.audit, operationKey(randomUUID())];
+      return (await scripts.run({ lua: ACCEPTED, keys: touched, args: drafts(entries) })) === 1;
+    },
+    async takePausedBefore(deployment) {
+      return (await scripts.ask(() => redis.hdel(keys.pausedBefore, deployment))) === 1;
+    },
+    async deploymentStates(deployments) {
+      const states = deployments.map(async (deployment) => [deployment, await stateOf(deployment)] as const);
+      return new Map(await Promise.all(states));
     },
   };
+
+  async function stateOf(deployment: string): Promise<DeploymentState> {
+    const [seconds, microseconds] = await scripts.ask(() => redis.time());
+    const now = integer(seconds) * 1000 + integer(microseconds) / 1000;
+    const [why, paused, until] = await scripts.ask(() =>
+      redis.hmget(deploymentKey(deployment), 'why', 'paused_by', 'until'),
+    );
+    const throttledUntil = Math.ceil(Number(until ?? 0));
+    return {
+      paused: paused == null ? null : (why ?? 'its API key is refused'),
+      throttledUntil: throttledUntil > now ? throttledUntil : null,
+    };
+  }
 }

@@ -1,57 +1,78 @@
-/** Notices when the store behind the address is not the one that was there before: emptied, restored elsewhere, or swapped. */
+/**
+ * Notices when the store behind the address is not the one that was there before: emptied, replaced, or rolled back. Each worker keeps in `data_dir` which
+ * store it works with and how far its audit log was, as far as that is known to be on disk.
+ */
 import { randomUUID } from 'node:crypto';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
 import { RekeydError } from '../errors.ts';
+import { replaceFile } from '../files/replace.ts';
 import { keys } from './keys.ts';
-import { text } from './redis/replies.ts';
+import { integer, text } from './redis/replies.ts';
 import { untilAnswered } from './redis/scripts.ts';
 
-interface Marker {
+/** What this machine remembers of its store. */
+export interface Marker {
   readonly id: string;
-  /** The most clients that this store was seen to hold. */
+  /** The most clients that it was seen to hold. */
   readonly clients: number;
+  /** The highest number of an audit entry that was known to be on disk there. */
+  readonly size: number;
 }
 
-export interface Identity {
-  readonly id: string;
-  /** Notes how many clients the store holds by now. Call it after clients were adopted: what is not noted is not missed. */
-  remember(): Promise<void>;
+/** What stands there now. */
+export interface StoreFacts {
+  /** Null: it is new, or was emptied. */
+  readonly id: string | null;
+  readonly clients: number;
+  readonly size: number;
+  /** Stores that were declared as lost, and that this one goes on for. */
+  readonly predecessors: readonly string[];
 }
 
-/**
- * Compares the store with the marker `store.json` in `dataDir`, and gives a new store its id.
- * @throws RekeydError `store_empty` when clients were known before and this store is empty or another one
- */
-export async function checkIdentity(redis: Redis, dataDir: string): Promise<Identity> {
-  const file = join(dataDir, 'store.json');
-  const marker = await readMarker(file);
-  const clients = await untilAnswered(() => redis.zcard(keys.clients));
-  const found = await untilAnswered(() => redis.get(keys.id));
-  if (marker !== null && marker.clients > 0) {
-    if (found === null || clients === 0) throw alarm(marker, file, 'is empty');
-    if (found !== marker.id) throw alarm(marker, file, `is another one (${found})`);
-  }
-  const id = found ?? (await makeIdentity(redis));
+export async function readFacts(redis: Redis): Promise<StoreFacts> {
+  const [id, clients, size, predecessors] = await Promise.all([
+    untilAnswered(() => redis.get(keys.id)),
+    untilAnswered(() => redis.zcard(keys.clients)),
+    untilAnswered(() => redis.get(keys.auditSize)),
+    untilAnswered(() => redis.lrange(keys.predecessors, 0, -1)),
+  ]);
+  return { id, clients, size: integer(size ?? 0), predecessors };
+}
 
-  async function remember(): Promise<void> {
-    const known = await readMarker(file);
-    const count = await untilAnswered(() => redis.zcard(keys.clients));
-    if (known?.id === id && known.clients >= count) return;
-    await writeMarker(dataDir, file, { id, clients: count });
+/** Why the store may not be worked with, or null. A store that goes on for the one that was lost is as good as that. */
+export function whyLost(marker: Marker | null, facts: StoreFacts): string | null {
+  if (marker === null || (marker.clients === 0 && marker.size === 0)) return null;
+  if (facts.id === null) return 'is empty';
+  if (facts.id !== marker.id) {
+    return facts.predecessors.includes(marker.id) ? null : `is another one (${facts.id})`;
   }
-  await remember();
-  return { id, remember };
+  if (facts.size >= marker.size) return null;
+  return `was rolled back: its audit log ends at entry ${facts.size}, and entry ${marker.size} was known to be on disk`;
+}
+
+export function lost(marker: Marker, why: string): RekeydError {
+  const clients = marker.clients === 1 ? '1 client' : `${marker.clients} clients`;
+  return new RekeydError(
+    'store_lost',
+    `The store ${marker.id} held ${clients} and their private keys, but the Redis that answers now ${why}. Nothing is taken in, delivered or sent. Restore the backup of Redis, or correct redis.url (host and database number). If it cannot be restored, \`rekeyd store declare-loss\` goes on with what is there.`,
+  );
 }
 
 /** Of several processes that start at once, one names the store. */
-async function makeIdentity(redis: Redis): Promise<string> {
+export async function nameStore(redis: Redis): Promise<string> {
   await untilAnswered(() => redis.set(keys.id, randomUUID(), 'NX'));
   return text(await untilAnswered(() => redis.get(keys.id)));
 }
 
-async function readMarker(file: string): Promise<Marker | null> {
+function markerFile(dataDir: string): string {
+  return join(dataDir, 'store.json');
+}
+
+/** @throws RekeydError `store_lost` when there is one that cannot be read: taken for "nothing known", it would silence the alarm */
+export async function readMarker(dataDir: string): Promise<Marker | null> {
+  const file = markerFile(dataDir);
   let content: string;
   try {
     content = await readFile(file, 'utf8');
@@ -59,37 +80,27 @@ async function readMarker(file: string): Promise<Marker | null> {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
     throw error;
   }
-  return parseMarker(content) ?? unreadable(file);
+  const marker = parseMarker(content);
+  if (marker !== null) return marker;
+  throw new RekeydError(
+    'store_lost',
+    `${file} cannot be read, so it is not known which store belongs here. If this Redis holds your clients (rekeyd status), remove the file; it is written anew.`,
+  );
 }
 
 function parseMarker(content: string): Marker | null {
   try {
     const parsed: Partial<Record<string, unknown>> | null = JSON.parse(content);
-    const { id, clients } = parsed ?? {};
-    return typeof id === 'string' && typeof clients === 'number' ? { id, clients } : null;
+    const { id, clients, size = 0 } = parsed ?? {};
+    return typeof id === 'string' && typeof clients === 'number' && typeof size === 'number'
+      ? { id, clients, size }
+      : null;
   } catch {
     return null;
   }
 }
 
-/** Never read as "nothing known": that would silence the alarm. */
-function unreadable(file: string): never {
-  throw new RekeydError(
-    'store_empty',
-    `${file} cannot be read, so it is not known which store belongs here. If this Redis holds your clients (rekeyd status), remove the file; it is written anew.`,
-  );
-}
-
-async function writeMarker(dataDir: string, file: string, marker: Marker): Promise<void> {
+export async function writeMarker(dataDir: string, marker: Marker): Promise<void> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const draft = `${file}.${randomUUID()}`;
-  await writeFile(draft, `${JSON.stringify(marker)}\n`, { mode: 0o600, flush: true });
-  await rename(draft, file);
-}
-
-function alarm({ id, clients }: Marker, file: string, finding: string): RekeydError {
-  return new RekeydError(
-    'store_empty',
-    `The store ${id} held ${clients} clients and their private keys, but the Redis that answers now ${finding}. Going on would lose those keys. Restore the backup of Redis, or correct redis.url (host and database number). To start afresh on purpose, remove ${file}.`,
-  );
+  await replaceFile(markerFile(dataDir), `${JSON.stringify(marker)}\n`, 0o600);
 }

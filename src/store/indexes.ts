@@ -8,6 +8,8 @@ export interface Indexes {
   /** Every known client, in alphabetical order. */
   clientRefs(): Promise<ClientRef[]>;
   clientCount(): Promise<number>;
+  /** How many clients are known, and how many of them are found or held. */
+  enrolmentCounts(): Promise<{ readonly clients: number; readonly found: number; readonly held: number }>;
   /** How many clients of an app are known; `app` is `deployment/slug`. */
   appCount(app: string): Promise<number>;
   /** Up to `limit` known clients of an app in alphabetical order, from after `last` on; null: from the first. */
@@ -29,6 +31,14 @@ export function openIndexes(redis: Redis, scripts: Scripts): Indexes {
   return {
     clientRefs: () => references(() => redis.zrange(keys.clients, '0', '-1')),
     clientCount: () => scripts.ask(() => redis.zcard(keys.clients)),
+    async enrolmentCounts() {
+      const [clients, found, held] = await Promise.all([
+        scripts.ask(() => redis.zcard(keys.clients)),
+        scripts.ask(() => redis.scard(keys.found)),
+        scripts.ask(() => redis.scard(keys.held)),
+      ]);
+      return { clients, found, held };
+    },
     appCount: (app) => scripts.ask(() => redis.zlexcount(keys.clients, `[${app}/`, `(${endOf(app)}`)),
     appRefs: (app, limit, last) =>
       references(() => {

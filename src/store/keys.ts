@@ -10,6 +10,8 @@ const PREFIX = `${HASH_TAG}:store`;
 export const keys = {
   /** string: random UUID of this store. */
   id: `${PREFIX}:id`,
+  /** list: the ids of stores that were lost, as somebody declared, and that this one goes on for. */
+  predecessors: `${PREFIX}:predecessors`,
   /** sorted set, all scores 0: every client reference. */
   clients: `${PREFIX}:clients`,
   /** sorted set: client reference by the time it is due, in ms. */
@@ -18,20 +20,35 @@ export const keys = {
   seen: `${PREFIX}:seen`,
   /** set: client references with unfinished work. */
   open: `${PREFIX}:open`,
+  /** sets: clients whose active key is not ours, and those whose application was not seen to take its key from us. */
+  found: `${PREFIX}:found`,
+  held: `${PREFIX}:held`,
   /** stream: audit entries, `<seq>-0` → `at` (ms), `draft` (JSON). */
   audit: `${PREFIX}:audit`,
   /** string: the number of the newest audit entry. */
   auditSize: `${PREFIX}:audit:size`,
-  /** hash: paused deployment → the operation that paused it. */
-  paused: `${PREFIX}:paused`,
+  /** string: written so that there is something to wait for. */
+  touched: `${PREFIX}:touched`,
+  /** hash: paused deployments, as version 0.1 noted them. */
+  pausedBefore: `${PREFIX}:paused`,
 } as const;
 
-/** hash: `record` (JSON), `version`, `epoch`, `op` and `at` of the last commit, `touched`. */
+/** hash: `record` (JSON); `version`, `op`, `at` and `seq` of the last commit; `claim` and `epoch` of the last claim; `touched`; `doubted`. */
 export function recordKey(ref: ClientRef): string {
   return `${PREFIX}:client:${ref}`;
 }
 
-/** hash: kid → JWE of the private key. */
+/** list: rotations that ended (JSON), newest first. */
+export function historyKey(ref: ClientRef): string {
+  return `${PREFIX}:history:${ref}`;
+}
+
+/** hash: what a deployment's API budget, pauses and wishes to be left alone come to. */
+export function deploymentKey(deployment: string): string {
+  return `${PREFIX}:deployment:${deployment}`;
+}
+
+/** hash: thumbprint → JWE of the private key. */
 export function sealedKey(ref: ClientRef): string {
   return `${PREFIX}:sealed:${ref}`;
 }

@@ -3,90 +3,107 @@ import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../core/audit.ts';
 import type { ClientRef } from '../core/client.ts';
+import type { RotationSummary } from '../core/history.ts';
 import type { ClientRecord } from '../core/record.ts';
 import { RekeydError } from '../errors.ts';
-import { keys, recordKey, sealedKey } from './keys.ts';
-import { CLAIM, COMMIT, CONFIRM, LOAD, RELEASE, REPLACE_SEALED } from './lua/records.ts';
+import { historyKey, keys, operationKey, recordKey, sealedKey } from './keys.ts';
+import { ANSWER, CLAIM, COMMIT, CONFIRM, LOAD, REPLACE_SEALED } from './lua/records.ts';
 import { integer, list, text } from './redis/replies.ts';
 import type { ScriptCall, Scripts } from './redis/scripts.ts';
+import { upgradedRecord } from './upgrade.ts';
 
-/** What a record must still be for a change to it to be accepted. */
+/** What a record must still be for a change to it to be accepted: what that commit made of it, under that claim. */
 export interface Expected {
-  readonly version: number;
-  readonly epoch: number;
+  readonly op: string;
+  readonly claim: string;
 }
 
 export interface Loaded extends Expected {
   readonly record: ClientRecord;
+  /** Of the claim: later claims have higher ones. For folders, which cannot ask the store. */
+  readonly epoch: number;
+  /** Rises with each commit. Only an order: after a failover that lost a commit it comes a second time. */
+  readonly version: number;
   /** The store's clock, ms since the Unix epoch. */
   readonly now: number;
+  /** Ended rotations that an earlier version kept in the record: they go with the next commit. */
+  readonly carried: readonly RotationSummary[];
 }
 
-export interface SealedKey {
-  readonly kid: string;
+/** A private half as it is stored, by the thumbprint of its key. */
+export interface SealedHalf {
+  readonly thumbprint: string;
   readonly jwe: string;
 }
 
-export interface Change {
+export interface Commit {
   readonly ref: ClientRef;
   /** Null: the client must not be known yet. */
   readonly expected: Expected | null;
   readonly record: ClientRecord;
   readonly entries: readonly AuditDraft[];
-  readonly seal?: readonly SealedKey[];
-  /** Kids whose private halves are erased. */
-  readonly erase?: readonly string[];
+  /** Rotations that ended, oldest first. */
+  readonly ended: readonly RotationSummary[];
+  readonly seal: readonly SealedHalf[];
+  /** Thumbprints of private halves that are erased. */
+  readonly erase: readonly string[];
   /** When the client is due next, ms since the Unix epoch; null when it is not. */
   readonly dueAt: number | null;
   /** What the server was last seen to show, in short: see {@link Indexes.seen}. */
   readonly seen: string;
   /** There is unfinished work: the client is among {@link Indexes.openWork}. */
   readonly open: boolean;
-  /** Resolve only when the change is on disk. */
+  /** Resolve only when the change, and all that it rests on, is on disk. */
   readonly durable: boolean;
+  /** See {@link Records.answered}. */
+  readonly answers?: Answer;
+}
+
+/** Which rotation answers a request. */
+export interface Answer {
+  readonly request: string;
+  readonly rotation: string;
 }
 
 export interface Committed {
-  readonly version: number;
+  readonly op: string;
   readonly now: number;
-}
-
-/** Spares two workers from fencing each other in the middle of a PATCH. The epoch is what keeps them apart. */
-export interface Hold {
-  readonly holder: string;
-  /** In ms. */
-  readonly forMs: number;
 }
 
 export interface Records {
   /**
-   * Takes the client over: commits by whoever claimed it before are refused from now on. Null when the client is not known.
-   * @param hold keeps others with a hold away until it is released, or its time is up; the same holder may come again. Absent: takes it from anybody
-   * @throws RekeydError `store_held`
+   * Takes the client over: commits under any earlier claim are refused from now on. Null when the client is not known.
+   * @param leastEpoch for a folder that holds a set of a claim that this store does not know
    */
-  claim(ref: ClientRef, hold?: Hold): Promise<Loaded | null>;
-  /** Gives a hold back before its time is up. */
-  release(ref: ClientRef, holder: string): Promise<void>;
+  claim(ref: ClientRef, leastEpoch?: number): Promise<Loaded | null>;
   load(ref: ClientRef): Promise<Loaded | null>;
   /** Without the clients that are not known. */
   loadMany(refs: readonly ClientRef[]): Promise<Map<ClientRef, Loaded>>;
+  /** Rotations that ended, newest first. */
+  history(ref: ClientRef): Promise<readonly RotationSummary[]>;
   /**
    * @throws RekeydError `store_conflict` (the record moved on, or a new client is known already), `store_fenced` (another worker claimed
-   * it), `not_durable` (written, but not known to be on disk: load the client again before anything else)
+   * it), `not_durable` (written, but not known to be on disk: load the client again before anything else), `store_lost`
    */
-  commit(change: Change): Promise<Committed>;
-  /** Resolves once that version, whoever wrote it, is on disk; false when it was lost. @throws RekeydError `not_durable` */
-  confirm(ref: ClientRef, version: number): Promise<boolean>;
+  commit(change: Commit): Promise<Committed>;
+  /** Resolves once what that commit wrote is on disk, also when another worker made it; false when the record is no longer that. @throws RekeydError `not_durable` */
+  confirm(ref: ClientRef, op: string): Promise<boolean>;
+  /** The rotation that answers a request, which may come a second time; null when it is not known, or was told more than a day ago. */
+  answered(request: string): Promise<string | null>;
+  /** For an answer that changes no record. */
+  answer(answer: Answer): Promise<void>;
   /** Those of these clients that have a private key here. Meant for pages, not for a fleet. */
   withKeys(refs: readonly ClientRef[]): Promise<ClientRef[]>;
-  sealedKey(ref: ClientRef, kid: string): Promise<string | null>;
-  /** kid → JWE. */
-  sealedKeys(ref: ClientRef): Promise<Map<string, string>>;
+  /** The JWE of one private half. */
+  sealedHalf(ref: ClientRef, thumbprint: string): Promise<string | null>;
+  /** Thumbprint → JWE. */
+  sealedHalves(ref: ClientRef): Promise<Map<string, string>>;
   /** Puts `newJwe` in the place of `oldJwe`, on disk; false when another one (or none) is stored. @throws RekeydError `not_durable` */
-  replaceSealed(ref: ClientRef, kid: string, oldJwe: string, newJwe: string): Promise<boolean>;
+  replaceSealed(ref: ClientRef, thumbprint: string, oldJwe: string, newJwe: string): Promise<boolean>;
 }
 
-export function openRecords(redis: Redis, scripts: Scripts): Records {
+/** @param confirmed told the number of the newest audit entry that is known to be on disk */
+export function openRecords(redis: Redis, scripts: Scripts, confirmed: (seq: number) => void): Records {
   async function load(ref: ClientRef): Promise<Loaded | null> {
     const reply = await scripts.run({ lua: LOAD, keys: [recordKey(ref)], args: [] });
     return reply === null ? null : parseLoaded(reply);
@@ -95,16 +112,9 @@ export function openRecords(redis: Redis, scripts: Scripts): Records {
   return {
     load,
 
-    async claim(ref, hold = { holder: '', forMs: 0 }) {
-      const args = [hold.holder, hold.forMs];
-      const reply = await scripts.run({ lua: CLAIM, keys: [recordKey(ref)], args });
-      if (reply === 'held')
-        throw new RekeydError('store_held', `Another worker is at work on ${ref}. Try again in a moment.`);
+    async claim(ref, leastEpoch = 0) {
+      const reply = await scripts.run({ lua: CLAIM, keys: [recordKey(ref)], args: [randomUUID(), leastEpoch] });
       return reply === null ? null : parseLoaded(reply);
-    },
-
-    async release(ref, holder) {
-      await scripts.run({ lua: RELEASE, keys: [recordKey(ref)], args: [holder] });
     },
 
     async loadMany(refs) {
@@ -115,13 +125,29 @@ export function openRecords(redis: Redis, scripts: Scripts): Records {
       return loaded;
     },
 
-    async commit(change) {
-      const call = commitCall(change);
-      return parseCommitted(change.ref, await (change.durable ? scripts.runDurably(call) : scripts.run(call)));
+    async history(ref) {
+      const [listed, loaded] = await Promise.all([scripts.ask(() => redis.lrange(historyKey(ref), 0, -1)), load(ref)]);
+      const ended = listed.map((summary) => JSON.parse(summary) as RotationSummary); // only `commit` writes it
+      return [...ended, ...(loaded?.carried ?? []).toReversed()];
     },
 
-    async confirm(ref, version) {
-      return (await scripts.runDurably({ lua: CONFIRM, keys: [recordKey(ref)], args: [version] })) === 1;
+    async commit(change) {
+      const op = randomUUID();
+      const call = commitCall(change, op);
+      const reply = await (change.durable ? scripts.runDurably(call) : scripts.run(call));
+      const { now, seq } = parseCommitted(change.ref, reply);
+      if (change.durable) confirmed(seq);
+      return { op, now };
+    },
+
+    async confirm(ref, op) {
+      return (await scripts.runDurably({ lua: CONFIRM, keys: [recordKey(ref)], args: [op] })) === 1;
+    },
+
+    answered: (request) => scripts.ask(() => redis.get(operationKey(`request ${request}`))),
+
+    async answer({ request, rotation }) {
+      await scripts.run({ lua: ANSWER, keys: [operationKey(`request ${request}`)], args: [rotation] });
     },
 
     async withKeys(refs) {
@@ -129,61 +155,73 @@ export function openRecords(redis: Redis, scripts: Scripts): Records {
       return refs.filter((_, index) => counts[index] === 1);
     },
 
-    sealedKey: (ref, kid) => scripts.ask(() => redis.hget(sealedKey(ref), kid)),
+    sealedHalf: (ref, thumbprint) => scripts.ask(() => redis.hget(sealedKey(ref), thumbprint)),
 
-    async sealedKeys(ref) {
+    async sealedHalves(ref) {
       return new Map(Object.entries(await scripts.ask(() => redis.hgetall(sealedKey(ref)))));
     },
 
-    async replaceSealed(ref, kid, oldJwe, newJwe) {
-      const call = { lua: REPLACE_SEALED, keys: [sealedKey(ref)], args: [kid, oldJwe, newJwe] };
+    async replaceSealed(ref, thumbprint, oldJwe, newJwe) {
+      const call = { lua: REPLACE_SEALED, keys: [sealedKey(ref)], args: [thumbprint, oldJwe, newJwe] };
       return (await scripts.runDurably(call)) === 1;
     },
   };
 }
 
-/** The script call of a change. It carries the operation's id: sent twice, it happens once. */
-export function commitCall(change: Change): ScriptCall {
-  const { ref, expected, seal = [], erase = [] } = change;
+/** @param op names this commit: sent twice, it happens once */
+export function commitCall(change: Commit, op: string): ScriptCall {
+  const { ref, expected, seal, erase, ended, answers } = change;
+  const { audit, clients, due, found, held, open, seen } = keys;
   return {
     lua: COMMIT,
-    keys: [recordKey(ref), sealedKey(ref), keys.clients, keys.due, keys.open, keys.audit, keys.auditSize, keys.seen],
+    keys: [
+      ...[recordKey(ref), sealedKey(ref), historyKey(ref), clients, due, open, audit, seen, found, held],
+      ...(answers === undefined ? [] : [operationKey(`request ${answers.request}`)]),
+    ],
     args: [
-      randomUUID(),
-      expected?.version ?? '',
-      expected?.epoch ?? '',
+      op,
+      expected?.op ?? '',
+      expected?.claim ?? '',
       JSON.stringify(change.record),
       change.dueAt ?? '',
       change.open ? 1 : 0,
       ref,
+      change.record.enrolment,
+      change.seen,
       seal.length,
       erase.length,
-      change.seen,
-      ...seal.flatMap(({ kid, jwe }) => [kid, jwe]),
+      ended.length,
+      answers?.rotation ?? '',
+      ...seal.flatMap(({ thumbprint, jwe }) => [thumbprint, jwe]),
       ...erase,
+      ...ended.map((summary) => JSON.stringify(summary)),
       ...change.entries.map((entry) => JSON.stringify(entry)),
     ],
   };
 }
 
 function parseLoaded(reply: unknown): Loaded {
-  const [record, version, epoch, now] = list(reply);
+  const [stored, version, epoch, claim, op, now, doubted] = list(reply);
+  const { record, carried } = upgradedRecord(JSON.parse(text(stored)));
   return {
-    record: JSON.parse(text(record)) as ClientRecord, // only `commit` writes it, from a ClientRecord
-    version: integer(version),
+    record: integer(doubted) === 1 ? { ...record, doubted: true } : record,
+    carried,
+    op: text(op),
+    claim: text(claim),
     epoch: integer(epoch),
+    version: integer(version),
     now: integer(now),
   };
 }
 
-function parseCommitted(ref: ClientRef, reply: unknown): Committed {
-  const [outcome, version, now] = list(reply);
+function parseCommitted(ref: ClientRef, reply: unknown): { readonly now: number; readonly seq: number } {
+  const [outcome, , now, seq] = list(reply);
   switch (outcome) {
     case 'conflict':
       throw new RekeydError('store_conflict', `${ref} was changed by someone else in the meantime. Load it again.`);
     case 'fenced':
       throw new RekeydError('store_fenced', `${ref} was taken over by another worker. Leave it alone.`);
     default:
-      return { version: integer(version), now: integer(now) };
+      return { now: integer(now), seq: integer(seq) };
   }
 }

@@ -4,11 +4,12 @@ import { type AuditLog, openAuditLog } from './audit-log.ts';
 import { type Deployments, openDeployments } from './deployments.ts';
 import { type Indexes, openIndexes } from './indexes.ts';
 import { openRecords, type Records } from './records.ts';
-import type { Durability } from './redis/durability.ts';
 import { integer } from './redis/replies.ts';
-import { openScripts } from './redis/scripts.ts';
+import { type Guarded, openScripts } from './redis/scripts.ts';
 
 export interface Store extends Records, Indexes, AuditLog, Deployments {
+  /** Random, and another one for each store. */
+  readonly id: string;
   /** The store's clock, ms since the Unix epoch: one clock for all workers. */
   now(): Promise<number>;
   /** Closes the connections that the store opened beside `redis`, which stays with the caller. Changes under way are rejected. */
@@ -16,13 +17,16 @@ export interface Store extends Records, Indexes, AuditLog, Deployments {
 }
 
 /** Commands wait while Redis is away and are answered when it is back; after `redis` is closed they fail with `redis_unreachable`. */
-export function openStore(redis: Redis, durability: Durability): Store {
-  const scripts = openScripts(redis, durability);
+export function openStore(redis: Redis, guard: Guarded & { confirmed(seq: number): void }): Store {
+  const scripts = openScripts(redis, guard);
   return {
-    ...openRecords(redis, scripts),
+    ...openRecords(redis, scripts, guard.confirmed),
     ...openIndexes(redis, scripts),
-    ...openAuditLog(redis, scripts),
+    ...openAuditLog(redis, scripts, guard.confirmed),
     ...openDeployments(redis, scripts),
+    get id() {
+      return guard.expected.id;
+    },
     async now() {
       const [seconds, microseconds] = await scripts.ask(() => redis.time());
       return integer(seconds) * 1000 + Math.floor(integer(microseconds) / 1000);

@@ -15,7 +15,8 @@ export class ApiError extends RekeydError {
 const NEXT = {
   refused:
     'Asking again changes nothing: check the deployment, app and client in the config against the Wacht console.',
-  credential: 'Check that the deployment’s API key is valid and may manage OAuth clients.',
+  credential: 'Check that the deployment’s API key is valid.',
+  forbidden: 'Give the deployment’s API key the right to manage OAuth clients.',
   throttled: 'Ask again later, or lower the deployment’s rate_limit.',
   unknown: 'Ask again; if this stays so, check api_url, the network and the state of Wacht.',
 } as const satisfies Record<FailedReply['class'], string>;

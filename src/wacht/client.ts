@@ -1,9 +1,9 @@
 /** The API client of one Wacht deployment. */
 import { type ClientRef, splitReference } from '../core/client.ts';
-import type { KeyDocument, ObservedClient } from '../core/document.ts';
+import type { ObservedClient, PatchBody } from '../core/document.ts';
 import { classifyReply, type FailedReply, type Reply } from '../core/reply.ts';
 import { messageOf, RekeydError } from '../errors.ts';
-import { type Exchange, exchange, type Outcome } from '../net/exchange.ts';
+import { type Exchange, type Exchanged, exchange } from '../net/exchange.ts';
 import { openPool } from '../net/pool.ts';
 import { type Clock, monotonic } from '../time.ts';
 import { ApiError } from './api-error.ts';
@@ -55,8 +55,8 @@ export interface WachtClient {
   listApps(signal?: AbortSignal): Promise<readonly ObservedApp[]>;
   /** The whole list, or what `keep` picks of it; Wacht has neither pages nor a call for one client. */
   listClients(appSlug: string, keep?: Keep, signal?: AbortSignal): Promise<ClientList>;
-  /** Never throws for what the network or the server does. The same document gives the same bytes. */
-  patchClient(ref: ClientRef, document: KeyDocument, signal?: AbortSignal): Promise<PatchReply>;
+  /** Never throws for what the network or the server does. */
+  patchClient(ref: ClientRef, body: PatchBody, signal?: AbortSignal): Promise<PatchReply>;
   createClient(appSlug: string, body: Readonly<Record<string, unknown>>, signal?: AbortSignal): Promise<ObservedClient>;
   deactivateClient(ref: ClientRef, signal?: AbortSignal): Promise<void>;
   /** The server's clock minus ours in ms, by the latest answer that had a `Date`. */
@@ -138,8 +138,8 @@ export function createWachtClient(options: WachtClientOptions): WachtClient {
         signal,
       });
     },
-    patchClient: async (ref, document, signal) => {
-      const reply = await call({ method: 'PATCH', segments: segmentsOf(ref), body: document, signal });
+    patchClient: async (ref, body, signal) => {
+      const reply = await call({ method: 'PATCH', segments: segmentsOf(ref), body, signal });
       if (reply.class !== 'done') return reply;
       const parsed = attempt(observedClient, reply);
       return 'class' in parsed ? parsed : { class: 'done', status: reply.status, client: parsed.value };
@@ -158,7 +158,7 @@ export function createWachtClient(options: WachtClientOptions): WachtClient {
   };
 }
 
-function replyOf(outcome: Outcome, apiKey: string, now: number): Reply {
+function replyOf(outcome: Exchanged, apiKey: string, now: number): Reply {
   if (outcome.kind === 'lost') return { class: 'unknown', status: outcome.status, message: outcome.message };
   const { status, retryAfter } = outcome;
   const classify = (body: string) => classifyReply({ status, headers: { retryAfter }, body, now });

@@ -1,7 +1,7 @@
 /** Looking single clients up in an API that only lists whole apps. */
 import { type ClientRef, splitReference } from '../core/client.ts';
 import type { ObservedClient } from '../core/document.ts';
-import { FRESH_MS } from '../core/plan.ts';
+import { FRESH_MS } from '../core/server.ts';
 import { later, monotonic } from '../time.ts';
 import { ApiError } from './api-error.ts';
 import type { WachtClient } from './client.ts';

@@ -1,10 +1,11 @@
 /** Wacht's answers as data, checked member by member. Anything odd is an error: a half-read client would be written back half. */
 import { z } from 'zod';
 import { isSegment } from '../core/client.ts';
-import type { ObservedClient, PublicJwk } from '../core/document.ts';
-import { PEM_KTY } from '../core/public-key.ts';
+import type { ObservedClient, PublicJwk, PublishedKey } from '../core/document.ts';
+import { PEM_KTY } from '../core/readback.ts';
 import { members } from '../core/reply.ts';
 import { RekeydError } from '../errors.ts';
+import { publishedKey } from '../keys/key-id.ts';
 import { takeRows } from './rows.ts';
 
 /** An OAuth app as far as rekeyd cares. */
@@ -42,7 +43,7 @@ const Text = z
 /** A host alone, with its port if it has one: client assertions are sent there. Anything else counts as none, and does no harm to other apps. */
 const Host = Text.transform((text) => (URL.parse(`https://${text}`)?.host === text?.toLowerCase() ? text : null));
 
-/** No JWK needs more. JSON takes any depth; whoever compares or writes it later would run out of stack. */
+/** No JWK needs more. JSON takes any depth; comparing or writing it later would run out of stack. */
 const MAX_DEPTH = 16;
 
 /** Checked but not rebuilt, so that members keep their order and everything that is not known stays. */
@@ -93,9 +94,9 @@ const LIST = 'a list of OAuth clients';
 const AppList = z.object({ apps: z.array(App) }).transform(({ apps }) => apps);
 
 /** A PEM that is shown beside the set, and not in it, is still the client's key. */
-function keysOf(keys: readonly PublicJwk[], pem: string | null): readonly PublicJwk[] {
-  if (keys.length === 0 && pem !== null) return [{ kty: PEM_KTY, public_key_pem: pem }];
-  return keys.map(withoutNulls);
+function keysOf(keys: readonly PublicJwk[], pem: string | null): readonly PublishedKey[] {
+  if (keys.length === 0 && pem !== null) return [publishedKey({ kty: PEM_KTY, public_key_pem: pem })];
+  return keys.map((jwk) => publishedKey(withoutNulls(jwk)));
 }
 
 function withoutNulls(jwk: PublicJwk): PublicJwk {
@@ -136,13 +137,18 @@ function plainClient(row: unknown): ObservedClient | null {
   if (typeof id !== 'string' || typeof clientId !== 'string' || id === '' || clientId === '') return null;
   if (typeof authMethod !== 'string' || typeof active !== 'boolean' || typeof updatedAt !== 'string') return null;
   if (!isText(alg) || !isText(jwksUri) || !isText(pem) || keys === null) return null;
+  let published: readonly PublishedKey[] | null = null;
   return {
     id,
     clientId,
     authMethod,
     alg: alg || null,
     jwksUri: jwksUri || null,
-    keys: keysOf(keys, pem || null),
+    /** Reading keys takes ten times as long as the rest of the row, and of most rows of a long list nobody looks at them. */
+    get keys() {
+      published ??= keysOf(keys, pem || null);
+      return published;
+    },
     active,
     updatedAt,
   };

@@ -4,10 +4,10 @@
  */
 import { type KeyObject, randomUUID } from 'node:crypto';
 import { SignJWT } from 'jose';
+import type { Algorithm } from '../core/keys.ts';
 import { classifyProof, type Verdict } from '../core/proof.ts';
-import type { Algorithm } from '../core/record.ts';
 import { RekeydError } from '../errors.ts';
-import { exchange, type Outcome } from '../net/exchange.ts';
+import { type Exchanged, exchange } from '../net/exchange.ts';
 import { type HttpPool, openPool } from '../net/pool.ts';
 import { monotonic } from '../time.ts';
 
@@ -126,7 +126,7 @@ function correction(skewMs: number): number {
   return Math.abs(skewMs) > SKEW_TOLERATED_MS ? skewMs : 0;
 }
 
-function verdictOf(outcome: Outcome, assertion: string, now: number): Verdict {
+function verdictOf(outcome: Exchanged, assertion: string, now: number): Verdict {
   if (outcome.kind === 'lost') return { verdict: 'unknown', status: outcome.status, message: outcome.message };
   const { status, retryAfter } = outcome;
   // An assertion is a credential while it lives, and an error page may repeat it.

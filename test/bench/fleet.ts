@@ -1,5 +1,6 @@
 /** Rotating the whole fleet of a stage, from the request to the last destroyed key, and what that took. */
 
+import { inParallel } from '../../src/parallel.ts';
 import { keys } from '../../src/store/keys.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import { until } from '../support/until.ts';
@@ -8,6 +9,7 @@ import { type Snapshot, snapshot, spentPerRotation } from './spent.ts';
 import type { Stage } from './stage.ts';
 
 const PATIENCE_MS = 600_000;
+const LANES = 100;
 
 export interface FleetRun {
   readonly rotations: number;
@@ -19,7 +21,7 @@ export interface FleetRun {
 
 /** @throws when a rotation did not finish as it should */
 export async function rotateFleet(stage: Stage, workers: readonly Child[]): Promise<FleetRun> {
-  const redis = await connectRedis(stage.parts.redis, { name: 'bench' });
+  const redis = await connectRedis(stage.resources.redis, { name: 'bench' });
   try {
     const before: Snapshot = await snapshot(stage, workers, redis);
     const startedAt = performance.now();
@@ -37,8 +39,16 @@ export async function rotateFleet(stage: Stage, workers: readonly Child[]): Prom
 
 /** As any producer does it. Answers how many rotations it came to, once all of them have begun. */
 async function requestAll({ queues }: Stage): Promise<number> {
-  const data = { v: 1, select: { all: true }, reason: 'benchmark', actor: 'bench', compromised: false };
-  const id = await queues.addControl('request', data);
+  // The keys that the fleet begins with are nobody's: the first rotation enrolls its clients.
+  const data = {
+    v: 1,
+    select: { all: true },
+    reason: 'benchmark',
+    actor: 'bench',
+    compromised: false,
+    take_over: true,
+  };
+  const id = await queues.request(data);
   const job = await until(
     'the request is taken up',
     async () => {
@@ -51,10 +61,9 @@ async function requestAll({ queues }: Stage): Promise<number> {
   return job.returnvalue.rotations.length;
 }
 
-async function checkFinished({ parts }: Stage): Promise<void> {
-  const refs = await parts.store.clientRefs();
-  for (const [ref, { record }] of await parts.store.loadMany(refs)) {
-    const [last] = record.history;
+async function checkFinished({ resources: { store } }: Stage): Promise<void> {
+  await inParallel(await store.clientRefs(), LANES, async (ref) => {
+    const [last] = await store.history(ref);
     if (last?.state !== 'finished') throw new Error(`${ref}: the rotation is ${last?.state}: ${last?.error}`);
-  }
+  });
 }

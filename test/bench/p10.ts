@@ -1,12 +1,12 @@
 import type { Redis } from 'ioredis';
-import { keys, recordKey, sealedKey } from '../../src/store/keys.ts';
+import { historyKey, keys, recordKey, sealedKey } from '../../src/store/keys.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import { until } from '../support/until.ts';
 import { type Figure, judge, medians, type Result, type Scale } from './figure.ts';
 import { rotateFleet } from './fleet.ts';
 import { onStage, type Setting, type Stage } from './stage.ts';
 
-/** A record remembers ten rotations and ten destroyed keys: it grows no further. */
+/** By then a record has all that it remembers of former keys: it grows no further. Its history does, up to 50 rotations. */
 const ROTATIONS = 12;
 const PER_MIB = 1024 ** 2;
 
@@ -38,7 +38,7 @@ async function measured({ id, alg, clients, goal }: Kind, { quick }: Scale): Pro
   const setting: Setting = { appendfsync: 'everysec', strategy: 'overlap', clients: count, concurrency: 10, alg };
   const sizes = await onStage(setting, async (stage) => {
     const worker = await stage.startWorker();
-    const redis = await connectRedis(stage.parts.redis, { name: 'bench' });
+    const redis = await connectRedis(stage.resources.redis, { name: 'bench' });
     try {
       const empty = await sizesOf(redis);
       const after: Sizes[] = [];
@@ -64,8 +64,8 @@ async function measured({ id, alg, clients, goal }: Kind, { quick }: Scale): Pro
   );
 }
 
-function clientBytes({ record, sealed, seen, records }: Sizes): number {
-  return (record + sealed + seen) / records;
+function clientBytes({ record, history, sealed, seen, records }: Sizes): number {
+  return (record + history + sealed + seen) / records;
 }
 
 /** Bytes; `records` is a number of clients. */
@@ -73,6 +73,7 @@ interface Sizes {
   readonly used: number;
   readonly records: number;
   readonly record: number;
+  readonly history: number;
   readonly sealed: number;
   readonly seen: number;
   readonly audit: number;
@@ -88,6 +89,7 @@ function baselineOf(sizes: readonly Sizes[]): Readonly<Record<string, number>> {
       client_bytes_after_1: clientBytes(first),
       [`client_bytes_after_${ROTATIONS}`]: clientBytes(last),
       record_bytes: last.record / last.records,
+      history_bytes_per_rotation: last.history / last.records / ROTATIONS,
       sealed_bytes: last.sealed / last.records,
       seen_bytes: last.seen / last.records,
       audit_bytes_per_rotation: (last.audit - first.audit) / last.records / (ROTATIONS - 1),
@@ -99,17 +101,18 @@ function baselineOf(sizes: readonly Sizes[]): Readonly<Record<string, number>> {
 }
 
 /** A job that has just ended is still being put away. */
-async function settled({ queues, parts }: Stage): Promise<void> {
-  const queue = queues.rotateQueue(parts.config.deployments[0]?.id ?? '');
+async function settled({ queues, resources }: Stage): Promise<void> {
+  const queue = queues.rotateQueue(resources.config.deployments[0]?.id ?? '');
   await until('no job is under way', async () => (await queue.getActiveCount()) + (await queue.count()) === 0);
 }
 
 const RECORD = recordKey('' as Parameters<typeof recordKey>[0]); // the part before the reference
+const HISTORY = historyKey('' as Parameters<typeof historyKey>[0]); // the part before the reference
 const SEALED = sealedKey('' as Parameters<typeof sealedKey>[0]);
 
 async function sizesOf(redis: Redis): Promise<Sizes> {
   const info = await redis.info('memory');
-  const sums = { record: 0, sealed: 0, seen: 0, audit: 0, jobs: 0 };
+  const sums = { record: 0, history: 0, sealed: 0, seen: 0, audit: 0, jobs: 0 };
   let records = 0;
   for (const key of await redis.keys('*')) {
     const bytes = (await redis.memory('USAGE', key, 'SAMPLES', 0)) ?? 0;
@@ -119,19 +122,21 @@ async function sizesOf(redis: Redis): Promise<Sizes> {
   return { used: Number(/^used_memory:(\d+)/m.exec(info)?.[1]), records, ...sums };
 }
 
-function kindOf(key: string): 'record' | 'sealed' | 'seen' | 'audit' | 'jobs' {
+function kindOf(key: string): 'record' | 'history' | 'sealed' | 'seen' | 'audit' | 'jobs' {
   if (key.startsWith(RECORD)) return 'record';
+  if (key.startsWith(HISTORY)) return 'history';
   if (key.startsWith(SEALED)) return 'sealed';
   if (key === keys.audit) return 'audit';
   return key.includes(':store:') ? 'seen' : 'jobs';
 }
 
 function less(now: Sizes, before: Sizes): Sizes {
-  const { used, record, sealed, seen, audit, jobs } = now;
+  const { used, record, history, sealed, seen, audit, jobs } = now;
   return {
     records: now.records,
     used: used - before.used,
     record: record - before.record,
+    history: history - before.history,
     sealed: sealed - before.sealed,
     seen: seen - before.seen,
     audit: audit - before.audit,

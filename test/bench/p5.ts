@@ -1,8 +1,9 @@
 import type { Job } from 'bullmq';
 import { type Queues, slotJobId } from '../../jobs/queues.ts';
-import { adopt, imported } from '../../src/core/adopt.ts';
 import { type ClientRef, makeReference } from '../../src/core/client.ts';
 import type { ObservedClient } from '../../src/core/document.ts';
+import { enrolled, found, imported } from '../../src/core/enrolment.ts';
+import { andThen } from '../../src/core/transition.ts';
 import { RekeydError } from '../../src/errors.ts';
 import { inParallel } from '../../src/parallel.ts';
 import { commitOf } from '../../src/rotation/commit.ts';
@@ -75,8 +76,8 @@ interface Seed {
   readonly client: ObservedClient;
 }
 
-function deploymentOf({ parts }: Stage): string {
-  return parts.config.deployments[0]?.id ?? '';
+function deploymentOf({ resources }: Stage): string {
+  return resources.config.deployments[0]?.id ?? '';
 }
 
 /** Every client of the server, in the store with a key that was made just now. */
@@ -84,31 +85,34 @@ async function seed(stage: Stage): Promise<Seed[]> {
   const deployment = deploymentOf(stage);
   const seeds: Seed[] = [];
   for (const app of Object.keys(stage.server.ready.clients)) {
-    const list = await stage.parts.deployments.get(deployment)?.wacht.listClients(app);
+    const list = await stage.resources.deployments.get(deployment)?.wacht.listClients(app);
     for (const client of list?.clients ?? []) seeds.push({ ref: makeReference(deployment, app, client.id), client });
   }
   await inParallel(seeds, LANES, (one) => store(stage, one, 0));
-  await stage.parts.identity.remember();
+  await stage.resources.guard.remember();
   return seeds;
 }
 
-/** Puts the client there as if its key had been imported `ageMs` ago, whatever stood there before. */
-async function store({ parts }: Stage, { ref, client }: Seed, ageMs: number): Promise<void> {
-  const policy = clientPolicy(parts, ref);
+/** Puts the client there as if it had been imported and enrolled `ageMs` ago, whatever stood there before. */
+async function store({ resources }: Stage, { ref, client }: Seed, ageMs: number): Promise<void> {
+  const policy = clientPolicy(resources, ref);
   const [published] = client.keys;
-  const pem = published?.public_key_pem;
-  if (policy === null || published === undefined || typeof pem !== 'string') throw new RekeydError('not_found', ref);
-  const { kty, crv, x, y } = published;
-  const loaded = ageMs === 0 ? null : await parts.store.load(ref);
+  if (policy === null || published === undefined) throw new RekeydError('not_found', ref);
+  const { kty, crv, x, y, public_key_pem: pem } = published.jwk;
+  const id = published.pemId;
+  if (id === null || typeof pem !== 'string') throw new RekeydError('not_found', ref);
+  const loaded = ageMs === 0 ? null : await resources.store.load(ref);
   const at = Date.now() - ageMs;
   const cause = { actor: 'bench', reason: 'seed', request: null };
-  const key = { alg: 'ES256', thumbprint: 'seed', jwk: { kty, crv, x, y }, pem } as const;
-  const change = imported(adopt(ref, client, cause, at).record, key, policy, cause, at);
-  await parts.store.commit(commitOf(change, policy, { expected: loaded, durable: false }));
+  const key = { id, alg: 'ES256', thumbprint: 'seed', jwk: { kty, crv, x, y }, pem } as const;
+  const held = andThen(found(ref, client, cause, at), (record) => imported(record, key, cause, at));
+  const change = andThen(held, (record) => enrolled(record, cause));
+  await resources.store.commit(commitOf(change, policy, { from: loaded, durable: false }));
 }
 
 async function sweep({ queues }: Stage, slot: string): Promise<{ seconds: number; started: number }> {
-  const id = await queues.addControl('sweep', { v: 1, policy: 'default', slot, reindex: false });
+  const id = slotJobId('sweep', 'default', slot);
+  await queues.addUpkeep('sweep', { v: 1, policy: 'default', slot, reindex: false }, id);
   const job = await ended(queues, id);
   return { seconds: ((job.finishedOn ?? 0) - job.timestamp) / 1000, started: job.returnvalue.started };
 }
@@ -119,11 +123,11 @@ async function discovery({ queues }: Stage, slot: string): Promise<number> {
   return ((job.finishedOn ?? 0) - job.timestamp) / 1000;
 }
 
-async function ended({ control }: Queues, id: string): Promise<Job> {
+async function ended({ upkeep }: Queues, id: string): Promise<Job> {
   const job = await until(
     `job ${id} ends`,
     async () => {
-      const found = await control.getJob(id);
+      const found = await upkeep.getJob(id);
       return found?.finishedOn !== undefined && found;
     },
     PATIENCE_MS,

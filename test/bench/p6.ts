@@ -44,16 +44,16 @@ export const p6: Figure = {
   },
 };
 
-async function requestToPatch({ parts, queues, server }: Stage, client: string): Promise<number> {
-  const ref = `${parts.config.deployments[0]?.id}/${APP}/${client}`;
+async function requestToPatch({ resources, queues, server }: Stage, client: string): Promise<number> {
+  const ref = `${resources.config.deployments[0]?.id}/${APP}/${client}`;
   const askedAt = Date.now();
   const select = { clients: [ref] };
-  await queues.addControl('request', { v: 1, select, reason: 'benchmark', actor: 'bench', compromised: false });
+  await queues.request({ v: 1, select, reason: 'benchmark', actor: 'bench', compromised: false });
   const arrived = await until('the first PATCH', async () => {
     const at = await server.ask<number | null>('patchedAt', client);
     return at !== null && at >= askedAt && at;
   });
-  await until('the rotation is finished', async () => (await parts.store.openWork()).length === 0);
+  await until('the rotation is finished', async () => (await resources.store.openWork()).length === 0);
   await sleep(SETTLE_MS);
   return arrived - askedAt;
 }

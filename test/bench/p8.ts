@@ -1,16 +1,15 @@
 import { sleep } from '../../src/time.ts';
-import { until } from '../support/until.ts';
 import type { Child, Usage } from './child.ts';
 import { type Figure, judge, medians } from './figure.ts';
-import type { ServerCounts } from './server-child.ts';
-import { onStage, type Stage } from './stage.ts';
+import { rotateFleet } from './fleet.ts';
+import { onStage } from './stage.ts';
 
 const CLIENTS = 100;
 const SETTLE_MS = 3_000;
 /** As long as the time between two runs of the upkeep, so that one of them is in it. */
 const WATCH_MS = 60_000;
 
-/** The whole service, with ticks and HTTP, after the sweep at its start has rotated a fleet of 100. */
+/** The whole service, with ticks and HTTP, after it has rotated a fleet of 100. */
 export const p8: Figure = {
   id: 'P8',
   async measure({ rounds, quick }) {
@@ -19,7 +18,7 @@ export const p8: Figure = {
     const idle = { ...setting, reconcileEvery: '60s' };
     const measured = await onStage(idle, async (stage) => {
       const worker = await stage.startWorker(true);
-      await until('the sweep at start has rotated the fleet', () => isRotated(stage));
+      await rotateFleet(stage, [worker]);
       await sleep(SETTLE_MS);
       const all: { cpu: number; rss: number; bare_cpu: number; bare_rss: number }[] = [];
       for (let round = 0; round < rounds; round += 1) {
@@ -41,12 +40,6 @@ export const p8: Figure = {
     ];
   },
 };
-
-/** An overlap is two PATCHes. */
-async function isRotated({ server, parts }: Stage): Promise<boolean> {
-  const { patches } = await server.ask<ServerCounts>('counts');
-  return patches >= 2 * CLIENTS && (await parts.store.openWork()).length === 0;
-}
 
 async function watch(child: Child, ms: number): Promise<{ cpu: number; rss: number }> {
   const before = await child.ask<Usage>('usage');

@@ -34,7 +34,7 @@ export async function snapshot(stage: Stage, workers: readonly Child[], redis: R
   };
 }
 
-/** `evalsha` and `bzpopmin` are BullMQ's, `eval` and `waitaof` the store's; the others count calls from within their scripts too. */
+/** `bzpopmin` is BullMQ's, `waitaof` the store's, `evalsha` of both; the others count calls from within their scripts too. */
 const SENT = ['eval', 'evalsha', 'fcall', 'waitaof', 'bzpopmin', 'hget', 'hgetall'];
 
 export function spentPerRotation(before: Snapshot, after: Snapshot, rotations: number): Record<string, number> {

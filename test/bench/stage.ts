@@ -43,7 +43,7 @@ export interface Stage {
   readonly server: Child<ServerReady>;
   readonly bare: Child;
   /** The benchmark's own connections, beside those of the workers. */
-  readonly parts: Resources;
+  readonly resources: Resources;
   readonly queues: Queues;
   /** Row ids of the clients of {@link APP}. */
   readonly clients: readonly string[];
@@ -90,16 +90,16 @@ async function build(setting: Setting, later: (name: string, release: () => unkn
     JSON.stringify({ ...configFile(setting, slugs, url, redis), sinks: [{ kind: 'directory', path: keys }] }),
   );
   const config = await loadConfig(file, env);
-  const parts = await openResources(config, { log: createLog({ level: 'warn' }), clock: systemClock });
-  later('parts', () => parts.close());
-  const queues = openQueues(parts.redis, [DEPLOYMENT], (error) => console.error(String(error)));
+  const resources = await openResources(config, { log: createLog({ level: 'warn' }), clock: systemClock });
+  later('resources', () => resources.close());
+  const queues = openQueues(resources.redis, [DEPLOYMENT], (error) => console.error(String(error)));
   later('queues', () => queues.close());
 
   return {
     redis,
     server,
     bare,
-    parts,
+    resources,
     queues,
     clients: clients[APP] ?? [],
     async startWorker(whole = false) {

@@ -1,7 +1,6 @@
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
-import { documentOf, type Ended, openWorld, privatePem, type World } from './fixture.ts';
+import { until } from '../support/until.ts';
+import { documentOf, type Ended, openWorld, type World } from './fixture.ts';
 
 const HOUR = 3_600_000;
 
@@ -18,15 +17,20 @@ function checkOf(ended: Ended, name: string): { ok: boolean; detail: string; fix
 
 test('everything that is well is said to be, and what is missing gets advice', async () => {
   world = await openWorld({ publish: { base_url: 'https://keys.example.com' } });
-  const client = world.addClient('pem-app');
-  await writeFile(join(world.dir, 'key.pem'), privatePem(client.key));
-  await world.run(['keys', 'import', client.ref, '--file', 'key.pem']);
+  await world.enrolledClient('pem-app');
   const ended = await world.run(['doctor', '--json']);
   expect(ended, ended.stdout).toMatchObject({ code: 0, stderr: '' });
   expect(documentOf(ended).ok).toBe(true);
   const names = [
     ...['config', 'sink directory', 'publish folder', 'redis persistence', 'redis eviction', 'store', 'store clock'],
-    ...['paused deployments', 'halted clients', 'api key', 'clock 185019846023', 'issuer 185019846023/pem-app'],
+    ...[
+      'clients',
+      'deployment 185019846023',
+      'halted clients',
+      'api key',
+      'clock 185019846023',
+      'issuer 185019846023/pem-app',
+    ],
   ];
   for (const name of names) expect(checkOf(ended, name)).toMatchObject({ ok: true, fix: null });
   expect(checkOf(ended, 'keks').detail).toBe('1 sealed keys, 1 of them opened to see');
@@ -35,11 +39,9 @@ test('everything that is well is said to be, and what is missing gets advice', a
 
 test('a clock that is an hour off, a KEK that is missing and a sink that cannot be written are found together', async () => {
   world = await openWorld({}, {}, { now: () => Date.now() + HOUR });
-  const client = world.addClient('pem-app');
-  await writeFile(join(world.dir, 'key.pem'), privatePem(client.key));
-  await world.run(['keys', 'import', client.ref, '--file', 'key.pem']);
+  const file = await world.keyFile(await world.enrolledClient('pem-app'));
   const keks = [{ id: 'kek-2', key: 'env:KEK2' }];
-  const sinks = [{ kind: 'directory', path: './key.pem' }];
+  const sinks = [{ kind: 'directory', path: file }];
   await world.writeConfig({ ...world.config, encryption: { keks }, sinks });
   const [ended, told] = await Promise.all([world.run(['doctor', '--json']), world.run(['doctor'])]);
   expect([ended.code, told.code]).toEqual([1, 1]);
@@ -78,4 +80,59 @@ test('a config that cannot be used ends with 2, with every problem', async () =>
   const ended = await world.run(['doctor', '--json']);
   expect(ended.code).toBe(2);
   expect(checkOf(ended, 'config')).toMatchObject({ ok: false, detail: expect.stringContaining('durability') });
+});
+
+test('a deployment that is paused is found by doctor and status, which say why, until it goes on by itself', async () => {
+  world = await openWorld();
+  const client = await world.enrolledClient('pem-app');
+  await world.start('--no-schedule', '--no-http');
+  world.emulator.revokeApiKey('test-api-key');
+  const asked = await world.run(['rotate', client.ref, '--compromised']);
+  expect(asked.code, asked.stderr).toBe(0);
+  const deployment = async () => documentOf(await world.run(['status', '--json'])).deployments[0];
+  await until('it is paused', async () => (await deployment()).paused !== null);
+  const [examined, told] = await Promise.all([world.run(['doctor', '--json']), world.run(['status'])]);
+  expect(examined.code).toBe(1);
+  expect(checkOf(examined, 'deployment 185019846023')).toMatchObject({
+    ok: false,
+    detail: expect.stringMatching(/^paused: the API key is refused: /),
+    fix: expect.stringContaining('Correct its API key'),
+  });
+  expect(told.stdout).toMatch(
+    /^PAUSED {2}deployment 185019846023: the API key is refused: .*rekeyd tries it now and then\.$/m,
+  );
+  expect(told.stdout).toMatch(/^1 client: 1 paused$/m);
+
+  world.emulator.setApiKey('185019846023', 'test-api-key');
+  await until('it goes on', async () => (await deployment()).paused === null);
+  const followed = await world.run(['rotate', client.ref, '--wait']);
+  expect(followed.code, followed.stderr).toBe(0);
+});
+
+test('an API that asks to be left alone is told by doctor and status, and no longer than throttle_max', async () => {
+  world = await openWorld({}, { throttle_max: '30m' });
+  const client = await world.enrolledClient('pem-app');
+  await world.start('--no-schedule', '--no-http');
+  world.emulator.faults.add({
+    kind: 'status',
+    status: 429,
+    message: 'Retry after 36000 seconds',
+    match: { method: 'PATCH' },
+  });
+  expect((await world.run(['rotate', client.ref])).code).toBe(0);
+  const deployment = async () => documentOf(await world.run(['status', '--json'])).deployments[0];
+  const { throttled_until: end } = await until('it is throttled', async () => {
+    const shown = await deployment();
+    return shown.throttled_until !== null && shown;
+  });
+  expect(Date.parse(end) - Date.now()).toBeLessThanOrEqual(30 * 60_000);
+  const [examined, told] = await Promise.all([world.run(['doctor', '--json']), world.run(['status'])]);
+  expect(examined.code, examined.stdout).toBe(0);
+  expect(checkOf(examined, 'deployment 185019846023')).toMatchObject({
+    ok: true,
+    detail: `the API asks to be left alone until ${end}`,
+    fix: expect.stringContaining('rate_limit'),
+  });
+  expect(told.stdout).toContain(`THROTTLED  deployment 185019846023: its API asks to be left alone until ${end}.`);
+  expect(told.stdout).toMatch(/^1 client: 1 throttled$/m);
 });

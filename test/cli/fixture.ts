@@ -48,11 +48,17 @@ export interface World {
   spawn(args: readonly string[], env?: Readonly<Record<string, string>>): Running;
   /** `rekeyd start`, once it says that it has started. */
   start(...args: readonly string[]): Promise<Running>;
-  /** A client of `pem-app` (one key at a time) or `kid-app` (several). */
-  addClient(app: 'pem-app' | 'kid-app', alg?: string): Client;
+  /** A client of `pem-app` (one key at a time) or `kid-app` (several). Nobody has given its key to rekeyd. */
+  addClient(app: AppSlug, alg?: string): Client;
+  /** The same, imported and enrolled by the command line. */
+  enrolledClient(app: AppSlug, alg?: string): Promise<Client>;
+  /** Writes the client's private key to a file; returns its path. */
+  keyFile(client: Client): Promise<string>;
   patches(): number;
   close(): Promise<void>;
 }
+
+type AppSlug = 'pem-app' | 'kid-app';
 
 type Settings = Readonly<Record<string, unknown>>;
 
@@ -107,6 +113,19 @@ export async function openWorld(
     return { ended, stderr: () => stderr, kill: (signal) => void child.kill(signal) };
   }
 
+  function addClient(app: AppSlug, alg = 'ES256'): Client {
+    const key = makeKey(alg);
+    const members = { deployment: DEPLOYMENT, app, alg, jwks: { keys: [withPem(key)] } };
+    const { id, client_id: clientId } = emulator.addClient(members);
+    return { ref: `${DEPLOYMENT}/${app}/${id}`, id, clientId, key };
+  }
+
+  async function keyFile({ id, key }: Client): Promise<string> {
+    const path = join(dir, `${id}.pem`);
+    await writeFile(path, privatePem(key));
+    return path;
+  }
+
   return {
     dir,
     emulator,
@@ -119,17 +138,19 @@ export async function openWorld(
       await until('the service starts', () => service.stderr().includes('"msg":"started"'));
       return service;
     },
-    addClient(app, alg = 'ES256') {
-      const key = makeKey(alg);
-      const members = { deployment: DEPLOYMENT, app, alg, jwks: { keys: [withPem(key)] } };
-      const { id, client_id: clientId } = emulator.addClient(members);
-      return { ref: `${DEPLOYMENT}/${app}/${id}`, id, clientId, key };
+    addClient,
+    keyFile,
+    async enrolledClient(app, alg) {
+      const client = addClient(app, alg);
+      const ended = await spawnCli(['keys', 'import', client.ref, '--file', await keyFile(client), '--enroll']).ended;
+      if (ended.code !== 0) throw new Error(ended.stderr);
+      return client;
     },
     patches: () => emulator.log.filter(({ method }) => method === 'PATCH').length,
     async close() {
       await Promise.all([...children].map((child) => child.kill('SIGKILL') && once(child, 'close')));
       // Whoever was killed left the embedded server running; the last that leaves it ends it.
-      await (await openEmbedded({ dataDir: join(dir, 'data') })).close();
+      await (await openEmbedded({ dataDir: join(dir, 'data'), searchPath: process.env.PATH ?? '' })).close();
       await emulator.close();
       await rm(dir, { recursive: true, force: true });
     },
@@ -142,7 +163,7 @@ export function documentOf({ stdout }: Ended): any {
   return JSON.parse(stdout);
 }
 
-export function privatePem({ privateKey }: TestKey): string {
+function privatePem({ privateKey }: TestKey): string {
   return privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
 }
 

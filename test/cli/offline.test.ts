@@ -3,7 +3,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { until } from '../support/until.ts';
-import { type Client, documentOf, openWorld, privatePem, type World } from './fixture.ts';
+import { type Client, documentOf, openWorld, type World } from './fixture.ts';
 
 let world: World;
 let pem: Client;
@@ -15,8 +15,8 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-test('plan shows every PATCH body of clients that nobody knows yet, and writes nothing', async () => {
-  const planned = await world.run(['plan', '--json']);
+test('plan --take-over shows every PATCH body of clients that nobody knows yet, and writes nothing', async () => {
+  const planned = await world.run(['plan', '--take-over', '--json']);
   expect(planned.code, planned.stderr).toBe(0);
   const { clients, errors } = documentOf(planned);
   expect(errors).toEqual([]);
@@ -26,7 +26,7 @@ test('plan shows every PATCH body of clients that nobody knows yet, and writes n
   expect(first).toMatchObject({
     policy: 'pem-app',
     known: false,
-    due: { reason: 'never_rotated' },
+    enrolment: 'found',
     joins: null,
     strategy: 'cutover',
     warnings: [],
@@ -46,12 +46,36 @@ test('plan shows every PATCH body of clients that nobody knows yet, and writes n
   ]);
   const purposes = second.steps.flatMap((step: { purpose?: string }) => step.purpose ?? []);
   expect([second.strategy, ...purposes]).toEqual(['overlap', 'publish', 'withdraw']);
-
-  const [tail, shown] = await Promise.all([world.run(['audit', 'tail', '--json']), world.run(['status', '--json'])]);
-  expect(documentOf(tail)).toEqual([]);
-  expect(documentOf(shown)).toEqual({ clients: [], paused: [] });
-  expect(world.patches()).toBe(0);
+  expect(await written()).toEqual({ entries: [], clients: [] });
 });
+
+test('plan says that schedules leave clients alone whose key is not ours, and what to do about it', async () => {
+  const [planned, told] = await Promise.all([world.run(['plan', '--json']), world.run(['plan'])]);
+  expect([planned.code, told.code], planned.stderr).toEqual([0, 0]);
+  for (const client of documentOf(planned).clients) {
+    expect(client).toMatchObject({ enrolment: 'found', due: null, joins: null, strategy: null, steps: [] });
+    expect(client.warnings).toEqual([expect.stringMatching(/keys import .* --enroll.*--take-over/)]);
+  }
+  expect(told.stdout.match(/left alone by schedules/g)).toHaveLength(2);
+  expect(await written()).toEqual({ entries: [], clients: [] });
+});
+
+test('plan shows what the schedule does with such clients under adopt: take_over', async () => {
+  const policies = { ...Object(world.config.policies), 'pem-app': { adopt: 'take_over' } };
+  const file = await world.writeConfig({ ...world.config, policies }, 'take-over.yaml');
+  const { clients } = documentOf(await world.run(['plan', '--json', '--config', file]));
+  const steps = Object.fromEntries(
+    clients.map(({ client, steps }: { client: string; steps: readonly unknown[] }) => [client, steps.length > 0]),
+  );
+  expect(steps).toEqual({ [pem.ref]: true, [kid.ref]: false });
+});
+
+/** What stands in the store, and whether anything was sent. */
+async function written(): Promise<{ entries: unknown; clients: unknown }> {
+  const [tail, shown] = await Promise.all([world.run(['audit', 'tail', '--json']), world.run(['status', '--json'])]);
+  expect(world.patches()).toBe(0);
+  return { entries: documentOf(tail), clients: documentOf(shown).clients };
+}
 
 const newKey = {
   kty: 'EC',
@@ -74,33 +98,33 @@ test('plan of a named client is readable, and says so when it would fail or nobo
     'other-alg.yaml',
   );
   const [planned, unknown] = await Promise.all([
-    world.run(['plan', kid.ref, '--config', file]),
+    world.run(['plan', kid.ref, '--take-over', '--config', file]),
     world.run(['plan', `${pem.ref}0`, '--json']),
   ]);
   expect(planned.code).toBe(0);
   expect(planned.stdout).toMatch(/! It would fail at once: strategy overlap cannot change the alg from ES256 to RS256/);
-  expect(planned.stdout).toMatch(/due: no key of this client is managed yet; the next window opens at/);
+  expect(planned.stdout).toMatch(/the next window opens at/);
   expect(unknown.code).toBe(1);
   expect(documentOf(unknown)).toMatchObject({ clients: [], errors: [{ client: `${pem.ref}0` }] });
 });
 
 describe('a private key', () => {
   test('is imported, delivered and shown; importing it again delivers it again; another one is refused', async () => {
-    await writeFile(join(world.dir, 'key.pem'), privatePem(pem.key));
-    const done = await world.run(['keys', 'import', pem.ref, '--file', 'key.pem']);
-    expect(done, done.stderr).toMatchObject({ code: 0, stderr: '' });
+    const [file, otherFile] = [await world.keyFile(pem), await world.keyFile(kid)];
+    const done = await world.run(['keys', 'import', pem.ref, '--file', file]);
+    expect(done.code, done.stderr).toBe(0);
+    expect(done.stderr).toMatch(/^The client is held: schedules leave it alone.*`rekeyd enroll /);
     expect(done.stdout).toContain(`Key ${pem.key.kid} (ES256,`);
     const current = join(world.dir, 'data', 'keys', pem.ref, 'current.jwk.json');
     expect(JSON.parse(await readFile(current, 'utf8'))).toMatchObject({ kid: pem.key.kid, x: pem.key.jwk.x });
 
-    await writeFile(join(world.dir, 'other.pem'), privatePem(kid.key));
     const [again, other, shown] = await Promise.all([
-      world.run(['keys', 'import', pem.ref, '--file', 'key.pem', '--json']),
-      world.run(['keys', 'import', pem.ref, '--file', 'other.pem']),
+      world.run(['keys', 'import', pem.ref, '--file', file, '--json']),
+      world.run(['keys', 'import', pem.ref, '--file', otherFile]),
       world.run(['status', pem.ref, '--json']),
     ]);
     expect(again.code, again.stderr).toBe(0);
-    expect(documentOf(again)).toMatchObject({ client: pem.ref, kid: pem.key.kid, alg: 'ES256' });
+    expect(documentOf(again)).toMatchObject({ client: pem.ref, kid: pem.key.kid, alg: 'ES256', enrolment: 'held' });
     expect(other).toMatchObject({ code: 1, stdout: '' });
     expect(other.stderr).toContain('already has a managed key');
     const [client] = documentOf(shown).clients;
@@ -108,9 +132,11 @@ describe('a private key', () => {
       client: pem.ref,
       client_id: pem.clientId,
       policy: 'pem-app',
+      enrolment: 'held',
+      state: 'held',
       active: { kid: pem.key.kid, alg: 'ES256', state: 'active', age_seconds: expect.any(Number) },
       keys: [{ kid: pem.key.kid, state: 'active', created_at: expect.any(String) }],
-      next_due: expect.any(String),
+      next_due: null,
       due: null,
       rotation: null,
       retiring: [],
@@ -122,11 +148,10 @@ describe('a private key', () => {
   });
 
   test('that signers could not be given says how to go on', async () => {
-    await writeFile(join(world.dir, 'kid.pem'), privatePem(kid.key));
     await writeFile(join(world.dir, 'in-the-way'), '');
     const sinks = [{ kind: 'directory', path: './in-the-way' }];
     const file = await world.writeConfig({ ...world.config, sinks }, 'bad-sink.yaml');
-    const args = ['keys', 'import', kid.ref, '--file', 'kid.pem'];
+    const args = ['keys', 'import', kid.ref, '--file', await world.keyFile(kid)];
     const failed = await world.run([...args, '--config', file]);
     expect(failed.code).toBe(1);
     expect(failed.stderr).toMatch(/The key is in the store.* run the same command again/s);
@@ -157,7 +182,7 @@ describe('a private key', () => {
     expect(documentOf(done)).toEqual({ rewrapped: 2, unchanged: 0, gone: 0, failed: [] });
     const late = await world.run(['keys', 'rewrap', '--config', only]);
     expect(late.code, late.stderr).toBe(0);
-    expect(late.stdout).toMatch(/^0 re-encrypted, 2 were under the first KEK/);
+    expect(late.stdout).toBe('2 keys checked: all use KEK kek-2 already.\n');
   });
 });
 
@@ -179,7 +204,7 @@ test('the audit log is shown and exported, each entry once', async () => {
     'reason',
     'data',
   ]);
-  expect(lines.stdout).toMatch(/^1 {2}\S+Z {2}client\.adopted .* cli:/);
+  expect(lines.stdout).toMatch(/^1 {2}\S+Z {2}client\.found .* cli:/);
   expect(first.code, first.stderr).toBe(0);
   expect(documentOf(first)).toMatchObject({
     entries: total,
@@ -188,19 +213,22 @@ test('the audit log is shown and exported, each entry once', async () => {
   });
 
   const third = world.addClient('pem-app', 'RS256');
-  await writeFile(join(world.dir, 'third.pem'), privatePem(third.key));
-  await world.run(['keys', 'import', third.ref, '--file', 'third.pem']);
+  await world.run(['keys', 'import', third.ref, '--file', await world.keyFile(third), '--enroll']);
   const second = await world.run(['audit', 'export', 'log']);
-  expect(second.stdout).toMatch(/^3 entries up to number/);
+  const types = ['client.found', 'key.imported', 'client.held', 'client.enrolled', 'key.delivered'];
+  expect(second.stdout).toMatch(new RegExp(`^${types.length} entries up to number`));
   const names = await readdir(join(world.dir, 'log'));
   expect(names.sort()).toEqual(['audit-000000000001.jsonl', `audit-${String(total + 1).padStart(12, '0')}.jsonl`]);
   const texts = await Promise.all(names.map((name) => readFile(join(world.dir, 'log', name), 'utf8')));
-  const seqs = texts
-    .join('')
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line).seq);
-  expect(seqs).toEqual(Array.from({ length: total + 3 }, (_, index) => index + 1));
+  const entries = texts.flatMap((text) => text.trimEnd().split('\n')).map((line) => JSON.parse(line));
+  expect(entries.map(({ seq }) => seq)).toEqual(entries.map((_, index) => index + 1));
+  expect(entries.slice(total).map(({ type }) => type)).toEqual(types);
+});
+
+test('a held client is enrolled once', async () => {
+  const [first, again] = [await world.run(['enroll', pem.ref]), await world.run(['enroll', pem.ref, '--json'])];
+  expect(first, first.stderr).toMatchObject({ code: 0, stdout: `${pem.ref} is enrolled.\n`, stderr: '' });
+  expect(documentOf(again)).toEqual({ clients: [{ client: pem.ref, error: null, was: 'enrolled' }] });
 });
 
 test('rotate without a worker leaves its request behind, and the next worker finds it', async () => {
@@ -211,7 +239,8 @@ test('rotate without a worker leaves its request behind, and the next worker fin
   expect(left.stderr).toContain(
     `Request ${request} is queued, but no worker is connected. It is worked on when one starts`,
   );
-  const service = await world.start();
+  // Its key is under the KEK of the test before.
+  const service = await world.start('--config', 'both.yaml');
   await until('it is worked on', () => world.patches() > 0);
   service.kill('SIGTERM');
   expect((await service.ended).code).toBe(0);

@@ -28,7 +28,7 @@ test('plan warns of what the rate limit, the windows and the schedule make impos
   };
   const file = await world.writeConfig({ ...world.config, policies }, 'impossible.yaml');
   const [listed, told] = await Promise.all([
-    world.run(['plan', '--json', '--config', file]),
+    world.run(['plan', '--take-over', '--json', '--config', file]),
     world.run(['plan', '--config', file]),
   ]);
   expect([listed.code, told.code], listed.stderr).toEqual([0, 0]);
@@ -38,19 +38,19 @@ test('plan warns of what the rate limit, the windows and the schedule make impos
     'sweeps_too_rare policies.kid-app.schedule',
     'window_too_short policies.pem-app.windows',
   ]);
-  // Two runs for one key at a time, three for an overlap, ten days each.
+  // Two calls for one key at a time, four for an overlap, ten days each.
   const days = 86_400;
   expect(deployments).toEqual([
     {
       deployment: '185019846023',
       clients: 3,
-      load: expect.closeTo(8 / 3),
-      rotate_all_seconds: 80 * days,
-      compromise_all_seconds: 30 * days,
+      load: expect.closeTo(10 / 3),
+      rotate_all_seconds: 100 * days,
+      compromise_all_seconds: 60 * days,
     },
   ]);
   for (const { path, message } of warnings) expect(told.stderr).toContain(`warning: ${path}: ${message}.\n`);
-  expect(told.stderr).toMatch(/3 clients\. At its rate limit all are rotated in 80 d, and after a compromise in 30 d/);
+  expect(told.stderr).toMatch(/3 clients\. At its rate limit all are rotated in 100 d, and after a compromise in 60 d/);
   const overlapping = clients.filter(({ strategy }: { strategy: string }) => strategy === 'overlap');
   expect(overlapping.map(({ warnings: own }: { warnings: string[] }) => own)).toEqual([
     [expect.stringMatching(/^1 published key was not made by rekeyd/)],

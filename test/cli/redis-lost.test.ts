@@ -39,7 +39,7 @@ test.each<[string, 'kill' | 'pause', NodeJS.Signals]>([
 
 test('the first signal ends rotate that follows its rotation while Redis is gone', async () => {
   const { world, redis } = await openBoth();
-  const client = world.addClient('pem-app');
+  const client = await world.enrolledClient('pem-app');
   world.emulator.faults.add({ kind: 'stall', when: 'before', match: { method: 'PATCH' } });
   await world.start();
   const asking = world.spawn(['rotate', client.ref, '--wait', '--json']);
@@ -71,9 +71,15 @@ test('whoever follows a rotation is told that it goes on when Redis is back', as
   await fleet.redis.kill();
   const lost = { code: 'redis_unreachable' };
   const rotations = [{ id: 'r1', client: client.ref }];
-  const following = follow(fleet.parts.store, rotations, 'active', { signal, ms: 10 }, () => {});
+  const following = follow(fleet.resources.store, rotations, 'active', { signal, ms: 10 }, () => {});
   await expect(following).rejects.toMatchObject({ ...lost, message: expect.stringContaining('The rotations go on') });
-  const interrupted = await follow(fleet.parts.store, rotations, 'active', { signal: AbortSignal.abort() }, () => {});
+  const interrupted = await follow(
+    fleet.resources.store,
+    rotations,
+    'active',
+    { signal: AbortSignal.abort() },
+    () => {},
+  );
   expect(interrupted).toMatchObject([{ id: 'r1', state: 'running' }]);
   const result = controlResult(fleet.queues, '1', { signal, ms: 10, onRetry: () => {} });
   await expect(result).rejects.toMatchObject({ ...lost, message: expect.stringContaining('Request 1 stays queued') });

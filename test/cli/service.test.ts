@@ -1,19 +1,16 @@
 /** The commands beside a service that runs. */
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { until } from '../support/until.ts';
-import { type Client, documentOf, openWorld, privatePem, type Running, type World } from './fixture.ts';
+import { type Client, documentOf, openWorld, type Running, type World } from './fixture.ts';
 
 let world: World;
 let service: Running;
 let pem: Client;
 let kid: Client;
 beforeAll(async () => {
-  // Jobs of one client that overtake each other wait for as long as an overtaken PATCH could still arrive.
-  world = await openWorld({}, { timeout: '2s' });
-  pem = world.addClient('pem-app');
-  kid = world.addClient('kid-app');
+  world = await openWorld();
+  pem = await world.enrolledClient('pem-app');
+  kid = await world.enrolledClient('kid-app');
   service = await world.start();
 });
 afterAll(() => world.close());
@@ -26,7 +23,12 @@ describe('rotate', () => {
     ]);
     expect(asked, asked.stderr).toMatchObject({ code: 0, stderr: '' });
     expect(asked.stdout).toMatch(new RegExp(`^r[\\w-]{21}  ${pem.ref}\n$`));
-    expect(documentOf(listed)).toEqual({ rotations: [{ id: expect.any(String), client: kid.ref }], errors: [] });
+    expect(documentOf(listed)).toEqual({
+      rotations: [{ id: expect.any(String), client: kid.ref }],
+      errors: [],
+      skipped: [],
+      taken_over: [],
+    });
   });
 
   test('--wait shows each phase on stderr and ends with a table', async () => {
@@ -57,7 +59,7 @@ describe('rotate', () => {
   });
 
   test('ends with 1 when the server refuses, and says why', async () => {
-    const refused = world.addClient('pem-app');
+    const refused = await world.enrolledClient('pem-app');
     world.emulator.faults.add({
       kind: 'status',
       status: 422,
@@ -72,8 +74,8 @@ describe('rotate', () => {
   });
 
   test('tells why a request waits for as long as the API is away, and ends well when it is back', async () => {
-    const late = world.addClient('pem-app');
-    const match = { method: 'GET', path: /clients$/ };
+    const late = await world.enrolledClient('pem-app');
+    const match = { method: 'GET', path: /(apps|clients)$/ };
     const away = {
       kind: 'status',
       status: 503,
@@ -88,7 +90,12 @@ describe('rotate', () => {
     world.emulator.faults.clear();
     const ended = await waiting.ended;
     expect(ended.code, ended.stderr).toBe(0);
-    expect(documentOf(ended)).toEqual({ rotations: [{ id: expect.any(String), client: late.ref }], errors: [] });
+    expect(documentOf(ended)).toEqual({
+      rotations: [{ id: expect.any(String), client: late.ref }],
+      errors: [],
+      skipped: [],
+      taken_over: [],
+    });
   });
 
   test('--compromised names one kid, or the key in use', async () => {
@@ -118,7 +125,7 @@ function withPlaceholder(body: unknown, kid: string): unknown {
 }
 
 test('the plan says just what is sent', async () => {
-  const refs = [world.addClient('pem-app').ref, world.addClient('kid-app').ref];
+  const refs = [(await world.enrolledClient('pem-app')).ref, (await world.enrolledClient('kid-app')).ref];
   const planned = documentOf(await world.run(['plan', ...refs, '--json']));
   const ended = await world.run(['rotate', ...refs, '--wait', 'finished', '--json']);
   expect(ended.code, ended.stderr).toBe(0);
@@ -131,16 +138,13 @@ test('the plan says just what is sent', async () => {
 });
 
 test('an imported key is the one that the next rotation replaces', async () => {
-  const client = world.addClient('kid-app');
-  await writeFile(join(world.dir, 'key.pem'), privatePem(client.key));
-  const imported = await world.run(['keys', 'import', client.ref, '--file', 'key.pem']);
-  expect(imported.code, imported.stderr).toBe(0);
+  const client = await world.enrolledClient('kid-app');
   const rotated = await world.run(['rotate', client.ref, '--wait', 'finished', '--json']);
   expect(rotated.code, rotated.stderr).toBe(0);
   expect(documentOf(rotated).rotations).toMatchObject([{ replaces: client.key.kid, state: 'finished' }]);
   const shown = await world.run(['status', client.ref]);
-  expect(shown.stdout).toMatch(new RegExp(`^${client.key.kid} +ES256 +destroyed `, 'm'));
-  expect(shown.stdout).toMatch(/^1 client$/m);
+  expect(shown.stdout).toMatch(new RegExp(`^${client.key.kid} +- +destroyed `, 'm'));
+  expect(shown.stdout).toMatch(/^1 client: 1 healthy$/m);
 });
 
 describe('SIGTERM', () => {
@@ -148,7 +152,7 @@ describe('SIGTERM', () => {
   async function inPatch(grace: string): Promise<{ busy: Running; client: Client }> {
     const deployments = Object(world.config.deployments).map((one: object) => ({ ...one, timeout: '5m' }));
     await world.writeConfig({ ...world.config, shutdown_grace: grace, deployments });
-    const client = world.addClient('pem-app');
+    const client = await world.enrolledClient('pem-app');
     world.emulator.faults.add({ kind: 'stall', when: 'before', match: { method: 'PATCH', client: client.id } });
     const busy = await world.start('--no-schedule', '--no-http');
     const asked = await world.run(['rotate', client.ref]);

@@ -14,7 +14,20 @@ afterAll(() => world.close());
 test('the help names every command, the exit codes and the environment', async () => {
   const [help, version] = await Promise.all([world.run(['--help']), world.run(['--version'])]);
   expect(help.code).toBe(0);
-  for (const name of ['start', 'rotate', 'plan', 'status', 'audit', 'keys', 'doctor', 'config']) {
+  const names = [
+    'start',
+    'rotate',
+    'plan',
+    'status',
+    'enroll',
+    'abandon',
+    'audit',
+    'keys',
+    'store',
+    'doctor',
+    'config',
+  ];
+  for (const name of names) {
     expect(help.stdout).toMatch(new RegExp(`^  ${name}\\b.*\\S$`, 'm'));
   }
   expect(help.stdout).toMatch(/Exit codes:\n {2}0 .*\n {2}1 .*\n {2}2 .*\n {2}3 /);
@@ -32,6 +45,10 @@ test.each<[string, string[], RegExp]>([
   ['another end to wait for', ['rotate', '--all', '--wait', 'soon'], /--wait goes alone or with "finished"/],
   ['a reference that is none', ['status', '4711'], /not a client reference/],
   ['an unknown alg', ['keys', 'import', '1/a/2', '--file', 'x', '--alg', 'HS256'], /no algorithm/],
+  ['nobody to enroll', ['enroll'], /missing required argument 'client'/],
+  ['nothing to abandon', ['abandon'], /missing required argument 'client'/],
+  ['a client to enroll that is none', ['enroll', '4711'], /not a client reference/],
+  ['an unknown store command', ['store', 'delete'], /unknown command 'delete'/],
   ['a key file that is not there', ['keys', 'import', '1/a/2', '--file', 'nowhere.pem'], /cannot be read/],
   ['an unknown log level', ['start'], /REKEYD_LOG_LEVEL is "loud"/],
   ['a config file that is not there', ['status', '--config', 'nowhere.yaml'], /nowhere\.yaml does not exist/],
@@ -93,11 +110,22 @@ test('Redis or an API that cannot be reached end with 3', async () => {
     { ...world.config, deployments: [{ ...deployment, api_url: gone }] },
     'no-api.yaml',
   );
-  const [status, plan] = await Promise.all([
-    world.run(['status', '--json', '--config', noRedis]),
+  const client = '185019846023/pem-app/4711';
+  const commands = [
+    ['status'],
+    ['rotate', client],
+    ['enroll', client],
+    ['abandon', client],
+    ['store', 'status'],
+    ['store', 'declare-loss'],
+  ];
+  const [plan, ...others] = await Promise.all([
     world.run(['plan', '--config', noApi]),
+    ...commands.map((command) => world.run([...command, '--json', '--config', noRedis])),
   ]);
-  expect([status.code, documentOf(status).error.code]).toEqual([3, 'redis_unreachable']);
+  for (const [index, ended] of others.entries()) {
+    expect([ended.code, documentOf(ended).error.code], `${commands[index]}`).toEqual([3, 'redis_unreachable']);
+  }
   expect(plan).toMatchObject({ code: 3, stdout: '' });
   expect(plan.stderr).toMatch(/ECONNREFUSED/);
 });

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
+import { parseConfig } from '../../src/config/load.ts';
 import { policyFor } from '../../src/config/model.ts';
 import { Secret } from '../../src/config/secret.ts';
 import { makeReference } from '../../src/core/client.ts';
@@ -12,7 +13,7 @@ describe('defaults', () => {
     expect(config).toEqual({
       file: join(folder, 'rekeyd.yaml'),
       dataDir: join(folder, 'data'),
-      redis: { server: { kind: 'embedded' }, replicas: 0 },
+      redis: { server: { kind: 'embedded', searchPath: expect.stringContaining('/usr/bin') }, replicas: 0 },
       durability: 'strict',
       encryption: { keks: [{ id: 'k1', key: expect.any(Secret) }] },
       deployments: [
@@ -21,6 +22,7 @@ describe('defaults', () => {
           apiUrl: 'https://api.wacht.dev',
           urlStyle: 'deployment',
           apiKey: expect.any(Secret),
+          throttleMaxMs: 60_000,
           rateLimit: { max: 10, perMs: 1000 },
           timeoutMs: 10_000,
           backoff: { baseMs: 1000, maxMs: 300_000 },
@@ -35,16 +37,18 @@ describe('defaults', () => {
           rotateEveryMs: 30 * 86_400_000,
           splayMs: 0,
           windows: [],
-          alg: 'ES256',
+          alg: 'keep',
           modulusLength: 3072,
           strategy: 'auto',
-          format: 'jwks',
+          format: 'keep',
           embedPem: true,
           foreignKeys: 'keep',
+          adopt: 'import',
           standby: false,
           propagationMs: 60_000,
           overlapMs: 600_000,
           prove: 'required',
+          proveWithinMs: 60_000,
           attempts: 10,
         },
       },
@@ -57,6 +61,11 @@ describe('defaults', () => {
     });
     expect(config.deployments[0]?.apiKey.reveal()).toBe(API_KEY);
     expect(config.encryption.keks[0]?.key.revealBytes()).toEqual(new Uint8Array(32).fill(0xa7));
+  });
+
+  test('the embedded server is looked for where PATH says', async () => {
+    const config = await parseConfig(write(), { file: join(folder, 'rekeyd.yaml'), env: { ...env, PATH: '/opt/bin' } });
+    expect(config.redis.server).toEqual({ kind: 'embedded', searchPath: '/opt/bin' });
   });
 
   test('another data_dir moves what lives in it', async () => {

@@ -1,15 +1,26 @@
 import { describe, expect, it } from 'vitest';
-import { desiredDelivery, desiredDocument, desiredServed, dispensable } from '../../src/core/desired.ts';
-import type { KeyDocument, ObservedClient, PublicJwk } from '../../src/core/document.ts';
+import { desiredDocument, desiredServed, servesOther } from '../../src/core/desired.ts';
+import { bodyOf, type ObservedClient } from '../../src/core/document.ts';
+import { remember } from '../../src/core/keys.ts';
 import type { ClientPolicy } from '../../src/core/policy.ts';
-import type { ClientRecord, Retirement, Rotation } from '../../src/core/record.ts';
+import type { ClientRecord } from '../../src/core/record.ts';
+import type { Retirement } from '../../src/core/retirement.ts';
+import type { Rotation } from '../../src/core/rotation.ts';
 import {
-  adoptedRecord,
+  address,
   client,
+  discard,
+  enrolledRecord,
+  entryOf,
+  foundRecord,
+  idOf,
+  jwks,
   key,
-  managedRecord,
+  kidsOf,
   material,
+  type PhaseName,
   POLICY,
+  pem,
   published,
   publishedPem,
   retirement,
@@ -17,23 +28,22 @@ import {
   rotating,
   rotation,
   SERVED_URI,
+  START,
+  seeing,
   servedKey,
+  shown,
+  THEIR_URI,
+  unreadable,
+  withServer,
 } from './support.ts';
 
 const FOREIGN = published('foreign-1');
-const LEAKED = { compromised: { kid: null } };
-const ALG = { token_endpoint_auth_signing_alg: 'ES256' };
-
-function jwks(...keys: readonly PublicJwk[]): KeyDocument {
-  return { jwks: { keys }, ...ALG };
-}
-
-const kidsOf = (document: KeyDocument | null) => document?.jwks?.keys.map(({ kid }) => kid);
 
 describe('the desired document', () => {
   it('is the same bytes for the same record', () => {
-    const record = rotating('overlap', 'delivered', { foreign: [{ kty: 'RSA', n: 'n', e: 'AQAB', 'x5t#S256': 'x' }] });
-    expect(JSON.stringify(desiredDocument(record, POLICY))).toBe(
+    const foreign = entryOf({ kty: 'RSA', n: 'n', e: 'AQAB', 'x5t#S256': 'x' });
+    const document = desiredDocument(seeing(rotating('overlap', 'delivered'), { keys: [foreign] }), POLICY);
+    expect(document === null ? null : JSON.stringify(bodyOf(document))).toBe(
       '{"jwks":{"keys":[' +
         '{"kty":"EC","crv":"P-256","x":"x-a","y":"y-a","kid":"a","use":"sig","alg":"ES256",' +
         '"public_key_pem":"-----BEGIN PUBLIC KEY-----\\nYQ==\\n-----END PUBLIC KEY-----\\n"},' +
@@ -44,11 +54,12 @@ describe('the desired document', () => {
   });
 
   it('leaves public_key_pem out when the policy says so', () => {
-    const document = desiredDocument(managedRecord(), { ...POLICY, embedPem: false });
-    expect(document?.jwks?.keys[0]).toEqual({ ...material('a').jwk, kid: 'a', use: 'sig', alg: 'ES256' });
+    const jwk = { ...material('a').jwk, kid: 'a', use: 'sig', alg: 'ES256' };
+    const document = desiredDocument(enrolledRecord(), { ...POLICY, embedPem: false });
+    expect(document).toEqual(jwks({ jwk, ids: [idOf('a')], pemId: null }));
   });
 
-  it.each<[Rotation['strategy'], Rotation['phase']['name'], string[]]>([
+  it.each<[Rotation['strategy'], PhaseName, string[]]>([
     ['overlap', 'requested', ['a']],
     ['overlap', 'stored', ['a']],
     ['overlap', 'delivered', ['a', 'b']],
@@ -66,105 +77,153 @@ describe('the desired document', () => {
   });
 
   it.each<[string, Retirement, string[]]>([
-    ['in its overlap', retirement('overlap', 'waiting'), ['a', 'b']],
-    ['withdrawn', retirement('overlap', 'withdrawing'), ['b']],
-    ['replaced by a cutover', retirement('cutover', 'waiting'), ['b']],
-    ['refused', retirement('overlap', 'refused'), ['b']],
+    ['in its overlap', retirement('overlap'), ['a', 'b']],
+    ['to be withdrawn', retirement('withdrawing'), ['b']],
+    ['withdrawn', retirement('withdrawn'), ['b']],
+    ['refused', retirement('refused'), ['b']],
+    ['thrown away', discard('a', 'withdrawing'), ['b']],
   ])('with an old key that is %s', (_, old, kids) => {
     expect(kidsOf(desiredDocument(retiringRecord(old), POLICY))).toEqual(kids);
   });
 
   it('in the format of the rotation once its key is published, and in the old one until then', () => {
     const change = { format: 'pem' as const, alg: 'RS256' as const };
-    const pem = { public_key_pem: material('b').pem, token_endpoint_auth_signing_alg: 'RS256' };
-    expect(desiredDocument(rotating('cutover', 'stored', {}, change), POLICY)).toEqual(jwks(published('a')));
-    expect(desiredDocument(rotating('cutover', 'delivered', {}, change), POLICY)).toEqual(pem);
-    expect(desiredDocument(rotating('cutover', 'reverting', {}, change), POLICY)).toEqual(jwks(published('a')));
-    const back = rotating('cutover', 'reverting', { format: 'pem' });
-    expect(desiredDocument(back, POLICY)).toEqual({ public_key_pem: material('a').pem, ...ALG });
-  });
-
-  it('names the address of the set that we serve', () => {
-    const record = rotating('overlap', 'published', {}, { format: 'jwks_uri' });
-    expect(desiredDocument(record, POLICY)).toEqual({ jwks_uri: SERVED_URI, ...ALG });
-    expect(desiredServed(record, POLICY)).toEqual([servedKey('a'), servedKey('b')]);
-  });
-
-  it('serves keys of others beside ours, verbatim', () => {
-    const record = rotating('overlap', 'published', { foreign: [FOREIGN] }, { format: 'jwks_uri' });
-    expect(desiredServed(record, POLICY)).toEqual([servedKey('a'), servedKey('b'), FOREIGN]);
-  });
-
-  it('keeps the served set in step while the server shows our address, whatever the format', () => {
-    const observed = { client: client({ jwksUri: SERVED_URI }), at: 0 };
-    expect(desiredServed(rotating('cutover', 'cut_over', { observed }), POLICY)).toEqual([servedKey('b')]);
-    expect(desiredServed(rotating('cutover', 'reverting', { observed }), POLICY)).toEqual([servedKey('a')]);
-    expect(desiredServed(rotating('cutover', 'reverting'), POLICY)).toBeNull();
-    expect(desiredServed(rotating('cutover', 'cut_over', { observed }), { ...POLICY, jwksUri: null })).toBeNull();
+    const at = (phase: PhaseName) => desiredDocument(rotating('cutover', phase, {}, change), POLICY);
+    expect(at('stored')).toEqual(jwks(published('a')));
+    expect(at('delivered')).toEqual(pem('b', 'RS256'));
+    expect(at('reverting')).toEqual(jwks(published('a')));
+    const back = withServer(rotating('cutover', 'reverting'), { format: 'pem' });
+    expect(desiredDocument(back, POLICY)).toEqual(pem('a'));
   });
 });
 
-describe('keys of others', () => {
+describe('the set that we serve', () => {
+  const moving = (phase: PhaseName) => rotating('overlap', phase, {}, { format: 'jwks_uri' });
+  const beside = { jwksUri: SERVED_URI };
+
+  it('is named by its address', () => {
+    expect(desiredDocument(moving('published'), POLICY)).toEqual(address(SERVED_URI));
+    expect(desiredServed(moving('published'), POLICY)).toEqual([servedKey('a'), servedKey('b')]);
+  });
+
+  it('holds foreign keys beside ours, verbatim, until the server goes by it', () => {
+    const keys = [published('a'), FOREIGN];
+    const record = seeing(moving('published'), { keys });
+    expect(desiredServed(record, POLICY)).toEqual([servedKey('a'), servedKey('b'), FOREIGN.jwk]);
+    const there = seeing(withServer(enrolledRecord(), { format: 'jwks_uri' }), { keys, ...beside });
+    expect(desiredServed(there, POLICY)).toEqual([servedKey('a')]);
+  });
+
+  it('is kept in step while the server shows our address, whatever the format', () => {
+    const at = (phase: PhaseName, seen: Partial<ObservedClient>) => seeing(rotating('cutover', phase), seen);
+    expect(desiredServed(at('cut_over', beside), POLICY)).toEqual([servedKey('b')]);
+    expect(desiredServed(at('reverting', beside), POLICY)).toEqual([servedKey('a')]);
+    expect(desiredServed(at('reverting', {}), POLICY)).toBeNull();
+    expect(desiredServed(at('cut_over', beside), { ...POLICY, jwksUri: null })).toBeNull();
+  });
+
+  it('is written again when what stands there is not known', () => {
+    const at = (served: ClientRecord['server']['served']) =>
+      withServer(seeing(enrolledRecord(), beside), { format: 'jwks_uri', served });
+    expect(servesOther(at([servedKey('a')]), POLICY)).toBe(false);
+    expect(servesOther(at([servedKey('x')]), POLICY)).toBe(true);
+    expect(servesOther(at(null), POLICY)).toBe(true);
+    expect(servesOther(enrolledRecord(), POLICY)).toBe(false);
+  });
+});
+
+describe('foreign keys', () => {
   const RETIRE: ClientPolicy = { ...POLICY, foreignKeys: 'retire' };
-  const foreign = [FOREIGN, published('foreign-2')];
-  const FIRST = { keys: [key('b', 'pre-active')], foreign };
+  const RETIRING = { foreignKeys: 'retire' as const };
+  const keys = [FOREIGN, published('foreign-2')];
+  const first = (strategy: Rotation['strategy'], phase: PhaseName) =>
+    seeing(rotating(strategy, phase, { keys: [key('b', 'pre-active')] }), { keys });
+  const withForeign = (record: ClientRecord) => seeing(record, { keys });
 
   it.each<[string, ClientRecord, ClientPolicy, string[]]>([
-    ['stay behind ours', managedWith(), POLICY, ['a', 'foreign-1', 'foreign-2']],
+    ['stay behind ours', withForeign(enrolledRecord()), POLICY, ['a', 'foreign-1', 'foreign-2']],
     [
       'stay first while customers still sign with them',
-      rotating('overlap', 'published', FIRST),
+      first('overlap', 'published'),
       POLICY,
       ['foreign-1', 'foreign-2', 'b'],
     ],
-    ['give way to ours in a cutover', rotating('cutover', 'cut_over', FIRST), POLICY, ['b', 'foreign-1', 'foreign-2']],
+    ['give way to ours in a cutover', first('cutover', 'cut_over'), POLICY, ['b', 'foreign-1', 'foreign-2']],
     [
       'stay through an overlap that retires them',
-      rotating('overlap', 'published', { foreign }),
+      withForeign(rotating('overlap', 'published', {}, RETIRING)),
       RETIRE,
       ['a', 'b', 'foreign-1', 'foreign-2'],
     ],
-    ['go when that overlap is over', retiringRecord(retirement('overlap', 'withdrawing'), { foreign }), RETIRE, ['b']],
-    ['go with a cutover that retires them', rotating('cutover', 'delivered', { foreign }), RETIRE, ['b']],
-    ['stay as long as they are all there is', rotating('cutover', 'stored', FIRST), RETIRE, ['foreign-1', 'foreign-2']],
+    [
+      'go when that overlap is over',
+      withForeign(retiringRecord(retirement('withdrawing', { foreignKeys: 'retire' }))),
+      POLICY,
+      ['b'],
+    ],
+    [
+      'stay when no rotation takes them away, whatever the policy says',
+      withForeign(retiringRecord(retirement('withdrawing'))),
+      RETIRE,
+      ['b', 'foreign-1', 'foreign-2'],
+    ],
+    ['go with a cutover that retires them', withForeign(rotating('cutover', 'delivered', {}, RETIRING)), RETIRE, ['b']],
+    [
+      'also when the policy keeps them by then: what was sent stays as it was sent',
+      withForeign(rotating('cutover', 'cut_over', {}, RETIRING)),
+      POLICY,
+      ['b'],
+    ],
+    [
+      'stay in a cutover that keeps them, whatever the policy says by then',
+      withForeign(rotating('cutover', 'cut_over')),
+      RETIRE,
+      ['b', 'foreign-1', 'foreign-2'],
+    ],
+    ['stay as long as they are all there is', first('cutover', 'stored'), RETIRE, ['foreign-1', 'foreign-2']],
     [
       'stay when the compromised key in use is ours',
-      rotating('cutover', 'delivered', { foreign }, { compromised: { kid: null } }),
+      withForeign(rotating('cutover', 'delivered', {}, { compromised: { kid: null } })),
       POLICY,
       ['b', 'foreign-1', 'foreign-2'],
+    ],
+    [
+      'go when they hold a former key of ours, under whatever name',
+      seeing(remember(enrolledRecord(), [{ id: idOf('gone'), kid: 'gone', at: START, compromised: false }]), {
+        keys: [published('gone', 'ES256', 'renamed'), FOREIGN],
+      }),
+      POLICY,
+      ['a', 'foreign-1'],
+    ],
+    [
+      'that nobody can read stay, verbatim',
+      seeing(enrolledRecord(), { keys: [published('a'), unreadable('odd')] }),
+      POLICY,
+      ['a', 'odd'],
     ],
   ])('%s', (_, record, policy, kids) => {
     expect(kidsOf(desiredDocument(record, policy))).toEqual(kids);
   });
-
-  function managedWith(): ClientRecord {
-    return { ...managedRecord(), foreign };
-  }
 });
 
-describe('the way back of a client that never had a key of ours', () => {
+describe('a rollback of a client that never had a key of ours', () => {
   const back = (before: Partial<ObservedClient>, now: Partial<ObservedClient> = {}) => {
-    const adopted = adoptedRecord(client(before));
+    const seen = client(before);
+    const { alg, jwksUri, keys } = seen;
     const record: ClientRecord = {
-      ...adopted,
-      observed: { client: client({ keys: [published('b')], alg: 'ES256', ...now }), at: 0 },
-      foreign: [],
+      ...seeing(foundRecord(seen), { keys: [published('b')], alg: 'ES256', ...now }),
       keys: [key('b', 'pre-active')],
-      rotation: rotation('cutover', 'reverting', { before: adopted.observed.client }),
+      rotation: rotation('cutover', 'reverting', { before: { alg, jwksUri, keys, sentAt: START } }),
     };
     return desiredDocument(record, POLICY);
   };
 
   it('leads to the keys that stood before, verbatim', () => {
-    const odd: PublicJwk = { kty: 'AKP', pub: 'zz', kid: 'odd' };
-    expect(back({ keys: [odd, FOREIGN] })).toEqual(jwks(odd, FOREIGN));
+    expect(back({ keys: [unreadable('odd'), FOREIGN] })).toEqual(jwks(unreadable('odd'), FOREIGN));
   });
 
   it('leads to a single PEM, in that form', () => {
-    expect(back({ keys: [publishedPem('foreign-1')], alg: 'RS512' })).toEqual({
-      public_key_pem: material('foreign-1').pem,
-      token_endpoint_auth_signing_alg: 'RS512',
-    });
+    expect(back({ keys: [publishedPem('foreign-1')], alg: 'RS512' })).toEqual(pem('foreign-1', 'RS512'));
   });
 
   it('leads to a PEM among other keys as a set', () => {
@@ -172,12 +231,11 @@ describe('the way back of a client that never had a key of ours', () => {
   });
 
   it('leads to the jwks_uri that stood before', () => {
-    const jwksUri = 'https://customer.example.com/jwks';
-    expect(back({ keys: [], jwksUri })).toEqual({ jwks_uri: jwksUri, ...ALG });
+    expect(back({ keys: [], jwksUri: THEIR_URI })).toEqual(address(THEIR_URI));
   });
 
   it("names the server's default alg where none was registered: null cannot be written back", () => {
-    expect(back({ alg: null })?.token_endpoint_auth_signing_alg).toBe('RS256');
+    expect(back({ alg: null })?.alg).toBe('RS256');
   });
 
   it('is nothing to ask for when there was no key at all', () => {
@@ -185,67 +243,74 @@ describe('the way back of a client that never had a key of ours', () => {
   });
 });
 
-describe('the way back brings a key of somebody else', () => {
-  const foreign = [published('foreign-2')];
-  const before = client({ keys: [published('a'), FOREIGN] });
-  const CUTOVER = { strategy: 'cutover' as const, foreignKeys: 'retire' as const };
+describe('a rollback to an address', () => {
+  const SET = { ...POLICY, format: 'jwks_uri' as const };
+  const reverting = (format: Rotation['format'] | null, before: string | null, to: Rotation['format']) =>
+    withServer(rotating('cutover', 'reverting', {}, { format: to, before: shown(['a'], { jwksUri: before }) }), {
+      format,
+    });
 
-  it.each<[string, Partial<ClientPolicy>, Rotation['format'], string[]]>([
-    ['back that a cutover let go', CUTOVER, 'jwks', ['a', 'foreign-1', 'foreign-2']],
-    ['back that a single PEM had no room for', { strategy: 'cutover' }, 'pem', ['a', 'foreign-1', 'foreign-2']],
-    ['not back that somebody took away after a cutover', { strategy: 'cutover' }, 'jwks', ['a', 'foreign-2']],
-    ['not back that somebody took away in an overlap', {}, 'jwks', ['a', 'foreign-2']],
-    ['nor in one that was to let it go later', { foreignKeys: 'retire' }, 'jwks', ['a', 'foreign-2']],
-  ])('%s', (_, change, format, kids) => {
-    const policy = { ...POLICY, ...change };
-    const strategy = policy.strategy === 'overlap' ? 'overlap' : 'cutover';
-    const record = rotating(strategy, 'reverting', { foreign, format: 'jwks' }, { before, format });
-    expect(kidsOf(desiredDocument(record, policy))).toEqual(kids);
+  it.each<[string, ClientRecord, ReturnType<typeof address>]>([
+    ['of the client puts that back', reverting('jwks_uri', THEIR_URI, 'jwks_uri'), address(THEIR_URI)],
+    ['also when the rotation led to another format', reverting('jwks_uri', THEIR_URI, 'jwks'), address(THEIR_URI)],
+    ['puts back one that stood beside foreign keys', reverting(null, THEIR_URI, 'jwks_uri'), address(THEIR_URI)],
+    ['but not one that stood beside keys of ours', reverting('jwks', THEIR_URI, 'jwks_uri'), jwks(published('a'))],
+    ['leaves one alone that was not in force', reverting('jwks', THEIR_URI, 'jwks'), jwks(published('a'))],
+    ['of none sends the keys', reverting('jwks', null, 'jwks_uri'), jwks(published('a'))],
+    ['of ours names it', reverting('jwks_uri', SERVED_URI, 'jwks_uri'), address(SERVED_URI)],
+  ])('%s', (_, record, document) => {
+    expect(desiredDocument(record, SET)).toEqual(document);
+  });
+
+  it('of none goes on serving the keys from before: the server cannot be made to forget our address', () => {
+    const record = seeing(reverting('jwks', null, 'jwks_uri'), { jwksUri: SERVED_URI });
+    expect(desiredServed(record, SET)).toEqual([servedKey('a')]);
   });
 });
 
-describe('what signers hold', () => {
-  it.each<[Rotation['phase']['name'], object]>([
-    ['requested', { current: 'a', next: null, previous: null }],
-    ['stored', { current: 'a', next: 'b', previous: null }],
-    ['published', { current: 'a', next: 'b', previous: null }],
-    ['proven', { current: 'b', next: null, previous: 'a' }],
-    ['reverting', { current: 'a', next: 'b', previous: null }],
-  ])('in the phase %s', (phase, delivery) => {
-    expect(desiredDelivery(rotating('overlap', phase))).toEqual(delivery);
+describe('a rollback brings a foreign key', () => {
+  const before = shown(['a', 'foreign-1']);
+  const RETIRING = { foreignKeys: 'retire' as const };
+
+  it.each<[string, Rotation['strategy'], Parameters<typeof rotation>[2], string[]]>([
+    ['back that a cutover took away', 'cutover', RETIRING, ['a', 'foreign-1', 'foreign-2']],
+    ['back that a single PEM had no room for', 'cutover', { format: 'pem' }, ['a', 'foreign-1', 'foreign-2']],
+    ['not back that somebody took away after a cutover', 'cutover', {}, ['a', 'foreign-2']],
+    ['not back that somebody took away in an overlap', 'overlap', {}, ['a', 'foreign-2']],
+    ['nor in one that was to take it away later', 'overlap', RETIRING, ['a', 'foreign-2']],
+  ])('%s', (_, strategy, change, kids) => {
+    const record = rotating(strategy, 'reverting', {}, { before, ...change });
+    const seen = seeing(record, { keys: [published('b'), published('foreign-2')] });
+    // The policy of today does not say what was taken away.
+    for (const foreignKeys of ['keep', 'retire'] as const) {
+      expect(kidsOf(desiredDocument(seen, { ...POLICY, foreignKeys }))).toEqual(kids);
+    }
   });
 
-  it.each<[Retirement, string | null]>([
-    [retirement('overlap', 'waiting'), 'a'],
-    [retirement('overlap', 'withdrawing'), 'a'],
-    [retirement('overlap', 'withdrawn'), 'a'],
-    [retirement('overlap', 'refused'), null],
-    [retirement('cutover', 'waiting'), 'a'],
-    [retirement('cutover', 'refused'), null],
-    [{ kind: 'discard', kid: 'a', rotation: 'r0' }, null],
-  ])('while an old key is on its way out: %j', (old, previous) => {
-    expect(desiredDelivery(retiringRecord(old))).toEqual({ current: 'b', next: null, previous });
+  it('not back that was compromised', () => {
+    const record = rotating('cutover', 'reverting', {}, { before, ...RETIRING });
+    const leaked = remember(record, [{ id: idOf('foreign-1'), kid: 'foreign-1', at: START, compromised: true }]);
+    expect(kidsOf(desiredDocument(leaked, POLICY))).toEqual(['a']);
   });
 
-  it.each<[string, ClientRecord, readonly string[]]>([
-    ['no key in use for a rotation', rotating('cutover', 'stored'), []],
-    ['an old key', rotating('cutover', 'proven'), ['a']],
-    ['the key in use for a compromise', rotating('cutover', 'stored', {}, LEAKED), ['a']],
-    ['no key in use while no other is there to replace it', rotating('cutover', 'requested', {}, LEAKED), []],
-    ['and never the new one', rotating('cutover', 'proven', {}, LEAKED), ['a']],
-    ['no key in use once a compromise is over', retiringRecord(retirement('cutover', 'waiting')), ['a']],
-  ])('when it cannot be opened, they do without %s', (_, record, kids) => {
-    expect(dispensable(record, desiredDelivery(record))).toEqual(kids);
+  it('not back that stood beside an address: that set was not in force', () => {
+    const record = rotating(
+      'cutover',
+      'reverting',
+      {},
+      { format: 'jwks_uri', before: { ...before, jwksUri: SERVED_URI }, ...RETIRING },
+    );
+    const there = withServer(seeing(record, { keys: before.keys, jwksUri: SERVED_URI }), { format: 'jwks_uri' });
+    expect(desiredServed(there, { ...POLICY, format: 'jwks_uri' })).toEqual([servedKey('a')]);
   });
 
-  it('while the server may still take a key that was thrown away for another', () => {
-    const retiring: readonly Retirement[] = [{ kind: 'discard', kid: 'c', rotation: 'r1' }];
-    const held = { current: 'a', next: 'b', previous: 'c' };
-    expect(desiredDelivery(rotating('cutover', 'cut_over', { retiring }))).toEqual(held);
-    expect(desiredDelivery(rotating('cutover', 'proven', { retiring }))).toEqual({
-      current: 'b',
-      next: null,
-      previous: 'a',
-    });
+  it('back even when it was compromised, where nothing else is left: a document cannot be empty', () => {
+    const found = foundRecord(client({ keys: [published('b')] }));
+    const record: ClientRecord = {
+      ...remember(found, [{ id: idOf('foreign-1'), kid: 'foreign-1', at: START, compromised: true }]),
+      keys: [key('b', 'pre-active')],
+      rotation: rotation('cutover', 'reverting', { before: shown(['foreign-1']) }),
+    };
+    expect(kidsOf(desiredDocument(record, POLICY))).toEqual(['foreign-1']);
   });
 });

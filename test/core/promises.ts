@@ -1,30 +1,48 @@
 /** What rekeyd promises, as checks of a simulated world: some hold at every moment, some once nothing is left to do. */
-import { desiredDelivery, desiredDocument, sameDelivery } from '../../src/core/desired.ts';
-import { publicationPurpose } from '../../src/core/plan.ts';
+import { desiredDocument } from '../../src/core/desired.ts';
+import { activeKey, holds } from '../../src/core/keys.ts';
+import { publication } from '../../src/core/plan.ts';
 import type { ClientPolicy } from '../../src/core/policy.ts';
-import { samePublicKey } from '../../src/core/public-key.ts';
 import { readBack } from '../../src/core/readback.ts';
-import type { ClientRecord, Delivery } from '../../src/core/record.ts';
-import { material } from './support.ts';
+import type { ClientRecord } from '../../src/core/record.ts';
+import { type Delivery, desiredDelivery, sameDelivery } from '../../src/core/signers.ts';
+import { entryOf, idOf } from './support.ts';
 import type { World } from './world.ts';
 
 /** What was asked for that no promise covers. */
 export interface Excuses {
+  /** Nobody asked for this client, whose application does not take its key from us: it is left alone. */
+  untouchable: boolean;
   /** A compromise cuts keys off on purpose. */
   compromised: boolean;
-  /** `foreign_keys: retire`, a single PEM or a compromise let keys of others go. */
+  /** A person ended a rotation: signers are told of it afterwards, and sign with their other key until then. */
+  abandoned: boolean;
+  /** `foreign_keys: retire`, a single PEM or a compromise take foreign keys away. */
   foreignMayGo: boolean;
-  /** Keys of others that were published, and must stay. */
+  /** Foreign keys that were published, and must stay. */
   readonly foreign: string[];
-  /** Keys of others that somebody took away by hand, and meant it. */
+  /** Foreign keys that somebody took away by hand, and meant it. */
   readonly taken: string[];
+  /** Ids of former keys that somebody put back by hand. */
+  readonly putBack: Set<string>;
+  /** What was reported: the ids of the keys, and the rotation that takes them away; null where they are on their way out already. */
+  readonly reported: { readonly ids: readonly string[]; readonly rotation: string | null }[];
 }
 
 export class Promises {
-  readonly excuses: Excuses = { compromised: false, foreignMayGo: false, foreign: ['foreign-1'], taken: [] };
-  /** Keys of others that the server took at some time, and those of them that it no longer took when all was done. */
-  readonly #taken = new Set<unknown>();
-  readonly #gone = new Set<unknown>();
+  readonly excuses: Excuses = {
+    untouchable: false,
+    compromised: false,
+    abandoned: false,
+    foreignMayGo: false,
+    foreign: ['foreign-1'],
+    taken: [],
+    putBack: new Set(),
+    reported: [],
+  };
+  /** Foreign keys that the server took at some time, and those of them that it no longer took when all was done. */
+  readonly #taken = new Set<string>();
+  readonly #gone = new Set<string>();
   #before: ClientRecord;
   #auditSeen = 0;
 
@@ -35,14 +53,21 @@ export class Promises {
   /** After every single effect and commit. */
   check(world: World, what: string, policy: ClientPolicy): void {
     const { record } = world;
+    const { excuses } = this;
     checkActive(world, this.#before);
-    checkPrivateHalves(world);
+    checkPrivateHalves(world, excuses);
+    checkEnds(world, this.#before);
     for (const sink of world.sinks) {
       const current = sink?.current ?? null;
       if (current !== null && !world.proven.has(current)) wrong(world, `${current} signs without a proof`);
     }
-    if (!this.excuses.compromised) checkLogins(world);
-    if (!this.excuses.foreignMayGo) this.#checkForeign(world);
+    if (excuses.untouchable && world.sent.size > 0) wrong(world, 'a client was changed that is to be left alone');
+    const active = activeKey(record)?.kid ?? null;
+    if (record.rotation === null && world.sinks.every((sink) => (sink?.current ?? null) === active)) {
+      excuses.abandoned = false;
+    }
+    if (!excuses.compromised) checkLogins(world, excuses);
+    if (!excuses.foreignMayGo) this.#checkForeign(world);
     this.#checkGone(world, policy);
     if (what.startsWith('commit')) this.#checkAudit(world, what);
     this.#before = record;
@@ -58,16 +83,23 @@ export class Promises {
     if (!world.effective().some((key) => key.kid === 'foreign-1')) wrong(world, 'foreign-1 is not served');
   }
 
-  /** Whatever let a key of somebody else go, no later rotation brings it back. */
+  /** Whatever took a foreign key away, no later rotation brings it back. */
   #checkGone(world: World, policy: ClientPolicy): void {
-    const { rotation, retiring, inFlight } = world.record;
-    const taken = new Set(world.effective().flatMap(({ kid = '' }) => (`${kid}`.startsWith('foreign') ? [kid] : [])));
+    const { rotation, retirements, server } = world.record;
+    const { putBack } = this.excuses;
+    const isTheirs = (kid: string) => kid.startsWith('foreign') && !putBack.has(idOf(kid));
+    const taken = new Set(
+      world
+        .effective()
+        .map(({ kid }) => `${kid}`)
+        .filter(isTheirs),
+    );
     for (const kid of taken) {
-      if (this.#gone.has(kid)) wrong(world, `${kid} was let go, and is back`);
+      if (this.#gone.has(kid)) wrong(world, `${kid} was taken away, and is back`);
       this.#taken.add(kid);
     }
-    const isBusy = rotation !== null || retiring.length > 0 || inFlight !== null;
-    if (isBusy || publicationPurpose(world.record, policy) !== null) return;
+    const isBusy = rotation !== null || retirements.length > 0 || server.inFlight !== null;
+    if (isBusy || publication(world.record, policy) !== null) return;
     for (const kid of this.#taken) if (!taken.has(kid)) this.#gone.add(kid);
   }
 
@@ -81,11 +113,7 @@ export class Promises {
     const told = entries.flatMap(({ data: { kid, from, to } }) =>
       to === undefined ? [] : [`${kid}: ${from} -> ${to}`],
     );
-    const before = new Map(this.#before.keys.map(({ kid, state }) => [kid, state]));
-    const changed = world.record.keys.flatMap(({ kid, state }) => {
-      const was = before.get(kid) ?? null;
-      return was === state ? [] : [`${kid}: ${was} -> ${state}`];
-    });
+    const changed = stateChanges(this.#before, world.record);
     if (told.sort().join() !== changed.sort().join()) {
       wrong(world, `the audit trail tells [${told}], and what changed is [${changed}]`);
     }
@@ -97,40 +125,57 @@ export class Promises {
 
   /** Once time has run on and nothing failed any more. */
   checkRest(world: World, policy: ClientPolicy): void {
-    const { record, audit } = world;
+    const { record } = world;
     if (record.rotation !== null) wrong(world, 'a rotation is still under way');
-    if (record.retiring.length > 0) wrong(world, 'an old key is still on its way out');
-    if (record.inFlight !== null) wrong(world, 'a PATCH is still in flight');
+    if (record.retirements.length > 0) wrong(world, 'an old key is still on its way out');
+    if (record.server.inFlight !== null) wrong(world, 'a PATCH is still in flight');
     const signers = desiredDelivery(record);
     for (const sink of world.sinks) {
       const held = sink ?? { current: null, next: null, previous: null };
       if (!sameDelivery(held, signers)) wrong(world, `signers hold ${JSON.stringify(held)}`);
     }
-    const left = record.keys.filter((key) => key.state !== 'destroyed' && key.state !== 'active');
+    const left = record.keys.filter((key) => key.state !== 'active');
     if (left.length > 0) wrong(world, `${left.map((key) => key.kid)} should be destroyed`);
-    const document = record.published === null ? null : desiredDocument(record, policy);
+    const active = activeKey(record);
+    // Where no key of ours is in use, what was put back or reported is not ours to take away.
+    const isUndisturbed = this.excuses.putBack.size === 0 && !this.excuses.compromised;
+    const isOurs = record.server.confirmedAt !== null && (active !== undefined || isUndisturbed);
+    const document = isOurs ? desiredDocument(record, policy) : null;
     const difference = document === null ? null : readBack(document, world.show());
     if (difference !== null) wrong(world, `the server's document is not the desired one: ${difference}`);
-    const active = record.keys.find((key) => key.state === 'active');
     if (active !== undefined && !world.acceptsKid(active.kid)) wrong(world, 'the active key is not accepted');
     if (active === undefined && !this.excuses.compromised) checkForeignSigns(world);
-    for (const { rotation } of audit.filter(({ type }) => type === 'rotation.started')) {
-      const hasEnd = audit.some(
-        (entry) => entry.rotation === rotation && /completed|failed|rolled_back/.test(entry.type),
-      );
-      if (!hasEnd) wrong(world, `rotation ${rotation} has no end`);
+    this.#checkReported(world);
+    checkRotationEnds(world);
+  }
+
+  /** A key that was reported is not on the server, under whatever name, also where somebody put it back. */
+  #checkReported(world: World): void {
+    const hasKey = activeKey(world.record) !== undefined && world.record.server.confirmedAt !== null;
+    const shown = world.effective().flatMap((jwk) => entryOf(jwk).ids);
+    for (const { ids, rotation } of this.excuses.reported) {
+      const isReplaced = world.history.some(({ id, state }) => id === rotation && state === 'finished');
+      const isDone = rotation === null ? hasKey : isReplaced;
+      const back = ids.find((id) => isDone && shown.includes(id));
+      if (back !== undefined) wrong(world, `${back} was reported as compromised, and is on the server`);
     }
+    const back = [...this.excuses.putBack].find((id) => hasKey && shown.includes(id));
+    if (back !== undefined) wrong(world, `${back} was put back, and is still on the server`);
   }
 }
 
 export function wrong(world: World, message: string): never {
-  throw new Error(`${message}\n${world.trace.slice(-60).join('\n')}`);
+  const { trace } = world;
+  const told = trace.length <= 90 ? trace : [...trace.slice(0, 60), '…', ...trace.slice(-30)];
+  throw new Error(`${message}\n${told.join('\n')}`);
 }
 
 /** A person is asked only where there is no safe step left. */
 export function checkHalt(world: World): void {
   const { halted } = world.record;
-  const hasNeed = /differs from what was sent|refused the PATCH|refuses the new key|^format/.test(halted ?? '');
+  const hasNeed = /differs from what was sent|refused the PATCH|refuses the new key|^format|not active/.test(
+    halted ?? '',
+  );
   if (!hasNeed) wrong(world, `halted without need: ${halted}`);
 }
 
@@ -141,20 +186,47 @@ function checkActive(world: World, before: ClientRecord): void {
   if (now < active(before)) wrong(world, 'there is no active key any more');
 }
 
-function checkPrivateHalves(world: World): void {
-  for (const shown of world.effective()) {
-    for (const { kid, thumbprint, jwk, pem } of world.made.values()) {
-      if (!world.sealed.has(thumbprint) && samePublicKey({ ...jwk, public_key_pem: pem }, shown)) {
+function checkPrivateHalves(world: World, { putBack }: Excuses): void {
+  for (const shown of world.effective().map(entryOf)) {
+    for (const { kid, id, thumbprint } of world.made.values()) {
+      if (!world.sealed.has(thumbprint) && holds(shown, id) && !putBack.has(id)) {
         wrong(world, `${kid} is published, and its private half is gone`);
       }
     }
   }
 }
 
+/** Whatever was published ends by a proof: only a key that was never sent is destroyed without one. */
+function checkEnds(world: World, before: ClientRecord): void {
+  const left = before.keys.filter(({ id }) => !world.record.keys.some((key) => key.id === id));
+  for (const { kid, id } of left) {
+    if (world.sent.has(id) && !world.refused.has(id)) wrong(world, `${kid} was sent, and is destroyed without a proof`);
+  }
+}
+
+function stateChanges(before: ClientRecord, after: ClientRecord): string[] {
+  const states = ({ keys }: ClientRecord) => new Map<string, string>(keys.map(({ kid, state }) => [kid, state]));
+  const [was, is] = [states(before), states(after)];
+  return [...new Set([...was.keys(), ...is.keys()])].flatMap((kid) => {
+    const [from, to] = [was.get(kid) ?? null, is.get(kid) ?? 'destroyed'];
+    return from === to ? [] : [`${kid}: ${from} -> ${to}`];
+  });
+}
+
+function checkRotationEnds(world: World): void {
+  const { audit } = world;
+  for (const { rotation } of audit.filter(({ type }) => type === 'rotation.started')) {
+    const hasEnd = audit.some(
+      (entry) => entry.rotation === rotation && /completed|failed|rolled_back/.test(entry.type),
+    );
+    if (!hasEnd) wrong(world, `rotation ${rotation} has no end`);
+  }
+}
+
 /** Once a key of ours is in use, some key that signers hold is accepted at every moment; without a cutover, the current one is. */
-function checkLogins(world: World): void {
-  const { keys, rotation } = world.record;
-  const active = keys.find((key) => key.state === 'active');
+function checkLogins(world: World, { abandoned }: Excuses): void {
+  const { rotation } = world.record;
+  const active = activeKey(world.record);
   // A served set and the registered alg are two places: they cannot change in one moment.
   const inTwoPlaces = world.source === 'uri' && rotation !== null && active?.alg !== rotation.alg;
   if (active === undefined || inTwoPlaces) return;
@@ -163,7 +235,7 @@ function checkLogins(world: World): void {
       wrong(world, `nothing that signers hold is accepted: ${JSON.stringify(sink)}`);
     }
     const current = sink?.current ?? null;
-    const isCovered = world.mode !== 'first' && rotation?.strategy !== 'cutover';
+    const isCovered = world.mode !== 'first' && rotation?.strategy !== 'cutover' && !abandoned;
     if (isCovered && current !== null && !world.acceptsKid(current)) wrong(world, `${current} is not accepted`);
   }
 }
@@ -176,7 +248,6 @@ function kidsOf(sink: Delivery | null | undefined): readonly string[] {
 function checkForeignSigns(world: World): void {
   const shown = world.effective().find(({ kid }) => kid === 'foreign-1');
   const alg = shown?.kty === 'RSA' ? 'RS256' : 'ES256';
-  const { jwk, pem } = material('foreign-1', alg);
-  const isAccepted = shown !== undefined && world.accepts(jwk, pem, alg);
+  const isAccepted = shown !== undefined && world.accepts({ id: idOf('foreign-1'), alg }, 'foreign-1');
   if (!isAccepted) wrong(world, 'the key that customers sign with is not accepted any more');
 }

@@ -1,71 +1,75 @@
 import { describe, expect, test } from 'vitest';
-import type { KeyDocument, ObservedClient, PublicJwk } from '../../src/core/document.ts';
-import { pemBody, samePublicKey } from '../../src/core/public-key.ts';
+import type { KeyDocument, ObservedKeys, PublicJwk, PublishedKey } from '../../src/core/document.ts';
+import { sameJson } from '../../src/core/json.ts';
 import { readBack } from '../../src/core/readback.ts';
+import { address, jwks, pem } from './support.ts';
 
-const PEM_A = '-----BEGIN PUBLIC KEY-----\nAAAA\nBBBB\n-----END PUBLIC KEY-----\n';
-const PEM_A_REFLOWED = '-----BEGIN PUBLIC KEY-----\r\nAA\r\nAABBBB\r\n-----END PUBLIC KEY-----';
-const PEM_B = '-----BEGIN PUBLIC KEY-----\nCCCC\n-----END PUBLIC KEY-----\n';
-const EC_A: PublicJwk = { kty: 'EC', crv: 'P-256', x: 'xa', y: 'ya', kid: 'a', use: 'sig', alg: 'ES256' };
-const EC_B: PublicJwk = { ...EC_A, x: 'xb', kid: 'b' };
-const RSA: PublicJwk = { kty: 'RSA', n: 'n', e: 'AQAB', kid: 'r', alg: 'RS256' };
+const EC: PublicJwk = { kty: 'EC', crv: 'P-256', x: 'xa', y: 'ya', kid: 'a', use: 'sig', alg: 'ES256' };
 const ODD: PublicJwk = { kty: 'AKP', alg: 'ML-DSA-44', pub: 'zz', nested: { a: 1, b: [1, 2] } };
 
-function seen(keys: readonly PublicJwk[], more: Partial<ObservedClient> = {}): ObservedClient {
-  return {
-    id: '1',
-    clientId: 'oc_1',
-    authMethod: 'private_key_jwt',
-    alg: 'ES256',
-    jwksUri: null,
-    keys,
-    active: true,
-    updatedAt: '2026-11-05T12:00:00Z',
-    ...more,
-  };
+/** An entry that holds these keys, the last of them in its PEM when `pemId` says so. */
+function entry(jwk: PublicJwk, ids: readonly string[], pemId: string | null = null): PublishedKey {
+  return { jwk, ids, pemId };
 }
 
-const alg = { token_endpoint_auth_signing_alg: 'ES256' };
-const jwks = (...keys: PublicJwk[]): KeyDocument => ({ jwks: { keys }, ...alg });
+const A = entry(EC, ['id-a']);
+const A_WITH_PEM = entry({ ...EC, public_key_pem: 'A' }, ['id-a'], 'id-a');
+const A_WITH_OTHER_PEM = entry({ ...EC, public_key_pem: 'B' }, ['id-a', 'id-b'], 'id-b');
+const B = entry({ ...EC, x: 'xb', kid: 'b' }, ['id-b']);
+const PEM_A = entry({ kty: 'PEM', public_key_pem: 'A' }, ['id-a'], 'id-a');
+const PEM_B = entry({ kty: 'PEM', public_key_pem: 'B' }, ['id-b'], 'id-b');
+const UNREADABLE = entry(ODD, []);
+const HALF = entry({ kty: 'RSA', public_key_pem: 'B' }, ['id-b'], 'id-b');
+
+const renamed = (key: PublishedKey, change: object) => entry({ ...key.jwk, ...change }, key.ids, key.pemId);
+
+function seen(keys: readonly PublishedKey[], more: Partial<ObservedKeys> = {}): ObservedKeys {
+  return { alg: 'ES256', jwksUri: null, keys, ...more };
+}
 
 describe('equal', () => {
-  const equal: [string, KeyDocument, ObservedClient][] = [
-    ['the same set', jwks(EC_A, RSA), seen([EC_A, RSA])],
-    ['members that the server adds', jwks(EC_A), seen([{ ...EC_A, x5t: 't', key_ops: ['verify'] }])],
-    ['a kid that the server adds to a key sent without', jwks({ ...RSA, kid: null }), seen([RSA])],
-    ['null members', jwks({ ...EC_A, n: null, public_key_pem: null }), seen([{ ...EC_A, e: null }])],
+  const equal: [string, KeyDocument, ObservedKeys][] = [
+    ['the same set', jwks(A, B), seen([A, B])],
+    ['members that the server adds', jwks(A), seen([renamed(A, { x5t: 't', key_ops: ['verify'] })])],
+    ['a kid that the server adds to a key sent without', jwks(renamed(B, { kid: null })), seen([B])],
+    ['a use that the server leaves out', jwks(A), seen([renamed(A, { use: undefined })])],
     [
-      'another order of members',
-      jwks(ODD),
-      seen([{ nested: { b: [1, 2], a: 1 }, pub: 'zz', alg: 'ML-DSA-44', kty: 'AKP' }]),
+      'the same key in another shape',
+      jwks(A),
+      seen([entry({ kty: 'PEM', public_key_pem: 'A', kid: 'a', alg: 'ES256' }, ['id-a'], 'id-a')]),
+    ],
+    ['a key to which the server adds its own PEM', jwks(A), seen([A_WITH_PEM])],
+    ['a PEM with other line breaks', jwks(A_WITH_PEM), seen([renamed(A_WITH_PEM, { public_key_pem: 'A\r\n' })])],
+    ['a sent PEM, stored as a set', pem('a'), seen([PEM_A])],
+    ['a foreign PEM entry', jwks(A, PEM_B), seen([A, PEM_B])],
+    [
+      'a foreign entry of two keys, in whichever order',
+      jwks(A_WITH_OTHER_PEM),
+      seen([entry(A_WITH_OTHER_PEM.jwk, ['id-b', 'id-a'], 'id-b')]),
+    ],
+    ['a foreign entry that lacks the members of its kind', jwks(A, HALF), seen([A, HALF])],
+    ['an entry that nobody can read', jwks(A, UNREADABLE), seen([A, UNREADABLE])],
+    [
+      'the same with its members in another order',
+      jwks(UNREADABLE),
+      seen([entry({ nested: { b: [1, 2], a: 1 }, pub: 'zz', alg: 'ML-DSA-44', kty: 'AKP' }, [])]),
     ],
     [
-      'a PEM with other line breaks',
-      jwks({ ...EC_A, public_key_pem: PEM_A }),
-      seen([{ ...EC_A, public_key_pem: PEM_A_REFLOWED }]),
+      'the same with null members and one that the server adds',
+      jwks(renamed(UNREADABLE, { n: null })),
+      seen([renamed(UNREADABLE, { e: 1 })]),
     ],
     [
-      'a sent PEM, stored as a set',
-      { public_key_pem: PEM_A, ...alg },
-      seen([{ kty: 'PEM', public_key_pem: PEM_A_REFLOWED }]),
-    ],
-    [
-      'a foreign PEM entry',
-      jwks(EC_A, { kty: 'PEM', public_key_pem: PEM_B }),
-      seen([EC_A, { kty: 'PEM', public_key_pem: PEM_B }]),
+      'a foreign entry whose kid is no text',
+      jwks(renamed(UNREADABLE, { kid: { a: 1 } })),
+      seen([renamed(UNREADABLE, { kid: { a: 1 } })]),
     ],
     [
       'jwks_uri, whatever keys are stored',
-      { jwks_uri: 'https://a.example/jwks', ...alg },
-      seen([RSA], { jwksUri: 'https://a.example/jwks' }),
+      address('https://a.example/jwks'),
+      seen([B], { jwksUri: 'https://a.example/jwks' }),
     ],
-    [
-      'an entry of others that lacks the members of its kind',
-      jwks(EC_A, { kty: 'RSA', public_key_pem: PEM_B }),
-      seen([EC_A, { kty: 'RSA', public_key_pem: PEM_B }]),
-    ],
-    ['an entry of others whose kid is no text', jwks({ ...ODD, kid: { a: 1 } }), seen([{ ...ODD, kid: { a: 1 } }])],
-    ['a set, with a jwks_uri left from before', jwks(EC_A), seen([EC_A], { jwksUri: 'https://old.example' })],
+    ['a set, with a jwks_uri left from before', jwks(A), seen([A], { jwksUri: 'https://old.example' })],
   ];
   test.each(equal)('%s', (_, sent, client) => {
     expect(readBack(sent, client)).toBeNull();
@@ -73,91 +77,76 @@ describe('equal', () => {
 });
 
 describe('different', () => {
-  const different: [string, KeyDocument, ObservedClient, string][] = [
+  const different: [string, KeyDocument, ObservedKeys, string][] = [
     [
       'the alg of the client',
-      jwks(EC_A),
-      seen([EC_A], { alg: 'RS256' }),
+      jwks(A),
+      seen([A], { alg: 'RS256' }),
       'token_endpoint_auth_signing_alg "RS256" instead of "ES256"',
     ],
-    ['no alg', jwks(EC_A), seen([EC_A], { alg: null }), 'token_endpoint_auth_signing_alg null instead of "ES256"'],
-    ['a key is missing', jwks(EC_A, EC_B), seen([EC_A]), 'shows 1 keys instead of 2'],
-    ['a key too many', jwks(EC_A), seen([EC_A, EC_B]), 'shows 2 keys instead of 1'],
-    ['the order', jwks(EC_A, EC_B), seen([EC_B, EC_A]), 'key 1 of 2 is not the key'],
-    ['another curve', jwks(EC_A), seen([{ ...EC_A, crv: 'P-384' }]), 'key 1 of 1 is not the key'],
-    ['an RSA exponent', jwks(RSA), seen([{ ...RSA, e: 'Aw' }]), 'key 1 of 1 is not the key'],
-    ['key members gone', jwks(EC_A), seen([{ kty: 'EC', kid: 'a', alg: 'ES256' }]), 'key 1 of 1 is not the key'],
-    ['a kid', jwks(EC_A), seen([{ ...EC_A, kid: 'z' }]), 'key 1 of 1 has kid "z" instead of "a"'],
-    ['the alg of a key', jwks(EC_A), seen([{ ...EC_A, alg: null }]), 'key 1 of 1 has alg null instead of "ES256"'],
+    ['no alg', jwks(A), seen([A], { alg: null }), 'token_endpoint_auth_signing_alg null instead of "ES256"'],
     [
-      'an embedded PEM that was dropped',
-      jwks({ ...EC_A, public_key_pem: PEM_A }),
-      seen([EC_A]),
-      'another public_key_pem',
+      'the alg beside an address',
+      address('https://a.example'),
+      seen([], { alg: null, jwksUri: 'https://a.example' }),
+      'alg',
     ],
+    ['the alg beside a PEM', pem('a', 'RS256'), seen([PEM_A]), 'alg'],
+    ['a key is missing', jwks(A, B), seen([A]), 'shows 1 keys instead of 2'],
+    ['a key too many', jwks(A), seen([A, B]), 'shows 2 keys instead of 1'],
+    ['the order', jwks(A, B), seen([B, A]), 'key 1 of 2 is not the key'],
+    ['another key under the same kid', jwks(A), seen([entry(EC, ['id-z'])]), 'key 1 of 1 is not the key'],
     [
-      'an embedded PEM of another key',
-      jwks({ ...EC_A, public_key_pem: PEM_A }),
-      seen([{ ...EC_A, public_key_pem: PEM_B }]),
-      'another public_key_pem',
+      'a key that can no longer be read',
+      jwks(A),
+      seen([entry({ kty: 'EC', kid: 'a', alg: 'ES256' }, [])]),
+      'key 1 of 1 is not the key',
     ],
-    [
-      'key members of another key under the same PEM',
-      jwks({ ...EC_A, public_key_pem: PEM_A }),
-      seen([{ ...EC_B, kid: 'a', public_key_pem: PEM_A }]),
-      'is not the key',
-    ],
-    [
-      'another PEM',
-      { public_key_pem: PEM_A, ...alg },
-      seen([{ kty: 'PEM', public_key_pem: PEM_B }]),
-      'another public_key_pem',
-    ],
-    [
-      'a PEM that did not replace the set',
-      { public_key_pem: PEM_A, ...alg },
-      seen([{ kty: 'PEM', public_key_pem: PEM_A }, RSA]),
-      'shows 2 keys instead of the one PEM',
-    ],
-    ['no PEM at all', { public_key_pem: PEM_A, ...alg }, seen([]), 'shows 0 keys instead of the one PEM'],
+    ['a kid', jwks(A), seen([renamed(A, { kid: 'z' })]), 'key 1 of 1 has kid "z" instead of "a"'],
+    ['no kid', jwks(A), seen([renamed(A, { kid: undefined })]), 'key 1 of 1 has kid null instead of "a"'],
+    ['the alg of a key', jwks(A), seen([renamed(A, { alg: null })]), 'key 1 of 1 has alg null instead of "ES256"'],
+    ['an embedded PEM that was dropped', jwks(A_WITH_PEM), seen([A]), 'another public_key_pem'],
+    ['an embedded PEM of another key', jwks(A_WITH_PEM), seen([A_WITH_OTHER_PEM]), 'is not the key'],
+    ['a PEM of another key beside one sent without', jwks(A), seen([A_WITH_OTHER_PEM]), 'is not the key'],
+    ['another PEM', pem('a'), seen([PEM_B]), 'another public_key_pem'],
+    ['a key in place of a PEM', pem('a'), seen([A]), 'another public_key_pem'],
+    ['a PEM that did not replace the set', pem('a'), seen([PEM_A, B]), 'shows 2 keys instead of the one PEM'],
+    ['no PEM at all', pem('a'), seen([]), 'shows 0 keys instead of the one PEM'],
     [
       'jwks_uri',
-      { jwks_uri: 'https://a.example', ...alg },
+      address('https://a.example'),
       seen([], { jwksUri: 'https://b.example' }),
       'jwks_uri "https://b.example"',
     ],
-    ['a member of an unknown kty', jwks(ODD), seen([{ ...ODD, nested: { a: 1, b: [2, 1] } }]), 'is not the key'],
+    ['no jwks_uri', address('https://a.example'), seen([A]), 'jwks_uri null'],
+    [
+      'a member of an unknown kty',
+      jwks(UNREADABLE),
+      seen([renamed(UNREADABLE, { nested: { a: 1, b: [2, 1] } })]),
+      'is not the key',
+    ],
   ];
   test.each(different)('%s', (_, sent, client, text) => {
     expect(readBack(sent, client)).toContain(text);
   });
+
+  test('a long value is cut: it goes into the audit trail', () => {
+    const long = readBack(address('https://a.example'), seen([], { jwksUri: 'x'.repeat(5_000) }));
+    expect(long?.length).toBeLessThan(300);
+  });
 });
 
-describe('the same public key', () => {
-  const cases: [string, PublicJwk, PublicJwk, boolean][] = [
-    ['key members decide, not kid and alg', EC_A, { ...EC_A, kid: 'other', alg: 'ES384' }, true],
-    ['other members', EC_A, EC_B, false],
-    ['OKP', { kty: 'OKP', crv: 'Ed25519', x: 'q' }, { kty: 'OKP', crv: 'Ed25519', x: 'q', kid: 'k' }, true],
-    ['another kty', { kty: 'OKP', crv: 'P-256', x: 'xa' }, EC_A, false],
-    ['two keys without any key member', { kty: 'EC' }, { kty: 'EC' }, false],
-    [
-      'a PEM entry and a JWK that carries this PEM',
-      { kty: 'PEM', public_key_pem: PEM_A_REFLOWED },
-      { ...EC_A, public_key_pem: PEM_A },
-      true,
-    ],
-    ['a PEM entry and a JWK that carries none', { kty: 'PEM', public_key_pem: PEM_A }, EC_A, false],
-    ['two PEM entries', { kty: 'PEM', public_key_pem: PEM_A }, { kty: 'PEM', public_key_pem: PEM_B }, false],
-    ['two empty PEM entries', { kty: 'PEM', public_key_pem: '' }, { kty: 'PEM', public_key_pem: '' }, false],
-    ['an unknown kty, as JSON', ODD, { ...ODD, kid: null }, true],
-    ['a kty named like an object member', { kty: 'constructor', a: 1 }, { kty: 'constructor', a: 2 }, false],
-  ];
-  test.each(cases)('%s', (_, a, b, expected) => {
-    expect(samePublicKey(a, b)).toBe(expected);
-    expect(samePublicKey(b, a)).toBe(expected);
-  });
-
-  test('the body of a PEM has neither boundaries nor white space', () => {
-    expect(pemBody(PEM_A_REFLOWED)).toBe('AAAABBBB');
+describe('JSON values', () => {
+  test.each<[string, unknown, unknown, boolean]>([
+    ['another order of members', { a: 1, b: { c: 2, d: 3 } }, { b: { d: 3, c: 2 }, a: 1 }, true],
+    ['a null member counts as absent', { a: 1, b: null }, { a: 1 }, true],
+    ['the order in a list matters', [1, 2], [2, 1], false],
+    ['null in a list counts', [1, null], [1], false],
+    ['a text is no number', '1', 1, false],
+    ['nothing is null', undefined, null, true],
+    ['an empty object is not null', {}, null, false],
+  ])('%s', (_, a, b, same) => {
+    expect(sameJson(a, b)).toBe(same);
+    expect(sameJson(b, a)).toBe(same);
   });
 });

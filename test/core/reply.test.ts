@@ -20,7 +20,7 @@ describe('the class of a status', () => {
     [308, 'refused'],
     [400, 'refused'],
     [401, 'credential'],
-    [403, 'credential'],
+    [403, 'forbidden'],
     [404, 'refused'],
     [405, 'refused'],
     [408, 'unknown'],

@@ -1,8 +1,9 @@
 /** What can happen to a client, as arbitraries: a story is a kind of server, a start, and up to 80 incidents. */
 import fc from 'fast-check';
 import type { ClientPolicy } from '../../src/core/policy.ts';
-import { HOUR } from './support.ts';
-import type { Luck, Point } from './worker.ts';
+import type { Luck } from './luck.ts';
+import { HOUR, MINUTE } from './support.ts';
+import type { Point } from './worker.ts';
 import type { ServerMode } from './world.ts';
 
 export type Incident =
@@ -12,15 +13,22 @@ export type Incident =
   | { readonly do: 'race'; readonly luck: Luck; readonly rival: Luck; readonly at: Point }
   | { readonly do: 'look' }
   | { readonly do: 'pass'; readonly ms: number }
-  | { readonly do: 'ask'; readonly times: number }
+  | { readonly do: 'ask'; readonly times: number; readonly takeOver: boolean }
+  /** A schedule asks, when the client is due. */
+  | { readonly do: 'sweep' }
+  | { readonly do: 'enroll' }
+  | { readonly do: 'abandon' }
   | { readonly do: 'compromise'; readonly what: 'in use' | 'active' | 'incoming' | 'retiring' | 'foreign' }
   | { readonly do: 'policy'; readonly change: Partial<ClientPolicy> }
   | { readonly do: 'foreign key' }
-  | { readonly do: 'foreign key goes' };
+  | { readonly do: 'foreign key goes' }
+  /** Somebody publishes a former key again. */
+  | { readonly do: 'put back'; readonly underItsName: boolean }
+  | { readonly do: 'client is switched'; readonly active: boolean };
 
 export interface Story {
   readonly mode: ServerMode;
-  readonly start: 'imported' | 'foreign' | 'foreign, no alg registered';
+  readonly start: 'enrolled' | 'enrolled, at its own address' | 'held' | 'found' | 'found, no alg registered';
   readonly policy: Partial<ClientPolicy>;
   readonly incidents: readonly Incident[];
 }
@@ -31,7 +39,8 @@ function rarely<const T>(usual: T, ...unusual: readonly T[]): fc.Arbitrary<T> {
 }
 
 const luck: fc.Arbitrary<Luck> = fc.record({
-  list: rarely<Luck['list']>('ok', 'fails'),
+  make: rarely<Luck['make']>('ok', 'ok', 'fails'),
+  look: rarely<Luck['look']>('ok', 'fails'),
   sinks: rarely<Luck['sinks']>('ok', 0, 1),
   serving: rarely<Luck['serving']>('ok', 'fails', 'fails after writing'),
   patch: rarely<Luck['patch']>(
@@ -44,47 +53,64 @@ const luck: fc.Arbitrary<Luck> = fc.record({
     'timed out',
     'refused',
     'credential',
+    'forbidden',
     'throttled',
     'tampered',
     'not found',
   ),
-  proof: rarely<Luck['proof']>('ok', 'unknown', 'throttled', 'refused', 'claims'),
+  proof: rarely<Luck['proof']>('ok', 'unknown', 'throttled', 'refused', 'claims', 'cannot be opened'),
   random: fc.integer({ min: 0, max: 99 }).map((percent) => percent / 100),
 });
 
 const point = fc.constantFrom<Point>('planned', 'announced', 'acted');
 
 const policyChange: fc.Arbitrary<Partial<ClientPolicy>> = fc.oneof(
-  fc.record({ alg: fc.constantFrom<ClientPolicy['alg']>('ES256', 'RS256') }),
-  fc.record({ format: fc.constantFrom<ClientPolicy['format']>('jwks', 'pem', 'jwks_uri') }),
+  fc.record({ alg: fc.constantFrom<ClientPolicy['alg']>('ES256', 'RS256', 'keep') }),
+  fc.record({ format: fc.constantFrom<ClientPolicy['format']>('jwks', 'pem', 'jwks_uri', 'keep') }),
   fc.record({ strategy: fc.constantFrom<ClientPolicy['strategy']>('overlap', 'cutover', 'auto') }),
   fc.record({ foreignKeys: fc.constantFrom<ClientPolicy['foreignKeys']>('keep', 'retire') }),
+  fc.record({ adopt: fc.constantFrom<ClientPolicy['adopt']>('import', 'take_over') }),
   fc.record({ embedPem: fc.boolean() }),
   fc.record({ prove: fc.constantFrom<ClientPolicy['prove']>('required', 'read_back') }),
 );
 
+const work = fc.record({
+  do: fc.constant('work' as const),
+  luck,
+  diesAt: fc.oneof({ weight: 6, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: point }),
+  // Sometimes for so long that whatever fails uses up its attempts and its time.
+  turns: fc.constantFrom(1, 1, 1, 1, 1, 2, 2, 4, 4, 6, 6, 25),
+});
+
+const pass = fc.record({
+  do: fc.constant('pass' as const),
+  ms: fc.oneof(fc.integer({ min: 0, max: 15_000 }), fc.integer({ min: 0, max: 2 * HOUR })),
+});
+
+const ask = fc.record({
+  do: fc.constant('ask' as const),
+  times: fc.constantFrom(1, 1, 1, 5),
+  takeOver: fc.constantFrom(true, true, false),
+});
+
 const usual = [
-  {
-    weight: 30,
-    arbitrary: fc.record({
-      do: fc.constant('work' as const),
-      luck,
-      diesAt: fc.oneof({ weight: 6, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: point }),
-      turns: fc.constantFrom(1, 1, 1, 2, 4, 6),
-    }),
-  },
+  { weight: 30, arbitrary: work },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('race' as const), luck, rival: luck, at: point }) },
-  {
-    weight: 4,
-    arbitrary: fc.record({
-      do: fc.constant('pass' as const),
-      ms: fc.oneof(fc.integer({ min: 0, max: 15_000 }), fc.integer({ min: 0, max: 2 * HOUR })),
-    }),
-  },
+  { weight: 4, arbitrary: pass },
   { weight: 1, arbitrary: fc.constant({ do: 'look' as const }) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant('ask' as const), times: fc.constantFrom(1, 1, 1, 5) }) },
+  { weight: 4, arbitrary: ask },
+  { weight: 1, arbitrary: fc.constantFrom({ do: 'sweep' as const }, { do: 'enroll' as const }) },
+  { weight: 1, arbitrary: fc.constant({ do: 'abandon' as const }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('policy' as const), change: policyChange }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('foreign key' as const, 'foreign key goes' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('put back' as const), underItsName: fc.boolean() }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('client is switched' as const),
+      active: fc.constantFrom(true, true, false),
+    }),
+  },
 ] satisfies fc.WeightedArbitrary<Incident>[];
 
 const compromise = {
@@ -103,12 +129,21 @@ const incidents = fc.oneof(
 
 export const story: fc.Arbitrary<Story> = fc.record({
   mode: fc.constantFrom<ServerMode>('kid', 'kid, uri wins', 'first'),
-  start: fc.constantFrom<Story['start']>('imported', 'imported', 'foreign', 'foreign, no alg registered'),
+  start: fc.constantFrom<Story['start']>(
+    'enrolled',
+    'enrolled',
+    'enrolled, at its own address',
+    'held',
+    'found',
+    'found, no alg registered',
+  ),
   policy: fc.record({
-    alg: rarely<ClientPolicy['alg']>('ES256', 'RS256'),
-    format: rarely<ClientPolicy['format']>('jwks', 'pem', 'jwks_uri', 'jwks_uri'),
+    alg: rarely<ClientPolicy['alg']>('ES256', 'RS256', 'keep'),
+    format: rarely<ClientPolicy['format']>('jwks', 'pem', 'jwks_uri', 'jwks_uri', 'keep'),
     strategy: fc.constantFrom<ClientPolicy['strategy']>('overlap', 'cutover'),
     foreignKeys: rarely<ClientPolicy['foreignKeys']>('keep', 'retire'),
+    adopt: rarely<ClientPolicy['adopt']>('import', 'take_over'),
+    proveWithinMs: fc.constantFrom(MINUTE, MINUTE, 5_000),
   }),
   incidents,
 });

@@ -1,97 +1,64 @@
 /**
  * A worker that takes the shell's steps one point at a time, so that it can die, or be overtaken, between any two. Bad luck may befall every effect.
  */
-import { observed } from '../../src/core/adopt.ts';
-import type { Change } from '../../src/core/change.ts';
-import type { KeyDocument } from '../../src/core/document.ts';
-import { destroyed, fail, tryAgain } from '../../src/core/ending.ts';
-import { keyOf } from '../../src/core/keys.ts';
-import { plan, ripen, type Step } from '../../src/core/plan.ts';
+import type { Action, Owner } from '../../src/core/action.ts';
+import { delivered, generated, notDelivered } from '../../src/core/delivering.ts';
+import { chosen, fail, turnBack } from '../../src/core/ending.ts';
+import { observed } from '../../src/core/enrolment.ts';
+import { activeKey, keyOf, type ManagedKey } from '../../src/core/keys.ts';
+import { plan } from '../../src/core/plan.ts';
 import type { ClientPolicy, Context } from '../../src/core/policy.ts';
-import {
-  announced,
-  delivered,
-  generated,
-  notDelivered,
-  type PatchOutcome,
-  patched,
-  served,
-  servingAnnounced,
-  settled,
-} from '../../src/core/progress.ts';
-import type { Verdict } from '../../src/core/proof.ts';
-import { proved, takenUnproven } from '../../src/core/proving.ts';
+import { destroyed, provedNew, provedOld, takenRefused, takenUnproven, unprovable } from '../../src/core/proving.ts';
+import { announced, patched, type Sending, served, servingAnnounced, settled } from '../../src/core/publishing.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
+import { ripen } from '../../src/core/retirement.ts';
+import { incomingKid, type Rotation } from '../../src/core/rotation.ts';
+import { failedStep, throttledStep } from '../../src/core/setback.ts';
+import type { Transition } from '../../src/core/transition.ts';
+import { answer, GOOD_LUCK, judge, type Luck, PATCH_TIMEOUT } from './luck.ts';
 import type { Held, World } from './world.ts';
-
-/** A PATCH cannot reach the server later than this, in ms after it was announced. */
-export const PATCH_TIMEOUT = 10_000;
-
-/** What befalls the next effect of each kind. */
-export interface Luck {
-  readonly list: 'ok' | 'fails';
-  /** How many of the two sinks are written before one fails. */
-  readonly sinks: 'ok' | 0 | 1;
-  readonly serving: 'ok' | 'fails' | 'fails after writing';
-  readonly patch:
-    | 'ok'
-    | 'lost'
-    | 'applied, answer lost'
-    | 'late'
-    | 'timed out'
-    | 'refused'
-    | 'credential'
-    | 'throttled'
-    | 'tampered'
-    | 'not found';
-  readonly proof: 'ok' | 'unknown' | 'throttled' | 'refused' | 'claims';
-  /** In [0, 1): jitter, and how late a late PATCH is. */
-  readonly random: number;
-}
-
-export const GOOD_LUCK: Luck = { list: 'ok', sinks: 'ok', serving: 'ok', patch: 'ok', proof: 'ok', random: 0.5 };
 
 /** Where a worker can die, or be overtaken. */
 export type Point = 'planned' | 'announced' | 'acted';
 
 /** One turn of the shell's loop. A refused commit ends it. */
-export function* turn(world: World, policy: ClientPolicy, luck: Luck): Generator<Point, Step> {
+export function* turn(world: World, policy: ClientPolicy, luck: Luck): Generator<Point, Action> {
   const held = world.claim();
   const record = ripen(held.record, world.now);
-  const step = plan(record, policy, world.now);
-  if (step.do === 'wait' || step.do === 'done') return step;
+  const action = plan(record, policy, world.now);
+  if (action.do === 'wait' || action.do === 'done') return action;
   const worker: Worker = { world, policy, luck, held, record };
   yield 'planned';
-  switch (step.do) {
+  switch (action.do) {
     case 'patch':
-      yield* sendPatch(worker, step);
-      return step;
+      yield* sendPatch(worker, action);
+      return action;
     case 'serve':
-      yield* serveSet(worker, step);
-      return step;
+      yield* serveSet(worker, action);
+      return action;
     default: {
-      const { change, also } = act(worker, step);
+      const { change, also } = act(worker, action);
       yield 'acted';
-      world.commit(held, change, step.do, also);
-      return step;
+      world.commit(held, change, action.do, also);
+      return action;
     }
   }
 }
 
 /** The next thing that the plan asks for. */
-export function take(world: World, policy: ClientPolicy, luck = GOOD_LUCK): Step {
+export function take(world: World, policy: ClientPolicy, luck = GOOD_LUCK): Action {
   const run = turn(world, policy, luck);
-  let step = run.next();
-  while (!step.done) step = run.next();
-  return step.value;
+  let action = run.next();
+  while (!action.done) action = run.next();
+  return action.value;
 }
 
 /** Everything that the plan asks for, until it has nothing left to ask for. */
 export function play(world: World, policy: ClientPolicy, luck = GOOD_LUCK): void {
   for (let turns = 0; turns < 100; turns += 1) {
-    const step = take(world, policy, luck);
-    if (step.do === 'done') return;
-    if (step.do === 'wait') world.pass(step.until - world.now);
+    const action = take(world, policy, luck);
+    if (action.do === 'done') return;
+    if (action.do === 'wait') world.pass(action.until - world.now);
   }
   throw new Error('does not come to rest');
 }
@@ -108,147 +75,167 @@ function contextOf({ world, policy, luck }: Worker): Context {
   return { policy, now: world.now, random: luck.random };
 }
 
-type Plain = Exclude<Step, { do: 'patch' | 'serve' | 'wait' | 'done' }>;
+/** What is committed, and what changes with it in the same transaction. */
+interface Outcome {
+  readonly change: Transition;
+  readonly also?: () => void;
+}
 
-function act(worker: Worker, step: Plain): { change: Change; also?: () => void } {
+type Plain = Exclude<Action, { do: 'patch' | 'serve' | 'wait' | 'done' }>;
+
+function act(worker: Worker, action: Plain): Outcome {
   const { world, policy, luck, record } = worker;
   const context = contextOf(worker);
-  switch (step.do) {
+  switch (action.do) {
     case 'fail':
-      if (record.rotation === null) throw new Error('the plan says fail without a rotation');
-      return { change: fail(record, record.rotation, step.why, context) };
+      return { change: fail(record, rotationOf(record), action.why, context) };
+    case 'turn_back': {
+      const rotation = rotationOf(record);
+      return { change: turnBack(record, rotation, incomingKid(rotation) ?? '', action.why) };
+    }
+    case 'choose':
+      return choose(worker, action.rotation);
     case 'generate': {
-      const key = world.make(step.rotation.alg);
+      if (luck.make === 'fails') return { change: failedStep(record, 'rotation', 'no KEK can be had', context) };
+      const key = world.make(action.rotation.alg);
       return {
-        change: generated(record, step.rotation, key, context),
+        change: generated(record, action.rotation, key, context),
         also: () => world.sealed.add(key.thumbprint),
       };
     }
-    case 'deliver': {
-      const reached = luck.sinks === 'ok' ? world.sinks.length : luck.sinks;
-      for (let index = 0; index < reached; index += 1) {
-        world.sinks[index] = step.delivery;
-        world.happened(`sink ${index} holds ${JSON.stringify(step.delivery)}`);
-      }
-      if (luck.sinks === 'ok') return { change: delivered(record, step.delivery, context) };
-      return { change: notDelivered(record, 'a sink failed', context) };
-    }
-    case 'observe':
-      if (luck.list === 'fails') return { change: tryAgain(record, context, 'the list cannot be read') };
+    case 'deliver':
+      return { change: deliver(worker, action) };
+    case 'look':
+      if (luck.look === 'fails') return { change: failedStep(record, action.owner, 'no answer', context) };
       return { change: observed(record, world.show(), policy, world.now) };
     case 'settle':
-      return { change: settled(record, context) };
-    case 'prove': {
-      const verdict = judge(worker, step.kid);
-      if (verdict.verdict === 'accepted') world.proven.add(step.kid);
-      return { change: proved(record, step.kid, step.expect, verdict, context) };
-    }
+      return { change: settled(record, action, context) };
+    case 'prove_new':
+      return proveNew(worker, action.kid);
+    case 'prove_old':
+      return proveOld(worker, action);
     case 'take_unproven':
-      return {
-        change: takenUnproven(record, step.kid, step.expect),
-        also: () => step.kid !== null && step.expect === 'accepted' && world.proven.add(step.kid),
-      };
+      return { change: takenUnproven(record, action.kid), also: () => world.proven.add(action.kid) };
+    case 'take_refused': {
+      const { kid } = action.old;
+      if (kid !== null && policy.prove === 'required') throw new Error(`${kid} is taken as refused without a proof`);
+      return { change: takenRefused(record, action.old), also: () => noteRefused(worker, kid) };
+    }
     case 'destroy': {
-      const { kid } = step.retirement;
+      const { kid } = action.old;
       return {
-        change: destroyed(record, step.retirement, context),
+        change: destroyed(record, action.old, context),
         also: () => kid !== null && world.sealed.delete(keyOf(record, kid).thumbprint),
       };
     }
     default:
-      return step satisfies never;
+      return action satisfies never;
   }
 }
 
-function judge({ world, luck, record }: Worker, kid: string): Verdict {
-  const { jwk, pem, alg, thumbprint } = keyOf(record, kid);
-  if (!world.sealed.has(thumbprint)) throw new Error(`${kid} is to be proven, and its private half is gone`);
-  switch (luck.proof) {
-    case 'unknown':
-      return { verdict: 'unknown', status: 503, message: 'try later' };
-    case 'throttled':
-      return { verdict: 'throttled', retryAfterMs: 30_000, message: 'slow down' };
-    case 'refused':
-      return { verdict: 'refused', status: 400, message: 'InvalidSignature', claims: false };
-    case 'claims':
-      return { verdict: 'refused', status: 401, message: 'invalid_client', claims: true };
-    case 'ok': {
-      // A server that follows RFC 6749 has one word for every reason; the other one names the signature.
-      const claims = world.mode !== 'first';
-      if (world.accepts(jwk, pem, alg)) return { verdict: 'accepted' };
-      return { verdict: 'refused', status: 401, message: 'no', claims };
-    }
-    default:
-      return luck.proof satisfies never;
-  }
+function rotationOf({ rotation }: ClientRecord): Rotation {
+  if (rotation === null) throw new Error('the plan speaks of a rotation, and there is none');
+  return rotation;
 }
 
-function* sendPatch(worker: Worker, { document, purpose }: Extract<Step, { do: 'patch' }>): Generator<Point, void> {
+function deliver(worker: Worker, { delivery, owner }: Extract<Action, { do: 'deliver' }>): Transition {
   const { world, luck, record } = worker;
+  const reached = luck.sinks === 'ok' ? world.sinks.length : luck.sinks;
+  for (let index = 0; index < reached; index += 1) {
+    world.sinks[index] = delivery;
+    world.happened(`sink ${index} holds ${JSON.stringify(delivery)}`);
+  }
+  const context = contextOf(worker);
+  if (luck.sinks === 'ok') return delivered(record, delivery, owner, context);
+  return notDelivered(record, owner, 'a sink failed', context);
+}
+
+function proveNew(worker: Worker, kid: string): Outcome {
+  const { world, record, luck } = worker;
+  const context = contextOf(worker);
+  if (luck.proof === 'cannot be opened') {
+    return { change: failedStep(record, 'rotation', 'its KEK is missing', context) };
+  }
+  const verdict = judge(world, luck, keyOf(record, kid), kid);
+  if (verdict.verdict === 'accepted') world.proven.add(kid);
+  return { change: provedNew(record, kid, verdict, context) };
+}
+
+function proveOld(worker: Worker, action: Extract<Action, { do: 'prove_old' }>): Outcome {
+  const { record, luck } = worker;
+  const { kid, name, old } = action;
+  const context = contextOf(worker);
+  const change =
+    luck.proof === 'cannot be opened'
+      ? unprovable(record, old, 'its KEK is missing', context)
+      : provedOld(record, action, judge(worker.world, luck, keyOf(record, kid), name), context);
+  const isRefused = change.record.retirements.some((other) => other.kid === kid && other.phase === 'refused');
+  return { change, also: () => isRefused && noteRefused(worker, kid) } satisfies Outcome & { also: unknown };
+}
+
+function noteRefused({ world, record }: Worker, kid: string | null): void {
+  if (kid !== null) world.refused.add(keyOf(record, kid).id);
+}
+
+/** The old key counts where it signs in, else the new one. Where the server refuses both, or the old one is foreign, neither does. */
+function choose(worker: Worker, rotation: Rotation): Outcome {
+  const { world, record, luck } = worker;
+  const context = contextOf(worker);
+  const old = activeKey(record);
+  const kid = incomingKid(rotation);
+  const tried = (key: ManagedKey) => judge(world, luck, key, key.kid);
+  if (old !== undefined && tried(old).verdict === 'accepted')
+    return { change: chosen(record, rotation, 'old', context) };
+  if (kid === null) return { change: chosen(record, rotation, 'neither', context) };
+  const verdict = tried(keyOf(record, kid));
+  switch (verdict.verdict) {
+    case 'accepted':
+      return { change: chosen(record, rotation, 'new', context), also: () => world.proven.add(kid) };
+    case 'refused':
+      return { change: chosen(record, rotation, 'neither', context) };
+    case 'throttled': {
+      const wait = { ms: verdict.retryAfterMs, why: verdict.message };
+      return { change: throttledStep(record, 'rotation', wait, context) };
+    }
+    case 'unknown':
+      return { change: failedStep(record, 'rotation', verdict.message, context) };
+    default:
+      return verdict satisfies never;
+  }
+}
+
+function* sendPatch(worker: Worker, sending: Sending): Generator<Point, void> {
+  const { world, luck, record } = worker;
+  const { document, purpose } = sending;
   const deadline = world.now + PATCH_TIMEOUT;
-  const intended = world.commit(
-    worker.held,
-    announced(record, document, purpose, deadline),
-    `announced ${purpose} ${JSON.stringify(document.jwks?.keys.map((key) => key.kid) ?? Object.keys(document))}`,
-  );
+  const kids = document.format === 'jwks' ? document.keys.map(({ jwk }) => jwk.kid) : document.format;
+  const change = announced(record, sending, { now: world.now, deadline });
+  const intended = world.commit(worker.held, change, `announced ${purpose} ${JSON.stringify(kids)}`);
   if (intended === null) return;
   yield 'announced';
   const outcome = answer(world, luck, document, deadline);
   yield 'acted';
-  const change = patched(intended.record, document, outcome, 25, contextOf(worker));
-  world.commit(intended, change, `patched ${luck.patch}`);
+  world.commit(intended, patched(intended.record, sending, outcome, 25, contextOf(worker)), `patched ${luck.patch}`);
 }
 
-function answer(world: World, luck: Luck, document: KeyDocument, deadline: number): PatchOutcome {
-  // Whoever slept through its own deadline does not send any more.
-  if (world.now >= deadline) return { class: 'unknown', status: null, message: 'aborted' };
-  const unknown: PatchOutcome = { class: 'unknown', status: 502, message: 'upstream' };
-  switch (luck.patch) {
-    case 'ok':
-      world.apply(document, 'PATCH');
-      return { class: 'done', status: 200, client: world.show() };
-    case 'tampered':
-      world.apply(document, 'PATCH');
-      return { class: 'done', status: 200, client: { ...world.show(), keys: [], jwksUri: null } };
-    case 'applied, answer lost':
-      world.apply(document, 'PATCH');
-      return unknown;
-    case 'lost':
-      return unknown;
-    case 'late':
-      world.late.push({ document, arrivesAt: world.now + Math.floor(luck.random * (deadline - world.now)) });
-      return unknown;
-    case 'timed out':
-      world.late.push({ document, arrivesAt: world.now + Math.floor(luck.random * (deadline - world.now)) });
-      world.pass(deadline - world.now);
-      return { class: 'unknown', status: null, message: 'timed out' };
-    case 'refused':
-      return { class: 'refused', status: 400, message: 'no' };
-    case 'not found':
-      return { class: 'refused', status: 404, message: 'no such client' };
-    case 'credential':
-      return { class: 'credential', status: 401, message: 'who are you?' };
-    case 'throttled':
-      return { class: 'throttled', status: 429, message: 'slow down', retryAfterMs: 60_000 };
-    default:
-      return luck.patch satisfies never;
-  }
-}
-
-function* serveSet(worker: Worker, { keys, purpose }: Extract<Step, { do: 'serve' }>): Generator<Point, void> {
+function* serveSet(worker: Worker, action: Extract<Action, { do: 'serve' }>): Generator<Point, void> {
   const { world, luck, record } = worker;
+  const { keys, purpose, owner } = action;
   const kids = keys.map((key) => key.kid ?? key.kty);
-  const intended = world.commit(worker.held, servingAnnounced(record, purpose), `serving ${purpose} ${kids}`);
+  const intended = world.commit(worker.held, servingAnnounced(record, action, world.now), `serving ${purpose} ${kids}`);
   if (intended === null) return;
   yield 'announced';
   if (luck.serving !== 'fails') {
     world.servedSet = keys;
+    world.noteSent(keys);
     world.happened(`served ${kids}`);
   }
   yield 'acted';
   const change =
-    luck.serving === 'ok'
-      ? served(intended.record, keys, worker.policy)
-      : tryAgain(intended.record, contextOf(worker), 'the folder cannot be written');
+    luck.serving === 'ok' ? served(intended.record, keys, owner) : notServed(intended.record, owner, worker);
   world.commit(intended, change, `served ${luck.serving}`);
+}
+
+function notServed(record: ClientRecord, owner: Owner, worker: Worker): Transition {
+  return failedStep(record, owner, 'the folder cannot be written', contextOf(worker));
 }

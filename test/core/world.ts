@@ -3,11 +3,13 @@
  * keys, and a place for the public set.
  */
 import type { AuditDraft } from '../../src/core/audit.ts';
-import type { Change } from '../../src/core/change.ts';
-import type { KeyDocument, ObservedClient, PublicJwk } from '../../src/core/document.ts';
-import { samePublicKey } from '../../src/core/public-key.ts';
-import type { Algorithm, ClientRecord, Delivery } from '../../src/core/record.ts';
-import { client, type Material, material, SERVED_URI, START } from './support.ts';
+import { bodyOf, type KeyDocument, type ObservedClient, type PublicJwk } from '../../src/core/document.ts';
+import type { RotationSummary } from '../../src/core/history.ts';
+import { type Algorithm, holds, type KeyMaterial, publishedAs } from '../../src/core/keys.ts';
+import type { ClientRecord } from '../../src/core/record.ts';
+import type { Delivery } from '../../src/core/signers.ts';
+import type { Transition } from '../../src/core/transition.ts';
+import { client, entryOf, material, SERVED_URI, START, THEIR_URI } from './support.ts';
 
 /**
  * `kid`: takes every published key whose alg fits, of the source that was set last. `kid, uri wins`: the same, and a `jwks_uri` once set counts for ever.
@@ -29,30 +31,46 @@ export class World {
   now = START;
   version = 0;
   readonly audit: AuditDraft[] = [];
-  readonly server: { alg: string | null; jwksUri: string | null; keys: readonly PublicJwk[] };
+  /** Rotations that ended, newest first. */
+  readonly history: RotationSummary[] = [];
+  readonly server: { alg: string | null; jwksUri: string | null; keys: readonly PublicJwk[]; active: boolean };
   /** Which of its two sources the server verifies with: the one that was set last. */
   source: 'keys' | 'uri' = 'keys';
   late: Late[] = [];
   servedSet: readonly PublicJwk[] = [];
+  /** What stands at the client's own address. */
+  readonly theirSet: readonly PublicJwk[];
   /** Thumbprints of the private halves in the store. */
   readonly sealed = new Set<string>();
-  readonly made = new Map<string, Material>();
+  readonly made = new Map<string, KeyMaterial>();
   readonly proven = new Set<string>();
+  /** Ids of the keys that left here in a document or a set, and those of them that were seen refused, or taken as refused, since. */
+  readonly sent = new Set<string>();
+  readonly refused = new Set<string>();
   readonly sinks: (Delivery | null)[] = [null, null];
   readonly trace: string[] = [];
   readonly mode: ServerMode;
   /** As it was last read back from the store. */
   record: ClientRecord;
   #stored: string;
+  #count = 0;
   readonly #watch: (world: World, what: string) => void;
 
-  constructor(mode: ServerMode, record: ClientRecord, watch: (world: World, what: string) => void) {
+  constructor(mode: ServerMode, record: ClientRecord, watch: (world: World, what: string) => void = () => {}) {
     this.mode = mode;
     this.#stored = JSON.stringify(record);
     this.record = record;
     this.#watch = watch;
-    const { alg, jwksUri, keys } = record.observed.client;
-    this.server = { alg, jwksUri, keys };
+    const { alg, jwksUri, keys, active } = record.server.observed.client;
+    this.server = { alg, jwksUri, keys: keys.map(({ jwk }) => jwk), active };
+    if (jwksUri !== null) this.source = 'uri';
+    this.theirSet = jwksUri === null ? [] : record.keys.map((key) => publishedAs(key, false).jwk);
+    for (const key of record.keys) {
+      this.made.set(key.kid, key);
+      this.sealed.add(key.thumbprint);
+      if (key.state === 'active') this.proven.add(key.kid);
+    }
+    this.sinks.fill(record.signers.delivered);
   }
 
   claim(): Held {
@@ -66,15 +84,22 @@ export class World {
   }
 
   /** Refused when the record moved on; `also` happens in the same transaction. */
-  commit(held: Held, change: Change, what: string, also?: () => void): Held | null {
+  commit(held: Held, change: Transition, what: string, also?: () => void): Held | null {
     if (held.version !== this.version) return null;
     also?.();
     this.version += 1;
     this.#stored = JSON.stringify(change.record);
     this.record = JSON.parse(this.#stored);
     this.audit.push(...change.entries);
+    this.history.unshift(...(change.ended ?? []));
     this.happened(`commit ${what}`);
     return { record: change.record, version: this.version };
+  }
+
+  /** A person, or another program, asks for something. */
+  tell(what: string, transition: (record: ClientRecord) => Transition): void {
+    const held = this.claim();
+    this.commit(held, transition(held.record), what);
   }
 
   pass(ms: number): void {
@@ -90,40 +115,53 @@ export class World {
 
   apply(document: KeyDocument, what: string): void {
     const { server } = this;
-    if (document.jwks !== undefined) server.keys = document.jwks.keys;
-    if (document.public_key_pem !== undefined) {
-      server.keys = [{ kty: 'PEM', public_key_pem: document.public_key_pem }];
-    }
-    if (document.jwks_uri !== undefined) server.jwksUri = document.jwks_uri;
+    const body = bodyOf(document);
+    if (body.jwks !== undefined) server.keys = body.jwks.keys;
+    if (body.public_key_pem !== undefined) server.keys = [{ kty: 'PEM', public_key_pem: body.public_key_pem }];
+    if (body.jwks_uri !== undefined) server.jwksUri = body.jwks_uri;
     if (this.mode !== 'kid, uri wins') this.source = 'keys';
-    if (document.jwks_uri !== undefined) this.source = 'uri';
-    server.alg = document.token_endpoint_auth_signing_alg;
+    if (body.jwks_uri === undefined) this.noteSent(server.keys);
+    else this.source = 'uri';
+    server.alg = body.token_endpoint_auth_signing_alg;
     this.happened(`${what}: ${JSON.stringify(this.effective().map((key) => key.kid ?? key.kty))} ${server.alg}`);
   }
 
+  /** What was refused before counts no more once the key is sent again. */
+  noteSent(keys: readonly PublicJwk[]): void {
+    for (const id of keys.flatMap((jwk) => entryOf(jwk).ids)) {
+      this.sent.add(id);
+      this.refused.delete(id);
+    }
+  }
+
   show(): ObservedClient {
-    return client({ ...this.server, updatedAt: new Date(this.now).toISOString() });
+    const { keys, ...others } = this.server;
+    return client({ ...others, keys: keys.map(entryOf), updatedAt: new Date(this.now).toISOString() });
   }
 
   /** The set that the server verifies with. */
   effective(): readonly PublicJwk[] {
     if (this.mode === 'first' || this.source === 'keys') return this.server.keys;
+    if (this.server.jwksUri === THEIR_URI) return this.theirSet;
     return this.server.jwksUri === SERVED_URI ? this.servedSet : [];
   }
 
-  accepts(jwk: PublicJwk, pem: string, alg: string): boolean {
+  /** Whether it takes an assertion that this key signed, with that `kid` in its header (RFC 7515 section 4.1.4). */
+  accepts({ id, alg }: Pick<KeyMaterial, 'id' | 'alg'>, name: unknown): boolean {
     if ((this.server.alg ?? 'RS256') !== alg) return false;
-    const set = this.mode === 'first' ? this.effective().slice(0, 1) : this.effective();
-    return set.some((key) => samePublicKey(key, { ...jwk, public_key_pem: pem }));
+    const set = this.effective();
+    const named = set.filter((jwk) => jwk.kid === name || jwk.kid === undefined);
+    return (this.mode === 'first' ? set.slice(0, 1) : named).some((jwk) => holds(entryOf(jwk), id));
   }
 
   acceptsKid(kid: string): boolean {
     const key = this.made.get(kid);
-    return key !== undefined && this.accepts(key.jwk, key.pem, key.alg);
+    return key !== undefined && this.accepts(key, kid);
   }
 
-  make(alg: Algorithm): Material {
-    const key = material(`k${this.made.size + 1}`, alg);
+  make(alg: Algorithm): KeyMaterial {
+    this.#count += 1;
+    const key = material(`k${this.#count}`, alg);
     this.made.set(key.kid, key);
     return key;
   }

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { deliveryIn, keySetFiles } from '../../src/deliver/key-set.ts';
-import { openThreads } from '../../src/deliver/threads.ts';
+import type { Task, Undelivered } from '../../src/deliver/thread.ts';
+import { openThreads } from '../../src/files/threads.ts';
 import { contents, sinkKey } from './contents.ts';
 
 const root = await mkdtemp(join(tmpdir(), 'rekeyd-key-set-'));
@@ -43,10 +44,11 @@ test.each(['', '{', 'null', '[]', '{"current":"a"}', '{"current":1,"next":null,"
 );
 
 test('the files of a set are moved to the thread that writes them', async () => {
-  const threads = openThreads(1);
+  const threads = openThreads<Task, Undelivered>(new URL('../../src/deliver/thread.ts', import.meta.url), 1);
   const files = keySetFiles(contents({ current: await sinkKey() }));
   const secret = secretOf(files.get('current.jwk.json'));
-  const answer = threads.run({ do: 'replace', folder: root, client: '4711', files, epoch: 1 });
+  const moved = [...files.values()].map(({ buffer }) => buffer);
+  const answer = threads.run({ do: 'replace', folder: root, client: '4711', files, epoch: 1 }, moved);
   expect([...files.values()].map(({ length }) => length)).toEqual([...files].map(() => 0));
   expect(await answer).toBeNull();
   expect(secretOf(await readFile(join(root, '4711', 'current.jwk.json')))).toBe(secret);

@@ -1,6 +1,6 @@
 /** The demo's clients: what each of them is, and how it looked before rekeyd came. */
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import type { Algorithm } from '../../src/core/record.ts';
+import type { Algorithm } from '../../src/core/keys.ts';
 import type { Emulator } from '../emulator/server.ts';
 import type { Selection } from '../emulator/state.ts';
 

@@ -7,21 +7,22 @@ import { join, relative, resolve } from 'node:path';
 import { openQueues } from '../../jobs/queues.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { parseReference } from '../../src/core/client.ts';
-import { keyOf } from '../../src/core/keys.ts';
-import type { ClientRecord, RotationSummary } from '../../src/core/record.ts';
+import type { RotationSummary } from '../../src/core/history.ts';
+import { activeKey } from '../../src/core/keys.ts';
+import type { ClientRecord } from '../../src/core/record.ts';
 import { importKey } from '../../src/rotation/import.ts';
 import { keksOf } from '../../src/rotation/policy.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { openResources } from '../../src/runtime/resources.ts';
 import { startService } from '../../src/runtime/service.ts';
 import { monotonic, sleep, systemClock } from '../../src/time.ts';
+import type { LogEntry } from '../emulator/log.ts';
 import { startEmulator } from '../emulator/server.ts';
 import { writeConfig } from './config.ts';
 import { API_KEY, APPS, arrangeMishaps, CLIENTS, DEPLOYMENT, type RegisteredClient, register } from './fleet.ts';
 import { type LoginStream, startLogins } from './logins.ts';
 import { type ClientReport, type DemoReport, printReport } from './report.ts';
 
-const ENDED = ['finished', 'failed', 'rolled_back'];
 const PATIENCE_MS = 120_000;
 
 const asJson = process.argv.includes('--json');
@@ -38,14 +39,15 @@ const config = await loadConfig(await writeConfig(dir, emulator.url, clients), {
 say(`A local Wacht listens on ${emulator.url}: app first-pem takes the first PEM key, app by-kid picks by kid.`);
 
 const log = createLog({ level: 'silent' });
-const parts = await openResources(config, { log, clock: systemClock });
+const resources = await openResources(config, { log, clock: systemClock });
 const cause = { actor: 'demo', reason: 'the key this client has used so far', request: null };
 for (const { ref, privateKeyPem, before } of clients) {
-  await importKey(parts, keksOf(config), parseReference(ref), privateKeyPem, cause, before);
+  const handed = { ref: parseReference(ref), text: privateKeyPem, alg: before, enroll: true, cause };
+  await importKey(resources, keksOf(config), handed);
 }
-await parts.close();
+await resources.close();
 say(
-  `${clients.length} clients handed over their present keys (rekeyd keys import) and now sign from ${relative('', join(dir, 'keys'))}.`,
+  `${clients.length} clients handed over their present keys (rekeyd keys import --enroll) and now sign from ${relative('', join(dir, 'keys'))}.`,
 );
 
 const service = await startService(config, { log, schedule: true, worker: true, http: false });
@@ -58,16 +60,16 @@ arrangeMishaps(emulator, clients);
 
 say('Rotating them all (rekeyd rotate --all) while they keep signing in ...');
 const startedAt = monotonic();
-const queues = openQueues(service.parts.redis, [DEPLOYMENT], (error) => say(String(error)));
+const queues = openQueues(service.resources.redis, [DEPLOYMENT], (error) => say(String(error)));
 const reason = 'demo: show a rotation';
-await queues.addControl('request', { v: 1, select: { all: true }, reason, actor: 'demo', compromised: false });
-const records = await rotationsEnded();
+await queues.request({ v: 1, select: { all: true }, reason, actor: 'demo', compromised: false });
+const ended = await rotationsEnded();
 const seconds = (monotonic() - startedAt) / 1000;
 await sleep(300); // a few logins more, with the old keys gone
 for (const stream of streams.values()) await stream.stop();
 await queues.close();
 await service.stop();
-const report = makeReport(records, seconds);
+const report = makeReport(ended, seconds);
 await emulator.close();
 
 if (asJson) process.stdout.write(`${JSON.stringify(report)}\n`);
@@ -75,23 +77,28 @@ else printReport(report, clients, relative('', dir));
 // The one refusal that the demo arranges is an outcome; a refused login, or any other failure, is a defect.
 process.exitCode = isAsArranged(report) ? 0 : 1;
 
-async function rotationsEnded(): Promise<ReadonlyMap<string, ClientRecord>> {
-  const refs = clients.map(({ ref }) => parseReference(ref));
+interface Ended {
+  readonly record: ClientRecord;
+  readonly rotation: RotationSummary;
+}
+
+async function rotationsEnded(): Promise<ReadonlyMap<string, Ended>> {
+  const { store } = service.resources;
   const deadline = monotonic() + PATIENCE_MS;
+  const ended = new Map<string, Ended>();
   for (;;) {
-    const loaded = await service.parts.store.loadMany(refs);
-    const records = new Map([...loaded].map(([ref, { record }]) => [ref as string, record]));
-    const ended = [...records.values()].every(
-      ({ history: [last] }) => last !== undefined && ENDED.includes(last.state),
-    );
-    if (ended) return records;
+    for (const ref of clients.map((client) => parseReference(client.ref))) {
+      const [[rotation], loaded] = await Promise.all([store.history(ref), store.load(ref)]);
+      if (rotation !== undefined && loaded !== null) ended.set(ref, { record: loaded.record, rotation });
+    }
+    if (ended.size === clients.length) return ended;
     if (monotonic() > deadline) throw new Error('the rotations did not end in time');
     await sleep(100);
   }
 }
 
-function makeReport(records: ReadonlyMap<string, ClientRecord>, seconds: number): DemoReport {
-  const rows = clients.map((client) => reportOf(client, records.get(client.ref)));
+function makeReport(ended: ReadonlyMap<string, Ended>, seconds: number): DemoReport {
+  const rows = clients.map((client) => reportOf(client, ended.get(client.ref)));
   const sum = (pick: (row: ClientReport) => number) => rows.reduce((total, row) => total + pick(row), 0);
   return {
     clients: rows,
@@ -107,25 +114,24 @@ function makeReport(records: ReadonlyMap<string, ClientRecord>, seconds: number)
   };
 }
 
-function reportOf(client: RegisteredClient, record: ClientRecord | undefined): ClientReport {
-  const [rotation] = record?.history ?? [];
-  if (record === undefined || rotation === undefined) throw new Error(`${client.ref} was not rotated`);
-  const patches = emulator.log.filter(({ method, client: id }) => method === 'PATCH' && id === client.id).length;
+function reportOf(client: RegisteredClient, ended: Ended | undefined): ClientReport {
+  if (ended === undefined) throw new Error(`${client.ref} was not rotated`);
+  const { record, rotation } = ended;
   return {
     client: client.ref,
     server: APPS[client.app].selection,
     strategy: rotation.strategy,
-    format: record.format ?? client.registered,
+    format: record.server.format ?? client.registered,
     alg_before: client.before,
-    alg_after: algAfter(record, rotation, client),
+    alg_after: rotation.state === 'finished' ? (activeKey(record)?.alg ?? client.before) : client.before,
     outcome: rotation.state,
-    patches,
+    patches: emulator.log.filter((call) => call.client === client.id && carriesKeys(call)).length,
     logins: streams.get(client.ref)?.counts ?? { ok: 0, fallback: 0, refused: 0 },
   };
 }
 
-function algAfter(record: ClientRecord, { kid, state }: RotationSummary, client: RegisteredClient): string {
-  return kid !== null && state === 'finished' ? keyOf(record, kid).alg : client.before;
+function carriesKeys({ method, body }: LogEntry): boolean {
+  return method === 'PATCH' && Object.keys(Object(body)).length > 0;
 }
 
 function isAsArranged(report: DemoReport): boolean {

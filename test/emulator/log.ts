@@ -22,6 +22,8 @@ export interface LogEntry {
   verdict?: string;
   /** Runtime endpoints, when refused: more than the client is told. */
   why?: string;
+  /** Runtime endpoints: the `kid` that the assertion names, whatever came of it. */
+  presentedKid?: string;
   /** Runtime endpoints: RFC 7638 thumbprint of the key that the signature was verified with. */
   authenticatedKid?: string;
 }

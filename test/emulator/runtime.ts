@@ -44,6 +44,8 @@ function login(
     body: null,
     status: null,
   };
+  const kid = decodeAssertion(form.get('client_assertion') ?? '')?.header.kid;
+  if (typeof kid === 'string') call.presentedKid = kid;
   return serve(context, call, request, reply, async () => {
     try {
       const answer = await checked(context, call, request, app, client, form, endpoint);

@@ -51,6 +51,8 @@ export interface Emulator {
   addApp(app: NewApp): App;
   /** @throws Refusal what POST would answer */
   addClient(client: NewClient): StoredClient;
+  /** A client that another emulator held, with its ids and without the server's checks. */
+  restoreClient(deployment: string, app: string, client: StoredClient): void;
   /** As it is stored now; a later PATCH does not change the object. @throws Refusal when there is none */
   client(deployment: string, app: string, id: string): StoredClient;
   /** Somebody else's PATCH, with the server's checks but without a request. @throws Refusal what PATCH would answer */
@@ -92,6 +94,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     faults: context.faults,
     addApp: (app) => state.addApp(app),
     addClient: (client) => addClient(state, client),
+    restoreClient: (deployment, app, client) => state.restore(state.app(deployment, app), client),
     client: (deployment, app, id) => state.client(state.app(deployment, app), id),
     edit: (deployment, app, id, members) => state.patch(state.app(deployment, app), id, members),
     setApiKey: (deployment, key, access = 'write') => void state.apiKeys.set(key, { deployment, access }),

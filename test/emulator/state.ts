@@ -125,6 +125,13 @@ export class State {
     return client;
   }
 
+  /** A client that another emulator held, with its ids. */
+  restore(app: App, client: StoredClient): void {
+    app.clients.set(client.id, client);
+    this.#rows.set(client.client_id, client.id);
+    if (BigInt(client.id) > this.#lastId) this.#lastId = BigInt(client.id);
+  }
+
   /** The last writer wins: nothing is compared with what the caller has seen. @throws Refusal 400, 404, 422 */
   patch(app: App, id: string, members: unknown): StoredClient {
     const body = readClientBody(members);

@@ -1,8 +1,8 @@
-/** Whoever wants keys to be rotated, as long as it takes until somebody has heard of it; and waiting until all of that is done. */
+/** Asks for rotations until the answer is there, and waits until all of them are done. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Violation } from './checker.ts';
-import type { StoredRecord } from './evidence.ts';
+import type { StoredEnd, StoredRecord } from './evidence.ts';
 import type { FaultClient } from './fleet.ts';
 import type { World } from './world.ts';
 
@@ -15,9 +15,10 @@ export const POLL_MS = 100;
 export interface Wish {
   readonly select?: object;
   readonly compromised?: boolean | { readonly kid: string };
+  readonly take_over?: boolean;
 }
 
-/** Asks until the answer is in, or (null) for as long as anybody would wait. A request that a power cut undid was never acknowledged: it is sent again. */
+/** Asks until the answer is in, or (null) when the patience is over. A request that a power cut undid was never acknowledged: it is sent again. */
 export async function ask(
   { queues, history }: Pick<World, 'queues' | 'history'>,
   id: string,
@@ -26,7 +27,7 @@ export async function ask(
 ): Promise<readonly string[] | null> {
   const data = { v: 1, select: { all: true }, reason: 'faults', actor: 'faults', compromised: false, ...wish };
   // Redis may refuse to write anything, or be away.
-  const add = () => queues.addControl('request', data, id).catch(() => undefined);
+  const add = () => queues.control.add('request', data, { jobId: id }).catch(() => undefined);
   await add();
   for (const end = performance.now() + patienceMs; performance.now() < end; await delay(POLL_MS)) {
     const job = await queues.control.getJob(id).catch(() => null);
@@ -34,7 +35,7 @@ export async function ask(
     if (job === undefined) await add();
     else if (job.finishedOn !== undefined) {
       if (job.failedReason) {
-        // Redis took nothing, not even that the request waits, and whoever asked was told so: they ask again.
+        // Redis took nothing, not even that the request waits. The one who asked is told so, and asks again.
         const told = `${id} failed after ${job.attemptsMade}: ${job.failedReason}`;
         history.note({ kind: 'asked', job: told, rotations: [] });
         await job.remove();
@@ -50,8 +51,15 @@ export async function ask(
   return null;
 }
 
-export async function recordOf(raw: Redis, ref: string): Promise<StoredRecord> {
+/** Null while the store does not know the client. */
+export async function recordOf(raw: Redis, ref: string): Promise<StoredRecord | null> {
   return JSON.parse((await raw.hget(`{rekeyd}:store:client:${ref}`, 'record')) ?? 'null');
+}
+
+/** True while something is left to do for a client without anybody asking. */
+export function isBusy(record: StoredRecord | null): boolean {
+  if (record === null) return false;
+  return record.rotation !== null || record.retirements.length > 0 || record.server.inFlight !== null;
 }
 
 /** Waits until nothing is left to do. What is then still under way is stuck. */
@@ -65,11 +73,12 @@ export async function quiet(
     const stuck: Violation[] = [];
     const ended = new Set<string>();
     for (const { ref } of clients) {
-      const { rotation, retiring, inFlight, lastError, history } = await recordOf(raw, ref);
-      for (const { id, state } of history) if (state !== 'running' && state !== 'active') ended.add(id);
-      if (rotation === null && retiring.length === 0 && inFlight === null) continue;
-      const message = `is not done: ${JSON.stringify({ phase: rotation?.phase, retiring, lastError })}`;
-      stuck.push({ rule: 'stuck', ref, message });
+      const record = await recordOf(raw, ref);
+      for (const summary of await raw.lrange(`{rekeyd}:store:history:${ref}`, 0, -1)) {
+        const { id }: StoredEnd = JSON.parse(summary);
+        ended.add(id);
+      }
+      if (record !== null && isBusy(record)) stuck.push({ rule: 'stuck', ref, message: whatIsLeft(record) });
     }
     const missing = await notIn(raw, ended, rotations);
     if (stuck.length === 0 && missing.length === 0) return [];
@@ -79,7 +88,14 @@ export async function quiet(
   }
 }
 
-/** The record keeps only the last few; the audit log keeps all. */
+function whatIsLeft({ rotation, retirements, server, halted }: StoredRecord): string {
+  const leaving = retirements.map(({ kid, phase, until, tries: { error } }) => ({ kid, phase, until, error }));
+  const phase = rotation?.phase;
+  const left = { phase, error: rotation?.tries.error, leaving, deadline: server.inFlight?.deadline, halted };
+  return `is not done: ${JSON.stringify(left)}`;
+}
+
+/** The history keeps only the last few; the audit log keeps all. */
 async function notIn(raw: Redis, ended: Set<string>, rotations: ReadonlySet<string>): Promise<readonly string[]> {
   const missing = [...rotations].filter((id) => !ended.has(id));
   if (missing.length === 0) return [];

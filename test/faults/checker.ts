@@ -1,11 +1,16 @@
 /** The judge: reads history, store, server and key folders, and says what was broken. Shares no code with `src/`. */
 import type { Emulator } from '../emulator/server.ts';
 import { auditAgrees, auditIsKept, auditIsWhole } from './checks/audit.ts';
+import { refusedBeforeDestroyed } from './checks/destruction.ts';
 import { endsWell } from './checks/ends.ts';
 import { loginsSucceed } from './checks/logins.ts';
+import { nothingIsDoneWithoutTheStore } from './checks/lost-store.ts';
+import { pauseIsKept } from './checks/pause.ts';
 import { publishesSafely } from './checks/publication.ts';
 import { storeIsFenced } from './checks/store.ts';
 import { throttleIsRespected } from './checks/throttle.ts';
+import { strangersAreLeftAlone } from './checks/trust.ts';
+import { windowsAreKept } from './checks/windows.ts';
 import type { Evidence } from './evidence.ts';
 
 export interface Violation {
@@ -19,12 +24,17 @@ export type Check = (evidence: Evidence) => readonly Violation[];
 
 const CHECKS: readonly Check[] = [
   loginsSucceed,
+  strangersAreLeftAlone,
   publishesSafely,
+  refusedBeforeDestroyed,
+  nothingIsDoneWithoutTheStore,
   storeIsFenced,
   auditIsWhole,
   auditIsKept,
   auditAgrees,
   throttleIsRespected,
+  pauseIsKept,
+  windowsAreKept,
 ];
 
 /** What can be said of the history alone. */

@@ -1,6 +1,7 @@
 /** What brings each mutant to light. Nothing of it harms an unbroken rekeyd, and every run of the mutants begins by showing that. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { redisKinds } from '../support/redis.ts';
+import { LIMITS } from './circumstances-of-limits.ts';
 import { APPS, DEPLOYMENT, type FaultClient } from './fleet.ts';
 import { type Kind, kindOf, type Scene } from './scenario.ts';
 import type { Sentence } from './sentence.ts';
@@ -43,7 +44,8 @@ const late = kindOf({
   open: (place) => openStage(place, { fleet: { apps: APPS.filter(({ slug }) => slug === 'overlap') } }),
   crew: () => ({ size: 1 }),
   async play({ emulator, clients, ask }) {
-    for (const { id } of clients)
+    const enrolled = clients.filter(({ enrolment }) => enrolment === 'enrolled');
+    for (const { id } of enrolled)
       emulator.faults.add({
         kind: 'hold',
         until: overtaken(emulator, id),
@@ -51,7 +53,7 @@ const late = kindOf({
         match: { method: 'PATCH', client: id },
       });
     await ask();
-    await Promise.all(clients.map(({ id }) => overtaken(emulator, id)));
+    await Promise.all(enrolled.map(({ id }) => overtaken(emulator, id)));
   },
 });
 
@@ -114,7 +116,7 @@ async function loseLocks({ raw, history }: Scene<Stage>, ref: string): Promise<v
   }
 }
 
-/** Whoever is sentenced and still alive in the end is put to death for nothing. */
+/** Until the worker that is sentenced to death has died at its point. */
 async function untilDeath({ ask, onDeath }: Scene<Stage>): Promise<void> {
   const dead = Promise.withResolvers<void>();
   onDeath(() => dead.resolve());
@@ -142,6 +144,32 @@ async function patched({ log }: Stage['emulator'], count: number): Promise<void>
   while (carriedOut() < count) await delay(5);
 }
 
-export const CIRCUMSTANCES: ReadonlyMap<string, Kind> = new Map(
-  [calm, throttled, late, powerCut, outrun, diedBeforeDelivery, diedAfterCutover].map((kind) => [kind.name, kind]),
-);
+/** A worker stands still with a commit in its hands, and a person reports the key of that client meanwhile. */
+const interrupted = kindOf({
+  name: 'interrupted',
+  open: (place) =>
+    openStage(place, { fleet: { apps: APPS.map((app) => (app.logins === 'one' ? { ...app, logins: 'two' } : app)) } }),
+  crew: () => ({ size: 1, sentences: once({ point: 'deliver:before commit', nth: 1, deed: 'hold' }) }),
+  async play(scene) {
+    const held = Promise.withResolvers<string>();
+    scene.onConfession(({ ref }) => held.resolve(ref));
+    await scene.ask();
+    const ref = await held.promise;
+    await scene.ask({ select: { clients: [ref] }, compromised: true });
+    scene.pool.goOn();
+  },
+});
+
+const ALL: readonly Kind[] = [
+  calm,
+  throttled,
+  late,
+  powerCut,
+  outrun,
+  interrupted,
+  diedBeforeDelivery,
+  diedAfterCutover,
+  ...LIMITS,
+];
+
+export const CIRCUMSTANCES: ReadonlyMap<string, Kind> = new Map(ALL.map((kind) => [kind.name, kind]));

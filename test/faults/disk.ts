@@ -3,13 +3,14 @@
  * writes what the process had handed to it.
  */
 import { readdirSync, statSync, truncateSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { RedisServer } from '../support/redis.ts';
+import { dataFolder } from './store-data.ts';
 
 export interface Disk {
   /** Redis says that all it has written is on disk. */
   confirmed(): void;
-  /** Ends the server, forgets what was on nobody's disk, and starts it again. Resolves with the bytes forgotten. */
+  /** Ends the server, takes away what was not on disk yet, and starts it again. Resolves with the number of those bytes. */
   powerCut(downMs: () => Promise<void>): Promise<number>;
   close(): void;
 }
@@ -39,7 +40,7 @@ export function watchDisk(redis: RedisServer, everysec: boolean): Disk {
     },
     async powerCut(down) {
       await redis.kill();
-      const file = fileOf(redis);
+      const file = logOf(redis);
       const lost = everysec ? Math.max(0, statSync(file).size - safe) : 0;
       if (lost > 0) truncateSync(file, safe);
       samples.length = 0;
@@ -54,15 +55,15 @@ export function watchDisk(redis: RedisServer, everysec: boolean): Disk {
 
 function sizeOf(redis: RedisServer): number {
   try {
-    return statSync(fileOf(redis)).size;
+    return statSync(logOf(redis)).size;
   } catch {
     return 0; // not made yet
   }
 }
 
 /** The last incremental file: a short run never gets to rewrite it. */
-function fileOf(redis: RedisServer): string {
-  const folder = join(dirname(redis.socketPath), 'appendonlydir');
+export function logOf(redis: RedisServer): string {
+  const folder = dataFolder(redis);
   const names = readdirSync(folder).filter((name) => name.endsWith('.incr.aof'));
   return join(folder, names.sort().at(-1) ?? '');
 }

@@ -5,29 +5,58 @@ import type { Redis } from 'ioredis';
 import type { LogEntry } from '../emulator/log.ts';
 import type { Emulator } from '../emulator/server.ts';
 import type { FaultClient } from './fleet.ts';
-import type { Event } from './history.ts';
+import type { Event, JwkMembers } from './history.ts';
 import { DEPLOYMENT } from './names.ts';
 import { snapshot } from './watch.ts';
 
+/** A document on its way to the server, as the record keeps it. */
+export type StoredDocument = { readonly alg: string } & (
+  | { readonly format: 'jwks'; readonly keys: readonly { readonly jwk: JwkMembers }[] }
+  | { readonly format: 'pem'; readonly pem: string }
+  | { readonly format: 'jwks_uri'; readonly uri: string }
+);
+
+interface StoredTries {
+  readonly error: string | null;
+}
+
 /** The parts of a client's record that are judged. */
 export interface StoredRecord {
+  readonly enrolment: 'found' | 'held' | 'enrolled';
   readonly keys: readonly {
     readonly kid: string;
     readonly thumbprint: string;
     readonly alg: string;
     readonly state: string;
   }[];
+  /** Keys that are destroyed, and foreign ones that were reported. */
+  readonly former: readonly { readonly kid: string }[];
   readonly rotation: {
     readonly id: string;
     readonly strategy: string;
     readonly compromised: object | null;
     readonly phase: { readonly name: string };
+    readonly tries: StoredTries;
   } | null;
-  readonly retiring: readonly { readonly kid: string | null; readonly until?: number }[];
-  readonly inFlight: { readonly document: object; readonly deadline: number } | null;
+  readonly retirements: readonly {
+    readonly kid: string | null;
+    readonly role: 'replaced' | 'discarded';
+    readonly phase: string;
+    readonly until: number;
+    readonly rotation: { readonly id: string };
+    readonly tries: StoredTries;
+  }[];
+  readonly server: { readonly inFlight: { readonly document: StoredDocument; readonly deadline: number } | null };
   readonly halted: string | null;
-  readonly lastError: string | null;
-  readonly history: readonly { readonly id: string; readonly state: string; readonly error: string | null }[];
+  /** It may tell what was, before a store was lost. */
+  readonly doubted?: true;
+}
+
+/** A rotation that ended. */
+export interface StoredEnd {
+  readonly id: string;
+  readonly state: string;
+  readonly error: string | null;
 }
 
 export interface AuditLine {
@@ -36,21 +65,23 @@ export interface AuditLine {
   readonly type: string;
   readonly client: string | null;
   readonly rotation: string | null;
+  readonly actor: string;
   readonly data: { readonly [name: string]: unknown };
   /** As it was written. */
   readonly draft: string;
 }
 
-export type JwkMembers = { readonly [member: string]: unknown };
-
 export interface ClientEnd {
   readonly client: FaultClient;
-  readonly record: StoredRecord;
+  /** Null: the store has never heard of it. */
+  readonly record: StoredRecord | null;
+  /** Newest first. */
+  readonly history: readonly StoredEnd[];
   /** thumbprint → JWE. */
   readonly sealed: ReadonlyMap<string, string>;
   readonly server: { readonly keys: readonly JwkMembers[]; readonly jwksUri: string | null };
-  /** Files in the key folder by name. */
-  readonly folder: ReadonlyMap<string, JwkMembers>;
+  /** Files in the key folder by name; null when there is no such folder. */
+  readonly folder: ReadonlyMap<string, JwkMembers> | null;
   /** The set under `jwks_uri`, when there is one. */
   readonly served: readonly JwkMembers[] | null;
   /** Still listed as unfinished. */
@@ -80,11 +111,13 @@ export async function gather(
   const ends = await Promise.all(
     clients.map(async (client): Promise<ClientEnd> => {
       const { jwks, jwks_uri: jwksUri } = emulator.client(DEPLOYMENT, client.app.slug, client.id);
+      const ended = await redis.lrange(`{rekeyd}:store:history:${client.ref}`, 0, -1);
       return {
         client,
-        record: JSON.parse(stored[client.ref]?.record ?? 'null'),
+        record: JSON.parse(stored.clients[client.ref]?.record ?? 'null'),
+        history: ended.map((summary): StoredEnd => JSON.parse(summary)),
         sealed: new Map(Object.entries(await redis.hgetall(`{rekeyd}:store:sealed:${client.ref}`))),
-        server: { keys: jwks?.keys ?? [], jwksUri },
+        server: { keys: (jwks?.keys ?? []).map((key) => ({ ...key })), jwksUri },
         folder: await readFolder(client.folder),
         served: jwksUri === null ? null : await readServed(join(publicFolder, ...client.ref.split('/'))),
         open: open.has(client.ref),
@@ -105,13 +138,14 @@ function auditLine([id, fields]: [string, string[]]): AuditLine {
   return { ...JSON.parse(draft), draft, seq: Number(id.split('-')[0]), at: Number(at) };
 }
 
-async function readFolder(folder: string): Promise<Map<string, JwkMembers>> {
-  const names = (await readdir(folder)).filter((name) => name.endsWith('.json'));
-  return new Map(
-    await Promise.all(
-      names.map(async (name) => [name, JSON.parse(await readFile(join(folder, name), 'utf8'))] as const),
-    ),
-  );
+async function readFolder(folder: string): Promise<Map<string, JwkMembers> | null> {
+  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw error;
+  });
+  const files = names?.filter((name) => name.endsWith('.json')) ?? [];
+  const read = files.map(async (name) => [name, JSON.parse(await readFile(join(folder, name), 'utf8'))] as const);
+  return names === null ? null : new Map(await Promise.all(read));
 }
 
 async function readServed(file: string): Promise<readonly JwkMembers[]> {

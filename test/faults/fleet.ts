@@ -1,16 +1,31 @@
-/** Clients of every kind that a policy can make of them, with keys that rekeyd was given. */
-import type { JsonWebKey } from 'node:crypto';
+/** Clients of every kind that a policy can make of them: most with keys that rekeyd was given, some that sign in with keys of their own. */
+import { type JsonWebKey, type KeyObject, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { makeReference } from '../../src/core/client.ts';
-import type { Algorithm } from '../../src/core/record.ts';
+import type { Algorithm } from '../../src/core/keys.ts';
 import { importKey } from '../../src/rotation/import.ts';
 import { keksOf } from '../../src/rotation/policy.ts';
 import type { Resources } from '../../src/rotation/resources.ts';
 import type { Emulator } from '../emulator/server.ts';
 import { makeKey, withPem } from '../emulator/testing.ts';
+import type { JwkMembers } from './history.ts';
 import { API_KEY, DEPLOYMENT, KEK, KEYS_HOST } from './names.ts';
 
 export { API_KEY, DEPLOYMENT, KEYS_HOST };
+
+export interface NewClient {
+  /** Of the key that it begins with. */
+  readonly alg: Algorithm;
+  /** A key of somebody else stands beside it. */
+  readonly foreign?: boolean;
+  /** Its own key is registered twice, under two names. */
+  readonly twice?: boolean;
+  /**
+   * `enrolled` (when absent): rekeyd has its key, and its application takes its keys from its key folder. `held`: rekeyd has a copy of its key. `found`:
+   * rekeyd was told nothing. The applications of the last two sign in with keys of their own.
+   */
+  readonly enrolment?: 'enrolled' | 'held' | 'found';
+}
 
 export interface AppSetting {
   readonly slug: string;
@@ -18,10 +33,9 @@ export interface AppSetting {
   readonly policy: Readonly<Record<string, unknown>>;
   /** How its rotations end when nobody gives up. */
   readonly ends: 'finished' | 'failed' | 'rolled_back';
-  /** How many tries a login may take; `none`: nobody signs in. */
+  /** How many tries a login may take; `none`: nobody signs in. One that signs in with a key of its own takes one. */
   readonly logins: 'one' | 'two' | 'none';
-  /** Each app has a client for each: the alg of the key it begins with, and whether somebody else's key stands beside it. */
-  readonly clients: readonly { readonly alg: Algorithm; readonly foreign?: boolean }[];
+  readonly clients: readonly NewClient[];
 }
 
 /** What is rotated, and how. */
@@ -34,7 +48,9 @@ export interface FleetSetting {
   readonly deployment?: Readonly<Record<string, unknown>>;
 }
 
-const ES256 = { alg: 'ES256' } as const;
+const ES256: NewClient = { alg: 'ES256' };
+const HELD: NewClient = { alg: 'ES256', enrolment: 'held' };
+const FOUND: NewClient = { alg: 'ES256', enrolment: 'found' };
 
 /** Of every kind that there is. */
 export const APPS: readonly AppSetting[] = [
@@ -44,7 +60,7 @@ export const APPS: readonly AppSetting[] = [
     policy: { strategy: 'overlap' },
     ends: 'finished',
     logins: 'one',
-    clients: [ES256, ES256, { ...ES256, foreign: true }],
+    clients: [ES256, { ...ES256, twice: true }, { ...ES256, foreign: true }, HELD, FOUND],
   },
   {
     slug: 'cutover',
@@ -52,7 +68,7 @@ export const APPS: readonly AppSetting[] = [
     policy: {},
     ends: 'finished',
     logins: 'two',
-    clients: [ES256, { alg: 'RS256' }, { ...ES256, foreign: true }],
+    clients: [ES256, { alg: 'RS256' }, { ...ES256, foreign: true }, HELD, FOUND],
   },
   {
     slug: 'pem',
@@ -107,21 +123,33 @@ export const APPS: readonly AppSetting[] = [
   },
 ];
 
+/** Where an application finds the key that it signs with: `own, then folder` while somebody moves it over. */
+export type Signing = 'own' | 'folder' | 'own, then folder';
+
 export interface FaultClient {
   readonly ref: string;
   /** Row id. */
   readonly id: string;
   readonly clientId: string;
   readonly app: AppSetting;
-  /** The public key it began with, and the kid that it was published under. */
-  readonly initial: { readonly kid: string; readonly jwk: JsonWebKey };
+  /** At first. */
+  readonly enrolment: 'enrolled' | 'held' | 'found';
+  /** The key it began with, and the names that it was published under: `kid`, and others. */
+  readonly initial: {
+    readonly kid: string;
+    readonly otherNames: readonly string[];
+    readonly alg: Algorithm;
+    readonly jwk: JsonWebKey;
+    readonly privateKey: KeyObject;
+  };
   /** Somebody else's, as the server showed them. */
-  readonly foreign: readonly { readonly [member: string]: unknown }[];
+  readonly foreign: readonly JwkMembers[];
   /** Keys that people added in the course of the run: they may stand there, and are not ours. */
-  readonly visitors: { readonly [member: string]: unknown }[];
+  readonly visitors: JwkMembers[];
   /** Where its signers find their keys. */
   readonly folder: string;
   readonly host: string;
+  signing: Signing;
 }
 
 /** Waits that a scenario can sit out. */
@@ -129,13 +157,21 @@ const QUICK = { propagation: '100ms', overlap: '400ms' };
 
 const hostOf = (slug: string) => `${slug}.example.com`;
 
+/** Where a fleet lives: what its machines share, and what each has for itself. */
+export interface Home {
+  readonly dir: string;
+  /** The folder of one machine. */
+  readonly dataDir: string;
+}
+
 /** @param redis the section of that name */
-export function configFile(dir: string, redis: object, apiUrl: string, setting: FleetSetting): object {
+export function configFile({ dir, dataDir }: Home, redis: object, apiUrl: string, setting: FleetSetting): object {
   const { apps } = setting;
   return {
-    data_dir: join(dir, 'data'),
+    data_dir: join(dir, dataDir),
     redis,
     encryption: { keks: [{ id: 'kek-1', key: 'env:KEK' }] },
+    sinks: [{ kind: 'directory', path: keysIn(dir) }],
     reconcile_every: '1s',
     publish: { path: join(dir, 'public'), base_url: `https://${KEYS_HOST}` },
     ...setting.config,
@@ -167,38 +203,69 @@ export function configFile(dir: string, redis: object, apiUrl: string, setting: 
   };
 }
 
+/** The folder of all key folders. */
+function keysIn(dir: string): string {
+  return join(dir, 'keys');
+}
+
 export const ENVIRONMENT = { KEK: KEK.toString('base64url'), API_KEY };
 
-/** Makes the apps and their clients, and gives their keys to rekeyd. */
+/** Makes the apps and their clients, and gives the keys of most to rekeyd. */
 export async function buildFleet(
   dir: string,
   emulator: Emulator,
-  parts: Resources,
+  resources: Resources,
   apps: readonly AppSetting[],
-): Promise<readonly FaultClient[]> {
+): Promise<FaultClient[]> {
   const clients: FaultClient[] = [];
   for (const app of apps) {
     emulator.addApp({ deployment: DEPLOYMENT, slug: app.slug, selection: app.selection });
-    for (const { alg, foreign = false } of app.clients) {
-      const key = makeKey(alg);
-      const keys = [withPem(key), ...(foreign ? [withPem(makeKey(alg))] : [])];
-      const made = emulator.addClient({ deployment: DEPLOYMENT, app: app.slug, alg, jwks: { keys } });
-      const ref = makeReference(DEPLOYMENT, app.slug, made.id);
-      const pem = key.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
-      const cause = { actor: 'faults', reason: 'import', request: null };
-      await importKey(parts, keksOf(parts.config), ref, pem, cause, alg);
-      clients.push({
-        ref,
-        id: made.id,
-        clientId: made.client_id,
-        app,
-        initial: { kid: key.kid, jwk: key.jwk as JsonWebKey }, // jose's type of the same object
-        foreign: (made.jwks?.keys ?? []).slice(1),
-        visitors: [],
-        folder: join(dir, 'data', 'keys', DEPLOYMENT, app.slug, made.id),
-        host: hostOf(app.slug),
-      });
+    for (const setting of app.clients) {
+      const client = registerClient(dir, emulator, app, setting);
+      if (client.enrolment !== 'found') await handOver(client, resources);
+      clients.push(client);
     }
   }
   return clients;
+}
+
+/** Registers a client with the server; rekeyd is told nothing. */
+export function registerClient(dir: string, emulator: Emulator, app: AppSetting, setting: NewClient): FaultClient {
+  const { alg, foreign = false, twice = false, enrolment = 'enrolled' } = setting;
+  const key = makeKey(alg);
+  const otherNames = twice ? [randomUUID()] : [];
+  const again = otherNames.map((kid) => ({ ...withPem(key), kid }));
+  const others = foreign ? [withPem(makeKey(alg))] : [];
+  const keys = [withPem(key), ...again, ...others];
+  const made = emulator.addClient({ deployment: DEPLOYMENT, app: app.slug, alg, jwks: { keys } });
+  return {
+    ref: makeReference(DEPLOYMENT, app.slug, made.id),
+    id: made.id,
+    clientId: made.client_id,
+    app,
+    enrolment,
+    // The JWK is of jose's type, and the same object.
+    initial: { kid: key.kid, otherNames, alg, jwk: key.jwk as JsonWebKey, privateKey: key.privateKey },
+    foreign: (made.jwks?.keys ?? []).slice(1 + again.length).map((jwk) => ({ ...jwk })),
+    visitors: [],
+    folder: join(keysIn(dir), DEPLOYMENT, app.slug, made.id),
+    host: hostOf(app.slug),
+    signing: enrolment === 'enrolled' ? 'folder' : 'own',
+  };
+}
+
+async function handOver({ ref, enrolment, initial }: FaultClient, resources: Resources): Promise<void> {
+  const { slug, id } = placeOf(ref);
+  await importKey(resources, keksOf(resources.config), {
+    ref: makeReference(DEPLOYMENT, slug, id),
+    text: initial.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
+    alg: initial.alg,
+    enroll: enrolment === 'enrolled',
+    cause: { actor: 'faults', reason: 'import', request: null },
+  });
+}
+
+export function placeOf(ref: string): { readonly slug: string; readonly id: string } {
+  const [, slug = '', id = ''] = ref.split('/');
+  return { slug, id };
 }

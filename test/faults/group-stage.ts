@@ -29,7 +29,7 @@ export async function openGroupStage(place: Place, { start, replicas, fleet }: G
   return { ...world, group };
 }
 
-/** To whoever holds the keys: in a cluster without replicas that is always the same server. */
+/** To the server that holds the keys: in a cluster without replicas that is always the same one. */
 function connect({ group, primary }: RedisGroup, options: Patience): Redis {
   if (group.kind === 'cluster') return new Redis({ path: primary.socketPath, ...options });
   const sentinels = group.nodes.map(({ host, port }) => ({ host, port }));

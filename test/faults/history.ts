@@ -6,31 +6,45 @@ interface At {
   readonly at: number;
 }
 
-export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json | undefined };
+export type JwkMembers = { readonly [member: string]: unknown };
 
 /** A commit as Redis executed it, not as anybody meant it. */
 export interface CommitEvent extends At {
   readonly kind: 'commit';
   readonly ref: string;
-  /** What the writer believed; empty for a new client. */
-  readonly expected: { readonly version: string; readonly epoch: string };
+  /** What the writer believed: the last commit, and the claim that it worked under. Empty for a new client. */
+  readonly expected: { readonly op: string; readonly claim: string };
+  readonly op: string;
   readonly version: string;
   readonly record: string;
+  /** Rotations that ended with it, as JSON. */
+  readonly ended: readonly string[];
   /** Audit drafts that the same script appended, as JSON. */
   readonly drafts: readonly string[];
 }
 
 export type Event =
   | CommitEvent
-  | (At & { readonly kind: 'claim'; readonly ref: string; readonly epoch: string })
+  | (At & { readonly kind: 'claim'; readonly ref: string; readonly claim: string; readonly epoch: string })
+  /** By thumbprint. */
   | (At & { readonly kind: 'sealed' | 'erased'; readonly ref: string; readonly kid: string })
   /** An audit entry that came without a change of a record. */
   | (At & { readonly kind: 'loose_entry'; readonly draft: string })
-  /** What Redis holds after it came back: whatever was written since may be gone. */
-  | (At & { readonly kind: 'snapshot'; readonly clients: Readonly<Record<string, SnapshotClient>> })
+  /** The store was told that a deployment wants to be left alone until then. */
+  | (At & { readonly kind: 'left_alone'; readonly deployment: string; readonly until: number })
+  /** What Redis holds after it came back: what was written last may be gone. */
+  | (At & {
+      readonly kind: 'snapshot';
+      readonly clients: Readonly<Record<string, SnapshotClient>>;
+      /** By deployment, as `left_alone` has it. */
+      readonly leftAlone: Readonly<Record<string, number>>;
+    })
+  /** `lost`: an empty store, another one or an older one took the place of the workers' own. Then that one is back, or a person goes on without it. */
+  | (At & { readonly kind: 'store'; readonly what: 'lost' | 'restored' | 'declared'; readonly how: string })
+  /** No write is confirmed from `unconfirmed` until `confirms`. */
+  | (At & { readonly kind: 'unconfirmed' | 'confirms' })
   /** All that was written until now is on disk, and a worker is about to hear it. Comes only where it is asked for; the first one says so. */
   | (At & { readonly kind: 'durable' })
-  | (At & { readonly kind: 'point'; readonly worker: number; readonly ref: string; readonly point: string })
   | (At & { readonly kind: 'worker'; readonly worker: number; readonly what: string })
   | (At & { readonly kind: 'kill'; readonly worker: number; readonly where: string })
   /** A worker did as it was told at a point. */
@@ -44,9 +58,12 @@ export type Event =
   | (At & { readonly kind: 'lock_loss'; readonly job: string })
   | (At & { readonly kind: 'redis'; readonly fault: string })
   | (At & { readonly kind: 'api'; readonly fault: string })
-  /** Somebody changed the client on the server by hand. */
+  /** Somebody changed the client on the server by hand, or ended its rotation. */
   | (At & { readonly kind: 'edit'; readonly ref: string; readonly what: string })
+  /** A person is about to tell rekeyd that it may rotate this client. */
+  | (At & { readonly kind: 'entrusted'; readonly ref: string; readonly how: string })
   | (At & { readonly kind: 'asked'; readonly job: string; readonly rotations: readonly string[] })
+  /** The server asked to be left alone. */
   | (At & {
       readonly kind: 'throttled';
       readonly deployment: string;
@@ -57,11 +74,16 @@ export type Event =
       readonly kind: 'login';
       readonly ref: string;
       readonly result: 'ok' | 'fallback' | 'refused';
+      /** What each try was answered. */
       readonly tried: readonly string[];
+      /** How long each try took that was refused, from the choice of its key to the answer, in ms. */
+      readonly refusedAfterMs: readonly number[];
     });
 
 export interface SnapshotClient {
   readonly version: string;
+  readonly op: string;
+  readonly claim: string;
   readonly epoch: string;
   readonly record: string;
   readonly sealed: readonly string[];

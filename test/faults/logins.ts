@@ -1,8 +1,9 @@
-/** Applications that sign in all the time: with the current key first and, when it is refused, once with the other one. */
+/** Applications that sign in all the time: with the current key first and, when it is refused, once with the other one; or with keys of their own. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { openSigner } from '../../src/signer/index.ts';
+import { openSigner, type Signer } from '../../src/signer/index.ts';
 import type { Emulator } from '../emulator/server.ts';
 import { ASSERTION_TYPE, post } from '../emulator/testing.ts';
+import { assertionOf } from './checks/keys.ts';
 import type { FaultClient } from './fleet.ts';
 import type { History } from './history.ts';
 
@@ -12,43 +13,96 @@ const LOGIN_PATH = '/oauth/token';
 /** How often each client signs in when nothing else is said, in ms. */
 const EVERY_MS = 150;
 
-export async function startLogins(
+export interface Logins {
+  /** One more signs in from now on. */
+  add(client: FaultClient): void;
+  /** Resolves when the last answer is in. */
+  stop(): Promise<void>;
+}
+
+export function startLogins(
   clients: readonly FaultClient[],
   emulator: Emulator,
   history: History,
   everyMs: number = EVERY_MS,
-): Promise<() => Promise<void>> {
+): Logins {
+  const running: Promise<void>[] = [];
   let stopped = false;
 
   async function run(client: FaultClient): Promise<void> {
-    const { ref, host, clientId, folder } = client;
-    const signer = await openSigner(folder);
+    const signIn = signInOf(client, emulator);
     while (!stopped) {
-      const tried: string[] = [];
-      const { status } = await signer.authenticate(
-        async (assertion, { kid, role }) => {
-          const { status, body } = await post(emulator, host, LOGIN_PATH, {
-            grant_type: 'client_credentials',
-            client_id: clientId,
-            client_assertion_type: ASSERTION_TYPE,
-            client_assertion: assertion,
-          });
-          tried.push(`${role} ${kid}: ${status} ${JSON.stringify(body).slice(0, 120)}`);
-          const error = typeof body === 'object' && body !== null && 'error' in body ? body.error : undefined;
-          return { status, error };
-        },
-        { audience: `https://${host}${LOGIN_PATH}` },
-      );
-      const result = status !== 200 ? 'refused' : tried.length > 1 ? 'fallback' : 'ok';
-      history.note({ kind: 'login', ref, result, tried: result === 'ok' ? [] : tried });
+      const { tried, isAccepted, refusedAfterMs } = await signIn();
+      const result = !isAccepted ? 'refused' : tried.length > 1 ? 'fallback' : 'ok';
+      history.note({ kind: 'login', ref: client.ref, result, tried: result === 'ok' ? [] : tried, refusedAfterMs });
       await delay(everyMs);
     }
   }
 
-  const running = clients.filter(({ app }) => app.logins !== 'none').map((client) => run(client));
-  for (const stream of running) stream.catch(() => {}); // reported when stopped
+  function add(client: FaultClient): void {
+    if (client.app.logins === 'none') return;
+    const stream = run(client);
+    stream.catch(() => {}); // reported when stopped
+    running.push(stream);
+  }
+
+  for (const client of clients) add(client);
+  return {
+    add,
+    async stop() {
+      stopped = true;
+      await Promise.all(running);
+    },
+  };
+}
+
+type Told = Pick<SignIn, 'tried' | 'refusedAfterMs'>;
+
+interface SignIn {
+  /** What was presented, and what the server said to it. */
+  readonly tried: string[];
+  readonly refusedAfterMs: number[];
+  readonly isAccepted: boolean;
+}
+
+function signInOf(client: FaultClient, emulator: Emulator): () => Promise<SignIn> {
+  const { host, clientId, folder, initial } = client;
+  const audience = `https://${host}${LOGIN_PATH}`;
+  let signer: Signer | null = null;
+
+  /** @param since when its key was chosen */
+  async function present(assertion: string, name: string, since: number, { tried, refusedAfterMs }: Told) {
+    const { status, body } = await post(emulator, host, LOGIN_PATH, {
+      grant_type: 'client_credentials',
+      client_id: clientId,
+      client_assertion_type: ASSERTION_TYPE,
+      client_assertion: assertion,
+    });
+    tried.push(`${name}: ${status} ${JSON.stringify(body).slice(0, 120)}`);
+    if (status !== 200) refusedAfterMs.push(Math.round(performance.now() - since));
+    const error = typeof body === 'object' && body !== null && 'error' in body ? body.error : undefined;
+    return { status, error };
+  }
+
   return async () => {
-    stopped = true;
-    await Promise.all(running);
+    const told: Told = { tried: [], refusedAfterMs: [] };
+    const { signing } = client;
+    let since = performance.now();
+    if (signing !== 'folder') {
+      const assertion = assertionOf(initial.privateKey, initial.alg, initial.kid, clientId, audience);
+      const { status } = await present(assertion, `its own ${initial.kid}`, since, told);
+      if (status === 200 || signing === 'own') return { ...told, isAccepted: status === 200 };
+    }
+    signer ??= await openSigner(folder);
+    since = performance.now();
+    const { status } = await signer.authenticate(
+      async (assertion, { kid, role }) => {
+        const answer = await present(assertion, `${role} ${kid}`, since, told);
+        since = performance.now();
+        return answer;
+      },
+      { audience },
+    );
+    return { ...told, isAccepted: status === 200 };
   };
 }

@@ -12,12 +12,15 @@ import { away, clock, dst } from './scenarios/clock.ts';
 import { compromise } from './scenarios/compromise.ts';
 import { diskFull } from './scenarios/disk-full.ts';
 import { fleet } from './scenarios/fleet.ts';
-import { cluster, sentinel } from './scenarios/groups.ts';
+import { cluster, sentinel, writers } from './scenarios/groups.ts';
 import { humans } from './scenarios/humans.ts';
 import { kills } from './scenarios/kills.ts';
+import { emptied, replaced, rolledBack } from './scenarios/lost-store.ts';
 import { points } from './scenarios/points.ts';
 import { random } from './scenarios/random.ts';
 import { redis, redisOutage } from './scenarios/redis.ts';
+import { refusals } from './scenarios/refusals.ts';
+import { strangers } from './scenarios/strangers.ts';
 import { type Broken, describeViolations, HEADER, rowOf, type Totals, totalsOf } from './totals.ts';
 
 interface Row {
@@ -34,11 +37,17 @@ const upTo = (count: number) => Array.from({ length: count }, (_, index) => inde
 const MATRIX: readonly Row[] = [
   { kind: redisOutage, short: [], long: [10], isIdle: true },
   { kind: kills, short: upTo(1), long: upTo(18) },
-  { kind: random, short: upTo(1), long: upTo(20) },
+  { kind: random, short: upTo(1), long: upTo(18) },
   { kind: api, short: upTo(1), long: upTo(6) },
+  { kind: refusals, short: upTo(1), long: upTo(8) },
+  { kind: strangers, short: upTo(1), long: upTo(6) },
   { kind: redis, short: upTo(1), long: upTo(8) },
   { kind: sentinel, short: upTo(1), long: upTo(5) },
+  { kind: writers, short: upTo(1), long: upTo(5) },
   { kind: cluster, short: upTo(1), long: upTo(5) },
+  { kind: emptied, short: [2], long: upTo(6) },
+  { kind: replaced, short: [1], long: upTo(6) },
+  { kind: rolledBack, short: upTo(2), long: upTo(8) },
   { kind: diskFull, short: upTo(1), long: upTo(6) },
   { kind: humans, short: upTo(1), long: upTo(8) },
   { kind: clock, short: upTo(1), long: upTo(6) },
@@ -46,11 +55,11 @@ const MATRIX: readonly Row[] = [
   { kind: away, short: upTo(1), long: upTo(4) },
   { kind: compromise, short: upTo(1), long: upTo(6) },
   { kind: fleet, short: [], long: upTo(2) },
-  // The longest last: whatever the others find is known by then.
-  { kind: points, short: upTo(1), long: upTo(20) },
+  // The longest last: what the others find is known by then.
+  { kind: points, short: upTo(1), long: upTo(12) },
 ];
 
-/** What the long run has to come to, whatever its seeds made of it. */
+/** What the long run has to come to. */
 const WANTED = { random_kills: 500, lock_losses: 100 } as const;
 
 /** Most of a run is spent waiting. */

@@ -1,86 +1,92 @@
 /**
- * Deliberate breakages of the protocol, each applied to a copy of the sources: a harness that lets one of them pass is blind there. A patch names
- * the circumstances in which it does harm and the rule that it then breaks.
+ * Deliberate breakages of the protocol, each applied to a copy of the sources: a harness that lets one of them pass is blind there. A mutant names
+ * the circumstances in which it does harm and the rule that it then breaks; or, where no run of a process shows it, the test that has to fail.
  */
 import { execFile } from 'node:child_process';
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inParallel } from '../../src/parallel.ts';
 import type { Violation } from './checker.ts';
-import { applyPatch, type Patch, parsePatch } from './mutants/patch.ts';
+import { MUTANTS } from './mutants/all.ts';
+import type { ByTest, Mutant } from './mutants/mutant.ts';
+import { applyEdits } from './mutants/syntax.ts';
 import type { Totals } from './totals.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const PATCHES = join(ROOT, 'test/faults/mutants');
+
+/** What a copy of the project needs to run. */
+const COPIED = ['src', 'jobs', 'test', 'package.json', 'tsconfig.json', 'vitest.config.ts'];
 
 /** How often a mutant may get away before it counts as not caught. */
 const TRIES = 3;
 
 const AT_ONCE = 2;
 
-export interface Mutant {
-  readonly name: string;
-  readonly patch: Patch;
-  /** One of `circumstances.ts`. */
-  readonly when: string;
-  readonly breaks: string;
-}
-
 interface Outcome {
   readonly violations: readonly Violation[];
   readonly seconds: number;
 }
 
-export function mutants(): readonly Mutant[] {
-  const files = readdirSync(PATCHES).filter((file) => file.endsWith('.patch'));
-  return files.sort().map((file) => {
-    const patch = parsePatch(readFileSync(join(PATCHES, file), 'utf8'));
-    const { When: when, Breaks: breaks } = patch.header;
-    if (when === undefined || breaks === undefined) throw new Error(`${file} does not say "When:" and "Breaks:"`);
-    return { name: file.replace(/\.patch$/, ''), patch, when, breaks };
-  });
-}
-
 /** @param only a part of the names of those that are tried */
 export async function tryMutants(say: (line: string) => void, only = ''): Promise<Totals['mutants']> {
-  const chosen = mutants().filter(({ name }) => name.includes(only));
-  const sound = await soundCircumstances([...new Set(chosen.map(({ when }) => when))], say);
+  const chosen = MUTANTS.filter(({ name }) => name.includes(only));
+  const sound = await soundSurroundings(chosen, say);
   let caught = 0;
   await inParallel(chosen, AT_ONCE, async (mutant) => {
-    const isCaught = sound.has(mutant.when) && (await isCaughtInTime(mutant, say));
+    const isCaught =
+      sound.has(surroundingsOf(mutant)) &&
+      (await isCaughtInTime(mutant, say).catch((error: unknown) => {
+        say(`${mutant.name}: ${String(error)}`);
+        return false;
+      }));
     if (isCaught) caught += 1;
-    else say(`NOT CAUGHT ${mutant.name}, which should break ${mutant.breaks}`);
+    else say(`NOT CAUGHT ${mutant.name}, which should break ${wantedOf(mutant)}`);
   });
   return { total: chosen.length, caught };
 }
 
-/** Those that break nothing by themselves: in the others a mutant could be caught for nothing. */
-async function soundCircumstances(names: readonly string[], say: (line: string) => void): Promise<ReadonlySet<string>> {
+/** Where a mutant is to be caught: what has to be found sound before. */
+function surroundingsOf({ caught }: Mutant): string {
+  return 'in' in caught ? caught.in : `${caught.by}: ${caught.named}`;
+}
+
+function wantedOf({ caught }: Mutant): string {
+  return 'in' in caught ? caught.as : `the test "${caught.named}"`;
+}
+
+/** Those in which nothing is broken without a mutant: in the others one could be caught for nothing. */
+async function soundSurroundings(
+  mutants: readonly Mutant[],
+  say: (line: string) => void,
+): Promise<ReadonlySet<string>> {
   const sound = new Set<string>();
-  await inParallel(names, AT_ONCE, async (name) => {
-    const { violations, seconds } = await play(ROOT, name, 1);
+  const all = new Map(mutants.map((mutant) => [surroundingsOf(mutant), mutant]));
+  await inParallel([...all], AT_ONCE, async ([name, mutant]) => {
+    const { violations, seconds } = await playFor(mutant, ROOT, 1);
     if (violations.length === 0) sound.add(name);
-    say(`unbroken   ${name.padEnd(26)} ${seconds.toFixed(0).padStart(3)} s  ${rulesOf(violations)}`);
+    say(row('unbroken', 'in' in mutant.caught ? name : mutant.caught.named, seconds, violations));
   });
   return sound;
 }
 
-async function isCaughtInTime({ name, patch, when, breaks }: Mutant, say: (line: string) => void): Promise<boolean> {
+function row(verdict: string, name: string, seconds: number, violations: readonly Violation[]): string {
+  const rules = [...new Set(violations.map(({ rule, message }) => (rule === NO_JUDGEMENT ? message : rule)))].sort();
+  return `${verdict.padEnd(10)} ${name.padEnd(26)} ${seconds.toFixed(0).padStart(3)} s  ${rules.join(', ')}`;
+}
+
+async function isCaughtInTime(mutant: Mutant, say: (line: string) => void): Promise<boolean> {
   const copy = mkdtempSync(join(tmpdir(), 'rekeyd-mutant-'));
   try {
-    for (const part of ['src', 'jobs', 'test', 'package.json', 'tsconfig.json']) {
-      cpSync(join(ROOT, part), join(copy, part), { recursive: true });
-    }
+    for (const part of COPIED) cpSync(join(ROOT, part), join(copy, part), { recursive: true });
     symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
-    const changed = applyPatch(patch, (file) => readFileSync(join(copy, file), 'utf8'));
+    const changed = applyEdits(mutant.edits, (file) => readFileSync(join(copy, file), 'utf8'));
     for (const [file, text] of changed) writeFileSync(join(copy, file), text);
     for (let seed = 1; seed <= TRIES; seed += 1) {
-      const { violations, seconds } = await play(copy, when, seed);
-      const isCaught = violations.some(({ rule }) => rule === breaks);
-      const verdict = isCaught ? 'caught' : 'got away';
-      say(`${verdict.padEnd(10)} ${name.padEnd(26)} ${seconds.toFixed(0).padStart(3)} s  ${rulesOf(violations)}`);
+      const { violations, seconds } = await playFor(mutant, copy, seed);
+      const isCaught = violations.some(({ rule }) => rule === wantedOf(mutant));
+      say(row(isCaught ? 'caught' : 'got away', mutant.name, seconds, violations));
       if (isCaught) return true;
     }
     return false;
@@ -89,21 +95,68 @@ async function isCaughtInTime({ name, patch, when, breaks }: Mutant, say: (line:
   }
 }
 
-function rulesOf(violations: readonly Violation[]): string {
-  return [...new Set(violations.map(({ rule }) => rule))].sort().join(', ');
+/** What the sources in `root` break where this mutant is to be caught. */
+function playFor(mutant: Mutant, root: string, seed: number): Promise<Outcome> {
+  const { caught } = mutant;
+  return 'in' in caught ? play(root, caught.in, seed) : runTest(root, caught, wantedOf(mutant));
 }
 
-/** One scenario with the sources in `root`. */
-function play(root: string, circumstance: string, seed: number): Promise<Outcome> {
-  const args = [join(root, 'test/faults/mutant-child.ts'), circumstance, String(seed)];
+/** One scenario. */
+async function play(root: string, circumstance: string, seed: number): Promise<Outcome> {
+  const { stdout, stderr } = await runNode(root, [
+    join(root, 'test/faults/mutant-child.ts'),
+    circumstance,
+    String(seed),
+  ]);
+  try {
+    return JSON.parse(stdout);
+  } catch {
+    return { violations: [noJudgement(`the scenario itself broke down: ${stderr}`)], seconds: 0 };
+  }
+}
+
+/** What Vitest's JSON report tells of each test. */
+interface Report {
+  readonly testResults: readonly {
+    readonly assertionResults: readonly { readonly title: string; readonly status: string }[];
+  }[];
+}
+
+/** One test: when it fails, that is the rule that was broken. */
+async function runTest(root: string, { by, named }: ByTest, rule: string): Promise<Outcome> {
+  const vitest = join(root, 'node_modules/vitest/vitest.mjs');
+  const folder = mkdtempSync(join(tmpdir(), 'rekeyd-mutant-report-'));
+  const file = join(folder, 'report.json');
+  const startedAt = performance.now();
+  const reporting = ['--reporter', 'json', '--outputFile', file];
+  const { stderr } = await runNode(root, [vitest, 'run', by, '--testNamePattern', named, ...reporting]);
+  const seconds = (performance.now() - startedAt) / 1000;
+  try {
+    const { testResults }: Report = JSON.parse(readFileSync(file, 'utf8'));
+    const found = testResults.flatMap(({ assertionResults }) =>
+      assertionResults.filter(({ title }) => title === named),
+    );
+    const [only] = found;
+    if (only === undefined || found.length > 1) throw new Error(`there are ${found.length} tests of that name`);
+    const violations = only.status === 'passed' ? [] : [{ rule, ref: null, message: only.status }];
+    return { violations, seconds };
+  } catch (error) {
+    return { violations: [noJudgement(`${String(error)}: ${stderr}`)], seconds };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const NO_JUDGEMENT = 'no_judgement';
+
+function noJudgement(message: string): Violation {
+  return { rule: NO_JUDGEMENT, ref: null, message };
+}
+
+function runNode(cwd: string, args: readonly string[]): Promise<{ readonly stdout: string; readonly stderr: string }> {
   return new Promise((resolve) => {
-    execFile(process.execPath, args, { cwd: root, maxBuffer: 1 << 28 }, (_error, stdout, stderr) => {
-      try {
-        resolve(JSON.parse(stdout));
-      } catch {
-        const message = `the scenario itself broke down: ${stderr}`;
-        resolve({ violations: [{ rule: 'no_judgement', ref: null, message }], seconds: 0 });
-      }
+    execFile(process.execPath, args, { cwd, maxBuffer: 1 << 28 }, (_error, stdout, stderr) => {
+      resolve({ stdout, stderr });
     });
   });
 }

@@ -2,27 +2,32 @@
 import { readFileSync } from 'node:fs';
 import type { Deed } from './sentence.ts';
 
-const PLAN = new URL('../../src/core/plan.ts', import.meta.url);
-
-/** How a run comes to rest; nothing is done for these. */
-const RESTS = ['wait', 'done'];
+const ROOT = new URL('../../', import.meta.url);
+const read = (file: string) => readFileSync(new URL(file, ROOT), 'utf8');
 
 /** Steps that make their intent durable before anything leaves the process. */
 const ANNOUNCED = ['patch', 'serve'];
 
 /** Steps whose effect is a request over the network. */
-const REQUESTS = ['patch', 'observe', 'prove'];
+const REQUESTS = ['patch', 'look', 'prove_new', 'prove_old', 'choose'];
 
-/** The members of the core's `Step` union. */
-export const STEPS: readonly string[] = stepsOf(readFileSync(PLAN, 'utf8'));
+/** A look is committed with what follows from it. */
+const UNCOMMITTED = ['look'];
+
+/** The members of the core's `Action` union, but for those that change nothing outside of the record. */
+export const STEPS: readonly string[] = stepsOf(read('src/core/action.ts'), read('src/rotation/loop.ts'));
+
+const commitsOf = (name: string) => [`${name}:before commit`, `${name}:after commit`];
 
 export const POINTS: readonly string[] = STEPS.flatMap((step) => [
-  ...(ANNOUNCED.includes(step) ? [`${step}:intent:before commit`, `${step}:intent:after commit`] : []),
+  ...(ANNOUNCED.includes(step) ? commitsOf(`${step}:intent`) : []),
   `${step}:before effect`,
   `${step}:after effect`,
-  `${step}:before commit`,
-  `${step}:after commit`,
+  ...(UNCOMMITTED.includes(step) ? [] : commitsOf(step)),
 ]);
+
+/** Passed where something was seen, or time alone changed the record, and then there is nothing to do for now; or there is, and no turn for it. */
+export const SELDOM: readonly string[] = [...UNCOMMITTED.flatMap(commitsOf), ...commitsOf('rest')];
 
 /** Before these an answer is awaited that can be lost: Redis', or the API's. */
 const ANSWERED: readonly string[] = POINTS.filter(
@@ -35,11 +40,21 @@ export const PLACES: Readonly<Record<Deed, readonly string[]>> = {
   throw: POINTS,
   delay: POINTS,
   drop: ANSWERED,
+  // Waits for somebody who knows what for.
+  hold: [],
 };
 
-function stepsOf(source: string): string[] {
-  const [union] = /export type Step =[\s\S]*?;\n\n/.exec(source) ?? [];
-  const steps = [...(union ?? '').matchAll(/readonly do: '(\w+)'/g)].map(([, step = '']) => step);
-  if (steps.length <= RESTS.length) throw new Error('the Step union was not found in src/core/plan.ts');
-  return steps.filter((step) => !RESTS.includes(step));
+function stepsOf(actions: string, loop: string): string[] {
+  const [union] = /export type Action =[\s\S]*?;\n\n/.exec(actions) ?? [];
+  const [inside] = /type Outside = Exclude<[\s\S]*?>;\n/.exec(loop) ?? [];
+  const [wait] = /export interface Wait \{[\s\S]*?\n\}/.exec(actions) ?? [];
+  const all = named(`${union}${wait}`, /readonly do: '(\w+)'/g);
+  const apart = named(inside ?? '', /'(\w+)'/g);
+  if (apart.length === 0 || !apart.every((step) => all.includes(step)))
+    throw new Error('src/core/action.ts and src/rotation/loop.ts do not name the same steps');
+  return all.filter((step) => !apart.includes(step));
+}
+
+function named(source: string, pattern: RegExp): string[] {
+  return [...source.matchAll(pattern)].map(([, name = '']) => name);
 }

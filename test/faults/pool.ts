@@ -24,6 +24,8 @@ const SUPERVISOR_MS = 50;
 export interface Crew {
   readonly size: number;
   readonly lockMs?: number;
+  /** How many machines they are on; one when absent. */
+  readonly machines?: number;
   /** Whether it has the ticks of its policies. */
   readonly schedule?: () => boolean;
   /** What is done to the next one. Nothing once the pool is calm. */
@@ -42,6 +44,8 @@ export interface Pool {
   setClock(offset: number, whose?: 'one' | 'all'): void;
   /** Kills all, and starts none, until `meanwhile` is done. */
   away(meanwhile: () => Promise<unknown>): Promise<void>;
+  /** Every worker that holds goes on. */
+  goOn(): void;
   /** From now on nobody dies at a point. */
   calm(): void;
   stop(): Promise<void>;
@@ -53,7 +57,8 @@ export interface Pool {
 
 interface Setting extends Crew {
   readonly dir: string;
-  readonly config: string;
+  /** For each machine. */
+  readonly configs: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly history: History;
   readonly chance: Chance;
@@ -73,7 +78,8 @@ interface Running {
 }
 
 export function startPool(setting: Setting): Pool {
-  const { dir, size, config, env, history, chance, onDeath, onConfession } = setting;
+  const { dir, size, configs, env, history, chance, onDeath, onConfession } = setting;
+  const machines = Math.min(setting.machines ?? 1, configs.length);
   const slots = new Map<number, Running>();
   const log = openSync(join(dir, 'workers.log'), 'a');
   const first = Promise.withResolvers<void>();
@@ -84,9 +90,9 @@ export function startPool(setting: Setting): Pool {
   let stopping = false;
   let allowed = Promise.resolve();
 
-  function orderOf(worker: number): WorkerOrder {
+  function orderOf(worker: number, slot: number): WorkerOrder {
     return {
-      config,
+      config: configs[slot % machines] ?? '',
       env,
       points: join(dir, `points-${worker}.jsonl`),
       sentences: lively ? (setting.sentences?.() ?? []) : [],
@@ -99,7 +105,7 @@ export function startPool(setting: Setting): Pool {
   function launch(slot: number): Running {
     started += 1;
     const worker = started;
-    const order = orderOf(worker);
+    const order = orderOf(worker, slot);
     const child = fork(WORKER, [JSON.stringify(order)], {
       stdio: ['ignore', log, log, 'ipc'],
       env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: COMPILED },
@@ -115,7 +121,7 @@ export function startPool(setting: Setting): Pool {
       }
       history.note({ kind: 'deed', worker, ...message });
       onConfession(message);
-      if (message.deed === 'drop') tell(child, { say: 'armed' });
+      if (message.deed === 'drop') tell(child, { say: 'go on' });
     });
     return running;
   }
@@ -189,6 +195,9 @@ export function startPool(setting: Setting): Pool {
       } finally {
         back.resolve();
       }
+    },
+    goOn() {
+      for (const { child } of slots.values()) tell(child, { say: 'go on' });
     },
     calm() {
       lively = false;

@@ -45,7 +45,7 @@ export async function startProxy(upstreamPort: number, onConfirmed: () => void):
     from.on('data', (chunk) => {
       if (!look(chunk)) return;
       const arrived = performance.now();
-      // One after the other, whatever the lag has become meanwhile.
+      // One after the other, also when the lag has become shorter meanwhile.
       passed = passed.then(async () => {
         await stalled;
         const rest = arrived + lag - performance.now();

@@ -8,9 +8,10 @@ import { createReleases } from '../../src/runtime/lifecycle.ts';
 import { ask, PATIENCE_MS, POLL_MS, quiet, type Wish } from './asking.ts';
 import { judge, type Violation } from './checker.ts';
 import { gather } from './evidence.ts';
-import { ENVIRONMENT } from './fleet.ts';
+import { ENVIRONMENT, type FaultClient, type NewClient, registerClient, type Signing } from './fleet.ts';
 import type { Event } from './history.ts';
 import { startLogins } from './logins.ts';
+import { rekeyd } from './people.ts';
 import { type Crew, type Pool, startPool } from './pool.ts';
 import { type Chance, chance } from './random.ts';
 import type { Confession } from './sentence.ts';
@@ -21,7 +22,7 @@ export interface Plot<W extends World> {
   readonly name: string;
   open(place: Place, dice: Chance): Promise<W>;
   crew(dice: Chance, world: W): Crew;
-  /** Breaks things. Whatever it has broken is whole again when it resolves, but for the API's faults. */
+  /** Breaks things. When it resolves, all of it is whole again, but for the API's faults. */
   play(scene: Scene<W>): Promise<void>;
   /** How long the fleet may take to come to rest afterwards, and any request to be answered, in ms. */
   readonly patienceMs?: number;
@@ -35,6 +36,14 @@ export type Scene<W extends World> = W & {
   readonly chance: Chance;
   /** For everybody's rotation, unless the wish says whose. Answered at some time; that it is, is a part of the judgement. */
   ask(wish?: Wish): Promise<readonly string[] | null>;
+  /** What was answered so far is owed no longer: the store that it stood in is lost. */
+  forgetAnswers(): void;
+  /** Registers one more client with the server, whose application signs in from now on. */
+  register(app: string, client: NewClient): FaultClient;
+  /** A person is about to say to rekeyd that it may rotate this client, whose application signs like that from now on. */
+  entrust(client: FaultClient, how: string, signing: Signing): void;
+  /** A person at the first machine runs a command. @throws with what it said, when it ends with another code than 0 */
+  command(...args: readonly string[]): Promise<string>;
   /** A promise was broken that the checker knows nothing of. */
   accuse(rule: string, ref: string | null, message: string): void;
   /** To be looked at once the fleet has come to rest. */
@@ -106,14 +115,14 @@ async function act<W extends World>(plot: Plot<W>, place: Place, { seed, patienc
   const dice = chance(seed);
   const world = await plot.open(place, dice);
   const { history, clients, raw, emulator } = world;
-  const stopLogins = await startLogins(clients, emulator, history, plot.loginEveryMs);
-  place.later('logins', stopLogins);
+  const logins = startLogins(clients, emulator, history, plot.loginEveryMs);
+  place.later('logins', () => logins.stop());
   let onDeath = (_point: string) => {};
   let onConfession = (_confession: Confession) => {};
   const pool = startPool({
     ...plot.crew(dice, world),
     dir: world.dir,
-    config: world.config,
+    configs: world.configs,
     env: ENVIRONMENT,
     history,
     chance: dice.branch('workers'),
@@ -127,6 +136,7 @@ async function act<W extends World>(plot: Plot<W>, place: Place, { seed, patienc
   const remarks: string[] = [];
   const looks: (() => Promise<void>)[] = [];
   const asked: Promise<readonly string[] | null>[] = [];
+  const owed = new Set<string>();
   const scene: Scene<W> = {
     ...world,
     seed,
@@ -135,8 +145,25 @@ async function act<W extends World>(plot: Plot<W>, place: Place, { seed, patienc
     ask(wish = {}) {
       const answer = ask(world, `ask-${seed}-${asked.length}`, wish, patience);
       asked.push(answer);
+      void answer.then((ids) => {
+        for (const id of ids ?? []) owed.add(id);
+      });
       return answer;
     },
+    forgetAnswers: () => owed.clear(),
+    register(slug, setting) {
+      const app = clients.find((client) => client.app.slug === slug)?.app;
+      if (app === undefined) throw new Error(`there is no app ${slug}`);
+      const client = registerClient(world.dir, emulator, app, setting);
+      clients.push(client);
+      logins.add(client);
+      return client;
+    },
+    entrust(client, how, signing) {
+      client.signing = signing;
+      history.note({ kind: 'entrusted', ref: client.ref, how });
+    },
+    command: (...args) => rekeyd(world, args),
     accuse: (rule, ref, message) => void found.push({ rule, ref, message }),
     atRest: (look) => void looks.push(look),
     remark: (text) => void remarks.push(text),
@@ -153,10 +180,9 @@ async function act<W extends World>(plot: Plot<W>, place: Place, { seed, patienc
 
   const answers = await Promise.all(asked);
   if (answers.includes(null)) scene.accuse('unanswered', null, 'a request was never answered');
-  const rotations = new Set(answers.flatMap((ids) => ids ?? []));
-  const stuck = await quiet(raw, clients, rotations, patience);
+  const stuck = await quiet(raw, clients, owed, patience);
   await delay(POLL_MS * 5); // a few more logins with what is left
-  await stopLogins();
+  await logins.stop();
   await pool.stop();
   world.watch.close();
   const points = readPoints(world.dir);

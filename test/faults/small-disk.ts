@@ -16,7 +16,7 @@ const CHUNK = Buffer.alloc(64 << 10);
 export async function mountSmallDisk(path: string, size: string): Promise<SmallDisk> {
   await mkdir(path, { recursive: true });
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'rekeyd-faults', path]);
-  // Lazily: whoever still has a file open there is about to end.
+  // Lazily: a process that still has a file open there is about to end.
   const unmount = () => void execFileSync('umount', ['-l', path]);
   process.once('exit', unmount);
   const ballast = join(path, 'ballast');

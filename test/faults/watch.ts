@@ -2,14 +2,20 @@
  * Reads along with what Redis executes (MONITOR), and writes down each commit, claim and sealed key. It knows the store's keys by name only, and
  * none of its code.
  */
+import { once } from 'node:events';
 import type { Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import type { History, SnapshotClient } from './history.ts';
+import type { CommitEvent, History, SnapshotClient } from './history.ts';
 import { monitor } from './monitor.ts';
 
-const CLIENT = '{rekeyd}:store:client:';
-const SEALED = '{rekeyd}:store:sealed:';
-const AUDIT = '{rekeyd}:store:audit';
+const STORE = '{rekeyd}:store:';
+const CLIENT = `${STORE}client:`;
+const SEALED = `${STORE}sealed:`;
+const ENDED = `${STORE}history:`;
+const DEPLOYMENT = `${STORE}deployment:`;
+const AUDIT = `${STORE}audit`;
+const ID = `${STORE}id`;
 
 export interface Watch {
   /** Call it before anybody else talks to a server that came back, or that takes the place of another one. */
@@ -22,8 +28,14 @@ interface Script {
   readonly args: readonly string[];
   readonly at: number;
   readonly drafts: string[];
-  commit: { readonly ref: string; readonly version: string; readonly record: string } | null;
+  readonly ended: string[];
+  commit: Pick<CommitEvent, 'ref' | 'version' | 'op' | 'record'> | null;
+  /** It gave the store another name. */
+  renamed: boolean;
 }
+
+/** How long the last words of a server that has ended may take, in ms. */
+const LAST_WORDS_MS = 1_000;
 
 export function watchStore(socketPath: string, history: History): Watch {
   let socket: Socket | null = null;
@@ -31,27 +43,30 @@ export function watchStore(socketPath: string, history: History): Watch {
 
   function flush(): void {
     if (script === null) return;
-    const { args, at, drafts, commit } = script;
+    const { args, at, drafts, ended, commit, renamed } = script;
     script = null;
+    if (renamed) history.note({ kind: 'store', what: 'declared', how: 'somebody goes on without the one before' }, at);
     if (commit === null) {
       for (const draft of drafts) history.note({ kind: 'loose_entry', draft }, at);
       return;
     }
-    // EVAL text (or EVALSHA its name), number of keys, the keys, then: operation, expected version, expected epoch.
+    // EVAL text (or EVALSHA its name), number of keys, the keys, then: store, least size, operation, expected operation, expected claim.
     const first = 3 + Number(args[2]);
-    const expected = { version: args[first + 1] ?? '', epoch: args[first + 2] ?? '' };
-    history.note({ kind: 'commit', ...commit, expected, drafts }, at);
+    const expected = { op: args[first + 3] ?? '', claim: args[first + 4] ?? '' };
+    history.note({ kind: 'commit', ...commit, expected, ended, drafts }, at);
   }
 
   function onCommand(at: number, args: readonly string[], source: string): void {
     const name = (args[0] ?? '').toUpperCase();
-    if (source !== 'lua') {
-      flush();
-      if (name === 'EVAL' || name === 'EVALSHA') script = { args, at, drafts: [], commit: null };
-      else inspect(name, args, at);
+    if (source === 'lua') {
+      inspect(name, args, at);
       return;
     }
-    inspect(name, args, at);
+    flush();
+    if (name === 'EVAL' || name === 'EVALSHA')
+      script = { args, at, drafts: [], ended: [], commit: null, renamed: false };
+    else if (name === 'FLUSHALL') history.note({ kind: 'store', what: 'lost', how: 'emptied' }, at);
+    else inspect(name, args, at);
   }
 
   function inspect(name: string, args: readonly string[], at: number): void {
@@ -60,33 +75,50 @@ export function watchStore(socketPath: string, history: History): Watch {
       const draft = args.at(-1) ?? '';
       if (script === null) history.note({ kind: 'loose_entry', draft }, at);
       else script.drafts.push(draft);
-    }
-    if (name === 'HSET' && key.startsWith(SEALED)) {
-      for (let index = 2; index < args.length; index += 2)
-        history.note({ kind: 'sealed', ref: key.slice(SEALED.length), kid: args[index] ?? '' }, at);
-    }
-    if (name === 'HDEL' && key.startsWith(SEALED)) {
+    } else if (name === 'LPUSH' && key.startsWith(ENDED)) script?.ended.push(...args.slice(2));
+    else if (name === 'SET' && key === ID && script !== null) script.renamed = true;
+    else if (name === 'HSET') inspectHash(key, args.slice(2), at);
+    else if (name === 'HDEL' && key.startsWith(SEALED)) {
       for (const kid of args.slice(2)) history.note({ kind: 'erased', ref: key.slice(SEALED.length), kid }, at);
     }
-    if (name !== 'HSET' || !key.startsWith(CLIENT)) return;
-    const ref = key.slice(CLIENT.length);
-    const fields = Object.fromEntries(
-      args.slice(2).flatMap((field, index, all) => (index % 2 === 0 ? [[field, all[index + 1] ?? '']] : [])),
-    );
-    const { record, version = '', epoch = '', holder } = fields;
-    if (record !== undefined) {
-      if (script === null) history.note({ kind: 'commit', ref, version, record, expected: none, drafts: [] }, at);
-      else script.commit = { ref, version, record };
-    } else if (holder !== undefined && epoch !== '') history.note({ kind: 'claim', ref, epoch }, at);
+  }
+
+  function inspectHash(key: string, pairs: readonly string[], at: number): void {
+    const fields = fieldsOf(pairs);
+    if (key.startsWith(SEALED)) {
+      for (const kid of Object.keys(fields)) history.note({ kind: 'sealed', ref: key.slice(SEALED.length), kid }, at);
+    } else if (key.startsWith(DEPLOYMENT) && fields.until !== undefined) {
+      const deployment = key.slice(DEPLOYMENT.length);
+      history.note({ kind: 'left_alone', deployment, until: Number(fields.until) }, at);
+    } else if (key.startsWith(CLIENT)) inspectRecord(key.slice(CLIENT.length), fields, at);
+  }
+
+  function inspectRecord(ref: string, fields: Readonly<Record<string, string>>, at: number): void {
+    const { record, version = '', op = '', claim, epoch = '' } = fields;
+    if (record === undefined) {
+      if (claim !== undefined) history.note({ kind: 'claim', ref, claim, epoch }, at);
+      return;
+    }
+    const commit = { ref, version, op, record };
+    if (script !== null) script.commit = commit;
+    else history.note({ kind: 'commit', ...commit, expected: { op: '', claim: '' }, ended: [], drafts: [] }, at);
+  }
+
+  /** All that the server before has told is written down. */
+  async function listenToTheEnd(): Promise<void> {
+    if (socket === null) return;
+    if (!socket.closed) await Promise.race([once(socket, 'close'), delay(LAST_WORDS_MS)]);
+    flush();
+    socket.destroy();
   }
 
   return {
     async attach(to = socketPath) {
-      flush();
-      socket?.destroy();
+      await listenToTheEnd();
       const redis = new Redis({ path: to, maxRetriesPerRequest: null, retryStrategy: () => 50 });
       redis.on('error', () => {});
-      history.note({ kind: 'snapshot', clients: await snapshot(redis) });
+      const found = await snapshot(redis);
+      history.note({ kind: 'snapshot', ...found });
       redis.disconnect();
       const attached = await monitor(to, onCommand);
       attached.once('close', () => {
@@ -97,18 +129,34 @@ export function watchStore(socketPath: string, history: History): Watch {
     close() {
       flush();
       socket?.destroy();
+      socket = null;
     },
   };
 }
 
-const none = { version: '', epoch: '' };
+function fieldsOf(pairs: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    pairs.flatMap((field, index) => (index % 2 === 0 ? [[field, pairs[index + 1] ?? '']] : [])),
+  );
+}
 
-export async function snapshot(redis: Redis): Promise<Record<string, SnapshotClient>> {
+export interface Snapshot {
+  readonly clients: Record<string, SnapshotClient>;
+  readonly leftAlone: Record<string, number>;
+}
+
+export async function snapshot(redis: Redis): Promise<Snapshot> {
   const clients: Record<string, SnapshotClient> = {};
-  for (const ref of await redis.zrange('{rekeyd}:store:clients', '0', '-1')) {
-    const [record, version, epoch] = await redis.hmget(`${CLIENT}${ref}`, 'record', 'version', 'epoch');
+  for (const ref of await redis.zrange(`${STORE}clients`, '0', '-1')) {
+    const fields = ['record', 'version', 'op', 'claim', 'epoch'];
+    const [record, version, op, claim, epoch] = await redis.hmget(`${CLIENT}${ref}`, ...fields);
     const sealed = await redis.hkeys(`${SEALED}${ref}`);
-    clients[ref] = { record: record ?? 'null', version: version ?? '', epoch: epoch ?? '', sealed };
+    const held = { version: version ?? '', op: op ?? '', claim: claim ?? '', epoch: epoch ?? '' };
+    clients[ref] = { record: record ?? 'null', ...held, sealed };
   }
-  return clients;
+  const leftAlone: Record<string, number> = {};
+  for (const key of await redis.keys(`${DEPLOYMENT}*`)) {
+    leftAlone[key.slice(DEPLOYMENT.length)] = Number((await redis.hget(key, 'until')) ?? '0');
+  }
+  return { clients, leftAlone };
 }

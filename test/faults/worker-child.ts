@@ -21,16 +21,16 @@ export interface WorkerOrder {
 }
 
 /** To a worker. */
-export type Word = { readonly say: 'clock'; readonly offset: number } | { readonly say: 'armed' };
+export type Word = { readonly say: 'clock'; readonly offset: number } | { readonly say: 'go on' };
 
 const order: WorkerOrder = JSON.parse(process.argv[2] ?? '');
 const file = openSync(order.points, 'a');
 const passed = new Map<string, number>();
-let armed = Promise.withResolvers<void>();
+let allowed = Promise.withResolvers<void>();
 
 process.on('message', (word: Word) => {
   if (word.say === 'clock') setMachineClock(word.offset);
-  else armed.resolve();
+  else allowed.resolve();
 });
 if (order.clockOffset !== 0) setMachineClock(order.clockOffset);
 
@@ -51,9 +51,10 @@ async function carryOut({ deed, ms = 0, point }: Sentence, ref: string): Promise
       await delay(ms);
       return;
     case 'drop':
-      armed = Promise.withResolvers();
+    case 'hold':
+      allowed = Promise.withResolvers();
       confess({ deed, point, ref });
-      await armed.promise;
+      await allowed.promise;
   }
 }
 
@@ -85,7 +86,7 @@ process.on('disconnect', async () => {
   await service.then(({ stop }) => stop()).catch(() => undefined);
   process.exit();
 });
-// Redis may be away: whoever keeps workers running starts it again.
+// Redis may be away. The pool starts this worker again.
 await service.catch((error: unknown) => {
   process.stderr.write(`${String(error)}\n`);
   process.exit(1);

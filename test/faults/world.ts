@@ -29,13 +29,16 @@ export const RETRY_AFTER_S = 2;
 
 export interface World {
   readonly dir: string;
-  /** The config file of the workers. */
-  readonly config: string;
+  /** The config files of the workers: one for each machine. Those of one machine share their `data_dir`. */
+  readonly configs: readonly string[];
+  /** The config for commands on the first machine. It leads to the store directly. */
+  readonly direct: string;
   readonly watch: Watch;
   readonly emulator: Emulator;
   readonly history: History;
-  readonly clients: readonly FaultClient[];
-  /** These two go around whatever is put in the workers' way. */
+  /** Grows when somebody registers one. */
+  readonly clients: FaultClient[];
+  /** These two connect directly: no fault of the scenario hits them. */
   readonly raw: Redis;
   readonly queues: Queues;
   readonly publicFolder: string;
@@ -66,6 +69,9 @@ export interface Backing {
   open(): Promise<object>;
 }
 
+/** Workers are on one machine, or each on its own. */
+const MOST_MACHINES = 3;
+
 export async function buildWorld({ dir, later }: Place, fleet: FleetSetting, backing: Backing): Promise<World> {
   const history = openHistory(join(dir, 'history.jsonl'));
   later('history', () => history.close());
@@ -81,15 +87,20 @@ export async function buildWorld({ dir, later }: Place, fleet: FleetSetting, bac
   later('emulator', () => emulator.close());
   emulator.setApiKey(DEPLOYMENT, API_KEY);
 
-  const direct = join(dir, 'direct.yaml');
-  await writeFile(direct, JSON.stringify(configFile(dir, backing.section, emulator.url, fleet)));
+  async function configFor(name: string, dataDir: string, section: object): Promise<string> {
+    const file = join(dir, `${name}.yaml`);
+    await writeFile(file, JSON.stringify(configFile({ dir, dataDir }, section, emulator.url, fleet)));
+    return file;
+  }
+
+  const direct = await configFor('direct', 'machine-1', backing.section);
   const watch = watchStore(backing.socketPath, history);
   later('watch', () => watch.close());
-  const parts = await openResources(await loadConfig(direct, ENVIRONMENT), {
+  const resources = await openResources(await loadConfig(direct, ENVIRONMENT), {
     log: createLog({ level: 'warn' }),
     clock: systemClock,
   });
-  const clients = await buildFleet(dir, emulator, parts, fleet.apps).finally(() => parts.close());
+  const clients = await buildFleet(dir, emulator, resources, fleet.apps).finally(() => resources.close());
 
   const raw = backing.connect({ maxRetriesPerRequest: null, retryStrategy: () => 50 });
   raw.on('error', () => {});
@@ -98,9 +109,9 @@ export async function buildWorld({ dir, later }: Place, fleet: FleetSetting, bac
   await watch.attach();
   const queues = openQueues(backing.target, [DEPLOYMENT], () => {});
   later('queues', () => queues.close());
-  const config = join(dir, 'rekeyd.yaml');
-  await writeFile(config, JSON.stringify(configFile(dir, section, emulator.url, fleet)));
-  return { dir, config, watch, emulator, history, clients, raw, queues, publicFolder, later };
+  const machines = Array.from({ length: MOST_MACHINES }, (_, index) => `machine-${index + 1}`);
+  const configs = await Promise.all(machines.map((machine) => configFor(machine, machine, section)));
+  return { dir, configs, direct, watch, emulator, history, clients, raw, queues, publicFolder, later };
 }
 
 /** A web server for the public sets. */

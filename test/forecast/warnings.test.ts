@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { request } from '../../src/core/begin.ts';
 import type { Policy } from '../../src/core/policy.ts';
+import { request } from '../../src/core/request.ts';
 import { parseWindow } from '../../src/core/window.ts';
-import { capacityOf, type Group, limitWarnings, runsOf, windowWarnings } from '../../src/forecast/capacity.ts';
+import { callsOf, capacityOf, limitWarnings, type PolicyShare, windowWarnings } from '../../src/forecast/capacity.ts';
 import { preview } from '../../src/forecast/preview.ts';
 import { looksOf, policyWarnings, type TimedPolicy } from '../../src/forecast/warnings.ts';
-import { asked, DAY, HOUR, MINUTE, managedRecord, material, POLICY, START } from '../core/support.ts';
+import { asked, DAY, enrolledRecord, HOUR, MINUTE, material, POLICY, START } from '../core/support.ts';
 
 /** 2026-01-05 is a Monday. */
 const MONDAY = Date.UTC(2026, 0, 5);
@@ -143,7 +143,7 @@ test.each([
 });
 
 describe('a fleet', () => {
-  const group = (clients: number, change: Partial<TimedPolicy> = {}, ticks = DAILY): Group => ({
+  const group = (clients: number, change: Partial<TimedPolicy> = {}, ticks = DAILY): PolicyShare => ({
     name: 'p',
     policy: timed({ strategy: 'auto', ...change }),
     ticks,
@@ -151,29 +151,28 @@ describe('a fleet', () => {
   });
   const TEN = { max: 10, perMs: 1_000 };
 
-  /** Every wait ends a run, and so does a second PATCH. */
+  /** Before each PATCH comes a look. */
   test.each(
     (['overlap', 'cutover', 'auto'] as const).flatMap((strategy) =>
-      (['jwks', 'pem', 'jwks_uri'] as const).map((format) => [strategy, format] as const),
+      (['keep', 'jwks', 'pem', 'jwks_uri'] as const).map((format) => [strategy, format] as const),
     ),
-  )('a rotation by %s with %s takes as many runs as it is counted for', (strategy, format) => {
+  )('a rotation by %s with %s takes as many API calls as it is counted for', (strategy, format) => {
     const policy = { ...POLICY, strategy, format };
-    const runs = (steps: readonly { step: string }[]) => 1 + steps.filter(({ step }) => step === 'wait').length;
-    expect(runs(stepsOf(policy, false))).toBe(runsOf(policy));
-    const urgent = stepsOf(policy, true);
-    expect([runs(urgent), urgent.filter(({ step }) => step === 'patch').length]).toEqual([1, 1]);
+    const calls = (steps: readonly { step: string }[]) => 2 * steps.filter(({ step }) => step === 'patch').length;
+    expect(calls(stepsOf(policy, false))).toBe(callsOf(policy));
+    expect(calls(stepsOf(policy, true))).toBe(2);
   });
 
   function stepsOf(policy: typeof POLICY & Policy, compromised: boolean) {
     const asking = asked('r', compromised ? { kid: null } : null);
-    const { record } = request(managedRecord(policy), asking, policy, START);
+    const { record } = request(enrolledRecord(), asking, policy, START);
     return preview(record, policy, START, (alg) => material('b', alg));
   }
 
   test.each([
-    ['one key at a time', [group(2_000)], { clients: 2_000, rotationMs: 400_000, compromiseMs: 200_000 }],
-    ['overlaps', [group(2_000, { strategy: 'overlap' })], { rotationMs: 600_000, compromiseMs: 200_000 }],
-    ['two policies', [group(10), group(20)], { clients: 30, rotationMs: 6_000, compromiseMs: 3_000 }],
+    ['one key at a time', [group(2_000)], { clients: 2_000, rotationMs: 400_000, compromiseMs: 400_000 }],
+    ['overlaps', [group(2_000, { strategy: 'overlap' })], { rotationMs: 800_000, compromiseMs: 400_000 }],
+    ['two policies', [group(10), group(20)], { clients: 30, rotationMs: 6_000, compromiseMs: 6_000 }],
     ['a full load', [group(100, { rotateEveryMs: 20_000 })], { load: 1 }],
     ['nobody', [], { clients: 0, rotationMs: 0, compromiseMs: 0, load: 0 }],
   ])('of %s takes its time', (_, groups, capacity) => {
@@ -189,10 +188,10 @@ describe('a fleet', () => {
     expect(warning?.message).toMatch(/^rotating 101 clients on time takes .* Raise max to 11 /);
   });
 
-  // Mondays to Thursdays at 03:00, two hours before the window closes, at 20 runs a second: 72,000 clients of two runs each.
+  // Mondays to Thursdays at 03:00, two hours before the window closes, at 20 calls a second: 72,000 clients of two calls each.
   const NIGHTS = { windows: windows('Mon-Thu 01:00-05:00') };
   const TWENTY = { max: 20, perMs: 1_000 };
-  test.each<[string, Group, string[]]>([
+  test.each<[string, PolicyShare, string[]]>([
     ['no windows', group(1_000_000), []],
     ['what a window has room for', group(72_000, NIGHTS), []],
     ['one more', group(72_001, NIGHTS), ['window_too_short']],

@@ -1,10 +1,12 @@
+import { generateKeyPairSync } from 'node:crypto';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { PublicJwk } from '../../src/core/document.ts';
+import { sameJson } from '../../src/core/json.ts';
 import { classifyProof } from '../../src/core/proof.ts';
-import { sameJson, samePublicKey } from '../../src/core/public-key.ts';
 import { readBack } from '../../src/core/readback.ts';
 import { classifyReply } from '../../src/core/reply.ts';
+import { keyId, publishedKey } from '../../src/keys/key-id.ts';
 import { clientListReader, observedApps, observedClient } from '../../src/wacht/observed.ts';
 import { came, distorted, fuzz, mutated, oddJson } from './cases.ts';
 
@@ -28,6 +30,7 @@ const CLIENT = {
   is_active: true,
   updated_at: '2026-11-23T00:00:00Z',
 };
+const PAIR = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const APP = { id: '1', slug: 'a', name: 'A', fqdn: 'auth.example.com', is_active: true };
 
 /** 20,000 levels: JSON.parse takes them, and recursion does not. */
@@ -58,16 +61,13 @@ test('a client is read whole or refused, and what was read can be compared, stor
     const seen = result.value;
     expect([seen.id, seen.clientId].every((text) => typeof text === 'string' && text !== '')).toBe(true);
     expect(JSON.parse(JSON.stringify(seen))).toEqual(seen);
-    for (const key of seen.keys) {
-      expect(sameJson(key, JSON.parse(JSON.stringify(key)))).toBe(true);
-      expect(Object.values(key)).not.toContain(null);
+    for (const { jwk } of seen.keys) {
+      expect(sameJson(jwk, JSON.parse(JSON.stringify(jwk)))).toBe(true);
+      expect(Object.values(jwk)).not.toContain(null);
     }
-    const sent = { jwks: { keys: seen.keys }, token_endpoint_auth_signing_alg: seen.alg ?? 'ES256' };
-    const back = readBack(sent, {
-      ...observedClient(JSON.parse(JSON.stringify(body))),
-      alg: sent.token_endpoint_auth_signing_alg,
-    });
-    expect(back).toBeNull();
+    const alg = seen.alg ?? 'ES256';
+    const back = { ...observedClient(JSON.parse(JSON.stringify(body))), alg };
+    expect(readBack({ format: 'jwks', keys: seen.keys, alg }, back)).toBeNull();
   });
   expect(({} as { polluted?: unknown }).polluted).toBeUndefined(); // an object that nobody touched
 });
@@ -97,21 +97,31 @@ async function readList(body: unknown) {
   return reader.finish(JSON.parse(Buffer.from(rest).toString()));
 }
 
-test('two keys are the same or not, whatever they hold', async () => {
-  const key = fc.oneof(distorted(JWK), distorted({ ...JWK, kty: 'PEM' })).map(
-    (members): PublicJwk => ({
-      ...members,
-      kty: typeof members.kty === 'string' ? members.kty : JSON.stringify(members.kty ?? null),
-    }),
+test('an entry of a set holds keys or none, whatever it is, and another member of it changes nothing', async () => {
+  const pem = PAIR.publicKey.export({ type: 'spki', format: 'pem' }).toString();
+  const good = { ...PAIR.publicKey.export({ format: 'jwk' }), kid: 'k', public_key_pem: pem };
+  const key = fc.oneof(distorted(good), distorted({ ...good, kty: 'PEM' }), distorted(JWK), mutated(pem).map(asPem));
+  await fuzz(
+    key,
+    [good, asPem(pem), asPem(''), asPem('-'.repeat(100_000)), { kty: 'EC', x5c: ['A'.repeat(100_000)] }],
+    (members) => {
+      const jwk: PublicJwk = { ...members, kty: typeof members.kty === 'string' ? members.kty : 'X' };
+      const { ids, pemId } = publishedKey(jwk);
+      expect(ids.every((id) => /^[\w-]{43}$/.test(id)) && ids.length === new Set(ids).size).toBe(true);
+      expect(pemId === null || ids.includes(pemId)).toBe(true);
+      expect(publishedKey({ ...jwk, note: 'x' })).toMatchObject({ ids, pemId });
+      if (isSame(jwk, good)) expect(ids).toContain(keyId(PAIR.publicKey));
+    },
   );
-  await fuzz(fc.tuple(key, key), [], ([a, b]) => {
-    expect(samePublicKey(a, b)).toBe(samePublicKey(b, a));
-    if (samePublicKey(a, a)) expect(samePublicKey(a, { ...a })).toBe(true);
-    if (samePublicKey(a, b) && a.kty === 'EC' && b.kty === 'EC' && a.public_key_pem !== b.public_key_pem) {
-      expect([a.crv, a.x, a.y]).toEqual([b.crv, b.x, b.y]);
-    }
-  });
 });
+
+function asPem(text: string): Record<string, unknown> {
+  return { kty: 'PEM', public_key_pem: text };
+}
+
+function isSame(jwk: PublicJwk, good: Readonly<Record<string, unknown>>): boolean {
+  return ['kty', 'crv', 'x', 'y'].every((name) => jwk[name] === good[name]);
+}
 
 const bodies = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 300 }),

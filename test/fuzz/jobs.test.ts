@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { z } from 'zod';
 import {
+  discoverSchema,
   parseJob,
   reconcileSchema,
   requestJsonSchema,
@@ -14,10 +15,18 @@ import { parseReference } from '../../src/core/client.ts';
 import { came, distorted, fuzz, oddJson } from './cases.ts';
 
 const REF = '185019846023/mcp-auth/4711';
-const REQUEST = { v: 1, select: { clients: [REF] }, reason: 'found in a log', actor: 'siem', compromised: false };
+const REQUEST = {
+  v: 1,
+  select: { clients: [REF] },
+  reason: 'found in a log',
+  actor: 'siem',
+  compromised: false,
+  take_over: false,
+};
 const TARGETS: readonly [string, z.ZodType, Record<string, unknown>][] = [
   ['request', requestSchema, REQUEST],
   ['sweep', sweepSchema, { v: 1, policy: 'default', slot: '2026-11-23T00:00:00Z', reindex: false }],
+  ['discover', discoverSchema, { v: 1, policy: 'default', slot: '2026-11-23T00:00:00Z' }],
   ['reconcile', reconcileSchema, { v: 1 }],
   ['rotate', rotateSchema, { v: 1, client: REF, rotation: 'r1' }],
 ];

@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type JsonWebKey, sign, verify } from 'node:crypto';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { ALGORITHMS } from '../../src/keys/algorithms.ts';
+import { KEY_SHAPES } from '../../src/keys/algorithms.ts';
 import { type FreshKey, generateKey } from '../../src/keys/generate.ts';
 import { importPrivateKey } from '../../src/keys/import.ts';
 import { openKey, rewrapKey, sealKey } from '../../src/keys/sealed.ts';
@@ -63,8 +63,8 @@ const texts = fc.oneof(
 async function checkImported(key: FreshKey): Promise<void> {
   const jwk = key.privateKey.keyObject().export({ format: 'jwk' });
   const again = await importPrivateKey(JSON.stringify(jwk), key.alg);
-  expect([again.kid, again.alg, again.pem, again.jwk]).toEqual([key.kid, key.alg, key.pem, key.jwk]);
-  expect(ALGORITHMS[key.alg].kty).toBe(key.jwk.kty);
+  expect([again.id, again.alg, again.pem, again.jwk]).toEqual([key.id, key.alg, key.pem, key.jwk]);
+  expect(KEY_SHAPES[key.alg].kty).toBe(key.jwk.kty);
   const data = Buffer.from('data');
   const hash = key.alg === 'EdDSA' ? null : 'sha256';
   expect(
@@ -90,7 +90,7 @@ test.each([
 const fresh = await generateKey('ES256');
 const keks = [{ id: 'k1', key: new Uint8Array(32).fill(1) }];
 const NEWER = [{ id: 'k2', key: new Uint8Array(32).fill(2) }, ...keks];
-const binding = { ref: 'd/a/i', kid: fresh.kid, alg: fresh.alg };
+const binding = { ref: 'd/a/i', thumbprint: fresh.thumbprint, alg: fresh.alg };
 const jwe = await sealKey(fresh.privateKey, binding, keks);
 const parts = jwe.split('.');
 const header: Record<string, unknown> = JSON.parse(Buffer.from(parts[0] ?? '', 'base64url').toString());
@@ -124,6 +124,6 @@ test('a sealed key that was changed is never opened as anything but itself', asy
     const rewrapped = await came(() => rewrapKey(text, binding, NEWER), PRIVATE);
     if ('error' in rewrapped)
       return expect(rewrapped.error).toMatchObject({ code: expect.stringMatching(/^key_tampered$|^kek_missing$/) });
-    expect((await openKey(rewrapped.value ?? '', binding, NEWER)).kid).toBe(fresh.kid);
+    expect((await openKey(rewrapped.value ?? '', binding, NEWER)).thumbprint).toBe(fresh.thumbprint);
   });
 });

@@ -106,7 +106,7 @@ afterAll(async () => {
   await wacht.close();
   await prover.close();
 });
-const { privateKey, kid } = await generateKey('ES256');
+const { privateKey, thumbprint: kid } = await generateKey('ES256');
 const ref = makeReference('d', 'a', '1');
 
 test('the API client makes something of any bytes, shows no API key, and takes nothing for done that is not a client', async () => {

@@ -3,10 +3,7 @@
  * those of test/support/redis-ha.ts: Sentinel's down-after-milliseconds and the cluster's cluster-node-timeout are 1 s.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { connectRedis } from '../../src/store/redis/connection.ts';
-import { checkDurability } from '../../src/store/redis/durability.ts';
-import { openStore } from '../../src/store/store.ts';
-import { adoption, ref } from '../store/fixtures.ts';
+import { firstCommit, open, ref } from '../store/fixtures.ts';
 import { type RedisGroup, startCluster, startSentinelGroup } from '../support/redis-ha.ts';
 
 const ROUNDS = 3;
@@ -60,8 +57,7 @@ const scenarios: readonly Scenario[] = [
 /** The longest time between two acknowledged writes, in ms, from just before the failure until writes flow again after all of it. */
 async function standstill({ start, replicas, fail }: Scenario): Promise<number> {
   const group = await start();
-  const redis = await connectRedis({ group: group.group }, { name: 'recovery' });
-  const store = openStore(redis, await checkDurability(redis, { mode: 'strict', replicas, group: group.group.kind }));
+  const { store, close } = await open({ group: group.group }, { replicas, group: group.group.kind });
   let longest = 0;
   let last = performance.now();
   let count = 0;
@@ -69,7 +65,7 @@ async function standstill({ start, replicas, fail }: Scenario): Promise<number> 
   async function write(): Promise<void> {
     while (!stopped) {
       // Not confirmed in time: the next one may be.
-      const commit = store.commit(adoption(ref(`c${count}`), { durable: true })).catch(() => null);
+      const commit = store.commit(firstCommit(ref(`c${count}`), { durable: true })).catch(() => null);
       if ((await commit) !== null) {
         longest = Math.max(longest, performance.now() - last);
         last = performance.now();
@@ -85,8 +81,7 @@ async function standstill({ start, replicas, fail }: Scenario): Promise<number> 
   while (last < failed + 8_000) await delay(50);
   stopped = true;
   await writing;
-  store.close();
-  redis.disconnect();
+  await close();
   await group.stop();
   return longest;
 }

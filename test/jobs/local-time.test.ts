@@ -10,7 +10,7 @@ const HOUR = 3_600_000;
 async function ticks(schedule: string, timezone: string, from: string, hours: number): Promise<readonly string[]> {
   vi.setSystemTime(Date.parse(from));
   const slots: string[] = [];
-  const stop = tickLocally({ schedule, timezone }, Date.now(), async (slot) => {
+  const stop = tickLocally({ schedule, timezone }, async (slot) => {
     slots.push(slot.toISOString().slice(5, 16));
   });
   await vi.advanceTimersByTimeAsync(hours * HOUR);
@@ -24,12 +24,12 @@ describe('ticks in a time zone', () => {
   test.each<[string, string, string, string, number, readonly string[]]>([
     ['that knows no summer time', DAILY, 'UTC', '2027-03-27T12:00:00Z', 48, ['03-28T02:30', '03-29T02:30']],
     [
-      'at a time that the clock put forward skips: once, when it would have been',
+      'at a time that the clock put forward skips: once, as soon as it has',
       DAILY,
       'Europe/Berlin',
       '2027-03-26T12:00:00Z',
       72,
-      ['03-27T01:30', '03-28T01:30', '03-29T00:30'],
+      ['03-27T01:30', '03-28T01:00', '03-29T00:30'],
     ],
     [
       'at two times that a change makes one: the same slot twice',
@@ -40,21 +40,14 @@ describe('ticks in a time zone', () => {
       ['03-28T01:00', '03-28T01:00'],
     ],
     [
-      'in the hour that comes twice: all of them',
+      'in the hour that comes twice: those of its second time',
       '*/30 * * * *',
       'Europe/Berlin',
       '2026-10-24T23:45:00Z',
       3,
-      ['10-25T00:00', '10-25T00:30', '10-25T01:00', '10-25T01:30', '10-25T02:00', '10-25T02:30'],
+      ['10-25T01:00', '10-25T01:30', '10-25T02:00', '10-25T02:30'],
     ],
-    [
-      'once a day in that hour: twice',
-      DAILY,
-      'Europe/Berlin',
-      '2026-10-24T12:00:00Z',
-      24,
-      ['10-25T00:30', '10-25T01:30'],
-    ],
+    ['once a day in that hour: once', DAILY, 'Europe/Berlin', '2026-10-24T12:00:00Z', 24, ['10-25T01:30']],
     [
       'once a day outside that hour: once',
       '0 3 * * *',
@@ -69,9 +62,9 @@ describe('ticks in a time zone', () => {
       'Australia/Lord_Howe',
       '2027-10-02T00:00:00Z',
       48,
-      ['10-02T15:45', '10-03T15:15'],
+      ['10-02T15:30', '10-03T15:15'],
     ],
-    ['behind UTC', DAILY, 'America/St_Johns', '2027-03-13T12:00:00Z', 48, ['03-14T06:00', '03-15T05:00']],
+    ['behind UTC', DAILY, 'America/St_Johns', '2027-03-13T12:00:00Z', 48, ['03-14T05:30', '03-15T05:00']],
   ])('%s', async (_, schedule, timezone, from, hours, slots) => {
     expect(await ticks(schedule, timezone, from, hours)).toEqual(slots);
   });

@@ -1,34 +1,49 @@
 /** Who is told that a rotation will happen, and when. */
 import { expect, it, onTestFinished } from 'vitest';
-import { startRotation } from '../../jobs/start.ts';
-import { connectRedis } from '../../src/store/redis/connection.ts';
-import { checkDurability } from '../../src/store/redis/durability.ts';
-import { openStore } from '../../src/store/store.ts';
+import { rotationId, startRotation } from '../../jobs/start.ts';
+import { makeReference } from '../../src/core/client.ts';
 import { client, OPERATOR, POLICY, REF } from '../core/support.ts';
+import { open } from '../store/fixtures.ts';
 import { REPLICATION_USER, startSentinelGroup, tell } from '../support/redis-ha.ts';
 
-it('a request that joins a rotation which no replica has yet is not acknowledged either', {
+it('a request is not acknowledged while no replica has its rotation, however often it is tried, and told once', {
   timeout: 60_000,
 }, async () => {
   const { group, primary, stop } = await startSentinelGroup({ replicas: 1 });
   onTestFinished(stop);
-  const redis = await connectRedis({ group }, { name: 'test', connectTimeout: 20_000 });
-  onTestFinished(() => redis.disconnect());
-  const durability = await checkDurability(redis, { mode: 'strict', replicas: 1, group: group.kind, timeout: 200 });
-  const store = openStore(redis, durability);
-  onTestFinished(() => store.close());
-  const ask = (request: string) =>
+  const { store, close } = await open({ group }, { replicas: 1, group: group.kind, timeout: 200 });
+  onTestFinished(close);
+  const ask = (id: string) =>
     startRotation(store, REF, { client: client(), readAt: 0 }, POLICY, {
       ...OPERATOR,
-      request,
-      compromised: null,
-      id: 'r1',
+      request: `job of ${id}`,
+      // The last one is in a hurry.
+      compromised: id === 'r3' ? { kid: null } : null,
+      takeOver: true,
+      id,
     });
+  const ids = ['r1', 'r2', 'r3'];
 
   await tell(primary, 'ACL', 'SETUSER', REPLICATION_USER.username, 'off');
   await tell(primary, 'CLIENT', 'KILL', 'TYPE', 'replica');
-  await expect(ask('one')).rejects.toMatchObject({ code: 'not_durable' });
-  await expect(ask('two')).rejects.toMatchObject({ code: 'not_durable' });
+  for (const id of ids) {
+    for (const _ of ['at first', 'again']) await expect(ask(id)).rejects.toMatchObject({ code: 'not_durable' });
+  }
   await tell(primary, 'ACL', 'SETUSER', REPLICATION_USER.username, 'on');
-  await expect.poll(() => ask('three').catch(() => null), { timeout: 30_000 }).toBe('r1');
+  for (const id of ids) {
+    await expect.poll(() => ask(id).catch(() => null), { timeout: 30_000 }).toBe('r1');
+  }
+  const told = (await store.auditAfter(0, 100)).filter(({ type }) => type === 'rotation.requested');
+  expect(told.map(({ data }) => data.request)).toEqual(ids.map((id) => `job of ${id}`));
+});
+
+it('a job that is tried again asks for the same rotations; the same job in another store, or for another client, for others', () => {
+  const id = rotationId({ id: 'store-1' }, '7', REF);
+  expect(rotationId({ id: 'store-1' }, '7', REF)).toBe(id);
+  const others = [
+    rotationId({ id: 'store-2' }, '7', REF),
+    rotationId({ id: 'store-1' }, '8', REF),
+    rotationId({ id: 'store-1' }, '7', makeReference('185019846023', 'mcp-auth', '4712')),
+  ];
+  expect(new Set([id, ...others]).size).toBe(4);
 });

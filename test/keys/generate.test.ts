@@ -2,20 +2,21 @@ import { generateKeyPairSync } from 'node:crypto';
 import { inspect } from 'node:util';
 import { CompactSign, calculateJwkThumbprint, compactVerify, importJWK } from 'jose';
 import { describe, expect, test } from 'vitest';
-import type { Algorithm } from '../../src/core/record.ts';
-import { ALGORITHMS, isAlgorithm } from '../../src/keys/algorithms.ts';
+import { ALGORITHMS } from '../../src/core/keys.ts';
+import { KEY_SHAPES } from '../../src/keys/algorithms.ts';
 import { freshKey, generateKey, publicFrom } from '../../src/keys/generate.ts';
+import { publishedKey } from '../../src/keys/key-id.ts';
 
-const algorithms: Algorithm[] = Object.keys(ALGORITHMS).filter(isAlgorithm);
-
-describe.each(algorithms)('a generated %s key', (alg) => {
+describe.each(ALGORITHMS)('a generated %s key', (alg) => {
   test('is named by its thumbprint, shows standard members only, and signs', async () => {
     const key = await generateKey(alg, { modulusLength: 2048 });
-    expect(Object.keys(key.jwk)).toEqual([...ALGORITHMS[alg].members]);
-    expect(key.kid).toBe(await calculateJwkThumbprint(key.jwk, 'sha256'));
+    expect(Object.keys(key.jwk)).toEqual([...KEY_SHAPES[alg].members]);
+    expect(key.thumbprint).toBe(await calculateJwkThumbprint(key.jwk, 'sha256'));
     expect(key.pem).toMatch(/^-----BEGIN PUBLIC KEY-----\n/);
-    expect(key.privateKey).toMatchObject({ kid: key.kid, alg });
-    expect(await publicFrom(key.privateKey)).toEqual({ kid: key.kid, jwk: key.jwk, pem: key.pem });
+    expect(key.privateKey).toMatchObject({ thumbprint: key.thumbprint, alg });
+    const { id, thumbprint, jwk, pem } = key;
+    expect(await publicFrom(key.privateKey)).toEqual({ id, thumbprint, jwk, pem });
+    expect(publishedKey({ ...jwk, public_key_pem: pem })).toMatchObject({ ids: [id], pemId: id });
 
     const jws = await new CompactSign(Buffer.from('hello'))
       .setProtectedHeader({ alg })

@@ -6,7 +6,8 @@ import { importsOf, type Scan, scan } from './scan.ts';
 /** From the bottom up: a layer imports itself and rows before its own. So adapters, which share a row, never import each other. */
 const DIRECTION: readonly (readonly string[])[] = [
   ['errors'],
-  ['time', 'parallel', 'files'],
+  ['time', 'parallel'],
+  ['files'],
   ['core'],
   ['config', 'net', 'keys'],
   ['wacht', 'store', 'audit', 'deliver', 'publish', 'webhooks', 'metrics'],

@@ -91,3 +91,12 @@ test.each([
   });
   expect(await readdir(parent, { recursive: true })).toEqual(before);
 });
+
+test('a folder that is closed meanwhile: the error is one of ours', async () => {
+  const folder = publishFolder({ path, baseUrl: 'https://x' });
+  const writing = folder.write(ref, { keys: [key] });
+  folder.close();
+  await expect(Promise.all([writing, folder.write(ref, { keys: [key] })])).rejects.toMatchObject({
+    code: 'publish_failed',
+  });
+});

@@ -1,5 +1,6 @@
 /** A machine whose clock is wrong: time is the store's, and a proof is dated as the server would. */
 import { expect, test } from 'vitest';
+import type { RotationSummary } from '../../src/core/history.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import {
   DEPLOYMENT,
@@ -18,11 +19,8 @@ const HOUR = 3_600_000;
 const OVERLAP_MS = 1_000;
 
 /** From the moment the new key was in use to the PATCH that took the old one away. */
-async function overlapOf(fleet: Fleet, client: FleetClient): Promise<number> {
-  const activated = (await fleet.audit()).find(
-    ({ type, client: ref }) => type === 'key.activated' && ref === client.ref,
-  );
-  return (fleet.patches(client).at(-1)?.at ?? 0) - Date.parse(activated?.time ?? '');
+function overlapOf(fleet: Fleet, client: FleetClient, { activeAt }: RotationSummary): number {
+  return (fleet.patches(client).at(-1)?.at ?? 0) - (activeAt ?? Number.POSITIVE_INFINITY);
 }
 
 test.each([-HOUR, HOUR])('a clock %i ms off shortens no overlap and spoils no proof', async (offset) => {
@@ -35,9 +33,9 @@ test.each([-HOUR, HOUR])('a clock %i ms off shortens no overlap and spoils no pr
     [overlapping, cutOver].map((client) => startLogins(client, { ...fleet, everyMs: 30 })),
   );
   const rotations = [await fleet.rotate(overlapping), await fleet.rotate(cutOver)] as const;
-  await fleet.reached(overlapping, rotations[0]);
+  const overlapped = await fleet.reached(overlapping, rotations[0]);
   await fleet.reached(cutOver, rotations[1]);
-  expect(await overlapOf(fleet, overlapping)).toBeGreaterThanOrEqual(OVERLAP_MS);
+  expect(overlapOf(fleet, overlapping, overlapped)).toBeGreaterThanOrEqual(OVERLAP_MS);
   for (const stream of streams) expect((await stream.stop()).refused).toEqual([]);
   await expectSound(fleet, [overlapping, cutOver]);
 });
@@ -54,8 +52,8 @@ test('a clock that jumps back and forth in the middle does no harm', async () =>
   clock.offset = HOUR;
   await fleet.reached(client, rotation, 'active');
   clock.offset = -HOUR;
-  await fleet.reached(client, rotation);
-  expect(await overlapOf(fleet, client)).toBeGreaterThanOrEqual(OVERLAP_MS);
+  const ended = await fleet.reached(client, rotation);
+  expect(overlapOf(fleet, client, ended)).toBeGreaterThanOrEqual(OVERLAP_MS);
   await fleet.reached(client, await fleet.rotate(client));
   expect((await logins.stop()).refused).toEqual([]);
   await expectSound(fleet, [client]);
@@ -70,12 +68,12 @@ test('a job that a machine with a fast clock put off is not late for that', asyn
   await fleet.reached(client, rotation, 'active');
   const queue = fleet.queues.rotateQueue(DEPLOYMENT);
   const waiting = await until('its job waits for the end of the overlap', async () => {
-    const job = await queue.getJob(rotation);
+    const job = await queue.getJob(client.ref);
     return (await job?.isDelayed()) === true && job;
   });
   await waiting.changeDelay(HOUR);
-  await fleet.reached(client, rotation);
-  expect(await overlapOf(fleet, client)).toBeGreaterThanOrEqual(3_000);
+  const ended = await fleet.reached(client, rotation);
+  expect(overlapOf(fleet, client, ended)).toBeGreaterThanOrEqual(3_000);
 });
 
 test('a request that failed on a machine with a fast clock is tried again at once', async () => {
@@ -84,7 +82,7 @@ test('a request that failed on a machine with a fast clock is tried again at onc
   const { control } = fleet.queues;
   const data = { v: 1, select: { clients: [client.ref] }, reason: 'test', actor: 'test', compromised: false };
   const job = await control.add('request', data, { delay: HOUR });
-  const redis = await connectRedis(fleet.parts.redis, { name: 'test' });
+  const redis = await connectRedis(fleet.resources.redis, { name: 'test' });
   await redis.hset(control.toKey(job.id ?? ''), 'processedOn', Date.now() + HOUR);
   redis.disconnect();
   await fleet.start();
@@ -94,16 +92,16 @@ test('a request that failed on a machine with a fast clock is tried again at onc
 test('upkeep that a machine with a fast clock put off comes back', async () => {
   const fleet = await startFleet({ config: { reconcile_every: '200ms' } });
   await fleet.start();
-  const { control } = fleet.queues;
-  await until('upkeep is planned', async () => (await control.getJobScheduler('reconcile'))?.next);
-  await control.removeJobScheduler('reconcile');
-  await control.upsertJobScheduler(
+  const { upkeep } = fleet.queues;
+  await until('upkeep is planned', async () => (await upkeep.getJobScheduler('reconcile'))?.next);
+  await upkeep.removeJobScheduler('reconcile');
+  await upkeep.upsertJobScheduler(
     'reconcile',
     { every: 200, startDate: Date.now() + HOUR },
     { name: 'reconcile', data: { v: 1 } },
   );
   await until('upkeep is near again', async () => {
-    const next = (await control.getJobScheduler('reconcile'))?.next ?? Number.POSITIVE_INFINITY;
+    const next = (await upkeep.getJobScheduler('reconcile'))?.next ?? Number.POSITIVE_INFINITY;
     return next < Date.now() + HOUR / 2;
   });
 });

@@ -90,11 +90,13 @@ test.each<[string, NonNullable<FaultRule['match']>]>([
   fleet.emulator.faults.add({ kind: 'status', status: 503, message: 'away', ...always });
   await fleet.start();
   const rotation = await fleet.rotate(client, { compromised: true });
-  await until('its attempts are used up twice', async () => (await fleet.record(client)).attempts >= 4);
+  await until(
+    'its attempts are used up twice',
+    async () => ((await fleet.record(client)).rotation?.tries.failed ?? 0) >= 4,
+  );
   expect(await fleet.record(client)).toMatchObject({
     halted: null,
-    rotation: { id: rotation },
-    lastError: expect.stringMatching(/attempts are used up.*away/),
+    rotation: { id: rotation, tries: { error: expect.stringMatching(/attempts are used up.*away/) } },
   });
   fleet.emulator.faults.clear();
   await fleet.reached(client, rotation);
@@ -110,7 +112,10 @@ test('a compromise waits for a key folder that cannot be written', async () => {
   await writeFile(client.folder, 'in the way');
   await fleet.start();
   const rotation = await fleet.rotate(client, { compromised: true });
-  await until('its attempts are used up twice', async () => (await fleet.record(client)).attempts >= 4);
+  await until(
+    'its attempts are used up twice',
+    async () => ((await fleet.record(client)).rotation?.tries.failed ?? 0) >= 4,
+  );
   expect(fleet.patches(client)).toEqual([]);
   await rm(client.folder);
   await fleet.reached(client, rotation);

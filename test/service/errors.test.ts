@@ -22,10 +22,11 @@ const key = fresh.privateKey.keyObject();
 const jwk = key.export({ format: 'jwk' });
 const other = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' });
 const ref = makeReference('d', 'a', 'i');
-const binding = { ref, kid: fresh.kid, alg: fresh.alg };
+const { thumbprint } = fresh;
+const binding = { ref, thumbprint, alg: fresh.alg };
 const keks = [{ id: 'k1', key: new Uint8Array(32).fill(1) }];
 const jwe = await sealKey(fresh.privateKey, binding, keks);
-const sinkKey = { kid: fresh.kid, alg: fresh.alg, jwk: fresh.jwk, privateKey: fresh.privateKey };
+const sinkKey = { kid: thumbprint, alg: fresh.alg, jwk: fresh.jwk, privateKey: fresh.privateKey };
 const contents = {
   ref,
   clientId: 'c',
@@ -49,7 +50,7 @@ async function proveWithAnotherAlg(): Promise<unknown> {
     issuer: 'http://127.0.0.1:1',
     clientId: 'c',
     alg: 'RS256',
-    kid: fresh.kid,
+    kid: thumbprint,
     privateKey: key,
     nowMs: 0,
   };
@@ -74,10 +75,10 @@ async function errorOf(work: () => unknown): Promise<unknown> {
 const needlesFor = (subject: KeyObject) => needlesOf('key', subject);
 
 test.each<[string, () => unknown]>([
-  ['sealed under a wrong name', () => sealKey(fresh.privateKey, { ref, kid: 'other' }, keks)],
+  ['sealed under a wrong thumbprint', () => sealKey(fresh.privateKey, { ref, thumbprint: 'other' }, keks)],
   ['sealed without a KEK', () => sealKey(fresh.privateKey, binding, [])],
   ['opened for another client', () => openKey(jwe, { ...binding, ref: 'd/a/other' }, keks)],
-  ['opened as another key', () => openKey(jwe, { ...binding, kid: 'other' }, keks)],
+  ['opened as another key', () => openKey(jwe, { ...binding, thumbprint: 'other' }, keks)],
   ['opened for an alg that it cannot sign', () => openKey(jwe, { ...binding, alg: 'RS256' }, keks)],
   ['opened with another KEK', () => openKey(jwe, binding, [{ id: 'k1', key: new Uint8Array(32) }])],
   ['opened without its KEK', () => openKey(jwe, binding, [{ id: 'k2', key: new Uint8Array(32) }])],

@@ -1,6 +1,6 @@
-/** Ways to publish, algorithms, and keys of others. */
+/** Ways to publish, algorithms, and foreign keys. */
 import { expect, test } from 'vitest';
-import type { Algorithm } from '../../src/core/record.ts';
+import type { Algorithm } from '../../src/core/keys.ts';
 import { goodClaims, introspect, makeKey, sign, withPem } from '../emulator/testing.ts';
 import { DEPLOYMENT, type FleetApp, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
@@ -46,7 +46,7 @@ test.each<Case>([
   await expectSound(fleet, [client]);
 });
 
-test('keeps keys of others as they are, in their order, and lets them sign in', async () => {
+test('foreign keys are kept as they are, in their order, and go on signing in', async () => {
   const app = KID_APP;
   const fleet = await startFleet({ apps: [app] });
   const others = [makeKey('ES256'), makeKey('ES256')];
@@ -55,7 +55,7 @@ test('keeps keys of others as they are, in their order, and lets them sign in', 
   const client = await fleet.foreign(app, { members: { jwks: { keys } } });
   const before = fleet.emulator.client(DEPLOYMENT, app.slug, client.id).jwks?.keys;
   await fleet.start();
-  const { kid } = await fleet.reached(client, await fleet.rotate(client));
+  const { kid } = await fleet.reached(client, await fleet.rotate(client, { take_over: true }));
   const after = fleet.emulator.client(DEPLOYMENT, app.slug, client.id).jwks?.keys ?? [];
   expect(after.filter((key) => key.kid !== kid)).toEqual(before);
   const host = `${app.slug}.example.com`;
@@ -68,14 +68,14 @@ test('keeps keys of others as they are, in their order, and lets them sign in', 
   expect(await logins.stop()).toMatchObject({ refused: [], fallback: 0 });
 });
 
-test.each([PEM_APP, KID_APP])('$slug: lets keys of others go where the policy says so', async (base) => {
+test.each([PEM_APP, KID_APP])('$slug: foreign keys are retired where the policy says so', async (base) => {
   const app = { ...base, policy: { ...base.policy, foreign_keys: 'retire' } };
   const fleet = await startFleet({ apps: [app] });
   const client = await fleet.foreign(app, {
     members: { jwks: { keys: [makeKey('ES256'), makeKey('ES256')].map(withPem) } },
   });
   await fleet.start();
-  const { kid } = await fleet.reached(client, await fleet.rotate(client));
+  const { kid } = await fleet.reached(client, await fleet.rotate(client, { take_over: true }));
   expect(await thumbprints(fleet.emulator.client(DEPLOYMENT, app.slug, client.id))).toEqual([kid]);
   const logins = await startLogins(client, fleet);
   await logins.more(2);

@@ -66,7 +66,7 @@ test.each(cases)('$what', async ({ start, replicas, early, late }) => {
   await early(group);
   await until('an old key is on its way out', async () => {
     const records = await Promise.all(clients.map((client) => fleet.record(client)));
-    return records.some(({ retiring }) => retiring.length > 0);
+    return records.some(({ retirements }) => retirements.length > 0);
   });
   await late(group);
   for (const client of clients) await fleet.reached(client, rotations.get(client.ref) ?? '');

@@ -1,14 +1,14 @@
 /** What others put into the queues. */
 import { type Job, type JobsOptions, Queue } from 'bullmq';
 import { expect, onTestFinished, test } from 'vitest';
-import { bullConnection, CONTROL, PREFIX, rotateQueueName } from '../../jobs/queues.ts';
-import { DEPLOYMENT, type Fleet, PEM_APP, startFleet } from '../support/fleet.ts';
+import { bullConnection, CONTROL, PREFIX, rotateQueueName, UPKEEP } from '../../jobs/queues.ts';
+import { DEPLOYMENT, type Fleet, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { expectSound } from '../support/sound.ts';
 import { until } from '../support/until.ts';
 
 /** A producer that knows nothing of rekeyd but the contract. */
 function producer(fleet: Fleet, name: string): Queue {
-  const queue = new Queue(name, { connection: bullConnection(fleet.parts.redis), prefix: PREFIX });
+  const queue = new Queue(name, { connection: bullConnection(fleet.resources.redis), prefix: PREFIX });
   onTestFinished(() => queue.close());
   return queue;
 }
@@ -37,9 +37,11 @@ const POISON: readonly [queue: string, name: string, data: unknown][] = [
   [CONTROL, 'request', { v: 1, select: { app: 'no-such/app' }, ...WHO }],
   [CONTROL, 'request', { v: 1, select: { all: true }, ...WHO, private_key: 'x' }],
   [CONTROL, 'request', { v: 1, select: { all: true }, ...WHO, reason: 'x'.repeat(100_000) }],
-  [CONTROL, 'sweep', { v: 1 }],
-  [CONTROL, 'reconcile', { v: 'one' }],
   [CONTROL, 'no-such-job', { v: 1 }],
+  [UPKEEP, 'sweep', { v: 1 }],
+  [UPKEEP, 'discover', { v: 1, policy: PEM_APP.slug }],
+  [UPKEEP, 'reconcile', { v: 'one' }],
+  [UPKEEP, 'no-such-job', { v: 1 }],
   [rotateQueueName(DEPLOYMENT), 'rotate', {}],
   [rotateQueueName(DEPLOYMENT), 'rotate', { v: 1, client: 'nobody', rotation: 'r' }],
   [rotateQueueName(DEPLOYMENT), 'rotate', { v: 1, client: 'other/app/1', rotation: 'r' }],
@@ -48,7 +50,7 @@ const POISON: readonly [queue: string, name: string, data: unknown][] = [
 test('a poisoned job fails once, says why, and holds up nobody', async () => {
   const fleet = await startFleet({ apps: [PEM_APP] });
   const client = await fleet.managed(PEM_APP);
-  const queues = new Map([CONTROL, rotateQueueName(DEPLOYMENT)].map((name) => [name, producer(fleet, name)]));
+  const queues = new Map([CONTROL, UPKEEP, rotateQueueName(DEPLOYMENT)].map((name) => [name, producer(fleet, name)]));
   const jobs: [Queue, Job][] = [];
   for (const [name, job, data] of POISON) {
     const queue = queues.get(name);
@@ -107,4 +109,47 @@ test('a plain producer is told the rotations of its request, and the same ones w
   expect(requested).toMatchObject(
     clients.map(() => ({ actor: 'somebody', reason: 'a test', data: { request: job.id } })),
   );
+});
+
+test('a compromise that hurried a rotation is told once, and replaces one key, however often its job is run', async () => {
+  const app = { ...KID_APP, policy: { ...KID_APP.policy, propagation: '1h', overlap: '1h' } };
+  const fleet = await startFleet({ apps: [app] });
+  const client = await fleet.managed(app);
+  await fleet.start();
+  const rotation = await fleet.rotate(client);
+  await until('the new key soaks', async () => (await fleet.record(client)).rotation?.phase.name === 'published');
+  const queue = producer(fleet, CONTROL);
+  const data = { v: 1, select: { clients: [client.ref] }, compromised: true, ...WHO };
+  const job = await queue.add('request', data);
+  const { returnvalue } = await ended(queue, job);
+  expect(returnvalue).toEqual({ rotations: [{ id: rotation, client: client.ref }] });
+  const { kid } = await fleet.reached(client, rotation);
+
+  await (await ended(queue, job)).retry('completed');
+  expect((await ended(queue, job)).returnvalue).toEqual(returnvalue);
+  await until('the queue is idle', async () => (await fleet.queues.rotateQueue(DEPLOYMENT).count()) === 0);
+  expect((await fleet.record(client)).keys.map((key) => key.kid)).toEqual([kid]);
+  const told = (await fleet.audit()).filter(
+    ({ type, data: { request } }) => type === 'rotation.requested' && request === job.id,
+  );
+  expect(told).toHaveLength(1);
+});
+
+test('a compromise is begun before requests that came earlier', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const client = await fleet.managed(PEM_APP);
+  const { request, control } = fleet.queues;
+  const data = { v: 1, select: { clients: [client.ref] }, ...WHO };
+  const earlier = await Promise.all(Array.from({ length: 5 }, () => request(data)));
+  const urgent = await request({ ...data, compromised: true });
+  await fleet.start();
+  const begun = async (id: string) => {
+    const job = await until(`request ${id} is answered`, async () => {
+      const found = await control.getJob(id);
+      return found?.finishedOn !== undefined && found;
+    });
+    return job.processedOn ?? Number.NaN;
+  };
+  const first = await begun(urgent);
+  for (const id of earlier) expect(await begun(id)).toBeGreaterThanOrEqual(first);
 });

@@ -25,7 +25,7 @@ test('a key encryption key that is gone after a restart: nothing is published un
   const logins = await startLogins(client, fleet);
   const { error } = await fleet.reached(client, await fleet.rotate(client), 'failed');
   expect(error).toContain('kek-1');
-  expect((await fleet.record(client)).lastError).toContain('kek-1');
+  expect((await fleet.record(client)).failure).toContain('kek-1');
   expect(fleet.patches(client)).toHaveLength(sent);
   await amnesic.stop();
 
@@ -38,25 +38,26 @@ test('a key encryption key that is gone after a restart: nothing is published un
 test('a key folder that cannot be written: nothing is published for that client, and the fleet goes on', async () => {
   const fleet = await startFleet({ apps: [QUITTER] });
   const client = await fleet.foreign(QUITTER);
+  const takeOver = { take_over: true };
   const other = await fleet.managed(QUITTER);
   await writeFile(client.folder, 'in the way');
   await fleet.start();
-  const [stuck, fine] = [await fleet.rotate(client), await fleet.rotate(other)];
+  const [stuck, fine] = [await fleet.rotate(client, takeOver), await fleet.rotate(other)];
   const { error } = await fleet.reached(client, stuck, 'failed');
   expect(error).toContain(client.folder);
   await fleet.reached(other, fine);
   expect(fleet.patches(client)).toEqual([]);
 
   await rm(client.folder);
-  await fleet.reached(client, await fleet.rotate(client));
+  await fleet.reached(client, await fleet.rotate(client, takeOver));
   await expectSound(fleet, [client, other]);
 });
 
 /** The issuer goes away, and so does the rotation. */
-async function expectUnproven(fleet: Fleet, client: FleetClient, state: 'failed' | 'rolled_back'): Promise<void> {
+async function expectUnproven(fleet: Fleet, client: FleetClient): Promise<void> {
   const match = { path: /introspect/ };
   fleet.emulator.faults.add({ kind: 'status', status: 502, match, times: Number.POSITIVE_INFINITY });
-  const { error } = await fleet.reached(client, await fleet.rotate(client), state);
+  const { error } = await fleet.reached(client, await fleet.rotate(client), 'failed');
   expect(error).toContain('could not be proven');
 }
 
@@ -73,7 +74,7 @@ test('an issuer that does not answer: no cutover is begun, and the old key signs
   const fleet = await startFleet({ apps: [QUITTER] });
   const client = await fleet.managed(QUITTER);
   await fleet.start();
-  await expectUnproven(fleet, client, 'failed');
+  await expectUnproven(fleet, client);
   expect(fleet.patches(client)).toEqual([]);
 
   await expectGoesOn(fleet, client);
@@ -91,7 +92,7 @@ test('an issuer that does not answer: the old key stays in the set that we serve
   // Another worker, to whom the issuer has not just answered.
   await service.stop();
   await fleet.start();
-  await expectUnproven(fleet, client, 'rolled_back');
+  await expectUnproven(fleet, client);
   expect(await sets()).toEqual(before);
   expect(await fleet.served(client)).toEqual([kid]);
 

@@ -1,73 +1,81 @@
 /** Workers that stood still, or heard late from the store, while the world went on. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import type { ClientRef } from '../../src/core/client.ts';
-import { effectsFor } from '../../src/rotation/effects.ts';
+import { handsFor } from '../../src/rotation/effects.ts';
 import { type RecordStore, rotate, type Tools } from '../../src/rotation/loop.ts';
 import { clientPolicy, keksOf } from '../../src/rotation/policy.ts';
 import { beginRotation } from '../support/begin.ts';
-import { KID_APP, startFleet } from '../support/fleet.ts';
+import { type Fleet, type FleetClient, KID_APP, startFleet } from '../support/fleet.ts';
+
+/** What a worker works on this client with. */
+function handsOf({ resources, config }: Fleet, { ref }: FleetClient) {
+  const policy = clientPolicy(resources, ref);
+  if (policy === null) throw new Error('no policy');
+  return { policy, ...handsFor(ref, policy, resources, keksOf(config)), random: Math.random };
+}
+
+/** Ends a run once it has passed that point. */
+function stopsAfter(name: string) {
+  const stop = new AbortController();
+  const onPoint = (point: string) => {
+    if (point === name) stop.abort(new Error('seen enough'));
+  };
+  return { signal: stop.signal, onPoint };
+}
 
 test('two that were outrun while they delivered do not keep each other, and everybody else, from the record', async () => {
   const fleet = await startFleet({ apps: [KID_APP] });
   const client = await fleet.managed(KID_APP);
   await beginRotation(fleet, client);
-  const { parts } = fleet;
-  const policy = clientPolicy(parts, client.ref);
-  if (policy === null) throw new Error('no policy');
+  const { store } = fleet.resources;
+  const { policy, ...hands } = handsOf(fleet, client);
 
-  /** Whatever one of the two takes over, the other one has by the time it writes. */
+  let overtaken = false;
+  /** Once it was outrun, whatever this worker takes over, another one has by the time it writes. */
   const contested: RecordStore = {
-    load: (ref) => parts.store.load(ref),
-    release: (ref, holder) => parts.store.release(ref, holder),
-    commit: (change) => parts.store.commit(change),
-    async claim(ref: ClientRef, hold) {
-      const held = await parts.store.claim(ref, hold);
-      if (hold === undefined) await parts.store.claim(ref);
+    load: (ref) => store.load(ref),
+    commit: (change) => store.commit(change),
+    async claim(ref, leastEpoch) {
+      const held = await store.claim(ref, leastEpoch);
+      if (overtaken) await store.claim(ref);
       return held;
     },
   };
-  let overtaken = false;
   const tools: Tools = {
+    ...hands,
     store: contested,
-    hold: { holder: 'one', forMs: 1 },
-    effects: effectsFor(client.ref, policy, parts, keksOf(fleet.config)),
-    random: Math.random,
     async onPoint(point) {
       if (point !== 'deliver:before commit' || overtaken) return;
       overtaken = true;
-      await parts.store.claim(client.ref);
+      await store.claim(client.ref);
     },
   };
-  expect(await rotate(client.ref, policy, tools, new AbortController().signal)).toEqual({ kind: 'outrun' });
-  expect(await fleet.record(client)).toMatchObject({ delivered: null });
+  expect(await rotate(client.ref, policy, tools, new AbortController().signal)).toMatchObject({ kind: 'outrun' });
+  expect(overtaken).toBe(true);
+  expect(await fleet.record(client)).toMatchObject({ signers: { delivered: null } });
 });
 
 test('an intent that is confirmed after its deadline sends nothing', async () => {
   const fleet = await startFleet({ apps: [KID_APP], deployment: { timeout: '100ms' } });
   const client = await fleet.managed(KID_APP);
   await beginRotation(fleet, client);
-  const { parts } = fleet;
-  const policy = clientPolicy(parts, client.ref);
-  if (policy === null) throw new Error('no policy');
-  const effects = effectsFor(client.ref, policy, parts, keksOf(fleet.config));
-  const tools: Tools = {
-    store: {
-      load: (ref) => parts.store.load(ref),
-      release: (ref, holder) => parts.store.release(ref, holder),
-      claim: (ref, hold) => parts.store.claim(ref, hold),
-      async commit(change) {
-        const committed = await parts.store.commit(change);
-        // The store has it, and its answer is held up on the way.
-        if (change.record.inFlight !== null && change.durable) await delay(effects.patchDeadlineMs + 100);
-        return committed;
-      },
+  const { store } = fleet.resources;
+  const { policy, ...hands } = handsOf(fleet, client);
+  const slow: RecordStore = {
+    load: (ref) => store.load(ref),
+    claim: (ref, leastEpoch) => store.claim(ref, leastEpoch),
+    async commit(change) {
+      const committed = await store.commit(change);
+      // The store has it, and its answer is held up on the way.
+      if (change.record.server.inFlight !== null && change.durable) await delay(hands.effects.patchDeadlineMs + 100);
+      return committed;
     },
-    hold: { holder: 'one', forMs: 60_000 },
-    effects,
-    random: Math.random,
   };
-  await rotate(client.ref, policy, tools, new AbortController().signal);
-  expect((await fleet.record(client)).inFlight).not.toBeNull();
+  const { signal, ...stopper } = stopsAfter('patch:after effect');
+  const run = rotate(client.ref, policy, { ...hands, ...stopper, store: slow }, signal);
+  await expect(run).rejects.toThrow('seen enough');
+  const { rotation, server } = await fleet.record(client);
+  expect(server.inFlight).not.toBeNull();
+  expect(rotation?.tries).toMatchObject({ failed: 1, error: expect.stringContaining('nothing was sent') });
   expect(fleet.patches(client)).toEqual([]);
 });

@@ -36,7 +36,7 @@ test.each(SETUPS)(
     await fleet.redis.restart();
     await until('an old key is on its way out', async () => {
       const records = await Promise.all(clients.map((client) => fleet.record(client)));
-      return records.some(({ retiring }) => retiring.length > 0);
+      return records.some(({ retirements }) => retirements.length > 0);
     });
     await fleet.redis.kill();
     await delay(OUTAGE_MS);

@@ -14,7 +14,7 @@ const GONE: FaultRule = { kind: 'status', status: 503, message: 'under repair', 
 
 /** From a producer that knows nothing of rekeyd but the contract: BullMQ gives its job one attempt. */
 async function ask(fleet: Fleet, clients: readonly FleetClient[], more: object = {}): Promise<Job> {
-  const queue = new Queue(CONTROL, { connection: bullConnection(fleet.parts.redis), prefix: PREFIX });
+  const queue = new Queue(CONTROL, { connection: bullConnection(fleet.resources.redis), prefix: PREFIX });
   onTestFinished(() => queue.close());
   const select = { clients: clients.map(({ ref }) => ref) };
   return queue.add('request', { v: 1, select, reason: 'a test', actor: 'siem', ...more });
@@ -54,7 +54,7 @@ test.each<[string, FaultRule, string]>([
   const fleet = await startFleet({ apps: [PEM_APP] });
   const client = await fleet.foreign(PEM_APP);
   fleet.emulator.faults.add(fault);
-  const job = await ask(fleet, [client]);
+  const job = await ask(fleet, [client], { take_over: true });
   await fleet.start();
   const { progress } = await putOff(fleet, job);
   expect(progress).toMatchObject({ tries: expect.any(Number), why: expect.stringContaining(why) });
@@ -70,7 +70,7 @@ test('a 429 is not asked again before its time', async () => {
   const fleet = await startFleet({ apps: [PEM_APP], config: { reconcile_every: '1h' } });
   const client = await fleet.foreign(PEM_APP);
   fleet.emulator.faults.add({ kind: 'status', status: 429, retryAfter: 2, message: 'slow', ...LIST, times: 2 });
-  const job = await ask(fleet, [client]);
+  const job = await ask(fleet, [client], { take_over: true });
   await fleet.start();
   await answered(fleet, job);
   const lists = fleet.emulator.log.filter(({ path }) => path.endsWith('/clients'));
@@ -106,7 +106,7 @@ test('an app that cannot be read keeps no other one waiting, and what was joined
   await fleet.start({ schedule: false });
   const { rotations: under } = await answered(fleet, first);
   const job = await ask(fleet, [near, far], { compromised: true });
-  const all = await ask(fleet, [], { select: { all: true } });
+  const all = await ask(fleet, [], { select: { all: true }, take_over: true });
   await until('both were tried again', async () => {
     const tries = [await putOff(fleet, job), await putOff(fleet, all)].map(({ attemptsStarted }) => attemptsStarted);
     return Math.min(...tries) > 2;
@@ -128,11 +128,12 @@ test('an app that cannot be read keeps no other one waiting, and what was joined
 test('an ordinary rotation is not begun in an outage, in which it would use its attempts up', async () => {
   const fleet = await startFleet({ apps: [PEM_APP] });
   const client = await fleet.managed(PEM_APP);
-  fleet.emulator.faults.add(GONE);
+  fleet.emulator.faults.add({ ...GONE, match: { path: /\/oauth\/apps/ } });
   const job = await ask(fleet, [client]);
   await fleet.start();
   await putOff(fleet, job);
-  expect(await fleet.record(client)).toMatchObject({ rotation: null, history: [] });
+  expect((await fleet.record(client)).rotation).toBeNull();
+  expect(await fleet.resources.store.history(client.ref)).toEqual([]);
   fleet.emulator.faults.clear();
   const { rotations } = await answered(fleet, job);
   await fleet.reached(client, rotations[0].id);
@@ -155,15 +156,24 @@ test('a request that a machine with a fast clock put off is tried again at once'
   const client = await fleet.foreign(PEM_APP);
   // Nobody tries again within this test, unless upkeep sees to it.
   fleet.emulator.faults.add({ kind: 'status', status: 429, retryAfter: 3_000, ...LIST });
-  const job = await ask(fleet, [client]);
+  const job = await ask(fleet, [client], { take_over: true });
   const service = await fleet.start();
   await putOff(fleet, job);
   await service.stop();
-  const redis = await connectRedis(fleet.parts.redis, { name: 'test' });
+  const redis = await connectRedis(fleet.resources.redis, { name: 'test' });
   await redis.hset(fleet.queues.control.toKey(job.id ?? ''), 'processedOn', Date.now() + HOUR);
   redis.disconnect();
   fleet.emulator.faults.clear();
   await fleet.start();
   const { rotations } = await answered(fleet, job);
   expect(rotations).toMatchObject([{ client: client.ref }]);
+});
+
+test('a request for one client asks no other deployment than its own', async () => {
+  const far = { ...KID_APP, deployment: '2' };
+  const fleet = await startFleet({ apps: [PEM_APP, far] });
+  const client = await fleet.managed(PEM_APP);
+  await fleet.start();
+  await fleet.reached(client, await fleet.rotate(client));
+  expect(fleet.emulator.log.filter(({ deployment }) => deployment === far.deployment)).toEqual([]);
 });

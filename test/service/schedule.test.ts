@@ -13,16 +13,16 @@ test('two instances rotate a fleet on schedule, each tick once, until they are s
   const logins = await Promise.all(clients.map((client) => startLogins(client, { ...fleet, everyMs: 40 })));
   const services = await Promise.all([fleet.start({ schedule: true }), fleet.start({ schedule: true })]);
   const finishedOf = async (client: (typeof clients)[number]) =>
-    (await fleet.record(client)).history.filter(({ state }) => state === 'finished');
+    (await fleet.resources.store.history(client.ref)).filter(({ state }) => state === 'finished');
   for (const client of clients) {
     await until('three rotations', async () => (await finishedOf(client)).length >= 3);
   }
   await Promise.all(services.map((service) => service.stop()));
-  const jobs = [fleet.queues.control, fleet.queues.rotateQueue(DEPLOYMENT)];
+  const jobs = [fleet.queues.upkeep, fleet.queues.rotateQueue(DEPLOYMENT)];
   expect(await Promise.all(jobs.map((queue) => queue.getActiveCount()))).toEqual([0, 0]);
-  const size = await fleet.parts.store.auditSize();
+  const size = await fleet.resources.store.auditSize();
 
-  const sweeps = (await fleet.queues.control.getJobs()).filter(({ name }) => name === 'sweep');
+  const sweeps = (await fleet.queues.upkeep.getJobs()).filter(({ name }) => name === 'sweep');
   const slots = sweeps.map(({ data }) => `${data.policy} ${data.slot}`);
   expect(slots.length).toBeGreaterThan(6);
   expect(new Set(slots).size).toBe(slots.length);
@@ -44,28 +44,33 @@ test('two instances rotate a fleet on schedule, each tick once, until they are s
     await stream.more(2);
     expect((await stream.stop()).refused).toEqual([]);
   }
-  expect(await fleet.parts.store.auditSize(), 'nothing happens after stop').toBe(size);
+  expect(await fleet.resources.store.auditSize(), 'nothing happens after stop').toBe(size);
   // Whatever was under way goes on, and nothing new is started.
   await fleet.start();
-  await until('all is finished', async () => (await fleet.parts.store.openWork()).length === 0);
+  await until('all is finished', async () => (await fleet.resources.store.openWork()).length === 0);
   await expectSound(fleet, clients);
 });
 
-test('a client that was never managed is found, adopted and rotated', async () => {
-  const app = { ...PEM_APP, policy: { schedule: '*/1 * * * * *', foreign_keys: 'retire' } };
+test('a client that was never managed is found, taken over where the policy says so, and rotated', async () => {
+  const app = { ...PEM_APP, policy: { schedule: '*/1 * * * * *', foreign_keys: 'retire', adopt: 'take_over' } };
   const fleet = await startFleet({ apps: [app] });
   const client = await fleet.foreign(app);
   const secret = fleet.emulator.addClient({
-    deployment: client.ref.split('/')[0] ?? '',
+    deployment: DEPLOYMENT,
     app: app.slug,
     client_auth_method: 'client_secret_basic',
   });
   await fleet.start({ schedule: true });
   await until('its first rotation ends', async () => {
-    const loaded = await fleet.parts.store.load(client.ref);
-    return loaded?.record.history[0]?.state === 'finished';
+    const [latest] = await fleet.resources.store.history(client.ref);
+    return latest?.state === 'finished';
   });
-  expect((await fleet.audit()).slice(0, 1)).toMatchObject([{ type: 'client.adopted', client: client.ref }]);
-  expect((await fleet.parts.store.clientRefs()).some((ref) => ref.endsWith(secret.id))).toBe(false);
+  const told = (await fleet.audit()).map(({ type }) => type);
+  expect(told.filter((type) => /^(client|key)\.(found|enrolled|activated)$/.test(type))).toEqual([
+    'client.found',
+    'key.activated',
+    'client.enrolled',
+  ]);
+  expect((await fleet.resources.store.clientRefs()).some((ref) => ref.endsWith(secret.id))).toBe(false);
   await expectSound(fleet, [client]);
 });

@@ -11,11 +11,11 @@ import { expectSound } from '../support/sound.ts';
 
 /** Everything that Redis holds now, as it would answer it. */
 async function contentsOf(redis: Redis): Promise<Buffer> {
-  const parts: Buffer[] = [];
+  const pieces: Buffer[] = [];
   for (const key of await redis.keys('*')) {
-    parts.push(Buffer.from(`\n${key}\n`), ...(await valuesOf(redis, key)));
+    pieces.push(Buffer.from(`\n${key}\n`), ...(await valuesOf(redis, key)));
   }
-  return Buffer.concat(parts);
+  return Buffer.concat(pieces);
 }
 
 async function valuesOf(redis: Redis, key: string): Promise<Buffer[]> {
@@ -72,7 +72,7 @@ async function plant(fleet: Fleet, redis: Redis, keys: ReadonlyMap<string, KeyOb
   }
   const reason = JSON.stringify([...keys.values()].map((key) => key.export({ format: 'jwk' })));
   const draft = { type: 'key.imported', client: null, rotation: null, actor: 'test', reason, data: {} } as const;
-  await fleet.parts.store.append([draft]);
+  await fleet.resources.store.append([draft]);
 }
 
 test('private keys are in no place but their folder, and the search for them finds one that is', async () => {

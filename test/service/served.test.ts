@@ -50,14 +50,24 @@ test('never hold a compromised key of somebody else again, which the server goes
   await expectSound(fleet, [client]);
 });
 
-test('let keys of others go where the policy says so', async () => {
+test('are not begun beside foreign keys, and are once those were retired', async () => {
   const app = { ...APP, policy: { ...APP.policy, foreign_keys: 'retire' } };
   const fleet = await startServedFleet(app);
   const client = await fleet.foreign(app);
+  const takeOver = { take_over: true };
+  const eager = await fleet.start();
+  const { error } = await fleet.reached(client, await fleet.rotate(client, takeOver), 'failed');
+  expect(error).toContain('Rotate with format: jwks and foreign_keys: retire first');
+  expect(fleet.patches(client)).toEqual([]);
+  await eager.stop();
+
+  const asSet = JSON.parse(JSON.stringify(fleet.file).replace('"jwks_uri"', '"jwks"'));
+  const patient = await fleet.start({}, await fleet.configOf(asSet));
+  await fleet.reached(client, await fleet.rotate(client, takeOver));
+  await patient.stop();
+
   await fleet.start();
-  for (const _ of ['the first', 'another']) {
-    const { kid } = await fleet.reached(client, await fleet.rotate(client));
-    expect(await fleet.served(client)).toEqual([kid]);
-  }
+  const { kid } = await fleet.reached(client, await fleet.rotate(client));
+  expect(await fleet.served(client)).toEqual([kid]);
   await expectSound(fleet, [client]);
 });

@@ -62,7 +62,7 @@ test('what does not end within the grace is cut off, and taken up again with the
 
 test('a start that fails leaves nothing open', async () => {
   const fleet = await startFleet({ apps: [PEM_APP] });
-  await fleet.parts.store.append([]);
+  await fleet.resources.store.append([]);
   const taken = { ...fleet.file, http: { listen: new URL(fleet.emulator.url).host } };
   await expect(fleet.start({ http: true }, await fleet.configOf(taken))).rejects.toThrow(/EADDRINUSE|in use/);
 });

@@ -5,13 +5,14 @@ import { discover } from '../../jobs/discover.ts';
 import { reconcile } from '../../jobs/reconcile.ts';
 import { sweep } from '../../jobs/sweep.ts';
 import type { ClientRef } from '../../src/core/client.ts';
+import { foreignKeys } from '../../src/core/desired.ts';
 import { keksOf } from '../../src/rotation/policy.ts';
 import { DEPLOYMENT, type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { expectSound } from '../support/sound.ts';
 
 /** The jobs are run by hand: nothing else looks at the lists meanwhile. */
-function contextOf({ parts, queues }: Fleet): JobContext {
-  return { parts, queues, keks: keksOf(parts.config), log: parts.log, lockMs: 30_000 };
+function contextOf({ resources, queues }: Fleet): JobContext {
+  return { resources, queues, keks: keksOf(resources.config), log: resources.log, lockMs: 30_000 };
 }
 
 function lists({ emulator }: Fleet): number {
@@ -35,7 +36,7 @@ test('what is due is started without any list, and new clients are looked for af
   expect(await sweep(SWEEP, contextOf(fleet))).toEqual({ started: 2 });
   expect(lists(fleet)).toBe(before);
   expect(await sweep(SWEEP, contextOf(fleet)), 'asked twice').toEqual({ started: 0 });
-  const jobs = await fleet.queues.control.getJobs();
+  const jobs = await fleet.queues.upkeep.getJobs();
   expect(jobs.map(({ name, data }) => [name, data])).toEqual([['discover', DISCOVER]]);
   const started = await Promise.all(clients.map((client) => rotationOf(fleet, client)));
   await fleet.start();
@@ -56,7 +57,7 @@ test('while a deployment does not answer nothing of it is started, and the other
   // One policy for both.
   const text = JSON.stringify(fleet.file).replaceAll('"policy":"away"', `"policy":"${SWEEP.policy}"`);
   const config = await fleet.configOf(JSON.parse(text));
-  const context = { ...contextOf(fleet), parts: { ...fleet.parts, config } };
+  const context = { ...contextOf(fleet), resources: { ...fleet.resources, config } };
   await expect(sweep(SWEEP, context)).rejects.toMatchObject({ code: 'api_failed' });
   expect(await rotationOf(fleet, here)).not.toBeNull();
   expect(await rotationOf(fleet, there)).toBeNull();
@@ -68,16 +69,19 @@ test('while a deployment does not answer nothing of it is started, and the other
 test.each(['deactivated', 'no longer listed'])('a client that is %s is left alone until it is back', async (how) => {
   const fleet = await startFleet({ apps: [DUE_APP] });
   const [kept, gone] = [await fleet.managed(DUE_APP), await fleet.managed(DUE_APP)];
-  if (how === 'deactivated') await fleet.parts.deployments.get(DEPLOYMENT)?.wacht.deactivateClient(gone.ref);
+  if (how === 'deactivated') await fleet.resources.deployments.get(DEPLOYMENT)?.wacht.deactivateClient(gone.ref);
   else hideRow(fleet, gone.id);
   await reconcile(contextOf(fleet));
-  expect((await fleet.record(gone)).observed.client).toMatchObject({ active: false, keys: [{ kid: gone.key.kid }] });
+  expect((await fleet.record(gone)).server.observed.client).toMatchObject({
+    active: false,
+    keys: [{ jwk: { kid: gone.key.kid } }],
+  });
   expect(await sweep(SWEEP, contextOf(fleet))).toEqual({ started: 1 });
   expect(await rotationOf(fleet, kept)).not.toBeNull();
   expect(await rotationOf(fleet, gone)).toBeNull();
-  const size = await fleet.parts.store.auditSize();
+  const size = await fleet.resources.store.auditSize();
   await reconcile(contextOf(fleet));
-  expect(await fleet.parts.store.auditSize(), 'nothing new').toBe(size);
+  expect(await fleet.resources.store.auditSize(), 'nothing new').toBe(size);
 
   fleet.emulator.faults.clear();
   if (how === 'deactivated') tamperRows(fleet, (row) => ({ ...row, is_active: true }));
@@ -93,7 +97,7 @@ test('a list that fails is not one without clients', async () => {
   fleet.emulator.faults.add({ kind: 'status', status: 500, match, times: Number.POSITIVE_INFINITY });
   await reconcile(contextOf(fleet));
   await expect(discover(DISCOVER, contextOf(fleet))).rejects.toMatchObject({ code: 'api_failed' });
-  expect((await fleet.record(client)).observed.client.active).toBe(true);
+  expect((await fleet.record(client)).server.observed.client.active).toBe(true);
 });
 
 test('a row that cannot be read hides no other, and its client is neither gone nor written to', async () => {
@@ -104,9 +108,9 @@ test('a row that cannot be read hides no other, and its client is neither gone n
   const ids = [odd.id, strange.id];
   tamperRows(fleet, (row) => (ids.includes(String(row.id)) ? { ...row, jwks: { keys: [{ x: 1 }] } } : row));
   const before = await fleet.record(odd);
-  expect(await discover(DISCOVER, contextOf(fleet))).toMatchObject({ adopted: 1 });
+  expect(await discover(DISCOVER, contextOf(fleet))).toMatchObject({ found: 1 });
   await reconcile(contextOf(fleet));
-  expect(await fleet.parts.store.clientRefs()).toEqual([odd.ref, fresh.ref].sort());
+  expect(await fleet.resources.store.clientRefs()).toEqual([odd.ref, fresh.ref].sort());
   expect(await fleet.record(odd)).toEqual(before);
   const warnings = fleet.lines.map((line) => JSON.parse(line)).filter(({ level }) => level === 'warn');
   expect(warnings).toContainEqual(
@@ -118,17 +122,22 @@ test('a row that cannot be read hides no other, and its client is neither gone n
   );
 });
 
-test('new clients are adopted once, whichever list they are found in, and those that are due are started', async () => {
-  const fleet = await startFleet({ apps: [DUE_APP, KID_APP] });
-  const known = await fleet.managed(DUE_APP);
-  const fresh = await fleet.foreign(DUE_APP);
+test.each([
+  ['are only noted', 'import', 0],
+  ['are rotated at once where the policy takes them over', 'take_over', 1],
+])('new clients are found once, of their own policy alone, and %s', async (_, adopt, started) => {
+  const app = { ...DUE_APP, policy: { ...DUE_APP.policy, adopt } };
+  const fleet = await startFleet({ apps: [app, KID_APP] });
+  const known = await fleet.managed(app);
+  const fresh = await fleet.foreign(app);
   await fleet.foreign(KID_APP);
   const before = lists(fleet);
-  expect(await discover(DISCOVER, contextOf(fleet))).toEqual({ adopted: 1, started: 1 });
+  expect(await discover(DISCOVER, contextOf(fleet))).toEqual({ found: 1, started });
   expect(lists(fleet)).toBe(before + 1);
-  expect(await fleet.parts.store.clientRefs()).toEqual([known.ref, fresh.ref].sort());
+  expect(await fleet.resources.store.clientRefs()).toEqual([known.ref, fresh.ref].sort());
+  expect((await rotationOf(fleet, fresh)) !== null).toBe(started === 1);
   expect(await rotationOf(fleet, known), 'that is the sweep’s to start').toBeNull();
-  expect(await discover(DISCOVER, contextOf(fleet))).toEqual({ adopted: 0, started: 0 });
+  expect(await discover(DISCOVER, contextOf(fleet))).toEqual({ found: 0, started: 0 });
 });
 
 test('what somebody changed is taken in once, by the upkeep, also where nothing has to be put right', async () => {
@@ -141,17 +150,17 @@ test('what somebody changed is taken in once, by the upkeep, also where nothing 
   fleet.emulator.edit(DEPLOYMENT, PEM_APP.slug, edited.id, { jwks: { keys: [...(jwks?.keys ?? []), added] } });
   const before = lists(fleet);
   const loaded: ClientRef[] = [];
-  const { store } = fleet.parts;
+  const { store } = fleet.resources;
   const loadMany = (refs: readonly ClientRef[]) => {
     loaded.push(...refs);
     return store.loadMany(refs);
   };
-  const context = { ...contextOf(fleet), parts: { ...fleet.parts, store: { ...store, loadMany } } };
+  const context = { ...contextOf(fleet), resources: { ...fleet.resources, store: { ...store, loadMany } } };
   expect(await reconcile(context)).toMatchObject({ drifted: 0 });
   expect(lists(fleet)).toBe(before + 1);
-  const versions = () => Promise.all(clients.map(async ({ ref }) => (await fleet.parts.store.load(ref))?.version));
+  const versions = () => Promise.all(clients.map(async ({ ref }) => (await fleet.resources.store.load(ref))?.version));
   const after = await versions();
-  expect((await fleet.record(edited)).foreign.map(({ kid }) => kid)).toEqual(['theirs']);
+  expect(foreignKeys(await fleet.record(edited)).map(({ jwk }) => jwk.kid)).toEqual(['theirs']);
   await reconcile(context);
   expect(await versions()).toEqual(after);
   expect(loaded, 'of a large fleet, only what changed is loaded').toEqual([edited.ref]);

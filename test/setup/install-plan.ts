@@ -23,6 +23,15 @@ export type Plan = { readonly kind: 'present' } | Install | { readonly kind: 'as
 export const SERVERS = ['valkey-server', 'redis-server'] as const;
 export type Server = (typeof SERVERS)[number];
 
+/** For people. */
+export const NEEDS_WAITAOF = 'it takes valkey-server, or redis-server 7.2 or later';
+
+/** Whether a server can say when a write is on disk. @param version what it prints with `--version` */
+export function knowsWaitaof(server: Server, version: string): boolean {
+  const [, major = 0, minor = 0] = (/ v=(\d+)\.(\d+)/.exec(version) ?? []).map(Number);
+  return server === 'valkey-server' ? major > 0 : major > 7 || (major === 7 && minor >= 2);
+}
+
 interface Manager {
   readonly program: string;
   readonly refresh: readonly string[] | null;

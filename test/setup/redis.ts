@@ -1,6 +1,6 @@
 /**
  * Makes sure that this machine has a Redis-compatible server, before the demo and the tests. Instant and silent when one is on PATH.
- * `--both` (for CI) also tries to have both valkey-server, which knows WAITAOF, and redis-server; a missing second one is only a note.
+ * `--both` (for CI) also tries to have both valkey-server and redis-server, and fails where neither of those on PATH knows WAITAOF.
  */
 import { spawnSync } from 'node:child_process';
 import {
@@ -20,7 +20,9 @@ import {
   backportsList,
   type Command,
   type Install,
+  knowsWaitaof,
   type Machine,
+  NEEDS_WAITAOF,
   PROGRAMS,
   planAptInstall,
   planServer,
@@ -112,13 +114,25 @@ function ensureBoth(machine: Machine): void {
   for (const server of SERVERS) {
     if (machine.programs.has(server)) continue;
     say(
-      installOther(machine, server)
-        ? `Installed ${server}.`
-        : `Note: no ${server}; tests that need it will be skipped.`,
+      installOther(machine, server) ? `Installed ${server}.` : `Note: no ${server}; tests that need it are left out.`,
     );
   }
 }
 
+/** Without it a large part of the tests would be left out, and nobody would look. */
+function ensureWaitaof(): boolean {
+  const found = SERVERS.filter(onPath).map((server) => ({
+    server,
+    version: spawnSync(server, ['--version'], { encoding: 'utf8' }).stdout?.trim() ?? '',
+  }));
+  if (found.some(({ server, version }) => knowsWaitaof(server, version))) return true;
+  const there = found.length === 0 ? 'nothing' : found.map(({ version }) => version).join(', ');
+  say(`No server with WAITAOF can be had: ${NEEDS_WAITAOF}. On PATH there is ${there}. Install one.`);
+  return false;
+}
+
+const isForCi = process.argv.includes('--both');
 const machine = inspect();
-if (process.argv.includes('--both')) ensureBoth(machine);
-if (!ensureOne(inspect())) process.exitCode = 1;
+if (isForCi) ensureBoth(machine);
+const isReady = ensureOne(inspect()) && (!isForCi || ensureWaitaof());
+if (!isReady) process.exitCode = 1;

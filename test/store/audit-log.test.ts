@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type RedisServer, redisKinds, startRedis } from '../support/redis.ts';
-import { adoption, draft, type OpenedStore, open, ref } from './fixtures.ts';
+import { draft, firstCommit, type OpenedStore, onTopOf, open, openEmpty, ref } from './fixtures.ts';
 
 describe.each(redisKinds)('the audit log on %s', (kind) => {
   let server: RedisServer;
@@ -11,8 +11,7 @@ describe.each(redisKinds)('the audit log on %s', (kind) => {
   });
   afterAll(() => server.stop());
   beforeEach(async () => {
-    opened = await open(server.socketPath);
-    await opened.redis.flushall();
+    opened = await openEmpty(server.socketPath);
   });
   afterEach(() => opened.close());
 
@@ -43,14 +42,14 @@ describe.each(redisKinds)('the audit log on %s', (kind) => {
         const through = stores[writer % stores.length] ?? store;
         const client = ref(`client-${writer}`);
         const entries = [draft(client, '1'), draft(client, '2')];
-        await through.commit(adoption(client, { entries, durable: writer % 2 === 0 }));
-        for (let version = 1; version < 10; version += 1) {
-          const expected = { version, epoch: 0 };
-          await through.commit(adoption(client, { expected, entries, durable: writer % 3 === 0 }));
+        let last = await through.commit(firstCommit(client, { entries, durable: writer % 2 === 0 }));
+        for (let round = 1; round < 10; round += 1) {
+          const expected = onTopOf(last);
+          last = await through.commit(firstCommit(client, { expected, entries, durable: writer % 3 === 0 }));
         }
       }),
     );
-    for (const other of others) other.close();
+    for (const other of others) await other.close();
     expect(await store.auditSize()).toBe(400);
     const all = [...(await store.auditAfter(0, 250)), ...(await store.auditAfter(250, 250))];
     expect(all.map(({ seq }) => seq)).toEqual(Array.from({ length: 400 }, (_, index) => index + 1));
@@ -61,16 +60,11 @@ describe.each(redisKinds)('the audit log on %s', (kind) => {
     expect((await store.auditTail(2)).map(({ seq }) => seq)).toEqual([399, 400]);
   });
 
-  it('has one entry for the first pause and the first resume of a deployment', async () => {
+  it('has one entry for what is told twice under one name', async () => {
     const { store } = opened;
-    const pauses = await Promise.all([1, 2, 3].map((index) => store.pause('dep', [draft(null, `pause ${index}`)])));
-    expect(pauses.filter(Boolean)).toHaveLength(1);
-    expect(await store.pausedDeployments()).toEqual(new Set(['dep']));
-    expect(await store.auditSize()).toBe(1);
-    expect(await store.resume('dep', [draft(null, 'resume')])).toBe(true);
-    expect(await store.resume('dep', [draft(null, 'resume')])).toBe(false);
-    expect(await store.pausedDeployments()).toEqual(new Set());
-    expect(await store.auditSize()).toBe(2);
-    expect(await store.pause('dep', [draft(null, 'again')])).toBe(true);
+    expect(await store.append([draft(null, 'first')], 'told')).toBe(1);
+    expect(await store.append([draft(null, 'second')], 'told')).toBe(1);
+    expect(await store.append([draft(null, 'third')], 'told too')).toBe(2);
+    expect((await store.auditTail(5)).map(({ reason }) => reason)).toEqual(['first', 'third']);
   });
 });

@@ -2,6 +2,6 @@
 import { openEmbedded } from '../../src/store/embedded/embedded.ts';
 
 const [dataDir = ''] = process.argv.slice(2);
-const { socketPath, serverPid, owned, close } = await openEmbedded({ dataDir });
+const { socketPath, serverPid, owned, close } = await openEmbedded({ dataDir, searchPath: process.env.PATH ?? '' });
 process.stdout.write(`${JSON.stringify({ socketPath, serverPid, owned })}\n`);
 process.stdin.resume().once('end', () => void close().then(() => process.stdout.write('closed\n')));

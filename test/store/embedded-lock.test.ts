@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -38,6 +39,20 @@ it('passes over holders that were killed, and leaves no turn of theirs behind', 
   await writeFile(join(dir, 'turn-7'), '');
   await writeFile(join(dir, 'turn-8'), `${pid}`);
   expect(await withLock(dir, () => readdir(dir))).toEqual(['turn-9']);
+});
+
+it.each([
+  ['started at another time', `${process.pid} 1 ${randomUUID()}`],
+  ['where no times are known', `${process.pid}  ${randomUUID()}`],
+  ['as version 0.1 noted it', `${process.pid}`],
+])('passes over a holder that was killed and had the process id that is now ours: %s', async (_, note) => {
+  await writeFile(join(dir, 'turn-3'), note);
+  expect(await withLock(dir, () => readdir(dir))).toEqual(['turn-4']);
+});
+
+it('passes over a holder whose process id another process has by now', async () => {
+  await writeFile(join(dir, 'turn-3'), `${process.ppid} 1 ${randomUUID()}`);
+  expect(await withLock(dir, () => readdir(dir))).toEqual(['turn-4']);
 });
 
 it('waits for a holder as long as it lives', async () => {

@@ -4,11 +4,14 @@ import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { type Embedded, openEmbedded } from '../../src/store/embedded/embedded.ts';
 import { programOf } from '../../src/store/embedded/server.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import { checkDurability } from '../../src/store/redis/durability.ts';
+import { readMemory } from '../support/process-memory.ts';
+
+const SEARCH_PATH = process.env.PATH ?? '';
 
 let dataDir: string;
 let opened: Embedded[];
@@ -30,7 +33,7 @@ afterEach(async () => {
 });
 
 async function open(dir = dataDir): Promise<Embedded> {
-  const embedded = await openEmbedded({ dataDir: dir });
+  const embedded = await openEmbedded({ dataDir: dir, searchPath: SEARCH_PATH });
   opened.push(embedded);
   return embedded;
 }
@@ -78,7 +81,7 @@ it('starts a server that keeps what it acknowledges, for us alone, and ends it w
   const embedded = await open();
   expect(embedded.owned).toBe(true);
   const durability = await withRedis(embedded.socketPath, (redis) => checkDurability(redis, { mode: 'strict' }));
-  expect(durability.findings.every(({ ok }) => ok)).toBe(true);
+  expect(durability.requirements.every(({ ok }) => ok)).toBe(true);
   await write(embedded);
   expect((await stat(join(dataDir, 'redis'))).mode & 0o777).toBe(0o700);
   expect((await stat(embedded.socketPath)).mode & 0o077).toBe(0);
@@ -90,6 +93,20 @@ it('starts a server that keeps what it acknowledges, for us alone, and ends it w
 
   const again = await open();
   expect(await read(again)).toBe('yes');
+});
+
+it('gives the server none of our environment, which may hold secrets', async ({ skip }) => {
+  skip(process.platform !== 'linux', 'only Linux shows the memory of a process');
+  vi.stubEnv('REKEYD_KEK', 'a-secret-of-the-environment');
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const { serverPid } = await open();
+  const found = { secret: false, searchPath: false };
+  // Redis writes its title over what /proc/PID/environ shows, and keeps a copy of it all.
+  await readMemory(serverPid, (bytes) => {
+    found.secret ||= bytes.includes('a-secret-of-the-environment') || bytes.includes('REKEYD_KEK');
+    found.searchPath ||= bytes.includes(`PATH=${SEARCH_PATH}`);
+  });
+  expect(found).toEqual({ secret: false, searchPath: true });
 });
 
 it('listens on a short path when the data folder has a long one', async () => {
@@ -168,7 +185,7 @@ it('refuses to start a second server when the socket of the first was removed', 
   const first = await neighbour();
   await first.kill();
   await rm(first.socketPath);
-  await expect(openEmbedded({ dataDir })).rejects.toMatchObject({
+  await expect(openEmbedded({ dataDir, searchPath: SEARCH_PATH })).rejects.toMatchObject({
     code: 'redis_unreachable',
     message: expect.stringContaining(`kill ${first.serverPid}`),
   });
@@ -179,7 +196,7 @@ it('refuses to start a second server when the socket of the first was removed', 
 it('says why the server did not start', async () => {
   await mkdir(join(dataDir, 'redis', 'appendonlydir'), { recursive: true });
   await writeFile(join(dataDir, 'redis', 'appendonlydir', 'appendonly.aof.manifest'), 'nonsense\n');
-  await expect(openEmbedded({ dataDir })).rejects.toMatchObject({
+  await expect(openEmbedded({ dataDir, searchPath: SEARCH_PATH })).rejects.toMatchObject({
     code: 'redis_unreachable',
     message: expect.stringMatching(/manifest/i),
   });
@@ -187,14 +204,8 @@ it('says why the server did not start', async () => {
 });
 
 it('names what to install when there is no server', async () => {
-  const { PATH } = process.env;
-  process.env.PATH = dataDir;
-  try {
-    await expect(openEmbedded({ dataDir })).rejects.toMatchObject({
-      code: 'redis_unreachable',
-      message: expect.stringContaining('apt install'),
-    });
-  } finally {
-    process.env.PATH = PATH;
-  }
+  await expect(openEmbedded({ dataDir, searchPath: dataDir })).rejects.toMatchObject({
+    code: 'redis_unreachable',
+    message: expect.stringContaining('apt install'),
+  });
 });

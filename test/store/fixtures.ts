@@ -1,63 +1,64 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../../src/core/audit.ts';
 import { type ClientRef, makeReference } from '../../src/core/client.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
-import type { Change } from '../../src/store/records.ts';
+import { newServerSide } from '../../src/core/server.ts';
+import { NO_TRIES } from '../../src/core/tries.ts';
+import { type Guard, openGuard } from '../../src/store/guard.ts';
+import type { Commit, Expected } from '../../src/store/records.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
-import { checkDurability, type DurabilityOptions } from '../../src/store/redis/durability.ts';
+import type { DurabilityOptions } from '../../src/store/redis/durability.ts';
+import type { RedisTarget } from '../../src/store/redis/target.ts';
 import { openStore, type Store } from '../../src/store/store.ts';
 
 export const ref = (id: string): ClientRef => makeReference('185019846023', 'mcp-auth', id);
 
 export function record(client: ClientRef, changes: Partial<ClientRecord> = {}): ClientRecord {
+  const observed = {
+    id: '1',
+    clientId: 'oauth',
+    authMethod: 'private_key_jwt',
+    alg: 'ES256',
+    jwksUri: null,
+    keys: [],
+    active: true,
+    updatedAt: '2026-06-01T00:00:00Z',
+  };
   return {
-    v: 1,
+    v: 2,
     ref: client,
     clientId: `oauth-${client}`,
-    adoptedAt: 1,
+    foundAt: 1,
+    enrolment: 'enrolled',
     keys: [],
-    observed: {
-      at: 1,
-      client: {
-        id: '1',
-        clientId: 'oauth',
-        authMethod: 'private_key_jwt',
-        alg: 'ES256',
-        jwksUri: null,
-        keys: [],
-        active: true,
-        updatedAt: '2026-06-01T00:00:00Z',
-      },
-    },
-    format: null,
-    published: null,
-    served: null,
-    foreign: [],
-    inFlight: null,
-    delivered: null,
+    former: [],
     rotation: null,
-    retiring: [],
-    history: [],
-    attempts: 0,
-    conflicts: 0,
-    notBefore: 0,
-    lastError: null,
+    retirements: [],
+    server: newServerSide(observed, 1),
+    signers: { delivered: null, tries: NO_TRIES },
+    failure: null,
     halted: null,
     ...changes,
   };
 }
 
 export function draft(client: ClientRef | null, reason = 'test'): AuditDraft {
-  return { type: 'client.adopted', client, rotation: null, actor: 'test', reason, data: { kids: [], ok: true } };
+  return { type: 'client.found', client, rotation: null, actor: 'test', reason, data: { kids: [], ok: true } };
 }
 
-/** The first change of a client: adopted, nothing due, nothing open. */
-export function adoption(client: ClientRef, changes: Partial<Change> = {}): Change {
+/** The first commit of a client: nothing due, nothing open. */
+export function firstCommit(client: ClientRef, changes: Partial<Commit> = {}): Commit {
   return {
     ref: client,
     expected: null,
     record: record(client),
     entries: [draft(client)],
+    ended: [],
+    seal: [],
+    erase: [],
     dueAt: null,
     seen: '2026-06-01T00:00:00Z',
     open: false,
@@ -66,21 +67,63 @@ export function adoption(client: ClientRef, changes: Partial<Change> = {}): Chan
   };
 }
 
+/** What a commit has to be built on when nobody has claimed the client. */
+export function onTopOf({ op }: { readonly op: string }): Expected {
+  return { op, claim: '' };
+}
+
 export interface OpenedStore {
   readonly store: Store;
   readonly redis: Redis;
-  close(): void;
+  readonly guard: Guard;
+  close(): Promise<void>;
 }
 
-export async function open(socketPath: string, options: Partial<DurabilityOptions> = {}): Promise<OpenedStore> {
+export interface OpenOptions extends Partial<DurabilityOptions> {
+  /** What a worker on another machine knows of the store; its own folder when absent. */
+  readonly dataDir?: string;
+  /** Told as {@link openGuard} tells it. */
+  readonly onChange?: (problem: Error | null) => void;
+}
+
+export async function open(target: string | RedisTarget, options: OpenOptions = {}): Promise<OpenedStore> {
+  const where = typeof target === 'string' ? { socketPath: target } : target;
+  const redis = await connectRedis(where, { name: 'store-test', connectTimeout: 20_000 });
+  const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'rekeyd-store-')));
+  async function release(guard: Guard | null, store: Store | null): Promise<void> {
+    store?.close();
+    redis.disconnect();
+    await guard?.close();
+    if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true });
+  }
+  try {
+    const guard = await openGuard(redis, { mode: 'strict', ...options, dataDir });
+    const store = openStore(redis, guard);
+    return { store, redis, guard, close: () => release(guard, store) };
+  } catch (error) {
+    await release(null, null);
+    throw error;
+  }
+}
+
+/** The same over a server that holds nothing. */
+export async function openEmpty(socketPath: string, options: OpenOptions = {}): Promise<OpenedStore> {
   const redis = await connectRedis({ socketPath }, { name: 'store-test', connectTimeout: 20_000 });
-  const store = openStore(redis, await checkDurability(redis, { mode: 'strict', ...options }));
-  return {
-    store,
-    redis,
-    close() {
-      store.close();
-      redis.disconnect();
-    },
+  await redis.flushall();
+  redis.disconnect();
+  return open(socketPath, options);
+}
+
+/** Copies what the server holds. The returned function puts it back, as a failover to a replica that lags behind does, or a backup: all of it at once. */
+export async function snapshot(redis: Redis): Promise<() => Promise<void>> {
+  const copies = new Map<string, Buffer>();
+  for (const key of await redis.keys('*')) {
+    const copy = await redis.dumpBuffer(key);
+    if (copy !== null) copies.set(key, copy);
+  }
+  return async () => {
+    const change = redis.multi().flushall();
+    for (const [key, copy] of copies) change.restore(key, 0, copy);
+    await change.exec();
   };
 }

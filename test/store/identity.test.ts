@@ -1,14 +1,14 @@
+/** What a start makes of the store behind the address. */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
-import { checkIdentity } from '../../src/store/identity.ts';
+import { afterAll, beforeAll, beforeEach, expect, it, onTestFinished } from 'vitest';
 import { keys } from '../../src/store/keys.ts';
+import { connectRedis } from '../../src/store/redis/connection.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
-import { adoption, type OpenedStore, open, ref } from './fixtures.ts';
+import { firstCommit, type OpenedStore, open, ref, snapshot } from './fixtures.ts';
 
 let server: RedisServer;
-let opened: OpenedStore;
 let dir: string;
 
 beforeAll(async () => {
@@ -16,61 +16,97 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 beforeEach(async () => {
-  opened = await open(server.socketPath);
-  await opened.redis.flushall();
   dir = await mkdtemp(join(tmpdir(), 'rekeyd-identity-'));
+  onTestFinished(() => rm(dir, { recursive: true }));
+  const redis = await connectRedis({ socketPath: server.socketPath }, { name: 'test' });
+  await redis.flushall();
+  redis.disconnect();
 });
-afterEach(async () => {
-  opened.close();
-  await rm(dir, { recursive: true });
-});
+
+async function started(dataDir = dir): Promise<OpenedStore> {
+  const opened = await open(server.socketPath, { dataDir });
+  onTestFinished(() => opened.close());
+  return opened;
+}
+
+/** A worker that held one client, and has stopped. */
+async function known(): Promise<void> {
+  const { store, guard, close } = await open(server.socketPath, { dataDir: dir });
+  await store.commit(firstCommit(ref('alpha'), { durable: true }));
+  await guard.remember();
+  await close();
+}
 
 const marker = async (): Promise<unknown> => JSON.parse(await readFile(join(dir, 'store.json'), 'utf8'));
 
-async function known(): Promise<void> {
-  const identity = await checkIdentity(opened.redis, dir);
-  await opened.store.commit(adoption(ref('alpha')));
-  await identity.remember();
-}
-
-it('names a new store once, and knows it again', async () => {
-  const [one, two] = await Promise.all(['a', 'b'].map((name) => checkIdentity(opened.redis, join(dir, name))));
-  expect(one?.id).toBe(two?.id);
+it('names a new store once, however many start at once, and knows it again', async () => {
+  const [one, two] = await Promise.all(['a', 'b'].map((name) => started(join(dir, name))));
+  expect(one?.store.id).toBe(two?.store.id);
   await known();
-  expect(await marker()).toEqual({ id: one?.id, clients: 1 });
-  expect((await checkIdentity(opened.redis, dir)).id).toBe(one?.id);
+  expect(await marker()).toEqual({ id: one?.store.id, clients: 1, size: 1 });
+  expect((await started()).store.id).toBe(one?.store.id);
 });
 
 it('accepts a store that other workers filled', async () => {
-  await opened.store.commit(adoption(ref('alpha')));
-  const { id } = await checkIdentity(opened.redis, dir);
-  expect(await marker()).toEqual({ id, clients: 1 });
+  const other = await started(join(dir, 'other'));
+  await other.store.commit(firstCommit(ref('alpha')));
+  const { store } = await started();
+  expect(await marker()).toEqual({ id: store.id, clients: 1, size: 1 });
+});
+
+it('does not start with a store that was rolled back, and with a restored one it does', async () => {
+  const { store, redis } = await started(join(dir, 'other'));
+  await store.commit(firstCommit(ref('beta')));
+  const rollBack = await snapshot(redis);
+  await known();
+  const restore = await snapshot(redis);
+  await rollBack();
+  await expect(started()).rejects.toMatchObject({
+    code: 'store_lost',
+    message: expect.stringMatching(/rolled back.*ends at entry 1.*entry 2/),
+  });
+  await restore();
+  await started();
 });
 
 it.each([
-  ['was emptied', () => opened.redis.flushall()],
-  ['lost its clients', () => opened.redis.del(keys.clients)],
-  ['is another one', () => opened.redis.set(keys.id, 'another')],
-])('raises the alarm when the store %s, until the marker is removed', async (_, damage) => {
+  ['is empty', () => 'FLUSHALL'],
+  ['is another one (another)', () => ['SET', keys.id, 'another']],
+])('does not start with a store that %s, and says both ways on', async (why, damage) => {
   await known();
-  await damage();
-  await expect(checkIdentity(opened.redis, dir)).rejects.toMatchObject({
-    code: 'store_empty',
-    message: expect.stringContaining(join(dir, 'store.json')),
+  const { redis } = await started(join(dir, 'other'));
+  const [command = '', ...args] = [damage()].flat();
+  await redis.call(command, ...args);
+  const before = await redis.keys('*');
+  await expect(started()).rejects.toMatchObject({
+    code: 'store_lost',
+    message: expect.stringMatching(/Restore the backup of Redis.*rekeyd store declare-loss/),
   });
-  await rm(join(dir, 'store.json'));
-  await expect(checkIdentity(opened.redis, dir)).resolves.toBeDefined();
+  await expect(started()).rejects.toMatchObject({ message: expect.stringContaining(why) });
+  expect(await redis.keys('*')).toEqual(before);
 });
 
-it('starts afresh where no client was known', async () => {
-  const { id } = await checkIdentity(opened.redis, dir);
-  await opened.redis.flushall();
-  const again = await checkIdentity(opened.redis, dir);
-  expect(again.id).not.toBe(id);
-  expect(await marker()).toEqual({ id: again.id, clients: 0 });
+it('starts afresh where nothing was known', async () => {
+  const first = await started();
+  await first.redis.flushall();
+  const again = await started();
+  expect(again.store.id).not.toBe(first.store.id);
+  expect(await marker()).toEqual({ id: again.store.id, clients: 0, size: 0 });
+});
+
+it('takes a marker of version 0.1 for what it is', async () => {
+  await known();
+  const { id } = (await marker()) as { id: string }; // what the guard writes
+  await writeFile(join(dir, 'store.json'), JSON.stringify({ id, clients: 1 }));
+  const { redis } = await started();
+  await redis.flushall();
+  await expect(started()).rejects.toMatchObject({ code: 'store_lost' });
 });
 
 it.each(['', '{"id":', '{"id":"x"}', 'null'])('does not take a damaged marker for none: %j', async (content) => {
   await writeFile(join(dir, 'store.json'), content);
-  await expect(checkIdentity(opened.redis, dir)).rejects.toMatchObject({ code: 'store_empty' });
+  await expect(started()).rejects.toMatchObject({
+    code: 'store_lost',
+    message: expect.stringContaining(join(dir, 'store.json')),
+  });
 });

@@ -9,7 +9,10 @@ import { parseConfig } from '../../src/config/load.ts';
 import type { Config } from '../../src/config/model.ts';
 import type { AuditEntry } from '../../src/core/audit.ts';
 import { type ClientRef, makeReference } from '../../src/core/client.ts';
-import type { Algorithm, ClientRecord, RotationState, RotationSummary } from '../../src/core/record.ts';
+import type { RotationState, RotationSummary } from '../../src/core/history.ts';
+import type { Algorithm } from '../../src/core/keys.ts';
+import type { ClientRecord } from '../../src/core/record.ts';
+import { runningSummary } from '../../src/core/rotation.ts';
 import { importKey } from '../../src/rotation/import.ts';
 import { keksOf } from '../../src/rotation/policy.ts';
 import type { Resources } from '../../src/rotation/resources.ts';
@@ -66,10 +69,14 @@ export interface FleetClient {
   readonly folder: string;
 }
 
+type Members = Readonly<Record<string, unknown>>;
+
 export interface NewClient {
   readonly alg?: Algorithm;
-  /** More members of the create body, in place of a JWK Set with the key and its PEM. */
-  readonly members?: Readonly<Record<string, unknown>>;
+  /** False: it is held. */
+  readonly enroll?: boolean;
+  /** Members of the create body, or what they are of the key, in place of a JWK Set with the key and its PEM. */
+  readonly members?: Members | ((key: TestKey) => Members);
 }
 
 export interface Fleet {
@@ -78,7 +85,7 @@ export interface Fleet {
   readonly emulator: Emulator;
   readonly config: Config;
   /** The test's own connection, which outlives every service. */
-  readonly parts: Resources;
+  readonly resources: Resources;
   readonly queues: Queues;
   /** What the services logged, one JSON text per line. */
   readonly lines: string[];
@@ -88,7 +95,7 @@ export interface Fleet {
   configOf(file: Readonly<Record<string, unknown>>): Promise<Config>;
   /** A client whose key nobody has given to rekeyd. */
   foreign(app: FleetApp, client?: NewClient): Promise<FleetClient>;
-  /** A client whose key rekeyd was given, and has handed to its signers. */
+  /** A client whose key rekeyd was given, and has handed to its signers, who take their keys from it from then on. */
   managed(app: FleetApp, client?: NewClient): Promise<FleetClient>;
   /** Stopped at the latest when the test ends. */
   start(options?: Partial<ServiceOptions>, config?: Config): Promise<Service>;
@@ -136,10 +143,10 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   const config = await configOf(file);
   const lines: string[] = [];
   const log = createLog({ level: 'debug', destination: { write: (line: string) => void lines.push(line) } });
-  const parts = await openResources(config, { log, clock: systemClock });
-  releases.push(() => parts.close());
+  const resources = await openResources(config, { log, clock: systemClock });
+  releases.push(() => resources.close());
   const queues = openQueues(
-    parts.redis,
+    resources.redis,
     config.deployments.map(({ id }) => id),
     () => {},
   );
@@ -148,25 +155,28 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   async function foreign(app: FleetApp, { alg = 'ES256', members }: NewClient = {}): Promise<FleetClient> {
     const { slug, deployment = DEPLOYMENT } = app;
     const key = makeKey(alg);
-    const material = members ?? { jwks: { keys: [withPem(key)] } };
+    const given = typeof members === 'function' ? members(key) : members;
+    const material = given ?? { jwks: { keys: [withPem(key)] } };
     const { id, client_id: clientId } = emulator.addClient({ deployment, app: slug, alg, ...material });
     const folder = join(dir, 'data', 'keys', deployment, slug, id);
     return { ref: makeReference(deployment, slug, id), app, id, clientId, key, folder };
   }
 
   async function record(client: FleetClient): Promise<ClientRecord> {
-    const loaded = await parts.store.load(client.ref);
+    const loaded = await resources.store.load(client.ref);
     if (loaded === null) throw new Error(`${client.ref} is not known`);
     return loaded.record;
   }
 
   async function rotation(client: FleetClient, id: string): Promise<RotationSummary | undefined> {
-    const loaded = await parts.store.load(client.ref);
-    return loaded?.record.history.find((summary) => summary.id === id);
+    const record = (await resources.store.load(client.ref))?.record;
+    if (record?.rotation?.id === id) return runningSummary(record, record.rotation);
+    const leaving = record?.retirements.find((old) => old.rotation.id === id && old.role === 'replaced');
+    return leaving?.rotation ?? (await resources.store.history(client.ref)).find((summary) => summary.id === id);
   }
 
   async function request(data: object): Promise<RequestResult> {
-    const id = await queues.addControl('request', { v: 1, reason: 'a test', actor: 'test', ...data });
+    const id = await queues.request({ v: 1, reason: 'a test', actor: 'test', ...data });
     const job = await until('the request job ends', async () => {
       const found = await queues.control.getJob(id);
       return found?.finishedOn !== undefined && found;
@@ -180,7 +190,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     redis,
     emulator,
     config,
-    parts,
+    resources,
     queues,
     lines,
     file,
@@ -191,7 +201,14 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       const made = await foreign(app, client);
       const pem = made.key.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
       const cause = { actor: 'test', reason: 'import', request: null };
-      await importKey(parts, keksOf(config), made.ref, pem, cause, client?.alg);
+      const alg = client?.alg === undefined ? {} : { alg: client.alg };
+      await importKey(resources, keksOf(config), {
+        ref: made.ref,
+        text: pem,
+        cause,
+        enroll: client?.enroll ?? true,
+        ...alg,
+      });
       return made;
     },
     async start(more = {}, changed = config) {
@@ -217,7 +234,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
         return summary?.state === state && summary;
       });
     },
-    audit: () => parts.store.auditAfter(0, 1_000_000),
+    audit: () => resources.store.auditAfter(0, 1_000_000),
     patches: ({ id }) => emulator.log.filter((call) => call.method === 'PATCH' && call.client === id),
   };
 }

@@ -9,7 +9,23 @@ import { DEPLOYMENT, type Fleet, type FleetApp, type FleetClient, type FleetOpti
 
 const HOST = 'keys.example.com';
 
+/** @returns the server's origin; it stops when the test ends */
+export async function serveFolder(folder: () => string): Promise<string> {
+  const web = createServer(async ({ url = '' }, response) => {
+    const set = await readFile(join(folder(), decodeURIComponent(url)), 'utf8').catch(() => null);
+    response.writeHead(set === null ? 404 : 200, { connection: 'close' }).end(set ?? '');
+  });
+  web.listen(0, '127.0.0.1');
+  await once(web, 'listening');
+  onTestFinished(() => void web.close());
+  const { port } = web.address() as AddressInfo; // a TCP server that listens has one
+  return `http://127.0.0.1:${port}`;
+}
+
 export interface ServedFleet extends Fleet {
+  /** Where somebody else may put a set, and what it is found under. */
+  pathOf(name: string): string;
+  urlOf(name: string): string;
   /** Where the client's set is. */
   fileOf(client: FleetClient): string;
   /** The kids of the set that the server is sent to, in order. */
@@ -19,29 +35,25 @@ export interface ServedFleet extends Fleet {
 /** A fleet whose publish folder is served, and found by the emulator. */
 export async function startServedFleet(app: FleetApp, options: FleetOptions = {}): Promise<ServedFleet> {
   let folder = '';
-  const read = async (url: string) => readFile(join(folder, decodeURIComponent(url)), 'utf8');
-  const web = createServer(async ({ url = '' }, response) => {
-    const set = await read(url).catch(() => null);
-    response.writeHead(set === null ? 404 : 200, { connection: 'close' }).end(set ?? '');
-  });
-  web.listen(0, '127.0.0.1');
-  await once(web, 'listening');
-  onTestFinished(() => void web.close());
-  const { port } = web.address() as AddressInfo; // a TCP server that listens has one
+  const origin = await serveFolder(() => folder);
   const fleet = await startFleet({
     apps: [app],
     ...options,
-    emulator: { resolve: { [HOST]: `http://127.0.0.1:${port}` } },
+    emulator: { resolve: { [HOST]: origin } },
     config: { publish: { path: './public', base_url: `https://${HOST}` } },
   });
   folder = join(fleet.dir, 'public');
   return {
     ...fleet,
+    pathOf: (name) => join(folder, name),
+    urlOf: (name) => `https://${HOST}/${name}`,
     fileOf: ({ ref }) => join(folder, ...ref.split('/')),
     async served({ id }) {
       const url = new URL(fleet.emulator.client(DEPLOYMENT, app.slug, id).jwks_uri ?? '');
       if (url.host !== HOST) throw new Error(`the server is sent to ${url}`);
-      const set: { keys: { kid: unknown }[] } = JSON.parse(await read(url.pathname));
+      const set: { keys: { kid: unknown }[] } = JSON.parse(
+        await readFile(join(folder, decodeURIComponent(url.pathname)), 'utf8'),
+      );
       return set.keys.map(({ kid }) => kid);
     },
   };

@@ -1,19 +1,13 @@
 /** Rotations whose worker is killed with SIGKILL at each point that an undisturbed rotation passes. */
-import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { onTestFinished } from 'vitest';
 import { inParallel } from '../../src/parallel.ts';
 import { beginRotation } from './begin.ts';
 import { type Fleet, type FleetApp, type FleetClient, startFleet } from './fleet.ts';
 import { type Logins, startLogins } from './logins.ts';
 import { countedPoints } from './points.ts';
 import { until } from './until.ts';
-import type { WorkerOrder } from './worker.ts';
-
-const WORKER = fileURLToPath(new URL('worker.ts', import.meta.url));
+import { startWorker } from './worker-process.ts';
 
 /** How long the jobs of a killed worker wait for the next one. */
 export const LOCK_MS = 1_500;
@@ -49,24 +43,16 @@ export async function killAtEach(app: FleetApp, points: readonly string[]): Prom
     const logins = await startLogins(client, { ...fleet, everyMs: LOGIN_EVERY_MS });
     killed.push({ point, client, rotation: await beginRotation(fleet, client), logins });
   });
-  const config = join(fleet.dir, 'rekeyd.yaml');
-  const env = join(fleet.dir, 'env.json');
-  await writeFile(config, JSON.stringify(fleet.file));
-  await writeFile(env, JSON.stringify(fleet.env));
   const stopAt = Object.fromEntries(killed.map(({ client, point }) => [client.ref, point]));
-  const signal = await runWorker({ config, env, stopAt, lockMs: LOCK_MS });
+  const worker = await startWorker(fleet, fleet.file, { stopAt, lockMs: LOCK_MS, signal: 'SIGKILL' });
+  const signal = await signalOf(worker);
   if (signal !== 'SIGKILL') throw new Error('the worker ended by itself');
   return [fleet, killed];
 }
 
-/** Answers the signal that ended it. */
-async function runWorker(order: WorkerOrder): Promise<NodeJS.Signals | null> {
-  const child = spawn(process.execPath, [WORKER, JSON.stringify(order)], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-    env: { PATH: process.env.PATH },
-  });
-  onTestFinished(() => void child.kill('SIGKILL'));
-  const ended = once(child, 'exit').then(([, signal]) => ({ signal }));
+/** The signal that ended it. */
+async function signalOf(worker: ChildProcess): Promise<NodeJS.Signals | null> {
+  const ended = once(worker, 'exit').then(([, signal]) => ({ signal }));
   let end: { signal: NodeJS.Signals | null } | null = null;
   void ended.then((found) => {
     end = found;

@@ -5,7 +5,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import type { Group } from '../../src/store/redis/target.ts';
+import type { ServerGroup } from '../../src/store/redis/target.ts';
 import { freePort, onFreePorts, type RedisServer, redisKinds, startRedis } from './redis.ts';
 import { until } from './until.ts';
 
@@ -13,7 +13,7 @@ export interface RedisGroup {
   /** The section `redis` of a config that leads here. */
   readonly section: Readonly<Record<string, unknown>>;
   /** The same, as the store takes it. */
-  readonly group: Group;
+  readonly group: ServerGroup;
   /** The server that holds the keys, at first; the others follow it (Sentinel) or have other slots (cluster). */
   readonly primary: RedisServer;
   readonly others: readonly RedisServer[];

@@ -7,6 +7,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connectRedis } from '../../src/store/redis/connection.ts';
+import { knowsWaitaof, NEEDS_WAITAOF } from '../setup/install-plan.ts';
 
 export type RedisKind = 'valkey' | 'redis';
 
@@ -43,6 +44,15 @@ export interface RedisServer {
 export const redisKinds: readonly RedisKind[] = (['valkey', 'redis'] as const).filter(
   (kind) => spawnSync(`${kind}-server`, ['--version']).status === 0,
 );
+
+/** Those of them that can say when a write is on disk. Without one, tests that need it are left out, and the end of the run says so. */
+export const waitaofKinds: readonly RedisKind[] = redisKinds.filter((kind) =>
+  knowsWaitaof(`${kind}-server`, spawnSync(`${kind}-server`, ['--version'], { encoding: 'utf8' }).stdout),
+);
+
+/** Reasons that a test gives for being left out. */
+export const NO_WAITAOF = `there is no server with WAITAOF on the PATH: ${NEEDS_WAITAOF}`;
+export const NO_OTHER = 'there is no server without WAITAOF on the PATH: it takes redis-server before 7.2';
 
 export async function startRedis(setup: RedisSetup = {}): Promise<RedisServer> {
   const [first] = redisKinds;

@@ -18,12 +18,12 @@ export async function expectSound(
   for (const client of clients) {
     const record = await until(`${client.ref} has no key on its way out`, async () => {
       const found = await fleet.record(client);
-      return found.retiring.length === 0 && found;
+      return found.retirements.length === 0 && found;
     });
     const active = record.keys.filter(({ state }) => state === 'active');
     expect(active, `${client.ref} has one active key`).toHaveLength(1);
     // Old private halves are erased, the active one is not.
-    const sealed = await fleet.parts.store.sealedKeys(client.ref);
+    const sealed = await fleet.resources.store.sealedHalves(client.ref);
     expect([...sealed.keys()]).toEqual(active.map(({ thumbprint }) => thumbprint));
     const generated = audit.filter(({ type, client: ref }) => type === 'key.generated' && ref === client.ref);
     const rotations = generated.map(({ rotation }) => rotation);

@@ -1,6 +1,6 @@
 /**
- * Entry point of a child process: a worker like any other, except that each client stops at a point of its own, and that the process ends itself
- * with SIGKILL once all of them stand there. Its one argument is a {@link WorkerOrder} as JSON.
+ * Entry point of a child process: a worker like any other, except that each client stops at a point of its own, and that the process signals itself once
+ * all of them stand there. Its one argument is a {@link WorkerOrder} as JSON.
  */
 import { readFile } from 'node:fs/promises';
 import { loadConfig } from '../../src/config/load.ts';
@@ -15,6 +15,8 @@ export interface WorkerOrder {
   /** By client reference, as {@link countedPoints} counts them. */
   readonly stopAt: Readonly<Record<string, string>>;
   readonly lockMs: number;
+  /** After SIGSTOP they go on when the process does. */
+  readonly signal: 'SIGKILL' | 'SIGSTOP';
 }
 
 const order: WorkerOrder = JSON.parse(process.argv[2] ?? '');
@@ -25,8 +27,8 @@ const forever = new Promise<void>(() => {});
 const onPoint = countedPoints((point, ref) => {
   if (order.stopAt[ref] !== point) return;
   awaited.delete(ref);
-  if (awaited.size === 0) process.kill(process.pid, 'SIGKILL');
-  return forever;
+  if (awaited.size === 0) process.kill(process.pid, order.signal);
+  return order.signal === 'SIGSTOP' && awaited.size === 0 ? undefined : forever;
 });
 await startService(await loadConfig(order.config, env), {
   log: createLog({ level: 'error' }),

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { parseReference } from '../../src/core/client.ts';
-import type { KeyDocument } from '../../src/core/document.ts';
+import type { PatchBody, PublicJwk, PublishedKey } from '../../src/core/document.ts';
 import { RekeydError } from '../../src/errors.ts';
 import { systemClock } from '../../src/time.ts';
 import { ApiError } from '../../src/wacht/api-error.ts';
@@ -10,7 +10,7 @@ import { deadOrigin, type Handler, json, serve } from './serve.ts';
 
 const API_KEY = 'wacht_sk_0123456789abcdef';
 const REF = parseReference('185019846023/mcp-auth/9007199254740993');
-const DOCUMENT: KeyDocument = {
+const DOCUMENT: PatchBody = {
   jwks: { keys: [{ kty: 'EC', crv: 'P-256', x: 'x', y: 'y', kid: 'k1' }] },
   token_endpoint_auth_signing_alg: 'ES256',
 };
@@ -34,13 +34,18 @@ function row(more: Record<string, unknown> = {}) {
   };
 }
 
+/** A key of which nothing can be read. */
+function shown(jwk: PublicJwk): PublishedKey {
+  return { jwk, ids: [], pemId: null };
+}
+
 const OBSERVED = {
   id: '9007199254740993',
   clientId: 'oc_1',
   authMethod: 'private_key_jwt',
   alg: 'ES256',
   jwksUri: null,
-  keys: [{ kty: 'EC', crv: 'P-256', x: 'x', y: 'y', kid: 'k1' }],
+  keys: [shown({ kty: 'EC', crv: 'P-256', x: 'x', y: 'y', kid: 'k1' })],
   active: true,
   updatedAt: '2026-11-05T12:00:00Z',
 };
@@ -146,11 +151,11 @@ describe('answers', () => {
     expect(list).toEqual([
       OBSERVED,
       { ...OBSERVED, id: '12', keys: [], alg: null, jwksUri: 'https://a.example/jwks' },
-      { ...OBSERVED, id: '13', keys: [{ kty: 'PEM', public_key_pem: 'PEM' }] },
-      { ...OBSERVED, id: '14', keys: [{ kty: 'PEM', public_key_pem: 'PEM' }] },
-      { ...OBSERVED, id: '15', keys: [{ z: { deep: null }, kty: 'odd', a: 1 }], active: false },
+      { ...OBSERVED, id: '13', keys: [shown({ kty: 'PEM', public_key_pem: 'PEM' })] },
+      { ...OBSERVED, id: '14', keys: [shown({ kty: 'PEM', public_key_pem: 'PEM' })] },
+      { ...OBSERVED, id: '15', keys: [shown({ z: { deep: null }, kty: 'odd', a: 1 })], active: false },
     ]);
-    expect(JSON.stringify(list[4]?.keys)).toBe('[{"z":{"deep":null},"kty":"odd","a":1}]');
+    expect(JSON.stringify(list[4]?.keys.map(({ jwk }) => jwk))).toBe('[{"z":{"deep":null},"kty":"odd","a":1}]');
   });
 
   test('apps', async () => {
@@ -242,7 +247,7 @@ describe('answers', () => {
     expect(error).toBeInstanceOf(RekeydError);
     expect(error).toMatchObject({
       code: 'api_failed',
-      reply: { class: 'credential', status: 403, message: 'No permission' },
+      reply: { class: 'forbidden', status: 403, message: 'No permission' },
       message: expect.stringContaining('Listing the clients of 185019846023/mcp-auth failed with HTTP 403'),
     });
   });

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
 import type { ObservedClient } from '../../src/core/document.ts';
+import { publishedKey } from '../../src/keys/key-id.ts';
 import { clientListReader, observedClient } from '../../src/wacht/observed.ts';
 
 const odd = fc.constantFrom<unknown>(undefined, null, '', 'text', 0, 7, true, false, [], {}, { keys: 7 });
@@ -56,10 +57,10 @@ function expected(row: unknown): ObservedClient | null {
     authMethod: data.client_auth_method,
     alg: data.token_endpoint_auth_signing_alg || null,
     jwksUri: data.jwks_uri || null,
-    keys: shown.map((key) => ({
-      ...Object.fromEntries(Object.entries(key).filter(([, value]) => value !== null)),
-      kty: key.kty,
-    })),
+    keys: shown.map((key) => {
+      const members = Object.entries(key).filter(([, value]) => value !== null);
+      return publishedKey({ ...Object.fromEntries(members), kty: key.kty });
+    }),
     active: data.is_active,
     updatedAt: data.updated_at,
   };

@@ -26,11 +26,11 @@ test.each(['9007199254740993', '-12345678901234567890', '1e400', '[{"a":1e20}]']
 );
 
 test.each(['9007199254740991', '-1', '0.5', '1.5e-7'])('a key with the number %s is kept', (number) => {
-  expect(JSON.stringify(withKey(JSON.parse(number)).keys)).toBe(`[{"kty":"X","member":${number}}]`);
+  expect(JSON.stringify(withKey(JSON.parse(number)).keys[0]?.jwk)).toBe(`{"kty":"X","member":${number}}`);
 });
 
 test('a key nested deeper than any JWK is no key: comparing or writing it would run out of stack', () => {
   const deep = JSON.parse('['.repeat(20_000) + ']'.repeat(20_000));
   expect(() => withKey(deep)).toThrow('nested at most 16 levels');
-  expect(withKey([[[['x']]]]).keys).toEqual([{ kty: 'X', member: [[[['x']]]] }]);
+  expect(withKey([[[['x']]]]).keys).toMatchObject([{ jwk: { kty: 'X', member: [[[['x']]]] } }]);
 });

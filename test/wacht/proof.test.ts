@@ -6,7 +6,7 @@ import { getCACertificates, setDefaultCACertificates, type TLSSocket } from 'nod
 import { inspect } from 'node:util';
 import { decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import type { Algorithm } from '../../src/core/record.ts';
+import type { Algorithm } from '../../src/core/keys.ts';
 import { createProver, type ProofRequest, type ProverOptions } from '../../src/wacht/proof.ts';
 import { deadOrigin, type Handler, json, type SeenRequest, serve } from './serve.ts';
 

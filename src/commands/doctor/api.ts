@@ -86,7 +86,7 @@ async function checkIssuer(
   }
   const prover = createProver({ resolve: app.resolve, timeoutMs });
   try {
-    const { kid, privateKey } = await generateKey('ES256');
+    const { thumbprint: kid, privateKey } = await generateKey('ES256');
     const who = { issuer, clientId: 'rekeyd-doctor', alg: 'ES256' as const, kid, privateKey: privateKey.keyObject() };
     const answer = await prover.prove({ ...who, nowMs: systemClock.now() });
     const skew = prover.serverClockSkewMs(issuer);

@@ -9,9 +9,9 @@ import { messageOf } from '../../errors.ts';
 import { openKey } from '../../keys/sealed.ts';
 import { keksOf } from '../../rotation/policy.ts';
 import { redisGroup } from '../../runtime/resources.ts';
-import { checkIdentity } from '../../store/identity.ts';
+import { readFacts, readMarker, whyLost } from '../../store/identity.ts';
 import type { Loaded } from '../../store/records.ts';
-import { type Finding, inspectDurability } from '../../store/redis/durability.ts';
+import { inspectDurability, type Requirement } from '../../store/redis/durability.ts';
 import { inspectGroup } from '../../store/redis/group.ts';
 import { systemClock } from '../../time.ts';
 import { type StoreView, viewStore } from '../view.ts';
@@ -21,8 +21,9 @@ import { advice, type Check, fine, looking, wrong } from './check.ts';
 const OPENED = 5;
 
 export async function checkStore(config: Config): Promise<readonly Check[]> {
-  const group = redisGroup(config.redis.server);
-  const nodes = group === null ? [] : (await inspectGroup(group)).map(redisCheck);
+  const { server } = config.redis;
+  const isGroup = server.kind === 'sentinels' || server.kind === 'cluster';
+  const nodes = isGroup ? (await inspectGroup(redisGroup(server))).map(redisCheck) : [];
   return [...nodes, ...(await checkReachable(config))];
 }
 
@@ -50,31 +51,46 @@ async function checkView(config: Config, view: StoreView): Promise<readonly Chec
   const loaded = await store.loadMany(refs);
   return [
     ...(await look('redis', () => checkDurability(config, view))),
-    ...(await look('store', async () => {
-      const { id } = await checkIdentity(view.redis, config.dataDir);
-      return fine('store', `${id}, ${refs.length} clients`);
-    })),
+    ...(await look('store', () => checkIdentity(config, view))),
+    ...(await look('clients', () => checkEnrolment(view))),
     ...(await look('store clock', () => checkStoreClock(view))),
     ...(await look('keks', () => checkKeks(config, view, loaded))),
     ...(await look('workers', () => checkWorkers(view))),
-    ...(await look('paused', () => checkPaused(view))),
+    ...(await look('deployments', () => checkPaused(config, view))),
     checkHalted(loaded),
   ];
 }
 
+async function checkIdentity({ dataDir }: Config, { redis }: StoreView): Promise<Check> {
+  const [facts, marker] = [await readFacts(redis), await readMarker(dataDir)];
+  const why = whyLost(marker, facts);
+  if (why === null) return fine('store', `${facts.id ?? 'new'}, ${facts.clients} clients`);
+  const fix = 'Restore the backup of Redis, or go on with what is there: `rekeyd store declare-loss`.';
+  return wrong('store', `it ${why}`, fix);
+}
+
+async function checkEnrolment({ store }: StoreView): Promise<Check> {
+  const { clients, found, held } = await store.enrolmentCounts();
+  const detail = `${clients} known, ${found} found and ${held} held`;
+  if (found + held === 0) return fine('clients', detail);
+  const fix =
+    'Schedules leave found and held clients alone. Import the keys of found ones (`rekeyd keys import`), and enroll held ones when their applications read their key folders (`rekeyd enroll`).';
+  return advice('clients', detail, fix);
+}
+
 async function checkDurability(config: Config, { redis, target }: StoreView): Promise<readonly Check[]> {
   const group = 'group' in target ? target.group.kind : null;
-  const findings = await inspectDurability(redis, { replicas: config.redis.replicas, group });
-  return findings.map((finding) => {
-    const { name, ok, detail } = finding;
-    const check = redisCheck(finding);
-    // Whoever chose relaxed knows; the others keep everything from working all the same.
+  const requirements = await inspectDurability(redis, { replicas: config.redis.replicas, group });
+  return requirements.map((requirement) => {
+    const { name, ok, detail } = requirement;
+    const check = redisCheck(requirement);
+    // Relaxed mode allows this; the other requirements keep everything from working in both modes.
     const borne = config.durability === 'relaxed' && ['persistence', 'eviction', 'failover'].includes(name);
     return !ok && borne ? { ...check, ok: true, detail: `${detail} (durability: relaxed)` } : check;
   });
 }
 
-function redisCheck({ name, ok, detail, fix }: Finding): Check {
+function redisCheck({ name, ok, detail, fix }: Requirement): Check {
   return { name: `redis ${name}`, ok, detail, fix };
 }
 
@@ -93,16 +109,20 @@ async function checkKeks(config: Config, { store }: StoreView, loaded: ReadonlyM
   const known = new Set<unknown>(keks.map(({ id }) => id));
   const [problems, counts] = [[] as string[], { sealed: 0, opened: 0, old: 0 }];
   for (const [ref, { record }] of loaded) {
-    for (const [kid, jwe] of await store.sealedKeys(ref)) {
+    for (const [thumbprint, jwe] of await store.sealedHalves(ref)) {
       counts.sealed += 1;
       const kek = decodeProtectedHeader(jwe).kid;
-      const key = record.keys.find(({ thumbprint }) => thumbprint === kid);
+      const key = record.keys.find((one) => one.thumbprint === thumbprint);
       if (!known.has(kek))
-        problems.push(`key ${kid} of ${ref} is sealed under the KEK ${JSON.stringify(kek)}, which is not configured`);
+        problems.push(
+          `key ${thumbprint} of ${ref} is sealed under the KEK ${JSON.stringify(kek)}, which is not configured`,
+        );
       else if (kek !== keks[0]?.id) counts.old += 1;
       if (!known.has(kek) || key === undefined || counts.opened >= OPENED) continue;
       counts.opened += 1;
-      await openKey(jwe, { ref, kid, alg: key.alg }, keks).catch((error: unknown) => problems.push(messageOf(error)));
+      await openKey(jwe, { ref, thumbprint, alg: key.alg }, keks).catch((error: unknown) =>
+        problems.push(messageOf(error)),
+      );
     }
   }
   const detail = `${counts.sealed} sealed keys, ${counts.opened} of them opened to see`;
@@ -132,11 +152,22 @@ async function checkWorkers({ target }: StoreView): Promise<Check> {
   }
 }
 
-async function checkPaused({ store }: StoreView): Promise<Check> {
-  const paused = [...(await store.pausedDeployments())].sort();
-  if (paused.length === 0) return fine('paused deployments', 'none');
-  const detail = `the API key was refused, so nothing is sent to: ${paused.join(', ')}`;
-  return wrong('paused deployments', detail, 'Correct the API key and restart the workers; they resume by themselves.');
+async function checkPaused({ deployments }: Config, { store }: StoreView): Promise<readonly Check[]> {
+  const states = await store.deploymentStates(deployments.map(({ id }) => id));
+  return [...states].flatMap(([id, { paused, throttledUntil }]) => {
+    const name = `deployment ${id}`;
+    if (paused !== null)
+      return [
+        wrong(
+          name,
+          `paused: ${paused}`,
+          'Correct its API key. Rotations try it now and then, and go on by themselves.',
+        ),
+      ];
+    if (throttledUntil === null) return [fine(name, 'neither paused nor throttled')];
+    const detail = `the API asks to be left alone until ${new Date(throttledUntil).toISOString()}`;
+    return [advice(name, detail, 'Rotations go on by themselves. If this comes often, lower rate_limit.')];
+  });
 }
 
 function checkHalted(loaded: ReadonlyMap<ClientRef, Loaded>): Check {

@@ -1,16 +1,17 @@
 /** What a rotation of one client would be, were it asked for now. */
-import { adopt, observed } from '../../core/adopt.ts';
-import { type RotationRequest, request } from '../../core/begin.ts';
+import type { RotationRequest } from '../../core/begin.ts';
 import { type ClientRef, splitReference } from '../../core/client.ts';
 import type { ObservedClient } from '../../core/document.ts';
 import { type DueReason, dueAt, isEligible, whyDue } from '../../core/due.ts';
-import { isOurs } from '../../core/keys.ts';
+import { found, observed } from '../../core/enrolment.ts';
+import { type Algorithm, isKnown, type KeyMaterial } from '../../core/keys.ts';
 import type { ClientPolicy } from '../../core/policy.ts';
-import type { Algorithm, ClientRecord } from '../../core/record.ts';
+import type { ClientRecord, Enrolment } from '../../core/record.ts';
+import { request } from '../../core/request.ts';
 import { nextOpening, type Window } from '../../core/window.ts';
 import { hasCode } from '../../errors.ts';
-import { type PlannedKey, type PreviewStep, preview } from '../../forecast/preview.ts';
-import { ALGORITHMS } from '../../keys/algorithms.ts';
+import { type PreviewStep, preview } from '../../forecast/preview.ts';
+import { KEY_SHAPES } from '../../keys/algorithms.ts';
 
 /** Members as in the JSON document; times are RFC 3339. */
 export interface ClientPlan {
@@ -18,6 +19,7 @@ export interface ClientPlan {
   readonly policy: string;
   /** False: it is not in the store yet, and would be adopted first. */
   readonly known: boolean;
+  readonly enrolment: Enrolment;
   /** Why the schedule would rotate it now; null when it would not. */
   readonly due: DueReason | null;
   readonly next_due: string;
@@ -41,6 +43,7 @@ export interface Situation {
   /** On the store's clock. */
   readonly now: number;
   readonly compromised: boolean | { readonly kid: string };
+  readonly takeOver: boolean;
   readonly paused: ReadonlySet<string>;
 }
 
@@ -52,7 +55,9 @@ export function planOf(situation: Situation): ClientPlan | { readonly message: s
   const { ref, name, policy, now, compromised } = situation;
   const record = recordNow(situation);
   const suspect = compromised === false ? null : { kid: compromised === true ? null : compromised.kid };
-  const started = attempt(record, { ...ASKED, compromised: suspect }, policy, now);
+  const takeOver = situation.takeOver || policy.adopt === 'take_over';
+  const started = attempt(record, { ...ASKED, compromised: suspect, takeOver }, policy, now);
+  if ('notEnrolled' in started) return leftAlone(situation, record, started.notEnrolled);
   if ('message' in started) return started;
   const steps = preview(started.record, policy, now, plannedKey);
   const due = Math.max(now, dueAt(record, policy));
@@ -60,6 +65,7 @@ export function planOf(situation: Situation): ClientPlan | { readonly message: s
     client: ref,
     policy: name,
     known: situation.record !== null,
+    enrolment: record.enrolment,
     due: whyDue(record, policy, now),
     next_due: new Date(due).toISOString(),
     next_start: new Date(nextOpening(policy.windows, policy.timezone, due)).toISOString(),
@@ -72,7 +78,7 @@ export function planOf(situation: Situation): ClientPlan | { readonly message: s
 
 function recordNow({ ref, client, record, policy, now }: Situation): ClientRecord {
   if (client !== null)
-    return (record === null ? adopt(ref, client, ASKED, now) : observed(record, client, policy, now)).record;
+    return (record === null ? found(ref, client, ASKED, now) : observed(record, client, policy, now)).record;
   if (record !== null) return record;
   throw new Error(`nothing is known of ${ref}`);
 }
@@ -81,16 +87,39 @@ function attempt(record: ClientRecord, asked: RotationRequest, policy: ClientPol
   try {
     return request(record, asked, policy, now);
   } catch (error) {
-    if (hasCode(error, 'not_found')) return { message: error.message };
+    if (hasCode(error, 'not_enrolled')) return { notEnrolled: error.message };
+    if (hasCode(error, 'not_found') || hasCode(error, 'algorithm_unsupported')) return { message: error.message };
     throw error;
   }
 }
 
-function plannedKey(alg: Algorithm): PlannedKey {
-  const { kty, crv, members } = ALGORITHMS[alg];
+/** A schedule does nothing for it, and a request is refused. */
+function leftAlone(
+  { ref, name, policy, now, record: known }: Situation,
+  record: ClientRecord,
+  why: string,
+): ClientPlan {
+  const next = new Date(Math.max(now, dueAt(record, policy))).toISOString();
+  return {
+    client: ref,
+    policy: name,
+    known: known !== null,
+    enrolment: record.enrolment,
+    due: null,
+    next_due: next,
+    next_start: next,
+    joins: null,
+    strategy: null,
+    steps: [],
+    warnings: [why],
+  };
+}
+
+function plannedKey(alg: Algorithm): KeyMaterial {
+  const { kty, crv, members } = KEY_SHAPES[alg];
   const blank = Object.fromEntries(members.map((member) => [member, PLACEHOLDER]));
   const jwk = { ...blank, kty, ...(crv === null ? {} : { crv }) };
-  return { kid: PLACEHOLDER, thumbprint: PLACEHOLDER, alg, jwk, pem: PLACEHOLDER };
+  return { id: PLACEHOLDER, kid: PLACEHOLDER, thumbprint: PLACEHOLDER, alg, jwk, pem: PLACEHOLDER };
 }
 
 function warningsOf(situation: Situation, record: ClientRecord, steps: readonly PreviewStep[]): string[] {
@@ -116,7 +145,7 @@ function foreignKeys(
   steps: readonly PreviewStep[],
 ): string | null {
   const overlaps = steps.some((step) => step.step === 'patch' && step.purpose === 'publish');
-  const foreign = client?.keys.filter((key) => !isOurs(record, key)).length ?? 0;
+  const foreign = client?.keys.filter((key) => !isKnown(record, key)).length ?? 0;
   if (policy.foreignKeys === 'retire' || !overlaps || foreign === 0) return null;
   const keys = foreign === 1 ? '1 published key was' : `${foreign} published keys were`;
   return `${keys} not made by rekeyd, and will be accepted however old. Import what the client signs with; once nobody signs with them, write foreign_keys: retire.`;

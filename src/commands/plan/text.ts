@@ -6,13 +6,13 @@ import type { ClientPlan } from './client.ts';
 
 /** @param asked somebody chose these clients; otherwise those that are not due get a line and no steps */
 export function planLines(plan: ClientPlan, asked: boolean): readonly string[] {
-  const { client, policy, known, due, joins, strategy, warnings } = plan;
+  const { client, policy, known, enrolment, due, joins, strategy, warnings } = plan;
   const lines = [
-    `${client}  policy ${policy}${known ? '' : ', not known yet'}`,
-    `  ${joins === null ? dueLine(plan) : `rotation ${joins} is under way: a request joins it`}`,
+    `${client}  policy ${policy}, ${enrolment}${known ? '' : ', not known yet'}`,
+    `  ${firstLine(plan)}`,
     ...warnings.map((warning) => `  ! ${warning}`),
   ];
-  if (!asked && due === null && joins === null) return [...lines, ''];
+  if ((!asked && due === null && joins === null) || plan.steps.length === 0) return [...lines, ''];
   const heading = strategy === null ? '  what is left to do:' : `  strategy ${strategy}:`;
   return [...lines, heading, ...numbered(plan.steps), ''];
 }
@@ -28,6 +28,12 @@ export function outlookLine(outlook: DeploymentOutlook): string {
 
 function percent(part: number): string {
   return part > 0 && part < 0.001 ? 'under 0.1 %' : `${Number((part * 100).toPrecision(2))} %`;
+}
+
+function firstLine(plan: ClientPlan): string {
+  const { joins, enrolment, steps } = plan;
+  if (joins !== null) return `rotation ${joins} is under way: a request joins it`;
+  return enrolment !== 'enrolled' && steps.length === 0 ? 'left alone by schedules' : dueLine(plan);
 }
 
 function dueLine({ due, next_due: nextDue, next_start: nextStart }: ClientPlan): string {

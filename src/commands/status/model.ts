@@ -1,7 +1,10 @@
 /** The JSON document of `rekeyd status`. */
 import type { ClientRef } from '../../core/client.ts';
 import type { DueReason } from '../../core/due.ts';
-import type { ManagedKey } from '../../core/record.ts';
+import type { ManagedKey } from '../../core/keys.ts';
+import type { Enrolment } from '../../core/record.ts';
+import type { Retirement } from '../../core/retirement.ts';
+import type { ClientState } from '../../core/state.ts';
 
 /** Members as in the JSON document: times are RFC 3339, ages in seconds on the store's clock. */
 export interface ClientStatus {
@@ -10,8 +13,11 @@ export interface ClientStatus {
   readonly client_id: string;
   /** Null: the config no longer takes care of this client. */
   readonly policy: string | null;
+  readonly enrolment: Enrolment;
+  readonly state: ClientState;
   readonly active: (KeyStatus & { readonly age_seconds: number }) | null;
   readonly keys: readonly KeyStatus[];
+  /** Null: no schedule rotates it. */
   readonly next_due: string | null;
   readonly due: DueReason | null;
   readonly rotation: RotationStatus | null;
@@ -22,9 +28,10 @@ export interface ClientStatus {
 
 export interface KeyStatus {
   readonly kid: string;
-  readonly alg: string;
-  readonly state: ManagedKey['state'];
-  readonly created_at: string;
+  /** Null for a key that is gone. */
+  readonly alg: string | null;
+  readonly state: ManagedKey['state'] | 'destroyed';
+  readonly created_at: string | null;
   readonly published_at: string | null;
   readonly activated_at: string | null;
   readonly destroyed_at: string | null;
@@ -37,7 +44,10 @@ export interface RotationStatus {
   readonly phase: string;
   readonly kid: string | null;
   readonly since: string;
+  /** Failures in a row of the step under way. */
   readonly attempts: number;
+  readonly next_try: string | null;
+  readonly error: string | null;
   readonly compromised: boolean;
   readonly actor: string;
   readonly reason: string;
@@ -46,13 +56,24 @@ export interface RotationStatus {
 export interface RetirementStatus {
   readonly kid: string | null;
   readonly rotation: string;
-  readonly phase: string;
-  /** Until when it stays; null for a key that never became active and goes at once. */
-  readonly until: string | null;
+  readonly role: Retirement['role'];
+  readonly phase: Retirement['phase'];
+  /** Until when it stays. */
+  readonly until: string;
+  readonly attempts: number;
+  readonly error: string | null;
+}
+
+export interface DeploymentStatus {
+  readonly deployment: string;
+  /** Why nothing is sent; null when it is not paused. */
+  readonly paused: string | null;
+  readonly throttled_until: string | null;
 }
 
 export interface Status {
+  /** How many clients are in each state. */
+  readonly counts: Readonly<Record<ClientState, number>>;
   readonly clients: readonly ClientStatus[];
-  /** Deployments whose API key was refused. */
-  readonly paused: readonly string[];
+  readonly deployments: readonly DeploymentStatus[];
 }

@@ -4,9 +4,12 @@ import { print, printTable } from '../output.ts';
 import type { ClientStatus, KeyStatus, Status } from './model.ts';
 
 /** @param now the store's clock, ms since the epoch */
-export function printStatus({ clients, paused }: Status, now: number, { details }: { details: boolean }): void {
-  for (const deployment of paused) {
-    print(`PAUSED  deployment ${deployment}: its API key was refused. Correct the key; rekeyd resumes by itself.`);
+export function printStatus(shown: Status, now: number, { details }: { details: boolean }): void {
+  const { clients, counts, deployments } = shown;
+  for (const { deployment, paused, throttled_until: until } of deployments) {
+    if (paused !== null)
+      print(`PAUSED  deployment ${deployment}: ${paused}. Correct the key; rekeyd tries it now and then.`);
+    if (until !== null) print(`THROTTLED  deployment ${deployment}: its API asks to be left alone until ${until}.`);
   }
   if (clients.length === 0) {
     print('No clients are known yet. Clients are taken in by the next sweep or request.');
@@ -16,7 +19,10 @@ export function printStatus({ clients, paused }: Status, now: number, { details 
     ['CLIENT', 'POLICY', 'KEY', 'ALG', 'AGE', 'NEXT DUE', 'STATE'],
     clients.map((client) => row(client, now)),
   );
-  print(summary(clients));
+  print(summary(clients.length, counts));
+  if (counts.found > 0)
+    print('Found clients: their active keys are not ours. `rekeyd keys import CLIENT --file KEY --enroll`');
+  if (counts.held > 0) print('Held clients: when their applications read their key folders, `rekeyd enroll CLIENT`.');
   if (details) for (const client of clients) printKeys(client, now);
 }
 
@@ -38,38 +44,43 @@ function dueIn(ms: number): string {
   return ms > -1000 ? 'now' : `${formatDuration(-ms)} ago`;
 }
 
-function stateOf({ halted, rotation, due, retiring, last_error: lastError }: ClientStatus, now: number): string {
+/** What needs a person is in capitals. */
+function stateOf(client: ClientStatus, now: number): string {
+  const { state, halted, rotation, due, retiring, last_error: lastError } = client;
   const since = rotation === null ? '' : formatDuration(Math.max(0, now - Date.parse(rotation.since)));
   const parts = [
     halted === null ? null : `HALTED: ${halted}`,
     rotation === null ? null : `rotating (${rotation.strategy}): ${rotation.phase}, for ${since}`,
-    due === null ? null : `OVERDUE: ${due.message}`,
+    state === 'paused' || state === 'throttled' ? state : null,
+    state === 'found' || state === 'held' ? state : null,
+    due === null ? null : `DUE: ${due.message}`,
     retiring.length === 0 ? null : `${retiring.length} old ${retiring.length === 1 ? 'key' : 'keys'} on the way out`,
     lastError === null || lastError === halted ? null : `last error: ${lastError}`,
   ].filter((part) => part !== null);
-  return parts.length === 0 ? 'ok' : parts.join('; ');
+  return parts.length === 0 ? 'healthy' : parts.join('; ');
 }
 
-function summary(clients: readonly ClientStatus[]): string {
-  const count = (name: string, is: (client: ClientStatus) => boolean) => {
-    const found = clients.filter(is).length;
-    return found === 0 ? [] : [`${found} ${name}`];
-  };
-  const parts = [
-    ...count('rotating', ({ rotation }) => rotation !== null),
-    ...count('overdue', ({ due }) => due !== null),
-    ...count('halted', ({ halted }) => halted !== null),
-  ];
-  const total = clients.length === 1 ? '1 client' : `${clients.length} clients`;
-  return parts.length === 0 ? total : `${total}: ${parts.join(', ')}`;
+function summary(clients: number, counts: Status['counts']): string {
+  const parts = Object.entries(counts).flatMap(([state, count]) => (count === 0 ? [] : [`${count} ${state}`]));
+  return `${clients === 1 ? '1 client' : `${clients} clients`}: ${parts.join(', ')}`;
 }
 
 function printKeys({ client, client_id: clientId, keys, retiring }: ClientStatus, now: number): void {
   print('');
   print(`${client}  client_id ${clientId}`);
   const until = new Map(retiring.map((old) => [old.kid, old.until]));
-  const age = (key: KeyStatus) => formatDuration(Math.max(0, now - Date.parse(key.activated_at ?? key.created_at)));
-  const rows = keys.map((key) => [key.kid, key.alg, key.state, age(key), key.proof ?? '-', until.get(key.kid) ?? '-']);
+  const age = (key: KeyStatus) => {
+    const since = key.activated_at ?? key.created_at;
+    return since === null ? '-' : formatDuration(Math.max(0, now - Date.parse(since)));
+  };
+  const rows = keys.map((key) => [
+    key.kid,
+    key.alg ?? '-',
+    key.state,
+    age(key),
+    key.proof ?? '-',
+    until.get(key.kid) ?? '-',
+  ]);
   printTable(['KEY', 'ALG', 'STATE', 'AGE', 'PROOF', 'KEPT UNTIL'], rows);
 }
 

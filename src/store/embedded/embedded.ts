@@ -17,6 +17,12 @@ export interface Embedded {
   close(): Promise<void>;
 }
 
+export interface EmbeddedOptions {
+  readonly dataDir: string;
+  /** Where the server's program is looked for, as in PATH. */
+  readonly searchPath: string;
+}
+
 /** Who uses the server says so by the name of one connection each, which the kernel closes even for the killed. */
 const HOLDER = 'rekeyd-embedded';
 
@@ -24,18 +30,18 @@ const HOLDER = 'rekeyd-embedded';
  * Uses the server that runs over the data in `dataDir`, or starts one. While open, a server that dies is started again.
  * @throws RekeydError `redis_unreachable` when no server is installed or it does not start
  */
-export async function openEmbedded({ dataDir }: { readonly dataDir: string }): Promise<Embedded> {
+export async function openEmbedded({ dataDir, searchPath }: EmbeddedOptions): Promise<Embedded> {
   const dir = join(resolve(dataDir), 'redis');
   await mkdir(dir, { recursive: true, mode: 0o700 });
   await chmod(dir, 0o700);
   const name = `${HOLDER}:${process.pid}:${randomUUID()}`;
 
   return withLock(dir, async () => {
-    const server = (await findServer(dir)) ?? (await startServer(dir));
+    const server = (await findServer(dir)) ?? (await startServer(dir, searchPath));
     const { socketPath } = server;
     const holder = await connectRedis({ socketPath }, { name });
     const owned = (await otherHolders(holder, name)) === 0;
-    const release = keepRunning(dir, holder);
+    const release = keepRunning(dir, searchPath, holder);
     let closed: Promise<void> | undefined;
     return {
       ...server,
@@ -49,13 +55,13 @@ export async function openEmbedded({ dataDir }: { readonly dataDir: string }): P
 }
 
 /** Starts the server again when it dies. Resolves the returned function when it no longer will. */
-function keepRunning(dir: string, holder: Redis): () => Promise<void> {
+function keepRunning(dir: string, searchPath: string, holder: Redis): () => Promise<void> {
   let released = false;
   let reviving: Promise<unknown> | null = null;
   // Comes with every failed attempt to reconnect too, so a start that fails is tried again with ioredis's backoff.
   holder.on('close', () => {
     if (released) return;
-    reviving ??= withLock(dir, async () => (await findServer(dir)) ?? startServer(dir))
+    reviving ??= withLock(dir, async () => (await findServer(dir)) ?? startServer(dir, searchPath))
       .catch(() => {}) // its log says why; the connections in use report that the server is away
       .finally(() => {
         reviving = null;

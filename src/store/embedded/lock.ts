@@ -1,7 +1,7 @@
 /**
  * One process at a time, in a folder that several use, and nobody is locked out when a holder is killed. Turns are numbered files: `turn-7`
- * holds the process id of whoever has the lock and is emptied when it is given back. The lock is taken by making the next number, which
- * only one can; a dead holder's file is never removed to be made again, because two that find it could both do so.
+ * says which process holds it, and is emptied when it is given back. The lock is taken by making the next number, which only one can; a dead holder's file
+ * is never removed to be made again, because two that find it could both do so.
  */
 import { randomUUID } from 'node:crypto';
 import { link, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
@@ -12,6 +12,9 @@ import { monotonic, sleep } from '../../time.ts';
 /** Longer than a server is given to start or to shut down. */
 const PATIENCE_MS = 120_000;
 const POLL_MS = 20;
+
+/** Names this process beside its number, which in a new container is often that of the one that died. */
+const OURSELVES = randomUUID();
 
 /** @throws RekeydError `redis_unreachable` when another process keeps the lock for two minutes; whatever `task` throws */
 export async function withLock<T>(dir: string, task: () => Promise<T>): Promise<T> {
@@ -33,12 +36,23 @@ export function isAlive(pid: number): boolean {
   }
 }
 
+/** When a process started, in clock ticks since the machine did (proc(5), field 22 of stat); empty where that cannot be told. */
+async function startOf(pid: number): Promise<string> {
+  try {
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+    // The program's name, in parentheses, may hold anything.
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+  } catch {
+    return '';
+  }
+}
+
 const turnFile = (dir: string, turn: number) => join(dir, `turn-${turn}`);
 
 async function takeTurn(dir: string): Promise<string> {
   // Linked into place with its content: an empty file means that the turn is over, never that it has just begun.
   const draft = join(dir, `draft-${randomUUID()}`);
-  await writeFile(draft, `${process.pid}`, { mode: 0o600 });
+  await writeFile(draft, `${process.pid} ${await startOf(process.pid)} ${OURSELVES}`, { mode: 0o600 });
   const start = monotonic();
   try {
     for (;;) {
@@ -79,8 +93,10 @@ async function turns(dir: string): Promise<number[]> {
 async function isTaken(dir: string, turn: number): Promise<boolean> {
   if (turn === 0) return false;
   try {
-    const holder = await readFile(turnFile(dir, turn), 'utf8');
-    return holder !== '' && isAlive(Number(holder));
+    const [pid = '', start = '', name = ''] = (await readFile(turnFile(dir, turn), 'utf8')).split(' ');
+    if (Number(pid) === process.pid) return name === OURSELVES;
+    if (pid === '' || !isAlive(Number(pid))) return false;
+    return start === '' || start === (await startOf(Number(pid)));
   } catch {
     return true; // removed since: a higher one was made
   }

@@ -62,8 +62,12 @@ function unusable({ serverPid, socketPath }: ServerProcess, dir: string, why: st
   );
 }
 
-/** Starts a server over the data in `dir`; it outlives this process. @throws RekeydError `redis_unreachable` with the reason from its log */
-export async function startServer(dir: string): Promise<ServerProcess> {
+/**
+ * Starts a server over the data in `dir`; it outlives this process.
+ * @param searchPath where its program is looked for, as in PATH
+ * @throws RekeydError `redis_unreachable` with the reason from its log
+ */
+export async function startServer(dir: string, searchPath: string): Promise<ServerProcess> {
   const socketPath = await chooseSocket(dir);
   const logFile = join(dir, 'server.log');
   const log = openSync(logFile, 'a', 0o600);
@@ -71,6 +75,8 @@ export async function startServer(dir: string): Promise<ServerProcess> {
   const child = spawn('/bin/sh', ['-c', SHELL, 'sh', ...serverArguments(dir, socketPath)], {
     detached: true,
     stdio: ['pipe', log, log],
+    // Ours may hold secrets: the server needs none of it, and keeps it in its memory.
+    env: { PATH: searchPath },
   });
   closeSync(log);
   const server = { serverPid: child.pid ?? 0, socketPath };

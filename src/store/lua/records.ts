@@ -1,91 +1,102 @@
-import { PRELUDE } from './prelude.ts';
+import { PRELUDE, REMEMBER_MS } from './prelude.ts';
 
-/** KEYS record → {record, version, epoch, now}, or nil. */
+/** KEYS record → {record, version, epoch, claim, op, now, 1 when it is doubted}, or nil. */
 export const LOAD = `${PRELUDE}
-local held = redis.call('HMGET', KEYS[1], 'record', 'version', 'epoch')
+local held = redis.call('HMGET', keys[1], 'record', 'version', 'epoch', 'claim', 'op', 'doubted')
 if not held[1] then return false end
-return {held[1], held[2], held[3], now()}
+return {held[1], held[2], held[3] or 0, held[4] or '', held[5] or '', now(), held[6] or 0}
 `;
 
 /**
- * KEYS record. ARGV who claims ('' for whoever), for how long in ms. → {record, version, epoch, now}, nil, or 'held' while somebody else holds it.
- * The epoch is the time of the claim, pushed forward when it would repeat: were it a
- * counter, a claim lost in a crash of Redis would be given out a second time, and two workers would hold the same one.
+ * KEYS record. ARGV claim, least epoch. → as LOAD, or nil.
+ * A claim is a random name: were it a number, one that a failover forgot would be given out a second time. The epoch beside it only orders claims, for
+ * folders: the time, pushed forward when it would repeat.
  */
 export const CLAIM = `${PRELUDE}
-local held = redis.call('HMGET', KEYS[1], 'record', 'version', 'epoch', 'holder', 'until')
+local held = redis.call('HMGET', keys[1], 'record', 'version', 'epoch', 'claim', 'op', 'doubted')
 if not held[1] then return false end
 local at = now()
-local free = (held[4] or '') == '' or held[4] == ARGV[1] or at >= tonumber(held[5])
-if ARGV[1] ~= '' and not free then return 'held' end
-local epoch = math.max(held[3] + 1, at)
-redis.call('HSET', KEYS[1], 'epoch', epoch, 'holder', ARGV[1], 'until', at + ARGV[2])
-return {held[1], held[2], epoch, at}
-`;
-
-/** KEYS record. ARGV holder. → 1 when it was held by them. */
-export const RELEASE = `
-if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'holder', '')
-return 1
+local epoch = held[3] or 0
+if held[4] ~= args[1] then
+  epoch = math.max(epoch + 1, at, tonumber(args[2]))
+  redis.call('HSET', keys[1], 'epoch', epoch, 'claim', args[1])
+end
+return {held[1], held[2], epoch, args[1], held[5] or '', at, held[6] or 0}
 `;
 
 /**
- * KEYS record, sealed, clients, due, open, audit, audit size, seen.
- * ARGV op, expected version ('' for a new client), expected epoch, record, due ('' for none), open (1 or 0), reference, number of sealed
- * keys, number of erased keys, what was seen; then kid and JWE of each sealed key, the erased kids, the audit drafts.
- * → {'done', version, now}, {'conflict'} or {'fenced'}.
+ * KEYS record, sealed, history, clients, due, open, audit, seen, found, held, and the request that is answered, if one is.
+ * ARGV op, expected op ('' for a new client), expected claim, record, due ('' for none), open (1 or 0), reference, enrolment, what was seen, number of
+ * sealed keys, of erased keys, of ended rotations, the answer ('' for none); then thumbprint and JWE of each sealed key, the erased thumbprints, the ended rotations, the audit
+ * drafts. → {'done', version, now, seq}, {'conflict'} or {'fenced'}.
  *
- * ioredis may send a command again after a reconnect. The second time finds its own op, answers as the first time did, and writes a
- * byte, because WAITAOF on the new connection waits only for what that connection wrote.
+ * The record must be what the last commit that the caller saw made of it. That commit is named by a random id: a version number that a failover forgot is
+ * given out a second time, and would let two workers build on different records.
+ *
+ * ioredis may send a command again after a reconnect. The second time finds its own op, answers as the first time did, and writes a byte, because WAITAOF
+ * on the new connection waits only for what that connection wrote.
  */
 export const COMMIT = `${PRELUDE}
-local record, sealed, clients, due, open, log, size, seen = unpack(KEYS)
-local held = redis.call('HMGET', record, 'version', 'epoch', 'op', 'at')
-if held[3] == ARGV[1] then
+local record, sealed, history, clients, due, open, log, seen, found, held, answered = unpack(keys)
+local stands = redis.call('HMGET', record, 'op', 'claim', 'version', 'at', 'seq')
+if stands[1] == args[1] then
   redis.call('HINCRBY', record, 'touched', 1)
-  return {'done', tonumber(held[1]), tonumber(held[4])}
+  return {'done', tonumber(stands[3]), tonumber(stands[4]), tonumber(stands[5])}
 end
-if ARGV[2] == '' then
-  if held[1] then return {'conflict'} end
+if args[2] == '' then
+  if stands[3] then return {'conflict'} end
 else
-  if not held[1] then return {'conflict'} end
-  if held[2] ~= ARGV[3] then return {'fenced'} end
-  if held[1] ~= ARGV[2] then return {'conflict'} end
+  if not stands[3] then return {'conflict'} end
+  if (stands[2] or '') ~= args[3] then return {'fenced'} end
+  if stands[1] ~= args[2] then return {'conflict'} end
 end
 
 local at = now()
-local version = (held[1] or 0) + 1
-local ref = ARGV[7]
-local sealing = 11
-local erasing = sealing + 2 * ARGV[8]
-local drafts = erasing + ARGV[9]
+local version = (stands[3] or 0) + 1
+local ref = args[7]
+local sealing = 14
+local erasing = sealing + 2 * args[10]
+local ending = erasing + args[11]
+local drafts = ending + args[12]
 
-append(log, size, at, drafts)
-for i = sealing, erasing - 1, 2 do redis.call('HSET', sealed, ARGV[i], ARGV[i + 1]) end
-redis.call('HSET', record, 'record', ARGV[4], 'version', version, 'epoch', held[2] or 0, 'op', ARGV[1], 'at', at)
-for i = erasing, drafts - 1 do redis.call('HDEL', sealed, ARGV[i]) end
+local seq = append(log, at, drafts)
+for i = sealing, erasing - 1, 2 do redis.call('HSET', sealed, args[i], args[i + 1]) end
+redis.call('HSET', record, 'record', args[4], 'version', version, 'op', args[1], 'at', at, 'seq', seq)
+redis.call('HSETNX', record, 'epoch', 0)
+redis.call('HDEL', record, 'doubted')
+for i = erasing, ending - 1 do redis.call('HDEL', sealed, args[i]) end
+for i = ending, drafts - 1 do redis.call('LPUSH', history, args[i]) end
+if drafts > ending then redis.call('LTRIM', history, 0, 49) end
 redis.call('ZADD', clients, 0, ref)
-redis.call('HSET', seen, ref, ARGV[10])
-if ARGV[5] == '' then redis.call('ZREM', due, ref) else redis.call('ZADD', due, ARGV[5], ref) end
-redis.call(ARGV[6] == '1' and 'SADD' or 'SREM', open, ref)
-return {'done', version, at}
+redis.call('HSET', seen, ref, args[9])
+if args[5] == '' then redis.call('ZREM', due, ref) else redis.call('ZADD', due, args[5], ref) end
+redis.call(args[6] == '1' and 'SADD' or 'SREM', open, ref)
+redis.call(args[8] == 'found' and 'SADD' or 'SREM', found, ref)
+redis.call(args[8] == 'held' and 'SADD' or 'SREM', held, ref)
+if answered then redis.call('SET', answered, args[13], 'PX', ${REMEMBER_MS}) end
+return {'done', version, at, seq}
 `;
 
 /**
- * KEYS record. ARGV version. → 1 when the record is at least that far, else 0. It writes a byte, because WAITAOF waits only for what its own connection
- * wrote; what was written before that is then on disk too.
+ * KEYS record. ARGV op. → 1 when the record is still what that commit made of it, else 0. It writes a byte, because WAITAOF waits only for what its own
+ * connection wrote; what was written before that is then on disk too.
  */
-export const CONFIRM = `
-if tonumber(redis.call('HGET', KEYS[1], 'version') or 0) < tonumber(ARGV[1]) then return 0 end
-redis.call('HINCRBY', KEYS[1], 'touched', 1)
+export const CONFIRM = `${PRELUDE}
+if redis.call('HGET', keys[1], 'op') ~= args[1] then return 0 end
+redis.call('HINCRBY', keys[1], 'touched', 1)
 return 1
 `;
 
-/** KEYS sealed. ARGV kid, old JWE, new JWE. → 1 when the new one stands (also when sent twice), 0 when another was found. */
-export const REPLACE_SEALED = `
-local held = redis.call('HGET', KEYS[1], ARGV[1])
-if held ~= ARGV[2] and held ~= ARGV[3] then return 0 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+/** KEYS request. ARGV rotation. → 1. */
+export const ANSWER = `${PRELUDE}
+redis.call('SET', keys[1], args[1], 'PX', ${REMEMBER_MS})
+return 1
+`;
+
+/** KEYS sealed. ARGV thumbprint, old JWE, new JWE. → 1 when the new one stands (also when sent twice), 0 when another was found. */
+export const REPLACE_SEALED = `${PRELUDE}
+local held = redis.call('HGET', keys[1], args[1])
+if held ~= args[2] and held ~= args[3] then return 0 end
+redis.call('HSET', keys[1], args[1], args[3])
 return 1
 `;

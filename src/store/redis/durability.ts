@@ -2,7 +2,7 @@
 import type { Redis } from 'ioredis';
 import { RekeydError } from '../../errors.ts';
 import { askFacts, type Facts } from './facts.ts';
-import type { Group } from './target.ts';
+import type { ServerGroup } from './target.ts';
 
 export interface DurabilityOptions {
   readonly mode: 'strict' | 'relaxed';
@@ -11,13 +11,13 @@ export interface DurabilityOptions {
   /** How long Redis may take to confirm, in ms. */
   readonly timeout?: number;
   /** Who lets a replica take over when the primary is gone; null or absent: nobody that we know of. */
-  readonly group?: Group['kind'] | null;
+  readonly group?: ServerGroup['kind'] | null;
 }
 
 /** `waitaof`: confirmed write by write. `always`: every answer comes after the fsync. `none`: nothing is promised. */
 export type DurabilityKind = 'waitaof' | 'always' | 'none';
 
-export interface Finding {
+export interface Requirement {
   readonly name: string;
   readonly ok: boolean;
   readonly detail: string;
@@ -27,7 +27,7 @@ export interface Finding {
 
 export interface Durability {
   readonly kind: DurabilityKind;
-  readonly findings: readonly Finding[];
+  readonly requirements: readonly Requirement[];
   /** What is sent behind a write, on its connection, and whether the last answer is enough; null when the write's own answer says it all. */
   readonly confirmation: {
     readonly commands: readonly (readonly [name: string, ...args: number[]])[];
@@ -36,26 +36,26 @@ export interface Durability {
 }
 
 /**
- * In `strict` mode every finding must be ok but the one about replicas, which come and go; in `relaxed` mode the findings that are not are
+ * In `strict` mode every requirement must be ok but the one about replicas, which come and go; in `relaxed` mode the requirements that are not are
  * warnings for the caller to log.
  * @throws RekeydError `redis_unsafe` naming every setting to change; in both modes for a version below 6.2 and for a replica
  */
 export async function checkDurability(redis: Redis, options: DurabilityOptions): Promise<Durability> {
   const facts = await askFacts(redis);
-  const findings = judge(facts, options);
-  const bad = findings.filter(({ name, ok }) => !ok && name !== 'replicas');
+  const requirements = judge(facts, options);
+  const bad = requirements.filter(({ name, ok }) => !ok && name !== 'replicas');
   // Without a primary nothing can be written and below 6.2 the scripts do not run, whatever is promised about the disk.
   const fatal = options.mode === 'strict' ? bad : bad.filter(({ name }) => name === 'version' || name === 'role');
   if (fatal.length > 0) throw unsafe(fatal);
   const kind = persistenceKind(facts);
-  return { kind, findings, confirmation: confirmationOf(kind, options) };
+  return { kind, requirements, confirmation: confirmationOf(kind, options) };
 }
 
-/** The same findings without a verdict, for `doctor`. */
+/** The same requirements without a verdict, for `doctor`. */
 export async function inspectDurability(
   redis: Redis,
   options: Omit<DurabilityOptions, 'mode'> = {},
-): Promise<readonly Finding[]> {
+): Promise<readonly Requirement[]> {
   return judge(await askFacts(redis), options);
 }
 
@@ -83,7 +83,7 @@ function persistenceKind({ appendonly, appendfsync, waitaof }: Facts): Durabilit
   return appendfsync === 'always' ? 'always' : 'none';
 }
 
-function judge(facts: Facts, options: Omit<DurabilityOptions, 'mode'>): readonly Finding[] {
+function judge(facts: Facts, options: Omit<DurabilityOptions, 'mode'>): readonly Requirement[] {
   return [
     judgeVersion(facts),
     judgeRole(facts, options.group ?? null),
@@ -93,16 +93,16 @@ function judge(facts: Facts, options: Omit<DurabilityOptions, 'mode'>): readonly
   ];
 }
 
-const fine = (name: string, detail: string): Finding => ({ name, ok: true, detail, fix: null });
-const wrong = (name: string, detail: string, fix: string): Finding => ({ name, ok: false, detail, fix });
+const fine = (name: string, detail: string): Requirement => ({ name, ok: true, detail, fix: null });
+const wrong = (name: string, detail: string, fix: string): Requirement => ({ name, ok: false, detail, fix });
 
-function judgeVersion({ server, version }: Facts): Finding {
+function judgeVersion({ server, version }: Facts): Requirement {
   const [major = 0, minor = 0] = version.split('.').map(Number);
   if (major > 6 || (major === 6 && minor >= 2)) return fine('version', `${server} ${version}`);
   return wrong('version', `${server} ${version} is too old`, 'Use Redis 6.2 or later, or Valkey.');
 }
 
-function judgeRole({ primary, clustered }: Facts, group: Group['kind'] | null): Finding {
+function judgeRole({ primary, clustered }: Facts, group: ServerGroup['kind'] | null): Requirement {
   if (clustered && group !== 'cluster') {
     const fix = 'List its nodes under redis.cluster instead.';
     return wrong('role', 'this is a node of a Redis Cluster, which may hand its keys to another node', fix);
@@ -111,7 +111,7 @@ function judgeRole({ primary, clustered }: Facts, group: Group['kind'] | null): 
   return wrong('role', 'this is a replica: it takes no writes', 'Point redis.url at the primary.');
 }
 
-function judgePersistence(facts: Facts): Finding {
+function judgePersistence(facts: Facts): Requirement {
   const { appendonly, appendfsync, waitaof } = facts;
   if (!appendonly) {
     const fix = waitaof ? '' : ' and CONFIG SET appendfsync always';
@@ -131,7 +131,7 @@ function judgePersistence(facts: Facts): Finding {
   }
 }
 
-function judgeFsync(appendfsync: string | null, waitaof: boolean): Finding {
+function judgeFsync(appendfsync: string | null, waitaof: boolean): Requirement {
   if (waitaof) {
     return wrong(
       'persistence',
@@ -153,7 +153,7 @@ function judgeFsync(appendfsync: string | null, waitaof: boolean): Finding {
   );
 }
 
-function judgeEviction({ maxmemoryPolicy }: Facts): Finding {
+function judgeEviction({ maxmemoryPolicy }: Facts): Requirement {
   if (maxmemoryPolicy === 'noeviction') return fine('eviction', 'maxmemory-policy is noeviction');
   return wrong(
     'eviction',
@@ -166,7 +166,7 @@ function judgeEviction({ maxmemoryPolicy }: Facts): Finding {
 function judgeFailover(
   { replicas: connected, heirs }: Facts,
   { replicas: wanted = 0, group = null }: Omit<DurabilityOptions, 'mode'>,
-): readonly Finding[] {
+): readonly Requirement[] {
   if (wanted > 0) {
     const detail = `${connected} connected, and ${wanted} must confirm a write before it counts`;
     if (connected >= wanted) return [fine('replicas', detail)];
@@ -186,9 +186,9 @@ function judgeFailover(
   ];
 }
 
-function unsafe(findings: readonly Finding[]): RekeydError {
-  const problems = findings.map(({ detail, fix }) => `${detail}. ${fix}`).join(' ');
-  const relax = findings.some(({ name }) => name === 'version' || name === 'role')
+function unsafe(requirements: readonly Requirement[]): RekeydError {
+  const problems = requirements.map(({ detail, fix }) => `${detail}. ${fix}`).join(' ');
+  const relax = requirements.some(({ name }) => name === 'version' || name === 'role')
     ? ''
     : ' Or, only where losing private keys does not matter, set durability: relaxed.';
   return new RekeydError('redis_unsafe', `This Redis cannot keep private keys safe: ${problems}${relax}`);

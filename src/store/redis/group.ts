@@ -2,24 +2,24 @@
 import { Redis } from 'ioredis';
 import { messageOf } from '../../errors.ts';
 import { HASH_TAG } from '../keys.ts';
-import type { Finding } from './durability.ts';
+import type { Requirement } from './durability.ts';
 import { integer, list, text } from './replies.ts';
-import { describeNode, type Group, type NodeAddress } from './target.ts';
+import { describeNode, type NodeAddress, type ServerGroup } from './target.ts';
 
 /** How long one node may take to connect or to answer, in ms. */
 const NODE_TIMEOUT_MS = 2_000;
 
 /** The primary that holds our keys, in the view of `node`. @throws Error naming `node` */
-export function askForPrimary(node: NodeAddress, group: Group): Promise<NodeAddress> {
+export function askForPrimary(node: NodeAddress, group: ServerGroup): Promise<NodeAddress> {
   return askNode(node, group, (redis) => (group.kind === 'cluster' ? slotOwner(redis, node) : watched(redis, group)));
 }
 
 /** What each node says of its group, for `doctor`. */
-export async function inspectGroup(group: Group): Promise<readonly Finding[]> {
+export async function inspectGroup(group: ServerGroup): Promise<readonly Requirement[]> {
   return Promise.all(group.nodes.map((node) => inspectNode(node, group)));
 }
 
-async function inspectNode(node: NodeAddress, group: Group): Promise<Finding> {
+async function inspectNode(node: NodeAddress, group: ServerGroup): Promise<Requirement> {
   const name = `${group.kind === 'cluster' ? 'node' : 'Sentinel'} ${describeNode(node)}`;
   try {
     const primary = await askForPrimary(node, group);
@@ -42,7 +42,7 @@ async function quorum(redis: Redis, name: string): Promise<string> {
   return text(await redis.call('SENTINEL', 'CKQUORUM', name));
 }
 
-async function watched(redis: Redis, { name }: Extract<Group, { kind: 'sentinels' }>): Promise<NodeAddress> {
+async function watched(redis: Redis, { name }: Extract<ServerGroup, { kind: 'sentinels' }>): Promise<NodeAddress> {
   const reply: unknown = await redis.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', name);
   if (reply === null) throw new Error(`this Sentinel watches over no primary named ${name}`);
   const [host, port] = list(reply);
@@ -66,7 +66,7 @@ async function slotOwner(redis: Redis, node: NodeAddress): Promise<NodeAddress> 
 }
 
 /** One question to one node of the config, over a connection of its own. @throws Error naming the node */
-async function askNode<T>(node: NodeAddress, group: Group, ask: (redis: Redis) => Promise<T>): Promise<T> {
+async function askNode<T>(node: NodeAddress, group: ServerGroup, ask: (redis: Redis) => Promise<T>): Promise<T> {
   const redis = new Redis({
     ...node,
     ...loginAt(group),
@@ -92,7 +92,7 @@ async function askNode<T>(node: NodeAddress, group: Group, ask: (redis: Redis) =
 }
 
 /** Sentinels have a password of their own. */
-function loginAt(group: Group) {
+function loginAt(group: ServerGroup) {
   if (group.kind === 'cluster') return group.login;
   return group.sentinelPassword === undefined ? {} : { password: group.sentinelPassword };
 }

@@ -1,13 +1,13 @@
 /**
- * A group of servers as one plain connection, to the primary that holds our keys. Sentinels know who that is; on a Redis Cluster it is whoever
- * owns the one slot that all our keys are in. Asked anew with every connection, since a failover ends those to the old primary.
+ * A group of servers as one plain connection, to the primary that holds our keys. Sentinels know who that is; on a Redis Cluster it is the node
+ * with the one slot that all our keys are in. Asked anew with every connection, since a failover ends those to the old primary.
  */
 import { createConnection } from 'node:net';
 import { AbstractConnector, type RedisOptions } from 'ioredis';
 import { messageOf } from '../../errors.ts';
 import { monotonic, sleep } from '../../time.ts';
 import { askForPrimary } from './group.ts';
-import type { Group, NodeAddress } from './target.ts';
+import type { NodeAddress, ServerGroup } from './target.ts';
 
 /** A group whose members disagree does so for seconds; connections that find that out come back no faster than this. */
 const PACE_MS = 500;
@@ -18,7 +18,7 @@ type ConnectorClass = NonNullable<RedisOptions['Connector']>;
  * What ioredis opens its sockets with. Not its own SentinelConnector, whose failover detector ends a connection for good when the word of a new
  * primary comes while it is just asking for one; nor its Cluster, which resends the commands of a pipeline one by one (decision note 9).
  */
-export function primaryConnector(group: Group): ConnectorClass {
+export function primaryConnector(group: ServerGroup): ConnectorClass {
   return class PrimaryConnector extends AbstractConnector {
     #left = new AbortController();
     #connectedAt = Number.NEGATIVE_INFINITY;

@@ -1,5 +1,6 @@
 /** Reading what Redis answers: checked shapes instead of casts, and Redis's own errors as ours. */
 import { messageOf, RekeydError } from '../../errors.ts';
+import { OTHER_STORE, ROLLED_BACK } from '../lua/prelude.ts';
 
 /** @throws TypeError when a script did not answer with a list: a mistake of ours, not of the caller. */
 export function list(reply: unknown): readonly unknown[] {
@@ -42,12 +43,17 @@ export function isPassing(error: unknown): boolean {
   return error instanceof Error && /^(TRYAGAIN|ASK|MASTERDOWN|LOADING) /.test(error.message);
 }
 
+/** A script's own refusal: this is not the store that its caller means; see {@link ../lua/prelude.ts}. */
+export function isOtherStore(error: unknown): error is Error {
+  return error instanceof Error && (error.message.includes(OTHER_STORE) || error.message.includes(ROLLED_BACK));
+}
+
 /**
  * The error of a command as one of ours. Only the message is kept: ioredis hangs the whole command, arguments included, on its errors,
  * and arguments may be passwords or sealed keys.
  */
 export function storeError(error: unknown): Error {
-  if (error instanceof RekeydError) return error;
+  if (error instanceof RekeydError || isOtherStore(error)) return error;
   const message = messageOf(error);
   if (/^(MISCONF|OOM|NOREPLICAS) /.test(message)) {
     return new RekeydError(

@@ -3,8 +3,9 @@ import { hash } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { messageOf, RekeydError } from '../../errors.ts';
 import { sleep } from '../../time.ts';
+import { keys } from '../keys.ts';
 import type { Durability } from './durability.ts';
-import { isAborted, isMisdirected, isPassing, list, storeError } from './replies.ts';
+import { isAborted, isMisdirected, isOtherStore, isPassing, list, storeError } from './replies.ts';
 
 export interface ScriptCall {
   readonly lua: string;
@@ -38,20 +39,26 @@ const RETRY_MS = 100;
 /** Sends a script by its SHA-1, which spares both sides the text; or with the text, for a server that has not seen it or lost it. */
 type By = 'evalsha' | 'eval';
 
-function scriptArguments(by: By, { lua, keys, args }: ScriptCall): [string, number, ...(string | number)[]] {
-  return [by === 'eval' ? lua : hash('sha1', lua), keys.length, ...keys, ...args];
+/** Each script is given its store first; see {@link ../lua/prelude.ts}. */
+function scriptArguments(
+  by: By,
+  { expected: { id, size } }: Guarded,
+  { lua, keys: own, args }: ScriptCall,
+): [string, number, ...(string | number)[]] {
+  const script = by === 'eval' ? lua : hash('sha1', lua);
+  return [script, own.length + 2, keys.id, keys.auditSize, ...own, id, size, ...args];
 }
 
 function isNotKnown(error: unknown): boolean {
   return messageOf(error).startsWith('NOSCRIPT');
 }
 
-async function evaluate(redis: Redis, call: ScriptCall): Promise<unknown> {
+async function evaluate(redis: Redis, guard: Guarded, call: ScriptCall): Promise<unknown> {
   try {
-    return await redis.evalsha(...scriptArguments('evalsha', call));
+    return await redis.evalsha(...scriptArguments('evalsha', guard, call));
   } catch (error) {
     if (!isNotKnown(error)) throw error;
-    return redis.eval(...scriptArguments('eval', call));
+    return redis.eval(...scriptArguments('eval', guard, call));
   }
 }
 
@@ -76,9 +83,19 @@ async function beforeAnotherTry(errors: readonly unknown[]): Promise<void> {
   if (!errors.some(isAborted)) await sleep(RETRY_MS);
 }
 
-export function openScripts(redis: Redis, durability: Durability): Scripts {
-  const { confirmation } = durability;
-  const writer = confirmation === null ? null : openGroupWriter(redis, confirmation);
+/** Tells whether Redis is the one that was there before, and keeps what it acknowledges; see {@link ../guard.ts}. */
+export interface Guarded {
+  /** What every script is given: the id of the store, and the least number of audit entries that it must have. */
+  readonly expected: { readonly id: string; readonly size: number };
+  readonly durability: Durability;
+  /** Waits for a check that is under way. @throws RekeydError `store_lost`, `redis_unsafe` */
+  ready(): Promise<void>;
+  /** A script was refused as run on another store. Resolves when that store goes on for ours. @throws RekeydError `store_lost` */
+  refused(error: Error): Promise<void>;
+}
+
+export function openScripts(redis: Redis, guard: Guarded): Scripts {
+  const writer = openGroupWriter(redis, guard);
   const waiting = new Set<(error: Error) => void>();
   const closedError = () => new RekeydError('redis_unreachable', 'The store was closed before Redis answered.');
   let closed = false;
@@ -95,24 +112,45 @@ export function openScripts(redis: Redis, durability: Durability): Scripts {
   }
 
   const ask = <T>(command: () => Promise<T>) => untilClosed(() => untilAnswered(command));
-  const run = (call: ScriptCall) => ask(() => evaluate(redis, call));
+  /** Sent again only when the store was replaced by one that goes on for it. */
+  async function guarded(send: () => Promise<unknown>): Promise<unknown> {
+    await guard.ready();
+    try {
+      return await send();
+    } catch (error) {
+      if (!isOtherStore(error)) throw error;
+      await guard.refused(error);
+      return send();
+    }
+  }
+
   return {
     ask,
-    run,
-    runDurably: writer === null ? run : (call) => untilClosed(() => writer.write(call)),
+    run: (call) => untilClosed(() => guarded(() => untilAnswered(() => evaluate(redis, guard, call)))),
+    runDurably: (call) =>
+      untilClosed(async () => {
+        const reply = await guarded(() =>
+          guard.durability.confirmation === null
+            ? untilAnswered(() => evaluate(redis, guard, call))
+            : writer.write(call),
+        );
+        // It may have been sent again, to a server that no longer keeps what it acknowledges.
+        await guard.ready();
+        return reply;
+      }),
     close() {
       closed = true;
-      writer?.close();
+      writer.close();
       for (const reject of waiting) reject(closedError());
     },
   };
 }
 
 /**
- * Group commit. WAITAOF blocks its connection and covers only what that connection wrote, so scripts and their WAITAOF travel in one
+ * ServerGroup commit. WAITAOF blocks its connection and covers only what that connection wrote, so scripts and their WAITAOF travel in one
  * pipeline on one connection, many scripts to one WAITAOF: all that is asked for in one turn of the event loop, or while every lane waits.
  */
-function openGroupWriter(redis: Redis, confirmation: NonNullable<Durability['confirmation']>) {
+function openGroupWriter(redis: Redis, guard: Guarded) {
   let queue: Waiting[] = [];
   const idle: Redis[] = [];
   const lanes: Redis[] = [];
@@ -134,7 +172,7 @@ function openGroupWriter(redis: Redis, confirmation: NonNullable<Durability['con
     if (lane === undefined) return;
     const group = queue;
     queue = [];
-    void writeGroup(lane, group, confirmation).then(() => {
+    void writeGroup(lane, group, guard).then(() => {
       idle.push(lane);
       flush();
     });
@@ -156,15 +194,15 @@ function openGroupWriter(redis: Redis, confirmation: NonNullable<Durability['con
   };
 }
 
+/** Between the call and its turn, a new check may have found that the answer of each write says it all. */
+const NO_CONFIRMATION: NonNullable<Durability['confirmation']> = { commands: [['PING']], enough: () => true };
+
 /** Settles every member of the group; never throws. */
-async function writeGroup(
-  lane: Redis,
-  group: readonly Waiting[],
-  confirmation: NonNullable<Durability['confirmation']>,
-): Promise<void> {
+async function writeGroup(lane: Redis, group: readonly Waiting[], guard: Guarded): Promise<void> {
+  const { commands, enough } = guard.durability.confirmation ?? NO_CONFIRMATION;
   try {
-    const replies = await exchange(lane, group, confirmation.commands);
-    const problem = confirmationProblem(replies.at(-1), confirmation.enough);
+    const replies = await exchange(lane, group, guard, commands);
+    const problem = confirmationProblem(replies.at(-1), enough);
     group.forEach(({ resolve, reject }, index) => {
       const [error, reply] = replies[index] ?? [new Error('Redis answered too few commands'), null];
       if (error !== null) reject(storeError(error));
@@ -185,11 +223,12 @@ type Reply = readonly [error: Error | null, reply: unknown];
 async function exchange(
   lane: Redis,
   group: readonly Waiting[],
+  guard: Guarded,
   confirm: NonNullable<Durability['confirmation']>['commands'],
 ): Promise<readonly Reply[]> {
   for (let by: By = 'evalsha'; ; ) {
     const pipeline = lane.pipeline();
-    for (const { call } of group) pipeline[by](...scriptArguments(by, call));
+    for (const { call } of group) pipeline[by](...scriptArguments(by, guard, call));
     for (const [name, ...args] of confirm) pipeline.call(name, ...args);
     const replies: readonly Reply[] = (await pipeline.exec()) ?? [];
     const errors = replies.flatMap(([error]) => error ?? []);

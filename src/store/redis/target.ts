@@ -13,7 +13,7 @@ export interface Login {
 }
 
 /** A group of servers of which one, the primary, takes writes: a Sentinel service, or the part of a cluster that holds our keys. */
-export type Group =
+export type ServerGroup =
   | {
       readonly kind: 'sentinels';
       /** What the Sentinels call the primary they watch over. */
@@ -26,7 +26,7 @@ export type Group =
   | { readonly kind: 'cluster'; readonly nodes: readonly NodeAddress[]; readonly login: Login };
 
 /** A URL (`redis://`, `rediss://` or `unix:///path`), a unix socket, or a group that says itself where its primary is. */
-export type RedisTarget = { readonly url: string } | { readonly socketPath: string } | { readonly group: Group };
+export type RedisTarget = { readonly url: string } | { readonly socketPath: string } | { readonly group: ServerGroup };
 
 /** @throws RekeydError `config` (not a Redis URL) */
 export function parseUrl(url: string): URL {
@@ -55,7 +55,7 @@ export function describeTarget(target: RedisTarget): string {
   return protocol === 'unix:' ? pathname : host;
 }
 
-function describeGroup(group: Group): string {
+function describeGroup(group: ServerGroup): string {
   const nodes = group.nodes.map(describeNode).join(', ');
   return group.kind === 'cluster' ? `the cluster of ${nodes}` : `${group.name} of the Sentinels ${nodes}`;
 }

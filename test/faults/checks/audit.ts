@@ -1,12 +1,10 @@
 /** The audit log by itself, and beside the server's own log. */
 import type { LogEntry } from '../../emulator/log.ts';
 import type { Check, Violation } from '../checker.ts';
-import type { AuditLine } from '../evidence.ts';
+import type { AuditLine, Evidence } from '../evidence.ts';
 import type { FaultClient } from '../fleet.ts';
-import { initialOf, othersOf, thumbprintsIn } from './keys.ts';
-
-/** Redis' clock has microseconds, cut off to ms in the log, as the server's is. */
-const SAME_MS = 2;
+import { SAME_MS } from './clocks.ts';
+import { carriesKeys, initialOf, othersOf, thumbprintsIn } from './keys.ts';
 
 export const auditIsWhole: Check = ({ audit, auditSize }) => {
   const violations: Violation[] = [];
@@ -24,9 +22,9 @@ export const auditIsWhole: Check = ({ audit, auditSize }) => {
   return violations;
 };
 
-/** Every entry that Redis took since it last came back is in the log, in its place. */
+/** Every entry that Redis took since it last came back, or became another one, is in the log, in its place. */
 export const auditIsKept: Check = ({ audit, events }) => {
-  const last = events.findLastIndex(({ kind }) => kind === 'snapshot');
+  const last = events.findLastIndex(({ kind }) => kind === 'snapshot' || kind === 'store');
   const drafts = events.slice(last + 1).flatMap((event) => {
     if (event.kind === 'commit') return event.drafts;
     return event.kind === 'loose_entry' ? [event.draft] : [];
@@ -40,17 +38,28 @@ export const auditIsKept: Check = ({ audit, events }) => {
   });
 };
 
-export const auditAgrees: Check = ({ audit, requests, ends }) =>
-  ends.flatMap(({ client }) => {
-    const lines = audit.filter((line) => line.client === client.ref);
-    const patches = requests.filter((call) => call.method === 'PATCH' && call.client === client.id);
+export const auditAgrees: Check = ({ audit, requests, ends, events }) => {
+  const since = declaredAt(events);
+  return ends.flatMap(({ client }) => {
+    const lines = audit.filter((line) => line.client === client.ref && line.at >= since);
+    const all = requests.filter((call) => carriesKeys(call) && call.client === client.id);
+    const patches = all.filter(({ at }) => at >= since);
+    const gone = all.filter(({ at }) => at < since).flatMap(({ body }) => thumbprintsIn(body));
     const say = (rule: string) => (message: string) => ({ rule, ref: client.ref, message });
     return [
       ...intentsOf(lines, patches).map(say('unannounced')),
       ...answersOf(lines, patches, client).map(say('audit_disagrees')),
-      ...keysOf(lines, patches, client).map(say('second_key')),
+      ...keysOf(lines, patches, client, gone).map(say('second_key')),
     ];
   });
+};
+
+/** What a store that was lost knew of is in no log. */
+function declaredAt(events: Evidence['events']): number {
+  return (
+    events.findLast((event) => event.kind === 'store' && event.what === 'declared')?.at ?? Number.NEGATIVE_INFINITY
+  );
+}
 
 /** Each PATCH has an entry of its own that was there before it, and that no crash has taken back. */
 function intentsOf(lines: readonly AuditLine[], patches: readonly LogEntry[]): string[] {
@@ -92,9 +101,14 @@ function holds(body: unknown, kids: unknown, client: FaultClient): boolean {
 }
 
 /** One key for each rotation, however often it was tried, and no other one ever published. */
-function keysOf(lines: readonly AuditLine[], patches: readonly LogEntry[], client: FaultClient): string[] {
+function keysOf(
+  lines: readonly AuditLine[],
+  patches: readonly LogEntry[],
+  client: FaultClient,
+  gone: readonly string[],
+): string[] {
   const generated = lines.filter(({ type }) => type === 'key.generated');
-  const known = new Set([...generated.map(({ data }) => data.kid), initialOf(client), ...othersOf(client)]);
+  const known = new Set([...generated.map(({ data }) => data.kid), initialOf(client), ...othersOf(client), ...gone]);
   const others = new Set(patches.flatMap(({ body }) => thumbprintsIn(body)).filter((kid) => !known.has(kid)));
   return [
     ...surplus(generated, lines).map((rotation) => `rotation ${rotation} made a second key`),

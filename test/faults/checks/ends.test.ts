@@ -5,10 +5,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Emulator, startEmulator } from '../../emulator/server.ts';
 import type { TestKey } from '../../emulator/testing.ts';
 import { judge } from '../checker.ts';
-import type { ClientEnd, JwkMembers } from '../evidence.ts';
+import type { ClientEnd } from '../evidence.ts';
+import type { JwkMembers } from '../history.ts';
 import { DEPLOYMENT, KEK } from '../names.ts';
 import { endsWell } from './ends.ts';
-import { client, documentOf, evidenceOf, foreign, fresh, kidOf, old, ROTATION, recordOf, rotation } from './story.ts';
+import { evidenceOf, rotation } from './story.ts';
+import { client, documentOf, foreign, fresh, gone, kidOf, old, recordOf, summary } from './subject.ts';
 
 let emulator: Emulator;
 let end: ClientEnd;
@@ -32,13 +34,8 @@ beforeAll(async () => {
   const keys: readonly JwkMembers[] = (made.jwks?.keys ?? []).map((key) => ({ ...key }));
   end = {
     client: { ...client, id: made.id, clientId: made.client_id, foreign: keys.slice(1) },
-    record: recordOf(
-      [
-        [old, 'destroyed'],
-        [fresh, 'active'],
-      ],
-      { history: [{ id: ROTATION, state: 'finished', error: null }] },
-    ),
+    record: recordOf([[fresh, 'active']], gone),
+    history: [summary('finished')],
     sealed: new Map([[kidOf(fresh), await seal(fresh)]]),
     server: { keys, jwksUri: null },
     folder: new Map([['current.jwk.json', privateOf(fresh)]]),
@@ -54,7 +51,7 @@ const retire = (good: ClientEnd) => ({
   app: { ...good.client.app, policy: { foreign_keys: 'retire' } },
 });
 const server = (...keys: readonly JwkMembers[]) => ({ server: { keys, jwksUri: null } });
-const [first = {}, others = {}] = documentOf(fresh).jwks.keys;
+const [first = {}, others = {}] = documentOf(fresh).jwks.keys.map((key): JwkMembers => ({ ...key }));
 
 const CASES: Readonly<
   Record<
@@ -63,7 +60,8 @@ const CASES: Readonly<
   >
 > = {
   'it is as it should be': [() => ({})],
-  'no key is active': [() => ({ record: recordOf([[old, 'destroyed']]) }), 'one_active'],
+  'the store does not know the client': [() => ({ record: null }), 'one_active'],
+  'no key is active': [() => ({ record: recordOf([[old, 'deactivated']]) }), 'one_active'],
   'two keys are active': [
     () => ({
       record: recordOf([
@@ -73,12 +71,9 @@ const CASES: Readonly<
     }),
     'one_active',
   ],
-  'a client is halted': [({ record }) => ({ record: { ...record, halted: 'why' } }), 'halted'],
+  'a client is halted': [() => ({ record: recordOf([[fresh, 'active']], { halted: 'why' }) }), 'halted'],
   'a client is listed as unfinished': [() => ({ open: true }), 'open'],
-  'a rotation failed': [
-    ({ record }) => ({ record: { ...record, history: [{ id: ROTATION, state: 'failed', error: 'why' }] } }),
-    'outcome',
-  ],
+  'a rotation failed': [() => ({ history: [summary('failed')] }), 'outcome'],
   'an old private half is still stored': [
     async ({ sealed }) => ({ sealed: new Map([...sealed, [kidOf(old), await seal(old)]]) }),
     'leftover',
@@ -109,10 +104,11 @@ const CASES: Readonly<
   'a foreign key that was to be retired is still there': [(good) => ({ client: retire(good) }), 'forgotten_key'],
   'signers sign with the old key': [() => ({ folder: new Map([['current.jwk.json', privateOf(old)]]) }), 'folder'],
   'signers still hold the old key': [
-    ({ folder }) => ({ folder: new Map([...folder, ['previous.jwk.json', privateOf(old)]]) }),
+    ({ folder }) => ({ folder: new Map([...(folder ?? []), ['previous.jwk.json', privateOf(old)]]) }),
     'folder',
   ],
   'signers hold nothing': [() => ({ folder: new Map() }), 'folder'],
+  'signers have no folder': [() => ({ folder: null }), 'folder'],
 };
 
 describe('the checker hears when, in the end,', () => {
@@ -126,8 +122,7 @@ describe('the checker hears when, in the end,', () => {
   );
 
   test('a rotation is rolled back, unless somebody edited the client meanwhile', async () => {
-    const history = [{ id: ROTATION, state: 'rolled_back', error: 'why' }];
-    const evidence = evidenceOf(rotation(), { ends: [{ ...end, record: { ...end.record, history } }] });
+    const evidence = evidenceOf(rotation(), { ends: [{ ...end, history: [summary('rolled_back')] }] });
     const edit = { kind: 'edit', at: 0, ref: client.ref, what: 'takes ours away' } as const;
     expect((await endsWell(evidence, emulator)).map(({ rule }) => rule)).toEqual(['outcome']);
     expect(await endsWell({ ...evidence, events: [edit, ...evidence.events] }, emulator)).toEqual([]);
@@ -138,5 +133,54 @@ describe('the checker hears when, in the end,', () => {
     const rules = async (atRest: boolean) => (await judge(evidence, emulator, atRest)).map(({ rule }) => rule);
     expect(await rules(true)).toContain('open');
     expect(await rules(false)).not.toContain('open');
+  });
+});
+
+describe('the end of a client that nobody entrusted to rekeyd is good when', () => {
+  const stranger = (good: ClientEnd, change: Partial<ClientEnd> = {}): ClientEnd => ({
+    ...good,
+    client: {
+      ...good.client,
+      enrolment: 'found',
+      initial: { ...client.initial, kid: kidOf(fresh), jwk: privateOf(fresh), privateKey: fresh.privateKey },
+    },
+    record: { ...recordOf([]), enrolment: 'found' },
+    history: [],
+    sealed: new Map(),
+    folder: null,
+    ...change,
+  });
+
+  test.each<[string, (good: ClientEnd) => ClientEnd | Promise<ClientEnd>, ...string[]]>([
+    ['nothing was done', (good) => stranger(good)],
+    ['the store has never heard of it', (good) => stranger(good, { record: null })],
+    ['it is not enrolled', (good) => stranger(good, { record: recordOf([]) }), 'not_entrusted'],
+    ['it was not rotated', (good) => stranger(good, { history: [summary('finished')] }), 'outcome'],
+    ['its keys are as they were', (good) => stranger(good, server(first)), 'not_entrusted'],
+    [
+      'nothing of it is stored',
+      async (good) => stranger(good, { sealed: new Map([['k', await seal(fresh)]]) }),
+      'leftover',
+    ],
+    ['nothing was delivered', (good) => stranger(good, { folder: new Map() }), 'folder'],
+    [
+      'its own key signs in',
+      (good) => ({ ...stranger(good), client: { ...stranger(good).client, initial: client.initial } }),
+      'not_entrusted',
+      'refused',
+    ],
+  ])('%s', async (_, of, ...rules) => {
+    const found = await endsWell(evidenceOf([], { ends: [await of(end)] }), emulator);
+    expect([...new Set(found.map(({ rule }) => rule))].sort(), JSON.stringify(found)).toEqual(rules);
+  });
+
+  test.each<[string, TestKey, readonly string[]]>([
+    ['a key in its folder signs in, where a lost store took the rest', fresh, []],
+    ['no key in its folder does', old, ['refused']],
+  ])('%s', async (_, key, rules) => {
+    const folder = new Map([['next.jwk.json', { ...privateOf(key), kid: kidOf(key), alg: 'ES256' }]]);
+    const gone = { kind: 'store', what: 'declared', how: 'why', at: 0 } as const;
+    const evidence = { ...evidenceOf([], { ends: [{ ...end, record: null, folder }] }), events: [gone] };
+    expect((await endsWell(evidence, emulator)).map(({ rule }) => rule)).toEqual(rules);
   });
 });

@@ -1,43 +1,112 @@
 /** How everything stands once the dust has settled: store, server and key folder agree on one key, and that key works. */
+import type { KeyObject } from 'node:crypto';
 import type { Emulator } from '../../emulator/server.ts';
 import { ASSERTION_TYPE, post } from '../../emulator/testing.ts';
 import type { Violation } from '../checker.ts';
-import type { ClientEnd, Evidence } from '../evidence.ts';
+import type { ClientEnd, Evidence, StoredRecord } from '../evidence.ts';
 import { KEK } from '../names.ts';
-import { assertionOf, openSealed, privateKeyOf, sameMembers, thumbprintOf, thumbprintOfKey } from './keys.ts';
+import {
+  assertionOf,
+  initialOf,
+  openSealed,
+  privateKeyOf,
+  sameMembers,
+  thumbprintOf,
+  thumbprintOfKey,
+} from './keys.ts';
+import { stretchesOf } from './trust.ts';
 
 export async function endsWell({ ends, events }: Evidence, emulator: Emulator): Promise<readonly Violation[]> {
-  const edited = new Set(events.flatMap((event) => (event.kind === 'edit' ? [event.ref] : [])));
-  const found = await Promise.all(ends.map((end) => judgeEnd(end, edited.has(end.client.ref), emulator)));
-  return found.flat();
-}
-
-async function judgeEnd(end: ClientEnd, isEdited: boolean, emulator: Emulator): Promise<Violation[]> {
-  const { client, record, sealed, open } = end;
-  const violations: Violation[] = [];
-  const say = (rule: string, message: string) => violations.push({ rule, ref: client.ref, message });
-  const active = record.keys.filter(({ state }) => state === 'active');
-  const [only] = active;
-  if (only === undefined || active.length > 1) {
-    say('one_active', `${active.length} keys are active`);
-    return violations;
-  }
-  if (record.halted !== null) say('halted', record.halted);
-  if (open) say('open', 'is listed as unfinished, and is not');
-  for (const { id, state, error } of record.history) {
-    // Somebody who takes a new key away before it is proven has it taken back.
-    const isAllowed = state === client.app.ends || (isEdited && state === 'rolled_back');
-    if (!isAllowed) say('outcome', `rotation ${id} is ${state}: ${error}`);
-  }
-  for (const kid of sealed.keys())
-    if (kid !== only.thumbprint) say('leftover', `the private half of ${kid} is still stored`);
-  judgeServer(end, only.thumbprint, say);
-  judgeFolder(end, only.thumbprint, say);
-  await judgeKey(end, only, emulator, say);
-  return violations;
+  const judged = ends.map((end) => {
+    const violations: Violation[] = [];
+    const say = (rule: string, message: string) => void violations.push({ rule, ref: end.client.ref, message });
+    const isAlone = stretchesOf(end.client, events).some(({ to }) => to === Number.POSITIVE_INFINITY);
+    const judging = isAlone
+      ? judgeStranger(end, emulator, say)
+      : judgeEnd(end, storyOf(end.client.ref, events), emulator, say);
+    return judging.then(() => violations);
+  });
+  return (await Promise.all(judged)).flat();
 }
 
 type Say = (rule: string, message: string) => void;
+
+/** One that nobody entrusted to rekeyd, or that went with a store: as it was. */
+async function judgeStranger(end: ClientEnd, emulator: Emulator, say: Say): Promise<void> {
+  const { client, record, sealed, server, folder, history } = end;
+  if (record !== null) {
+    if (record.enrolment === 'enrolled') say('not_entrusted', 'is enrolled, and nobody said so');
+    if (record.halted !== null) say('halted', record.halted);
+  }
+  if (client.enrolment === 'enrolled') return judgeLeftBehind(end, emulator, say);
+  for (const { id, state } of history) say('outcome', `rotation ${id} is ${state}, and none was to begin`);
+  const kids = server.keys.map(thumbprintOf);
+  const wanted = [initialOf(client), ...client.foreign.map(thumbprintOf)];
+  const visitors = client.visitors.map(thumbprintOf);
+  if (wanted.some((kid) => !kids.includes(kid)) || kids.some((kid) => ![...wanted, ...visitors].includes(kid)))
+    say('not_entrusted', `its keys on the server were changed: ${kids.join(', ')}`);
+  const held = record?.enrolment === 'held' ? [initialOf(client)] : [];
+  if ([...sealed.keys()].join() !== held.join()) say('leftover', `${[...sealed.keys()].join()} are stored`);
+  if (client.enrolment === 'found' && folder !== null) say('folder', 'was delivered keys');
+  const { privateKey, alg, kid } = client.initial;
+  await judgeSignIn(client, { key: privateKey, alg, kid }, 'its own key', emulator, say);
+}
+
+/** Its application goes on with the keys in its folder. */
+async function judgeLeftBehind({ client, folder }: ClientEnd, emulator: Emulator, say: Say): Promise<void> {
+  const answers: string[] = [];
+  for (const name of ['current.jwk.json', 'next.jwk.json', 'previous.jwk.json']) {
+    const jwk = folder?.get(name);
+    if (jwk === undefined) continue;
+    const refused = await refusalOf(client, { key: privateKeyOf(jwk), alg: `${jwk.alg}`, kid: `${jwk.kid}` }, emulator);
+    if (refused === null) return;
+    answers.push(`${name}: ${refused}`);
+  }
+  say('refused', `the server refuses every key in the key folder: ${answers.join(', ')}`);
+}
+
+/** What was done to a client besides what rekeyd did. */
+interface Story {
+  readonly isEdited: boolean;
+  /** Private halves of a store that told what was, and had the client found again: they stay. */
+  readonly leftBy: readonly string[] | null;
+}
+
+function storyOf(ref: string, events: Evidence['events']): Story {
+  const isEdited = events.some((event) => event.kind === 'edit' && event.ref === ref);
+  const declared = events.findLastIndex((event) => event.kind === 'store' && event.what === 'declared');
+  const isFoundAgain = (event: Evidence['events'][number]) =>
+    event.kind === 'commit' && event.ref === ref && JSON.parse(event.record).enrolment === 'found';
+  if (declared === -1 || !events.slice(declared).some(isFoundAgain)) return { isEdited, leftBy: null };
+  const before = events.slice(0, declared).findLast((event) => event.kind === 'snapshot');
+  return { isEdited, leftBy: before?.clients[ref]?.sealed ?? [] };
+}
+
+async function judgeEnd(end: ClientEnd, { isEdited, leftBy }: Story, emulator: Emulator, say: Say): Promise<void> {
+  const { client, record, sealed, open, history } = end;
+  const active = record?.keys.filter(({ state }) => state === 'active') ?? [];
+  const [only] = active;
+  if (record === null || only === undefined || active.length > 1) {
+    say('one_active', `${active.length} keys are active`);
+    return;
+  }
+  if (record.halted !== null) say('halted', record.halted);
+  if (open) say('open', 'is listed as unfinished, and is not');
+  for (const { id, state, error } of history) {
+    // Somebody who takes a new key away before it is proven has it rolled back; and a person may end a rotation at any time.
+    const isAbandoned = error?.startsWith('abandoned') ?? false;
+    const isEndedByPeople = isEdited && (state === 'rolled_back' || isAbandoned);
+    const isLost = leftBy !== null && state === 'failed';
+    const isAllowed = state === client.app.ends || isEndedByPeople || isLost;
+    if (!isAllowed) say('outcome', `rotation ${id} is ${state}: ${error}`);
+  }
+  for (const kid of sealed.keys())
+    if (kid !== only.thumbprint && !leftBy?.includes(kid))
+      say('leftover', `the private half of ${kid} is still stored`);
+  judgeServer(end, only.thumbprint, say);
+  judgeFolder(end, only.thumbprint, say);
+  await judgeKey(end, only, emulator, say);
+}
 
 function judgeServer({ client, server, served }: ClientEnd, active: string, say: Say): void {
   const kept = client.app.policy.foreign_keys === 'retire' ? [] : client.foreign;
@@ -55,16 +124,16 @@ function judgeServer({ client, server, served }: ClientEnd, active: string, say:
 }
 
 function judgeFolder({ folder }: ClientEnd, active: string, say: Say): void {
-  const current = folder.get('current.jwk.json');
+  const current = folder?.get('current.jwk.json');
   const kid = current === undefined ? 'nothing' : thumbprintOfKey(privateKeyOf(current));
   if (kid !== active) say('folder', `signers sign with ${kid}, and ${active} is active`);
   for (const name of ['next.jwk.json', 'previous.jwk.json'])
-    if (folder.has(name)) say('folder', `${name} is still there`);
+    if (folder?.has(name)) say('folder', `${name} is still there`);
 }
 
 async function judgeKey(
   { client, sealed }: ClientEnd,
-  { kid, thumbprint, alg }: { readonly kid: string; readonly thumbprint: string; readonly alg: string },
+  { kid, thumbprint, alg }: StoredRecord['keys'][number],
   emulator: Emulator,
   say: Say,
 ): Promise<void> {
@@ -73,16 +142,41 @@ async function judgeKey(
   try {
     const key = await openSealed(jwe, KEK);
     if (thumbprintOfKey(key) !== thumbprint) return say('lost_key', `another key is sealed as ${thumbprint}`);
-    const path = '/oauth/introspect';
-    const { status, body } = await post(emulator, client.host, path, {
-      token: 'made-up',
-      client_id: client.clientId,
-      client_assertion_type: ASSERTION_TYPE,
-      client_assertion: assertionOf(key, alg, kid, client.clientId, `https://${client.host}${path}`),
-    });
-    if (status !== 200)
-      say('refused', `the server refuses the active key ${thumbprint}: ${status} ${JSON.stringify(body)}`);
+    await judgeSignIn(client, { key, alg, kid }, `the active key ${thumbprint}`, emulator, say);
   } catch (error) {
     say('lost_key', `the private half of the active key ${thumbprint} does not open: ${String(error)}`);
   }
+}
+
+interface Signing {
+  readonly key: KeyObject;
+  readonly alg: string;
+  readonly kid: string;
+}
+
+async function judgeSignIn(
+  client: ClientEnd['client'],
+  signing: Signing,
+  what: string,
+  emulator: Emulator,
+  say: Say,
+): Promise<void> {
+  const refused = await refusalOf(client, signing, emulator);
+  if (refused !== null) say('refused', `the server refuses ${what}: ${refused}`);
+}
+
+/** What the server says against a login with that key; null when it accepts it. */
+async function refusalOf(
+  { host, clientId }: ClientEnd['client'],
+  { key, alg, kid }: Signing,
+  emulator: Emulator,
+): Promise<string | null> {
+  const path = '/oauth/introspect';
+  const { status, body } = await post(emulator, host, path, {
+    token: 'made-up',
+    client_id: clientId,
+    client_assertion_type: ASSERTION_TYPE,
+    client_assertion: assertionOf(key, alg, kid, clientId, `https://${host}${path}`),
+  });
+  return status === 200 ? null : `${status} ${JSON.stringify(body)}`;
 }

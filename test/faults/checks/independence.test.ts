@@ -1,4 +1,4 @@
-/** Whoever judges must not believe what it judges: no code of rekeyd is behind the checker. Types leave nothing behind. */
+/** The checker loads no code of rekeyd: it must not believe what it judges. Importing a type loads nothing. */
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';

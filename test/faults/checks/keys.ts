@@ -9,8 +9,10 @@ import {
   sign,
 } from 'node:crypto';
 import { compactDecrypt } from 'jose';
-import type { JwkMembers } from '../evidence.ts';
+import type { LogEntry } from '../../emulator/log.ts';
+import type { StoredDocument } from '../evidence.ts';
 import type { FaultClient } from '../fleet.ts';
+import type { JwkMembers } from '../history.ts';
 
 /** RFC 7638 section 3.2: the required members, in this order. */
 const REQUIRED: Readonly<Record<string, readonly string[]>> = {
@@ -49,6 +51,24 @@ export function keysIn(body: unknown): readonly JwkMembers[] {
   const { jwks, public_key_pem: pem } = (body ?? {}) as { jwks?: { keys: JwkMembers[] }; public_key_pem?: string }; // a body that the server took
   if (jwks) return jwks.keys;
   return pem ? [{ kty: 'PEM', public_key_pem: pem }] : [];
+}
+
+/** The body of the PATCH that sends this document. */
+export function bodyOf(document: StoredDocument): object {
+  const alg = { token_endpoint_auth_signing_alg: document.alg };
+  switch (document.format) {
+    case 'jwks':
+      return { jwks: { keys: document.keys.map(({ jwk }) => jwk) }, ...alg };
+    case 'pem':
+      return { public_key_pem: document.pem, ...alg };
+    case 'jwks_uri':
+      return { jwks_uri: document.uri, ...alg };
+  }
+}
+
+/** A PATCH that changes something: an empty one only looks. */
+export function carriesKeys({ method, body }: LogEntry): boolean {
+  return method === 'PATCH' && typeof body === 'object' && body !== null && Object.keys(body).length > 0;
 }
 
 /** A member that is null is one that is not there. */

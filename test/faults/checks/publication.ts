@@ -3,14 +3,12 @@ import type { LogEntry } from '../../emulator/log.ts';
 import type { Check, Violation } from '../checker.ts';
 import type { Evidence, StoredRecord } from '../evidence.ts';
 import type { FaultClient } from '../fleet.ts';
-import type { Event } from '../history.ts';
-import { initialOf, keysIn, othersOf, sameMembers, thumbprintOf, thumbprintsIn } from './keys.ts';
+import type { CommitEvent, Event } from '../history.ts';
+import { SAME_MS } from './clocks.ts';
+import { bodyOf, carriesKeys, initialOf, keysIn, othersOf, sameMembers, thumbprintOf, thumbprintsIn } from './keys.ts';
 
-/** Redis' time has microseconds, the server's are cut off to milliseconds. */
-const SAME_MS = 2;
-
-/** How much later than its deadline a PATCH may come in on a busy machine. */
-const LATE_MS = 500;
+/** How much later than its deadline a PATCH may come in: from the worker's last look at the clock to its arrival, on a busy machine. */
+const LATE_MS = 5_000;
 
 /** One client as the store held it, and what was sent for it. */
 interface Standing {
@@ -19,6 +17,10 @@ interface Standing {
   readonly intents: { readonly body: string; readonly deadline: number; isDurable: boolean }[];
   /** Whether it shows what is on disk: a server that is told to write everything there before it answers is not asked. */
   showsDisk: boolean;
+  /** The store is not the workers' own. */
+  isLost: boolean;
+  /** Keys whose private halves are gone with a lost store, after a person declared that loss. Nobody manages them now. */
+  readonly orphans: Set<string>;
   /** Keys that logins with it were accepted for, by thumbprint. */
   readonly proven: Set<string>;
   /** What the server holds of ours, by thumbprint. */
@@ -40,14 +42,18 @@ type Moment = { readonly at: number } & (
   | { readonly done: LogEntry }
 );
 
+const OF_ALL: readonly Event['kind'][] = ['snapshot', 'durable', 'store'];
+
 function judgeClient(client: FaultClient, { events, requests }: Evidence): readonly Violation[] {
   const standing: Standing = {
     sealed: new Set(),
     record: null,
     intents: [],
     showsDisk: false,
+    isLost: false,
+    orphans: new Set(),
     proven: new Set(),
-    published: [initialOf(client)],
+    published: client.enrolment === 'found' ? [] : [initialOf(client)],
     served: [],
     patches: [],
     brought: new Map(),
@@ -55,8 +61,7 @@ function judgeClient(client: FaultClient, { events, requests }: Evidence): reado
   const violations: Violation[] = [];
   const say = (rule: string, message: string) => violations.push({ rule, ref: client.ref, message });
   const ours = events.flatMap((event): Moment[] => {
-    const isOurs =
-      event.kind === 'snapshot' || event.kind === 'durable' || ('ref' in event && event.ref === client.ref);
+    const isOurs = OF_ALL.includes(event.kind) || ('ref' in event && event.ref === client.ref);
     return isOurs ? [{ at: event.at, event }] : [];
   });
   const calls = requests
@@ -80,6 +85,7 @@ function takeIn(event: Event, client: FaultClient, standing: Standing, say: Say)
   switch (event.kind) {
     case 'sealed':
       sealed.add(event.kid);
+      standing.orphans.delete(event.kid);
       return;
     case 'erased':
       sealed.delete(event.kid);
@@ -90,34 +96,55 @@ function takeIn(event: Event, client: FaultClient, standing: Standing, say: Say)
       standing.showsDisk = true;
       for (const intent of standing.intents) intent.isDurable = true;
       return;
+    case 'store':
+      takeInStore(event, standing);
+      return;
     case 'snapshot': {
       const found = event.clients[client.ref];
       sealed.clear();
       for (const kid of found?.sealed ?? []) sealed.add(kid);
       standing.record = JSON.parse(found?.record ?? 'null');
-      for (const kid of standing.published) {
-        if (!sealed.has(kid)) say('lost_key', `${kid} was published, and Redis came back without its private half`);
-      }
+      if (!standing.isLost) judgeReturn(standing, say);
       return;
     }
-    case 'commit': {
-      const before = standing.record;
-      const record: StoredRecord = JSON.parse(event.record);
-      standing.record = record;
-      const { inFlight } = record;
-      if (inFlight !== null)
-        standing.intents.push({
-          body: JSON.stringify(inFlight.document),
-          deadline: inFlight.deadline,
-          isDurable: false,
-        });
-      judgeServed(event.drafts, client, standing, say);
-      judgeActivation(before, record, client, standing, say);
+    case 'commit':
+      takeInCommit(event, client, standing, say);
       return;
-    }
     default:
       return;
   }
+}
+
+function takeInStore({ what, how }: Extract<Event, { kind: 'store' }>, standing: Standing): void {
+  const { sealed, orphans, published, served } = standing;
+  standing.isLost = what === 'lost';
+  if (what === 'lost' && how === 'emptied') {
+    sealed.clear();
+    standing.record = null;
+  }
+  if (what === 'declared') for (const kid of [...published, ...served]) if (!sealed.has(kid)) orphans.add(kid);
+}
+
+function judgeReturn({ published, sealed, orphans }: Standing, say: Say): void {
+  for (const kid of published) {
+    if (!sealed.has(kid) && !orphans.has(kid))
+      say('lost_key', `${kid} was published, and Redis came back without its private half`);
+  }
+}
+
+function takeInCommit(event: CommitEvent, client: FaultClient, standing: Standing, say: Say): void {
+  const before = standing.record;
+  const record: StoredRecord = JSON.parse(event.record);
+  standing.record = record;
+  const { inFlight } = record.server;
+  if (inFlight !== null)
+    standing.intents.push({
+      body: JSON.stringify(bodyOf(inFlight.document)),
+      deadline: inFlight.deadline,
+      isDurable: false,
+    });
+  judgeServed(event.drafts, client, standing, say);
+  judgeActivation(before, record, client, standing, say);
 }
 
 /** A set under `jwks_uri` is in no PATCH: what is announced for it is what will stand there. */
@@ -150,15 +177,11 @@ function judgeActivation(
 }
 
 /** A PATCH counts when it is carried out, which may be long after it came. */
-function judgeDone(
-  { method, body, at, doneAt = at, authenticatedKid }: LogEntry,
-  client: FaultClient,
-  standing: Standing,
-  say: Say,
-): void {
+function judgeDone(call: LogEntry, client: FaultClient, standing: Standing, say: Say): void {
+  const { body, at, doneAt = at, authenticatedKid } = call;
   if (authenticatedKid !== undefined) standing.proven.add(authenticatedKid);
-  if (method !== 'PATCH') return;
-  standing.published = oursIn(body, client);
+  if (!carriesKeys(call)) return;
+  standing.published = oursIn(body, client, standing);
   const text = JSON.stringify(body);
   const later = standing.patches.find((patch) => patch.at > at && patch.at < doneAt && patch.body !== text);
   // A server that holds a PATCH back for longer than its deadline is beyond what anybody can wait for.
@@ -170,14 +193,14 @@ function judgeDone(
     );
 }
 
-function oursIn(body: unknown, client: FaultClient): readonly string[] {
+function oursIn(body: unknown, client: FaultClient, { orphans }: Standing): readonly string[] {
   const others = othersOf(client);
-  return thumbprintsIn(body).filter((kid) => !others.includes(kid));
+  return thumbprintsIn(body).filter((kid) => !others.includes(kid) && !orphans.has(kid));
 }
 
 function judgeRequest(request: LogEntry, client: FaultClient, standing: Standing, say: Say): void {
-  const { method, body, at } = request;
-  if (method !== 'PATCH') return;
+  if (!carriesKeys(request)) return;
+  const { body, at } = request;
   const text = JSON.stringify(body);
   standing.patches.push({ at, body: text });
   const intended = standing.intents.filter((intent) => intent.body === text);
@@ -186,9 +209,12 @@ function judgeRequest(request: LogEntry, client: FaultClient, standing: Standing
     say('late_patch', 'a PATCH came after its deadline');
   else if (standing.showsDisk && intended.every(({ isDurable }) => !isDurable))
     say('not_durable', 'a PATCH came before its intent was on disk');
-  const mine = oursIn(body, client);
-  for (const kid of mine) {
-    if (!standing.sealed.has(kid)) say('lost_key', `${kid} was published and its private half was not in the store`);
+  const mine = oursIn(body, client, standing);
+  // What was on its way when the store was lost was in the store before that.
+  if (!standing.isLost) {
+    for (const kid of mine) {
+      if (!standing.sealed.has(kid)) say('lost_key', `${kid} was published and its private half was not in the store`);
+    }
   }
   judgeForeign(body, client, say);
   judgeNewKey(mine, standing, client, say);

@@ -1,29 +1,5 @@
 /** What a step from one record to the next owes the audit log: one entry for each transition, no more and no fewer. */
-import type { StoredRecord } from '../evidence.ts';
-
-/** Entries that only a transition accounts for, as `type subject`. */
-type Owed = string;
-
-/** Key states (null: not there before) → entries. What is missing here must not happen. */
-const OF_KEYS: Readonly<Record<string, readonly string[]>> = {
-  'null pre-active': ['key.generated', 'key.stored'],
-  'null active': ['key.imported'],
-  'pre-active active': ['key.activated'],
-  'active deactivated': ['key.deactivated'],
-  'active compromised': ['key.compromised'],
-  'deactivated compromised': ['key.compromised'],
-  'pre-active destroyed': ['key.destroyed'],
-  'deactivated destroyed': ['key.destroyed'],
-  'compromised destroyed': ['key.destroyed'],
-};
-
-const OF_ROTATIONS: Readonly<Record<string, string>> = {
-  finished: 'rotation.completed',
-  failed: 'rotation.failed',
-  rolled_back: 'rotation.rolled_back',
-};
-
-const ACCOUNTED = new Set([...Object.values(OF_KEYS).flat(), ...Object.values(OF_ROTATIONS), 'rotation.started']);
+import type { StoredEnd, StoredRecord } from '../evidence.ts';
 
 export interface Draft {
   readonly type: string;
@@ -31,55 +7,131 @@ export interface Draft {
   readonly data: { readonly [name: string]: unknown };
 }
 
+/** A commit, as far as it is accounted for. */
+export interface Change {
+  /** Null: the client was not known. */
+  readonly before: StoredRecord | null;
+  readonly after: StoredRecord;
+  readonly ended: readonly StoredEnd[];
+  readonly drafts: readonly Draft[];
+}
+
+/** Null: the key is not in the record. `generated`: it is there in half. */
+type State = string | null;
+
+/** Each entry about a key leads from some states to another. What is missing here must not happen. */
+const OF_KEYS: Readonly<Record<string, { readonly from: readonly State[]; readonly to: State }>> = {
+  'key.generated': { from: [null], to: 'generated' },
+  'key.stored': { from: ['generated'], to: 'pre-active' },
+  'key.imported': { from: [null], to: 'active' },
+  'key.activated': { from: ['pre-active'], to: 'active' },
+  'key.deactivated': { from: ['active'], to: 'deactivated' },
+  'key.compromised': { from: ['pre-active', 'active', 'deactivated'], to: 'compromised' },
+  'key.destroyed': { from: ['pre-active', 'deactivated', 'compromised'], to: null },
+};
+
+const OF_ENROLMENT: Readonly<Record<string, { readonly from: readonly State[]; readonly to: State }>> = {
+  // Also again, where a store told what was.
+  'client.found': { from: [null, 'held', 'enrolled'], to: 'found' },
+  'client.held': { from: ['found'], to: 'held' },
+  'client.enrolled': { from: ['found', 'held'], to: 'enrolled' },
+};
+
+const OF_ENDS: Readonly<Record<string, string>> = {
+  finished: 'rotation.completed',
+  failed: 'rotation.failed',
+  rolled_back: 'rotation.rolled_back',
+};
+
+/** Entries that something else owes, as `type subject`. */
+const OWED = new Set([...Object.values(OF_ENDS), 'rotation.started', 'client.halted', 'key.publishing']);
+
 /** What is wrong with the entries of one commit. */
-export function misaccounted(before: StoredRecord, after: StoredRecord, drafts: readonly Draft[]): readonly string[] {
-  const problems: string[] = [];
-  const given = drafts.flatMap(subjectOf);
-  for (const owed of [
-    ...keysOwed(before, after, problems),
-    ...rotationsOwed(before, after),
-    ...patchesOwed(before, after),
-  ]) {
+export function misaccounted(change: Change): readonly string[] {
+  return [...keyProblems(change), ...enrolmentProblems(change), ...owedProblems(change)];
+}
+
+function keyProblems({ before, after, drafts }: Change): readonly string[] {
+  // A client that is found again begins anew.
+  if (before !== null && drafts.some(({ type }) => type === 'client.found')) return [];
+  const stateIn = (record: StoredRecord | null, kid: string) =>
+    record?.keys.find((key) => key.kid === kid)?.state ?? null;
+  const told = drafts.filter(({ type }) => OF_KEYS[type] !== undefined);
+  const kids = [...(before?.keys ?? []), ...after.keys].map(({ kid }) => kid);
+  return [...new Set([...kids, ...told.map(({ data }) => `${data.kid}`)])].flatMap((kid) => {
+    const [was, is] = [stateIn(before, kid), stateIn(after, kid)];
+    const mine = told.filter(({ data }) => data.kid === kid).map(({ type }) => type);
+    const isForgotten = was !== null && is === null && !after.former.some((key) => key.kid === kid);
+    const forgotten = isForgotten ? [`the ${was} key ${kid} is in the record no longer`] : [];
+    return [...replayed(`key ${kid}`, was, is, mine, OF_KEYS), ...forgotten];
+  });
+}
+
+function enrolmentProblems({ before, after, drafts }: Change): readonly string[] {
+  const told = drafts.map(({ type }) => type).filter((type) => OF_ENROLMENT[type] !== undefined);
+  return replayed('the client', before?.enrolment ?? null, after.enrolment, told, OF_ENROLMENT);
+}
+
+/** Whether the entries lead from what was to what is. */
+function replayed(
+  what: string,
+  was: State,
+  is: State,
+  types: readonly string[],
+  steps: typeof OF_KEYS,
+): readonly string[] {
+  let state = was;
+  for (const type of types) {
+    const step = steps[type];
+    if (step === undefined || !step.from.includes(state)) return [`an entry without its change: ${type} of ${what}`];
+    state = step.to;
+  }
+  return state === is ? [] : [`a change without its entry: ${what} went from ${was} to ${is} (${types.join(', ')})`];
+}
+
+function owedProblems(change: Change): readonly string[] {
+  const given = change.drafts.flatMap(subjectOf);
+  const missing: string[] = [];
+  for (const owed of [...rotationsOwed(change), ...haltOwed(change), ...patchesOwed(change)]) {
     const index = given.indexOf(owed);
-    if (index === -1) problems.push(`a change without its entry ${owed}`);
+    if (index === -1) missing.push(`a change without its entry ${owed}`);
     else given.splice(index, 1);
   }
-  return [...problems, ...given.map((entry) => `an entry without its change: ${entry}`)];
+  return [...missing, ...given.map((entry) => `an entry without its change: ${entry}`)];
 }
 
-function subjectOf({ type, rotation, data }: Draft): Owed[] {
+function subjectOf({ type, rotation, data }: Draft): string[] {
+  if (!OWED.has(type)) return [];
   if (type === 'key.publishing') return data.served === true ? [] : [type];
-  if (!ACCOUNTED.has(type)) return [];
-  return [`${type} ${type.startsWith('key.') ? data.kid : rotation}`];
+  return [type.startsWith('rotation.') ? `${type} ${rotation}` : type];
 }
 
-function keysOwed(before: StoredRecord, after: StoredRecord, problems: string[]): readonly Owed[] {
-  const known = new Map(before.keys.map((key) => [key.thumbprint, key.state]));
-  for (const { kid, thumbprint, state } of before.keys) {
-    const isKept = after.keys.some((key) => key.thumbprint === thumbprint);
-    if (!isKept && state !== 'destroyed') problems.push(`the ${state} key ${kid} is in the record no longer`);
-  }
-  return after.keys.flatMap(({ kid, thumbprint, state }) => {
-    const was = known.get(thumbprint) ?? null;
-    if (was === state) return [];
-    const types = OF_KEYS[`${was} ${state}`];
-    if (types === undefined) problems.push(`key ${kid} went from ${was} to ${state}`);
-    return (types ?? []).map((type) => `${type} ${kid}`);
-  });
+function rotationsOwed({ before, after, ended }: Change): readonly string[] {
+  const known = idsIn(before);
+  const began = [...idsIn(after), ...ended.map(({ id }) => id)].filter((id) => !known.includes(id));
+  return [
+    ...[...new Set(began)].map((id) => `rotation.started ${id}`),
+    ...ended.map(({ id, state }) => `${OF_ENDS[state] ?? `an end that is none (${state})`} ${id}`),
+    ...known.filter((id) => !idsIn(after).includes(id) && !ended.some((end) => end.id === id)).map(lost),
+  ];
 }
 
-function rotationsOwed(before: StoredRecord, after: StoredRecord): readonly Owed[] {
-  const known = new Map(before.history.map(({ id, state }) => [id, state]));
-  return after.history.flatMap(({ id, state }) => {
-    const was = known.get(id);
-    const ended = was === state ? undefined : OF_ROTATIONS[state];
-    return [
-      ...(was === undefined ? [`rotation.started ${id}`] : []),
-      ...(ended === undefined ? [] : [`${ended} ${id}`]),
-    ];
-  });
+const lost = (id: string) => `of the end of rotation ${id}, which is gone`;
+
+/** Under way, or waiting for the key that it replaced to be gone. */
+function idsIn(record: StoredRecord | null): readonly string[] {
+  if (record === null) return [];
+  const leaving = record.retirements.flatMap(({ role, rotation }) => (role === 'replaced' ? [rotation.id] : []));
+  return record.rotation === null ? leaving : [record.rotation.id, ...leaving];
 }
 
-function patchesOwed({ inFlight: before }: StoredRecord, { inFlight: after }: StoredRecord): readonly Owed[] {
-  return after !== null && after.deadline !== before?.deadline ? ['key.publishing'] : [];
+/** A rotation that waits for a person counts as failed until somebody asks again. */
+function haltOwed({ before, after }: Change): readonly string[] {
+  if (after.halted === null || before === null || before.halted !== null) return [];
+  return ['client.halted', ...(after.rotation === null ? [] : [`rotation.failed ${after.rotation.id}`])];
+}
+
+function patchesOwed({ before, after }: Change): readonly string[] {
+  const [was, is] = [before?.server.inFlight ?? null, after.server.inFlight];
+  return is !== null && is.deadline !== was?.deadline ? ['key.publishing'] : [];
 }

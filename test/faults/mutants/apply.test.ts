@@ -1,33 +1,26 @@
-/** The sources change, and a mutant that no longer fits them would catch nobody's eye until the next run of the mutants. */
+/** A change of the sources that takes a mutant its place is noticed here, and not only in the next run of the mutants. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { CIRCUMSTANCES } from '../circumstances.ts';
-import { mutants } from '../mutants.ts';
-import { applyPatch, parsePatch } from './patch.ts';
+import { MUTANTS } from './all.ts';
+import { applyEdits } from './syntax.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
+const read = (file: string) => readFileSync(join(ROOT, file), 'utf8');
 
 describe('every mutant', () => {
-  test.each(mutants())('$name applies to the sources as they are', ({ patch, when }) => {
-    const changed = applyPatch(patch, (file) => readFileSync(join(ROOT, file), 'utf8'));
+  test.each(MUTANTS)('$name finds its place in the sources as they are', ({ edits, caught }) => {
+    const changed = applyEdits(edits, read);
     expect([...changed.keys()].filter((file) => !/^(?:src|jobs)\//.test(file))).toEqual([]);
     expect(changed.size).toBeGreaterThan(0);
-    for (const [file, text] of changed) expect(text).not.toBe(readFileSync(join(ROOT, file), 'utf8'));
-    expect([...CIRCUMSTANCES.keys()]).toContain(when);
+    for (const [file, text] of changed) expect(text).not.toBe(read(file));
+    if ('in' in caught) expect([...CIRCUMSTANCES.keys()]).toContain(caught.in);
+    else expect(read(caught.by)).toContain(`'${caught.named}'`);
+  });
+
+  test('has a name of its own', () => {
+    const names = MUTANTS.map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
   });
 });
-
-const PATCH = parsePatch('When: calm\n\n--- a/f\n+++ b/f\n@@ -1,2 +1,2 @@\n one\n-two\n+2\n');
-
-test('a patch changes the lines that it names, wherever they stand', () => {
-  expect(PATCH.header).toEqual({ When: 'calm' });
-  expect(applyPatch(PATCH, () => 'zero\none\ntwo\nthree\n').get('f')).toBe('zero\none\n2\nthree\n');
-});
-
-test.each(['zero\n', 'one\nTWO\n', 'one\ntwo\none\ntwo\n'])(
-  'a patch that does not fit %j, or not once, is refused',
-  (text) => {
-    expect(() => applyPatch(PATCH, () => text)).toThrow('f has these lines');
-  },
-);

@@ -1,10 +1,10 @@
 /**
- * Clocks that are wrong: workers whose machine jumps by an hour, a policy whose time zone changes to summer time and back, and two days in which nobody
- * worked. Redis' clock, by which records go, is never moved: for the two days, all that Redis remembers is moved back instead.
+ * Clocks that are wrong: workers whose machine jumps by an hour, policies whose time zone changes to summer time, and two days in which nobody worked. Redis' clock, by which records go, is never moved: for the two days, all that Redis remembers is moved back instead.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { until } from '../../support/until.ts';
 import { recordOf } from '../asking.ts';
+import type { StoredRecord } from '../evidence.ts';
 import { APPS, DEPLOYMENT, type FleetSetting } from '../fleet.ts';
 import type { Crew } from '../pool.ts';
 import { kindOf, type Scene } from '../scenario.ts';
@@ -30,8 +30,11 @@ export const clock = kindOf<Stage>({
   },
 });
 
-/** Europe/Berlin: 02:00 becomes 03:00, and 03:00 becomes 02:00, both at 01:00 UTC. */
-const CHANGES = [Date.UTC(2027, 2, 28, 1), Date.UTC(2026, 9, 25, 1)] as const;
+/** Where 02:00 becomes 03:00, and when. */
+const CHANGES = [
+  { timezone: 'America/New_York', at: Date.UTC(2027, 2, 14, 7) },
+  { timezone: 'Europe/Berlin', at: Date.UTC(2027, 2, 28, 1) },
+] as const;
 
 /** How long before the change workers begin: a busy machine needs that to start them, and one of them is killed. */
 const BEFORE_MS = 25_000;
@@ -42,15 +45,21 @@ const TICK_S = 2;
 /** A worker may be late with its ticks by as much as a busy machine makes it. */
 const SILENCE_MS = 8_000;
 
-function everyTick(): FleetSetting {
-  const apps = APPS.filter(({ ends }) => ends === 'finished');
-  return { apps, policy: { schedule: `*/${TICK_S} * * * * *`, timezone: 'Europe/Berlin', rotate_every: '3s' } };
+/** Its one time of the day is skipped. */
+const SKIPPED = 'cutover';
+
+function everyTick(timezone: string): FleetSetting {
+  const apps = APPS.filter(({ ends }) => ends === 'finished').map((app) =>
+    app.slug === SKIPPED ? { ...app, policy: { ...app.policy, schedule: '30 2 * * *' } } : app,
+  );
+  return { apps, policy: { schedule: `*/${TICK_S} * * * * *`, timezone, rotate_every: '3s' } };
 }
 
-/** Slots of all ticks, in ms since the epoch by the workers' clock. */
-async function slotsOf({ queues }: Scene<Stage>): Promise<readonly number[]> {
-  const jobs = await queues.control.getJobs();
-  const slots = jobs.flatMap((job) => (job?.name === 'sweep' ? [Date.parse(`${job.data.slot}`)] : []));
+/** Slots of all ticks of a policy, in ms since the epoch by the workers' clock. */
+async function slotsOf({ queues }: Scene<Stage>, policy: string): Promise<readonly number[]> {
+  const jobs = await queues.upkeep.getJobs();
+  const sweeps = jobs.filter((job) => job?.name === 'sweep' && job.data.policy === policy);
+  const slots = sweeps.map((job) => Date.parse(`${job.data.slot}`));
   return slots.filter((slot) => !Number.isNaN(slot)).sort((a, b) => a - b);
 }
 
@@ -61,12 +70,12 @@ interface Season extends Stage {
   readonly offset: number;
 }
 
-/** Everybody's clock passes the change, and ticks go on as if nothing were. */
+/** Everybody's clock is put forward. Ticks go on as if nothing were, and one whose time was skipped comes just after. */
 export const dst = kindOf<Season>({
   name: 'dst',
   async open(place, dice) {
-    const change = CHANGES[place.seed % 2] ?? CHANGES[0];
-    const stage = await openStage(place, { fleet: everyTick() });
+    const { timezone, at: change } = CHANGES[place.seed % 2] ?? CHANGES[0];
+    const stage = await openStage(place, { fleet: everyTick(timezone) });
     return { ...stage, change, offset: change - BEFORE_MS - Date.now() + dice.between(0, 900), season: { isOn: true } };
   },
   crew: (_dice, { season, offset }): Crew => ({ size: 2, schedule: () => season.isOn, clockOffset: () => offset }),
@@ -76,7 +85,10 @@ export const dst = kindOf<Season>({
     await reach(change - 4_000);
     pool.kill();
     await reach(change + AFTER_MS);
-    const slots = await slotsOf(scene);
+    const skipped = await slotsOf(scene, SKIPPED);
+    if (!skipped.some((slot) => slot >= change && slot <= change + AFTER_MS))
+      accuse('no_tick', null, 'a time was skipped, and its tick did not come afterwards');
+    const slots = await slotsOf(scene, 'overlap');
     const around = slots.filter((slot) => slot >= change - 4_000 && slot <= change + AFTER_MS);
     const [first = 0, ...rest] = [change - 4_000, ...around, change + AFTER_MS];
     rest.reduce((before, slot) => {
@@ -104,8 +116,8 @@ async function passTwoDays({ raw, clients, watch, chance, remark }: Scene<Stage>
   watch.close();
   for (const { ref } of clients) {
     const key = `{rekeyd}:store:client:${ref}`;
-    const record: unknown = JSON.parse((await raw.hget(key, 'record')) ?? 'null');
-    await raw.hset(key, { record: JSON.stringify(earlier(record)), until: 0 });
+    const record = await raw.hget(key, 'record');
+    if (record !== null) await raw.hset(key, 'record', JSON.stringify(earlier(JSON.parse(record))));
     if ((await raw.zscore('{rekeyd}:store:due', ref)) !== null) await raw.zincrby('{rekeyd}:store:due', -DOWN_MS, ref);
   }
   const delayed = `{rekeyd}:rotate-${DEPLOYMENT}:delayed`;
@@ -114,6 +126,10 @@ async function passTwoDays({ raw, clients, watch, chance, remark }: Scene<Stage>
   else for (const job of jobs) await raw.zincrby(delayed, -DOWN_MS * SCORES_PER_MS, job);
   remark(`${jobs.length} jobs waited, ${await raw.zcard(delayed)} are left`);
   await watch.attach();
+}
+
+function isLeaving({ rotation, server, retirements }: StoredRecord): boolean {
+  return rotation === null && server.inFlight === null && retirements.length > 0;
 }
 
 /** Everybody's old keys are in their overlap when the last worker goes; when one comes back, all of those are long overdue. */
@@ -126,8 +142,9 @@ export const away = kindOf<Stage>({
     const { ask, pool, raw, clients } = scene;
     await ask();
     await until('every old key is in its overlap', async () => {
-      const records = await Promise.all(clients.map(({ ref }) => recordOf(raw, ref)));
-      return records.every(({ rotation, inFlight, retiring }) => !rotation && !inFlight && retiring.length > 0);
+      const enrolled = clients.filter(({ enrolment }) => enrolment === 'enrolled');
+      const records = await Promise.all(enrolled.map(({ ref }) => recordOf(raw, ref)));
+      return records.every((record) => record !== null && isLeaving(record));
     });
     await pool.away(() => passTwoDays(scene));
   },

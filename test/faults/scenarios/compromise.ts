@@ -6,11 +6,12 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ASSERTION_TYPE, post } from '../../emulator/testing.ts';
-import { PATIENCE_MS, recordOf } from '../asking.ts';
+import { isBusy, PATIENCE_MS, recordOf } from '../asking.ts';
 import { breakThings } from '../chaos.ts';
 import { assertionOf, privateKeyOf } from '../checks/keys.ts';
-import type { JwkMembers } from '../evidence.ts';
 import { APPS, type FaultClient } from '../fleet.ts';
+import type { JwkMembers } from '../history.ts';
+import type { Chance } from '../random.ts';
 import { kindOf, type Scene } from '../scenario.ts';
 import { openStage, type Stage } from '../stage.ts';
 import { lateWrites } from './random.ts';
@@ -27,9 +28,16 @@ interface Theft {
   readonly jwk: JwkMembers;
 }
 
+/** In the last round also those whose applications have keys of their own, as long as rekeyd has a copy: those are moved to their folders just before. */
+function isStruck(enrolment: FaultClient['enrolment'], round: number, chance: Chance): boolean {
+  if (enrolment !== 'enrolled') return enrolment === 'held' && round === ROUNDS;
+  return round === ROUNDS || chance.next() < 0.6;
+}
+
 /** The thief reads what signers read, and the owner reports the very key. */
-async function steal(client: FaultClient, { ask }: Scene<Stage>): Promise<Theft> {
+async function steal(client: FaultClient, { ask, entrust }: Scene<Stage>): Promise<Theft> {
   const jwk: JwkMembers = JSON.parse(await readFile(join(client.folder, 'current.jwk.json'), 'utf8'));
+  if (client.signing === 'own') entrust(client, 'its key was reported', 'own, then folder');
   ask({ select: { clients: [client.ref] }, compromised: { kid: String(jwk.kid) } });
   return { client, jwk };
 }
@@ -42,9 +50,9 @@ async function hurryOthers({ ask, raw, clients }: Scene<Stage>, thefts: readonly
   const asked = new Set(thefts.map(({ jwk }) => String(jwk.kid)));
   for (const end = performance.now() + PATIENCE_MS; performance.now() < end; await delay(POLL_MS)) {
     const records = await Promise.all(clients.map(({ ref }) => recordOf(raw, ref)));
-    if (records.every(({ rotation, retiring }) => rotation === null && retiring.length === 0)) return;
+    if (!records.some(isBusy)) return;
     for (const [index, { ref }] of clients.entries()) {
-      const kid = records[index]?.retiring.find(({ until = 0 }) => until > Date.now() + PATIENCE_MS)?.kid ?? null;
+      const kid = records[index]?.retirements.find(({ until }) => until > Date.now() + PATIENCE_MS)?.kid ?? null;
       if (kid === null || asked.has(kid)) continue;
       asked.add(kid);
       ask({ select: { clients: [ref] }, compromised: { kid } });
@@ -85,7 +93,7 @@ export const compromise = kindOf({
       // Else it might begin a rotation after the theft, and nobody would hurry that one.
       await answer;
       // The last round takes everybody: nothing may be left that waits for its time.
-      const struck = clients.filter(() => round === ROUNDS || chance.next() < 0.6);
+      const struck = clients.filter(({ enrolment }) => isStruck(enrolment, round, chance));
       for (const client of struck) thefts.push(await steal(client, scene));
       await breakThings(scene, 3);
     }

@@ -33,7 +33,7 @@ async function fillKeys({ chance, history, remark }: Scene<Disks>, disk: SmallDi
   remark('key folder full');
 }
 
-/** With `always` the server ends itself over a write that failed, and whoever runs it starts it again; with `everysec` it refuses writes until it can. */
+/** With `always` the server ends itself over a write that failed, and is started again; with `everysec` it refuses writes until it can. */
 async function fillRedis(scene: Scene<Disks>, disk: SmallDisk): Promise<void> {
   const { chance, history, redis, proxy, watch, everysec, remark } = scene;
   const ms = chance.between(...MS);

@@ -3,8 +3,8 @@ import { PLACES } from '../points.ts';
 import type { Chance } from '../random.ts';
 import type { Deed, Sentence } from '../sentence.ts';
 
-/** Steps that nothing leads to but a PATCH that was carried out, and whose answer nobody heard. */
-const RARE = ['observe', 'settle'];
+/** Steps that are taken only after some seconds in which nobody worked. */
+const RARE = ['look'];
 
 /** Between how many places of death it is decided by what comes first. */
 const DEATHS = 4;
@@ -39,7 +39,7 @@ export class Docket {
 
   /** Nothing is left that everybody's rotation leads to when nobody falls silent. */
   get onlyRare(): boolean {
-    return [...this.#open.values()].every((item) => isRare(item) || item.point.startsWith('fail:'));
+    return [...this.#open.values()].every(isRare);
   }
 
   isOpen(step: string): boolean {

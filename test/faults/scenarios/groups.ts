@@ -30,6 +30,8 @@ async function leaveBehind({ group, history }: Scene<GroupStage>): Promise<void>
   history.note({ kind: 'redis', fault: 'the replica lags (0 ms)' });
   await tell(group.primary, 'ACL', 'SETUSER', REPLICATION_USER.username, 'off');
   await tell(group.primary, 'CLIENT', 'KILL', 'TYPE', 'replica');
+  // The time is cut off to milliseconds, and what was confirmed before was written before this.
+  history.note({ kind: 'unconfirmed' }, Date.now() + 1);
 }
 
 /** The replica takes over, and the old primary comes back to follow it: what only that one had is gone. */
@@ -45,6 +47,7 @@ async function failOver({ group, history, watch }: Scene<GroupStage>): Promise<v
     String(await tell(replica, 'INFO', 'replication')).includes('role:master'),
   );
   await watch.attach(replica.socketPath);
+  history.note({ kind: 'confirms' });
   // Sooner, the old primary could be taken for the primary again, and nobody would read along there.
   for (const node of group.group.nodes) {
     await until('every Sentinel knows the new primary', async () => {
@@ -81,19 +84,66 @@ export const sentinel = kindOf<GroupStage>({
   crew: (dice) => ({ size: dice.between(1, 3) }),
   patienceMs: PATIENCE_MS,
   async play(scene) {
-    const { chance, ask, emulator, accuse } = scene;
+    const { chance, ask } = scene;
     ask();
     await delay(chance.between(200, 2_000));
     await leaveBehind(scene);
     ask();
-    // What was confirmed before may still be sent; then nothing more may be.
-    await delay(1_500);
-    const patches = () => emulator.log.filter(({ method }) => method === 'PATCH').length;
-    const before = patches();
-    await delay(chance.between(1_000, 4_000));
-    if (patches() > before) accuse('unconfirmed', null, 'a PATCH was sent while no replica confirmed anything');
+    await delay(chance.between(2_500, 5_500));
     await failOver(scene);
     ask();
+  },
+});
+
+/** Where the first worker stands still, with a commit in its hands. */
+const HELD_AT = ['generate:before commit', 'deliver:before commit', 'patch:intent:before commit'];
+
+/** After so many holds nobody is stopped any more. */
+const HOLDS = 2;
+
+interface Writers extends GroupStage {
+  /** Who holds, and what the record of that client was by then. */
+  readonly held: { readonly ref: string; readonly version: number }[];
+}
+
+/**
+ * A primary dies with commits that its replica never got, and a worker that builds on them stands still meanwhile. Another one goes on from what the replica
+ * has, until it is as far. Then the first one comes back with its commit, for a record that has as many changes as it knows of, and is another one.
+ */
+export const writers = kindOf<Writers>({
+  name: 'writers',
+  async open(place) {
+    const stage = await openGroupStage(place, { start: startSteadyGroup, replicas: 1, fleet: FLEET });
+    return { ...stage, held: [] };
+  },
+  crew(dice, { held }) {
+    const point = dice.pick(HELD_AT);
+    const isHeld = () => held.length < HOLDS;
+    return { size: 2, sentences: () => (isHeld() ? [{ point, nth: dice.between(1, 3), deed: 'hold' as const }] : []) };
+  },
+  patienceMs: PATIENCE_MS,
+  async play(scene) {
+    const { ask, pool, raw, history, held, remark } = scene;
+    const versionOf = (ref: string) => raw.hget(`{rekeyd}:store:client:${ref}`, 'version').then(Number);
+    let isOver = false;
+    scene.onConfession(({ ref }) => {
+      const commits = history.events.filter((event) => event.kind === 'commit' && event.ref === ref);
+      const last = commits.at(-1);
+      held.push({ ref, version: last?.kind === 'commit' ? Number(last.version) : 0 });
+      if (isOver) pool.goOn();
+    });
+    await leaveBehind(scene);
+    ask();
+    const first = await until('a worker stands still', () => held[0]);
+    await failOver(scene);
+    ask();
+    // Where both hold, or the job of that client is still the first one's, nobody gets as far before it goes on.
+    await until('another worker is as far', async () => (await versionOf(first.ref)) >= first.version, 15_000).catch(
+      () => remark('nobody came as far'),
+    );
+    isOver = true;
+    pool.goOn();
+    await ask();
   },
 });
 

@@ -6,8 +6,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { makeKey, withPem } from '../../emulator/testing.ts';
 import { thumbprintOf, thumbprintsIn } from '../checks/keys.ts';
-import type { JwkMembers } from '../evidence.ts';
 import { APPS, type AppSetting, DEPLOYMENT, type FaultClient } from '../fleet.ts';
+import type { JwkMembers } from '../history.ts';
 import type { Chance } from '../random.ts';
 import { kindOf, type Scene } from '../scenario.ts';
 import { openStage, type Stage } from '../stage.ts';
@@ -18,9 +18,13 @@ const EDITS = 14;
 /** What was read may be that old when something is written (5 s), and the PATCH that long under way (3 s). */
 const UNSEEN_MS = 8_500;
 
-/** Where keys stand in a JWK Set on the server. Nobody signs in where our keys are taken away. */
+/** Where keys stand in a JWK Set on the server, and rekeyd puts ours back. Nobody signs in where our keys are taken away. */
 const apps: readonly AppSetting[] = APPS.filter(({ slug }) => ['overlap', 'cutover', 'unproven'].includes(slug)).map(
-  (app) => ({ ...app, logins: 'none' as const }),
+  (app) => ({
+    ...app,
+    clients: app.clients.filter(({ enrolment }) => enrolment === undefined),
+    logins: 'none' as const,
+  }),
 );
 
 interface Addition {
@@ -137,7 +141,7 @@ export const humans = kindOf<Stage>({
       for (const person of people) person.look();
       await delay(500);
     }
-    // Whoever was halted by two edits in a row is taken up again.
+    // A client that two edits in a row have halted is taken up again.
     await scene.ask();
     scene.atRest(async () => {
       judge(

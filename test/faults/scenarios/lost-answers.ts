@@ -1,4 +1,4 @@
-/** Something is carried out, and whoever asked for it never hears of it. */
+/** A request is carried out, and its answer is lost. */
 import type { Confession } from '../sentence.ts';
 import type { Stage } from '../stage.ts';
 
@@ -12,10 +12,13 @@ export function loseStoreAnswer({ proxy, history }: Pick<Stage, 'proxy' | 'histo
 export function loseApiAnswer({ emulator }: Pick<Stage, 'emulator'>, { point, ref }: Confession): void {
   const [, app = '', client = ''] = ref.split('/');
   const [step = ''] = point.split(':');
+  const proof = { path: /introspect$/, client };
   const matches = {
     patch: { method: 'PATCH', client },
-    prove: { path: /introspect$/, client },
-    observe: { method: 'GET', path: /clients$/, app },
+    prove_new: proof,
+    prove_old: proof,
+    choose: proof,
+    look: { method: 'GET', path: /clients$/, app },
   };
   const match = step in matches ? matches[step as keyof typeof matches] : undefined; // as just asked
   if (match === undefined) throw new Error(`nothing is asked of the API at ${point}`);

@@ -1,0 +1,37 @@
+/** What version 0.1 left in the queues and beside them, and what would be in the way of today's. Runs at each start; doing it twice does no harm. */
+import type { AuditDraft } from '../src/core/audit.ts';
+import type { JobContext } from './context.ts';
+
+/** Upkeep that version 0.1 kept in the control queue. A job that nobody knows stays, and fails with a message. */
+const MOVED: ReadonlySet<string> = new Set(['sweep', 'discover', 'reconcile']);
+
+export async function upgradeQueues({ resources, queues, log }: JobContext): Promise<void> {
+  const { control } = queues;
+  // Upkeep has a queue of its own now.
+  if (await control.removeJobScheduler('reconcile'))
+    log.info({}, 'removed the upkeep of version 0.1 from the control queue');
+  for (const job of await control.getJobs(['waiting', 'delayed', 'prioritized'])) {
+    if (MOVED.has(job.name)) await job.remove().catch(() => undefined); // a worker was faster, and has turned it down
+  }
+  for (const { id } of resources.config.deployments) await upgradeDeployment(id, { resources, queues, log });
+}
+
+/** A pause was noted in two places, of which one could be forgotten. Now it is in the store alone. */
+async function upgradeDeployment(
+  deployment: string,
+  { resources: { store }, queues }: Pick<JobContext, 'resources' | 'queues' | 'log'>,
+): Promise<void> {
+  const queue = queues.rotateQueue(deployment);
+  if (await queue.isPaused()) await queue.resume();
+  if (!(await store.takePausedBefore(deployment))) return;
+  const why = 'the API key was refused before the upgrade';
+  const draft: AuditDraft = {
+    type: 'deployment.paused',
+    client: null,
+    rotation: null,
+    actor: 'rekeyd',
+    reason: why,
+    data: { deployment },
+  };
+  await store.pause(deployment, why, [draft]);
+}

@@ -1,0 +1,98 @@
+import { openQueues } from '../../jobs/queues.ts';
+import { apply } from '../../jobs/start.ts';
+import { type ClientRef, parseReference } from '../core/client.ts';
+import { enrolled } from '../core/enrolment.ts';
+import type { ClientRecord, Enrolment } from '../core/record.ts';
+import { abandon as abandoned } from '../core/request.ts';
+import type { Transition } from '../core/transition.ts';
+import { messageOf, RekeydError } from '../errors.ts';
+import { clientPolicy } from '../rotation/policy.ts';
+import type { Resources } from '../rotation/resources.ts';
+import { actor, type Globals, withResources } from './open.ts';
+import { note, print, printJson } from './output.ts';
+
+export interface ChangeOptions {
+  readonly reason?: string;
+  readonly json?: boolean;
+}
+
+interface Changed {
+  readonly client: ClientRef;
+  readonly error: string | null;
+}
+
+/** Says of clients that their applications take their keys from us: from then on schedules rotate them. */
+export async function enroll(globals: Globals, named: readonly string[], options: ChangeOptions): Promise<number> {
+  const refs = [...new Set(named.map(parseReference))];
+  const cause = { actor: actor(), reason: options.reason ?? 'enrolled on the command line', request: null };
+  return withResources(globals, async (resources) => {
+    const changed: (Changed & { readonly was: Enrolment | null })[] = [];
+    for (const ref of refs) {
+      let was: Enrolment | null = null;
+      const error = await change(resources, ref, (record) => {
+        was = record.enrolment;
+        return enrolled(record, cause);
+      });
+      changed.push({ client: ref, error, was });
+    }
+    tell(changed, options, ({ client, was }) =>
+      was === 'enrolled' ? `${client} was enrolled already.` : `${client} is enrolled.`,
+    );
+    return changed.every(({ error }) => error === null) ? 0 : 1;
+  });
+}
+
+/** Ends a rotation that cannot go on. A worker finds out which key the server takes, and goes to that one. */
+export async function abandon(globals: Globals, client: string, options: ChangeOptions): Promise<number> {
+  const ref = parseReference(client);
+  const cause = { actor: actor(), reason: options.reason ?? 'abandoned on the command line', request: null };
+  return withResources(globals, async (resources) => {
+    const error = await change(resources, ref, (record) => abandoned(record, cause));
+    if (error === null) await wake(resources, ref);
+    tell(
+      [{ client: ref, error }],
+      options,
+      () => `The rotation of ${ref} ends, at the key that the server takes. \`rekeyd status ${ref}\` shows which.`,
+    );
+    return error === null ? 0 : 1;
+  });
+}
+
+/** Null when it was done, else why not. */
+async function change(
+  resources: Resources,
+  ref: ClientRef,
+  transition: (record: ClientRecord) => Transition,
+): Promise<string | null> {
+  const policy = clientPolicy(resources, ref);
+  if (policy === null) return `The config has no policy for ${ref}. Add its app (and the client, unless clients: all).`;
+  try {
+    await apply(resources.store, ref, policy, transition);
+    return null;
+  } catch (error) {
+    if (error instanceof RekeydError && (error.code === 'not_found' || error.code === 'not_enrolled'))
+      return messageOf(error);
+    throw error;
+  }
+}
+
+async function wake({ redis, config }: Resources, ref: ClientRef): Promise<void> {
+  const queues = openQueues(
+    redis,
+    config.deployments.map(({ id }) => id),
+    () => {},
+  ); // the store's own connection reports what is wrong with Redis
+  try {
+    await queues.wake(ref, false);
+  } finally {
+    await queues.close();
+  }
+}
+
+function tell<T extends Changed>(changed: readonly T[], { json }: ChangeOptions, line: (one: T) => string): void {
+  if (json) printJson({ clients: changed });
+  for (const one of changed) {
+    if (one.error !== null) note(`${one.client}: ${one.error}`);
+    else if (!json) print(line(one));
+  }
+}

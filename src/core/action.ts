@@ -1,0 +1,44 @@
+/** What a worker does next for one client. */
+import type { KeyDocument, PublicJwk } from './document.ts';
+import type { Retirement } from './retirement.ts';
+import type { Rotation } from './rotation.ts';
+import type { Delivery } from './signers.ts';
+
+/** Why a document is sent. */
+export type Purpose = 'publish' | 'cut_over' | 'revert' | 'withdraw' | 'repair';
+
+/** Whose step it is: its failures, and the wait after them, are counted there and nowhere else. */
+export type Owner = 'rotation' | 'server' | 'signers' | Retirement;
+
+export type Action =
+  /** The rotation cannot be done. */
+  | { readonly do: 'fail'; readonly why: string }
+  /** The new key was not proven in time: put the old one back. */
+  | { readonly do: 'turn_back'; readonly why: string }
+  /** A person ended the rotation: find out which key the server takes. */
+  | { readonly do: 'choose'; readonly rotation: Rotation }
+  | { readonly do: 'generate'; readonly rotation: Rotation }
+  | { readonly do: 'deliver'; readonly delivery: Delivery; readonly owner: Owner }
+  /** Look at the server's document, so that nobody else's change is overwritten. */
+  | { readonly do: 'look'; readonly owner: Owner }
+  /** Write the public set where our `jwks_uri` points. */
+  | { readonly do: 'serve'; readonly keys: readonly PublicJwk[]; readonly purpose: Purpose; readonly owner: Owner }
+  | { readonly do: 'patch'; readonly document: KeyDocument; readonly purpose: Purpose; readonly owner: Owner }
+  /** The server already holds the desired document. */
+  | { readonly do: 'settle'; readonly purpose: Purpose; readonly owner: Owner }
+  | { readonly do: 'prove_new'; readonly kid: string }
+  /** `name`: the `kid` in the assertion. */
+  | { readonly do: 'prove_old'; readonly kid: string; readonly name: string; readonly old: Retirement }
+  /** `prove: read_back`: go on without a proof, and say so in the record. */
+  | { readonly do: 'take_unproven'; readonly kid: string }
+  | { readonly do: 'take_refused'; readonly old: Retirement }
+  | { readonly do: 'destroy'; readonly old: Retirement }
+  | Wait
+  | { readonly do: 'done' };
+
+export interface Wait {
+  readonly do: 'wait';
+  /** Milliseconds since the epoch. */
+  readonly until: number;
+  readonly why: string;
+}

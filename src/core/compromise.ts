@@ -1,0 +1,147 @@
+/** A key may have leaked: it has to stop working now. */
+import { RekeydError } from '../errors.ts';
+import type { AuditDraft } from './audit.ts';
+import { exposed, type RotationRequest, requested, type Started, start } from './begin.ts';
+import { foreignKeys } from './desired.ts';
+import type { PublishedKey } from './document.ts';
+import { activate, discardIncoming } from './ending.ts';
+import { activeKey, type KeyState, keyOf, remember, withKey } from './keys.ts';
+import type { ClientPolicy } from './policy.ts';
+import type { ClientRecord } from './record.ts';
+import { isSame, type Retirement, withRetirements } from './retirement.ts';
+import { type CutoverRotation, incomingKid, type Rotation } from './rotation.ts';
+import { andThen, entry } from './transition.ts';
+import { NO_TRIES } from './tries.ts';
+
+/**
+ * @param kid of the key that may have leaked; null: the one in use
+ * @param wasHalted the client waited for a person
+ * @throws RekeydError `not_found` when this client has no such key
+ */
+export function compromise(
+  record: ClientRecord,
+  asked: RotationRequest,
+  kid: string | null,
+  policy: ClientPolicy,
+  now: number,
+  wasHalted: boolean,
+): Started {
+  // Nothing that stands beside the exposed key may wait out an overlap.
+  const hurried = withRetirements(withoutForeign(record, kid, now), (old) => ({
+    ...old,
+    until: Math.min(old.until, now),
+    tries: { ...old.tries, notBefore: 0 },
+  }));
+  const leaving = kid === null ? undefined : hurried.retirements.find((old) => old.kid === kid);
+  if (kid !== null && leaving !== undefined) return reportLeaving(hurried, leaving, kid, asked);
+  const { rotation } = hurried;
+  if (kid !== null && !knows(record, kid)) {
+    throw new RekeydError(
+      'not_found',
+      `${record.ref} has no key ${kid}. \`rekeyd status ${record.ref}\` lists its keys; without a kid, the one in use is replaced.`,
+    );
+  }
+  if (rotation === null) return start(hurried, asked, policy, now);
+  if (rotation.phase.name === 'proven' && rotation.strategy === 'cutover' && meansIncoming(rotation, kid)) {
+    // The server takes nothing else, and signers may hold it as theirs already: it is the one in use.
+    const done = activate(hurried, rotation, rotation.phase.kid, { policy, now });
+    const next = start(done.record, asked, policy, now);
+    return { ...andThen(done, () => next), rotation: next.rotation };
+  }
+  return escalate(hurried, rotation, asked, kid, now, wasHalted);
+}
+
+/** A key of ours, or one that the server shows. */
+function knows(record: ClientRecord, kid: string): boolean {
+  const isOurs = activeKey(record)?.kid === kid || incomingKid(record.rotation) === kid;
+  const { client } = record.server.observed;
+  return (
+    isOurs ||
+    client.keys.some(({ jwk }) => jwk.kid === kid) ||
+    record.former.some((key) => key.kid === kid && key.compromised)
+  );
+}
+
+/** Every entry that holds the reported key goes, under whatever name, and does not come back: one of somebody else, or one that we had before. */
+function withoutForeign(record: ClientRecord, kid: string | null, now: number): ClientRecord {
+  const reported = reportedEntries(record, kid).flatMap(({ ids, jwk }) =>
+    ids.map((id) => ({ id, kid: String(jwk.kid ?? id), at: now, compromised: true })),
+  );
+  const former = reported.filter(({ id }) => !record.keys.some((key) => key.id === id));
+  return former.length === 0 ? record : remember(record, former);
+}
+
+/** Where no key of ours is active, the foreign ones are those in use. */
+function reportedEntries(record: ClientRecord, kid: string | null): readonly PublishedKey[] {
+  if (kid !== null) return record.server.observed.client.keys.filter(({ jwk }) => jwk.kid === kid);
+  return activeKey(record) === undefined ? foreignKeys(record) : [];
+}
+
+function reportLeaving(record: ClientRecord, leaving: Retirement, kid: string, asked: RotationRequest): Started {
+  const from = keyOf(record, kid).state;
+  const next = withRetirements(withKey(record, kid, { state: 'compromised' }), (old) =>
+    isSame(old, leaving) ? { ...old, tries: NO_TRIES } : old,
+  );
+  const { id } = leaving.rotation;
+  const told = requested(next, { ...exposed(asked), joins: id }, id, asked);
+  const entries = from === 'compromised' ? [told] : [told, exposure(next, kid, from, id, asked)];
+  return { record: next, entries, rotation: id };
+}
+
+function exposure(record: ClientRecord, kid: string, from: KeyState, id: string, asked: RotationRequest): AuditDraft {
+  return entry(record, { ...asked, id }, 'key.compromised', { kid, from, to: 'compromised' });
+}
+
+/**
+ * True when the new key is meant: by its name, or as the one in use, which it is for signers that have it already. Somebody who reported the key in use
+ * before its rotation came that far does not mean the new one.
+ */
+function meansIncoming({ phase, compromised }: Rotation, kid: string | null): boolean {
+  if (phase.name === 'requested') return false;
+  return kid === null ? phase.name === 'proven' && compromised === null : phase.kid === kid;
+}
+
+/**
+ * A rotation under way becomes a cutover without waits. A new key that is itself exposed, is being taken back or got the client halted is thrown away for
+ * another.
+ */
+function escalate(
+  record: ClientRecord,
+  rotation: Rotation,
+  asked: RotationRequest,
+  kid: string | null,
+  now: number,
+  wasHalted: boolean,
+): Started {
+  const incoming = incomingKid(rotation);
+  const isMeant = incoming !== null && meansIncoming(rotation, kid);
+  const discard = isMeant || (incoming !== null && (rotation.phase.name === 'reverting' || wasHalted));
+  const marked = isMeant ? withKey(record, incoming, { state: 'compromised' }) : record;
+  const discarded = discard ? discardIncoming(marked, rotation, 'withdrawing', now) : marked;
+  const next: ClientRecord = {
+    ...discarded,
+    rotation: {
+      ...rotation,
+      strategy: 'cutover',
+      compromised: { kid },
+      abandoned: null,
+      phase: discard ? { name: 'requested' } : withoutOverlap(rotation),
+      keysMade: discard ? 0 : rotation.keysMade,
+      tries: NO_TRIES,
+    },
+  };
+  const told = requested(next, { ...exposed(asked), escalates: rotation.id }, rotation.id, asked);
+  if (!isMeant) return { record: next, entries: [told], rotation: rotation.id };
+  const from = keyOf(record, incoming).state;
+  const entries = [told, exposure(next, incoming, from, rotation.id, asked)];
+  return { record: next, entries, rotation: rotation.id };
+}
+
+/**
+ * Where an overlap published both keys, the cutover has yet to take the old one away; where a cutover left a foreign key that is reported now, that one.
+ * One that is proven takes it away when signers have the new key: they would be sent back otherwise.
+ */
+function withoutOverlap({ strategy, phase }: Rotation): CutoverRotation['phase'] {
+  if (phase.name === 'published' || phase.name === 'cut_over') return { name: 'delivered', kid: phase.kid };
+  return strategy === 'overlap' && phase.name === 'proven' ? { name: 'delivered', kid: phase.kid } : phase;
+}

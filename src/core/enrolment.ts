@@ -1,0 +1,128 @@
+/** How a client comes in, what is seen of it from then on, and how it becomes one whose keys are rotated. */
+import { RekeydError } from '../errors.ts';
+import type { ClientRef } from './client.ts';
+import type { ObservedClient } from './document.ts';
+import { undoubted } from './doubt.ts';
+import type { Cause } from './history.ts';
+import { activeKey, holds, type KeyMaterial, type ManagedKey } from './keys.ts';
+import { presentFormat } from './obstacle.ts';
+import { hasDrifted } from './plan.ts';
+import type { ClientPolicy } from './policy.ts';
+import type { ClientRecord } from './record.ts';
+import { FRESH_MS, newServerSide } from './server.ts';
+import { NOTHING_DELIVERED } from './signers.ts';
+import { entry, type Transition, UPKEEP } from './transition.ts';
+import { NO_TRIES } from './tries.ts';
+
+/** A client that is seen for the first time. All of its keys are foreign. */
+export function found(ref: ClientRef, client: ObservedClient, cause: Cause, now: number): Transition {
+  const record: ClientRecord = {
+    v: 2,
+    ref,
+    clientId: client.clientId,
+    foundAt: now,
+    enrolment: 'found',
+    keys: [],
+    former: [],
+    rotation: null,
+    retirements: [],
+    server: newServerSide(client, now),
+    signers: { delivered: NOTHING_DELIVERED, tries: NO_TRIES },
+    failure: null,
+    halted: null,
+  };
+  const data = { client_id: client.clientId, alg: client.alg, keys: client.keys.length };
+  return { record, entries: [entry(record, { id: null, ...cause }, 'client.found', data)] };
+}
+
+/** Takes in what the server shows now; `null` when it no longer lists the client. */
+export function observed(
+  record: ClientRecord,
+  client: ObservedClient | null,
+  policy: ClientPolicy,
+  now: number,
+): Transition {
+  const { server } = record;
+  const seen = client ?? { ...server.observed.client, active: false };
+  const landed = server.inFlight !== null && now >= server.inFlight.deadline + FRESH_MS;
+  const next: ClientRecord = {
+    ...record,
+    clientId: seen.clientId,
+    server: { ...server, observed: { client: seen, at: now }, inFlight: landed ? null : server.inFlight },
+  };
+  if (record.doubted) return undoubted(record, next, now);
+  if (record.rotation !== null || hasDrifted(record, policy) || !hasDrifted(next, policy)) {
+    return { record: next, entries: [] };
+  }
+  return { record: next, entries: [entry(next, UPKEEP, 'client.drifted', { updated_at: seen.updatedAt })] };
+}
+
+/**
+ * Takes over the private key that the client already signs with. It keeps the kid that it is published under, so that an application which goes on
+ * signing with it is not disturbed.
+ * @throws RekeydError `key_invalid` when the key is not published, or another one is active
+ */
+export function imported(record: ClientRecord, key: Omit<KeyMaterial, 'kid'>, cause: Cause, now: number): Transition {
+  const active = activeKey(record);
+  if (active !== undefined || record.rotation !== null) {
+    throw new RekeydError(
+      'key_invalid',
+      `${record.ref} already has a managed key (${active?.kid ?? 'in rotation'}): nothing was imported.`,
+    );
+  }
+  const { keys, jwksUri } = record.server.observed.client;
+  const published = keys.find((shown) => holds(shown, key.id));
+  if (published === undefined && jwksUri === null) {
+    throw new RekeydError(
+      'key_invalid',
+      `The server has no such key published for ${record.ref}, so nobody signs in with it. Import the key that the client uses now.`,
+    );
+  }
+  if (record.former.some(({ id, compromised }) => compromised && id === key.id)) {
+    throw new RekeydError(
+      'key_invalid',
+      `This key of ${record.ref} was reported as compromised: nothing was imported. Import the key that replaced it.`,
+    );
+  }
+  const name = published?.jwk.kid;
+  const kid = typeof name === 'string' && name !== '' ? name : key.thumbprint;
+  const managed: ManagedKey = {
+    ...key,
+    kid,
+    state: 'active',
+    createdAt: now,
+    publishedAt: now,
+    activatedAt: now,
+    proof: null,
+  };
+  const format = published === undefined ? 'jwks_uri' : presentFormat(record);
+  const next: ClientRecord = {
+    ...record,
+    enrolment: record.enrolment === 'found' ? 'held' : record.enrolment,
+    keys: [...record.keys, managed],
+    former: record.former.filter(({ id }) => id !== key.id),
+    server: { ...record.server, format },
+  };
+  const on = { id: null, ...cause };
+  const told = entry(next, on, 'key.imported', { kid, thumbprint: key.thumbprint, alg: key.alg });
+  const entries = record.enrolment === 'found' ? [told, entry(next, on, 'client.held', { kid })] : [told];
+  return { record: next, entries };
+}
+
+/**
+ * The application takes its key from us: a person or a signer says so, or the server takes no other key.
+ * @throws RekeydError `not_enrolled` when there is no key of ours that it could take
+ */
+export function enrolled(record: ClientRecord, cause: Cause): Transition {
+  if (record.enrolment === 'enrolled') return { record, entries: [] };
+  if (activeKey(record) === undefined) {
+    const { ref } = record;
+    throw new RekeydError(
+      'not_enrolled',
+      `${ref} has no key of ours that its application could take: import the key that it signs with now (\`rekeyd keys import ${ref} --file KEY --enroll\`), or replace it (\`rekeyd rotate ${ref} --take-over\`).`,
+    );
+  }
+  const next: ClientRecord = { ...record, enrolment: 'enrolled' };
+  const data = { kid: activeKey(record)?.kid ?? null, from: record.enrolment };
+  return { record: next, entries: [entry(next, { id: null, ...cause }, 'client.enrolled', data)] };
+}

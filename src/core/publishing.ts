@@ -1,0 +1,201 @@
+/** What sending a document to the server does to the record. */
+import type { Owner, Purpose } from './action.ts';
+import type { KeyDocument, ObservedClient, PublicJwk } from './document.ts';
+import { anotherKey, giveUp, halt, rolledBack } from './ending.ts';
+import { observed } from './enrolment.ts';
+import { marked } from './history.ts';
+import { withKey } from './keys.ts';
+import { desiredKids } from './plan.ts';
+import type { Context } from './policy.ts';
+import { readBack } from './readback.ts';
+import type { ClientRecord } from './record.ts';
+import type { FailedReply } from './reply.ts';
+import { withRetirements } from './retirement.ts';
+import { inPhase, isPublishing, type Rotation } from './rotation.ts';
+import { answered, outdated } from './server.ts';
+import { failedStep, heldUpStep, refusedStep, relieved, throttledStep, withTries } from './setback.ts';
+import { entry, type On, type Transition, UPKEEP } from './transition.ts';
+import { NO_TRIES } from './tries.ts';
+
+/** A document on its way: why it is sent, and for whom. */
+export interface Sending {
+  readonly document: KeyDocument;
+  readonly purpose: Purpose;
+  readonly owner: Owner;
+}
+
+/** In whose name a document is sent. */
+function sender({ rotation }: ClientRecord, owner: Owner): On {
+  if (typeof owner !== 'string') return owner.rotation;
+  return owner === 'rotation' && rotation !== null ? rotation : UPKEEP;
+}
+
+/** The intent, made durable before the PATCH. Until `deadline` the PATCH may reach the server. */
+export function announced(
+  record: ClientRecord,
+  { document, purpose, owner }: Sending,
+  { now, deadline }: { readonly now: number; readonly deadline: number },
+): Transition {
+  const { rotation, server } = record;
+  const alg = document.alg;
+  const attempt = triesBefore(record, owner) + 1;
+  const told = entry(record, sender(record, owner), 'key.publishing', {
+    purpose,
+    kids: desiredKids(record),
+    alg,
+    attempt,
+  });
+  const isFirst = rotation !== null && rotation.before === null;
+  const inFlight = { document, deadline, again: server.inFlight !== null, isFirst };
+  return {
+    record: { ...record, rotation: sent(record, rotation, now), server: { ...server, inFlight } },
+    entries: [told],
+  };
+}
+
+function triesBefore(record: ClientRecord, owner: Owner): number {
+  if (owner === 'rotation') return record.rotation?.tries.failed ?? 0;
+  return typeof owner === 'string' ? record.server.tries.failed : owner.tries.failed;
+}
+
+/** The first document of a rotation that leaves here: from now on a rollback restores what stood before it. */
+function sent({ server }: ClientRecord, rotation: Rotation | null, now: number): Rotation | null {
+  if (rotation === null || rotation.before !== null || !isPublishing(rotation)) return rotation;
+  const { alg, jwksUri, keys } = server.observed.client;
+  return { ...rotation, before: { alg, jwksUri, keys, sentAt: now } };
+}
+
+/** The same for a set that we serve ourselves. Which set stands there is not known until it is written. */
+export function servingAnnounced(
+  record: ClientRecord,
+  { purpose, owner }: Omit<Sending, 'document'>,
+  now: number,
+): Transition {
+  const { rotation, server } = record;
+  const data = { purpose, kids: desiredKids(record), served: true };
+  return {
+    record: { ...record, rotation: sent(record, rotation, now), server: { ...server, served: null } },
+    entries: [entry(record, sender(record, owner), 'key.publishing', data)],
+  };
+}
+
+export function served(record: ClientRecord, keys: readonly PublicJwk[], owner: Owner): Transition {
+  const next = { ...record, server: { ...record.server, served: keys } };
+  return { record: relieved(next, owner), entries: [] };
+}
+
+/** What a PATCH came to; `class` as in the design's table of answers. */
+export type PatchOutcome =
+  | { readonly class: 'done'; readonly status: number; readonly client: ObservedClient }
+  | FailedReply;
+
+/** @param record with the intent */
+export function patched(
+  record: ClientRecord,
+  sending: Sending,
+  outcome: PatchOutcome,
+  durationMs: number,
+  context: Context,
+): Transition {
+  const { owner } = sending;
+  switch (outcome.class) {
+    case 'done':
+      return confirmed(record, sending, outcome, durationMs, context);
+    case 'refused':
+      return refused(turnedDown(record), sending, outcome, context);
+    case 'forbidden':
+      return failedStep(turnedDown(record), owner, outcome.message, context);
+    case 'credential':
+      return heldUpStep(turnedDown(record), owner, outcome.message, context);
+    case 'throttled': {
+      const { retryAfterMs: ms, message: why } = outcome;
+      return throttledStep(turnedDown(record), owner, { ms, why }, context);
+    }
+    case 'unknown':
+      return failedStep(record, owner, outcome.message, context);
+    default:
+      return outcome satisfies never;
+  }
+}
+
+/** The server did nothing. Where no earlier document of the rotation was sent, nothing of it was ever published. */
+function turnedDown(record: ClientRecord): ClientRecord {
+  const { rotation, server } = record;
+  const isUntouched = server.inFlight?.isFirst === true && !server.inFlight.again;
+  const untouched = rotation !== null && isUntouched ? { ...rotation, before: null } : rotation;
+  return { ...record, server: answered(server), rotation: untouched };
+}
+
+function confirmed(
+  record: ClientRecord,
+  sending: Sending,
+  { client, status }: Extract<PatchOutcome, { class: 'done' }>,
+  durationMs: number,
+  context: Context,
+): Transition {
+  const looked = observed(record, client, context.policy, context.now).record;
+  const seen = { ...looked, server: answered(looked.server) };
+  const difference = readBack(sending.document, client);
+  if (difference === null) {
+    return settled(seen, sending, context, { status, duration_ms: Math.round(durationMs) });
+  }
+  const conflicts = record.server.conflicts + 1;
+  const why = `the server answered ${status} with a document that differs from what was sent: ${difference}`;
+  // The answer may be older than somebody else's change.
+  const doubted: ClientRecord = { ...seen, server: { ...outdated(seen.server), conflicts } };
+  if (conflicts >= CONFLICTS_BORNE) return halt(doubted, why);
+  return { record: withTries(doubted, sending.owner, (tries) => ({ ...tries, error: why })), entries: [] };
+}
+
+/** Conflicting answers in a row after which a person has to look. */
+const CONFLICTS_BORNE = 2;
+
+function refused(
+  record: ClientRecord,
+  { owner, purpose }: Sending,
+  { status, message }: { status: number; message: string },
+  context: Context,
+): Transition {
+  const why = `the server refused the PATCH (${status}): ${message}`;
+  const { rotation } = record;
+  if (purpose === 'revert' || status === 404) return halt(record, why);
+  if (rotation?.phase.name !== 'delivered' || owner !== 'rotation') return refusedStep(record, owner, why, context);
+  // Without a rollback, another key may be what the server takes.
+  if (rotation.compromised !== null) return anotherKey(record, rotation, why, context);
+  return giveUp(record, rotation, rotation.phase.kid, why, context);
+}
+
+/** The server holds the desired document: everything that waited for that moves on. */
+export function settled(
+  record: ClientRecord,
+  { purpose, owner }: Pick<Sending, 'purpose' | 'owner'>,
+  context: Context,
+  data: { status?: number; duration_ms?: number } = {},
+): Transition {
+  const { now } = context;
+  const kids = desiredKids(record);
+  const gone = withRetirements(record, (old) =>
+    old.phase === 'withdrawing' ? { ...old, phase: 'withdrawn', until: now, tries: NO_TRIES } : old,
+  );
+  const calm: ClientRecord = {
+    ...gone,
+    server: { ...gone.server, confirmedAt: now, conflicts: 0, tries: NO_TRIES },
+  };
+  const told = entry(calm, sender(calm, owner), 'key.published', { purpose, kids, ...data });
+  const { rotation } = calm;
+  switch (rotation?.phase.name) {
+    case 'delivered': {
+      const { kid } = rotation.phase;
+      const name = rotation.strategy === 'overlap' ? ('published' as const) : ('cut_over' as const);
+      const marks = marked(rotation.marks, { at: now, what: 'patched', kid: null });
+      const next = sent(calm, { ...inPhase(rotation, { name, kid, at: now }), marks, tries: NO_TRIES }, now);
+      return { record: withKey({ ...calm, rotation: next }, kid, { publishedAt: now }), entries: [told] };
+    }
+    case 'reverting': {
+      const back = rolledBack(calm, rotation, rotation.phase.why, context);
+      return { ...back, entries: [told, ...back.entries] };
+    }
+    default:
+      return { record: calm, entries: [told] };
+  }
+}

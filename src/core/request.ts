@@ -1,0 +1,71 @@
+/** Asking for a rotation: it starts, or the request joins the one under way. */
+import { RekeydError } from '../errors.ts';
+import { exposed, type RotationRequest, requested, type Started, start } from './begin.ts';
+import { compromise } from './compromise.ts';
+import { unknownDelivery } from './delivering.ts';
+import type { Cause } from './history.ts';
+import type { ClientPolicy } from './policy.ts';
+import type { ClientRecord } from './record.ts';
+import { entry, type Transition } from './transition.ts';
+import { NO_TRIES } from './tries.ts';
+
+/**
+ * Starts a rotation, joins the one under way, or takes a halted one up again. A hundred requests at once are one rotation. Where nothing changes, the
+ * record stays the same object; the entry then says who asked.
+ * @throws RekeydError `not_enrolled`; `not_found` when a compromised kid is unknown to this client; `algorithm_unsupported`
+ */
+export function request(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy, now: number): Started {
+  const { compromised, takeOver } = asked;
+  // A leaked key goes, even where the application has to be told of its new key by hand.
+  const isLeftAlone = record.enrolment !== 'enrolled' && record.rotation === null;
+  if (isLeftAlone && !takeOver && compromised === null) throw notEnrolled(record);
+  if (compromised === null) return join(record, asked, policy, now);
+  return compromise(resumed(record), asked, compromised.kid, policy, now, record.halted !== null);
+}
+
+function notEnrolled({ ref, enrolment }: ClientRecord): RekeydError {
+  const why =
+    enrolment === 'found'
+      ? `its active key is not ours. Import it: \`rekeyd keys import ${ref} --file KEY --enroll\``
+      : `its key was imported, but nobody has shown that its application takes its key from us. Let it read its key folder, then \`rekeyd enroll ${ref}\``;
+  return new RekeydError(
+    'not_enrolled',
+    `${ref} is ${enrolment}: ${why}. Or rotate it with --take-over: then its application must take the new key from its key folder at once, or it cannot sign in.`,
+  );
+}
+
+function join(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy, now: number): Started {
+  const calm = record.halted === null ? record : resumed(record);
+  const { rotation } = calm;
+  if (rotation === null) return start(calm, asked, policy, now);
+  const told = requested(calm, { ...exposed(asked), joins: rotation.id }, rotation.id, asked);
+  return { record: calm, entries: [told], rotation: rotation.id };
+}
+
+/** Somebody asks to go on, whatever failed before. */
+function resumed(record: ClientRecord): ClientRecord {
+  const { rotation, server, signers } = record;
+  return {
+    ...record,
+    halted: null,
+    rotation: rotation === null ? null : { ...rotation, tries: NO_TRIES },
+    server: { ...server, conflicts: 0, tries: NO_TRIES },
+    signers: { ...signers, tries: NO_TRIES },
+  };
+}
+
+/**
+ * Ends the rotation under way, at whichever key the server takes.
+ * @throws RekeydError `not_found` when none is under way
+ */
+export function abandon(record: ClientRecord, cause: Cause): Transition {
+  const { rotation } = record;
+  if (rotation === null) {
+    throw new RekeydError('not_found', `No rotation of ${record.ref} is under way: there is nothing to abandon.`);
+  }
+  // A delivery that was under way may have reached signers.
+  const calm = rotation.phase.name === 'stored' ? unknownDelivery(resumed(record)) : resumed(record);
+  const next: ClientRecord = { ...calm, rotation: { ...rotation, tries: NO_TRIES, abandoned: cause } };
+  const data = { phase: rotation.phase.name };
+  return { record: next, entries: [entry(next, { ...cause, id: rotation.id }, 'rotation.abandoned', data)] };
+}

@@ -1,0 +1,109 @@
+/** A rotation under way: one change of the active key. */
+import type { Format, ObservedKeys } from './document.ts';
+import type { Cause, Mark, RotationSummary } from './history.ts';
+import { type Algorithm, activeKey } from './keys.ts';
+import type { Policy } from './policy.ts';
+import type { ClientRecord } from './record.ts';
+import type { Tries } from './tries.ts';
+
+interface RotationBase extends Cause {
+  readonly id: string;
+  readonly startedAt: number;
+  readonly alg: Algorithm;
+  readonly format: Format;
+  /** As its policy said when it began: what its documents left out is known to a rollback, whatever the policy says by then. */
+  readonly foreignKeys: Policy['foreignKeys'];
+  /** Set when a key may have leaked (`kid`, or null for the one in use): no window, no soak, no overlap, and no rollback to it. */
+  readonly compromised: { readonly kid: string | null } | null;
+  /**
+   * What the server showed before our first PATCH: a rollback restores it. Null until something was sent. One that was looked at later may already
+   * show our own key.
+   */
+  readonly before: (ObservedKeys & { readonly sentAt: number }) | null;
+  /** How many keys it made. A key that the server does not take is replaced by another one, but not for ever. */
+  readonly keysMade: number;
+  /** A person ended it: it goes to whichever key the server takes. */
+  readonly abandoned: Cause | null;
+  readonly marks: readonly Mark[];
+  readonly tries: Tries;
+}
+
+/** The server accepts several keys at once: old and new stand side by side until the new one is proven. */
+export interface OverlapRotation extends RotationBase {
+  readonly strategy: 'overlap';
+  readonly phase:
+    | { readonly name: 'requested' }
+    | { readonly name: 'stored'; readonly kid: string }
+    | { readonly name: 'delivered'; readonly kid: string }
+    | { readonly name: 'published'; readonly kid: string; readonly at: number }
+    | { readonly name: 'proven'; readonly kid: string }
+    | { readonly name: 'reverting'; readonly kid: string; readonly why: string };
+}
+
+/** The server accepts exactly one key: one PATCH changes over, and a refused proof changes back. */
+export interface CutoverRotation extends RotationBase {
+  readonly strategy: 'cutover';
+  readonly phase:
+    | { readonly name: 'requested' }
+    | { readonly name: 'stored'; readonly kid: string }
+    | { readonly name: 'delivered'; readonly kid: string }
+    | { readonly name: 'cut_over'; readonly kid: string; readonly at: number }
+    | { readonly name: 'proven'; readonly kid: string }
+    | { readonly name: 'reverting'; readonly kid: string; readonly why: string };
+}
+
+export type Rotation = OverlapRotation | CutoverRotation;
+
+/** The kid that a rotation brings in, once it has one. */
+export function incomingKid(rotation: Rotation | null): string | null {
+  if (rotation === null || rotation.phase.name === 'requested') return null;
+  return rotation.phase.kid;
+}
+
+/** True while the new key stands, or is about to stand, in the published document. */
+export function isPublishing({ phase }: Rotation): boolean {
+  switch (phase.name) {
+    case 'requested':
+    case 'stored':
+    case 'reverting':
+      return false;
+    case 'delivered':
+    case 'published':
+    case 'cut_over':
+    case 'proven':
+      return true;
+    default:
+      return phase satisfies never;
+  }
+}
+
+/** False only when nothing that holds the new key was sent. */
+export function mayBePublished({ before }: Rotation): boolean {
+  return before !== null;
+}
+
+/** Each caller hands a phase of this rotation's own strategy. */
+export function inPhase(rotation: Rotation, phase: Rotation['phase']): Rotation {
+  return { ...rotation, phase } as Rotation;
+}
+
+/** What is told of a rotation that has not ended. A client that waits for a person counts as failed until somebody asks again. */
+export function runningSummary(record: ClientRecord, rotation: Rotation): RotationSummary {
+  const { id, actor, reason, request, strategy, startedAt, marks } = rotation;
+  const { halted } = record;
+  return {
+    id,
+    actor,
+    reason,
+    request,
+    strategy,
+    startedAt,
+    marks,
+    state: halted === null ? 'running' : 'failed',
+    kid: incomingKid(rotation),
+    replaces: activeKey(record)?.kid ?? null,
+    activeAt: null,
+    endedAt: null,
+    error: halted,
+  };
+}

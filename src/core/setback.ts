@@ -1,0 +1,90 @@
+/** A step that did not succeed: where that is counted, when it is tried again, and when it is given up. */
+import type { Owner } from './action.ts';
+import { fail, giveUp, turnBack } from './ending.ts';
+import type { Context } from './policy.ts';
+import type { ClientRecord } from './record.ts';
+import { withRetirement } from './retirement.ts';
+import type { Rotation } from './rotation.ts';
+import type { Transition } from './transition.ts';
+import { afterFailure, afterRefusal, afterThrottling, NO_TRIES, type Tries } from './tries.ts';
+
+/** The tries of one owner, changed. */
+export function withTries(record: ClientRecord, owner: Owner, change: (tries: Tries) => Tries): ClientRecord {
+  const { rotation, server, signers } = record;
+  if (owner === 'rotation') {
+    return rotation === null ? record : { ...record, rotation: { ...rotation, tries: change(rotation.tries) } };
+  }
+  if (owner === 'server') return { ...record, server: { ...server, tries: change(server.tries) } };
+  if (owner === 'signers') return { ...record, signers: { ...signers, tries: change(signers.tries) } };
+  const held = record.retirements.find((old) => old.kid === owner.kid && old.rotation.id === owner.rotation.id);
+  return held === undefined ? record : withRetirement(record, held, { tries: change(held.tries) });
+}
+
+export function relieved(record: ClientRecord, owner: Owner): ClientRecord {
+  return withTries(record, owner, () => NO_TRIES);
+}
+
+/** How `error` begins when it is tried again after the attempts of the policy. */
+const USED_UP = 'its attempts are used up, and it goes on because a key may have leaked: ';
+
+/**
+ * It may pass. After a compromise it is tried again without end: a rotation that was given up would leave the key that leaked in use, and nobody would
+ * come back to it. Any other rotation is given up after the attempts of its policy.
+ */
+export function failedStep(record: ClientRecord, owner: Owner, why: string, context: Context): Transition {
+  const { rotation } = record;
+  const isUrgent = owner === 'rotation' && rotation !== null && rotation.compromised !== null;
+  const next = withTries(record, owner, (tries) => {
+    const failed = afterFailure(tries, why, context);
+    return isUrgent && failed.failed >= context.policy.attempts ? { ...failed, error: `${USED_UP}${why}` } : failed;
+  });
+  if (owner !== 'rotation' || isUrgent) return { record: next, entries: [] };
+  return usedUp(next, 'failed', why, context);
+}
+
+/** Somebody said no. Also after a compromise, a rotation is given up once that was said as often as the policy has attempts. */
+export function refusedStep(record: ClientRecord, owner: Owner, why: string, context: Context): Transition {
+  const next = withTries(record, owner, (tries) => afterRefusal(tries, why, context));
+  if (owner !== 'rotation') return { record: next, entries: [] };
+  return usedUp(next, next.rotation?.compromised == null ? 'failed' : 'refused', why, context);
+}
+
+/** The API key is refused, which is no matter of this client: it is tried again more and more rarely, and nothing is given up. */
+export function heldUpStep(record: ClientRecord, owner: Owner, why: string, context: Context): Transition {
+  return { record: withTries(record, owner, (tries) => afterFailure(tries, why, context)), entries: [] };
+}
+
+/** The server asks to be left alone: no attempt is lost. */
+export function throttledStep(
+  record: ClientRecord,
+  owner: Owner,
+  { ms, why }: { readonly ms: number; readonly why: string },
+  context: Context,
+): Transition {
+  return { record: withTries(record, owner, (tries) => afterThrottling(tries, ms, why, context)), entries: [] };
+}
+
+function usedUp(record: ClientRecord, counted: 'failed' | 'refused', why: string, context: Context): Transition {
+  const { rotation } = record;
+  if (rotation === null || rotation.tries[counted] < context.policy.attempts) return { record, entries: [] };
+  return given(record, rotation, `gave up after ${rotation.tries[counted]} attempts: ${why}`, context);
+}
+
+function given(record: ClientRecord, rotation: Rotation, why: string, context: Context): Transition {
+  switch (rotation.phase.name) {
+    case 'requested':
+    case 'stored':
+      return fail(record, rotation, why, context);
+    case 'delivered':
+      return giveUp(record, rotation, rotation.phase.kid, why, context);
+    case 'published':
+    case 'cut_over':
+      return turnBack(record, rotation, rotation.phase.kid, why);
+    case 'proven':
+    case 'reverting':
+      // Neither has a better place to go: signers hold both keys, so trying again is the safe thing. `rekeyd abandon` ends it.
+      return { record, entries: [] };
+    default:
+      return rotation.phase satisfies never;
+  }
+}

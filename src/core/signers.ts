@@ -1,0 +1,48 @@
+/** What those who sign hold. */
+import { activeKey } from './keys.ts';
+import type { ClientRecord } from './record.ts';
+import { isSuperseded, isWithSigners } from './retirement.ts';
+import { incomingKid } from './rotation.ts';
+import type { Tries } from './tries.ts';
+
+/** Which kid a signer finds under which name. */
+export interface Delivery {
+  readonly current: string | null;
+  readonly next: string | null;
+  readonly previous: string | null;
+}
+
+export interface Signers {
+  /** What the sinks were last given; null when that is not known. */
+  readonly delivered: Delivery | null;
+  /** Of deliveries that no rotation waits for. */
+  readonly tries: Tries;
+}
+
+export const NOTHING_DELIVERED: Delivery = { current: null, next: null, previous: null };
+
+/**
+ * Signers flip when the new key is proven, and not before. A key that was thrown away for another of the same rotation may be the one that the server
+ * takes until that one is there, so they keep it.
+ */
+export function desiredDelivery(record: ClientRecord): Delivery {
+  const { rotation, retirements } = record;
+  const active = activeKey(record)?.kid ?? null;
+  const incoming = incomingKid(rotation);
+  const previous = retirements.findLast((old) => isSuperseded(old, rotation) || isWithSigners(old))?.kid ?? null;
+  if (rotation?.phase.name === 'proven') return { current: incoming, next: null, previous: active ?? previous };
+  return { current: active, next: incoming, previous };
+}
+
+/**
+ * Keys of a delivery that signers go without when their private halves cannot be opened. A `previous` key signs no more. The one in use is given up only
+ * for a compromise, which is there to replace it, and not before its successor is delivered with it.
+ */
+export function dispensable({ rotation }: ClientRecord, { current, next, previous }: Delivery): readonly string[] {
+  const isReplacing = rotation?.compromised != null && next !== null;
+  return [isReplacing ? current : null, previous].filter((kid) => kid !== null);
+}
+
+export function sameDelivery(a: Delivery | null, b: Delivery): boolean {
+  return a !== null && a.current === b.current && a.next === b.next && a.previous === b.previous;
+}

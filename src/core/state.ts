@@ -1,0 +1,45 @@
+/** What a client is up to, in one word: the same in every view of a fleet. */
+import { whyDue } from './due.ts';
+import type { ClientPolicy } from './policy.ts';
+import type { ClientRecord } from './record.ts';
+
+export const CLIENT_STATES = [
+  'halted',
+  'failed',
+  'paused',
+  'throttled',
+  'rotating',
+  'due',
+  'held',
+  'found',
+  'healthy',
+] as const;
+
+export type ClientState = (typeof CLIENT_STATES)[number];
+
+/** What keeps a whole deployment. */
+export interface DeploymentHold {
+  readonly paused: boolean;
+  readonly throttled: boolean;
+}
+
+/** @param policy null when the config no longer takes care of the client */
+export function clientState(
+  record: ClientRecord,
+  policy: ClientPolicy | null,
+  now: number,
+  { paused, throttled }: DeploymentHold,
+): ClientState {
+  const { halted, rotation, failure, enrolment } = record;
+  if (halted !== null) return 'halted';
+  if (rotation !== null) return paused ? 'paused' : throttled ? 'throttled' : 'rotating';
+  if (failure !== null) return 'failed';
+  if (enrolment !== 'enrolled') return enrolment;
+  return policy !== null && whyDue(record, policy, now) !== null ? 'due' : 'healthy';
+}
+
+/** What went wrong last and still matters, or null. */
+export function lastError({ halted, rotation, retirements, server, signers, failure }: ClientRecord): string | null {
+  const tries = [rotation, ...retirements, signers, server].map((part) => part?.tries.error ?? null);
+  return halted ?? tries.find((error) => error !== null) ?? failure;
+}

@@ -1,0 +1,71 @@
+/**
+ * One name for a public key, whatever its encoding: the SHA-256 of its SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), base64url. The same key may come as
+ * JWK with odd padding, as PKCS#1, as certificate, or on a curve that is written out; comparing texts would take it for several.
+ */
+import { createHash, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+import type { PublicJwk, PublishedKey } from '../core/document.ts';
+
+/** @param key public or private */
+export function keyId(key: KeyObject): string {
+  const publicKey = key.type === 'private' ? createPublicKey(key) : key;
+  return createHash('sha256').update(canonicalSpki(publicKey)).digest('base64url');
+}
+
+/** A key that was read from a written-out curve keeps that form, but not in its JWK. */
+function canonicalSpki(key: KeyObject): Buffer {
+  const jwk = attempt(() => key.export({ format: 'jwk' }));
+  const canonical = jwk === null ? key : createPublicKey({ key: jwk, format: 'jwk' });
+  return canonical.export({ type: 'spki', format: 'der' });
+}
+
+/** How many entries are remembered: reading a key costs a hundred times more than looking it up, and most are seen again and again. */
+const REMEMBERED = 2_000;
+
+/** By the text of an entry. What is remembered follows from that text alone. */
+const remembered = new Map<string, Pick<PublishedKey, 'ids' | 'pemId'>>();
+
+/** An entry of a set with the ids of the keys in it. What cannot be read as a key has none, and is no error: it may be meant for somebody else. */
+export function publishedKey(jwk: PublicJwk): PublishedKey {
+  const text = JSON.stringify(jwk);
+  const known = remembered.get(text) ?? idsOf(jwk);
+  if (remembered.size >= REMEMBERED) remembered.clear();
+  remembered.set(text, known);
+  return { jwk, ...known };
+}
+
+function idsOf(jwk: PublicJwk): Pick<PublishedKey, 'ids' | 'pemId'> {
+  const pemId = typeof jwk.public_key_pem === 'string' ? pemKeyId(jwk.public_key_pem) : null;
+  const ids = [memberId(jwk), pemId, certificateId(jwk.x5c)].filter((id) => id !== null);
+  return { ids: [...new Set(ids)], pemId };
+}
+
+function memberId(jwk: PublicJwk): string | null {
+  return attempt(() => keyId(createPublicKey({ key: jwk, format: 'jwk' })));
+}
+
+/** Null for a text that holds no public key. */
+export function pemKeyId(pem: string): string | null {
+  return attempt(() => keyId(createPublicKey(wrapped(pem))));
+}
+
+function certificateId(x5c: unknown): string | null {
+  const [first]: unknown[] = Array.isArray(x5c) ? x5c : [];
+  if (typeof first !== 'string') return null;
+  return attempt(() => keyId(new X509Certificate(Buffer.from(first, 'base64')).publicKey));
+}
+
+/** OpenSSL wants line breaks where servers do without: a PEM on one line verifies at Wacht. */
+function wrapped(pem: string): string {
+  const [, label, body] = /-----BEGIN ([A-Z0-9 ]+)-----([A-Za-z0-9+/=\s]+)-----END \1-----/.exec(pem) ?? [];
+  if (label === undefined || body === undefined) return pem;
+  const lines = body.replace(/\s+/g, '').match(/.{1,64}/g) ?? [];
+  return [`-----BEGIN ${label}-----`, ...lines, `-----END ${label}-----`, ''].join('\n');
+}
+
+function attempt<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch {
+    return null;
+  }
+}

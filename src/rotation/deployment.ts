@@ -1,0 +1,88 @@
+/** What an answer of the API says about its whole deployment: its key is refused, or it wants to be left alone. */
+import type { AuditDraft } from '../core/audit.ts';
+import type { ClientRef } from '../core/client.ts';
+import { formatDuration } from '../core/duration.ts';
+import type { FailedReply } from '../core/reply.ts';
+import { ApiError } from '../wacht/api-error.ts';
+import type { DeploymentResources, Resources } from './resources.ts';
+
+type Shared = Pick<Resources, 'store' | 'log'>;
+
+function entry(type: AuditDraft['type'], deployment: string, reason: string): AuditDraft {
+  return { type, client: null, rotation: null, actor: 'rekeyd', reason, data: { deployment } };
+}
+
+/** How long a server that asks to be left alone is left alone: its wish is a hint. */
+export function throttledMs({ config }: DeploymentResources, wishMs: number): number {
+  return Math.min(wishMs, config.throttleMaxMs);
+}
+
+/** After an answer to a PATCH of `ref`. */
+export async function noteAnswer(
+  shared: Shared,
+  deployment: DeploymentResources,
+  ref: ClientRef,
+  reply: Pick<FailedReply, 'class' | 'message'>,
+): Promise<void> {
+  if (reply.class === 'credential' || reply.class === 'forbidden') await noteRefusal(shared, deployment, ref, reply);
+}
+
+/**
+ * One client that is forbidden, or one passing fault in the platform's own check, is no matter of the others. The API key itself is refused when it may
+ * not even read, or when several clients in a row are turned down.
+ */
+async function noteRefusal(
+  shared: Shared,
+  deployment: DeploymentResources,
+  ref: ClientRef,
+  { message }: Pick<FailedReply, 'message'>,
+): Promise<void> {
+  const { id } = deployment.config;
+  try {
+    await deployment.wacht.listApps();
+  } catch (error) {
+    if (await noteFailedRead(shared, deployment, error)) return;
+  }
+  if (await shared.store.refused(id, ref)) await pause(shared, id, message);
+}
+
+/** After a read that failed. True when the API key was refused. */
+export async function noteFailedRead(
+  shared: Shared,
+  deployment: DeploymentResources,
+  error: unknown,
+): Promise<boolean> {
+  if (!(error instanceof ApiError)) return false;
+  const { reply } = error;
+  if (reply.class === 'throttled') await throttle(shared, deployment, reply.retryAfterMs);
+  if (reply.class !== 'credential' && reply.class !== 'forbidden') return false;
+  await pause(shared, deployment.config.id, reply.message);
+  return true;
+}
+
+export async function throttle({ store, log }: Shared, deployment: DeploymentResources, wishMs: number): Promise<void> {
+  const { id } = deployment.config;
+  const ms = throttledMs(deployment, wishMs);
+  const why = `the API asks to be left alone: nothing is sent for ${formatDuration(ms)}`;
+  if (await store.throttle(id, ms, [entry('deployment.throttled', id, why)])) {
+    log.warn({ deployment: id, ms }, why);
+  }
+}
+
+async function pause({ store, log }: Shared, deployment: string, message: string): Promise<void> {
+  const why = `the API key is refused: ${message}`;
+  if (await store.pause(deployment, why, [entry('deployment.paused', deployment, why)])) {
+    log.error(
+      { deployment, error: message },
+      'the API key is refused: this deployment is paused, and tried now and then',
+    );
+  }
+}
+
+/** The API took a call: refusals are over. */
+export async function noteAccepted({ store, log }: Shared, deployment: string): Promise<void> {
+  const why = 'the API key is accepted again';
+  if (await store.accepted(deployment, [entry('deployment.resumed', deployment, why)])) {
+    log.info({ deployment }, `${why}: resumed`);
+  }
+}

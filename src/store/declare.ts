@@ -1,0 +1,75 @@
+/** Going on after a store was lost: a person declares it, and the audit log begins a new segment. */
+import { randomUUID } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import type { AuditDraft } from '../core/audit.ts';
+import { parseReference } from '../core/client.ts';
+import { RekeydError } from '../errors.ts';
+import { inParallel } from '../parallel.ts';
+import { type Marker, readFacts, whyLost, writeMarker } from './identity.ts';
+import { keys, recordKey } from './keys.ts';
+import { integer } from './redis/replies.ts';
+
+/**
+ * KEYS id, predecessors, audit, audit size. ARGV id that stands there ('' for none), new id, draft, lost ids.
+ * → the number of the entry; 0 when another id stands there by now.
+ */
+const DECLARE = `
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+local time = redis.call('TIME')
+local seq = redis.call('INCR', KEYS[4])
+redis.call('XADD', KEYS[3], seq .. '-0', 'at', time[1] * 1000 + math.floor(time[2] / 1000), 'draft', ARGV[3])
+for i = 4, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[i]) end
+redis.call('SET', KEYS[1], ARGV[2])
+return seq
+`;
+
+/** KEYS record, open. ARGV reference, claim. A worker that stood still since before is fenced off by the claim. */
+const DOUBT = `
+redis.call('HSET', KEYS[1], 'doubted', 1, 'claim', ARGV[2])
+redis.call('SADD', KEYS[2], ARGV[1])
+`;
+
+/** What this store knows of its clients may be long past: the next worker looks at the server first. Nobody works with the store meanwhile. */
+async function doubtRecords(redis: Redis): Promise<void> {
+  const [refs, found] = await Promise.all([redis.zrange(keys.clients, '0', '-1'), redis.smembers(keys.found)]);
+  const strangers = new Set(found);
+  const known = refs.filter((ref) => !strangers.has(ref)).map(parseReference);
+  await inParallel(known, LANES, async (ref) => {
+    await redis.eval(DOUBT, 2, recordKey(ref), keys.open, ref, randomUUID());
+  });
+}
+
+/** Clients that are marked at the same time. */
+const LANES = 16;
+
+/**
+ * Gives the store that stands there a new id, and notes which stores it goes on for: workers elsewhere take it up by themselves.
+ * @returns the new id
+ * @throws RekeydError `usage` when nothing is lost
+ */
+export async function declareLoss(
+  redis: Redis,
+  dataDir: string,
+  marker: Marker | null,
+  cause: Pick<AuditDraft, 'actor' | 'reason'>,
+): Promise<string> {
+  const facts = await readFacts(redis);
+  const why = whyLost(marker, facts);
+  if (marker === null || why === null) {
+    throw new RekeydError(
+      'usage',
+      'Nothing is lost: this is the store that was there before. There is nothing to declare.',
+    );
+  }
+  await doubtRecords(redis);
+  const id = randomUUID();
+  const data = { store: id, lost: marker.id, lost_size: marker.size, found: facts.id, found_size: facts.size, why };
+  const draft: AuditDraft = { type: 'store.segment', client: null, rotation: null, ...cause, data };
+  const lostIds = [...new Set([marker.id, ...(facts.id === null ? [] : [facts.id])])];
+  const touched = [keys.id, keys.predecessors, keys.audit, keys.auditSize];
+  const args = [facts.id ?? '', id, JSON.stringify(draft), ...lostIds];
+  const seq = integer(await redis.eval(DECLARE, touched.length, ...touched, ...args));
+  if (seq === 0) throw new RekeydError('store_conflict', 'Somebody else has declared the loss just now.');
+  await writeMarker(dataDir, { id, clients: facts.clients, size: seq });
+  return id;
+}

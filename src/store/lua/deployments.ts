@@ -1,0 +1,110 @@
+import { PRELUDE, REMEMBER_MS } from './prelude.ts';
+
+/** While a deployment is paused or throttled, something urgent may still ask this often, in ms. */
+const URGENT_EVERY_MS = 5_000;
+
+/** A paused deployment is tried after this time, in ms, then after twice that, and so on up to the longest. */
+const FIRST_TRY_MS = 5_000;
+const LONGEST_TRY_MS = 60_000;
+
+/** Clients in a row whose PATCH was refused, until the API key itself counts as refused. */
+const REFUSED_IN_A_ROW = 3;
+
+/** After this time, in ms, a refusal is no longer one in a row. */
+const REFUSED_FOR_MS = 300_000;
+
+/**
+ * The API budget of one deployment: a bucket that holds `max` calls and fills with `max` in `per` ms. KEYS deployment. ARGV max, per, urgent (1 or 0).
+ * → {'go' | 'try', 1 when somebody should hear whether the call succeeds, else 0} or {'wait' | 'paused' | 'throttled', ms until it is worth asking again}.
+ *
+ * Something urgent does not wait for the bucket: it takes from what comes later. While the deployment is paused or throttled one call in a while is let
+ * through as a try, to see whether that is over.
+ */
+export const TAKE = `${PRELUDE}
+local deployment, at = keys[1], now()
+local max, per, urgent = tonumber(args[1]), tonumber(args[2]), args[3] == '1'
+local held = redis.call('HMGET', deployment, 'tokens', 'at', 'until', 'urgent_at', 'paused_by', 'try_at', 'try_every', 'next', 'refused')
+local watched = (held[5] or held[9]) and 1 or 0
+
+local function through(field, every)
+  redis.call('HSET', deployment, field, at + every)
+  return {'try', 1}
+end
+
+if held[5] then
+  local try_at = tonumber(held[6] or '0')
+  if at >= try_at then
+    local every = tonumber(held[7] or '${FIRST_TRY_MS}')
+    redis.call('HSET', deployment, 'try_every', math.min(every * 2, ${LONGEST_TRY_MS}))
+    return through('try_at', every)
+  end
+  if urgent and at >= tonumber(held[4] or '0') then return through('urgent_at', ${URGENT_EVERY_MS}) end
+  return {'paused', try_at - at}
+end
+local wished = tonumber(held[3] or '0')
+if at < wished then
+  if urgent and at >= tonumber(held[4] or '0') then return through('urgent_at', ${URGENT_EVERY_MS}) end
+  return {'throttled', wished - at}
+end
+
+local since = tonumber(held[2] or at)
+local tokens = math.min(max, tonumber(held[1] or max) + math.max(0, at - since) * max / per)
+if tokens >= 1 or (urgent and tokens > -max) then
+  redis.call('HSET', deployment, 'tokens', tokens - 1, 'at', at)
+  return {'go', watched}
+end
+-- Those that wait come back one after the other, not all at once.
+local soonest = at + (1 - tokens) * per / max
+local turn = math.max(soonest, tonumber(held[8] or '0') + per / max)
+if turn > at + 60000 then turn = soonest end
+redis.call('HSET', deployment, 'tokens', tokens, 'at', at, 'next', turn)
+return {'wait', math.ceil(turn - at)}
+`;
+
+/** KEYS deployment, audit. ARGV ms, drafts. → 1 when it was not throttled before. The bucket is empty then, and one call tries first. */
+export const THROTTLE = `${PRELUDE}
+local at = now()
+local before = tonumber(redis.call('HGET', keys[1], 'until') or '0')
+local wished = at + args[1]
+if before <= at then append(keys[2], at, 2) end
+redis.call('HSET', keys[1], 'until', math.max(before, wished), 'tokens', 1, 'at', math.max(before, wished), 'urgent_at', at + ${URGENT_EVERY_MS})
+return before <= at and 1 or 0
+`;
+
+/** KEYS deployment, audit. ARGV op, why, drafts. → 1 when this operation paused it, 0 when it was paused already. */
+export const PAUSE = `${PRELUDE}
+local by = redis.call('HGET', keys[1], 'paused_by')
+if by then return by == args[1] and 1 or 0 end
+local at = now()
+append(keys[2], at, 3)
+redis.call('HSET', keys[1], 'paused_by', args[1], 'why', args[2], 'try_at', at + ${FIRST_TRY_MS}, 'try_every', ${2 * FIRST_TRY_MS}, 'urgent_at', at)
+return 1
+`;
+
+/**
+ * Notes that a PATCH of this client was turned down with 401 or 403. KEYS deployment. ARGV client. → 1 when that many different clients in a row were.
+ */
+export const REFUSED = `${PRELUDE}
+local at = now()
+local row = {}
+for client, time in string.gmatch(redis.call('HGET', keys[1], 'refused') or '', '(%S+)@(%d+)') do
+  if client ~= args[1] and at - tonumber(time) < ${REFUSED_FOR_MS} then table.insert(row, client .. '@' .. time) end
+end
+table.insert(row, args[1] .. '@' .. string.format('%d', at))
+redis.call('HSET', keys[1], 'refused', table.concat(row, ' '))
+return #row >= ${REFUSED_IN_A_ROW} and 1 or 0
+`;
+
+/**
+ * The API took a call with this key: refusals are no longer in a row, and a pause is over. KEYS deployment, audit, op. ARGV drafts.
+ * → 1 when this operation ended a pause, 0 when there was none.
+ */
+export const ACCEPTED = `${PRELUDE}
+if redis.call('EXISTS', keys[3]) == 1 then return 1 end
+redis.call('HDEL', keys[1], 'refused')
+if redis.call('HEXISTS', keys[1], 'paused_by') == 0 then return 0 end
+append(keys[2], now(), 1)
+redis.call('HDEL', keys[1], 'paused_by', 'why', 'try_at', 'try_every', 'urgent_at')
+redis.call('SET', keys[3], 1, 'PX', ${REMEMBER_MS})
+return 1
+`;

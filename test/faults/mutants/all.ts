@@ -1,0 +1,7 @@
+import { limits } from './limits.ts';
+import type { Mutant } from './mutant.ts';
+import { publishing } from './publishing.ts';
+import { secrets } from './secrets.ts';
+import { store } from './store.ts';
+
+export const MUTANTS: readonly Mutant[] = [...publishing, ...store, ...limits, ...secrets];

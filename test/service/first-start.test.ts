@@ -1,0 +1,84 @@
+import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect, onTestFinished, test } from 'vitest';
+import { parse } from 'yaml';
+import { goodClaims, introspect, sign } from '../emulator/testing.ts';
+import { type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet, wrongClock } from '../support/fleet.ts';
+import { until } from '../support/until.ts';
+
+const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+const [, quickStart = ''] = /```yaml\n# rekeyd\.yaml\n([\s\S]*?)```/.exec(README) ?? [];
+const README_POLICY: Readonly<Record<string, unknown>> = parse(quickStart).policies.default;
+
+/** Everything about it makes a client due at each tick. */
+const EAGER = {
+  schedule: '* * * * * *',
+  rotate_every: '1s',
+  alg: 'RS256',
+  format: 'pem',
+  propagation: '0s',
+  overlap: '0s',
+};
+
+interface Application {
+  ok: number;
+  readonly refused: string[];
+}
+
+/** Signs in all the time, with the key that it registered, and knows nothing of rekeyd. */
+function startApplication(client: FleetClient, { emulator }: Fleet): Application {
+  const seen: Application = { ok: 0, refused: [] };
+  const host = `${client.app.slug}.example.com`;
+  let stopped = false;
+  const run = async () => {
+    while (!stopped) {
+      const claims = goodClaims(client.clientId, host, '/oauth/introspect');
+      const assertion = await sign(client.key, claims, { kid: client.key.kid });
+      const { status, body } = await introspect(emulator, host, client.clientId, assertion);
+      if (status === 200) seen.ok += 1;
+      else seen.refused.push(`${client.ref}: ${status} ${JSON.stringify(body)}`);
+      await delay(20);
+    }
+  };
+  const running = run();
+  onTestFinished(async () => {
+    stopped = true;
+    await running;
+  });
+  return seen;
+}
+
+test.each([
+  { what: 'the README’s config', policy: README_POLICY },
+  { what: 'a config by which everything is due all the time', policy: EAGER },
+])('applications with keys of their own go on signing in when rekeyd starts with $what', async ({ policy }) => {
+  const apps = [PEM_APP, KID_APP].map((app) => ({ ...app, policy }));
+  const fleet = await startFleet({ apps });
+  const clients: FleetClient[] = [];
+  const applications: Application[] = [];
+  const register = async () => {
+    for (const app of apps) {
+      const client = await fleet.foreign(app);
+      clients.push(client);
+      applications.push(startApplication(client, fleet));
+    }
+  };
+  for (let each = 0; each < 3; each += 1) await register();
+  const service = await fleet.start({ schedule: true });
+  const { store } = fleet.resources;
+  await until('all are found', async () => (await store.enrolmentCounts()).found === clients.length);
+  // More are registered while it runs. Each tick looks for them, and each start; those of one second share one look.
+  await register();
+  await fleet.start({ schedule: true, clock: wrongClock(2_000) });
+  await until('the new ones too', async () => (await store.enrolmentCounts()).found === clients.length);
+  const before = applications.map(({ ok }) => ok);
+  await until('everybody signs in after that', () =>
+    applications.every(({ ok }, index) => ok > (before[index] ?? 0) + 20),
+  );
+  await service.stop();
+
+  expect(applications.flatMap(({ refused }) => refused)).toEqual([]);
+  expect(clients.flatMap((client) => fleet.patches(client))).toEqual([]);
+  expect((await fleet.audit()).map(({ type }) => type)).toEqual(clients.map(() => 'client.found'));
+  expect(fleet.lines.some((line) => line.includes('found and held clients are left alone'))).toBe(true);
+});

@@ -1,0 +1,50 @@
+/** A new key that leaks before it is in use: what was published is destroyed only when it is shown to be refused. */
+import { expect, test } from 'vitest';
+import { DEPLOYMENT, KID_APP, startFleet } from '../support/fleet.ts';
+import { startLogins } from '../support/logins.ts';
+import { thumbprints } from '../support/published.ts';
+import { until } from '../support/until.ts';
+
+const APP = { ...KID_APP, policy: { ...KID_APP.policy, propagation: '1h' } };
+
+test('a leaked new key that was published is destroyed after it is shown to be refused, and not before', async () => {
+  const fleet = await startFleet({ apps: [APP] });
+  const client = await fleet.managed(APP);
+  await fleet.start();
+  const logins = await startLogins(client, fleet);
+  const rotation = await fleet.rotate(client);
+  const { kid: leaked } = await until('the new key soaks', async () => {
+    const { phase } = (await fleet.record(client)).rotation ?? {};
+    return phase?.name === 'published' && phase;
+  });
+  await logins.more(1);
+  expect((await logins.stop()).refused).toEqual([]);
+
+  // Its successor is proven, and then the issuer goes away.
+  const match = { path: /introspect/ };
+  const gone = { kind: 'status', status: 503, match, skip: 1, times: Number.POSITIVE_INFINITY } as const;
+  fleet.emulator.faults.add(gone);
+  expect(await fleet.rotate(client, { compromised: { kid: leaked } })).toBe(rotation);
+  const { kid } = await fleet.reached(client, rotation, 'active');
+  expect(await thumbprints(fleet.emulator.client(DEPLOYMENT, APP.slug, client.id))).toEqual([kid]);
+  const leaving = await until('its proof has failed', async () => {
+    const old = (await fleet.record(client)).retirements.find((one) => one.kid === leaked);
+    return old !== undefined && old.tries.failed > 2 && old;
+  });
+  expect(leaving).toMatchObject({ role: 'discarded', phase: 'withdrawn' });
+  expect((await fleet.resources.store.sealedHalves(client.ref)).has(leaked)).toBe(true);
+
+  fleet.emulator.faults.clear();
+  await fleet.reached(client, rotation);
+  await until('it is destroyed', async () => (await fleet.record(client)).former.some((key) => key.kid === leaked));
+  const told = (await fleet.audit()).filter(({ data }) => data.kid === leaked).map(({ type, data }) => [type, data]);
+  expect(told.slice(-3)).toMatchObject([
+    ['key.compromised', { from: 'pre-active', to: 'compromised' }],
+    ['key.proven', { expected: 'refused', verdict: 'refused' }],
+    ['key.destroyed', { from: 'compromised', to: 'destroyed' }],
+  ]);
+  expect((await fleet.record(client)).former).toContainEqual(
+    expect.objectContaining({ kid: leaked, compromised: true }),
+  );
+  await until('nothing is left to do', async () => (await fleet.record(client)).retirements.length === 0);
+});

@@ -1,0 +1,155 @@
+/** The API budget, the pauses and the throttles of a deployment: one place for all workers. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { deploymentKey, keys } from '../../src/store/keys.ts';
+import { type RedisServer, redisKinds, startRedis } from '../support/redis.ts';
+import { until } from '../support/until.ts';
+import { draft, type OpenedStore, open, openEmpty } from './fixtures.ts';
+
+const DEP = 'dep';
+const PLENTY = { max: 1000, perMs: 1_000 };
+/** Two calls at once, then none for an hour. */
+const SCARCE = { max: 2, perMs: 7_200_000 };
+
+describe.each(redisKinds)('deployments on %s', (kind) => {
+  let server: RedisServer;
+  let opened: OpenedStore;
+  let other: OpenedStore;
+
+  beforeAll(async () => {
+    server = await startRedis({ kind });
+  });
+  afterAll(() => server.stop());
+  beforeEach(async () => {
+    opened = await openEmpty(server.socketPath);
+    other = await open(server.socketPath);
+  });
+  afterEach(async () => {
+    await opened.close();
+    await other.close();
+  });
+
+  const state = async () => (await opened.store.deploymentStates([DEP])).get(DEP);
+  /** Lets that much time pass for the deployment, in ms. */
+  async function age(ms: number): Promise<void> {
+    const held = await opened.redis.hgetall(deploymentKey(DEP));
+    for (const field of ['at', 'until', 'urgent_at', 'try_at', 'next'])
+      if (held[field] !== undefined) await opened.redis.hincrbyfloat(deploymentKey(DEP), field, -ms);
+    const refused = (held.refused ?? '').replace(/@(\d+)/g, (_, at) => `@${Number(at) - ms}`);
+    if (refused !== '') await opened.redis.hset(deploymentKey(DEP), 'refused', refused);
+  }
+
+  it('share one budget among all workers', async () => {
+    const turns = [];
+    for (const { store } of [opened, other, opened, other]) turns.push(await store.take(DEP, SCARCE, false));
+    expect(turns.map(({ go }) => go)).toEqual([true, true, false, false]);
+    expect(turns.at(-1)).toMatchObject({ because: 'budget', forMs: expect.any(Number) });
+    expect(await opened.store.take('another', SCARCE, false)).toEqual({ go: true, isWatched: false, isTry: false });
+    await age(SCARCE.perMs / 2);
+    expect(await opened.store.take(DEP, SCARCE, false)).toMatchObject({ go: true });
+    expect(await opened.store.take(DEP, SCARCE, false)).toMatchObject({ go: false });
+  });
+
+  it('give something urgent its turn at once, and let the rest wait for it', async () => {
+    for (let call = 0; call < 3; call += 1) await opened.store.take(DEP, SCARCE, false);
+    expect(await opened.store.take(DEP, SCARCE, true)).toMatchObject({ go: true });
+    await age(SCARCE.perMs / 2);
+    expect(await opened.store.take(DEP, SCARCE, false)).toMatchObject({ go: false, because: 'budget' });
+    await age(SCARCE.perMs);
+    expect(await opened.store.take(DEP, SCARCE, false)).toMatchObject({ go: true });
+  });
+
+  it('are paused once, with one entry, for a reason; and the first call that is taken ends it, with one entry', async () => {
+    const { store } = opened;
+    const pauses = [1, 2, 3].map((index) => store.pause(DEP, `401 number ${index}`, [draft(null, `pause ${index}`)]));
+    expect((await Promise.all(pauses)).filter(Boolean)).toHaveLength(1);
+    expect(await state()).toEqual({ paused: '401 number 1', throttledUntil: null });
+    expect(await store.auditSize()).toBe(1);
+    const ends = await Promise.all([store, other.store].map((one) => one.accepted(DEP, [draft(null, 'resume')])));
+    expect(ends.filter(Boolean)).toHaveLength(1);
+    expect(await state()).toEqual({ paused: null, throttledUntil: null });
+    expect(await store.auditSize()).toBe(2);
+    expect(await store.take(DEP, PLENTY, false)).toEqual({ go: true, isWatched: false, isTry: false });
+    expect(await store.pause(DEP, 'again', [draft(null, 'again')])).toBe(true);
+  });
+
+  it('are tried while paused, more rarely each time, and by one worker at a time', async () => {
+    const { store } = opened;
+    await store.pause(DEP, '401', []);
+    const waits: number[] = [];
+    for (let attempt = 0; attempt < 6; attempt += 1) {
+      const held = await store.take(DEP, PLENTY, false);
+      if (held.go) throw new Error('not paused');
+      expect(held.because).toBe('paused');
+      waits.push(Math.round(held.forMs / 1_000));
+      await age(held.forMs);
+      expect(await store.take(DEP, PLENTY, false)).toEqual({ go: true, isWatched: true, isTry: true });
+      expect(await other.store.take(DEP, PLENTY, false)).toMatchObject({ go: false });
+    }
+    expect(waits).toEqual([5, 10, 20, 40, 60, 60]);
+  });
+
+  it('let one urgent call through a pause or a throttle now and then', async () => {
+    const { store } = opened;
+    await store.pause(DEP, '401', []);
+    expect(await store.take(DEP, PLENTY, true)).toEqual({ go: true, isWatched: true, isTry: true });
+    expect(await other.store.take(DEP, PLENTY, true)).toMatchObject({ go: false, because: 'paused' });
+    await store.accepted(DEP, []);
+    await store.throttle(DEP, 3_600_000, []);
+    expect(await store.take(DEP, PLENTY, true)).toMatchObject({ go: false, because: 'throttled' });
+    await age(5_000);
+    expect(await store.take(DEP, PLENTY, false)).toMatchObject({ go: false, because: 'throttled' });
+    expect(await store.take(DEP, PLENTY, true)).toEqual({ go: true, isWatched: true, isTry: true });
+    expect(await other.store.take(DEP, PLENTY, true)).toMatchObject({ go: false, because: 'throttled' });
+  });
+
+  it('are left alone as long as they ask; one entry tells of it, and one call tries first', async () => {
+    const { store } = opened;
+    expect(await store.throttle(DEP, 60_000, [draft(null, 'throttled')])).toBe(true);
+    expect(await other.store.throttle(DEP, 30_000, [draft(null, 'throttled')])).toBe(false);
+    expect(await store.auditSize()).toBe(1);
+    const until = (await state())?.throttledUntil ?? 0;
+    expect(until - (await store.now())).toBeGreaterThan(30_000);
+    expect(await store.take(DEP, SCARCE, false)).toMatchObject({ go: false, because: 'throttled' });
+    await age(60_000);
+    expect(await state()).toEqual({ paused: null, throttledUntil: null });
+    expect([(await store.take(DEP, SCARCE, false)).go, (await store.take(DEP, SCARCE, false)).go]).toEqual([
+      true,
+      false,
+    ]);
+  });
+
+  it('count as refused when the PATCHes of three clients in a row were, not one client again and again', async () => {
+    const { store } = opened;
+    for (const client of ['a', 'a', 'a', 'b', 'a']) expect(await store.refused(DEP, client)).toBe(false);
+    expect(await other.store.refused(DEP, 'c')).toBe(true);
+    await store.accepted(DEP, []);
+    for (const client of ['a', 'b']) expect(await store.refused(DEP, client)).toBe(false);
+    await age(300_000);
+    expect(await store.refused(DEP, 'c')).toBe(false);
+  });
+
+  it('have whoever sends the next call say whether it was taken, after a refusal', async () => {
+    const { store } = opened;
+    await store.refused(DEP, 'a');
+    expect(await store.take(DEP, PLENTY, false)).toEqual({ go: true, isWatched: true, isTry: false });
+    await store.accepted(DEP, [draft(null, 'resume')]);
+    expect(await store.take(DEP, PLENTY, false)).toEqual({ go: true, isWatched: false, isTry: false });
+    expect(await store.auditSize()).toBe(0);
+  });
+
+  it('that version 0.1 paused are taken over once', async () => {
+    const { store, redis } = opened;
+    await redis.hset(keys.pausedBefore, DEP, '1');
+    expect([await store.takePausedBefore(DEP), await store.takePausedBefore(DEP)]).toEqual([true, false]);
+    expect(await store.takePausedBefore('another')).toBe(false);
+  });
+
+  it('keep a throttle through a crash of Redis', async () => {
+    const { store } = opened;
+    await store.throttle(DEP, 3_600_000, []);
+    await server.kill();
+    await server.restart();
+    await until('Redis answers', () => store.now());
+    expect(await store.take(DEP, PLENTY, false)).toMatchObject({ go: false, because: 'throttled' });
+  });
+});
