@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../core/audit.ts';
 import { deploymentKey, keys, operationKey } from './keys.ts';
-import { ACCEPTED, PAUSE, REFUSED, TAKE, THROTTLE } from './lua/deployments.ts';
+import { ACCEPTED, PAUSE, REFUSED, TAKE, TAKE_PAUSED_BEFORE, THROTTLE } from './lua/deployments.ts';
 import { integer, list } from './redis/replies.ts';
 import type { Scripts } from './redis/scripts.ts';
 
@@ -74,7 +74,8 @@ export function openDeployments(redis: Redis, scripts: Scripts): Deployments {
       return (await scripts.run({ lua: ACCEPTED, keys: touched, args: drafts(entries) })) === 1;
     },
     async takePausedBefore(deployment) {
-      return (await scripts.ask(() => redis.hdel(keys.pausedBefore, deployment))) === 1;
+      const call = { lua: TAKE_PAUSED_BEFORE, keys: [keys.pausedBefore], args: [deployment] };
+      return (await scripts.run(call)) === 1;
     },
     async deploymentStates(deployments) {
       const states = deployments.map(async (deployment) => [deployment, await stateOf(deployment)] as const);

@@ -42,14 +42,18 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
   let problem: RekeydError | null = null;
   let checking: Promise<void> | null = null;
 
+  /** What is written down; null where that cannot be read. */
+  function held(): Promise<Marker | null> {
+    return readMarker(dataDir).catch(() => null);
+  }
+
   function note(): Promise<void> {
     notedAt = monotonic();
     writing = writing.then(async () => {
       if (noted === marker) return;
       const next = marker;
       // A command beside the service may have seen more.
-      const held = await readMarker(dataDir).catch(() => null);
-      await writeMarker(dataDir, held === null ? next : furthest(next, held));
+      await writeMarker(dataDir, furthest(next, await held()));
       noted = next;
     });
     return writing;
@@ -64,7 +68,8 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
   async function look(): Promise<void> {
     try {
       durability = await untilAnswered(() => checkDurability(redis, options));
-      const next = await identify(redis, dataDir, marker);
+      // Another worker of this machine may have seen more.
+      const next = await identify(redis, dataDir, furthest(marker, await held()));
       // Meanwhile more may have been confirmed.
       marker = furthest(next, marker);
       found(null);
@@ -121,8 +126,8 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
 }
 
 /** `marker`, and of the same store whatever else is known. */
-function furthest(marker: Marker, other: Marker): Marker {
-  if (marker.id !== other.id) return marker;
+function furthest(marker: Marker, other: Marker | null): Marker {
+  if (marker.id !== other?.id) return marker;
   return { ...marker, clients: Math.max(marker.clients, other.clients), size: Math.max(marker.size, other.size) };
 }
 

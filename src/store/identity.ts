@@ -49,7 +49,7 @@ export function whyLost(marker: Marker | null, facts: StoreFacts): string | null
     return facts.predecessors.includes(marker.id) ? null : `is another one (${facts.id})`;
   }
   if (facts.size >= marker.size) return null;
-  return `was rolled back: its audit log ends at entry ${facts.size}, and entry ${marker.size} was known to be on disk`;
+  return `was rolled back: its audit log ends at entry ${facts.size}, and entry ${marker.size} was written before`;
 }
 
 export function lost(marker: Marker, why: string): RekeydError {

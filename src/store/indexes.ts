@@ -2,6 +2,7 @@
 import type { Redis } from 'ioredis';
 import { type ClientRef, parseReference } from '../core/client.ts';
 import { keys } from './keys.ts';
+import { SET_DUE } from './lua/records.ts';
 import type { Scripts } from './redis/scripts.ts';
 
 export interface Indexes {
@@ -51,7 +52,7 @@ export function openIndexes(redis: Redis, scripts: Scripts): Indexes {
     due: (now, limit, offset = 0) =>
       references(() => redis.zrangebyscore(keys.due, '-inf', now, 'LIMIT', offset, limit)),
     async setDue(ref, at) {
-      await scripts.ask(() => (at === null ? redis.zrem(keys.due, ref) : redis.zadd(keys.due, at, ref)));
+      await scripts.run({ lua: SET_DUE, keys: [keys.due], args: [ref, at ?? ''] });
     },
     openWork: () => references(() => redis.smembers(keys.open)),
   };

@@ -118,7 +118,7 @@ test('a store that was rolled back is told by how far its audit log is', async (
   const ended = await world.run(['store', 'status']);
   expect(ended.code).toBe(1);
   expect(ended.stderr).toMatch(
-    new RegExp(`was rolled back: its audit log ends at entry 1, and entry ${known.entries} was known to be on disk`),
+    new RegExp(`was rolled back: its audit log ends at entry 1, and entry ${known.entries} was written before`),
   );
   await operator.set('{rekeyd}:store:audit:size', size ?? '');
   expect((await world.run(['store', 'status'])).code).toBe(0);

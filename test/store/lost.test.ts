@@ -67,12 +67,15 @@ describe.each(redisKinds)('the store of a worker on %s', (kind) => {
       ['a commit', () => store.commit(firstCommit(alpha, { expected: held }))],
       ['confirm', () => store.confirm(alpha, held.op)],
       ['replaceSealed', () => store.replaceSealed(alpha, 'k', 'j', 'new')],
+      ['setDue', () => store.setDue(alpha, 1)],
+      ['answer', () => store.answer({ request: 'ask', rotation: 'r' })],
       ['append', () => store.append([draft(null)])],
       ['take', () => store.take('dep', { max: 1, perMs: 1 }, true)],
       ['throttle', () => store.throttle('dep', 1, [draft(null)])],
       ['pause', () => store.pause('dep', 'why', [draft(null)])],
       ['refused', () => store.refused('dep', 'client')],
       ['accepted', () => store.accepted('dep', [draft(null)])],
+      ['takePausedBefore', () => store.takePausedBefore('dep')],
     ];
   };
 
@@ -184,6 +187,18 @@ describe.each(redisKinds)('the store of a worker on %s', (kind) => {
     expect(await readMarker(dir)).toMatchObject({ clients: 3, size: 4 });
     await beside.close();
     expect(await readMarker(dir)).toMatchObject({ clients: 3, size: 4 });
+  });
+
+  it('is known by every worker of the machine, also by one that wrote nothing', async () => {
+    const idle = await open(server.socketPath, { dataDir: dir });
+    onTestFinished(() => idle.close());
+    const crash = await snapshot(worker.redis);
+    await worker.store.commit(firstCommit(beta, { durable: true }));
+    await worker.guard.remember();
+    await crash();
+    await expect(idle.guard.check()).rejects.toThrow(
+      /was rolled back: its audit log ends at entry 2, and entry 3 was written/,
+    );
   });
 
   it('is written down when the worker stops, as far as its log was known to be on disk', async () => {

@@ -108,3 +108,8 @@ redis.call('HDEL', keys[1], 'paused_by', 'why', 'try_at', 'try_every', 'urgent_a
 redis.call('SET', keys[3], 1, 'PX', ${REMEMBER_MS})
 return 1
 `;
+
+/** KEYS the pauses of version 0.1. ARGV deployment. → 1 when it was one of them, which is then forgotten. */
+export const TAKE_PAUSED_BEFORE = `${PRELUDE}
+return redis.call('HDEL', keys[1], args[1])
+`;

@@ -87,6 +87,13 @@ redis.call('HINCRBY', keys[1], 'touched', 1)
 return 1
 `;
 
+/** KEYS due. ARGV ref, ms since the epoch or ''. → 1. */
+export const SET_DUE = `${PRELUDE}
+local due, ref, at = keys[1], args[1], args[2]
+if at == '' then redis.call('ZREM', due, ref) else redis.call('ZADD', due, at, ref) end
+return 1
+`;
+
 /** KEYS request. ARGV rotation. → 1. */
 export const ANSWER = `${PRELUDE}
 redis.call('SET', keys[1], args[1], 'PX', ${REMEMBER_MS})

@@ -147,7 +147,7 @@ export function openScripts(redis: Redis, guard: Guarded): Scripts {
 }
 
 /**
- * ServerGroup commit. WAITAOF blocks its connection and covers only what that connection wrote, so scripts and their WAITAOF travel in one
+ * Group commit. WAITAOF blocks its connection and covers only what that connection wrote, so scripts and their WAITAOF travel in one
  * pipeline on one connection, many scripts to one WAITAOF: all that is asked for in one turn of the event loop, or while every lane waits.
  */
 function openGroupWriter(redis: Redis, guard: Guarded) {
