@@ -1,14 +1,18 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import type { Fault, FaultRule } from './faults.ts';
+import { textOf } from './body.ts';
+import { type FaultRule, SIGN_IN_REFUSALS, type SignInRefusal } from './fault-rules.ts';
+import type { Fault } from './faults.ts';
 import type { Context } from './serve.ts';
 import { parseJson } from './wire.ts';
 
 const when = z.enum(['before', 'after']);
+const reason = z.enum(Object.keys(SIGN_IN_REFUSALS) as [SignInRefusal, ...SignInRefusal[]]); // its keys, of which there are some
 const members = z.record(z.string(), z.unknown());
 const matching = {
   match: z
     .strictObject({
+      api: z.enum(['management', 'runtime']),
       method: z.string(),
       path: z
         .string()
@@ -35,10 +39,23 @@ const RULE = z.discriminatedUnion('kind', [
     when: when.optional(),
     ...matching,
   }),
+  z.strictObject({ kind: z.literal('rate_limited'), windowMs: z.int().positive().optional(), ...matching }),
+  z.strictObject({ kind: z.literal('gateway_away'), ...matching }),
+  z.strictObject({ kind: z.literal('sign_in_refused'), reason, when: when.optional(), ...matching }),
+  z.strictObject({
+    kind: z.literal('page'),
+    status: z.int().min(200).max(599),
+    body: z.string(),
+    type: z.string().optional(),
+    when: when.optional(),
+    ...matching,
+  }),
   z.strictObject({ kind: z.literal('stall'), when, ...matching }),
   z.strictObject({ kind: z.literal('drop'), when, ...matching }),
   z.strictObject({ kind: z.literal('edit'), edit: members, client: z.string().optional(), when, ...matching }),
   z.strictObject({ kind: z.literal('tamper'), tamper: members, ...matching }),
+  z.strictObject({ kind: z.literal('cut'), ...matching }),
+  z.strictObject({ kind: z.literal('gzip'), ...matching }),
 ]);
 
 /** `POST` a rule, `GET` the rules with how often each fired, `DELETE` them all. For people and scripts; tests hold the `Faults` itself. */
@@ -49,7 +66,7 @@ export function adminRoutes(server: FastifyInstance, { faults }: Context): void 
     return reply.code(204).send();
   });
   server.post('/_emulator/faults', (request, reply) => {
-    const rule = RULE.safeParse(parseJson(String(request.body)));
+    const rule = RULE.safeParse(parseJson(textOf(request)));
     if (!rule.success) return reply.code(400).send({ error: z.prettifyError(rule.error) });
     // zod writes an absent member as `| undefined`, which the rule's exact optional members do not name; reading them is the same.
     return reply.code(201).send(view(faults.add(rule.data as FaultRule)));

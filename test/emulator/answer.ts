@@ -4,7 +4,7 @@ export interface Answer {
   readonly headers?: Readonly<Record<string, string>>;
   /**
    * Called just before the answer is written, so that it shows what is stored by then (somebody else may have been faster).
-   * A string goes out as plain text, anything else as JSON, `undefined` as no body at all.
+   * A string goes out as it is, anything else as JSON, `undefined` as no body at all.
    */
   readonly body: () => unknown;
 }
@@ -20,15 +20,10 @@ export class Refusal extends Error {
   }
 }
 
-/** The management API's own refusals: `{"errors":[{"message","code"}]}`. */
+/** The platform's own refusals: `{"errors":[{"message","code"}]}`. Its web framework's refusals come in this form too, on both APIs. */
 export function refusal(status: number, message: string, headers: Record<string, string> = {}): Refusal {
   const body = { errors: [{ message, code: status }] };
   return new Refusal(message, { status, headers, body: () => body });
-}
-
-/** Refusals of the web framework before the handler runs, and of proxies in front of it: text, not JSON. */
-export function plainRefusal(status: number, message: string): Refusal {
-  return new Refusal(message, { status, body: () => message });
 }
 
 /** The runtime endpoints' refusals: RFC 6749 section 5.2, with the challenge that a 401 has to carry. */
@@ -37,4 +32,10 @@ export function oauthRefusal(status: number, error: string, description?: string
   const headers: Record<string, string> =
     status === 401 ? { 'www-authenticate': `Basic realm="oauth", error="${error}"` } : {};
   return new Refusal(description ?? error, { status, headers, body: () => body });
+}
+
+/** What a proxy in front of the platform sends. */
+export function htmlPage(status: number, title: string): Answer {
+  const html = `<html>\n<head><title>${status} ${title}</title></head>\n<body><h1>${status} ${title}</h1></body>\n</html>\n`;
+  return { status, headers: { 'content-type': 'text/html' }, body: () => html };
 }

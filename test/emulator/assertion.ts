@@ -1,15 +1,15 @@
-/** Client authentication with `private_key_jwt` (RFC 7523), as Wacht was seen to do it and as RFC 7517 wants it. */
+/** Client authentication with `private_key_jwt` (RFC 7523) by the variants: `first_pem`, and `jwks_kid` as RFC 7517 wants it. */
 import { oauthRefusal, type Refusal } from './answer.ts';
 import type { StoredClient } from './clients.ts';
+import { invalidToken } from './jwt.ts';
 import type { Context } from './serve.ts';
+import { ASSERTION_TYPE, type Attempt, invalidClient, type SignedIn } from './sign-in.ts';
 import { isAlgorithm, type PublicKey, publicKey, sameFamily, verifies } from './signature.ts';
 import type { App } from './state.ts';
 import { parseJson, readJwks, type StoredJwk } from './wire.ts';
 
-const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 const MAX_LIFETIME = 300;
 const SKEW = 60;
-/** What Wacht's JWT library is asked to verify. */
 const FIRST_PEM_ALGORITHMS = ['RS256', 'RS384', 'RS512', 'ES256', 'ES384'];
 
 interface Assertion {
@@ -33,31 +33,30 @@ export function decodeAssertion(jws: string): Assertion | null {
 }
 
 /**
- * Checks the assertion in `form` and answers the key that it was signed with.
+ * Checks the assertion, and answers with the key that it was signed with.
  * @throws Refusal of RFC 6749 form; its `cause` tells more than its answer does
  */
 export async function authenticate(
   context: Context,
   app: App,
   client: StoredClient | undefined,
-  form: URLSearchParams,
-  audience: string,
-): Promise<PublicKey> {
+  { form, audience }: Attempt,
+): Promise<SignedIn> {
   if (client === undefined || !client.is_active) throw invalidClient('no such active client');
   if (client.client_auth_method !== 'private_key_jwt') throw invalidClient('the client does not use private_key_jwt');
-  if (form.get('client_assertion_type') !== ASSERTION_TYPE) throw invalidClient('client_assertion_type');
-  const jws = form.get('client_assertion');
-  if (jws === null) throw invalidClient('client_assertion is missing');
+  if (form.client_assertion_type !== ASSERTION_TYPE) throw invalidClient('client_assertion_type');
+  const jws = form.client_assertion;
+  if (jws === undefined) throw invalidClient('client_assertion is missing');
   const assertion = decodeAssertion(jws);
   if (assertion === null) throw invalidToken('InvalidToken');
   const key = app.selection === 'first_pem' ? byFirstPem(client, assertion) : await byKid(context, client, assertion);
   checkClaims(assertion.claims, client.client_id, audience, Math.floor(context.now() / 1000));
   spendJti(context, client, assertion.claims);
-  return key;
+  return { client, key };
 }
 
 function byFirstPem(client: StoredClient, { header, signed, signature }: Assertion): PublicKey {
-  const jwk = client.jwks?.keys.find((key) => key.public_key_pem !== null);
+  const jwk = client.jwks?.keys.find((key) => key.public_key_pem?.trim());
   if (jwk === undefined) {
     throw oauthRefusal(400, 'invalid_request', 'private_key_jwt requires a registered PEM key in jwks');
   }
@@ -111,7 +110,7 @@ async function fetchKeys(context: Context, jwksUri: string): Promise<readonly St
       signal: AbortSignal.timeout(5000),
     });
     if (!response.ok) throw new Error(`status ${response.status}`);
-    return readJwks(await response.json(), 'jwks').keys;
+    return readJwks(await response.json()).keys;
   } catch (error) {
     throw withCause(oauthRefusal(400, 'invalid_request', 'jwks_uri could not be fetched'), String(error));
   }
@@ -137,17 +136,9 @@ function spendJti(context: Context, client: StoredClient, { jti, exp }: Assertio
     throw invalidClient('jti was used before');
 }
 
-function invalidClient(why: string): Refusal {
-  return withCause(oauthRefusal(401, 'invalid_client'), why);
-}
-
 /** A wrong alg has no answer of its own. */
 function invalidSignature(why: string): Refusal {
   return withCause(invalidToken('InvalidSignature'), why);
-}
-
-function invalidToken(kind: string): Refusal {
-  return oauthRefusal(400, 'invalid_request', `Invalid token: ${kind}`);
 }
 
 function withCause(refusal: Refusal, why: string): Refusal {

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { StoredClient } from './clients.ts';
+import type { Match } from './fault-rules.ts';
 import type { Emulator } from './server.ts';
-import { API_KEY, DEPLOYMENT, HOSTS, introspect, makeKey, manage, replyOf, startTestEmulator } from './testing.ts';
+import { API_KEY, DEPLOYMENT, makeKey, manage, startTestEmulator } from './testing.ts';
 
 const { pem } = makeKey('ES256');
 let emulator: Emulator;
@@ -24,56 +25,6 @@ function rename(id = client.id) {
 function storedName() {
   return emulator.client(DEPLOYMENT, 'pem-app', client.id).client_name;
 }
-
-describe('a status', () => {
-  test.each([
-    [400, 'before', 'Bad request', 'old'],
-    [401, 'before', 'Authentication failed', 'old'],
-    [403, 'before', 'Permission denied for this resource', 'old'],
-    [409, 'before', 'Conflict', 'old'],
-    [500, 'before', 'Something went wrong', 'old'],
-    [503, 'after', 'Something went wrong', 'new'],
-  ] as const)('%i %s applying', async (status, when, message, name) => {
-    const fault = emulator.faults.add({ kind: 'status', status, when });
-    expect(await rename()).toMatchObject({ status, body: { errors: [{ message, code: status }] } });
-    expect([storedName(), fault.fired, emulator.log.at(-1)?.status]).toEqual([name, 1, status]);
-    expect(await rename()).toMatchObject({ status: 200 });
-  });
-
-  test.each([
-    ['without Retry-After, like the platform', {}, null, 'Rate limit exceeded. Retry after 60 seconds'],
-    ['with Retry-After, like its reference', { retryAfter: 7 }, '7', 'Rate limit exceeded. Retry after 60 seconds'],
-    ['with neither', { message: 'Slow down' }, null, 'Slow down'],
-  ])('429 %s', async (_what, how, retryAfter, message) => {
-    emulator.faults.add({ kind: 'status', status: 429, ...how });
-    const reply = await rename();
-    expect(reply).toMatchObject({ status: 429, body: { errors: [{ message, code: 429 }] } });
-    expect(reply.headers.get('retry-after')).toBe(retryAfter);
-    expect(storedName()).toBe('old');
-  });
-
-  test.each([
-    [502, 'Bad Gateway'],
-    [504, 'Gateway Timeout'],
-  ])('%i comes from the proxy, as text', async (status, body) => {
-    emulator.faults.add({ kind: 'status', status });
-    expect(await rename()).toMatchObject({ status, body });
-  });
-
-  test('a list read fails', async () => {
-    emulator.faults.add({ kind: 'status', status: 500, match: { method: 'GET', path: /\/clients$/ } });
-    expect(await manage(emulator, 'GET', '')).toMatchObject({ status: 200 });
-    expect(await manage(emulator, 'GET', '/pem-app/clients')).toMatchObject({ status: 500 });
-  });
-
-  test('an OAuth endpoint fails in its own words', async () => {
-    emulator.faults.add({ kind: 'status', status: 503, match: { client: client.client_id } });
-    expect(await introspect(emulator, HOSTS['pem-app'], client.client_id, 'x')).toMatchObject({
-      status: 503,
-      body: { error: 'server_error' },
-    });
-  });
-});
 
 describe('no answer', () => {
   test.each([
@@ -169,7 +120,9 @@ test.each([
 });
 
 describe('which requests', () => {
-  test.each([
+  test.each<[what: string, match: Match, fired: number]>([
+    ['API', { api: 'management' }, 1],
+    ['the other API', { api: 'runtime' }, 0],
     ['method', { method: 'PATCH' }, 1],
     ['another method', { method: 'GET' }, 0],
     ['path', { path: /clients/ }, 1],
@@ -200,29 +153,5 @@ describe('which requests', () => {
     expect((await rename()).status).toBe(500);
     emulator.faults.clear();
     expect((await rename()).status).toBe(200);
-  });
-});
-
-describe('over HTTP', () => {
-  const admin = async (method: string, rule?: object) =>
-    replyOf(await fetch(`${emulator.url}/_emulator/faults`, { method, ...(rule && { body: JSON.stringify(rule) }) }));
-
-  test('rules are added, listed with their count, and cleared', async () => {
-    const rule = { kind: 'status', status: 503, when: 'after', match: { method: 'PATCH', path: 'clients' } };
-    expect(await admin('POST', rule)).toMatchObject({ status: 201, body: { ...rule, fired: 0 } });
-    expect((await rename()).status).toBe(503);
-    expect(await admin('GET')).toMatchObject({ status: 200, body: { faults: [{ ...rule, fired: 1 }] } });
-    expect(await admin('DELETE')).toMatchObject({ status: 204 });
-    expect(await admin('GET')).toMatchObject({ body: { faults: [] } });
-  });
-
-  test.each([
-    ['no rule', []],
-    ['an unknown kind', { kind: 'earthquake' }],
-    ['an unknown member', { kind: 'drop', when: 'after', whem: 'before' }],
-    ['a path that is no expression', { kind: 'drop', when: 'after', match: { path: '(' } }],
-  ])('%s is refused', async (_what, rule) => {
-    expect(await admin('POST', rule)).toMatchObject({ status: 400, body: { error: expect.any(String) } });
-    expect(emulator.faults.list()).toEqual([]);
   });
 });

@@ -3,25 +3,41 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { expect, test } from 'vitest';
 
-test.each(['SIGTERM', 'SIGINT'] as const)(
-  'npm run emulator prints what to try, and %s ends it with 0',
-  async (signal) => {
-    const child = spawn(process.execPath, [new URL('main.ts', import.meta.url).pathname, '--port', '0']);
-    const ended = once(child, 'exit');
-    try {
-      const lines: string[] = [];
-      for await (const line of createInterface(child.stdout)) {
-        lines.push(line);
-        if (line.startsWith('Stop it')) break;
-      }
-      const url = /listens on (\S+)/.exec(lines[0] ?? '')?.[1];
-      const key = /API key +(\S+)/.exec(lines.join('\n'))?.[1];
-      const response = await fetch(`${url}/oauth/apps`, { headers: { authorization: `Bearer ${key}` } });
-      expect(await response.json()).toMatchObject({ apps: [{ slug: 'mcp-auth' }, { slug: 'mcp-rfc' }] });
-      child.kill(signal);
-      expect(await ended).toEqual([0, null]);
-    } finally {
-      child.kill('SIGKILL');
+/** Starts `npm run emulator` on a free port and ends it with `signal` when `use` is done with what it printed. */
+async function whileItRuns(signal: 'SIGTERM' | 'SIGINT', args: string[], use: (printed: string) => Promise<void>) {
+  const child = spawn(process.execPath, [new URL('main.ts', import.meta.url).pathname, '--port', '0', ...args]);
+  const ended = once(child, 'exit');
+  try {
+    const lines: string[] = [];
+    for await (const line of createInterface(child.stdout)) {
+      lines.push(line);
+      if (line.startsWith('Stop it')) break;
     }
-  },
+    await use(lines.join('\n'));
+    child.kill(signal);
+    expect(await ended).toEqual([0, null]);
+  } finally {
+    child.kill('SIGKILL');
+  }
+}
+
+async function appsOf(url: string | undefined, key: string | undefined): Promise<unknown> {
+  const response = await fetch(`${url}/oauth/apps`, { headers: { authorization: `Bearer ${key}` } });
+  return response.json();
+}
+
+test.each(['SIGTERM', 'SIGINT'] as const)('npm run emulator prints what to try, and %s ends it with 0', (signal) =>
+  whileItRuns(signal, [], async (printed) => {
+    const [, url] = /listens on (\S+)/.exec(printed) ?? [];
+    const [, key] = /API key +(\S+)/.exec(printed) ?? [];
+    expect(await appsOf(url, key)).toMatchObject({ apps: [{ slug: 'mcp-rfc' }, { slug: 'mcp-auth' }] });
+  }),
 );
+
+test('with --replay it holds what the recorded calls need, and prints where and with which keys to make them', () =>
+  whileItRuns('SIGTERM', ['--replay'], async (printed) => {
+    const [, url, key, other] =
+      /--api (\S+) --key (\S+) --other-key (\S+) --dep-key \S+ --dep-ro-key \S+/.exec(printed) ?? [];
+    expect(await appsOf(url, key)).toMatchObject({ apps: [{ slug: 'off' }, { slug: 'mcp-auth' }, { slug: 'second' }] });
+    expect(await appsOf(url, other)).toMatchObject({ apps: [{ slug: 'other' }] });
+  }));

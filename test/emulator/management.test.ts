@@ -35,8 +35,9 @@ describe.each([{ wrap: false }, { wrap: true }])('the platform’s own npm clien
   test('lists the apps', async () => {
     const apps = await sdk.oauth.listOAuthApps();
     expect(apps.map(({ slug, fqdn, is_active }) => [slug, fqdn, is_active])).toEqual([
-      ['pem-app', 'auth.example.com', true],
       ['kid-app', 'rfc.example.com', true],
+      ['pem-app', 'auth.example.com', true],
+      ['app', 'wacht.example.com', true],
     ]);
   });
 
@@ -128,7 +129,6 @@ describe('what PATCH stores', () => {
   test.each([
     ['null', { jwks: null, jwks_uri: null, public_key_pem: null, token_endpoint_auth_signing_alg: null }],
     ['blank', { jwks_uri: ' ', public_key_pem: '', token_endpoint_auth_signing_alg: '\n' }],
-    ['blank, beside the keys', { client_auth_method: '', client_name: ' ' }],
     ['absent', {}],
   ])('a member that is %s leaves the value as it is, and updated_at moves all the same', async (_what, body) => {
     const before = newClient({ jwks: { keys: [key.jwk] }, alg: 'ES256', client_name: 'ours' });
@@ -137,10 +137,15 @@ describe('what PATCH stores', () => {
     expect(emulator.client(DEPLOYMENT, 'pem-app', before.id).updated_at > before.updated_at).toBe(true);
   });
 
-  test('a JWK with a blank public_key_pem has none', async () => {
+  test('a text that is blank is cleared', async () => {
+    const before = newClient({ public_key_pem: key.pem, client_name: 'ours' });
+    expect(await patch(before.id, { client_name: ' ' })).toMatchObject({ client_name: null });
+  });
+
+  test('a JWK keeps a blank public_key_pem, and the client shows it', async () => {
     const { id } = newClient({ public_key_pem: key.pem });
     const stored = await patch(id, { jwks: { keys: [{ ...key.jwk, public_key_pem: ' ' }] } });
-    expect(stored).toMatchObject({ public_key_pem: null, jwks: { keys: [{ ...key.jwk, public_key_pem: null }] } });
+    expect(stored).toMatchObject({ public_key_pem: ' ', jwks: { keys: [{ ...key.jwk, public_key_pem: ' ' }] } });
   });
 
   test('a jwks_uri once set stays beside what comes later', async () => {

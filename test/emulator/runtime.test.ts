@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { request } from 'node:http';
+import { connect } from 'node:net';
 import { calculateJwkThumbprint } from 'jose';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { StoredClient } from './clients.ts';
@@ -53,17 +54,24 @@ async function statusOf(host: string, members: Record<string, string>): Promise<
 test.each([
   ['/oauth/token', { grant_type: 'client_credentials' }, 200, { token_type: 'Bearer' }],
   ['/oauth/token', { grant_type: 'password' }, 400, { error: 'unsupported_grant_type' }],
-  ['/oauth/token', {}, 400, { error: 'invalid_request' }],
+  ['/oauth/token', {}, 422, { errors: [{ message: 'Invalid request payload', code: 422 }] }],
   ['/oauth/introspect', { token: 'made-up' }, 200, { active: false }],
-  ['/oauth/introspect', {}, 400, { error: 'invalid_request', error_description: 'token is required' }],
+  ['/oauth/introspect', { token: ' ' }, 400, { error: 'invalid_request', error_description: 'token is required' }],
   ['/oauth/revoke', { token: 'made-up' }, 200, { revoked: true }],
 ])('%s with %j', async (path, members, status, body) => {
   expect(await post(emulator, HOST, path, await form(path, members))).toMatchObject({ status, body });
 });
 
 test('the app is found by Host when no proxy says otherwise; a host of no app is the server’s fault', async () => {
-  expect(await statusOf('AUTH.example.com:443', await form(PATH, { token: 'made-up' }))).toBe(200);
+  expect(await statusOf('auth.example.com:443', await form(PATH, { token: 'made-up' }))).toBe(200);
   expect(await statusOf('nowhere.example.com', await form(PATH, { token: 'made-up' }))).toBe(500);
+});
+
+test('what is no HTTP gets an answer without a body', async () => {
+  const socket = connect(Number(new URL(emulator.url).port), '127.0.0.1');
+  socket.end('hello\r\n\r\n');
+  const answer = Buffer.concat(await socket.toArray()).toString();
+  expect(answer).toMatch(/^HTTP\/1\.1 400 [\s\S]*\r\n\r\n$/);
 });
 
 test('only forms are read', async () => {

@@ -1,6 +1,9 @@
+import type { OutgoingHttpHeaders } from 'node:http';
+import { gzipSync } from 'node:zlib';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Answer, Refusal } from './answer.ts';
-import type { Faults } from './faults.ts';
+import type { RateLimits } from './credentials.ts';
+import type { Dispatch, Faults } from './faults.ts';
 import type { LogEntry, RequestLog } from './log.ts';
 import type { State } from './state.ts';
 
@@ -8,6 +11,7 @@ import type { State } from './state.ts';
 export interface Context {
   readonly state: State;
   readonly faults: Faults;
+  readonly rateLimits: RateLimits;
   readonly log: RequestLog;
   readonly now: () => number;
   /** Success bodies of the management API come as `{"data": …}`. */
@@ -41,13 +45,28 @@ export async function serve(
     request.raw.socket.destroy();
     return reply;
   }
-  const body = context.faults.tampered(call, outcome.body());
+  const dispatch = context.faults.dispatch(call, outcome.body());
   call.status = outcome.status;
   context.onAnswered(call);
-  reply.code(outcome.status).headers({ ...outcome.headers, date: new Date(context.now()).toUTCString() });
+  return write(context, reply, outcome, dispatch);
+}
+
+function write(context: Context, reply: FastifyReply, answer: Answer, { body, cut, gzip }: Dispatch): FastifyReply {
+  reply.code(answer.status).headers({
+    ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+    ...answer.headers,
+    date: new Date(context.now()).toUTCString(),
+  });
   if (body === undefined) return reply.send();
-  if (typeof body === 'string') return reply.type('text/plain; charset=utf-8').send(body);
-  return reply.type('application/json; charset=utf-8').send(JSON.stringify(body));
+  const plain = Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
+  const bytes = gzip ? gzipSync(plain) : plain;
+  if (gzip) reply.header('content-encoding', 'gzip');
+  if (!cut) return reply.send(bytes);
+  reply.hijack();
+  // `getHeaders` has numbers and lists for some, all of which `writeHead` takes.
+  reply.raw.writeHead(answer.status, { ...reply.getHeaders(), 'content-length': bytes.length } as OutgoingHttpHeaders);
+  reply.raw.write(bytes.subarray(0, bytes.length >> 1), () => reply.raw.destroy());
+  return reply;
 }
 
 async function refusable(answer: () => Answer | Promise<Answer>): Promise<Answer> {

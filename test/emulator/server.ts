@@ -1,12 +1,16 @@
-import Fastify from 'fastify';
+import Fastify, { type FastifyReply } from 'fastify';
 import { adminRoutes } from './admin.ts';
+import { refusal } from './answer.ts';
+import { jsonBody, takeRawBodies } from './body.ts';
 import type { StoredClient } from './clients.ts';
+import { type Credential, type RateLimit, RateLimits } from './credentials.ts';
 import { Faults } from './faults.ts';
 import { type LogEntry, RequestLog } from './log.ts';
-import { managementRoutes } from './management.ts';
-import { runtimeRoutes } from './runtime.ts';
+import { manage, managementRoutes } from './management.ts';
+import { hostOf, runtimeRoutes } from './runtime.ts';
 import type { Context } from './serve.ts';
-import { type ApiKey, type App, type ClientMembers, type NewApp, State } from './state.ts';
+import { type App, type KeptClient, type NewApp, State } from './state.ts';
+import { type ClientMembers, readCreate, readUpdate } from './wire.ts';
 
 export interface EmulatorOptions {
   /** Default 127.0.0.1. */
@@ -19,6 +23,8 @@ export interface EmulatorOptions {
   readonly wrap?: boolean;
   /** Host of a `jwks_uri` → origin to fetch it from instead, e.g. `{"keys.example.com": "http://127.0.0.1:8080"}`. */
   readonly resolve?: Readonly<Record<string, string>>;
+  /** How often the management API may be called; the real server's are `WACHT_RATE_LIMITS`. Default: as often as anybody likes. */
+  readonly rateLimits?: readonly RateLimit[];
   /** Serve `/_emulator/faults`. Default false. */
   readonly admin?: boolean;
   /** How many log entries to keep. Default: all. */
@@ -52,13 +58,15 @@ export interface Emulator {
   /** @throws Refusal what POST would answer */
   addClient(client: NewClient): StoredClient;
   /** A client that another emulator held, with its ids and without the server's checks. */
-  restoreClient(deployment: string, app: string, client: StoredClient): void;
+  restoreClient(deployment: string, app: string, client: KeptClient): void;
   /** As it is stored now; a later PATCH does not change the object. @throws Refusal when there is none */
   client(deployment: string, app: string, id: string): StoredClient;
   /** Somebody else's PATCH, with the server's checks but without a request. @throws Refusal what PATCH would answer */
   edit(deployment: string, app: string, id: string, members: ClientMembers): StoredClient;
-  /** Makes `key` valid for the deployment. */
-  setApiKey(deployment: string, key: string, access?: ApiKey['access']): void;
+  /** The secret of a client that has one. */
+  secretOf(client: StoredClient): string | undefined;
+  /** Makes `key` valid for the deployment. Default: it may write, and is taken in both URL styles; see {@link Credential}. */
+  setApiKey(deployment: string, key: string, access?: Credential['access'], kind?: Credential['kind']): void;
   revokeApiKey(key: string): void;
   /** Cuts every connection, stalled ones too. */
   close(): Promise<void>;
@@ -72,17 +80,30 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
   const context: Context = {
     state,
     faults: new Faults(state, closing.signal),
+    rateLimits: new RateLimits(options.rateLimits ?? [], now),
     log: new RequestLog(options.logLimit ?? Number.POSITIVE_INFINITY),
     now,
     wrap: options.wrap ?? false,
     resolve: new Map(Object.entries(options.resolve ?? {})),
     onAnswered: options.onAnswered ?? (() => {}),
   };
-  const server = Fastify({ forceCloseConnections: true, exposeHeadRoutes: false, bodyLimit: 2 << 20 });
-  // Bodies stay text here: each API reads its own media type, and refuses others in its own words.
-  server.removeAllContentTypeParsers();
-  server.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
-  server.setNotFoundHandler((_request, reply) => reply.code(404).send());
+  const server = Fastify({
+    forceCloseConnections: true,
+    exposeHeadRoutes: false,
+    routerOptions: { maxParamLength: 16_384 },
+    // What is no HTTP at all gets an answer without a body.
+    clientErrorHandler(_error, socket) {
+      if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n');
+    },
+    frameworkErrors: (_error, _request, reply) => void refuse(reply as FastifyReply, 400, 'Bad request'), // a reply as any other
+  });
+  takeRawBodies(server);
+  // On an app's own domain nobody asks who is calling.
+  server.setNotFoundHandler((request, reply) =>
+    state.appOfHost(hostOf(request)) === undefined
+      ? manage(context, request, reply, null)
+      : refuse(reply, 404, 'Not found'),
+  );
   managementRoutes(server, context);
   runtimeRoutes(server, context);
   if (options.admin) adminRoutes(server, context);
@@ -96,9 +117,11 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     addClient: (client) => addClient(state, client),
     restoreClient: (deployment, app, client) => state.restore(state.app(deployment, app), client),
     client: (deployment, app, id) => state.client(state.app(deployment, app), id),
-    edit: (deployment, app, id, members) => state.patch(state.app(deployment, app), id, members),
-    setApiKey: (deployment, key, access = 'write') => void state.apiKeys.set(key, { deployment, access }),
-    revokeApiKey: (key) => void state.apiKeys.delete(key),
+    edit: (deployment, app, id, members) => state.patch(state.app(deployment, app), id, readUpdate(jsonBody(members))),
+    secretOf: (client) => state.secretOf(client),
+    setApiKey: (deployment, key, access = 'write', kind = 'either') =>
+      void state.credentials.set(key, { deployment, access, kind }),
+    revokeApiKey: (key) => void state.credentials.delete(key),
     close: async () => {
       closing.abort();
       await server.close();
@@ -106,12 +129,17 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
   };
 }
 
+function refuse(reply: FastifyReply, status: number, message: string): FastifyReply {
+  return reply.code(status).send(refusal(status, message).answer.body());
+}
+
 function addClient(state: State, { deployment, app, alg, ...members }: NewClient): StoredClient {
-  return state.create(state.app(deployment, app), {
+  const body = jsonBody({
     client_auth_method: 'private_key_jwt',
     grant_types: ['authorization_code', 'refresh_token'],
     redirect_uris: ['https://client.example.com/callback'],
     token_endpoint_auth_signing_alg: alg,
     ...members,
   });
+  return state.create(state.app(deployment, app), readCreate(body));
 }

@@ -80,16 +80,19 @@ function once(cache: WeakMap<StoredJwk, PublicKey | null>, jwk: StoredJwk, load:
   return loaded;
 }
 
+export function describeKey(key: KeyObject): PublicKey {
+  return {
+    key,
+    family: key.asymmetricKeyType ?? '',
+    curve: key.asymmetricKeyDetails?.namedCurve,
+    bits: key.asymmetricKeyDetails?.modulusLength,
+    thumbprint: thumbprint(key),
+  };
+}
+
 function importKey(load: () => KeyObject): PublicKey | null {
   try {
-    const key = load();
-    return {
-      key,
-      family: key.asymmetricKeyType ?? '',
-      curve: key.asymmetricKeyDetails?.namedCurve,
-      bits: key.asymmetricKeyDetails?.modulusLength,
-      thumbprint: thumbprint(key),
-    };
+    return describeKey(load());
   } catch {
     return null;
   }

@@ -1,21 +1,26 @@
 import { randomBytes } from 'node:crypto';
 import { refusal } from './answer.ts';
-import { changedSettings, newSettings, type StoredClient } from './clients.ts';
-import { readClientBody } from './wire.ts';
+import { BLANK, changedSettings, newSettings, type StoredClient } from './clients.ts';
+import type { Credential } from './credentials.ts';
+import type { CreateBody, UpdateBody } from './wire.ts';
 
 /**
- * How an app picks the key that checks a client assertion: `first_pem` is Wacht as observed (the first JWK with a PEM, one key at a time),
- * `jwks_kid` a server that follows RFC 7517 (by `kid`, several keys at a time).
+ * How an app picks the key that checks a client assertion, and what it says of one that it refuses. `wacht` is the real server (the first JWK
+ * that has the member `public_key_pem`, RS256 to RS512, ES256 and ES384, each refusal in its own words). The others are variants: `first_pem`
+ * takes the first JWK with a PEM, one key at a time, and `jwks_kid` is a server that follows RFC 7517 (by `kid`, several keys at a time).
  */
-export type Selection = 'first_pem' | 'jwks_kid';
+export type Selection = 'wacht' | 'first_pem' | 'jwks_kid';
 
 export interface App {
   readonly id: string;
   readonly deployment: string;
   readonly slug: string;
+  readonly name: string;
   readonly fqdn: string;
   /** May be changed while the emulator runs: the platform got another release. */
   selection: Selection;
+  /** False: its OAuth endpoints are not there; its clients can still be managed. */
+  readonly isActive: boolean;
   readonly createdAt: string;
   /** By row id, oldest first. */
   readonly clients: Map<string, StoredClient>;
@@ -24,29 +29,32 @@ export interface App {
 export interface NewApp {
   readonly deployment: string;
   readonly slug: string;
+  /** Default: the next one that is free. */
+  readonly id?: string;
+  /** Default: `slug`. */
+  readonly name?: string;
   /** Default: `{slug}.example.com`. */
   readonly fqdn?: string;
-  /** Default: `first_pem`. */
+  /** Default: `wacht`. */
   readonly selection?: Selection;
+  /** Default: true. */
+  readonly isActive?: boolean;
 }
 
-/** The members of a create or PATCH body, as a caller writes them; read with the server's own strictness. */
-export type ClientMembers = Readonly<Record<string, unknown>>;
-
-export interface ApiKey {
-  readonly deployment: string;
-  /** A read-only key is refused with 403 on anything but GET. */
-  readonly access: 'read' | 'write';
-}
+/** A client that an earlier emulator held; members that it did not have yet may be missing. */
+export type KeptClient = Pick<StoredClient, 'id' | 'client_id' | 'client_auth_method'> & Partial<StoredClient>;
 
 /** Everything the server has stored. All changes happen here and in one step each, like the single UPDATE statement of the platform. */
 export class State {
-  readonly apiKeys = new Map<string, ApiKey>();
+  /** By what the caller sends. */
+  readonly credentials = new Map<string, Credential>();
   readonly #now: () => number;
   readonly #apps = new Map<string, Map<string, App>>();
   readonly #byFqdn = new Map<string, App>();
   /** OAuth `client_id` → row id; unique in the whole emulator. */
   readonly #rows = new Map<string, string>();
+  /** Row id → client secret. */
+  readonly #secrets = new Map<string, string>();
   /** Client and `jti` of every assertion accepted → until when it is remembered, in seconds. */
   readonly #spent = new Map<string, number>();
   #sweepAt = 10_000;
@@ -62,12 +70,15 @@ export class State {
     const apps = this.#apps.get(app.deployment) ?? new Map<string, App>();
     const fqdn = app.fqdn ?? `${app.slug}.example.com`;
     if (apps.has(app.slug) || this.#byFqdn.has(fqdn)) throw new Error(`app ${app.slug} or host ${fqdn} exists already`);
+    if (app.id !== undefined) this.#passId(app.id);
     const added: App = {
-      id: this.#nextId(),
+      id: app.id ?? this.#nextId(),
       deployment: app.deployment,
       slug: app.slug,
+      name: app.name ?? app.slug,
       fqdn,
-      selection: app.selection ?? 'first_pem',
+      selection: app.selection ?? 'wacht',
+      isActive: app.isActive ?? true,
       createdAt: this.#stamp(),
       clients: new Map(),
     };
@@ -76,6 +87,7 @@ export class State {
     return added;
   }
 
+  /** Oldest first. */
   apps(deployment: string): App[] {
     return [...(this.#apps.get(deployment)?.values() ?? [])];
   }
@@ -91,8 +103,10 @@ export class State {
     return app;
   }
 
+  /** The app whose OAuth endpoints are at that host, which is compared letter by letter. */
   appOfHost(fqdn: string): App | undefined {
-    return this.#byFqdn.get(fqdn);
+    const app = this.#byFqdn.get(fqdn);
+    return app?.isActive ? app : undefined;
   }
 
   /** @throws Refusal 404 */
@@ -107,41 +121,47 @@ export class State {
     return id === undefined ? undefined : app.clients.get(id);
   }
 
-  /** @throws Refusal 400, 422 */
-  create(app: App, members: unknown): StoredClient {
-    const settings = newSettings(readClientBody(members));
+  secretOf(client: StoredClient): string | undefined {
+    return this.#secrets.get(client.id);
+  }
+
+  /** A client that is to sign in with a secret gets one. @throws Refusal 400, 500 */
+  create(app: App, body: CreateBody): StoredClient {
+    const settings = newSettings(body);
     const stamp = this.#stamp();
     const client: StoredClient = {
+      ...BLANK,
+      ...settings,
       id: this.#nextId(),
       oauth_app_id: app.id,
       client_id: `oc_${randomBytes(24).toString('base64url')}`,
-      ...settings,
-      is_active: true,
       created_at: stamp,
       updated_at: stamp,
     };
-    app.clients.set(client.id, client);
-    this.#rows.set(client.client_id, client.id);
+    if (client.client_auth_method.startsWith('client_secret')) {
+      this.#secrets.set(client.id, `oc_secret_${randomBytes(32).toString('base64url')}`);
+    }
+    this.#put(app, client);
     return client;
   }
 
-  /** A client that another emulator held, with its ids. */
-  restore(app: App, client: StoredClient): void {
-    app.clients.set(client.id, client);
-    this.#rows.set(client.client_id, client.id);
-    if (BigInt(client.id) > this.#lastId) this.#lastId = BigInt(client.id);
+  /** With its ids. */
+  restore(app: App, client: KeptClient): void {
+    this.#passId(client.id);
+    this.#put(app, { ...BLANK, ...client });
   }
 
-  /** The last writer wins: nothing is compared with what the caller has seen. @throws Refusal 400, 404, 422 */
-  patch(app: App, id: string, members: unknown): StoredClient {
-    const body = readClientBody(members);
-    const current = this.#active(app, id);
-    return this.#put(app, { ...current, ...changedSettings(current, body) });
+  /** The last writer wins: nothing is compared with what the caller has seen. @throws Refusal 400, 404, 500 */
+  patch(app: App, id: string, body: UpdateBody): StoredClient {
+    const current = this.client(app, id);
+    return this.#put(app, { ...current, ...changedSettings(current, body), updated_at: this.#stamp() });
   }
 
   /** @throws Refusal 404 */
   deactivate(app: App, id: string): void {
-    this.#put(app, { ...this.#active(app, id), is_active: false });
+    const current = this.client(app, id);
+    if (!current.is_active) throw refusal(404, 'OAuth client not found or already inactive');
+    this.#put(app, { ...current, is_active: false, updated_at: this.#stamp() });
   }
 
   /** False when `jti` (of that client) was spent before and is still remembered. `until` is in seconds since the epoch. */
@@ -156,21 +176,19 @@ export class State {
     return true;
   }
 
-  #active(app: App, id: string): StoredClient {
-    const client = this.client(app, id);
-    if (!client.is_active) throw refusal(404, 'OAuth client not found or inactive');
-    return client;
-  }
-
   #put(app: App, client: StoredClient): StoredClient {
-    const stamped = { ...client, updated_at: this.#stamp() };
-    app.clients.set(client.id, stamped);
-    return stamped;
+    app.clients.set(client.id, client);
+    this.#rows.set(client.client_id, client.id);
+    return client;
   }
 
   #nextId(): string {
     this.#lastId += 1n;
     return String(this.#lastId);
+  }
+
+  #passId(id: string): void {
+    if (BigInt(id) > this.#lastId) this.#lastId = BigInt(id);
   }
 
   /** RFC 3339 with microseconds, later than every stamp before: `updated_at` moves even when the clock stands still. */

@@ -2,15 +2,19 @@
 import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
 import { type JWK, SignJWT } from 'jose';
 import { type Emulator, type EmulatorOptions, startEmulator } from './server.ts';
+import { ASSERTION_TYPE } from './sign-in.ts';
+
+export { ASSERTION_TYPE };
 
 export const DEPLOYMENT = '185019846023';
 export const API_KEY = 'test-api-key';
-export const HOSTS = { 'pem-app': 'auth.example.com', 'kid-app': 'rfc.example.com' } as const;
+export const HOSTS = { app: 'wacht.example.com', 'pem-app': 'auth.example.com', 'kid-app': 'rfc.example.com' } as const;
 
-/** A deployment with the apps `pem-app` (first_pem) and `kid-app` (jwks_kid). */
+/** A deployment with the apps `app` (as the real server), `pem-app` (first_pem) and `kid-app` (jwks_kid), and a key that is taken in both URL styles. */
 export async function startTestEmulator(options?: EmulatorOptions): Promise<Emulator> {
   const emulator = await startEmulator(options);
   emulator.setApiKey(DEPLOYMENT, API_KEY);
+  emulator.addApp({ deployment: DEPLOYMENT, slug: 'app', fqdn: HOSTS.app });
   emulator.addApp({ deployment: DEPLOYMENT, slug: 'pem-app', fqdn: HOSTS['pem-app'], selection: 'first_pem' });
   emulator.addApp({ deployment: DEPLOYMENT, slug: 'kid-app', fqdn: HOSTS['kid-app'], selection: 'jwks_kid' });
   return emulator;
@@ -70,7 +74,7 @@ interface Reply {
 
 export async function replyOf(response: Response): Promise<Reply> {
   const text = await response.text();
-  const isJson = response.headers.get('content-type')?.startsWith('application/json') ?? false;
+  const isJson = text !== '' && (response.headers.get('content-type')?.startsWith('application/json') ?? false);
   return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text };
 }
 
@@ -99,8 +103,6 @@ export async function post(emulator: Emulator, host: string, path: string, form:
   });
   return replyOf(response);
 }
-
-export const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 
 /** A login at introspect with a made-up token. */
 export function introspect(emulator: Emulator, host: string, clientId: string | undefined, assertion: string) {

@@ -20,6 +20,6 @@ export async function restoreWacht({ server }: Fixture, keysAt: string): Promise
 /** Members that are null were left out. */
 function storedClient({ jwks, ...client }: ServerClient): StoredClient {
   const absent = { client_name: null, token_endpoint_auth_signing_alg: null, jwks_uri: null, public_key_pem: null };
-  const keys = jwks === undefined ? null : readJwks(jwks, 'jwks');
+  const keys = jwks === undefined ? null : readJwks(jwks);
   return { ...absent, ...client, jwks: keys } as StoredClient; // as the emulator held it
 }
