@@ -8,7 +8,7 @@ import { isEligible } from '../src/core/due.ts';
 import { inParallel } from '../src/parallel.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
-import { type Listed, pagesOf, readListing, type Wanted } from './listing.ts';
+import { type Listed, pagesOf, readNowAndThen, type Wanted } from './listing.ts';
 import type { Discover } from './schemas.ts';
 import { type Apps, byDeployment, noteUnread } from './selection.ts';
 import { takeFound } from './start.ts';
@@ -59,10 +59,10 @@ async function discoverApp(
 ): Promise<DiscoverResult> {
   const isNew: Wanted = (client, ref, seen) =>
     seen === null && isEligible(client) && policyFor(context.resources.config, ref)?.name === policy;
-  const { clients } = await readListing(context, deployment, app, isNew);
+  const listing = await readNowAndThen(context, deployment, app, isNew);
   let [found, started] = [0, 0];
-  for (const page of pagesOf(clients)) {
-    const fresh = await takeNew(page, policy, context);
+  for (const page of pagesOf(listing?.clients ?? [])) {
+    const fresh = await takeNew(page, `schedule:${policy}`, context);
     found += fresh.length;
     started += await startDue(fresh, policy, slot, context);
   }
@@ -80,16 +80,16 @@ function appsOf({ resources }: JobContext, policy: string): Apps {
 }
 
 /** @returns those that this call took in */
-async function takeNew(
+export async function takeNew(
   page: readonly (readonly [ClientRef, Listed])[],
-  policyName: string,
+  actor: string,
   { resources }: JobContext,
 ): Promise<readonly ClientRef[]> {
   const taken: ClientRef[] = [];
   await inParallel(page, FLEET_LANES, async ([ref, { client }]) => {
     const policy = clientPolicy(resources, ref);
     if (policy === null) return;
-    const cause = { actor: `schedule:${policyName}`, reason: 'found in the client list', request: null };
+    const cause = { actor, reason: 'found in the client list', request: null };
     if (await takeFound(resources.store, ref, client, policy, cause)) taken.push(ref);
   });
   return taken;

@@ -1,6 +1,8 @@
 /** What the servers list, one app at a time, and only as much of it as somebody needs: a fleet may have 100,000 clients. */
 import { type ClientRef, makeReference } from '../src/core/client.ts';
 import type { ObservedClient } from '../src/core/document.ts';
+import { turnForList } from '../src/rotation/deployment.ts';
+import { monotonic } from '../src/time.ts';
 import type { JobContext } from './context.ts';
 
 /** A client as the server listed it at `readAt`, ms on the store's clock: what was seen later stands. */
@@ -51,7 +53,11 @@ export async function readListing(
     return some.filter((client, index) => isWanted(client, refs[index] ?? refOf(client), seen[index] ?? null));
   };
   const keep = wanted === undefined ? undefined : (some: readonly ObservedClient[]) => pick(some, wanted);
-  const list = await resources.deployments.get(deployment)?.wacht.listClients(app, keep);
+  const found = resources.deployments.get(deployment);
+  if (found !== undefined) await turnForList(resources, found);
+  const startedAt = monotonic();
+  const list = await found?.wacht.listClients(app, keep);
+  await resources.store.noteList(deployment, app, monotonic() - startedAt);
   const { clients = [], unreadable = new Map<string, string>() } = list ?? {};
   if (unreadable.size > 0) {
     const rows = [...unreadable].slice(0, NAMED).map(([id, problem]) => ({ id, problem }));
@@ -63,6 +69,20 @@ export async function readListing(
     clients: new Map(clients.map((client) => [refOf(client), { client, readAt }])),
     unreadable: new Set([...unreadable.keys()].map((id) => `${deployment}/${app}/${id}`)),
   };
+}
+
+/**
+ * The same for what is read all the time: null while the app rests. A list of a large app costs so much, on both sides, that it is read for no more than
+ * a fiftieth of the time.
+ */
+export async function readNowAndThen(
+  context: JobContext,
+  deployment: string,
+  app: string,
+  wanted: Wanted,
+): Promise<Listing | null> {
+  if ((await context.resources.store.listRest(deployment, app)) > 0) return null;
+  return readListing(context, deployment, app, wanted);
 }
 
 export function* pagesOf<T>(items: Iterable<T>): Generator<readonly T[]> {

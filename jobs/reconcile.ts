@@ -2,7 +2,9 @@
  * Level-triggered upkeep: whatever a crash, a lost job or a human left behind is found from the records, and mended. Runs every
  * `reconcile_every` and at start-up; running it twice does no harm.
  */
+import { policyFor } from '../src/config/model.ts';
 import type { ClientRef } from '../src/core/client.ts';
+import { isEligible } from '../src/core/due.ts';
 import { hasDrifted, plan } from '../src/core/plan.ts';
 import type { ClientPolicy } from '../src/core/policy.ts';
 import type { ClientRecord } from '../src/core/record.ts';
@@ -14,7 +16,8 @@ import { noteAccepted } from '../src/rotation/deployment.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
 import type { Loaded } from '../src/store/records.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
-import { type Listed, type Missing, PAGE, pagesOf, readListing } from './listing.ts';
+import { takeNew } from './discover.ts';
+import { type Listed, type Missing, PAGE, pagesOf, readNowAndThen } from './listing.ts';
 import { noteUnread } from './selection.ts';
 import { takeSeen } from './start.ts';
 
@@ -57,7 +60,7 @@ async function resumeDeployments({ resources, queues, log }: JobContext): Promis
     const queue = queues.rotateQueue(id);
     if ((await queue.count()) + (await queue.getActiveCount()) > 0) continue;
     try {
-      await deployments.get(id)?.wacht.listApps();
+      await deployments.get(id)?.listApps();
     } catch (error) {
       log.warn({ deployment: id, error: messageOf(error) }, 'still paused');
       continue;
@@ -121,13 +124,26 @@ async function compareApp(deployment: string, slug: string, context: JobContext)
   const known = await store.appCount(app);
   if (known === 0) return 0;
   const present = new Set<ClientRef>();
-  const { clients, unreadable, readAt } = await readListing(context, deployment, slug, (client, ref, seen) => {
-    if (seen === null) return false;
+  const fresh = new Set<ClientRef>();
+  const listing = await readNowAndThen(context, deployment, slug, (client, ref, seen) => {
+    if (seen === null) {
+      if (isEligible(client) && policyFor(context.resources.config, ref) !== null) fresh.add(ref);
+      return fresh.has(ref);
+    }
     present.add(ref);
     return seen !== seenMark(client);
   });
+  if (listing === null) return 0;
+  const { clients, unreadable, readAt } = listing;
   let drifted = 0;
-  for (const page of pagesOf(clients)) drifted += await takeInAll(new Map(page), context);
+  for (const page of pagesOf(clients)) {
+    await takeNew(
+      page.filter(([ref]) => fresh.has(ref)),
+      'reconcile',
+      context,
+    );
+    drifted += await takeInAll(new Map(page.filter(([ref]) => !fresh.has(ref))), context);
+  }
   if (present.size === known) return drifted;
   return drifted + (await takeInMissing(app, (ref) => present.has(ref) || unreadable.has(ref), readAt, context));
 }

@@ -18,8 +18,10 @@ export type ErrorCode =
   | 'key_invalid' // not a usable private key, or it fails its self-test
   | 'algorithm_unsupported'
   | 'not_enrolled' // the application was not seen to take its key from us
+  | 'not_eligible' // the client does not sign in with a key
   | 'client_reference_invalid'
   | 'job_invalid' // job data that does not parse
+  | 'issuer_changed' // the API tells another domain of an app than before
   | 'api_failed' // a Wacht call that did not succeed; carries the classified reply
   | 'sink_outdated' // a sink holds a set that was delivered under a later claim
   | 'sink_failed' // a private-key sink could not be written

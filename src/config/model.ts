@@ -49,7 +49,7 @@ export interface DeploymentConfig {
   readonly id: string;
   /** No slash at its end. */
   readonly apiUrl: string;
-  readonly urlStyle: 'deployment' | 'flat';
+  readonly urlStyle: 'auto' | 'deployment' | 'flat';
   readonly apiKey: Secret;
   /** A server's wish to be left alone is a hint: never longer than this. */
   readonly throttleMaxMs: number;

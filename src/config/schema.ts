@@ -131,10 +131,10 @@ function deployment(sources: Sources) {
   return section({
     id: name('Deployment id, in quotes: as a number it would lose digits.'),
     api_url: field.url('Base URL of the Wacht API.').prefault('https://api.wacht.dev'),
-    url_style: choice('deployment: paths start with /deployments/{id}; flat: the API key says which.', [
-      'deployment',
-      'flat',
-    ]).prefault('deployment'),
+    url_style: choice(
+      'deployment: paths start with /deployments/{id}, for access tokens; flat: the API key says which deployment; auto: found out.',
+      ['auto', 'deployment', 'flat'],
+    ).prefault('auto'),
     api_key: field.secret('Wacht API key: env:NAME or file:PATH.', sources, field.headerSecret),
     throttle_max: duration(
       'A server that asks to be left alone is asked again after this time at the latest.',

@@ -1,4 +1,5 @@
 /** Public key material: what is sent to the server, and what it shows. */
+import { canonicalJson } from './json.ts';
 
 /** Any JSON object with a `kty` (RFC 7517 section 4). Members that are not known stay as they are. */
 export type PublicJwk = { readonly kty: string; readonly [member: string]: unknown };
@@ -70,4 +71,13 @@ export interface ObservedClient extends ObservedKeys {
   readonly authMethod: string;
   readonly active: boolean;
   readonly updatedAt: string;
+}
+
+/** All that matters of a client, as one text. Not `updatedAt`, which a look moves. */
+export function contentOf({ clientId, authMethod, alg, jwksUri, keys }: ObservedClient): string {
+  return canonicalJson([clientId, authMethod, alg, jwksUri, keys.map(({ jwk }) => jwk)]);
+}
+
+export function showsTheSame(a: ObservedClient, b: ObservedClient): boolean {
+  return a.active === b.active && contentOf(a) === contentOf(b);
 }

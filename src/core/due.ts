@@ -37,9 +37,12 @@ const tooOld: Check = (record, policy, now) => {
 
 const CHECKS = [neverRotated, algorithmChanged, formatChanged, tooOld] as const;
 
+/** The one `client_auth_method` (RFC 7523 section 2.2) that has keys. */
+export const KEY_METHOD = 'private_key_jwt';
+
 /** A client that keys can be rotated for. */
 export function isEligible({ active, authMethod }: Pick<ObservedClient, 'active' | 'authMethod'>): boolean {
-  return active && authMethod === 'private_key_jwt';
+  return active && authMethod === KEY_METHOD;
 }
 
 /**

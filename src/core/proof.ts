@@ -1,5 +1,6 @@
 /** What the authorization server's answer to a client assertion says about the key that signed it. */
-import { answerMessage, members, parseJson, retryAfterMs, type ServerAnswer } from './reply.ts';
+import { answerMessage, members, parseJson, type ServerAnswer } from './reply.ts';
+import { wishedWaitMs } from './wish.ts';
 
 export type Verdict =
   /** The server authenticated the client: the key works. */
@@ -14,7 +15,8 @@ export type Verdict =
   | { readonly verdict: 'unknown'; readonly status: number | null; readonly message: string };
 
 /** The server's words for a signature or alg that does not fit, and for a key set that holds nothing it can verify with. */
-const KEY_REFUSED = /\binvalid token\b|requires a registered PEM key/i;
+const KEY_REFUSED =
+  /\binvalid token\b|requires a registered PEM key|unsupported algorithm|\bInvalidAlgorithm\b|\b(?:JSON|Base64) error\b/i;
 
 /** Among those, the ones that name a claim: the signature was never the question. */
 const CLAIM_REFUSED = /invalid token: ?(?:expired|immature|invalid(?:issuer|audience|subject)|missing)/i;
@@ -28,7 +30,7 @@ export function classifyProof(answer: ServerAnswer): Verdict {
   const { active, error, error_description: description } = members(parseJson(answer.body));
   if (status === 200 && typeof active === 'boolean') return { verdict: 'accepted' };
   const message = answerMessage(answer);
-  if (status === 429) return { verdict: 'throttled', retryAfterMs: retryAfterMs(answer), message };
+  if (status === 429) return { verdict: 'throttled', retryAfterMs: wishedWaitMs(answer), message };
   // RFC 6749 section 5.2 leaves a server the choice between 400 and 401 for invalid_client.
   if (error === 'invalid_client' && (status === 400 || status === 401))
     return { verdict: 'refused', status, message, claims: true };

@@ -53,6 +53,11 @@ export function announced(
   };
 }
 
+/** The document was not sent after all: what was on its way before is all that can still arrive. */
+export function withdrawn(intended: ClientRecord, { rotation, server: { inFlight } }: ClientRecord): ClientRecord {
+  return { ...intended, rotation, server: { ...intended.server, inFlight } };
+}
+
 function triesBefore(record: ClientRecord, owner: Owner): number {
   if (owner === 'rotation') return record.rotation?.tries.failed ?? 0;
   return typeof owner === 'string' ? record.server.tries.failed : owner.tries.failed;

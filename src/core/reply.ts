@@ -1,11 +1,15 @@
 /** What an HTTP outcome of the Wacht API means for the work at hand. */
+import { wishedWaitMs } from './wish.ts';
+
+export type AnswerHeaders = Readonly<Partial<Record<string, string>>>;
 
 /** An HTTP answer as far as its meaning goes. */
 export interface ServerAnswer {
   readonly status: number;
-  readonly headers: { readonly retryAfter: string | null };
+  /** By name, in lower case. */
+  readonly headers: AnswerHeaders;
   readonly body: string;
-  /** Local time in ms since the epoch: what a `Retry-After` date is measured against. */
+  /** Local time in ms since the epoch: what a date in a header is measured against. */
   readonly now: number;
 }
 
@@ -25,32 +29,51 @@ export type Reply =
 export type FailedReply = Exclude<Reply, { class: 'done' }>;
 
 const MAX_MESSAGE = 300;
-const DEFAULT_RETRY_MS = 60_000;
-const MIN_RETRY_MS = 1_000;
-const MAX_RETRY_MS = 60 * 60_000;
-
-/** A day's name: the start of each of the three HTTP date formats (RFC 9110 section 5.6.7), and of nothing else that `Date.parse` would take. */
-const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)/;
-
 export function classifyReply(answer: ServerAnswer): Reply {
   const { status } = answer;
   if (status === 204) return { class: 'done', status, body: null };
-  if (status >= 200 && status < 300) return classifyBody(status, answer.body);
+  if (status >= 200 && status < 300) return classifySuccess(answer);
   const message = answerMessage(answer);
   if (status === 401) return { class: 'credential', status, message };
   if (status === 403) return { class: 'forbidden', status, message };
-  if (status === 429) return { class: 'throttled', status, message, retryAfterMs: retryAfterMs(answer) };
-  // 408 is the server's (or a proxy's) own time-out, 409 a race: neither says that the value was wrong.
-  if (status < 300 || status >= 500 || status === 408 || status === 409) return { class: 'unknown', status, message };
+  if (status === 429) return { class: 'throttled', status, message, retryAfterMs: wishedWaitMs(answer) };
+  if (status < 300 || status >= 500 || PASSING.has(status)) return { class: 'unknown', status, message };
   return { class: 'refused', status, message };
 }
 
-function classifyBody(status: number, body: string): Reply {
+/** A time-out of the server or of a proxy, a race, another server, a lock, too early: none says that the value was wrong. */
+const PASSING: ReadonlySet<number> = new Set([408, 409, 421, 423, 425]);
+
+function classifySuccess({ status, body }: ServerAnswer): Reply {
   const parsed = parseJson(body);
-  if (parsed === undefined) {
-    return { class: 'unknown', status, message: `the answer is not JSON: ${shortMessage(body) || '(empty)'}` };
-  }
-  return { class: 'done', status, body: unwrap(parsed) };
+  const unknown = (message: string): Reply => ({ class: 'unknown', status, message: shortMessage(message) });
+  if (parsed === undefined) return unknown(whatElse(body));
+  const content = unwrap(parsed);
+  // Some servers answer 200 to everything. Nothing that is documented has both.
+  const error = members(content).id === undefined ? errorTexts(body) : null;
+  return error === null
+    ? { class: 'done', status, body: content }
+    : unknown(`the answer is an error: ${shortMessage(error)}`);
+}
+
+/** What a success is that is no JSON. */
+function whatElse(body: string): string {
+  const kind = kindOfText(body);
+  if (kind === 'empty') return `the answer is ${kind}`;
+  return `the answer is ${kind}: ${kind.startsWith('a page') ? pageTitle(body) : shortMessage(body)}`;
+}
+
+/** Of a text that is no JSON. */
+export function kindOfText(text: string): string {
+  const trimmed = text.trim();
+  if (trimmed === '') return 'empty';
+  if (trimmed.startsWith('<')) return 'a page, and no JSON';
+  return /^[[{]/.test(trimmed) && !/[\]}]$/.test(trimmed) ? 'cut off' : 'not JSON';
+}
+
+function pageTitle(page: string): string {
+  const title = /<title[^>]*>([^<]*)/i.exec(page)?.[1] ?? page.replaceAll(/<[^>]*>/g, ' ');
+  return shortMessage(title) || '(without a text)';
 }
 
 /** Newer deployments wrap what they answer in `{"data": …}`. No documented body has a member of that name. */
@@ -59,35 +82,14 @@ function unwrap(body: unknown): unknown {
   return typeof data === 'object' && data !== null ? data : body;
 }
 
-/**
- * How long to wait after a 429, in ms: the longer of `Retry-After` (RFC 9110 section 10.2.3) and the seconds in the message, else 60 s; at least
- * 1 s, so that a clock ahead of the server's cannot make a busy loop, and at most an hour.
- */
-export function retryAfterMs({ headers, body, now }: ServerAnswer): number {
-  const inMessage = /retry after (\d{1,12}) ?s/i.exec(errorTexts(body) ?? body)?.[1];
-  const waits = [
-    headerMs(headers.retryAfter?.trim() ?? '', now),
-    inMessage === undefined ? null : Number(inMessage) * 1000,
-  ];
-  const given = waits.filter((wait) => wait !== null);
-  if (given.length === 0) return DEFAULT_RETRY_MS;
-  return Math.min(MAX_RETRY_MS, Math.max(MIN_RETRY_MS, ...given));
-}
-
-function headerMs(value: string, now: number): number | null {
-  if (/^\d+$/.test(value)) return Number(value) * 1000;
-  if (!HTTP_DATE.test(value)) return null;
-  // The asctime format names no zone and means GMT; Date.parse would take it for local time.
-  const date = Date.parse(value.endsWith('GMT') ? value : `${value} GMT`);
-  return Number.isNaN(date) ? null : date - now;
-}
-
 /** What the server says went wrong: its `errors[].message`, its OAuth error (RFC 6749 section 5.2), else the start of the text. */
 export function answerMessage({ status, body }: ServerAnswer): string {
-  return shortMessage(errorTexts(body) ?? body) || `HTTP ${status} without a text`;
+  const text = errorTexts(body) ?? (body.trimStart().startsWith('<') ? `a page: ${pageTitle(body)}` : body);
+  return shortMessage(text) || `HTTP ${status} without a text`;
 }
 
-function errorTexts(body: string): string | null {
+/** What a JSON body says went wrong; null when it says nothing. */
+export function errorTexts(body: string): string | null {
   const { errors, error, error_description: description } = members(parseJson(body));
   const texts = Array.isArray(errors) ? errors.map((entry) => members(entry).message) : [error, description];
   const joined = texts

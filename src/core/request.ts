@@ -3,6 +3,7 @@ import { RekeydError } from '../errors.ts';
 import { exposed, type RotationRequest, requested, type Started, start } from './begin.ts';
 import { compromise } from './compromise.ts';
 import { unknownDelivery } from './delivering.ts';
+import { KEY_METHOD } from './due.ts';
 import type { Cause } from './history.ts';
 import type { ClientPolicy } from './policy.ts';
 import type { ClientRecord } from './record.ts';
@@ -12,15 +13,25 @@ import { NO_TRIES } from './tries.ts';
 /**
  * Starts a rotation, joins the one under way, or takes a halted one up again. A hundred requests at once are one rotation. Where nothing changes, the
  * record stays the same object; the entry then says who asked.
- * @throws RekeydError `not_enrolled`; `not_found` when a compromised kid is unknown to this client; `algorithm_unsupported`
+ * @throws RekeydError `not_eligible`; `not_enrolled`; `not_found` when a compromised kid is unknown to this client; `algorithm_unsupported`
  */
 export function request(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy, now: number): Started {
   const { compromised, takeOver } = asked;
+  const { active, authMethod } = record.server.observed.client;
+  if (active && authMethod !== KEY_METHOD && record.rotation === null) throw notEligible(record);
   // A leaked key goes, even where the application has to be told of its new key by hand.
   const isLeftAlone = record.enrolment !== 'enrolled' && record.rotation === null;
   if (isLeftAlone && !takeOver && compromised === null) throw notEnrolled(record);
   if (compromised === null) return join(record, asked, policy, now);
   return compromise(resumed(record), asked, compromised.kid, policy, now, record.halted !== null);
+}
+
+function notEligible({ ref, server }: ClientRecord): RekeydError {
+  const method = server.observed.client.authMethod;
+  return new RekeydError(
+    'not_eligible',
+    `${ref} authenticates with ${method}: only ${KEY_METHOD} has keys. Change its client_auth_method first.`,
+  );
 }
 
 function notEnrolled({ ref, enrolment }: ClientRecord): RekeydError {

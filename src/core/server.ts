@@ -52,3 +52,6 @@ export function outdated(server: ServerSide): ServerSide {
 export function answered(server: ServerSide): ServerSide {
   return server.inFlight?.again ? server : { ...server, inFlight: null };
 }
+
+/** How a single client is looked at. `patch`: by a PATCH without members, which answers one client; `list`: in the list of its app. */
+export type LookBy = 'patch' | 'list';

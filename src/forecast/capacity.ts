@@ -61,6 +61,21 @@ export function limitWarnings(groups: readonly PolicyShare[], limit: RateLimit):
   return [{ code: 'rate_limit_too_low', setting: 'rate_limit', message }];
 }
 
+/** What Wacht allows all API keys of a deployment together, in calls a rolling minute. */
+const PLATFORM_CALLS = 1_000;
+const MINUTE_MS = 60_000;
+
+/** About a deployment: the platform sends those away that call more often. */
+export function platformWarnings({ max, perMs }: RateLimit): readonly Warning[] {
+  // A bucket that is full gives all it has beside what comes in.
+  const most = max + Math.floor((max * MINUTE_MS) / perMs);
+  if (most <= PLATFORM_CALLS) return [];
+  const message =
+    `${max} requests in ${formatDuration(perMs)} make up to ${most} in a minute, and Wacht allows all API keys of a deployment ${PLATFORM_CALLS} together by default: ` +
+    'the rest is turned away. Lower it, unless your platform allows more';
+  return [{ code: 'rate_limit_too_high', setting: 'rate_limit', message }];
+}
+
 /** The clocks make one day of a year an hour longer. */
 const CLOCKS_MS = 3_600_000;
 

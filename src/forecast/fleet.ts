@@ -5,7 +5,7 @@ import { formatPath } from '../config/problems.ts';
 import { type ClientRef, splitReference } from '../core/client.ts';
 import type { ObservedClient } from '../core/document.ts';
 import { isEligible } from '../core/due.ts';
-import { capacityOf, limitWarnings, type PolicyShare, windowWarnings } from './capacity.ts';
+import { capacityOf, limitWarnings, type PolicyShare, platformWarnings, windowWarnings } from './capacity.ts';
 import { policyWarnings, type Warning } from './warnings.ts';
 
 /** Members as in the JSON document. `path` as in problems of the config. */
@@ -42,10 +42,14 @@ function ticksOf({ schedule, timezone }: PolicyConfig): readonly number[] {
 }
 
 /** Warnings that need no list of clients. */
-export function configWarnings({ policies }: Config): readonly PlacedWarning[] {
-  return Object.entries(policies).flatMap(([name, policy]) =>
+export function configWarnings({ deployments, policies }: Config): readonly PlacedWarning[] {
+  const limits = deployments.flatMap(({ rateLimit }, index) =>
+    platformWarnings(rateLimit).map((warning) => placed(['deployments', index], warning)),
+  );
+  const policed = Object.entries(policies).flatMap(([name, policy]) =>
     policyWarnings(policy, ticksOf(policy)).map((warning) => placed(['policies', name], warning)),
   );
+  return [...limits, ...policed];
 }
 
 /** Warnings about the clients that the API listed, and what each deployment can do for them. */

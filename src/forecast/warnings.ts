@@ -16,6 +16,7 @@ export interface Warning {
     | 'propagation_too_short'
     | 'not_proven'
     | 'keys_too_old'
+    | 'rate_limit_too_high'
     | 'rate_limit_too_low'
     | 'window_too_short';
   /** The one to look at first, as it is written in the config. */

@@ -22,18 +22,40 @@ function canonicalSpki(key: KeyObject): Buffer {
 const REMEMBERED = 2_000;
 
 /** By the text of an entry. What is remembered follows from that text alone. */
-const remembered = new Map<string, Pick<PublishedKey, 'ids' | 'pemId'>>();
+const remembered = new Map<string, Ids>();
 
-/** An entry of a set with the ids of the keys in it. What cannot be read as a key has none, and is no error: it may be meant for somebody else. */
+/**
+ * An entry of a set with the ids of the keys in it. What cannot be read as a key has none, and is no error: it may be meant for somebody else. Keys are read
+ * when somebody asks for their ids: of most rows of a long list nobody does.
+ */
 export function publishedKey(jwk: PublicJwk): PublishedKey {
+  let known: Ids | null = null;
+  const read = () => {
+    known ??= readIds(jwk);
+    return known;
+  };
+  return {
+    jwk,
+    get ids() {
+      return read().ids;
+    },
+    get pemId() {
+      return read().pemId;
+    },
+  };
+}
+
+type Ids = Pick<PublishedKey, 'ids' | 'pemId'>;
+
+function readIds(jwk: PublicJwk): Ids {
   const text = JSON.stringify(jwk);
   const known = remembered.get(text) ?? idsOf(jwk);
   if (remembered.size >= REMEMBERED) remembered.clear();
   remembered.set(text, known);
-  return { jwk, ...known };
+  return known;
 }
 
-function idsOf(jwk: PublicJwk): Pick<PublishedKey, 'ids' | 'pemId'> {
+function idsOf(jwk: PublicJwk): Ids {
   const pemId = typeof jwk.public_key_pem === 'string' ? pemKeyId(jwk.public_key_pem) : null;
   const ids = [memberId(jwk), pemId, certificateId(jwk.x5c)].filter((id) => id !== null);
   return { ids: [...new Set(ids)], pemId };

@@ -1,7 +1,7 @@
-/** One HTTP exchange with a hard end: a total deadline, a size cap, no redirects, and never an exception for what the network does. */
+/** One HTTP exchange with a hard end: a deadline, a size cap, no redirects, and never an exception for what the network does. */
 import { isUtf8 } from 'node:buffer';
 import type { Pool } from 'undici';
-import { shortMessage } from '../core/reply.ts';
+import { type AnswerHeaders, shortMessage } from '../core/reply.ts';
 import { messageOf } from '../errors.ts';
 import { sleep } from '../time.ts';
 
@@ -13,9 +13,11 @@ export interface Exchange {
   readonly body: string | null;
   /** From the call to the last byte of the body, waiting for a free connection included. */
   readonly timeoutMs: number;
+  /** Without anything new for that long, in ms, it ends earlier. */
+  readonly stallMs?: number;
   readonly maxBytes: number;
-  /** Sees the body of a 2xx in pieces, as it arrives; what it returns is the body. Rejects when the rest is of no use. */
-  readonly filter?: ((piece: Uint8Array) => Promise<Uint8Array>) | undefined;
+  /** Takes the body of a 2xx in pieces, as it arrives; nothing of it is kept. Rejects when the rest is of no use. */
+  readonly take?: ((piece: Uint8Array) => Promise<void>) | undefined;
   readonly signal: AbortSignal | undefined;
   /** Local time in ms since the epoch, to compare the server's `Date` with. */
   readonly now: () => number;
@@ -26,7 +28,7 @@ export type Exchanged =
   | {
       readonly kind: 'answered';
       readonly status: number;
-      readonly retryAfter: string | null;
+      readonly headers: AnswerHeaders;
       readonly body: string;
       readonly skewMs: number | null;
     }
@@ -37,16 +39,16 @@ type Headers = Record<string, string | string[] | undefined>;
 
 /** What has arrived so far: it counts even when the rest never comes. */
 interface Arrived {
-  head: { readonly status: number; readonly retryAfter: string | null; readonly skewMs: number | null } | null;
+  head: { readonly status: number; readonly headers: AnswerHeaders; readonly skewMs: number | null } | null;
   readonly chunks: Uint8Array[];
 }
 
 /** Never throws for what the network or the server does. */
 export async function exchange(pool: Pool, request: Exchange): Promise<Exchanged> {
-  const deadline = startDeadline(request.timeoutMs, request.signal);
+  const deadline = startDeadline(request, request.signal);
   const arrived: Arrived = { head: null, chunks: [] };
   try {
-    return outcomeOf(arrived, await run(pool, request, deadline.signal, arrived));
+    return outcomeOf(arrived, await run(pool, request, deadline, arrived));
   } catch (error) {
     return outcomeOf(arrived, deadline.why() ?? shortMessage(messageOf(error)));
   } finally {
@@ -55,18 +57,25 @@ export async function exchange(pool: Pool, request: Exchange): Promise<Exchanged
 }
 
 /** Returns why the answer is not whole, or null when it is. */
-async function run(pool: Pool, request: Exchange, signal: AbortSignal, arrived: Arrived): Promise<string | null> {
-  const { method, path, headers, body, now, maxBytes } = request;
+async function run(pool: Pool, request: Exchange, deadline: Deadline, arrived: Arrived): Promise<string | null> {
+  const { method, path, headers, body, now } = request;
   const startedAt = now();
-  const answer = await pool.request({ method, path, headers, body, signal });
-  arrived.head = {
-    status: answer.statusCode,
-    retryAfter: headerOf(answer.headers, 'retry-after'),
-    skewMs: skewOf(answer.headers, (startedAt + now()) / 2),
-  };
-  const filter = isSuccess(answer.statusCode) ? request.filter : undefined;
-  return collect(answer.body, maxBytes, arrived.chunks, filter);
+  const answer = await pool.request({ method, path, headers, body, signal: deadline.signal });
+  const received = firstValues(answer.headers);
+  arrived.head = { status: answer.statusCode, headers: received, skewMs: skewOf(received, (startedAt + now()) / 2) };
+  const isWanted = isSuccess(answer.statusCode);
+  if (!isWanted) {
+    await collect(answer.body, Math.min(request.maxBytes, ERROR_BYTES), arrived.chunks, deadline, undefined);
+    return null;
+  }
+  const coding = received['content-encoding'] ?? 'identity';
+  if (coding === 'identity') return collect(answer.body, request.maxBytes, arrived.chunks, deadline, request.take);
+  await collect(answer.body, 0, [], deadline, undefined);
+  return `the answer is compressed (${shortMessage(coding)}), which nobody asked for`;
 }
+
+/** Enough of an error page to say what it is. */
+const ERROR_BYTES = 64 * 1024;
 
 function isSuccess(status: number): boolean {
   return status >= 200 && status < 300;
@@ -88,22 +97,38 @@ async function collect(
   body: AsyncIterable<Uint8Array>,
   maxBytes: number,
   chunks: Uint8Array[],
-  filter: Exchange['filter'],
+  deadline: Deadline,
+  take: Exchange['take'],
 ): Promise<string | null> {
   let size = 0;
   for await (const chunk of body) {
     size += chunk.length;
+    if (take === undefined) chunks.push(chunk.subarray(0, Math.max(0, chunk.length - (size - maxBytes))));
+    else await take(chunk);
     // Leaving the loop destroys the body and its connection: the rest is never read.
     if (size > maxBytes) return `the answer is larger than ${maxBytes} bytes`;
-    chunks.push(filter === undefined ? chunk : await filter(chunk));
+    deadline.moved();
   }
   return null;
 }
 
+interface Deadline {
+  readonly signal: AbortSignal;
+  /** Something arrived. */
+  moved(): void;
+  /** Null while it has not come, and the caller has not aborted. */
+  why(): string | null;
+  clear(): void;
+}
+
 /** One signal for the deadline and the caller's abort that remembers which of the two it was. */
-function startDeadline(timeoutMs: number, signal: AbortSignal | undefined) {
+function startDeadline(
+  { timeoutMs, stallMs }: Pick<Exchange, 'timeoutMs' | 'stallMs'>,
+  signal: AbortSignal | undefined,
+): Deadline {
   const abort = new AbortController();
   const over = new AbortController();
+  let stalled = new AbortController();
   let why: string | null = null;
   const end = (reason: string) => {
     why ??= reason;
@@ -112,26 +137,39 @@ function startDeadline(timeoutMs: number, signal: AbortSignal | undefined) {
   const onAbort = () => end('aborted by the caller');
   if (signal?.aborted) onAbort();
   signal?.addEventListener('abort', onAbort, { once: true });
-  void sleep(timeoutMs, over.signal).then(() => {
-    if (!over.signal.aborted) end(`no complete answer within ${timeoutMs} ms`);
-  });
+  const endAfter = (ms: number, unless: AbortSignal, reason: string) =>
+    void sleep(ms, unless).then(() => {
+      if (!unless.aborted) end(reason);
+    });
+  const watch = () => {
+    if (stallMs !== undefined) endAfter(stallMs, stalled.signal, `nothing arrived for ${stallMs} ms`);
+  };
+  endAfter(timeoutMs, over.signal, `no complete answer within ${timeoutMs} ms`);
+  watch();
   return {
     signal: abort.signal,
     why: () => why,
-    clear: () => {
+    moved() {
+      stalled.abort();
+      stalled = new AbortController();
+      watch();
+    },
+    clear() {
       over.abort();
+      stalled.abort();
       signal?.removeEventListener('abort', onAbort);
     },
   };
 }
 
 /** `Date` has whole seconds, cut off: half a second on top is the best guess. */
-function skewOf(headers: Headers, localMs: number): number | null {
-  const date = Date.parse(headerOf(headers, 'date') ?? '');
+function skewOf(headers: AnswerHeaders, localMs: number): number | null {
+  const date = Date.parse(headers.date ?? '');
   return Number.isNaN(date) ? null : date + 500 - localMs;
 }
 
-function headerOf(headers: Headers, name: string): string | null {
-  const value = headers[name];
-  return (Array.isArray(value) ? value[0] : value) ?? null;
+/** Of a header that came several times, the first. */
+function firstValues(headers: Headers): AnswerHeaders {
+  const entries = Object.entries(headers).map(([name, value]) => [name, Array.isArray(value) ? value[0] : value]);
+  return Object.fromEntries(entries);
 }

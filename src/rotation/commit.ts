@@ -1,5 +1,6 @@
 /** A transition of the core as the store commits it: record, audit entries, keys and indexes in one script. */
-import type { ObservedClient } from '../core/document.ts';
+import { hash } from 'node:crypto';
+import { contentOf, type ObservedClient } from '../core/document.ts';
 import { dueAt, isScheduled } from '../core/due.ts';
 import { publication } from '../core/plan.ts';
 import type { ClientPolicy } from '../core/policy.ts';
@@ -36,15 +37,17 @@ function isOpen(record: ClientRecord, policy: ClientPolicy): boolean {
 }
 
 /**
- * What is compared to find out whether a client changed since the record was committed, instead of loading the record: the server moves `updated_at` with
- * every change. A client that is gone, or not active, is marked as such, so that its return is a change.
+ * What is compared to find out whether a client changed since the record was committed, instead of loading the record: a hash of all that matters. A client that is gone, or not active, is marked as such, so that its return is a change.
  */
-export function seenMark({ active, updatedAt }: Pick<ObservedClient, 'active' | 'updatedAt'>): string {
-  return active ? updatedAt : `-${updatedAt}`;
+export function seenMark(client: ObservedClient): string {
+  const mark = hash('sha256', contentOf(client), 'base64url').slice(0, MARK_LENGTH);
+  return client.active ? mark : `!${mark}`;
 }
 
+const MARK_LENGTH = 22;
+
 export function isMarkedActive(mark: string | null): boolean {
-  return mark !== null && !mark.startsWith('-');
+  return mark !== null && !mark.startsWith('!');
 }
 
 /** @param from what the change was made of; null for a client that is not known yet */

@@ -3,6 +3,7 @@ import type { AuditDraft } from '../core/audit.ts';
 import type { ClientRef } from '../core/client.ts';
 import { formatDuration } from '../core/duration.ts';
 import type { FailedReply } from '../core/reply.ts';
+import { monotonic, sleep } from '../time.ts';
 import { ApiError } from '../wacht/api-error.ts';
 import type { DeploymentResources, Resources } from './resources.ts';
 
@@ -17,13 +18,14 @@ export function throttledMs({ config }: DeploymentResources, wishMs: number): nu
   return Math.min(wishMs, config.throttleMaxMs);
 }
 
-/** After an answer to a PATCH of `ref`. */
+/** After a PATCH of `ref`, or a look at it, that was not answered with success. */
 export async function noteAnswer(
   shared: Shared,
   deployment: DeploymentResources,
   ref: ClientRef,
-  reply: Pick<FailedReply, 'class' | 'message'>,
+  reply: FailedReply,
 ): Promise<void> {
+  if (reply.class === 'throttled') await throttle(shared, deployment, reply.retryAfterMs);
   if (reply.class === 'credential' || reply.class === 'forbidden') await noteRefusal(shared, deployment, ref, reply);
 }
 
@@ -39,7 +41,7 @@ async function noteRefusal(
 ): Promise<void> {
   const { id } = deployment.config;
   try {
-    await deployment.wacht.listApps();
+    await deployment.listApps();
   } catch (error) {
     if (await noteFailedRead(shared, deployment, error)) return;
   }
@@ -60,7 +62,7 @@ export async function noteFailedRead(
   return true;
 }
 
-export async function throttle({ store, log }: Shared, deployment: DeploymentResources, wishMs: number): Promise<void> {
+async function throttle({ store, log }: Shared, deployment: DeploymentResources, wishMs: number): Promise<void> {
   const { id } = deployment.config;
   const ms = throttledMs(deployment, wishMs);
   const why = `the API asks to be left alone: nothing is sent for ${formatDuration(ms)}`;
@@ -77,6 +79,36 @@ async function pause({ store, log }: Shared, deployment: string, message: string
       'the API key is refused: this deployment is paused, and tried now and then',
     );
   }
+}
+
+/** The longest that a list waits for the budget, in ms: the job that wants it is tried again later. */
+const LONGEST_WAIT_MS = 60_000;
+
+/**
+ * For a list, which takes its turn behind rotations.
+ * @throws ApiError when the deployment is paused, wants to be left alone, or has no call left in a minute
+ */
+export async function turnForList(
+  { store }: Shared,
+  { config: { id, rateLimit } }: DeploymentResources,
+): Promise<void> {
+  const what = `Reading lists of deployment ${id}`;
+  const { paused, throttledUntil } = (await store.deploymentStates([id])).get(id) ?? NEITHER;
+  if (paused !== null) throw new ApiError(what, unasked(`it is paused, because ${paused}`));
+  if (throttledUntil !== null) throw new ApiError(what, unasked('the API asks to be left alone'));
+  for (const startedAt = monotonic(); ; ) {
+    const turn = await store.take(id, rateLimit, false);
+    if (turn.go) return;
+    if (turn.because !== 'budget' || monotonic() - startedAt + turn.forMs > LONGEST_WAIT_MS)
+      throw new ApiError(what, unasked('the rate limit of the deployment is used up'));
+    await sleep(turn.forMs);
+  }
+}
+
+const NEITHER = { paused: null, throttledUntil: null };
+
+function unasked(message: string): FailedReply {
+  return { class: 'unknown', status: null, message };
 }
 
 /** The API took a call: refusals are over. */

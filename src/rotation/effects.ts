@@ -13,7 +13,9 @@ import type { PrivateKey } from '../keys/private-key.ts';
 import { type Kek, openKey, sealKey } from '../keys/sealed.ts';
 import type { Turn } from '../store/deployments.ts';
 import { monotonic } from '../time.ts';
-import { noteAccepted, noteAnswer, noteFailedRead, throttle, throttledMs } from './deployment.ts';
+import { ApiError } from '../wacht/api-error.ts';
+import type { Look } from '../wacht/looks.ts';
+import { noteAccepted, noteAnswer, throttledMs } from './deployment.ts';
 import type { RotationPolicy } from './policy.ts';
 import type { DeploymentResources, Resources } from './resources.ts';
 import type { Effects } from './steps.ts';
@@ -39,6 +41,15 @@ export function handsFor(ref: ClientRef, policy: RotationPolicy, resources: Reso
   /** A try is a PATCH, with the look that comes before it. */
   let isOnTry = false;
 
+  async function look(signal: AbortSignal): Promise<Look> {
+    try {
+      return await deployment.looks.look(ref, signal);
+    } catch (error) {
+      if (error instanceof ApiError) await noteAnswer(resources, deployment, ref, error.reply);
+      throw error;
+    }
+  }
+
   return {
     async turn(urgent) {
       if (isOnTry) return { go: true, isWatched, isTry: true };
@@ -51,13 +62,11 @@ export function handsFor(ref: ClientRef, policy: RotationPolicy, resources: Reso
       generate: keys.generate,
       deliver: (record, delivery, when) => deliverSet(ref, record, delivery, when, keys.open, resources),
 
-      async look(maxAgeMs) {
-        try {
-          return await deployment.directory.observe(ref, monotonic() - maxAgeMs);
-        } catch (error) {
-          await noteFailedRead(resources, deployment, error);
-          throw error;
-        }
+      look,
+
+      async lookAgain(signal) {
+        await deployment.countCall();
+        return look(signal);
       },
 
       async serve(served) {
@@ -69,13 +78,10 @@ export function handsFor(ref: ClientRef, policy: RotationPolicy, resources: Reso
       async patch(body, signal): Promise<PatchOutcome> {
         isOnTry = false;
         const outcome = await deployment.wacht.patchClient(ref, body, signal);
-        if (outcome.class === 'throttled') {
-          await throttle(resources, deployment, outcome.retryAfterMs);
-          return { ...outcome, retryAfterMs: throttledMs(deployment, outcome.retryAfterMs) };
-        }
         if (outcome.class !== 'done') await noteAnswer(resources, deployment, ref, outcome);
         else if (isWatched) await noteAccepted(resources, deployment.config.id);
-        return outcome;
+        if (outcome.class !== 'throttled') return outcome;
+        return { ...outcome, retryAfterMs: throttledMs(deployment, outcome.retryAfterMs) };
       },
 
       prove: (record, key, name, signal) => prove(ref, record, key, name, signal, keys.open, deployment, resources),
@@ -151,7 +157,7 @@ async function deliverSet(
     clientId: record.clientId,
     // For the reader's information; signing does not need it.
     issuer: await deploymentOf(ref)
-      .issuerOf(app)
+      .issuers.of(app)
       .catch(() => null),
     alg: (current ?? next)?.alg ?? null,
     current,
@@ -176,9 +182,11 @@ async function prove(
 ): Promise<Verdict> {
   const { app } = splitReference(ref);
   const privateKey = (await open(record, key.kid)).keyObject();
-  const issuer = await deployment.issuerOf(app);
+  const issuer = await deployment.issuers.of(app);
   const request = { issuer, clientId: record.clientId, alg: key.alg, kid: name, privateKey, nowMs: clock.now() };
   const verdict = await deployment.proverOf(app).prove(request, signal);
+  // A domain that is not the app's any more refuses everybody.
+  if (verdict.verdict === 'refused') await deployment.issuers.confirm(app);
   if (verdict.verdict === 'accepted' || verdict.verdict === 'refused') deployment.answered.set(app, monotonic());
   if (verdict.verdict !== 'throttled') return verdict;
   return { ...verdict, retryAfterMs: throttledMs(deployment, verdict.retryAfterMs) };

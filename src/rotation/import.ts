@@ -9,7 +9,6 @@ import { hasCode, RekeydError } from '../errors.ts';
 import type { FreshKey } from '../keys/generate.ts';
 import { importPrivateKey } from '../keys/import.ts';
 import { type Kek, sealKey } from '../keys/sealed.ts';
-import { monotonic } from '../time.ts';
 import { commitOf } from './commit.ts';
 import { handsFor } from './effects.ts';
 import { rotate } from './loop.ts';
@@ -43,7 +42,7 @@ export async function importKey(resources: Resources, keks: readonly Kek[], aske
       `The config has no policy for ${ref}. Add its app (and the client, unless clients: all).`,
     );
   }
-  const client = await resources.deploymentOf(ref).directory.observe(ref, monotonic());
+  const client = await resources.deploymentOf(ref).lists.find(ref);
   if (client === null) throw new RekeydError('not_found', `The API lists no client ${ref}. Check the reference.`);
   const key = await importPrivateKey(asked.text, asked.alg ?? registeredAlg(asked.text, client));
   await commitImport(resources, keks, policy, asked, client, key);

@@ -8,10 +8,11 @@ import { unknownDelivery } from '../core/delivering.ts';
 import { fail, turnBack } from '../core/ending.ts';
 import { plan } from '../core/plan.ts';
 import type { ClientPolicy } from '../core/policy.ts';
+import { isPressing } from '../core/pressing.ts';
 import { destroyed, takenRefused, takenUnproven } from '../core/proving.ts';
 import { settled } from '../core/publishing.ts';
 import type { ClientRecord } from '../core/record.ts';
-import { isUrgent, ripen } from '../core/retirement.ts';
+import { ripen } from '../core/retirement.ts';
 import { incomingKid } from '../core/rotation.ts';
 import { SinkOutdated } from '../deliver/sink.ts';
 import { hasCode, messageOf } from '../errors.ts';
@@ -235,16 +236,6 @@ function pureStep(action: Action, record: ClientRecord, context: () => ReturnTyp
 /** Sealed private halves are named by thumbprint. */
 function erasedWith(record: ClientRecord, kid: string | null): readonly string[] {
   return record.keys.flatMap((key) => (key.kid === kid ? [key.thumbprint] : []));
-}
-
-/** Sign-ins are refused, or a leaked key is accepted, for as long as this waits. */
-function isPressing(record: ClientRecord): boolean {
-  const { rotation, retirements } = record;
-  const phase = rotation?.phase.name;
-  const mayBeCut =
-    phase === 'cut_over' || phase === 'reverting' || (phase === 'delivered' && rotation?.before !== null);
-  const isSplit = rotation?.strategy === 'cutover' && mayBeCut;
-  return rotation?.compromised != null || isSplit || retirements.some((old) => isUrgent(record, old));
 }
 
 /** Null when the call may be made now, else for how long it may not. */

@@ -8,8 +8,11 @@ import type { RedisTarget } from '../store/redis/target.ts';
 import type { Store } from '../store/store.ts';
 import type { Clock } from '../time.ts';
 import type { WachtClient } from '../wacht/client.ts';
-import type { ClientDirectory } from '../wacht/directory.ts';
+import type { Lists } from '../wacht/lists.ts';
+import type { Looks } from '../wacht/looks.ts';
+import type { ObservedApp } from '../wacht/observed.ts';
 import type { Prover } from '../wacht/proof.ts';
+import type { Issuers } from './issuers.ts';
 
 /** The part of a logger that is used here. */
 export interface Log {
@@ -22,11 +25,15 @@ export interface Log {
 export interface DeploymentResources {
   readonly config: DeploymentConfig;
   readonly wacht: WachtClient;
-  readonly directory: ClientDirectory;
+  readonly lists: Lists;
+  readonly looks: Looks;
+  readonly issuers: Issuers;
+  /** The apps of the deployment: a read that costs little. @throws ApiError */
+  listApps(): Promise<readonly ObservedApp[]>;
+  /** Takes one call from the budget that has to be made now. */
+  countCall(): Promise<void>;
   /** Resolves when the API answers a read. Many may ask at once, and nobody waits long for an API that hangs. @throws ApiError */
   reachable(): Promise<void>;
-  /** The app's own domain, where its clients sign in. @throws ApiError, RekeydError `not_found` */
-  issuerOf(app: string): Promise<string>;
   proverOf(app: string): Prover;
   /** By app: when its issuer last answered a proof, in ms of the monotonic clock. */
   readonly answered: Map<string, number>;

@@ -2,14 +2,16 @@
 import type { Action, Owner, Purpose } from '../core/action.ts';
 import type { ClientRef } from '../core/client.ts';
 import { delivered, generated, type LeftOut, notDelivered } from '../core/delivering.ts';
-import { bodyOf, type ObservedClient, type PatchBody, type PublicJwk } from '../core/document.ts';
+import { bodyOf, type PatchBody, type PublicJwk, showsTheSame } from '../core/document.ts';
 import { chosen } from '../core/ending.ts';
 import { observed } from '../core/enrolment.ts';
 import { type Algorithm, activeKey, holds, type KeyMaterial, keyOf, type ManagedKey } from '../core/keys.ts';
+import { publication } from '../core/plan.ts';
 import type { ClientPolicy, Context } from '../core/policy.ts';
+import { isPressing } from '../core/pressing.ts';
 import type { Verdict } from '../core/proof.ts';
 import { provedNew, provedOld, unprovable } from '../core/proving.ts';
-import { announced, type PatchOutcome, patched, served, servingAnnounced } from '../core/publishing.ts';
+import { announced, type PatchOutcome, patched, served, servingAnnounced, withdrawn } from '../core/publishing.ts';
 import type { ClientRecord } from '../core/record.ts';
 import { incomingKid } from '../core/rotation.ts';
 import { FRESH_MS } from '../core/server.ts';
@@ -20,6 +22,7 @@ import { SinkOutdated } from '../deliver/sink.ts';
 import { isUnopenable, messageOf } from '../errors.ts';
 import { after, monotonic } from '../time.ts';
 import { ApiError } from '../wacht/api-error.ts';
+import type { Look } from '../wacht/looks.ts';
 import type { Change } from './commit.ts';
 
 /** A new key: its public half, and its private half already sealed. */
@@ -27,13 +30,17 @@ export interface NewKey extends KeyMaterial {
   readonly jwe: string;
 }
 
+const NOTHING_SEEN: Look = { client: null, ageMs: 0 };
+
 /** The world around one client. What these throw counts as a failure of the step, except where the answer has a class of its own. */
 export interface Effects {
   generate(alg: Algorithm): Promise<NewKey>;
   /** Hands signers the keys named by kid, all of them at once. Answers which of the dispensable ones they go without. */
   deliver(record: ClientRecord, delivery: Delivery, when: { now: number; epoch: number }): Promise<readonly LeftOut[]>;
-  /** The client as the server shows it, by a read that is at most that old; null when it is not there. Throws when it cannot be read. */
-  look(maxAgeMs: number): Promise<ObservedClient | null>;
+  /** Throws when nothing was learned. */
+  look(signal: AbortSignal): Promise<Look>;
+  /** The same beside what the budget was asked for. */
+  lookAgain(signal: AbortSignal): Promise<Look>;
   serve(keys: readonly PublicJwk[]): Promise<void>;
   patch(body: PatchBody, signal: AbortSignal): Promise<PatchOutcome>;
   /** After this long, in ms, a PATCH can no longer reach the server. */
@@ -95,14 +102,24 @@ export async function deliver(
   }
 }
 
+/** Nothing that may take long comes between a look and the PATCH that is built on it: the issuer is asked before it. */
 export async function look(record: ClientRecord, { owner }: Step<'look'>, effects: Effects, run: Run): Promise<Change> {
+  const asked = publication(record, run.policy);
+  const obstacle = await cutoverObstacle(record, asked?.purpose ?? null, effects, run);
+  if (obstacle !== null) return failedStep(record, owner, obstacle, run.context());
   try {
-    const client = await effects.look(record.server.observed.at === 0 ? 0 : FRESH_MS);
-    return observed(record, client, run.policy, run.now());
+    const { client, ageMs } = await effects.look(run.signal);
+    if (asked === null) return observed(record, client, run.policy, run.now() - ageMs);
+    if (ageMs > FRESH_MS && !isPressing(record)) return failedStep(record, owner, tooSlow(ageMs), run.context());
+    return observed(record, client, run.policy, run.now() - Math.min(ageMs, FRESH_MS / 2));
   } catch (error) {
     // Never taken for a client without keys: the next PATCH would erase everybody else's.
     return lookFailed(record, owner, error, run);
   }
+}
+
+function tooSlow(ageMs: number): string {
+  return `the API took ${Math.round(ageMs / 100) / 10} s to show the client: meanwhile somebody else may have changed it`;
 }
 
 function lookFailed(record: ClientRecord, owner: Owner, error: unknown, run: Run): Transition {
@@ -130,17 +147,45 @@ export async function serve(record: ClientRecord, step: Step<'serve'>, effects: 
 export async function patch(record: ClientRecord, step: Step<'patch'>, effects: Effects, run: Run): Promise<Change> {
   const obstacle = await cutoverObstacle(record, step.purpose, effects, run);
   if (obstacle !== null) return failedStep(record, step.owner, obstacle, run.context());
+  const isOld = () => run.latest() - record.server.observed.at > FRESH_MS;
   // The question took long: look again. The issuer is not asked a second time.
-  if (run.latest() - record.server.observed.at > FRESH_MS) return { record, entries: [] };
+  if (isOld()) return { record, entries: [] };
   const deadline = run.latest() + effects.patchDeadlineMs;
   const intended = await run.announce(announced(record, step, { now: run.now(), deadline }));
+  if (isOld()) {
+    const change = await changedMeanwhile(record, withdrawn(intended, record), step.owner, effects, run);
+    if (change !== null) return change;
+  }
   const startedAt = monotonic();
   const restMs = deadline - run.latest();
   if (restMs <= 0) {
-    return failedStep(intended, step.owner, 'the store was so slow that nothing was sent', run.context());
+    const why = 'the store was so slow that nothing was sent';
+    return failedStep(withdrawn(intended, record), step.owner, why, run.context());
   }
   const outcome = await effects.patch(bodyOf(step.document), AbortSignal.any([run.signal, after(restMs)]));
   return patched(intended, step, outcome, monotonic() - startedAt, run.context());
+}
+
+/**
+ * The store took long to make the intent durable: null when the server still shows what it was built on. Else nothing is sent, and the next step starts from
+ * what it shows now.
+ * @param unsent the record without the intent
+ */
+async function changedMeanwhile(
+  { server }: ClientRecord,
+  unsent: ClientRecord,
+  owner: Owner,
+  effects: Effects,
+  run: Run,
+): Promise<Change | null> {
+  try {
+    const { client, ageMs } = await effects.lookAgain(run.signal);
+    if (ageMs > FRESH_MS && !isPressing(unsent)) return failedStep(unsent, owner, tooSlow(ageMs), run.context());
+    if (client !== null && showsTheSame(client, server.observed.client)) return null;
+    return observed(unsent, client, run.policy, run.now() - Math.min(ageMs, FRESH_MS / 2));
+  } catch (error) {
+    return lookFailed(unsent, owner, error, run);
+  }
 }
 
 /**
@@ -149,7 +194,7 @@ export async function patch(record: ClientRecord, step: Step<'patch'>, effects: 
  */
 async function cutoverObstacle(
   record: ClientRecord,
-  purpose: Purpose,
+  purpose: Purpose | null,
   effects: Effects,
   run: Run,
 ): Promise<string | null> {
@@ -158,7 +203,7 @@ async function cutoverObstacle(
   if (run.policy.prove !== 'required' || server.inFlight !== null) return null;
   try {
     const why = await effects.unreachable(record, keyOf(record, rotation.phase.kid), run.signal);
-    return why === null ? null : `nothing was changed, because the new key could not be proven afterwards: ${why}`;
+    return why === null ? null : `nothing was sent: the new key could not be proven after the cutover: ${why}`;
   } catch (error) {
     return messageOf(error);
   }
@@ -214,7 +259,7 @@ export async function choose(
   };
   if (await accepts(activeKey(record))) return chosen(record, rotation, 'old', run.context());
   if (await accepts(fresh)) return chosen(record, rotation, 'new', run.context());
-  const client = await effects.look(0).catch(() => null);
+  const { client, ageMs } = await effects.look(run.signal).catch(() => NOTHING_SEEN);
   if (client === null) {
     return failedStep(
       record,
@@ -224,6 +269,6 @@ export async function choose(
     );
   }
   const isShown = fresh !== undefined && client.keys.some((shown) => holds(shown, fresh.id));
-  const seen = observed(record, client, run.policy, run.now()).record;
+  const seen = observed(record, client, run.policy, run.now() - ageMs).record;
   return chosen(seen, rotation, isShown ? 'neither' : 'old', run.context());
 }

@@ -5,17 +5,19 @@ import { directorySink } from '../deliver/directory.ts';
 import type { Sink } from '../deliver/sink.ts';
 import { RekeydError } from '../errors.ts';
 import { type PublicFolder, publishFolder } from '../publish/folder.ts';
+import { openIssuers } from '../rotation/issuers.ts';
 import type { DeploymentResources, Log, Resources } from '../rotation/resources.ts';
 import { openEmbedded } from '../store/embedded/embedded.ts';
 import { openGuard } from '../store/guard.ts';
 import { connectRedis } from '../store/redis/connection.ts';
 import type { DurabilityOptions } from '../store/redis/durability.ts';
 import type { RedisTarget, ServerGroup } from '../store/redis/target.ts';
-import { openStore } from '../store/store.ts';
+import { openStore, type Store } from '../store/store.ts';
 import { type Clock, sleep } from '../time.ts';
 import { ApiError } from '../wacht/api-error.ts';
 import { createWachtClient, type RequestInfo } from '../wacht/client.ts';
-import { clientDirectory } from '../wacht/directory.ts';
+import { appLists } from '../wacht/lists.ts';
+import { openLooks } from '../wacht/looks.ts';
 import { createProver, type Prover } from '../wacht/proof.ts';
 import { createReleases } from './lifecycle.ts';
 
@@ -47,7 +49,7 @@ export async function openResources(config: Config, options: ResourceOptions): P
     await guard.remember();
     const deployments = new Map<string, DeploymentResources>();
     for (const deployment of config.deployments) {
-      deployments.set(deployment.id, openDeployment(deployment, options, releases.add));
+      deployments.set(deployment.id, openDeployment(deployment, store, options, releases.add));
     }
     return {
       config,
@@ -146,8 +148,14 @@ function patiently(deployment: string, ask: () => Promise<void>): () => Promise<
   };
 }
 
-function openDeployment(config: DeploymentConfig, options: ResourceOptions, add: Add): DeploymentResources {
-  const { clock, onRequest } = options;
+function openDeployment(
+  config: DeploymentConfig,
+  store: Store,
+  options: ResourceOptions,
+  add: Add,
+): DeploymentResources {
+  const { clock, log, onRequest } = options;
+  const { id } = config;
   const wacht = createWachtClient({
     deployment: config.id,
     apiUrl: config.apiUrl,
@@ -165,29 +173,36 @@ function openDeployment(config: DeploymentConfig, options: ResourceOptions, add:
     add(`prover of ${config.id}/${app.slug}`, () => prover.close());
     provers.set(app.slug, prover);
   }
-  const issuers = new Map<string, string>(
-    config.apps.flatMap(({ slug, issuer }) => (issuer === null ? [] : [[slug, issuer]])),
-  );
+  const countCall = () => store.spend(id, config.rateLimit);
+  const listApps = async () => {
+    await countCall();
+    return wacht.listApps();
+  };
+  const lists = appLists({
+    async listClients(app) {
+      await countCall();
+      return wacht.listClients(app);
+    },
+  });
 
   return {
     config,
     wacht,
-    reachable: patiently(config.id, async () => void (await wacht.listApps())),
-    directory: clientDirectory(wacht),
+    lists,
+    looks: openLooks({
+      wacht,
+      lists,
+      known: () => store.lookedBy(id),
+      async note(by, why) {
+        await store.noteLookedBy(id, by);
+        log.info({ deployment: id, by }, `how clients are looked at was found out: ${why}`);
+      },
+    }),
+    issuers: openIssuers(config, listApps, store),
+    listApps,
+    countCall,
+    reachable: patiently(id, async () => void (await listApps())),
     answered: new Map(),
-    async issuerOf(slug) {
-      if (!issuers.has(slug)) {
-        for (const app of await wacht.listApps()) {
-          if (!issuers.has(app.slug) && app.fqdn !== null) issuers.set(app.slug, `https://${app.fqdn}`);
-        }
-      }
-      const issuer = issuers.get(slug);
-      if (issuer !== undefined) return issuer;
-      throw new RekeydError(
-        'not_found',
-        `The API knows no domain for app ${config.id}/${slug}, so keys cannot be proven there. Set its issuer in the config.`,
-      );
-    },
     proverOf(slug) {
       const prover = provers.get(slug);
       if (prover === undefined)

@@ -2,9 +2,23 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../core/audit.ts';
+import type { LookBy } from '../core/server.ts';
 import { deploymentKey, keys, operationKey } from './keys.ts';
-import { ACCEPTED, PAUSE, REFUSED, TAKE, TAKE_PAUSED_BEFORE, THROTTLE } from './lua/deployments.ts';
-import { integer, list } from './redis/replies.ts';
+import {
+  ACCEPTED,
+  FIRST_DOMAIN,
+  LIST_REST,
+  LOOKED_BY,
+  NOTE_LIST,
+  NOTE_LOOKED_BY,
+  PAUSE,
+  REFUSED,
+  SPEND,
+  TAKE,
+  TAKE_PAUSED_BEFORE,
+  THROTTLE,
+} from './lua/deployments.ts';
+import { integer, list, text } from './redis/replies.ts';
 import type { Scripts } from './redis/scripts.ts';
 
 export interface Budget {
@@ -38,11 +52,25 @@ export interface Deployments {
   refused(deployment: string, client: string): Promise<boolean>;
   /** The API took a call. True when that ended a pause; only then are the entries written. */
   accepted(deployment: string, entries: readonly AuditDraft[]): Promise<boolean>;
+  /** A call that has to be made now: it is counted, and never waits. */
+  spend(deployment: string, budget: Budget): Promise<void>;
+  /** How single clients of the deployment are looked at, as was found out in the last days; null when it was not. */
+  lookedBy(deployment: string): Promise<LookBy | null>;
+  noteLookedBy(deployment: string, by: LookBy): Promise<void>;
+  /** The domain that the API told first for an app. */
+  firstDomain(deployment: string, app: string, domain: string): Promise<string>;
+  /** For how long, in ms, the list of an app is not to be read, because reading it took so long. */
+  listRest(deployment: string, app: string): Promise<number>;
+  /** The list of an app took `ms` to read. */
+  noteList(deployment: string, app: string, ms: number): Promise<void>;
   /** True when version 0.1 had paused it, and this is the first to ask. */
   takePausedBefore(deployment: string): Promise<boolean>;
   /** Of these deployments. */
   deploymentStates(deployments: readonly string[]): Promise<ReadonlyMap<string, DeploymentState>>;
 }
+
+/** A server that changed its ways is noticed after a week, in ms. */
+const LOOKED_FOR_MS = 7 * 86_400_000;
 
 export function openDeployments(redis: Redis, scripts: Scripts): Deployments {
   const drafts = (entries: readonly AuditDraft[]) => entries.map((entry) => JSON.stringify(entry));
@@ -72,6 +100,28 @@ export function openDeployments(redis: Redis, scripts: Scripts): Deployments {
     async accepted(deployment, entries) {
       const touched = [deploymentKey(deployment), keys.audit, operationKey(randomUUID())];
       return (await scripts.run({ lua: ACCEPTED, keys: touched, args: drafts(entries) })) === 1;
+    },
+    async spend(deployment, { max, perMs }) {
+      await scripts.run({ lua: SPEND, keys: [deploymentKey(deployment)], args: [max, perMs] });
+    },
+    async lookedBy(deployment) {
+      const [by, ageMs] = list(await scripts.run({ lua: LOOKED_BY, keys: [deploymentKey(deployment)], args: [] }));
+      return (by === 'patch' || by === 'list') && integer(ageMs) < LOOKED_FOR_MS ? by : null;
+    },
+    async noteLookedBy(deployment, by) {
+      await scripts.run({ lua: NOTE_LOOKED_BY, keys: [deploymentKey(deployment)], args: [by] });
+    },
+    async firstDomain(deployment, app, domain) {
+      const call = { lua: FIRST_DOMAIN, keys: [deploymentKey(deployment)], args: [`domain:${app}`, domain] };
+      return text(await scripts.run(call));
+    },
+    async listRest(deployment, app) {
+      const call = { lua: LIST_REST, keys: [deploymentKey(deployment)], args: [`list_at:${app}`] };
+      return integer(await scripts.run(call));
+    },
+    async noteList(deployment, app, ms) {
+      const args = [`list_at:${app}`, Math.ceil(ms)];
+      await scripts.run({ lua: NOTE_LIST, keys: [deploymentKey(deployment)], args });
     },
     async takePausedBefore(deployment) {
       const call = { lua: TAKE_PAUSED_BEFORE, keys: [keys.pausedBefore], args: [deployment] };

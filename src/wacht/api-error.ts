@@ -7,15 +7,22 @@ export class ApiError extends RekeydError {
 
   constructor(what: string, reply: FailedReply) {
     const status = reply.status === null ? '' : ` with HTTP ${reply.status}`;
-    super('api_failed', `${what} failed${status} (${reply.class}): ${reply.message}. ${NEXT[reply.class]}`);
+    super('api_failed', `${what} failed${status} (${reply.class}): ${reply.message}. ${nextStep(reply)}`);
     this.reply = reply;
   }
 }
 
+function nextStep(reply: FailedReply): string {
+  return reply.status === 404 ? NOT_THERE : NEXT[reply.class];
+}
+
+const NOT_THERE =
+  'Check the deployment, the app and the client in the config against the Wacht console, and url_style if the config sets it: API keys (sk_…) need flat, access tokens deployment.';
+
 const NEXT = {
-  refused:
-    'Asking again changes nothing: check the deployment, app and client in the config against the Wacht console.',
-  credential: 'Check that the deployment’s API key is valid.',
+  refused: 'Asking again changes nothing: the server does not take this value.',
+  credential:
+    'Check that the API key of the deployment is valid and not expired. It may pass: the platform answers the same while its own key check is down.',
   forbidden: 'Give the deployment’s API key the right to manage OAuth clients.',
   throttled: 'Ask again later, or lower the deployment’s rate_limit.',
   unknown: 'Ask again; if this stays so, check api_url, the network and the state of Wacht.',

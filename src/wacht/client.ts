@@ -7,23 +7,26 @@ import { type Exchange, type Exchanged, exchange } from '../net/exchange.ts';
 import { openPool } from '../net/pool.ts';
 import { type Clock, monotonic } from '../time.ts';
 import { ApiError } from './api-error.ts';
-import {
-  type ClientList,
-  clientListReader,
-  type Keep,
-  type ObservedApp,
-  observedApps,
-  observedClient,
-} from './observed.ts';
+import { clientListReader, type Keep } from './list.ts';
+import { type ClientList, type ObservedApp, observedApps, observedClient } from './observed.ts';
 
 const DOCUMENT_BYTES = 1024 * 1024;
+const DOCUMENT_LIMITS = { maxBytes: DOCUMENT_BYTES };
+/** An app is half a KiB. */
+const APPS_LIMITS = { maxBytes: 32 * DOCUMENT_BYTES };
 /** A client with one key is about 1 KiB: room for a few 100,000 in one app. */
 const LIST_BYTES = 512 * DOCUMENT_BYTES;
+
+/** A long list over a slow link may take its time, as long as something arrives. */
+const LIST_LIMITS = { maxBytes: LIST_BYTES, timeoutMs: 10 * 60_000 };
 
 /** What a PATCH came to; when done, with the client as the server then showed it. */
 export type PatchReply =
   | { readonly class: 'done'; readonly status: number; readonly client: ObservedClient }
   | FailedReply;
+
+/** Where the API's paths begin: at `/deployments/{id}`, as documented for access tokens, or without it, where the deployment follows from the API key. */
+export type UrlStyle = 'deployment' | 'flat';
 
 export interface RequestInfo {
   readonly method: string;
@@ -36,8 +39,8 @@ export interface RequestInfo {
 export interface WachtClientOptions {
   readonly deployment: string;
   readonly apiUrl: string;
-  /** `flat` leaves `/deployments/{id}` out: the deployment then follows from the API key. */
-  readonly urlStyle: 'deployment' | 'flat';
+  /** `auto`: found out with the first calls. */
+  readonly urlStyle: UrlStyle | 'auto';
   /** Revealed for one request at a time, and never kept. */
   readonly apiKey: { reveal(): string };
   /** Total time of one call in ms, body included. */
@@ -57,8 +60,12 @@ export interface WachtClient {
   listClients(appSlug: string, keep?: Keep, signal?: AbortSignal): Promise<ClientList>;
   /** Never throws for what the network or the server does. */
   patchClient(ref: ClientRef, body: PatchBody, signal?: AbortSignal): Promise<PatchReply>;
+  /** Reads one client by a PATCH without members, which changes nothing but `updated_at`. Never throws for what the network or the server does. */
+  lookAtClient(ref: ClientRef, signal?: AbortSignal): Promise<PatchReply>;
   createClient(appSlug: string, body: Readonly<Record<string, unknown>>, signal?: AbortSignal): Promise<ObservedClient>;
   deactivateClient(ref: ClientRef, signal?: AbortSignal): Promise<void>;
+  /** Null while it is not known. */
+  urlStyle(): UrlStyle | null;
   /** The server's clock minus ours in ms, by the latest answer that had a `Date`. */
   clockSkewMs(): number | null;
   /** Waits for calls under way, then closes the connections. */
@@ -70,8 +77,9 @@ interface Call {
   /** Path segments below `/oauth/apps`, not yet encoded. */
   readonly segments: readonly string[];
   readonly body?: unknown;
-  readonly maxBytes?: number;
-  readonly filter?: Exchange['filter'];
+  readonly limits?: { readonly maxBytes: number; readonly timeoutMs?: number };
+  /** A list, which is read while it arrives. */
+  readonly take?: NonNullable<Exchange['take']>;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -80,16 +88,32 @@ export function createWachtClient(options: WachtClientOptions): WachtClient {
   const { deployment, clock } = options;
   const url = new URL(options.apiUrl);
   const pool = openPool(url.origin, options);
-  const prefix = options.urlStyle === 'flat' ? [] : ['deployments', deployment];
-  const base = `${url.pathname.replace(/\/+$/, '')}/${[...prefix, 'oauth', 'apps'].map(encodeURIComponent).join('/')}`;
+  const root = url.pathname.replace(/\/+$/, '');
+  let style = options.urlStyle === 'auto' ? null : options.urlStyle;
   let skewMs: number | null = null;
 
   checkedKey(options); // early: at start-up, and not with the first rotation
 
-  async function call({ method, segments, body, maxBytes = DOCUMENT_BYTES, filter, signal }: Call): Promise<Reply> {
+  /** What is at neither of the two places is not there; what is done at one of them shows which is the right one. */
+  async function call(details: Call): Promise<Reply> {
+    if (style !== null) return send(style, details);
+    const documented = await send('deployment', details);
+    if (documented.class === 'done') style = 'deployment';
+    if (documented.status !== 404) return documented;
+    const flat = await send('flat', details);
+    if (flat.class === 'done') style = 'flat';
+    return flat;
+  }
+
+  async function send(
+    at: UrlStyle,
+    { method, segments, body, take, limits = DOCUMENT_LIMITS, signal }: Call,
+  ): Promise<Reply> {
     const apiKey = checkedKey(options);
-    const path = [base, ...segments.map(encodeURIComponent)].join('/');
+    const prefix = at === 'flat' ? [] : ['deployments', deployment];
+    const path = [root, ...[...prefix, 'oauth', 'apps', ...segments].map(encodeURIComponent)].join('/');
     const startedAt = monotonic();
+    const asList = take === undefined ? {} : { take, stallMs: options.timeoutMs };
     const outcome = await exchange(pool, {
       method,
       path,
@@ -100,13 +124,16 @@ export function createWachtClient(options: WachtClientOptions): WachtClient {
       },
       body: body === undefined ? null : JSON.stringify(body),
       timeoutMs: options.timeoutMs,
-      maxBytes,
-      filter,
+      ...limits,
+      ...asList,
       signal,
       now: () => clock.now(),
     });
     skewMs = outcome.skewMs ?? skewMs;
     options.onRequest?.({ method, path, status: outcome.status, durationMs: monotonic() - startedAt });
+    if (take !== undefined && outcome.kind === 'answered' && outcome.status === 200) {
+      return { class: 'done', status: outcome.status, body: null };
+    }
     return replyOf(outcome, apiKey, clock.now());
   }
 
@@ -118,6 +145,13 @@ export function createWachtClient(options: WachtClientOptions): WachtClient {
     return parsed.value;
   }
 
+  async function patch(ref: ClientRef, body: PatchBody | null, signal?: AbortSignal): Promise<PatchReply> {
+    const reply = await call({ method: 'PATCH', segments: segmentsOf(ref), body: body ?? {}, signal });
+    if (reply.class !== 'done') return reply;
+    const parsed = attempt(observedClient, reply);
+    return 'class' in parsed ? parsed : { class: 'done', status: reply.status, client: parsed.value };
+  }
+
   function segmentsOf(ref: ClientRef): readonly string[] {
     const { deployment: theirs, app, id } = splitReference(ref);
     if (theirs !== deployment) throw new Error(`${ref} was given to the API client of deployment ${deployment}`);
@@ -127,23 +161,19 @@ export function createWachtClient(options: WachtClientOptions): WachtClient {
   return {
     deployment,
     listApps: (signal) =>
-      must('Listing the OAuth apps', observedApps, { method: 'GET', segments: [], maxBytes: LIST_BYTES, signal }),
+      must('Listing the OAuth apps', observedApps, { method: 'GET', segments: [], limits: APPS_LIMITS, signal }),
     listClients: (app, keep = async (clients) => clients, signal) => {
       const { take, finish } = clientListReader(keep);
       return must(`Listing the clients of ${deployment}/${app}`, finish, {
         method: 'GET',
         segments: [app, 'clients'],
-        maxBytes: LIST_BYTES,
-        filter: take,
+        limits: LIST_LIMITS,
+        take,
         signal,
       });
     },
-    patchClient: async (ref, body, signal) => {
-      const reply = await call({ method: 'PATCH', segments: segmentsOf(ref), body, signal });
-      if (reply.class !== 'done') return reply;
-      const parsed = attempt(observedClient, reply);
-      return 'class' in parsed ? parsed : { class: 'done', status: reply.status, client: parsed.value };
-    },
+    patchClient: patch,
+    lookAtClient: (ref, signal) => patch(ref, null, signal),
     createClient: (app, body, signal) =>
       must(`Creating a client in ${deployment}/${app}`, observedClient, {
         method: 'POST',
@@ -153,6 +183,7 @@ export function createWachtClient(options: WachtClientOptions): WachtClient {
       }),
     deactivateClient: async (ref, signal) =>
       must(`Deactivating ${ref}`, () => undefined, { method: 'DELETE', segments: segmentsOf(ref), signal }),
+    urlStyle: () => style,
     clockSkewMs: () => skewMs,
     close: () => pool.close(),
   };
@@ -160,8 +191,8 @@ export function createWachtClient(options: WachtClientOptions): WachtClient {
 
 function replyOf(outcome: Exchanged, apiKey: string, now: number): Reply {
   if (outcome.kind === 'lost') return { class: 'unknown', status: outcome.status, message: outcome.message };
-  const { status, retryAfter } = outcome;
-  const classify = (body: string) => classifyReply({ status, headers: { retryAfter }, body, now });
+  const { status, headers } = outcome;
+  const classify = (body: string) => classifyReply({ status, headers, body, now });
   const reply = classify(outcome.body);
   // A server, or a proxy before it, may repeat the request's headers in what it answers. Cut out of the whole body: half a key in a shortened
   // message would not be found.

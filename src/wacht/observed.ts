@@ -6,7 +6,6 @@ import { PEM_KTY } from '../core/readback.ts';
 import { members } from '../core/reply.ts';
 import { RekeydError } from '../errors.ts';
 import { publishedKey } from '../keys/key-id.ts';
-import { takeRows } from './rows.ts';
 
 /** An OAuth app as far as rekeyd cares. */
 export interface ObservedApp {
@@ -88,9 +87,8 @@ const App = z
   .object({ id: Id, slug: z.string().min(1), name: Text, fqdn: Host, is_active: z.boolean() })
   .transform(({ is_active, ...app }): ObservedApp => ({ ...app, active: is_active }));
 
-const Rows = z.object({ clients: z.array(z.unknown()) });
 const Named = z.object({ id: Id });
-const LIST = 'a list of OAuth clients';
+export const LIST = 'a list of OAuth clients';
 const AppList = z.object({ apps: z.array(App) }).transform(({ apps }) => apps);
 
 /** A PEM that is shown beside the set, and not in it, is still the client's key. */
@@ -105,106 +103,16 @@ function withoutNulls(jwk: PublicJwk): PublicJwk {
   return { ...Object.fromEntries(kept), kty: jwk.kty };
 }
 
-/** A row as JSON gave it: its members are whatever the server sent. */
-type Row = Readonly<Record<string, unknown>>;
-
-function isRow(value: unknown): value is Row {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function isText(value: unknown): value is string | null | undefined {
-  return typeof value === 'string' || value === null || value === undefined;
-}
-
-/** The keys of `jwks`, or null when something about it is for the schema to judge. */
-function plainKeys(jwks: unknown): readonly PublicJwk[] | null {
-  if (jwks === null || jwks === undefined) return [];
-  if (!isRow(jwks)) return null;
-  const keys = jwks.keys ?? [];
-  const isJwk = (key: unknown): key is PublicJwk => isRow(key) && typeof key.kty === 'string' && isKept(MAX_DEPTH, key);
-  return Array.isArray(keys) && keys.every(isJwk) ? keys : null;
-}
-
-/**
- * What {@link Client} makes of a client that is as documented, for a tenth of the time: a list may have 100,000. Null for anything else, which is left
- * to the schema: it alone says what is wrong.
- */
-function plainClient(row: unknown): ObservedClient | null {
-  if (!isRow(row)) return null;
-  const { id, client_id: clientId, client_auth_method: authMethod, is_active: active, updated_at: updatedAt } = row;
-  const { token_endpoint_auth_signing_alg: alg, jwks_uri: jwksUri, public_key_pem: pem } = row;
-  const keys = plainKeys(row.jwks);
-  if (typeof id !== 'string' || typeof clientId !== 'string' || id === '' || clientId === '') return null;
-  if (typeof authMethod !== 'string' || typeof active !== 'boolean' || typeof updatedAt !== 'string') return null;
-  if (!isText(alg) || !isText(jwksUri) || !isText(pem) || keys === null) return null;
-  let published: readonly PublishedKey[] | null = null;
-  return {
-    id,
-    clientId,
-    authMethod,
-    alg: alg || null,
-    jwksUri: jwksUri || null,
-    /** Reading keys takes ten times as long as the rest of the row, and of most rows of a long list nobody looks at them. */
-    get keys() {
-      published ??= keysOf(keys, pem || null);
-      return published;
-    },
-    active,
-    updatedAt,
-  };
-}
-
 /**
  * A client as the server shows it. The body comes without its `{"data": …}` wrapper.
  * @throws RekeydError `api_failed` when a member is missing or not what the reference says
  */
 export function observedClient(body: unknown): ObservedClient {
-  return plainClient(body) ?? parse(Client, body, 'an OAuth client');
+  return parse(Client, body, 'an OAuth client');
 }
 
-/** Picks those of some clients of a list that the caller needs: the others are forgotten at once. Part of the call, and of its deadline. */
-export type Keep = (clients: readonly ObservedClient[]) => Promise<readonly ObservedClient[]>;
-
-export interface ClientListReader {
-  /** See {@link RowTaker.take}. */
-  take(piece: Uint8Array): Promise<Uint8Array>;
-  /**
-   * The list, once all of the body went through `take`.
-   * @param body what `take` left of it, parsed
-   * @throws RekeydError `api_failed` when it is no list, or a row does not say which client it is about
-   */
-  finish(body: unknown): ClientList;
-}
-
-/** Reads one list, row by row as it arrives. */
-export function clientListReader(keep: Keep): ClientListReader {
-  const clients: ObservedClient[] = [];
-  const unreadable = new Map<string, string>();
-  let arrived: ObservedClient[] = [];
-  const taker = takeRows('clients', (rows) => {
-    for (const row of rows) {
-      const plain = plainClient(row);
-      if (plain !== null && isSegment(plain.id)) arrived.push(plain);
-      else readOdd(row, arrived, unreadable);
-    }
-  });
-  return {
-    async take(piece) {
-      arrived = [];
-      const rest = taker.take(piece);
-      if (arrived.length > 0) for (const client of await keep(arrived)) clients.push(client);
-      return rest;
-    },
-    finish(body) {
-      const { clients: left } = parse(Rows, body, LIST);
-      // Rows that were left stand in a second list of that name, or were taken from a list that is not the body's own.
-      if (!taker.isComplete || left.length > 0) throw undocumented(LIST, 'clients: expected one list');
-      return { clients, unreadable };
-    },
-  };
-}
-
-function readOdd(row: unknown, clients: ObservedClient[], unreadable: Map<string, string>): void {
+/** One row of a list, which is put with the clients or with those that cannot be read. @throws RekeydError `api_failed` when it does not say whose it is */
+export function takeRow(row: unknown, clients: ObservedClient[], unreadable: Map<string, string>): void {
   const { id } = parse(Named, row, LIST);
   if (!isSegment(id)) {
     unreadable.set(id, 'id: cannot stand in a client reference');
@@ -226,7 +134,7 @@ function parse<T>(schema: z.ZodType<T>, body: unknown, what: string): T {
   throw undocumented(what, problemsOf(parsed.error));
 }
 
-function undocumented(what: string, problems: string): RekeydError {
+export function undocumented(what: string, problems: string): RekeydError {
   return new RekeydError('api_failed', `the answer is not ${what} as Wacht documents it (${problems})`);
 }
 

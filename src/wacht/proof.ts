@@ -1,12 +1,15 @@
 /**
  * Shows that a key signs in: a client assertion is sent to the introspection endpoint with a made-up token. The answer to a good assertion is
- * "that token is not active", so nothing changes on the server.
+ * "that token is not active", so nothing changes on the server. An endpoint that says so to everybody would prove any key, so each one is first shown a key
+ * that nobody registered.
  */
 import { type KeyObject, randomUUID } from 'node:crypto';
 import { SignJWT } from 'jose';
 import type { Algorithm } from '../core/keys.ts';
 import { classifyProof, type Verdict } from '../core/proof.ts';
 import { RekeydError } from '../errors.ts';
+import { MIN_MODULUS_LENGTH } from '../keys/algorithms.ts';
+import { generateKey } from '../keys/generate.ts';
 import { type Exchanged, exchange } from '../net/exchange.ts';
 import { type HttpPool, openPool } from '../net/pool.ts';
 import { monotonic } from '../time.ts';
@@ -43,6 +46,8 @@ export interface Prover {
    * @throws RekeydError `key_invalid` when the key cannot sign with that alg
    */
   prove(request: ProofRequest, signal?: AbortSignal): Promise<Verdict>;
+  /** What the issuer says to a throw-away key. Only one that refuses it proves anything. */
+  control(request: Omit<ProofRequest, 'kid' | 'privateKey'>, signal?: AbortSignal): Promise<Verdict>;
   /** That server's clock minus ours in ms, by its latest answer that had a `Date`. */
   serverClockSkewMs(issuer: string): number | null;
   /** Waits for proofs under way, then closes the connections. */
@@ -59,6 +64,8 @@ interface Endpoint {
 export function createProver({ resolve, timeoutMs }: ProverOptions): Prover {
   const pools = new Map<string, HttpPool>();
   const skews = new Map<string, number>();
+  /** Issuers that were seen to refuse a throw-away key. */
+  const controlled = new Set<string>();
 
   /** One pool per origin of an issuer: under `resolve` several may share an address, and each has its own TLS name. */
   function endpointOf(issuer: string): Endpoint {
@@ -102,19 +109,42 @@ export function createProver({ resolve, timeoutMs }: ProverOptions): Prover {
     if (skewMs !== null) skews.set(issuer, skewMs);
   }
 
+  async function judge(request: ProofRequest, signal: AbortSignal | undefined): Promise<Verdict> {
+    const startedAt = monotonic();
+    const now = () => request.nowMs + (monotonic() - startedAt);
+    const assumed = correction(skews.get(request.issuer) ?? 0);
+    const first = await ask(request, now, assumed, signal);
+    remember(request.issuer, first.skewMs);
+    const clockWasWrong = first.skewMs !== null && Math.abs(first.skewMs - assumed) > SKEW_TOLERATED_MS;
+    if (first.verdict.verdict !== 'refused' || !first.verdict.claims || !clockWasWrong) return first.verdict;
+    const second = await ask(request, now, correction(first.skewMs ?? 0), signal);
+    remember(request.issuer, second.skewMs);
+    return second.verdict;
+  }
+
+  async function control(request: Omit<ProofRequest, 'kid' | 'privateKey'>, signal?: AbortSignal): Promise<Verdict> {
+    const { alg, issuer } = request;
+    const { privateKey, thumbprint } = await generateKey(alg, { modulusLength: MIN_MODULUS_LENGTH });
+    const verdict = await judge({ ...request, kid: thumbprint, privateKey: privateKey.keyObject() }, signal);
+    if (verdict.verdict === 'refused') controlled.add(issuer);
+    return verdict;
+  }
+
   return {
     async prove(request, signal) {
-      const startedAt = monotonic();
-      const now = () => request.nowMs + (monotonic() - startedAt);
-      const assumed = correction(skews.get(request.issuer) ?? 0);
-      const first = await ask(request, now, assumed, signal);
-      remember(request.issuer, first.skewMs);
-      const clockWasWrong = first.skewMs !== null && Math.abs(first.skewMs - assumed) > SKEW_TOLERATED_MS;
-      if (first.verdict.verdict !== 'refused' || !first.verdict.claims || !clockWasWrong) return first.verdict;
-      const second = await ask(request, now, correction(first.skewMs ?? 0), signal);
-      remember(request.issuer, second.skewMs);
-      return second.verdict;
+      const verdict = await judge(request, signal);
+      if (verdict.verdict !== 'accepted' || controlled.has(request.issuer)) return verdict;
+      const other = await control(request, signal);
+      if (other.verdict === 'refused') return verdict;
+      if (other.verdict === 'throttled') return other;
+      const status = other.verdict === 'unknown' ? other.status : null;
+      return {
+        verdict: 'unknown',
+        status,
+        message: other.verdict === 'accepted' ? PROVES_NOTHING : `a throw-away key was not refused: ${other.message}`,
+      };
     },
+    control,
     serverClockSkewMs: (issuer) => skews.get(issuer) ?? null,
     close: async () => {
       await Promise.all([...pools.values()].map((pool) => pool.close()));
@@ -122,16 +152,19 @@ export function createProver({ resolve, timeoutMs }: ProverOptions): Prover {
   };
 }
 
+const PROVES_NOTHING =
+  'the issuer accepts a key that nobody registered, so it proves nothing: something before the app may answer in its place. Check issuer and resolve';
+
 function correction(skewMs: number): number {
   return Math.abs(skewMs) > SKEW_TOLERATED_MS ? skewMs : 0;
 }
 
 function verdictOf(outcome: Exchanged, assertion: string, now: number): Verdict {
   if (outcome.kind === 'lost') return { verdict: 'unknown', status: outcome.status, message: outcome.message };
-  const { status, retryAfter } = outcome;
+  const { status, headers } = outcome;
   // An assertion is a credential while it lives, and an error page may repeat it.
   const body = outcome.body.replaceAll(assertion, '[client assertion]');
-  return classifyProof({ status, headers: { retryAfter }, body, now });
+  return classifyProof({ status, headers, body, now });
 }
 
 /** A client assertion as RFC 7523 section 3 wants it; a fresh `jti` each time, because servers take one only once. */

@@ -1,4 +1,5 @@
 import { afterEach, expect, test } from 'vitest';
+import { CHANGE } from '../emulator/fault-rules.ts';
 import { until } from '../support/until.ts';
 import { documentOf, type Ended, openWorld, type World } from './fixture.ts';
 
@@ -68,7 +69,10 @@ test('a refused API key is told apart from a Redis that is gone, which ends with
   expect(refused.code).toBe(1);
   expect(both.code).toBe(3);
   for (const ended of [refused, both]) {
-    expect(checkOf(ended, 'api key')).toMatchObject({ ok: false, fix: 'Check the API key of this deployment.' });
+    expect(checkOf(ended, 'api key')).toMatchObject({
+      ok: false,
+      fix: 'Check the API key of this deployment: it is refused.',
+    });
     expect(ended.stdout + ended.stderr).not.toContain('test-api-key');
   }
   expect(checkOf(both, 'redis')).toMatchObject({ ok: false, detail: expect.stringContaining('Could not connect') });
@@ -117,7 +121,7 @@ test('an API that asks to be left alone is told by doctor and status, and no lon
     kind: 'status',
     status: 429,
     message: 'Retry after 36000 seconds',
-    match: { method: 'PATCH' },
+    match: CHANGE,
   });
   expect((await world.run(['rotate', client.ref])).code).toBe(0);
   const deployment = async () => documentOf(await world.run(['status', '--json'])).deployments[0];

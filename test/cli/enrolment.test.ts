@@ -1,7 +1,10 @@
 /** Clients that are found, held and enrolled, as the commands treat and show them beside a service that runs. */
+
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { CHANGE } from '../emulator/fault-rules.ts';
+import { isChange } from '../emulator/log.ts';
 import { until } from '../support/until.ts';
 import { type Client, documentOf, openWorld, type Running, type World } from './fixture.ts';
 
@@ -22,8 +25,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-const patchesOf = ({ id }: Client) =>
-  world.emulator.log.filter(({ method, client }) => method === 'PATCH' && client === id).length;
+const patchesOf = ({ id }: Client) => world.emulator.log.filter((call) => isChange(call) && call.client === id).length;
 
 test('start says how many clients it leaves alone, and what to do', () => {
   const told =
@@ -160,7 +162,7 @@ describe('abandon', () => {
   test('ends a rotation that cannot go on, at the key that the server takes', async () => {
     const client = await world.enrolledClient('pem-app');
     const { kid } = client.key;
-    const match = { method: 'PATCH', client: client.id };
+    const match = { ...CHANGE, client: client.id };
     world.emulator.faults.add({ kind: 'status', status: 503, match, times: Number.POSITIVE_INFINITY });
     const asked = await world.run(['rotate', client.ref, '--json']);
     expect(asked.code, asked.stderr).toBe(0);

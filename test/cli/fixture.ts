@@ -1,10 +1,12 @@
 /** The command line as users run it: child processes over one config file, against a local Wacht. */
+
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openEmbedded } from '../../src/store/embedded/embedded.ts';
+import { isChange } from '../emulator/log.ts';
 import { type Emulator, type EmulatorOptions, startEmulator } from '../emulator/server.ts';
 import { makeKey, type TestKey, withPem } from '../emulator/testing.ts';
 import { until } from '../support/until.ts';
@@ -146,7 +148,7 @@ export async function openWorld(
       if (ended.code !== 0) throw new Error(ended.stderr);
       return client;
     },
-    patches: () => emulator.log.filter(({ method }) => method === 'PATCH').length,
+    patches: () => emulator.log.filter(isChange).length,
     async close() {
       await Promise.all([...children].map((child) => child.kill('SIGKILL') && once(child, 'close')));
       // Whoever was killed left the embedded server running; the last that leaves it ends it.

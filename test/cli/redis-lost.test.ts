@@ -1,7 +1,9 @@
 /** Somebody waits at a terminal, and Redis goes away. */
+
 import { expect, onTestFinished, test } from 'vitest';
 import { controlResult } from '../../jobs/result.ts';
 import { follow } from '../../src/commands/follow.ts';
+import { CHANGE } from '../emulator/fault-rules.ts';
 import { PEM_APP, startFleet } from '../support/fleet.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
@@ -40,7 +42,7 @@ test.each<[string, 'kill' | 'pause', NodeJS.Signals]>([
 test('the first signal ends rotate that follows its rotation while Redis is gone', async () => {
   const { world, redis } = await openBoth();
   const client = await world.enrolledClient('pem-app');
-  world.emulator.faults.add({ kind: 'stall', when: 'before', match: { method: 'PATCH' } });
+  world.emulator.faults.add({ kind: 'stall', when: 'before', match: CHANGE });
   await world.start();
   const asking = world.spawn(['rotate', client.ref, '--wait', '--json']);
   await until('it follows', () => asking.stderr().includes(`${client.ref}  delivered`));

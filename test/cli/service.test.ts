@@ -1,5 +1,8 @@
 /** The commands beside a service that runs. */
+
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { CHANGE } from '../emulator/fault-rules.ts';
+import { isChange } from '../emulator/log.ts';
 import { until } from '../support/until.ts';
 import { type Client, documentOf, openWorld, type Running, type World } from './fixture.ts';
 
@@ -64,7 +67,7 @@ describe('rotate', () => {
       kind: 'status',
       status: 422,
       message: 'not on a Monday',
-      match: { method: 'PATCH', client: refused.id },
+      match: { ...CHANGE, client: refused.id },
     });
     const ended = await world.run(['rotate', refused.ref, '--wait', '--json']);
     expect(ended.code, ended.stderr).toBe(1);
@@ -114,7 +117,7 @@ describe('rotate', () => {
 
 /** What was PATCHed to this client. */
 function patchBodies(ref: string): unknown[] {
-  const calls = world.emulator.log.filter(({ method, client }) => method === 'PATCH' && ref.endsWith(`/${client}`));
+  const calls = world.emulator.log.filter((call) => isChange(call) && ref.endsWith(`/${call.client}`));
   return calls.map(({ body }) => body);
 }
 
@@ -153,7 +156,7 @@ describe('SIGTERM', () => {
     const deployments = Object(world.config.deployments).map((one: object) => ({ ...one, timeout: '5m' }));
     await world.writeConfig({ ...world.config, shutdown_grace: grace, deployments });
     const client = await world.enrolledClient('pem-app');
-    world.emulator.faults.add({ kind: 'stall', when: 'before', match: { method: 'PATCH', client: client.id } });
+    world.emulator.faults.add({ kind: 'stall', when: 'before', match: { ...CHANGE, client: client.id } });
     const busy = await world.start('--no-schedule', '--no-http');
     const asked = await world.run(['rotate', client.ref]);
     expect(asked.code, asked.stderr).toBe(0);

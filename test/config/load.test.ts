@@ -20,7 +20,7 @@ describe('defaults', () => {
         {
           id: '1',
           apiUrl: 'https://api.wacht.dev',
-          urlStyle: 'deployment',
+          urlStyle: 'auto',
           apiKey: expect.any(Secret),
           throttleMaxMs: 60_000,
           rateLimit: { max: 10, perMs: 1000 },

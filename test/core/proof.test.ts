@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { classifyProof } from '../../src/core/proof.ts';
 
+const KEY_REFUSED = { verdict: 'refused', status: 400, claims: false };
 const oauth = (error: string, description?: string) => JSON.stringify({ error, error_description: description });
 
 test.each([
@@ -42,6 +43,11 @@ test.each([
     oauth('invalid_client', 'bad'),
     { verdict: 'refused', status: 400, claims: true },
   ],
+  ['an alg that it does not know', 400, oauth('invalid_request', 'Unsupported algorithm: ES512'), KEY_REFUSED],
+  ['an alg of another family', 400, oauth('invalid_request', 'Invalid token: InvalidAlgorithm'), KEY_REFUSED],
+  ['a key that is no JSON', 400, oauth('invalid_request', 'JSON error: expected value at line 1'), KEY_REFUSED],
+  ['a key that is no base64', 400, oauth('invalid_request', 'Base64 error: Invalid byte 33'), KEY_REFUSED],
+  ['a request that it does not take', 400, oauth('invalid_request', 'token is required'), { verdict: 'unknown' }],
   ['a 401 from something before the server', 401, 'Unauthorized', { verdict: 'unknown', status: 401 }],
   ['no such app', 404, oauth('invalid_client'), { verdict: 'unknown', status: 404 }],
   ['no such method', 405, '', { verdict: 'unknown', status: 405 }],
@@ -55,5 +61,5 @@ test.each([
   ['key and alg of two families', 500, oauth('server_error'), { verdict: 'unknown', status: 500 }],
   ['upstream', 502, '', { verdict: 'unknown', status: 502 }],
 ])('%s', (_, status, body, expected) => {
-  expect(classifyProof({ status, headers: { retryAfter: null }, body, now: 0 })).toMatchObject(expected);
+  expect(classifyProof({ status, headers: {}, body, now: 0 })).toMatchObject(expected);
 });

@@ -1,6 +1,8 @@
 /** The demo's clients: what each of them is, and how it looked before rekeyd came. */
+
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import type { Algorithm } from '../../src/core/keys.ts';
+import { CHANGE } from '../emulator/fault-rules.ts';
 import type { Emulator } from '../emulator/server.ts';
 import type { Selection } from '../emulator/state.ts';
 
@@ -85,7 +87,7 @@ function keyPair(alg: Algorithm): { publicKey: KeyObject; privateKey: KeyObject 
 /** What goes wrong on purpose. */
 export function arrangeMishaps(emulator: Emulator, clients: readonly RegisteredClient[]): void {
   for (const { id, mishap } of clients) {
-    const match = { method: 'PATCH', client: id };
+    const match = { ...CHANGE, client: id };
     if (mishap === 'hiccup') emulator.faults.add({ kind: 'status', status: 503, when: 'after', match });
     if (mishap === 'refused') {
       const message = 'OAuth client is locked by an administrator';

@@ -12,6 +12,8 @@ export type When = 'before' | 'after';
 export interface Match {
   readonly api?: LogEntry['api'];
   readonly method?: string;
+  /** Of PATCHes: those without members, or those with some. */
+  readonly isLook?: boolean;
   readonly path?: RegExp;
   readonly deployment?: string;
   /** App slug. */
@@ -19,6 +21,9 @@ export interface Match {
   /** Row id or OAuth `client_id`. */
   readonly client?: string;
 }
+
+/** A PATCH that changes something. */
+export const CHANGE = { method: 'PATCH', isLook: false } as const;
 
 /** Strikes before the request is applied unless it says `after`. */
 type Answering =

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Answer } from './answer.ts';
 import { jsonBody } from './body.ts';
 import { answerOf, apiOf, type DisturbingRule, type FaultRule, type GarblingRule, type When } from './fault-rules.ts';
-import type { LogEntry } from './log.ts';
+import { isLook, type LogEntry } from './log.ts';
 import type { State } from './state.ts';
 import { readUpdate } from './wire.ts';
 
@@ -142,6 +142,7 @@ function matches(rule: FaultRule, call: LogEntry): boolean {
     api === call.api &&
     (match.api === undefined || match.api === call.api) &&
     (match.method === undefined || match.method === call.method) &&
+    (match.isLook === undefined || match.isLook === isLook(call)) &&
     (match.path === undefined || match.path.test(call.path)) &&
     (match.deployment === undefined || match.deployment === call.deployment) &&
     (match.app === undefined || match.app === call.app) &&

@@ -28,6 +28,20 @@ export interface LogEntry {
   authenticatedKid?: string;
 }
 
+/** A PATCH without members: it answers the client and changes nothing but `updated_at`. */
+export function isLook({ method, body }: Pick<LogEntry, 'method' | 'body'>): boolean {
+  return method === 'PATCH' && !hasMembers(body);
+}
+
+/** A PATCH with members. */
+export function isChange({ method, body }: Pick<LogEntry, 'method' | 'body'>): boolean {
+  return method === 'PATCH' && hasMembers(body);
+}
+
+function hasMembers(body: unknown): boolean {
+  return typeof body === 'object' && body !== null && Object.values(body).some((member) => member !== null);
+}
+
 export class RequestLog {
   readonly entries: LogEntry[] = [];
   readonly #limit: number;

@@ -1,5 +1,8 @@
 /** What brings those mutants to light that touch whom they must not, or too often, or while they may not: see {@link ./circumstances.ts}. */
+
 import { setTimeout as delay } from 'node:timers/promises';
+import { CHANGE } from '../emulator/fault-rules.ts';
+import { isChange } from '../emulator/log.ts';
 import { until } from '../support/until.ts';
 import { API_KEY, APPS, type AppSetting, DEPLOYMENT } from './fleet.ts';
 import { type Kind, kindOf } from './scenario.ts';
@@ -95,14 +98,14 @@ const lockLost = kindOf({
     }),
   crew: () => ({ size: 1, lockMs: 1_500 }),
   async play({ emulator, ask, raw, history, accuse }) {
-    const stalled = emulator.faults.add({ kind: 'stall', when: 'before', match: { method: 'PATCH' } });
+    const stalled = emulator.faults.add({ kind: 'stall', when: 'before', match: CHANGE });
     await ask();
     await until('a PATCH is not answered', () => stalled.fired > 0);
     for (const lock of await raw.keys(`{rekeyd}:rotate-${DEPLOYMENT}:*:lock`)) {
       await raw.set(lock, 'of somebody else', 'PX', 1_000);
       history.note({ kind: 'lock_loss', job: lock });
     }
-    const patches = () => emulator.log.filter(({ method }) => method === 'PATCH');
+    const patches = () => emulator.log.filter(isChange);
     const [first, second] = await until('it is sent again', () => patches().length > 1 && patches(), 2 * TIMEOUT_MS);
     if (first === undefined || second === undefined || second.at >= first.at + TIMEOUT_MS)
       accuse('lock', null, 'a PATCH went on although its job had lost its lock');

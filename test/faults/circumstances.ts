@@ -1,5 +1,8 @@
 /** What brings each mutant to light. Nothing of it harms an unbroken rekeyd, and every run of the mutants begins by showing that. */
+
 import { setTimeout as delay } from 'node:timers/promises';
+import { CHANGE } from '../emulator/fault-rules.ts';
+import { isChange } from '../emulator/log.ts';
 import { redisKinds } from '../support/redis.ts';
 import { LIMITS } from './circumstances-of-limits.ts';
 import { APPS, DEPLOYMENT, type FaultClient } from './fleet.ts';
@@ -31,7 +34,7 @@ const throttled = kindOf({
   crew: () => ({ size: 1 }),
   async play({ emulator, ask }) {
     const message = `Rate limit exceeded. Retry after ${RETRY_AFTER_S} seconds`;
-    const match = { method: 'PATCH' };
+    const match = CHANGE;
     emulator.faults.add({ kind: 'status', status: 429, retryAfter: RETRY_AFTER_S, message, match, times: 2 });
     await ask();
     await patched(emulator, 3);
@@ -50,7 +53,7 @@ const late = kindOf({
         kind: 'hold',
         until: overtaken(emulator, id),
         when: 'before',
-        match: { method: 'PATCH', client: id },
+        match: { ...CHANGE, client: id },
       });
     await ask();
     await Promise.all(enrolled.map(({ id }) => overtaken(emulator, id)));
@@ -62,7 +65,7 @@ const LATEST_MS = 2_700;
 
 async function overtaken({ log }: Stage['emulator'], client: FaultClient['id']): Promise<void> {
   for (;;) {
-    const [first, ...others] = log.filter((call) => call.method === 'PATCH' && call.client === client);
+    const [first, ...others] = log.filter((call) => isChange(call) && call.client === client);
     const text = JSON.stringify(first?.body);
     if (others.some(({ body, doneAt }) => doneAt !== undefined && JSON.stringify(body) !== text)) return;
     if (first !== undefined && Date.now() > first.at + LATEST_MS) return;
@@ -140,7 +143,7 @@ const diedAfterCutover = kindOf({
 });
 
 async function patched({ log }: Stage['emulator'], count: number): Promise<void> {
-  const carriedOut = () => log.filter(({ method, doneAt }) => method === 'PATCH' && doneAt !== undefined).length;
+  const carriedOut = () => log.filter((call) => isChange(call) && call.doneAt !== undefined).length;
   while (carriedOut() < count) await delay(5);
 }
 

@@ -1,5 +1,7 @@
 /** `rekeyd abandon`: a rotation that cannot go on ends at whichever key the server takes. */
+
 import { expect, test } from 'vitest';
+import { CHANGE } from '../emulator/fault-rules.ts';
 import { rekeyd, statusOfClient } from '../support/command.ts';
 import { putAhead } from '../support/fence.ts';
 import { DEPLOYMENT, type Fleet, type FleetClient, PEM_APP, startFleet } from '../support/fleet.ts';
@@ -25,7 +27,7 @@ async function expectAt(fleet: Fleet, client: FleetClient, kid: string): Promise
 test('a compromise whose PATCH is never taken ends at the old key, and says why', async () => {
   const fleet = await startFleet({ apps: [PEM_APP], ...HASTY });
   const client = await fleet.managed(PEM_APP);
-  fleet.emulator.faults.add({ kind: 'status', status: 503, match: { method: 'PATCH' }, ...FOR_EVER });
+  fleet.emulator.faults.add({ kind: 'status', status: 503, match: CHANGE, ...FOR_EVER });
   await fleet.start();
   const rotation = await fleet.rotate(client, { compromised: true });
   await until('it was tried', async () => ((await fleet.record(client)).rotation?.tries.failed ?? 0) > 2);

@@ -1,8 +1,11 @@
 /** A key that may have leaked must stop working now. */
+
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { expect, test } from 'vitest';
+import { CHANGE } from '../emulator/fault-rules.ts';
 import type { FaultRule } from '../emulator/faults.ts';
+import { isChange } from '../emulator/log.ts';
 import { goodClaims, introspect, sign } from '../emulator/testing.ts';
 import { DEPLOYMENT, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
@@ -82,7 +85,7 @@ const QUITTER = { ...SLOW_PEM, policy: { ...SLOW, attempts: 2 } };
 
 test.each<[string, NonNullable<FaultRule['match']>]>([
   ['nothing is', { path: /\/oauth\/apps/ }],
-  ['no PATCH is', { method: 'PATCH' }],
+  ['no PATCH is', CHANGE],
 ])('a compromise outlasts an outage in which %s answered, and raises one alarm', async (_, match) => {
   const fleet = await startFleet({ apps: [QUITTER] });
   const client = await fleet.managed(QUITTER);
@@ -127,7 +130,7 @@ test('a compromised client goes ahead of those that wait', async () => {
   const [leaked, ...others] = clients;
   if (leaked === undefined) throw new Error('no client');
   const { promise, resolve } = Promise.withResolvers<void>();
-  const match = { method: 'PATCH' };
+  const match = CHANGE;
   const hold = fleet.emulator.faults.add({ kind: 'hold', until: promise, when: 'before', match });
   await fleet.start();
   const { rotations } = await fleet.request({ select: { clients: others.map(({ ref }) => ref) } });
@@ -138,7 +141,7 @@ test('a compromised client goes ahead of those that wait', async () => {
   for (const client of others) {
     await fleet.reached(client, rotations.find(({ client: ref }) => ref === client.ref)?.id ?? '');
   }
-  const order = fleet.emulator.log.filter(({ method }) => method === 'PATCH').map(({ client }) => client);
+  const order = fleet.emulator.log.filter(isChange).map(({ client }) => client);
   expect(order.indexOf(leaked.id)).toBe(1);
   await expectSound(fleet, clients);
 });

@@ -1,6 +1,8 @@
 /** People who change the same client by hand. */
+
 import { expect, test } from 'vitest';
 import { FRESH_MS } from '../../src/core/server.ts';
+import { CHANGE } from '../emulator/fault-rules.ts';
 import { makeKey, withPem } from '../emulator/testing.ts';
 import { beginRotation } from '../support/begin.ts';
 import { type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
@@ -119,7 +121,7 @@ test('an answer that shows another document is merged with it and sent again', a
   const client = await fleet.managed(PEM_APP);
   await fleet.start();
   const edit = { jwks: { keys: [withPem(THEIRS)] } };
-  fleet.emulator.faults.add({ kind: 'edit', edit, when: 'after', match: { method: 'PATCH', client: client.id } });
+  fleet.emulator.faults.add({ kind: 'edit', edit, when: 'after', match: { ...CHANGE, client: client.id } });
   const { kid } = await fleet.reached(client, await fleet.rotate(client));
   expect(fleet.patches(client)).toHaveLength(2);
   expect(kidsOn(fleet, client)).toEqual([kid, THEIRS.kid]);
@@ -131,7 +133,7 @@ test('a second answer in a row that shows another document halts the client unti
   const client = await fleet.managed(PEM_APP);
   await fleet.start();
   const edit = { jwks: { keys: [withPem(THEIRS)] } };
-  const match = { method: 'PATCH', client: client.id };
+  const match = { ...CHANGE, client: client.id };
   fleet.emulator.faults.add({ kind: 'edit', edit, when: 'after', match, times: 2 });
   const rotation = await fleet.rotate(client);
   const { error } = await fleet.reached(client, rotation, 'failed');

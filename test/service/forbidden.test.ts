@@ -1,5 +1,8 @@
 /** A 403 is that client's own failure. Only when it meets one client after the other is it about the API key. */
+
 import { expect, test } from 'vitest';
+import { CHANGE } from '../emulator/fault-rules.ts';
+import { isChange } from '../emulator/log.ts';
 import { beginRotation } from '../support/begin.ts';
 import { whyPaused } from '../support/deployment.ts';
 import { type Fleet, type FleetClient, PEM_APP, startFleet } from '../support/fleet.ts';
@@ -8,7 +11,7 @@ import { expectSound } from '../support/sound.ts';
 import { until } from '../support/until.ts';
 
 function forbid({ emulator }: Fleet, { id: client }: FleetClient): void {
-  const match = { method: 'PATCH', client };
+  const match = { ...CHANGE, client };
   emulator.faults.add({ kind: 'status', status: 403, match, times: Number.POSITIVE_INFINITY });
 }
 
@@ -20,7 +23,7 @@ test('a client that is forbidden fails alone, and is tried again after those who
   const others = await Promise.all(Array.from({ length: 4 }, () => fleet.managed(app)));
   forbid(fleet, forbidden);
   const { promise: isDueAgain, resolve } = Promise.withResolvers<void>();
-  const match = { method: 'PATCH', client: others[0]?.id ?? '' };
+  const match = { ...CHANGE, client: others[0]?.id ?? '' };
   fleet.emulator.faults.add({ kind: 'hold', until: isDueAgain, when: 'before', match });
   const failing = await beginRotation(fleet, forbidden);
   const rotations: [FleetClient, string][] = [];
@@ -35,7 +38,7 @@ test('a client that is forbidden fails alone, and is tried again after those who
   for (const [client, rotation] of rotations) await fleet.reached(client, rotation);
   const { error } = await fleet.reached(forbidden, failing, 'failed');
   expect(error).toContain('gave up after 2 attempts: Permission denied');
-  const order = fleet.emulator.log.filter(({ method }) => method === 'PATCH').map(({ client }) => client);
+  const order = fleet.emulator.log.filter(isChange).map(({ client }) => client);
   expect(order).toEqual([forbidden, ...others, forbidden].map(({ id }) => id));
   expect((await fleet.audit()).map(({ type }) => type)).not.toContain('deployment.paused');
   expect((await logins.stop()).refused).toEqual([]);

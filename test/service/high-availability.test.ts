@@ -1,5 +1,7 @@
 /** A group of Redis servers loses its primary, or a part, in the middle of rotations: the service goes on by itself and nothing is lost. */
+
 import { expect, onTestFinished, test } from 'vitest';
+import { isChange } from '../emulator/log.ts';
 import { type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
 import { type RedisGroup, startCluster, startSentinelGroup } from '../support/redis-ha.ts';
@@ -62,7 +64,7 @@ test.each(cases)('$what', async ({ start, replicas, early, late }) => {
   await fleet.start({ lockMs: 3_000 });
   const streams = await Promise.all(clients.map((client) => startLogins(client, { ...fleet, everyMs: 60 })));
   const rotations = await rotateAll(fleet, clients);
-  await until('the first PATCH', () => fleet.emulator.log.some(({ method }) => method === 'PATCH'));
+  await until('the first PATCH', () => fleet.emulator.log.some(isChange));
   await early(group);
   await until('an old key is on its way out', async () => {
     const records = await Promise.all(clients.map((client) => fleet.record(client)));

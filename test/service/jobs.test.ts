@@ -1,7 +1,9 @@
 /** What others put into the queues. */
+
 import { type Job, type JobsOptions, Queue } from 'bullmq';
 import { expect, onTestFinished, test } from 'vitest';
 import { bullConnection, CONTROL, PREFIX, rotateQueueName, UPKEEP } from '../../jobs/queues.ts';
+import { CHANGE } from '../emulator/fault-rules.ts';
 import { DEPLOYMENT, type Fleet, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { expectSound } from '../support/sound.ts';
 import { until } from '../support/until.ts';
@@ -79,7 +81,7 @@ test('a client asked for a hundred times at once is rotated once', async () => {
   const until100 = new Promise<void>((resolve) => {
     open = resolve;
   });
-  fleet.emulator.faults.add({ kind: 'hold', until: until100, when: 'before', match: { method: 'PATCH' } });
+  fleet.emulator.faults.add({ kind: 'hold', until: until100, when: 'before', match: CHANGE });
   await fleet.start();
   const results = await Promise.all(added.map(async (job) => (await ended(queue, job)).returnvalue));
   open();

@@ -20,9 +20,9 @@ test('a leaked new key that was published is destroyed after it is shown to be r
   await logins.more(1);
   expect((await logins.stop()).refused).toEqual([]);
 
-  // Its successor is proven, and then the issuer goes away.
+  // It refuses a key that nobody registered, its successor is proven, and then the issuer goes away.
   const match = { path: /introspect/ };
-  const gone = { kind: 'status', status: 503, match, skip: 1, times: Number.POSITIVE_INFINITY } as const;
+  const gone = { kind: 'status', status: 503, match, skip: 2, times: Number.POSITIVE_INFINITY } as const;
   fleet.emulator.faults.add(gone);
   expect(await fleet.rotate(client, { compromised: { kid: leaked } })).toBe(rotation);
   const { kid } = await fleet.reached(client, rotation, 'active');

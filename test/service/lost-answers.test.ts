@@ -1,5 +1,7 @@
 /** PATCHes whose outcome nobody knows. */
+
 import { expect, test } from 'vitest';
+import { CHANGE } from '../emulator/fault-rules.ts';
 import type { FaultRule } from '../emulator/faults.ts';
 import { KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
@@ -23,7 +25,7 @@ test.each([PEM_APP, KID_APP])('$slug: the same bytes are sent again, whatever be
   const runs = await Promise.all(
     Object.entries(LOST).map(async ([name, rule]) => {
       const client = await fleet.managed(app);
-      const fault = fleet.emulator.faults.add({ ...rule, match: { method: 'PATCH', client: client.id } });
+      const fault = fleet.emulator.faults.add({ ...rule, match: { ...CHANGE, client: client.id } });
       const logins = await startLogins(client, { ...fleet, everyMs: 50 });
       return { name, client, fault, logins, rotation: await fleet.rotate(client) };
     }),
@@ -53,7 +55,7 @@ test('a PATCH that is never answered is given up after the attempts of the polic
   const client = await fleet.managed(app);
   await fleet.start();
   const logins = await startLogins(client, fleet);
-  const match = { method: 'PATCH', client: client.id };
+  const match = { ...CHANGE, client: client.id };
   fleet.emulator.faults.add({ kind: 'status', status: 503, when: 'before', match, times: 3 });
   const { error } = await fleet.reached(client, await fleet.rotate(client), 'rolled_back');
   expect(error).toContain('gave up after 3 attempts');

@@ -1,5 +1,7 @@
 /** A deployment is paused while its API key is refused. The store alone knows of it, so a pause ends when its reason does. */
+
 import { expect, test } from 'vitest';
+import { CHANGE } from '../emulator/fault-rules.ts';
 import { beginRotation } from '../support/begin.ts';
 import { rekeyd, statusOf } from '../support/command.ts';
 import { whyPaused } from '../support/deployment.ts';
@@ -12,7 +14,7 @@ const FOR_EVER = { times: Number.POSITIVE_INFINITY };
 /** That client's PATCH reaches the server when `release` is called. */
 function holdPatch({ emulator }: Fleet, { id: client }: FleetClient) {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const match = { method: 'PATCH', client };
+  const match = { ...CHANGE, client };
   const hold = emulator.faults.add({ kind: 'hold', until: promise, when: 'before', match });
   return { hold, release: resolve };
 }
@@ -25,7 +27,7 @@ test('one passing 401 beside a PATCH that is accepted pauses nothing', async () 
   const fleet = await startFleet({ apps: [PEM_APP], deployment: { concurrency: 2 } });
   const [refused, accepted] = [await fleet.managed(PEM_APP), await fleet.managed(PEM_APP)];
   const { hold, release } = holdPatch(fleet, accepted);
-  fleet.emulator.faults.add({ kind: 'status', status: 401, match: { method: 'PATCH', client: refused.id } });
+  fleet.emulator.faults.add({ kind: 'status', status: 401, match: { ...CHANGE, client: refused.id } });
   const first = await beginRotation(fleet, refused);
   const second = await beginRotation(fleet, accepted);
   const service = await fleet.start();
@@ -48,7 +50,7 @@ test('a pause beside a PATCH that is accepted is shown, outlasts a restart, and 
   if (accepted === undefined) throw new Error('no client');
   const { hold, release } = holdPatch(fleet, accepted);
   for (const { id: client } of refused) {
-    fleet.emulator.faults.add({ kind: 'status', status: 401, match: { method: 'PATCH', client }, ...FOR_EVER });
+    fleet.emulator.faults.add({ kind: 'status', status: 401, match: { ...CHANGE, client }, ...FOR_EVER });
   }
   const first = await beginRotation(fleet, accepted);
   const service = await fleet.start();

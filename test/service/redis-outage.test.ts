@@ -1,6 +1,8 @@
 /** Redis killed in the middle of rotations: the service stays up and goes on by itself. */
+
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
+import { isChange } from '../emulator/log.ts';
 import { KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
 import { type RedisSetup, redisKinds } from '../support/redis.ts';
@@ -30,7 +32,7 @@ test.each(SETUPS)(
     const streams = await Promise.all(clients.map((client) => startLogins(client, { ...fleet, everyMs: 60 })));
     const { rotations } = await fleet.request({ select: { all: true } });
     expect(rotations).toHaveLength(clients.length);
-    await until('the first PATCH', () => fleet.emulator.log.some(({ method }) => method === 'PATCH'));
+    await until('the first PATCH', () => fleet.emulator.log.some(isChange));
     await fleet.redis.kill();
     await delay(OUTAGE_MS);
     await fleet.redis.restart();

@@ -152,7 +152,11 @@ test('a leaked key that the record does not know yet is looked for until the lis
 });
 
 test('a request that a machine with a fast clock put off is tried again at once', async () => {
-  const fleet = await startFleet({ apps: [PEM_APP], config: { reconcile_every: '200ms' } });
+  const fleet = await startFleet({
+    apps: [PEM_APP],
+    config: { reconcile_every: '200ms' },
+    deployment: { throttle_max: '1s' },
+  });
   const client = await fleet.foreign(PEM_APP);
   // Nobody tries again within this test, unless upkeep sees to it.
   fleet.emulator.faults.add({ kind: 'status', status: 429, retryAfter: 3_000, ...LIST });

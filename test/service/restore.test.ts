@@ -1,7 +1,9 @@
 /** Folders that lost what was in them, or hold what was there before, while nobody looked: a start puts it right. */
+
 import { access, cp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { isChange } from '../emulator/log.ts';
 import { KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
 import { until } from '../support/until.ts';
@@ -22,7 +24,7 @@ test('a set of private keys that its sink lost is delivered again, and nothing e
   for (const client of [lost, kept]) await fleet.reached(client, await fleet.rotate(client));
   await service.stop();
   const before = { lost: await metaIn(lost.folder), kept: await metaIn(kept.folder) };
-  const sent = fleet.emulator.log.filter(({ method }) => method === 'PATCH').length;
+  const sent = fleet.emulator.log.filter(isChange).length;
 
   await rm(lost.folder);
   await fleet.start();
@@ -32,7 +34,7 @@ test('a set of private keys that its sink lost is delivered again, and nothing e
   const logins = await startLogins(lost, fleet);
   await logins.more(2);
   expect(await logins.stop()).toMatchObject({ fallback: 0, refused: [] });
-  expect(fleet.emulator.log.filter(({ method }) => method === 'PATCH')).toHaveLength(sent);
+  expect(fleet.emulator.log.filter(isChange)).toHaveLength(sent);
 });
 
 test('a sink that was left out of the config for a rotation gets the set that the others hold', async () => {

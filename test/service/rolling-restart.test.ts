@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { isChange } from '../emulator/log.ts';
 import { KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
 import { expectSound } from '../support/sound.ts';
@@ -12,7 +13,7 @@ test('every worker is replaced, one after the other, while the whole fleet is ro
   const old = [await fleet.start(), await fleet.start()];
   const streams = await Promise.all(clients.map((client) => startLogins(client, fleet)));
   const { rotations } = await fleet.request({ select: { all: true } });
-  await until('the first PATCH', () => fleet.emulator.log.some(({ method }) => method === 'PATCH'));
+  await until('the first PATCH', () => fleet.emulator.log.some(isChange));
   for (const service of old) {
     await service.stop();
     await fleet.start();

@@ -1,9 +1,11 @@
 /** No private key leaves the process in clear but to its folder. */
+
 import type { KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
+import { CHANGE } from '../emulator/fault-rules.ts';
 import { DEPLOYMENT, type Fleet, KEK, startFleet } from '../support/fleet.ts';
 import { APPS, managedClients, ROTATIONS, ROUNDS } from '../support/rotations.ts';
 import { filesIn, keysIn, needlesOf, searchFor } from '../support/secrets.ts';
@@ -86,7 +88,7 @@ test('private keys are in no place but their folder, and the search for them fin
   const failing = app === undefined ? [] : [await fleet.managed(app)];
   // Debug logs too; and one client whose rotation fails with its key at hand.
   for (const { id } of failing) {
-    fleet.emulator.faults.add({ kind: 'status', status: 400, match: { method: 'PATCH', client: id }, times: ROUNDS });
+    fleet.emulator.faults.add({ kind: 'status', status: 400, match: { ...CHANGE, client: id }, times: ROUNDS });
   }
   await fleet.start({
     hooks: {

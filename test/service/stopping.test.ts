@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { CHANGE } from '../emulator/fault-rules.ts';
 import { PEM_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
 import { expectSound } from '../support/sound.ts';
@@ -15,7 +16,7 @@ test('stop waits for the PATCH under way, and the rotation goes on with the next
   const service = await fleet.start();
   const logins = await startLogins(client, fleet);
   const answer = latch();
-  const match = { method: 'PATCH' };
+  const match = CHANGE;
   const hold = fleet.emulator.faults.add({ kind: 'hold', until: answer.opened, when: 'after', match });
   const rotation = await fleet.rotate(client);
   await until('the PATCH is under way', () => hold.fired === 1);
@@ -47,7 +48,7 @@ test('what does not end within the grace is cut off, and taken up again with the
   const client = await fleet.managed(PEM_APP);
   const service = await fleet.start();
   const logins = await startLogins(client, fleet);
-  const stall = fleet.emulator.faults.add({ kind: 'stall', when: 'after', match: { method: 'PATCH' } });
+  const stall = fleet.emulator.faults.add({ kind: 'stall', when: 'after', match: CHANGE });
   const rotation = await fleet.rotate(client);
   await until('the PATCH is under way', () => stall.fired === 1);
   await service.stop(); // long before the PATCH would time out

@@ -1,5 +1,7 @@
 /** A server that wants to be left alone for a while. */
+
 import { expect, test } from 'vitest';
+import { CHANGE } from '../emulator/fault-rules.ts';
 import { beginRotation } from '../support/begin.ts';
 import { PEM_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
@@ -16,7 +18,7 @@ test.each([
   const rotations = await Promise.all(
     clients.map(async (client) => [client, await beginRotation(fleet, client)] as const),
   );
-  fleet.emulator.faults.add({ kind: 'status', status: 429, match: { method: 'PATCH' }, ...words });
+  fleet.emulator.faults.add({ kind: 'status', status: 429, match: CHANGE, ...words });
   await fleet.start();
   for (const [client, rotation] of rotations) await fleet.reached(client, rotation);
   const log = fleet.emulator.log.filter(({ api }) => api === 'management');

@@ -1,5 +1,7 @@
 /** A rotation and each old key have tries of their own: none waits, or is given up, for what happened to another. */
+
 import { expect, test } from 'vitest';
+import { CHANGE } from '../emulator/fault-rules.ts';
 import { withPem } from '../emulator/testing.ts';
 import {
   DEPLOYMENT,
@@ -130,7 +132,7 @@ test.each([
 });
 
 test.each([
-  ['a PATCH with it', { kind: 'status', status: 400, match: { method: 'PATCH' } } as const],
+  ['a PATCH with it', { kind: 'status', status: 400, match: CHANGE } as const],
   [
     'the assertions it signs',
     { kind: 'status', status: 401, message: 'Invalid token', match: INTROSPECT, times: 3 } as const,

@@ -1,6 +1,8 @@
 /** Where nothing changed, nothing is sent and nothing is delivered: after restarts, and with one more replica. */
+
 import { readlink } from 'node:fs/promises';
 import { expect, test } from 'vitest';
+import { isChange } from '../emulator/log.ts';
 import { type Fleet, type FleetApp, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { startServedFleet } from '../support/key-server.ts';
 import { until } from '../support/until.ts';
@@ -12,7 +14,7 @@ const APPS: readonly FleetApp[] = [PEM_APP, KID_APP];
 async function tracesOf(fleet: Fleet, clients: readonly FleetClient[]) {
   const sets = clients.map(({ folder }) => readlink(folder).catch(() => null));
   return {
-    patches: fleet.emulator.log.filter(({ method }) => method === 'PATCH').length,
+    patches: fleet.emulator.log.filter(isChange).length,
     /** A delivery makes another link, also of the same keys. */
     sets: await Promise.all(sets),
     audit: await fleet.resources.store.auditSize(),

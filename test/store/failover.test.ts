@@ -75,6 +75,12 @@ it('a durable commit whose node loses its keys before WAITAOF answers is sent ag
   await tell(primary, 'CONFIG', 'SET', 'appendfsync', 'no'); // nothing reaches that disk from now on
   const commit = store.commit(firstCommit(alpha, { durable: true }));
   await until('it is written', () => store.load(alpha));
+  await until('the replica has it', async () => {
+    const info = String(await tell(primary, 'INFO', 'replication'));
+    const [, ahead] = /master_repl_offset:(\d+)/.exec(info) ?? [];
+    const [, behind] = /slave0:.*offset=(\d+)/.exec(info) ?? [];
+    return ahead === behind;
+  });
   const replica = others.at(-1);
   if (replica !== undefined) await tell(replica, 'CLUSTER', 'FAILOVER', 'TAKEOVER');
   await commit;

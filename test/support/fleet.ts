@@ -1,4 +1,5 @@
 /** A small fleet to run the whole service against: a private Redis, a local Wacht, a config, clients, and eyes on the store. */
+
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,6 +22,7 @@ import { openResources } from '../../src/runtime/resources.ts';
 import { type Service, type ServiceOptions, startService } from '../../src/runtime/service.ts';
 import { type Clock, systemClock } from '../../src/time.ts';
 import type { LogEntry } from '../emulator/log.ts';
+import { isChange } from '../emulator/log.ts';
 import { type Emulator, type EmulatorOptions, startEmulator } from '../emulator/server.ts';
 import { makeKey, type TestKey, withPem } from '../emulator/testing.ts';
 import { openHandles } from './leaks.ts';
@@ -235,7 +237,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       });
     },
     audit: () => resources.store.auditAfter(0, 1_000_000),
-    patches: ({ id }) => emulator.log.filter((call) => call.method === 'PATCH' && call.client === id),
+    patches: ({ id }) => emulator.log.filter((call) => isChange(call) && call.client === id),
   };
 }
 

@@ -1,4 +1,5 @@
 import { inspect } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { parseReference } from '../../src/core/client.ts';
 import type { PatchBody, PublicJwk, PublishedKey } from '../../src/core/document.ts';
@@ -87,6 +88,39 @@ describe('what goes over the wire', () => {
     const client = clientOf(server.origin + base, { urlStyle });
     await client.patchClient(REF, DOCUMENT);
     expect(server.requests[0]?.url).toBe(`${expected}/mcp-auth/clients/9007199254740993`);
+  });
+
+  test.each(['deployment', 'flat'] as const)('the URL style is found out: %s', async (style) => {
+    const { client, server } = await clientWith(
+      ({ url = '', method }, response) => {
+        const isThere = url.startsWith('/deployments/') === (style === 'deployment');
+        if (!isThere) return json(response, 404, { errors: [{ message: 'Not found', code: 404 }] });
+        json(response, 200, method === 'PATCH' ? row() : { clients: [row()] });
+      },
+      { urlStyle: 'auto' },
+    );
+    expect(client.urlStyle()).toBeNull();
+    expect(await client.patchClient(REF, DOCUMENT)).toMatchObject({ class: 'done' });
+    expect(client.urlStyle()).toBe(style);
+    const tried = server.requests.length;
+    expect(tried).toBe(style === 'flat' ? 2 : 1);
+    await client.listClients('mcp-auth');
+    expect(server.requests.length).toBe(tried + 1);
+  });
+
+  test('the URL style stays unknown while nothing is found', async () => {
+    let status = 404;
+    const { client } = await clientWith((_, response) => json(response, status, {}), { urlStyle: 'auto' });
+    expect(await client.patchClient(REF, DOCUMENT)).toMatchObject({ class: 'refused', status: 404 });
+    status = 503;
+    expect(await client.patchClient(REF, DOCUMENT)).toMatchObject({ class: 'unknown', status: 503 });
+    expect(client.urlStyle()).toBeNull();
+  });
+
+  test('a look is a PATCH without members', async () => {
+    const { client, server } = await clientWith((_, response) => json(response, 200, row()));
+    expect(await client.lookAtClient(REF)).toEqual({ class: 'done', status: 200, client: OBSERVED });
+    expect(server.requests[0]).toMatchObject({ method: 'PATCH', body: '{}' });
   });
 
   test('a PATCH has the key, JSON, and the same bytes each time', async () => {
@@ -269,7 +303,71 @@ describe('a server or network that misbehaves', () => {
     const { client } = await clientWith(handler, { timeoutMs: 250 });
     const reply = { class: 'unknown', message: 'no complete answer within 250 ms' };
     expect(await client.patchClient(REF, DOCUMENT)).toMatchObject(reply);
+    expect(await rejection(client.listApps())).toMatchObject({ reply });
+  });
+
+  test.each<[string, Handler]>([
+    ['no headers', () => {}],
+    ['headers and no body', (_, response) => void response.writeHead(200).flushHeaders()],
+    ['a body that stalls', (_, response) => void response.writeHead(200).write('{"clients":[')],
+  ])('a list with %s ends when nothing comes any more', async (_, handler) => {
+    const { client } = await clientWith(handler, { timeoutMs: 250 });
+    const reply = { class: 'unknown', message: 'nothing arrived for 250 ms' };
     expect(await rejection(client.listClients('mcp-auth'))).toMatchObject({ reply });
+  });
+
+  test('a list may take longer than the deadline of a call, as long as something arrives', async () => {
+    const text = JSON.stringify({ clients: [row()] });
+    const { client } = await clientWith(
+      (_, response) => {
+        response.writeHead(200);
+        let at = 0;
+        const drip = setInterval(() => {
+          at += 1;
+          if (at > text.length) response.end();
+          else response.write(text.slice(at - 1, at));
+        }, 2);
+        response.on('close', () => clearInterval(drip));
+      },
+      { timeoutMs: 500 },
+    );
+    expect((await client.listClients('mcp-auth')).clients).toEqual([OBSERVED]);
+  });
+
+  test('of an error page no more is read than says what it is', async () => {
+    let written = 0;
+    const { client } = await clientWith((_, response) => {
+      response.writeHead(502, { 'content-type': 'text/html' });
+      const page = Buffer.alloc(64 * 1024, '<p>Bad gateway</p>');
+      const more = () => {
+        while (!response.destroyed) {
+          written += page.length;
+          if (!response.write(page)) return void response.once('drain', more);
+        }
+      };
+      more();
+    });
+    expect(await client.patchClient(REF, DOCUMENT)).toMatchObject({ class: 'unknown', status: 502 });
+    expect(written).toBeLessThan(64 * 1024 * 1024);
+  });
+
+  test.each<[string, Handler, string]>([
+    [
+      'a page',
+      (_, response) => void response.end('<html><title>Log in</title>'),
+      'the answer is a page, and no JSON: Log in',
+    ],
+    ['nothing', (_, response) => void response.end(), 'the answer is empty'],
+    ['an error', (_, response) => json(response, 200, { errors: [{ message: 'no' }] }), 'the answer is an error: no'],
+    [
+      'something compressed',
+      (_, response) =>
+        void response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(JSON.stringify(row()))),
+      'the answer is compressed (gzip), which nobody asked for',
+    ],
+  ])('a success that is %s is none', async (_, handler, message) => {
+    const { client } = await clientWith(handler);
+    expect(await client.patchClient(REF, DOCUMENT)).toMatchObject({ class: 'unknown', message });
   });
 
   test('waiting for a free connection counts', async () => {

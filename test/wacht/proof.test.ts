@@ -85,6 +85,21 @@ function authorizationServer(publicKey: KeyObject, clock: () => number): Handler
   };
 }
 
+/** The same for an issuer that is not asked whether it refuses a key that nobody registered: it does. */
+function unlessThrownAway(handler: Handler): Handler {
+  return (request, response) => {
+    if (decodeProtectedHeader(assertionOf(request)).kid === 'k1') return handler(request, response);
+    json(response, 400, { error: 'invalid_request', error_description: 'Invalid token: InvalidSignature' });
+  };
+}
+
+const accepting = unlessThrownAway((_, response) => json(response, 200, { active: false }));
+
+/** Without the one with a throw-away key. */
+function proofsOf({ requests }: { readonly requests: readonly SeenRequest[] }): readonly SeenRequest[] {
+  return requests.filter((request) => decodeProtectedHeader(assertionOf(request)).kid === 'k1');
+}
+
 function assertionOf(request: SeenRequest): string {
   return new URLSearchParams(request.body).get('client_assertion') ?? '';
 }
@@ -124,7 +139,7 @@ describe('the assertion', () => {
     const { prover, server } = await proverWith(authorizationServer(pair.publicKey, () => NOW));
     await prover.prove(requestOf());
     await prover.prove(requestOf());
-    expect(new Set(server.requests.map((request) => decodeJwt(assertionOf(request)).jti)).size).toBe(2);
+    expect(new Set(proofsOf(server).map((request) => decodeJwt(assertionOf(request)).jti)).size).toBe(2);
   });
 
   const keys: [Algorithm, () => { publicKey: KeyObject; privateKey: KeyObject }][] = [
@@ -162,7 +177,7 @@ describe('the assertion', () => {
 
 describe('where it goes', () => {
   test('straight to the issuer, under its path, when nothing is mapped', async () => {
-    const server = await serve((_, response) => json(response, 200, { active: false }));
+    const server = await serve(accepting);
     const issuer = `${server.origin}/tenant/`;
     expect(await proverOf({}).prove(requestOf({ issuer }))).toEqual({ verdict: 'accepted' });
     const [request] = server.requests;
@@ -172,7 +187,7 @@ describe('where it goes', () => {
   });
 
   test('an https issuer mapped to an http origin keeps its audience and Host', async () => {
-    const { prover, server } = await proverWith((_, response) => json(response, 200, { active: false }));
+    const { prover, server } = await proverWith(accepting);
     expect(await prover.prove(requestOf({ issuer: 'https://auth.example.com' }))).toEqual({ verdict: 'accepted' });
     const [request] = server.requests;
     if (request === undefined) return expect.unreachable();
@@ -181,11 +196,11 @@ describe('where it goes', () => {
   });
 
   test('two issuers behind one address are told apart', async () => {
-    const server = await serve((_, response) => json(response, 200, { active: false }));
+    const server = await serve(accepting);
     const prover = proverOf({ resolve: { 'a.example': server.origin, 'b.example:8443': server.origin } });
     await prover.prove(requestOf({ issuer: 'http://a.example' }));
     await prover.prove(requestOf({ issuer: 'http://b.example:8443' }));
-    expect(server.requests.map((request) => request.headers.host)).toEqual(['a.example', 'b.example:8443']);
+    expect(proofsOf(server).map((request) => request.headers.host)).toEqual(['a.example', 'b.example:8443']);
   });
 
   test('over TLS the name asked for, and the name on the certificate, is the issuer’s', async () => {
@@ -196,7 +211,8 @@ describe('where it goes', () => {
     const server = createServer({ key: TLS_KEY, cert: TLS_CERT }, (request, response) => {
       const { servername } = request.socket as TLSSocket; // an https server's sockets are
       seen.push({ servername, host: request.headers.host });
-      json(response, 200, { active: false });
+      const refusal = { error: 'invalid_request', error_description: 'Invalid token: InvalidSignature' };
+      json(response, seen.length === 1 ? 200 : 400, seen.length === 1 ? { active: false } : refusal);
     }).listen(0, '127.0.0.1');
     await once(server, 'listening');
     onTestFinished(() => {
@@ -207,7 +223,8 @@ describe('where it goes', () => {
     const origin = `https://127.0.0.1:${port}`;
     const prover = proverOf({ resolve: { 'auth.example.com': origin, 'other.example.com': origin } });
     expect(await prover.prove(requestOf({ issuer: 'https://auth.example.com' }))).toEqual({ verdict: 'accepted' });
-    expect(seen).toEqual([{ servername: 'auth.example.com', host: 'auth.example.com' }]);
+    const name = { servername: 'auth.example.com', host: 'auth.example.com' };
+    expect(seen).toEqual([name, name]);
     const other = await prover.prove(requestOf({ issuer: 'https://other.example.com' }));
     expect(other).toMatchObject({
       verdict: 'unknown',
@@ -217,22 +234,67 @@ describe('where it goes', () => {
   });
 });
 
+describe('a key that nobody registered', () => {
+  test('is shown to each issuer once, before anything counts as proven there', async () => {
+    const { prover, server } = await proverWith(authorizationServer(pair.publicKey, () => NOW));
+    for (let proof = 0; proof < 3; proof += 1) expect(await prover.prove(requestOf())).toEqual({ verdict: 'accepted' });
+    expect([server.requests.length, proofsOf(server).length]).toEqual([4, 3]);
+  });
+
+  test('is accepted: then nothing is proven', async () => {
+    const { prover, server } = await proverWith((_, response) => json(response, 200, { active: false }));
+    for (const requests of [2, 4]) {
+      const message = expect.stringContaining('accepts a key that nobody registered');
+      expect(await prover.prove(requestOf())).toEqual({ verdict: 'unknown', status: null, message });
+      expect(server.requests.length).toBe(requests);
+    }
+  });
+
+  test('gets no answer: then nothing is proven yet', async () => {
+    let isAway = true;
+    const { prover } = await proverWith((request, response) => {
+      const isOurs = decodeProtectedHeader(assertionOf(request)).kid === 'k1';
+      if (isOurs || !isAway) return unlessThrownAway(accepting)(request, response);
+      json(response, 503, {});
+    });
+    expect(await prover.prove(requestOf())).toMatchObject({ verdict: 'unknown', status: 503 });
+    isAway = false;
+    expect(await prover.prove(requestOf())).toEqual({ verdict: 'accepted' });
+  });
+
+  test('meets a 429: the proof waits', async () => {
+    const { prover } = await proverWith((request, response) => {
+      if (decodeProtectedHeader(assertionOf(request)).kid === 'k1') return accepting(request, response);
+      json(response, 429, {}, { 'retry-after': '3' });
+    });
+    expect(await prover.prove(requestOf())).toMatchObject({ verdict: 'throttled', retryAfterMs: 3_000 });
+  });
+
+  test('is of the alg that is proven', async () => {
+    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-384' });
+    const { prover, server } = await proverWith(authorizationServer(publicKey, () => NOW));
+    await prover.prove(requestOf({ alg: 'ES384', privateKey }));
+    const algs = server.requests.map((request) => decodeProtectedHeader(assertionOf(request)).alg);
+    expect(algs).toEqual(['ES384', 'ES384']);
+  });
+});
+
 describe('a clock that is wrong', () => {
   test('is corrected by the server’s Date and tried once more, and then known', async () => {
     const { prover, server } = await proverWith(authorizationServer(pair.publicKey, () => NOW + HOUR));
     expect(prover.serverClockSkewMs(ISSUER)).toBeNull();
     expect(await prover.prove(requestOf())).toEqual({ verdict: 'accepted' });
-    expect(server.requests.length).toBe(2);
+    expect(proofsOf(server).length).toBe(2);
     expect(Math.abs((prover.serverClockSkewMs(ISSUER) ?? 0) - HOUR)).toBeLessThan(60_000);
     expect(await prover.prove(requestOf())).toEqual({ verdict: 'accepted' });
-    expect(server.requests.length).toBe(3);
+    expect(proofsOf(server).length).toBe(3);
   });
 
   test('and set right later does not stay corrected', async () => {
     const { prover, server } = await proverWith(authorizationServer(pair.publicKey, () => NOW + HOUR));
     await prover.prove(requestOf());
     expect(await prover.prove(requestOf({ nowMs: NOW + HOUR }))).toEqual({ verdict: 'accepted' });
-    expect(server.requests.length).toBe(4);
+    expect(proofsOf(server).length).toBe(4);
   });
 
   test('a client that is refused for another reason is not tried again', async () => {

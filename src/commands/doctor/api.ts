@@ -2,7 +2,6 @@
 import type { AppConfig, Config, DeploymentConfig } from '../../config/model.ts';
 import { formatDuration } from '../../core/duration.ts';
 import { messageOf } from '../../errors.ts';
-import { generateKey } from '../../keys/generate.ts';
 import { systemClock } from '../../time.ts';
 import { ApiError } from '../../wacht/api-error.ts';
 import type { ObservedApp } from '../../wacht/observed.ts';
@@ -58,21 +57,29 @@ async function checkApi(
   const name = `api key ${id}`;
   try {
     const listed = await client.listApps();
-    return { check: fine(name, `accepted, ${listed.length} apps`), listed };
+    const paths = client.urlStyle() === 'flat' ? 'at /oauth/apps' : `at /deployments/${id}/oauth/apps`;
+    return { check: fine(name, `accepted ${paths} (url_style: ${client.urlStyle()}), ${listed.length} apps`), listed };
   } catch (error) {
     const lost = error instanceof ApiError && error.reply.class === 'unknown';
-    const check = wrong(
-      name,
-      messageOf(error),
-      lost ? 'Check api_url, the network and the state of Wacht.' : 'Check the API key of this deployment.',
-    );
+    const check = wrong(name, messageOf(error), error instanceof ApiError ? fixOf(error) : API_FIX);
     return { check: lost ? { ...check, unreachable: true } : check, listed: null };
   }
 }
 
+const API_FIX = 'Check api_url, the network and the state of Wacht.';
+
+function fixOf({ reply: { class: kind, status } }: ApiError): string {
+  if (kind === 'unknown') return API_FIX;
+  if (kind === 'throttled') return 'Ask again later. If this comes often, lower rate_limit.';
+  if (status === 403) return 'Give the API key of this deployment the right to manage OAuth clients.';
+  if (status === 404)
+    return 'Check the id of the deployment and api_url. An API key needs url_style flat, an access token deployment.';
+  return 'Check the API key of this deployment: it is refused.';
+}
+
 const ISSUER_FIX = 'Check the issuer (and resolve) of this app: keys are proven there before they are used.';
 
-/** Signs in as nobody with a key that was made for this. Whatever answers shows that proofs get through, unless it is "not here". */
+/** Signs in as nobody with a key that was made for this: an issuer that does not refuse it proves nothing. */
 async function checkIssuer(
   { id, timeoutMs }: DeploymentConfig,
   app: AppConfig,
@@ -86,11 +93,13 @@ async function checkIssuer(
   }
   const prover = createProver({ resolve: app.resolve, timeoutMs });
   try {
-    const { thumbprint: kid, privateKey } = await generateKey('ES256');
-    const who = { issuer, clientId: 'rekeyd-doctor', alg: 'ES256' as const, kid, privateKey: privateKey.keyObject() };
-    const answer = await prover.prove({ ...who, nowMs: systemClock.now() });
+    const answer = await prover.control({ issuer, clientId: 'rekeyd-doctor', alg: 'ES256', nowMs: systemClock.now() });
     const skew = prover.serverClockSkewMs(issuer);
     const clock = skew === null ? [] : [clockCheck(`clock ${id}/${app.slug}`, skew, `the issuer ${issuer}`)];
+    if (answer.verdict === 'accepted') {
+      const detail = `${issuer} accepts a key that nobody registered: what it says proves nothing, and no key is taken for proven there`;
+      return [wrong(name, detail, ISSUER_FIX), ...clock];
+    }
     if (answer.verdict === 'unknown' && (answer.status === null || answer.status === 404 || answer.status >= 500)) {
       const status = answer.status === null ? 'does not answer' : `answers HTTP ${answer.status}`;
       return [wrong(name, `${issuer} ${status}: ${answer.message}`, ISSUER_FIX), ...clock];

@@ -7,11 +7,22 @@ const URGENT_EVERY_MS = 5_000;
 const FIRST_TRY_MS = 5_000;
 const LONGEST_TRY_MS = 60_000;
 
+/** Lists of one app are read for one part of so many of the time, and at first for so many ms at once. */
+const LIST_PARTS = 50;
+const LIST_BURST_MS = 1_000;
+
 /** Clients in a row whose PATCH was refused, until the API key itself counts as refused. */
 const REFUSED_IN_A_ROW = 3;
 
 /** After this time, in ms, a refusal is no longer one in a row. */
 const REFUSED_FOR_MS = 300_000;
+
+/** How many calls a bucket holds now that held so many at that time. */
+const FILLED = `
+local function filled(at, tokens, since, max, per)
+  return math.min(max, tonumber(tokens or max) + math.max(0, at - tonumber(since or at)) * max / per)
+end
+`;
 
 /**
  * The API budget of one deployment: a bucket that holds `max` calls and fills with `max` in `per` ms. KEYS deployment. ARGV max, per, urgent (1 or 0).
@@ -20,7 +31,7 @@ const REFUSED_FOR_MS = 300_000;
  * Something urgent does not wait for the bucket: it takes from what comes later. While the deployment is paused or throttled one call in a while is let
  * through as a try, to see whether that is over.
  */
-export const TAKE = `${PRELUDE}
+export const TAKE = `${PRELUDE}${FILLED}
 local deployment, at = keys[1], now()
 local max, per, urgent = tonumber(args[1]), tonumber(args[2]), args[3] == '1'
 local held = redis.call('HMGET', deployment, 'tokens', 'at', 'until', 'urgent_at', 'paused_by', 'try_at', 'try_every', 'next', 'refused')
@@ -47,8 +58,7 @@ if at < wished then
   return {'throttled', wished - at}
 end
 
-local since = tonumber(held[2] or at)
-local tokens = math.min(max, tonumber(held[1] or max) + math.max(0, at - since) * max / per)
+local tokens = filled(at, held[1], held[2], max, per)
 if tokens >= 1 or (urgent and tokens > -max) then
   redis.call('HSET', deployment, 'tokens', tokens - 1, 'at', at)
   return {'go', watched}
@@ -112,4 +122,47 @@ return 1
 /** KEYS the pauses of version 0.1. ARGV deployment. → 1 when it was one of them, which is then forgotten. */
 export const TAKE_PAUSED_BEFORE = `${PRELUDE}
 return redis.call('HDEL', keys[1], args[1])
+`;
+
+/** KEYS deployment. ARGV max, per. → 1. Takes one call from the bucket, which may go into debt as far as it is deep. */
+export const SPEND = `${PRELUDE}${FILLED}
+local at, max, per = now(), tonumber(args[1]), tonumber(args[2])
+local held = redis.call('HMGET', keys[1], 'tokens', 'at')
+local tokens = filled(at, held[1], held[2], max, per)
+redis.call('HSET', keys[1], 'tokens', math.max(-max, tokens - 1), 'at', math.max(at, tonumber(held[2] or '0')))
+return 1
+`;
+
+/** KEYS deployment. → {how clients are looked at or '', for how many ms that is known}. */
+export const LOOKED_BY = `${PRELUDE}
+local held = redis.call('HMGET', keys[1], 'look', 'look_at')
+return {held[1] or '', now() - tonumber(held[2] or '0')}
+`;
+
+/** KEYS deployment. ARGV how. → 1. */
+export const NOTE_LOOKED_BY = `${PRELUDE}
+redis.call('HSET', keys[1], 'look', args[1], 'look_at', now())
+return 1
+`;
+
+/** KEYS deployment. ARGV field, domain. → the domain that was told first. */
+export const FIRST_DOMAIN = `${PRELUDE}
+redis.call('HSETNX', keys[1], args[1], args[2])
+return redis.call('HGET', keys[1], args[1])
+`;
+
+/**
+ * The time that one list may take is a bucket, too: a fiftieth of the time flows in, up to a second, and each read takes out what it took. The field holds when
+ * the bucket was, or will be, empty and no more. KEYS deployment. ARGV field. → ms until the list is to be read again, 0 when now.
+ */
+export const LIST_REST = `${PRELUDE}
+return math.max(0, tonumber(redis.call('HGET', keys[1], args[1]) or '0') - now())
+`;
+
+/** KEYS deployment. ARGV field, ms that it took. → 1. */
+export const NOTE_LIST = `${PRELUDE}
+local at = now()
+local empty = math.max(at - ${LIST_PARTS * LIST_BURST_MS}, tonumber(redis.call('HGET', keys[1], args[1]) or '0'))
+redis.call('HSET', keys[1], args[1], empty + args[2] * ${LIST_PARTS})
+return 1
 `;

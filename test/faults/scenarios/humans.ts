@@ -3,7 +3,9 @@
  * no way to say "only if nobody else changed it", so what somebody adds in the seconds between reading and writing can be overwritten; they look,
  * and add it again. What has stood there for longer than that has to stay.
  */
+
 import { setTimeout as delay } from 'node:timers/promises';
+import { isChange } from '../../emulator/log.ts';
 import { makeKey, withPem } from '../../emulator/testing.ts';
 import { thumbprintOf, thumbprintsIn } from '../checks/keys.ts';
 import { APPS, type AppSetting, DEPLOYMENT, type FaultClient } from '../fleet.ts';
@@ -115,8 +117,9 @@ class Person {
 function judge({ emulator, accuse }: Scene<Stage>, added: readonly Addition[]): void {
   for (const { client, key, since } of added) {
     const kid = thumbprintOf(key);
-    for (const { method, client: id, at, body } of emulator.log) {
-      if (method !== 'PATCH' || id !== client.id || at < since + UNSEEN_MS) continue;
+    for (const call of emulator.log.filter(isChange)) {
+      const { client: id, at, body } = call;
+      if (id !== client.id || at < since + UNSEEN_MS) continue;
       if (!thumbprintsIn(body).includes(kid))
         accuse('foreign_key', client.ref, `a PATCH without ${kid}, added long before`);
     }

@@ -1,4 +1,5 @@
 /** A request is carried out, and its answer is lost. */
+import { CHANGE } from '../../emulator/fault-rules.ts';
 import type { Confession } from '../sentence.ts';
 import type { Stage } from '../stage.ts';
 
@@ -14,7 +15,7 @@ export function loseApiAnswer({ emulator }: Pick<Stage, 'emulator'>, { point, re
   const [step = ''] = point.split(':');
   const proof = { path: /introspect$/, client };
   const matches = {
-    patch: { method: 'PATCH', client },
+    patch: { ...CHANGE, client },
     prove_new: proof,
     prove_old: proof,
     choose: proof,

@@ -2,7 +2,9 @@
  * Every point of every step: a worker dies there, and another one fails, stands still or loses an answer. Workers come one after the other, each
  * sentenced to something that has not been done yet, until all of it has.
  */
+
 import { setTimeout as delay } from 'node:timers/promises';
+import { CHANGE } from '../../emulator/fault-rules.ts';
 import { recordOf, type Wish } from '../asking.ts';
 import { APPS, type AppSetting } from '../fleet.ts';
 import { kindOf, type Scene } from '../scenario.ts';
@@ -42,7 +44,7 @@ interface Court extends Stage {
  * of them.
  */
 async function fallSilent({ emulator, pool, history, docket }: Scene<Court>): Promise<void> {
-  const match = { method: 'PATCH' };
+  const match = CHANGE;
   const lost = emulator.faults.add({ kind: 'drop', when: 'after', match, times: Number.POSITIVE_INFINITY });
   history.note({ kind: 'api', fault: 'no answer to any PATCH' });
   for (const end = performance.now() + 3_000; lost.fired < 40 && performance.now() < end; ) await delay(20);

@@ -2,7 +2,9 @@
  * The API refuses (401), forbids (403) or puts off (429): some clients only, or everybody; for a moment, or for long; several of these at once. What concerns
  * one client is no matter of the others, and an API key that is refused pauses its deployment until it is accepted again.
  */
+
 import { setTimeout as delay } from 'node:timers/promises';
+import { CHANGE } from '../../emulator/fault-rules.ts';
 import { until } from '../../support/until.ts';
 import { isBusy, recordOf } from '../asking.ts';
 import { API_KEY, APPS, DEPLOYMENT, type FaultClient } from '../fleet.ts';
@@ -28,7 +30,7 @@ const passingRefusal: Act = async (scene) => {
   for (const { id, ref } of someOf(chance.between(1, 2), scene)) {
     const status = chance.pick([401, 403] as const);
     history.note({ kind: 'api', fault: `${status} for ${ref}, a few times` });
-    const match = { method: 'PATCH', client: id };
+    const match = { ...CHANGE, client: id };
     emulator.faults.add({ kind: 'status', status, match, times: chance.between(1, 4) });
   }
   await delay(chance.between(500, 2_000));
@@ -41,7 +43,7 @@ const oneForbidden: Act = async (scene) => {
   if (chosen === undefined) return;
   const status = chance.pick([401, 403] as const);
   history.note({ kind: 'api', fault: `${status} for ${chosen.ref}, always` });
-  emulator.faults.add({ kind: 'status', status, match: { method: 'PATCH', client: chosen.id }, times: FOREVER });
+  emulator.faults.add({ kind: 'status', status, match: { ...CHANGE, client: chosen.id }, times: FOREVER });
   await ask();
   await until('all others are done', async () => {
     const others = clients.filter((client) => client !== chosen);

@@ -1,0 +1,63 @@
+/** Where the clients of an app sign in: the config says so, or the API does. A domain that changed is not believed until a person says so. */
+import type { DeploymentConfig } from '../config/model.ts';
+import { RekeydError } from '../errors.ts';
+import type { Deployments } from '../store/deployments.ts';
+import { monotonic } from '../time.ts';
+import { ApiError } from '../wacht/api-error.ts';
+import type { ObservedApp } from '../wacht/observed.ts';
+
+export interface Issuers {
+  /** @throws ApiError, RekeydError `not_found`, `issuer_changed` */
+  of(app: string): Promise<string>;
+  /** Somebody was turned down there: asks again unless that was just done. @throws RekeydError `not_found`, `issuer_changed` */
+  confirm(app: string): Promise<void>;
+}
+
+/** What the API said is asked for again after that time, in ms, and sooner after a refusal. */
+const OLD_MS = 60 * 60_000;
+const DOUBTED_MS = 60_000;
+
+/** @param listApps throws ApiError */
+export function openIssuers(
+  { id, apps }: Pick<DeploymentConfig, 'id' | 'apps'>,
+  listApps: () => Promise<readonly ObservedApp[]>,
+  store: Pick<Deployments, 'firstDomain'>,
+): Issuers {
+  const named = new Map(apps.flatMap(({ slug, issuer }) => (issuer === null ? [] : [[slug, issuer] as const])));
+  const learned = new Map<string, { readonly domain: string; readonly at: number }>();
+
+  async function learn(app: string, olderThanMs: number): Promise<string> {
+    const held = learned.get(app);
+    if (held !== undefined && monotonic() - held.at < olderThanMs) return believed(app, held.domain);
+    const at = monotonic();
+    for (const { slug, fqdn } of await listApps()) if (fqdn !== null) learned.set(slug, { domain: fqdn, at });
+    const found = learned.get(app);
+    if (found !== undefined && found.at >= at) return believed(app, found.domain);
+    throw new RekeydError(
+      'not_found',
+      `The API knows no domain for app ${id}/${app}, so keys cannot be proven there. Set its issuer in the config.`,
+    );
+  }
+
+  async function believed(app: string, domain: string): Promise<string> {
+    const first = await store.firstDomain(id, app, domain);
+    if (first === domain) return `https://${domain}`;
+    throw new RekeydError(
+      'issuer_changed',
+      `The API says that the domain of app ${id}/${app} is ${domain}; before, it was ${first}. No key is proven there until somebody sets the right one as the app's issuer in the config.`,
+    );
+  }
+
+  return {
+    of: async (app) => named.get(app) ?? learn(app, OLD_MS),
+    async confirm(app) {
+      if (named.has(app)) return;
+      try {
+        await learn(app, DOUBTED_MS);
+      } catch (error) {
+        // Nothing says that the domain is another one.
+        if (!(error instanceof ApiError)) throw error;
+      }
+    },
+  };
+}

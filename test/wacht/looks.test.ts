@@ -1,0 +1,125 @@
+import { expect, test } from 'vitest';
+import { parseReference } from '../../src/core/client.ts';
+import type { ObservedClient } from '../../src/core/document.ts';
+import { FRESH_MS, type LookBy } from '../../src/core/server.ts';
+import { ApiError } from '../../src/wacht/api-error.ts';
+import type { PatchReply } from '../../src/wacht/client.ts';
+import { openLooks } from '../../src/wacht/looks.ts';
+
+const REF = parseReference('d/app/a');
+const CLIENT: ObservedClient = {
+  id: 'a',
+  clientId: 'oc_a',
+  authMethod: 'private_key_jwt',
+  alg: 'ES256',
+  jwksUri: null,
+  keys: [],
+  active: true,
+  updatedAt: '2026-11-05T12:00:00Z',
+};
+const LATER = { ...CLIENT, updatedAt: '2026-11-05T12:00:01Z' };
+
+const done = (client: ObservedClient): PatchReply => ({ class: 'done', status: 200, client });
+const refused = (status: number): PatchReply => ({ class: 'refused', status, message: 'no' });
+
+interface Scene {
+  readonly listed?: ObservedClient | null;
+  readonly replies: readonly PatchReply[];
+  readonly known?: LookBy;
+}
+
+/** A server that lists the client, and answers PATCHes without members one after the other; the last answer again and again. */
+function scene({ listed = CLIENT, replies, known }: Scene) {
+  const calls: string[] = [];
+  const notes: string[] = [];
+  let asked = 0;
+  const looks = openLooks({
+    wacht: {
+      async lookAtClient() {
+        calls.push('patch');
+        asked += 1;
+        const reply = replies[Math.min(asked, replies.length) - 1];
+        if (reply === undefined) throw new Error('nobody may ask this');
+        return reply;
+      },
+    },
+    lists: {
+      async find() {
+        calls.push('list');
+        return listed;
+      },
+    },
+    known: async () => known ?? null,
+    note: async (by) => void notes.push(by),
+  });
+  return { looks, calls, notes };
+}
+
+test('the first look of a deployment is compared with the list; from then on a PATCH does', async () => {
+  const { looks, calls, notes } = scene({ replies: [done(LATER)] });
+  expect((await looks.look(REF)).client).toEqual(LATER);
+  expect((await looks.look(REF)).client).toEqual(LATER);
+  expect(calls).toEqual(['list', 'patch', 'patch']);
+  expect(notes).toEqual(['patch']);
+});
+
+test('what was found out before is not found out again', async () => {
+  const { looks, calls, notes } = scene({ replies: [done(LATER)], known: 'patch' });
+  expect((await looks.look(REF)).client).toEqual(LATER);
+  expect(calls).toEqual(['patch']);
+  expect(notes).toEqual([]);
+});
+
+test('several first looks at once are compared once', async () => {
+  const { looks, calls } = scene({ replies: [done(LATER)] });
+  await Promise.all([looks.look(REF), looks.look(REF), looks.look(REF)]);
+  expect(calls).toEqual(['list', 'patch', 'patch', 'patch']);
+});
+
+test('a deployment where such a PATCH changes something goes by lists', async () => {
+  const { looks, calls, notes } = scene({ replies: [done({ ...LATER, alg: 'RS256' })] });
+  // What it shows now is what it holds now.
+  expect((await looks.look(REF)).client?.alg).toBe('RS256');
+  expect((await looks.look(REF)).client).toEqual(CLIENT);
+  expect(calls).toEqual(['list', 'patch', 'list']);
+  expect(notes).toEqual(['list']);
+});
+
+test.each([400, 405, 422])('a deployment that answers %i to it goes by lists', async (status) => {
+  for (const known of [undefined, 'patch'] as const) {
+    const { looks, calls, notes } = scene({ replies: [refused(status)], ...(known && { known }) });
+    expect((await looks.look(REF)).client).toEqual(CLIENT);
+    expect((await looks.look(REF)).client).toEqual(CLIENT);
+    expect(calls.filter((call) => call === 'patch')).toHaveLength(1);
+    expect(notes).toEqual(['list']);
+  }
+});
+
+test('a client that the server does not have is none, and says nothing about the deployment', async () => {
+  const listless = scene({ listed: null, replies: [] });
+  expect((await listless.looks.look(REF)).client).toBeNull();
+  expect(listless.notes).toEqual([]);
+  const { looks, notes } = scene({ replies: [refused(404)], known: 'patch' });
+  expect((await looks.look(REF)).client).toBeNull();
+  expect(notes).toEqual([]);
+});
+
+test.each<[string, PatchReply]>([
+  ['no answer', { class: 'unknown', status: null, message: 'away' }],
+  ['a refused API key', { class: 'credential', status: 401, message: 'no' }],
+  ['a 429', { class: 'throttled', status: 429, message: 'later', retryAfterMs: 1_000 }],
+])('%s says nothing about the client, nor the deployment', async (_, reply) => {
+  for (const known of [undefined, 'patch'] as const) {
+    const { looks, notes } = scene({ replies: [reply, done(LATER)], ...(known && { known }) });
+    await expect(looks.look(REF)).rejects.toBeInstanceOf(ApiError);
+    expect(notes).toEqual([]);
+    expect((await looks.look(REF)).client).toEqual(LATER);
+  }
+});
+
+test('how old a look is counts from when it was asked for, but where only a list can be had', async () => {
+  const patched = scene({ replies: [done(LATER)], known: 'patch' });
+  expect((await patched.looks.look(REF)).ageMs).toBeGreaterThanOrEqual(0);
+  const listed = scene({ replies: [], known: 'list' });
+  expect((await listed.looks.look(REF)).ageMs).toBeLessThanOrEqual(FRESH_MS / 2);
+});
