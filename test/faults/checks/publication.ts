@@ -30,7 +30,7 @@ interface Standing {
   /** As they arrived. */
   readonly patches: { readonly at: number; readonly body: string }[];
   /** Rotation → the key that it published first. */
-  readonly brought: Map<string, string>;
+  brought: Map<string, string>;
 }
 
 export const publishesSafely: Check = (evidence) =>
@@ -116,6 +116,9 @@ function takeIn(event: Event, client: FaultClient, standing: Standing, say: Say)
 }
 
 function takeInStore({ what, how }: Extract<Event, { kind: 'store' }>, standing: Standing): void {
+  // That a rotation had a key is forgotten with the store: it makes another one.
+  if (what === 'declared')
+    standing.brought = new Map([...standing.brought.values()].map((kid) => [`lost ${kid}`, kid]));
   const { sealed, orphans, published, served } = standing;
   standing.isLost = what === 'lost';
   if (what === 'lost' && how === 'emptied') {
@@ -220,7 +223,8 @@ function judgeRequest(request: LogEntry, client: FaultClient, standing: Standing
   judgeNewKey(mine, standing, client, say);
   const active = activeIn(standing.record);
   const isSet = mine.length > 0 && client.app.logins === 'one';
-  if (isSet && active !== undefined && !mine.includes(active))
+  // Also where it counts as a visitor, since the store that knew it was lost later.
+  if (isSet && active !== undefined && !thumbprintsIn(body).includes(active))
     say('withdrawn', `a PATCH without the active key ${active}`);
 }
 

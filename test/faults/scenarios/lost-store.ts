@@ -11,6 +11,7 @@ import { thumbprintOf } from '../checks/keys.ts';
 import { logOf } from '../disk.ts';
 import type { StoredRecord } from '../evidence.ts';
 import { APPS, DEPLOYMENT, type FaultClient } from '../fleet.ts';
+import type { JwkMembers } from '../history.ts';
 import { makeOtherStore } from '../other-store.ts';
 import { type Kind, kindOf, type Scene } from '../scenario.ts';
 import { openStage, type Stage } from '../stage.ts';
@@ -105,6 +106,9 @@ async function restore(scene: Scene<Losable>, loss: Loss): Promise<void> {
 /** A person says to go on, and gives the keys of clients to rekeyd again that it does not hold any more, but for two. */
 async function goOn(scene: Scene<Losable>): Promise<void> {
   const { clients, command, forgetAnswers, ask, remark } = scene;
+  // Nothing is sent before the loss is declared; soon after, a rotation may have replaced what is there.
+  const before = new Map<string, Before>();
+  for (const client of clients) before.set(client.ref, await shownBefore(client, scene));
   await command('store', 'declare-loss', '--reason', 'it is gone');
   forgetAnswers();
   // An emptied store hears of its clients from the lists.
@@ -114,16 +118,11 @@ async function goOn(scene: Scene<Losable>): Promise<void> {
     const record = await undoubtedRecord(client, scene);
     if (client.enrolment !== 'enrolled') continue;
     if (record.enrolment === 'found') known.push(client);
-    else
-      welcome(
-        client,
-        record.keys.map(({ thumbprint }) => thumbprint),
-        scene,
-      );
+    else welcome(client, before, before.get(client.ref)?.known ?? []);
   }
   const forgotten = ['overlap', 'cutover'].map((slug) => known.find(({ app }) => app.slug === slug));
   const given = known.filter((client) => !forgotten.includes(client));
-  for (const client of given) await giveAgain(client, scene);
+  for (const client of given) welcome(client, before, [await giveAgain(client, scene)]);
   remark(`${given.length} given again`);
 }
 
@@ -136,15 +135,33 @@ function undoubtedRecord({ ref }: FaultClient, { raw }: Scene<Losable>): Promise
   });
 }
 
-/** The server may go on showing keys that rekeyd does not know any more. */
-function welcome({ app, id, visitors, foreign }: FaultClient, known: readonly string[], scene: Scene<Losable>): void {
-  const shown = (scene.emulator.client(DEPLOYMENT, app.slug, id).jwks?.keys ?? []).map((key) => ({ ...key }));
-  const ours = [...known, ...foreign.map(thumbprintOf)];
-  visitors.push(...shown.filter((key) => !ours.includes(thumbprintOf(key))));
+/** Of one client: what the server shows, and which of that the store knows by its thumbprint. */
+interface Before {
+  readonly shown: readonly JwkMembers[];
+  readonly known: readonly string[];
 }
 
-/** The key that the server shows is in the key folder of the client: as the current one, or as another one where a rotation was under way. */
-async function giveAgain(client: FaultClient, scene: Scene<Losable>): Promise<void> {
+async function shownBefore({ ref, app, id }: FaultClient, { raw, emulator }: Scene<Losable>): Promise<Before> {
+  const held: StoredRecord | null = JSON.parse((await raw.hget(`{rekeyd}:store:client:${ref}`, 'record')) ?? 'null');
+  const shown = (emulator.client(DEPLOYMENT, app.slug, id).jwks?.keys ?? []).map((key) => ({ ...key }));
+  return { shown, known: (held?.keys ?? []).map(({ thumbprint }) => thumbprint) };
+}
+
+/** The server may go on showing keys that rekeyd does not know any more. */
+function welcome(
+  { ref, visitors, foreign }: FaultClient,
+  before: ReadonlyMap<string, Before>,
+  known: readonly string[],
+): void {
+  const ours = [...known, ...foreign.map(thumbprintOf)];
+  visitors.push(...(before.get(ref)?.shown ?? []).filter((key) => !ours.includes(thumbprintOf(key))));
+}
+
+/**
+ * The key that the server shows is in the key folder of the client: as the current one, or as another one where a rotation was under way.
+ * @returns its thumbprint
+ */
+async function giveAgain(client: FaultClient, scene: Scene<Losable>): Promise<string> {
   const { command, entrust } = scene;
   const { ref, folder } = client;
   entrust(client, 'its key is imported from its folder', 'folder');
@@ -153,9 +170,7 @@ async function giveAgain(client: FaultClient, scene: Scene<Losable>): Promise<vo
     const file = join(folder, `${name}.jwk.json`);
     if (!existsSync(file)) continue;
     try {
-      const told = JSON.parse(await command('keys', 'import', ref, '--file', file, '--enroll', '--json'));
-      welcome(client, [told.thumbprint], scene);
-      return;
+      return JSON.parse(await command('keys', 'import', ref, '--file', file, '--enroll', '--json')).thumbprint;
     } catch (error) {
       failures.push(String(error));
     }
