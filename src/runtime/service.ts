@@ -70,6 +70,8 @@ export async function startService(config: Config, options: ServiceOptions): Pro
     if (options.schedule) {
       const schedule = await startSchedule(config, queues, log, clock.now());
       releases.add('schedule', () => schedule.stop());
+      // A store that was restored has missed ticks; one that replaces another may know no client at all.
+      resources.guard.onRecovery(() => void schedule.catchUp(clock.now()));
     }
     if (options.http) {
       const http = await startHttp({

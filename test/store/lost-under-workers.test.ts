@@ -105,3 +105,22 @@ test('after the loss is declared, clients are found again, and no application is
   expect(logins.refused).toEqual([]);
   expect((await fleet.audit())[0]).toMatchObject({ type: 'store.segment', seq: 1, data: { why: 'is empty' } });
 });
+
+test('after the loss of an emptied store is declared, clients are found again without waiting for the schedule', async () => {
+  const app = { ...PEM_APP, policy: { schedule: '0 0 1 1 *' } };
+  const fleet = await startFleet({ apps: [app], config: { http: { listen: '127.0.0.1:0' } } });
+  const client = await fleet.foreign(app);
+  const operator = await connectRedis({ socketPath: fleet.redis.socketPath }, { name: 'operator' });
+  onTestFinished(() => operator.disconnect());
+  await fleet.start({ schedule: true });
+  const isKnown = () => fleet.record(client).catch(() => null);
+  await until('the client is found', isKnown);
+  await until('its store is known', async () => ((await readMarker(join(fleet.dir, 'data')))?.clients ?? 0) === 1);
+  await operator.flushall();
+  await until('the loss is noticed', () =>
+    fleet.lines.some((line) => line.includes('the store cannot be worked with')),
+  );
+  const dataDir = join(fleet.dir, 'data');
+  await declareLoss(operator, dataDir, await readMarker(dataDir), { actor: 'test', reason: 'the disk is gone' });
+  await until('the client is found again', isKnown);
+});
