@@ -148,7 +148,7 @@ function commandLine(globalsOf: (file: string | undefined) => Globals, end: (cod
     .action(async (options) => end(await storeStatus(globals(), options)));
   store
     .command('declare-loss')
-    .description('go on after a store was lost or rolled back, with a new audit segment')
+    .description('after a store was lost or rolled back: take what is there as the truth')
     .option('--reason <text>', 'for the audit trail')
     .option('--json', 'print one JSON document')
     .action(async (options) => end(await storeDeclareLoss(globals(), options)));

@@ -4,6 +4,7 @@ import { type ClientRef, makeReference } from '../core/client.ts';
 import type { ObservedClient } from '../core/document.ts';
 import { isEligible } from '../core/due.ts';
 import { configWarnings, fleetOutlook } from '../forecast/fleet.ts';
+import { lost, readFacts, readMarker, whyLost } from '../store/identity.ts';
 import type { Globals } from './open.ts';
 import { note, print, printJson } from './output.ts';
 import { type ClientPlan, planOf } from './plan/client.ts';
@@ -24,6 +25,7 @@ export async function plan(globals: Globals, named: readonly string[], options: 
   try {
     const view = await viewStore(config);
     try {
+      await expectPresent(config, view);
       const { targets, listed } = await selected(config, apis, select);
       const { plans, errors } = await planAll(targets, config, view, {
         compromised,
@@ -43,6 +45,13 @@ export async function plan(globals: Globals, named: readonly string[], options: 
   } finally {
     await apis.close();
   }
+}
+
+/** A plan over a store that was lost would tell that every client is new. @throws RekeydError `store_lost` */
+async function expectPresent({ dataDir }: Config, { redis }: StoreView): Promise<void> {
+  const marker = await readMarker(dataDir);
+  const why = whyLost(marker, await readFacts(redis));
+  if (marker !== null && why !== null) throw lost(marker, why);
 }
 
 type Targets = ReadonlyMap<ClientRef, ObservedClient | null>;

@@ -9,7 +9,7 @@ import { messageOf } from '../../errors.ts';
 import { openKey } from '../../keys/sealed.ts';
 import { keksOf } from '../../rotation/policy.ts';
 import { redisGroup } from '../../runtime/resources.ts';
-import { readFacts, readMarker, whyLost } from '../../store/identity.ts';
+import { readFacts, readMarker, waysOn, whyLost } from '../../store/identity.ts';
 import type { Loaded } from '../../store/records.ts';
 import { inspectDurability, type Requirement } from '../../store/redis/durability.ts';
 import { inspectGroup } from '../../store/redis/group.ts';
@@ -65,8 +65,7 @@ async function checkIdentity({ dataDir }: Config, { redis }: StoreView): Promise
   const [facts, marker] = [await readFacts(redis), await readMarker(dataDir)];
   const why = whyLost(marker, facts);
   if (why === null) return fine('store', `${facts.id ?? 'new'}, ${facts.clients} clients`);
-  const fix = 'Restore the backup of Redis, or go on with what is there: `rekeyd store declare-loss`.';
-  return wrong('store', `it ${why}`, fix);
+  return wrong('store', `it ${why}`, waysOn);
 }
 
 async function checkEnrolment({ store }: StoreView): Promise<Check> {
