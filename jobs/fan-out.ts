@@ -158,8 +158,10 @@ async function enrolmentOf(ref: ClientRef, store: JobContext['resources']['store
   return (await store.load(ref))?.record.enrolment ?? 'found';
 }
 
+const REFUSALS = ['not_found', 'not_enrolled', 'under_way', 'algorithm_unsupported'] as const;
+
 function isRefusal(error: unknown): error is RekeydError {
-  return hasCode(error, 'not_found') || hasCode(error, 'not_enrolled') || hasCode(error, 'algorithm_unsupported');
+  return REFUSALS.some((code) => hasCode(error, code));
 }
 
 /** Of a whole app or fleet, clients are left alone that an application may still sign for with a key of its own. */

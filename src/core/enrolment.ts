@@ -109,6 +109,11 @@ export function imported(record: ClientRecord, key: Omit<KeyMaterial, 'kid'>, ca
   return { record: next, entries };
 }
 
+/** In this order: an application that was enrolled before it reads its key folder cannot sign in after its next rotation. */
+export function howToEnroll(client: string): string {
+  return `Import its key (\`rekeyd keys import ${client} --file KEY\`), let its application read its key folder, then \`rekeyd enroll ${client}\`.`;
+}
+
 /**
  * The application takes its key from us: a person or a signer says so, or the server takes no other key.
  * @throws RekeydError `not_enrolled` when there is no key of ours that it could take
@@ -119,7 +124,7 @@ export function enrolled(record: ClientRecord, cause: Cause): Transition {
     const { ref } = record;
     throw new RekeydError(
       'not_enrolled',
-      `${ref} has no key of ours that its application could take: import the key that it signs with now (\`rekeyd keys import ${ref} --file KEY --enroll\`), or replace it (\`rekeyd rotate ${ref} --take-over\`).`,
+      `${ref} has no key of ours that its application could take. ${howToEnroll(ref)} Or replace its key (\`rekeyd rotate ${ref} --take-over\`): then its application must take the new one from its key folder at once, or it cannot sign in.`,
     );
   }
   const next: ClientRecord = { ...record, enrolment: 'enrolled' };

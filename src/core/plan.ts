@@ -11,7 +11,7 @@ import type { ClientPolicy } from './policy.ts';
 import { readBack } from './readback.ts';
 import type { ClientRecord } from './record.ts';
 import { isSuperseded, isUrgent, type Retirement } from './retirement.ts';
-import { mayBePublished, type Rotation } from './rotation.ts';
+import { mayBePublished, type Rotation, whyAbandoned } from './rotation.ts';
 import { FRESH_MS } from './server.ts';
 import { desiredDelivery, sameDelivery } from './signers.ts';
 import type { Tries } from './tries.ts';
@@ -44,7 +44,7 @@ function backoff({ notBefore }: Tries, now: number): Wait | null {
 /** First of all: a person has said that the rotation must end. */
 const abandoning: Part = ({ rotation, server: { inFlight } }, _policy, now) => {
   if (rotation === null || rotation.abandoned === null) return null;
-  if (!mayBePublished(rotation)) return { do: 'fail', why: `abandoned: ${rotation.abandoned.reason}` };
+  if (!mayBePublished(rotation)) return { do: 'fail', why: whyAbandoned(rotation) };
   // Which key the server takes is not settled before.
   if (inFlight !== null && now < inFlight.deadline) {
     return { do: 'wait', until: inFlight.deadline, why: 'an earlier PATCH may still arrive' };

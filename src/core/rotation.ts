@@ -82,6 +82,11 @@ export function mayBePublished({ before }: Rotation): boolean {
   return before !== null;
 }
 
+/** Why a rotation ends that a person has ended. */
+export function whyAbandoned({ abandoned }: Rotation): string {
+  return `abandoned: ${abandoned?.reason ?? ''}`;
+}
+
 /** Each caller hands a phase of this rotation's own strategy. */
 export function inPhase(rotation: Rotation, phase: Rotation['phase']): Rotation {
   return { ...rotation, phase } as Rotation;

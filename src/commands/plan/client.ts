@@ -9,7 +9,7 @@ import type { ClientPolicy } from '../../core/policy.ts';
 import type { ClientRecord, Enrolment } from '../../core/record.ts';
 import { request } from '../../core/request.ts';
 import { nextOpening, type Window } from '../../core/window.ts';
-import { hasCode } from '../../errors.ts';
+import { hasCode, messageOf } from '../../errors.ts';
 import { type PreviewStep, preview } from '../../forecast/preview.ts';
 import { KEY_SHAPES } from '../../keys/algorithms.ts';
 
@@ -83,12 +83,14 @@ function recordNow({ ref, client, record, policy, now }: Situation): ClientRecor
   throw new Error(`nothing is known of ${ref}`);
 }
 
+const REFUSALS = ['not_found', 'under_way', 'algorithm_unsupported'] as const;
+
 function attempt(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy, now: number) {
   try {
     return request(record, asked, policy, now);
   } catch (error) {
     if (hasCode(error, 'not_enrolled')) return { notEnrolled: error.message };
-    if (hasCode(error, 'not_found') || hasCode(error, 'algorithm_unsupported')) return { message: error.message };
+    if (REFUSALS.some((code) => hasCode(error, code))) return { message: messageOf(error) };
     throw error;
   }
 }
