@@ -138,8 +138,10 @@ function escalate(
 }
 
 /**
- * Where an overlap published both keys, the cutover has yet to take the old one away; where a cutover left a foreign key that is reported now, that one.
- * One that is proven takes it away when signers have the new key: they would be sent back otherwise.
+ * From `delivered` the cutover PATCH is sent: the new key B alone, without the old key A. So a rotation goes back there when the server may show more than B:
+ * - `published`, or `proven` in an overlap: the server shows A and B.
+ * - `cut_over`: the server shows B, and perhaps a foreign key that is reported only now.
+ * A cutover that is `proven` stays: signers may hold B as their current key, and in `delivered` they would get A again. Signers take B, and then the foreign key goes.
  */
 function withoutOverlap({ strategy, phase }: Rotation): CutoverRotation['phase'] {
   if (phase.name === 'published' || phase.name === 'cut_over') return { name: 'delivered', kid: phase.kid };

@@ -1,8 +1,8 @@
-/** How a client comes in, what is seen of it from then on, and how it becomes one whose keys are rotated. */
+/** Finding, importing and enrolling a client. */
 import { RekeydError } from '../errors.ts';
 import type { ClientRef } from './client.ts';
 import type { ObservedClient } from './document.ts';
-import { undoubted } from './doubt.ts';
+import { resolveDoubt } from './doubt.ts';
 import type { Cause } from './history.ts';
 import { activeKey, holds, type KeyMaterial, type ManagedKey } from './keys.ts';
 import { presentFormat } from './obstacle.ts';
@@ -50,7 +50,7 @@ export function observed(
     clientId: seen.clientId,
     server: { ...server, observed: { client: seen, at: now }, inFlight: landed ? null : server.inFlight },
   };
-  if (record.doubted) return undoubted(record, next, now);
+  if (record.doubted) return resolveDoubt(record, next, now);
   if (record.rotation !== null || hasDrifted(record, policy) || !hasDrifted(next, policy)) {
     return { record: next, entries: [] };
   }

@@ -172,8 +172,8 @@ const provingNew: Part = ({ rotation }, policy, now) => {
 };
 
 /**
- * Before the document is sent once more: a cutover that may have reached the server, and was not confirmed, has cut the old key off as one that was. What
- * is not proven in the same time is taken back.
+ * Before the document is sent once more. A cutover PATCH without an answer may have removed the old key. Unless the new key is proven within
+ * `prove_within`, put the old one back.
  */
 const unconfirmed: Part = ({ rotation }, policy, now) => {
   if (rotation?.strategy !== 'cutover' || rotation.phase.name !== 'delivered') return null;
