@@ -45,6 +45,13 @@ const readiness = async (url: string) => {
 const refusals = ({ lines }: Fleet) =>
   lines.filter((line) => /"msg":"job failed"/.test(line) && line.includes('store declare-loss')).length;
 
+/** What a person is told of the loss. A store that is replaced may have been seen empty before. */
+const errorsOf = ({ lines }: Fleet): readonly string[] =>
+  lines
+    .map((line) => JSON.parse(line))
+    .filter(({ level, error }) => level === 'error' && /declare-loss/.test(error))
+    .map(({ error }) => error);
+
 /** What would change if something were adopted, delivered or sent. */
 async function everythingOutside(fleet: Fleet, client: FleetClient, operator: Redis) {
   const kept = (await operator.keys('{rekeyd}:store:*')).sort();
@@ -75,6 +82,9 @@ test.each(DAMAGES)(
     await fleet.foreign(APP);
     const before = refusals(fleet);
     await until('they are refused', () => refusals(fleet) >= before + 5);
+    const errors = errorsOf(fleet);
+    expect(errors.length).toBeGreaterThan(0);
+    expect(new Set(errors).size).toBe(errors.length);
     expect(await everythingOutside(fleet, client, operator)).toEqual(left);
     await logins.more(20);
     expect(logins.refused).toEqual([]);
