@@ -11,6 +11,7 @@ import { request } from '../src/core/request.ts';
 import { andThen, type Transition } from '../src/core/transition.ts';
 import { hasCode, RekeydError } from '../src/errors.ts';
 import { commitOf } from '../src/rotation/commit.ts';
+import { knownOtherwise } from '../src/rotation/naming.ts';
 import type { Loaded } from '../src/store/records.ts';
 import type { Store } from '../src/store/store.ts';
 import type { Listed, Missing } from './listing.ts';
@@ -118,7 +119,8 @@ export async function apply(
   for (;;) {
     const loaded = await store.load(ref);
     if (loaded === null) {
-      throw new RekeydError('not_found', `${ref} is not known. \`rekeyd plan ${ref}\` shows what the API says of it.`);
+      const hint = await knownOtherwise(store, ref);
+      throw new RekeydError('not_found', hint ?? `${ref} is not known. \`rekeyd plan ${ref}\` asks the API for it.`);
     }
     const transition = andThen({ record: loaded.record, entries: [] }, change);
     if (transition.record === loaded.record) return transition;

@@ -3,10 +3,11 @@
  * store it works with and how far its audit log was, as far as that is known to be on disk.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
 import { RekeydError } from '../errors.ts';
+import { ensureFolder } from '../files/folder.ts';
 import { replaceFile } from '../files/replace.ts';
 import { keys } from './keys.ts';
 import { integer, text } from './redis/replies.ts';
@@ -105,6 +106,6 @@ function parseMarker(content: string): Marker | null {
 }
 
 export async function writeMarker(dataDir: string, marker: Marker): Promise<void> {
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  await ensureFolder(dataDir, 0o700);
   await replaceFile(markerFile(dataDir), `${JSON.stringify(marker)}\n`, 0o600);
 }
