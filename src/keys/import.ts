@@ -37,6 +37,10 @@ function fromPem(text: string): Parsed {
     if (/-----BEGIN (?:[A-Z]+ )?(?:PUBLIC KEY|CERTIFICATE)-----/.test(text)) throw publicOnly();
     throw invalid('This is neither a PEM nor a JWK', 'Give a PEM file with "BEGIN PRIVATE KEY", or a private JWK');
   }
+  const count = text.match(/-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----/g)?.length ?? 0;
+  if (count > 1) {
+    throw invalid(`The PEM holds ${count} private keys`, 'Give a file with the one that the client signs with');
+  }
   return { key: parse(() => createPrivateKey({ key: text, format: 'pem' })), named: undefined };
 }
 

@@ -229,6 +229,6 @@ test('a service that cannot start says why and ends', async () => {
     'taken.yaml',
   );
   const ended = await world.run(['start', '--config', file]);
-  expect(ended.code).toBe(1);
+  expect(ended.code).toBe(2);
   expect(ended.stderr).toMatch(/rekeyd: listen EADDRINUSE/);
 });
