@@ -22,7 +22,7 @@ export function rotationId({ id }: Pick<Store, 'id'>, job: string, ref: ClientRe
 }
 
 /**
- * Commits the start of a rotation, or joins the one under way. Somebody else's commit in between is no failure: the record is loaded and asked
+ * Commits the start of a rotation, or joins the one under way. Another commit in between is no failure: the record is loaded and asked
  * again.
  * @param listed as the server listed it; null when it did not, or nobody asked
  * @returns the id of the rotation that answers the request
@@ -35,7 +35,7 @@ export async function startRotation(
   policy: ClientPolicy,
   asked: RotationRequest,
 ): Promise<string> {
-  // Whoever asked is told that the rotation will happen. What a sweep starts, the next sweep would find again.
+  // A person who asked is told that the rotation will happen. What a sweep starts, the next sweep would find again.
   const durable = asked.request !== null;
   for (;;) {
     const loaded = await store.load(ref);
@@ -109,7 +109,7 @@ export async function takeFound(
   }
 }
 
-/** Changes a record as a transition says, also when somebody else commits in between. */
+/** Changes a record as a transition says, also when another worker commits in between. */
 export async function apply(
   store: Store,
   ref: ClientRef,

@@ -83,7 +83,7 @@ export function holds(published: PublishedKey, id: string): boolean {
   return published.ids.includes(id);
 }
 
-/** True for an entry that holds a key of ours, also one that is destroyed, or a compromised one of somebody else. */
+/** True for an entry that holds a key of ours, also one that is destroyed, or a compromised foreign one. */
 export function isKnown(record: ClientRecord, published: PublishedKey): boolean {
   return [...record.keys, ...record.former].some(({ id }) => holds(published, id));
 }

@@ -9,7 +9,7 @@ import { belongTogether } from './rsa.ts';
 const MAX_MODULUS_LENGTH = 16_384;
 
 /**
- * Reads a private key that somebody else made: PEM (PKCS#8, PKCS#1, SEC 1; RFC 7468) or a private JWK (RFC 7517). Its algorithm is the one
+ * Reads a private key that rekeyd did not make: PEM (PKCS#8, PKCS#1, SEC 1; RFC 7468) or a private JWK (RFC 7517). Its algorithm is the one
  * that the JWK names, else `alg`, else the one of its curve, else RS256.
  *
  * @param alg what the key must be able to sign; a key that names or needs another is refused

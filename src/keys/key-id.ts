@@ -24,7 +24,7 @@ const REMEMBERED = 2_000;
 /** By the text of an entry. What is remembered follows from that text alone. */
 const remembered = new Map<string, Pick<PublishedKey, 'ids' | 'pemId'>>();
 
-/** An entry of a set with the ids of the keys in it. What cannot be read as a key has none, and is no error: it may be meant for somebody else. */
+/** An entry of a set with the ids of the keys in it. What cannot be read as a key has none, and is no error: it may be a foreign key of another kind. */
 export function publishedKey(jwk: PublicJwk): PublishedKey {
   const text = JSON.stringify(jwk);
   const known = remembered.get(text) ?? idsOf(jwk);

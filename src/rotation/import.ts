@@ -73,7 +73,7 @@ function activeOf(loaded: Awaited<ReturnType<Resources['store']['load']>>): Mana
   return loaded === null ? undefined : activeKey(loaded.record);
 }
 
-/** Somebody else's commit in between is no failure: the record is loaded again. */
+/** Another commit in between is no failure: the record is loaded again. */
 async function commitImport(
   { store }: Resources,
   keks: readonly Kek[],
