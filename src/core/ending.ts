@@ -109,7 +109,7 @@ function endWithout(
   now: number,
 ): Transition {
   const kid = incomingKid(rotation);
-  const ended: ClientRecord = { ...withReport(left, rotation, now), rotation: null };
+  const ended: ClientRecord = { ...rememberReported(left, rotation, now), rotation: null };
   const failure = usesReportedKey(ended) ? `${why}. ${STILL_IN_USE}` : why;
   const next: ClientRecord = { ...ended, failure };
   return {
@@ -121,7 +121,8 @@ function endWithout(
 
 const STILL_IN_USE = 'The key in use was reported as compromised and STILL SIGNS IN';
 
-function withReport(record: ClientRecord, rotation: Rotation, now: number): ClientRecord {
+/** A compromise is about the key in use: so much stays known of it when its rotation is about something else, or over. */
+export function rememberReported(record: ClientRecord, rotation: Rotation, now: number): ClientRecord {
   const active = activeKey(record);
   if (active === undefined || !meansKey(rotation, active.kid)) return record;
   return remember(record, [{ id: active.id, kid: active.kid, at: now, compromised: true }]);

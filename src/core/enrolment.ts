@@ -51,10 +51,14 @@ export function observed(
     server: { ...server, observed: { client: seen, at: now }, inFlight: landed ? null : server.inFlight },
   };
   if (record.doubted) return resolveDoubt(record, next, now);
-  if (record.rotation !== null || hasDrifted(record, policy) || !hasDrifted(next, policy)) {
-    return { record: next, entries: [] };
-  }
+  if (wasChanged(record, policy) || !wasChanged(next, policy)) return { record: next, entries: [] };
   return { record: next, entries: [entry(next, UPKEEP, 'client.drifted', { updated_at: seen.updatedAt })] };
+}
+
+/** True when somebody changed what we had published. A rotation that has sent nothing yet has not changed it either. */
+function wasChanged(record: ClientRecord, policy: ClientPolicy): boolean {
+  const { rotation } = record;
+  return (rotation === null || rotation.before === null) && hasDrifted({ ...record, rotation: null }, policy);
 }
 
 /**

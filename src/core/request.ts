@@ -38,7 +38,7 @@ function notEnrolled({ ref, enrolment }: ClientRecord): RekeydError {
 }
 
 function join(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy, now: number): Started {
-  const calm = record.halted === null ? record : resumed(record);
+  const calm = record.halted === null ? record : goingOn(resumed(record));
   const { rotation } = calm;
   if (rotation === null) return start(calm, asked, policy, now);
   // It is on its way to either key, and would end without an answer to this request.
@@ -47,6 +47,12 @@ function join(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy
   }
   const told = requested(calm, { ...exposed(asked), joins: rotation.id }, rotation.id, asked);
   return { record: calm, entries: [told], rotation: rotation.id };
+}
+
+/** A halted rotation that was to be abandoned does not end by itself: a request takes it up as one that goes on. */
+function goingOn(record: ClientRecord): ClientRecord {
+  const { rotation } = record;
+  return rotation === null ? record : { ...record, rotation: { ...rotation, abandoned: null } };
 }
 
 /** Somebody asks to go on, whatever failed before. */

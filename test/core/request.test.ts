@@ -70,6 +70,8 @@ describe('asking for a rotation', () => {
       expect.objectContaining({ code: 'under_way', message: expect.stringContaining('ask again when it has ended') }),
     );
     expect(request(ending, asked('r2', { kid: null }), POLICY, START).rotation).toBe('r1');
+    const halted = request({ ...ending, halted: 'look' }, asked('r2'), POLICY, START);
+    expect(halted.record, 'it would not end by itself').toMatchObject({ halted: null, rotation: { abandoned: null } });
   });
 
   it('takes a halted client up again where it stood, with fresh attempts for every part', () => {
