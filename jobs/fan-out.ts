@@ -1,6 +1,6 @@
 /** Begins a rotation for each client that a request selects. */
 import { policyFor } from '../src/config/model.ts';
-import { type ClientRef, splitReference } from '../src/core/client.ts';
+import { type ClientRef, misnamed, splitReference } from '../src/core/client.ts';
 import { isEligible } from '../src/core/due.ts';
 import type { Enrolment } from '../src/core/record.ts';
 import { hasCode, type RekeydError } from '../src/errors.ts';
@@ -158,7 +158,7 @@ async function enrolmentOf(ref: ClientRef, store: JobContext['resources']['store
   return (await store.load(ref))?.record.enrolment ?? 'found';
 }
 
-const REFUSALS = ['not_found', 'not_enrolled', 'not_eligible', 'algorithm_unsupported'] as const;
+const REFUSALS = ['not_found', 'not_enrolled', 'not_eligible', 'under_way', 'algorithm_unsupported'] as const;
 
 function isRefusal(error: unknown): error is RekeydError {
   return REFUSALS.some((code) => hasCode(error, code));
@@ -191,11 +191,12 @@ async function beginListed(
   context: JobContext,
 ): Promise<void> {
   if (isNamed(asked.select)) {
+    const ids = [...listed].map(([ref, { client }]) => [ref, client.clientId] as const);
     for (const ref of left) {
       const failure = unread.get(placeOf(ref));
       if (failure !== undefined) tally.waiting.push(failure);
       else if (!(await begin(ref, listed.get(ref) ?? null, asked, job, tally, context)))
-        tally.errors.set(ref, notListed(ref));
+        tally.errors.set(ref, misnamed(ref, ids) ?? notListed(ref));
     }
     return;
   }

@@ -32,10 +32,7 @@ export interface NotEnrolled {
 /** Between two tries, with full jitter. */
 const BACKOFF = { baseMs: 500, maxMs: 30_000 };
 
-/**
- * A request is somebody's word, and its sender may not look after it: what may pass is waited out, however few attempts the producer allowed, until it is
- * answered.
- */
+/** A request is kept until it is answered: its sender may not look again. What may pass is waited out, however few attempts the producer allowed. */
 export async function requestJob(job: Job, token: string | undefined, context: JobContext): Promise<RequestResult> {
   const asked = parseJob(requestSchema, job.name, job.data);
   const { rotations: earlier = [], taken_over: takenOver = [] } = members(job.progress) as Partial<PutOff>; // only this function writes it

@@ -15,36 +15,39 @@ import { FLEET_LANES, type JobContext } from './context.ts';
 import { PAGE } from './listing.ts';
 import { wakeUnfinished } from './reconcile.ts';
 
-/** Looks at the folders of this machine once; the rotation jobs of those clients do the rest. Returns for how many something was not as it should be. */
-export async function restoreLost(context: JobContext, signal: AbortSignal): Promise<number> {
+/** Clients whose folders differ from their records. */
+interface Differing {
+  lost: number;
+  /** The store may be older than the folders: nothing is delivered before the server was looked at. */
+  doubted: number;
+}
+
+/** Looks at the folders of this machine once; the rotation jobs of those clients do the rest. */
+export async function restoreLost(context: JobContext, signal: AbortSignal): Promise<void> {
   const { config } = context.resources;
-  let lost = 0;
+  const differing: Differing = { lost: 0, doubted: 0 };
   for (const app of config.deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`))) {
-    lost += await restoreApp(app, context, signal);
+    await restoreApp(app, differing, context, signal);
   }
-  if (lost > 0) {
-    context.log.warn(
-      { clients: lost },
-      'folders did not hold the keys that had been delivered: they are delivered again',
-    );
-    await wakeUnfinished(context);
-  }
-  return lost;
+  const { lost, doubted } = differing;
+  if (lost > 0) context.log.warn({ clients: lost }, 'folders differ from the records: their keys are delivered again');
+  if (doubted > 0)
+    context.log.warn({ clients: doubted }, 'folders differ from the records: looking at the server first');
+  if (lost + doubted > 0) await wakeUnfinished(context);
 }
 
 /** What the folders of an app hold, asked for one client at a time. */
-interface Found {
+interface Folders {
   readonly sets: readonly ((ref: ClientRef) => Promise<Delivery | null>)[];
   readonly publicSet: ((ref: ClientRef) => Promise<readonly PublicJwk[] | null>) | null;
 }
 
-async function restoreApp(app: string, context: JobContext, signal: AbortSignal): Promise<number> {
+async function restoreApp(app: string, differing: Differing, context: JobContext, signal: AbortSignal): Promise<void> {
   const { store, sinks, folder } = context.resources;
-  const found: Found = {
+  const folders: Folders = {
     sets: await Promise.all(sinks.map((sink) => sink.sets(app))),
     publicSet: (await folder?.sets(app)) ?? null,
   };
-  let lost = 0;
   let last: ClientRef | null = null;
   do {
     signal.throwIfAborted();
@@ -52,40 +55,40 @@ async function restoreApp(app: string, context: JobContext, signal: AbortSignal)
     last = page.at(-1) ?? null;
     // A client whose keys nobody manages yet has nothing anywhere, and a fleet may have many of those.
     await inParallel(await store.withKeys(page), FLEET_LANES, async (ref) => {
-      if (await forgetLost(ref, found, context)) lost += 1;
+      const record = await forgetLost(ref, folders, context);
+      if (record !== null) differing[record.doubted ? 'doubted' : 'lost'] += 1;
     });
   } while (last !== null);
-  return lost;
 }
 
-/** True when the record took something for present that is not there; from now on it says that nothing is known. */
-async function forgetLost(ref: ClientRef, found: Found, { resources }: JobContext): Promise<boolean> {
+/** Makes the record say that its folders are not known, where they differ from it. @returns the record as it was; null when nothing differs */
+async function forgetLost(ref: ClientRef, folders: Folders, { resources }: JobContext): Promise<ClientRecord | null> {
   const { store } = resources;
   const policy = clientPolicy(resources, ref);
   const loaded = await store.load(ref);
-  if (policy === null || loaded === null) return false;
-  const isSetLost = await hasLostSet(loaded.record, found);
-  const isPublicLost = await hasLostPublicSet(loaded.record, found);
-  if (!isSetLost && !isPublicLost) return false;
+  if (policy === null || loaded === null) return null;
+  const isSetLost = await hasLostSet(loaded.record, folders);
+  const isPublicLost = await hasLostPublicSet(loaded.record, folders);
+  if (!isSetLost && !isPublicLost) return null;
   const forget = (record: ClientRecord): ClientRecord => {
     const known = isSetLost ? unknownDelivery(record) : record;
     return isPublicLost ? { ...known, server: { ...known.server, served: null } } : known;
   };
   await amend(ref, forget, policy, store);
-  return true;
+  return loaded.record;
 }
 
-async function hasLostSet(record: ClientRecord, { sets }: Found): Promise<boolean> {
+async function hasLostSet(record: ClientRecord, { sets }: Folders): Promise<boolean> {
   const { delivered } = record.signers;
   if (delivered === null || Object.values(delivered).every((kid) => kid === null)) return false;
-  // What is to be replaced anyway may just have been, by a worker that has yet to commit that.
+  // Another worker may have delivered this and not yet committed it.
   if (!sameDelivery(delivered, desiredDelivery(record))) return false;
   // A key that was left out since it could not be opened is missing too: it may be there again.
-  const held = await Promise.all(sets.map((read) => read(record.ref)));
-  return held.some((delivery) => !sameDelivery(delivery, delivered));
+  const present = await Promise.all(sets.map((read) => read(record.ref)));
+  return present.some((delivery) => !sameDelivery(delivery, delivered));
 }
 
-async function hasLostPublicSet(record: ClientRecord, { publicSet }: Found): Promise<boolean> {
+async function hasLostPublicSet(record: ClientRecord, { publicSet }: Folders): Promise<boolean> {
   const { served } = record.server;
   if (served === null || publicSet === null) return false;
   return JSON.stringify(await publicSet(record.ref)) !== JSON.stringify(served);

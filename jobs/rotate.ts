@@ -21,7 +21,7 @@ const OUTRUN_TOLD = 6;
 export type RotateHooks = Pick<Tools, 'onPoint' | 'onStep'>;
 
 /** What a person should hear of, and how loudly. */
-const TOLD: Partial<Record<AuditType, { readonly level: 'info' | 'error'; readonly message: string }>> = {
+const TOLD: Partial<Record<AuditType, { readonly level: 'info' | 'warn' | 'error'; readonly message: string }>> = {
   'key.activated': { level: 'info', message: 'the new key is proven and in use' },
   'rotation.completed': { level: 'info', message: 'the old key is gone: the rotation is finished' },
   'rotation.failed': { level: 'error', message: 'the rotation failed' },
@@ -29,6 +29,7 @@ const TOLD: Partial<Record<AuditType, { readonly level: 'info' | 'error'; readon
     level: 'error',
     message: 'the rotation was rolled back: the key from before is in use again',
   },
+  'client.drifted': { level: 'warn', message: 'somebody changed the published keys: they are put right' },
   'client.halted': { level: 'error', message: 'nothing more is done for this client until it is rotated on demand' },
 };
 

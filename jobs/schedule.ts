@@ -9,6 +9,8 @@ import { tickLocally } from './local-time.ts';
 import { type Queues, slotJobId } from './queues.ts';
 
 export interface Schedule {
+  /** Sweeps for all that came due, and looks for new clients, without waiting for the next tick. */
+  catchUp(now: number): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -27,12 +29,16 @@ export async function startSchedule(config: Config, queues: Queues, log: Log, no
     }
   }
 
-  // Ticks missed while nothing ran: one sweep catches up with all of them. Replicas that start together share it.
   const policies = usedPolicies(config);
-  for (const policy of policies.keys()) await tick(policy, `start-${slotOf(new Date(now))}`, true);
+  // One sweep makes up for all ticks that were missed. Replicas that start in the same second share it.
+  async function catchUp(at: number): Promise<void> {
+    for (const policy of policies.keys()) await tick(policy, `start-${slotOf(new Date(at))}`, true);
+  }
+  await catchUp(now);
 
   const stops = [...policies].map(([name, policy]) => tickLocally(policy, (slot) => tick(name, slotOf(slot))));
   return {
+    catchUp,
     async stop() {
       for (const stop of stops) await stop();
     },

@@ -11,6 +11,7 @@ import { request } from '../src/core/request.ts';
 import { andThen, type Transition } from '../src/core/transition.ts';
 import { hasCode, RekeydError } from '../src/errors.ts';
 import { commitOf } from '../src/rotation/commit.ts';
+import { knownOtherwise } from '../src/rotation/naming.ts';
 import type { Loaded } from '../src/store/records.ts';
 import type { Store } from '../src/store/store.ts';
 import type { Listed, Missing } from './listing.ts';
@@ -21,7 +22,7 @@ export function rotationId({ id }: Pick<Store, 'id'>, job: string, ref: ClientRe
 }
 
 /**
- * Commits the start of a rotation, or joins the one under way. Somebody else's commit in between is no failure: the record is loaded and asked
+ * Commits the start of a rotation, or joins the one under way. Another commit in between is no failure: the record is loaded and asked
  * again.
  * @param listed as the server listed it; null when it did not, or nobody asked
  * @returns the id of the rotation that answers the request
@@ -34,7 +35,7 @@ export async function startRotation(
   policy: ClientPolicy,
   asked: RotationRequest,
 ): Promise<string> {
-  // Whoever asked is told that the rotation will happen. What a sweep starts, the next sweep would find again.
+  // A person who asked is told that the rotation will happen. What a sweep starts, the next sweep would find again.
   const durable = asked.request !== null;
   for (;;) {
     const loaded = await store.load(ref);
@@ -108,7 +109,7 @@ export async function takeFound(
   }
 }
 
-/** Changes a record as a transition says, also when somebody else commits in between. */
+/** Changes a record as a transition says, also when another worker commits in between. */
 export async function apply(
   store: Store,
   ref: ClientRef,
@@ -118,7 +119,8 @@ export async function apply(
   for (;;) {
     const loaded = await store.load(ref);
     if (loaded === null) {
-      throw new RekeydError('not_found', `${ref} is not known. \`rekeyd plan ${ref}\` shows what the API says of it.`);
+      const hint = await knownOtherwise(store, ref);
+      throw new RekeydError('not_found', hint ?? `${ref} is not known. \`rekeyd plan ${ref}\` asks the API for it.`);
     }
     const transition = andThen({ record: loaded.record, entries: [] }, change);
     if (transition.record === loaded.record) return transition;

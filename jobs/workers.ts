@@ -4,6 +4,7 @@ import { hasCode, messageOf } from '../src/errors.ts';
 import { sleep } from '../src/time.ts';
 import type { JobContext } from './context.ts';
 import { discover } from './discover.ts';
+import { tellError } from './errors.ts';
 import { bullConnection, CONTROL, PREFIX, rotateQueueName, UPKEEP } from './queues.ts';
 import { reconcile } from './reconcile.ts';
 import { requestJob } from './request.ts';
@@ -66,9 +67,12 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
     ...rotating,
   ];
   for (const worker of workers) {
-    worker.on('error', (error) => log.warn({ queue: worker.name, error: messageOf(error) }, 'worker'));
+    worker.on('error', (error) => tellError(log, error, 'worker', { queue: worker.name }));
     worker.on('failed', (job, error) => {
-      log.error({ queue: worker.name, job: job?.id, name: job?.name, error: messageOf(error) }, 'job failed');
+      const told = messageOf(error);
+      // What is wrong with the store is told when the guard notices it, and not again by each job that it keeps from running.
+      const level = told === resources.guard.problem?.message ? 'debug' : 'error';
+      log[level]({ queue: worker.name, job: job?.id, name: job?.name, error: told }, 'job failed');
     });
     // Without its lock a job may already run elsewhere: stop before the next PATCH.
     worker.on('lockRenewalFailed', (jobs) => {

@@ -17,6 +17,7 @@ export type ErrorCode =
   | 'key_missing' // a managed key's private half is not in the store
   | 'key_invalid' // not a usable private key, or it fails its self-test
   | 'algorithm_unsupported'
+  | 'under_way' // the rotation under way does not allow it
   | 'not_enrolled' // the application was not seen to take its key from us
   | 'not_eligible' // the client does not sign in with a key
   | 'client_reference_invalid'

@@ -3,10 +3,11 @@
  * name, and never changes after.
  */
 import { randomUUID } from 'node:crypto';
-import { link, mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
+import { link, open, readdir, readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { AuditEntry } from '../core/audit.ts';
 import { messageOf, RekeydError } from '../errors.ts';
+import { ensureFolder } from '../files/folder.ts';
 
 /** Where entries come from: the store. */
 export interface AuditSource {
@@ -62,7 +63,7 @@ function auditLine({ seq, time, type, client, rotation, actor, reason, data, pre
 }
 
 async function lastExported(folder: string): Promise<number> {
-  await mkdir(folder, { recursive: true });
+  await ensureFolder(folder, 0o777);
   const names = (await readdir(folder)).filter((name) => FILE.test(name));
   const newest = names.sort((a, b) => firstOf(a) - firstOf(b)).at(-1);
   if (newest === undefined) return 0;

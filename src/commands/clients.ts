@@ -1,15 +1,16 @@
 import { openQueues } from '../../jobs/queues.ts';
+import { countWorkers } from '../../jobs/result.ts';
 import { apply } from '../../jobs/start.ts';
 import { type ClientRef, parseReference } from '../core/client.ts';
 import { enrolled } from '../core/enrolment.ts';
 import type { ClientRecord, Enrolment } from '../core/record.ts';
 import { abandon as abandoned } from '../core/request.ts';
 import type { Transition } from '../core/transition.ts';
-import { messageOf, RekeydError } from '../errors.ts';
+import { hasCode, messageOf } from '../errors.ts';
 import { clientPolicy } from '../rotation/policy.ts';
 import type { Resources } from '../rotation/resources.ts';
 import { actor, type Globals, withResources } from './open.ts';
-import { note, print, printJson } from './output.ts';
+import { noteAbout, print, printJson } from './output.ts';
 
 export interface ChangeOptions {
   readonly reason?: string;
@@ -45,18 +46,22 @@ export async function enroll(globals: Globals, named: readonly string[], options
 /** Ends a rotation that cannot go on. A worker finds out which key the server takes, and goes to that one. */
 export async function abandon(globals: Globals, client: string, options: ChangeOptions): Promise<number> {
   const ref = parseReference(client);
-  const cause = { actor: actor(), reason: options.reason ?? 'abandoned on the command line', request: null };
+  const cause = { actor: actor(), reason: options.reason ?? 'asked for on the command line', request: null };
   return withResources(globals, async (resources) => {
     const error = await change(resources, ref, (record) => abandoned(record, cause));
-    if (error === null) await wake(resources, ref);
-    tell(
-      [{ client: ref, error }],
-      options,
-      () => `The rotation of ${ref} ends, at the key that the server takes. \`rekeyd status ${ref}\` shows which.`,
-    );
+    const workers = error === null ? await wake(resources, ref) : 0;
+    tell([{ client: ref, error }], options, () => endingOf(ref, workers));
     return error === null ? 0 : 1;
   });
 }
+
+function endingOf(ref: ClientRef, workers: number): string {
+  if (workers === 0)
+    return `The end of the rotation of ${ref} is queued, but no worker is connected. It is worked on when one starts (\`rekeyd start\`).`;
+  return `The rotation of ${ref} ends, at the key that the server takes. \`rekeyd status ${ref}\` shows which.`;
+}
+
+const REFUSALS = ['not_found', 'not_enrolled', 'under_way'] as const;
 
 /** Null when it was done, else why not. */
 async function change(
@@ -70,13 +75,13 @@ async function change(
     await apply(resources.store, ref, policy, transition);
     return null;
   } catch (error) {
-    if (error instanceof RekeydError && (error.code === 'not_found' || error.code === 'not_enrolled'))
-      return messageOf(error);
+    if (REFUSALS.some((code) => hasCode(error, code))) return messageOf(error);
     throw error;
   }
 }
 
-async function wake({ redis, config }: Resources, ref: ClientRef): Promise<void> {
+/** @returns how many workers are connected */
+async function wake({ redis, config }: Resources, ref: ClientRef): Promise<number> {
   const queues = openQueues(
     redis,
     config.deployments.map(({ id }) => id),
@@ -84,6 +89,7 @@ async function wake({ redis, config }: Resources, ref: ClientRef): Promise<void>
   ); // the store's own connection reports what is wrong with Redis
   try {
     await queues.wake(ref, false);
+    return await countWorkers(queues);
   } finally {
     await queues.close();
   }
@@ -92,7 +98,7 @@ async function wake({ redis, config }: Resources, ref: ClientRef): Promise<void>
 function tell<T extends Changed>(changed: readonly T[], { json }: ChangeOptions, line: (one: T) => string): void {
   if (json) printJson({ clients: changed });
   for (const one of changed) {
-    if (one.error !== null) note(`${one.client}: ${one.error}`);
+    if (one.error !== null) noteAbout(one.client, one.error);
     else if (!json) print(line(one));
   }
 }

@@ -3,7 +3,7 @@ import type { ClientRef } from '../core/client.ts';
 import type { RotationState, RotationSummary } from '../core/history.ts';
 import type { ClientRecord } from '../core/record.ts';
 import { runningSummary } from '../core/rotation.ts';
-import { lastError } from '../core/state.ts';
+import { rotationError } from '../core/state.ts';
 import { answerOf, type Patience } from '../store/redis/patience.ts';
 import type { Store } from '../store/store.ts';
 import { sleep } from '../time.ts';
@@ -98,7 +98,8 @@ function notSeen(id: string, client: ClientRef): RotationOutcome {
 /** The phase, and beside it what the step under way last failed with. */
 function progressOf({ id, state, error }: RotationOutcome, record: ClientRecord | undefined): string {
   const rotation = record?.rotation ?? null;
-  const phase = rotation !== null && rotation.id === id && state === 'running' ? rotation.phase.name : state;
-  const why = error ?? (record === undefined || state !== 'running' ? null : lastError(record));
+  const isUnderWay = rotation !== null && rotation.id === id && state === 'running';
+  const phase = isUnderWay ? rotation.phase.name : state;
+  const why = error ?? (record !== undefined && isUnderWay ? rotationError(record) : null);
   return why === null ? phase : `${phase}: ${why}`;
 }

@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises';
+import { text } from 'node:stream/consumers';
 import { type ClientRef, parseReference } from '../core/client.ts';
 import { isAlgorithm, type ManagedKey } from '../core/keys.ts';
+import type { Enrolment } from '../core/record.ts';
 import { hasCode, messageOf, RekeydError } from '../errors.ts';
 import { type Kek, rewrapKey } from '../keys/sealed.ts';
 import { inParallel } from '../parallel.ts';
@@ -12,7 +14,7 @@ import { note, print, printJson, printTable } from './output.ts';
 import { usage } from './select.ts';
 
 export interface ImportOptions {
-  /** Path of a PEM or JWK. */
+  /** Path of a PEM or JWK; `-` for stdin. */
   readonly file: string;
   readonly alg?: string;
   /** The application takes its key from its key folder from now on. */
@@ -28,13 +30,13 @@ export async function keysImport(
 ): Promise<number> {
   const ref = parseReference(client);
   if (alg !== undefined && !isAlgorithm(alg)) throw usage(`${JSON.stringify(alg)} is no algorithm that rekeyd knows.`);
-  const text = await readKey(file);
+  const material = await readKey(file);
   return withResources(globals, async (resources) => {
     const cause = { actor: actor(), reason: 'imported on the command line', request: null };
-    const asked = { ref, text, enroll, cause, ...(alg !== undefined && { alg }) };
+    const asked = { ref, text: material, enroll, cause, ...(alg !== undefined && { alg }) };
     try {
-      const key = await importKey(resources, keksOf(resources.config), asked);
-      tellImported(ref, key, enroll, resources, json);
+      const { key, enrolment } = await importKey(resources, keksOf(resources.config), asked);
+      tellImported(ref, key, enrolment, resources, json);
       return 0;
     } catch (error) {
       if (!hasCode(error, 'sink_failed')) throw error;
@@ -46,7 +48,7 @@ export async function keysImport(
 
 async function readKey(file: string): Promise<string> {
   try {
-    return await readFile(file, 'utf8');
+    return file === '-' ? await text(process.stdin) : await readFile(file, 'utf8');
   } catch (error) {
     throw usage(`The key file cannot be read: ${messageOf(error)}. Name a PEM or JWK file with --file.`);
   }
@@ -55,12 +57,11 @@ async function readKey(file: string): Promise<string> {
 function tellImported(
   ref: ClientRef,
   { kid, thumbprint, alg }: ManagedKey,
-  enroll: boolean,
+  enrolment: Enrolment,
   { sinks }: Resources,
   json: boolean,
 ): void {
   const delivered = sinks.map(({ name }) => name);
-  const enrolment = enroll ? 'enrolled' : 'held';
   if (json) {
     printJson({ client: ref, kid, thumbprint, alg, enrolment, delivered });
     return;
@@ -68,7 +69,7 @@ function tellImported(
   print(
     `Key ${kid} (${alg}, thumbprint ${thumbprint}) of ${ref} is managed now, and delivered to ${delivered.join(', ')}.`,
   );
-  if (!enroll) {
+  if (enrolment === 'held') {
     note(
       `The client is held: schedules leave it alone. Let its application read its key folder, then \`rekeyd enroll ${ref}\`.`,
     );

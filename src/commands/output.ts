@@ -15,6 +15,11 @@ export function note(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
+/** A line about one client, which it names once. */
+export function noteAbout(client: string, message: string): void {
+  note(message.includes(client) ? message : `${client}: ${message}`);
+}
+
 /** Columns as wide as their widest cell, under their names. Cells are one line each. */
 export function printTable(headings: readonly string[], rows: readonly (readonly string[])[]): void {
   const lines = [headings, ...rows];

@@ -1,12 +1,13 @@
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/model.ts';
-import { type ClientRef, makeReference } from '../core/client.ts';
+import { type ClientRef, makeReference, misnamed, splitReference } from '../core/client.ts';
 import type { ObservedClient } from '../core/document.ts';
 import { isEligible } from '../core/due.ts';
 import { configWarnings, fleetOutlook } from '../forecast/fleet.ts';
+import { lost, readFacts, readMarker, whyLost } from '../store/identity.ts';
 import type { Globals } from './open.ts';
-import { note, print, printJson } from './output.ts';
-import { type ClientPlan, planOf } from './plan/client.ts';
+import { note, noteAbout, print, printJson } from './output.ts';
+import { type ClientPlan, planOf, type Situation } from './plan/client.ts';
 import { outlookLine, planLines } from './plan/text.ts';
 import { type Select, type SelectOptions, selectionOf } from './select.ts';
 import { type ApiView, policyOf, type StoreView, viewApis, viewStore } from './view.ts';
@@ -24,18 +25,20 @@ export async function plan(globals: Globals, named: readonly string[], options: 
   try {
     const view = await viewStore(config);
     try {
-      const { targets, listed } = await selected(config, apis, select);
-      const { plans, errors } = await planAll(targets, config, view, {
+      await expectPresent(config, view);
+      const chosen = await selected(config, apis, select);
+      const { plans, errors } = await planAll(chosen, config, view, {
+        isNamed: select !== null && 'clients' in select,
         compromised,
         takeOver: options.takeOver ?? false,
       });
-      const { warnings, deployments } = outlook(config, listed);
+      const { warnings, deployments } = await outlook(config, view, chosen, select);
       if (options.json) printJson({ clients: plans, errors, warnings, deployments });
       else for (const one of plans) for (const line of planLines(one, select !== null)) print(line);
       for (const one of deployments) note(outlookLine(one));
       for (const { path, message } of warnings) note(`warning: ${path}: ${message}.`);
-      for (const { client, message } of errors) note(`${client}: ${message}`);
-      if (targets.size === 0) note('No client with private_key_jwt matches.');
+      for (const { client, message } of errors) noteAbout(client, message);
+      if (chosen.targets.size === 0) note('No client with private_key_jwt matches.');
       return errors.length === 0 ? 0 : 1;
     } finally {
       await view.close();
@@ -45,19 +48,37 @@ export async function plan(globals: Globals, named: readonly string[], options: 
   }
 }
 
+/** A plan over a store that was lost would tell that every client is new. @throws RekeydError `store_lost` */
+async function expectPresent({ dataDir }: Config, { redis }: StoreView): Promise<void> {
+  const marker = await readMarker(dataDir);
+  const why = whyLost(marker, await readFacts(redis));
+  if (marker !== null && why !== null) throw lost(marker, why);
+}
+
 type Targets = ReadonlyMap<ClientRef, ObservedClient | null>;
 
-/** Counts the clients of the lists that had to be read: with a selection, those of its apps only. */
-function outlook(config: Config, listed: ReadonlyMap<ClientRef, ObservedClient>) {
+type Selected = Awaited<ReturnType<typeof selected>>;
+
+/** Counts the clients of the lists that had to be read: with a selection, those of its apps only. Says nothing of a fleet where clients are named. */
+async function outlook(config: Config, { store }: StoreView, { listed }: Selected, select: Select | null) {
+  if (select !== null && 'clients' in select) return { warnings: configWarnings(config), deployments: [] };
   const { warnings, deployments } = fleetOutlook(config, listed);
-  return { warnings: [...configWarnings(config), ...warnings], deployments };
+  const enrolled = new Map<string, number>();
+  for (const [ref, { record }] of await store.loadMany([...listed.keys()])) {
+    const { deployment } = splitReference(ref);
+    if (record.enrolment === 'enrolled') enrolled.set(deployment, (enrolled.get(deployment) ?? 0) + 1);
+  }
+  return {
+    warnings: [...configWarnings(config), ...warnings],
+    deployments: deployments.map((one) => ({ ...one, enrolled: enrolled.get(one.deployment) ?? 0 })),
+  };
 }
 
 /** The selected clients as the server lists them now, null for those it does not list; and every client that was listed. @throws ApiError */
 async function selected(config: Config, { clients: apis }: ApiView, select: Select | null) {
   const listed = new Map<ClientRef, ObservedClient>();
   const named = select !== null && 'clients' in select ? select.clients : null;
-  const found = new Map<ClientRef, ObservedClient | null>(named?.map((ref) => [ref, null]));
+  const targets = new Map<ClientRef, ObservedClient | null>(named?.map((ref) => [ref, null]));
   for (const { id, apps } of config.deployments) {
     for (const { slug } of apps) {
       const place = `${id}/${slug}`;
@@ -70,11 +91,11 @@ async function selected(config: Config, { clients: apis }: ApiView, select: Sele
         const ref = makeReference(id, slug, client.id);
         listed.set(ref, client);
         // As with `rotate`: somebody who names a client gets an answer about it, whatever it is.
-        if (named === null ? isMeant(config, ref, client, select) : found.has(ref)) found.set(ref, client);
+        if (named === null ? isMeant(config, ref, client, select) : targets.has(ref)) targets.set(ref, client);
       }
     }
   }
-  return { targets: found satisfies Targets, listed };
+  return { targets: targets satisfies Targets, listed };
 }
 
 function isMeant(config: Config, ref: ClientRef, client: ObservedClient, select: Select | null): boolean {
@@ -89,12 +110,13 @@ interface ClientError {
 }
 
 async function planAll(
-  targets: Targets,
+  { targets, listed }: Selected,
   config: Config,
   { store }: StoreView,
-  { compromised, takeOver }: { readonly compromised: boolean | { readonly kid: string }; readonly takeOver: boolean },
+  asked: Pick<Situation, 'isNamed' | 'compromised' | 'takeOver'>,
 ): Promise<{ readonly plans: readonly ClientPlan[]; readonly errors: readonly ClientError[] }> {
   const plans: ClientPlan[] = [];
+  const ids = [...listed].map(([ref, { clientId }]) => [ref, clientId] as const);
   const errors: ClientError[] = [];
   const now = await store.now();
   const states = await store.deploymentStates(config.deployments.map(({ id }) => id));
@@ -106,9 +128,12 @@ async function planAll(
       const message = 'The config has no policy for it. Add its app (and the client, unless clients: all).';
       errors.push({ client: ref, message });
     } else if (record === null && client === null) {
-      errors.push({ client: ref, message: 'The API lists no such client. Check the reference.' });
+      errors.push({
+        client: ref,
+        message: misnamed(ref, ids) ?? `The API lists no client ${ref}. Check the reference.`,
+      });
     } else {
-      const answer = planOf({ ref, client, record, ...applied, now, compromised, takeOver, paused });
+      const answer = planOf({ ref, client, record, ...applied, now, ...asked, paused });
       if ('message' in answer) errors.push({ client: ref, message: answer.message });
       else plans.push(answer);
     }

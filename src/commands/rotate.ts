@@ -9,7 +9,7 @@ import { answerOf } from '../store/redis/patience.ts';
 import { sleep } from '../time.ts';
 import { follow, type Goal, isGood, type RotationOutcome } from './follow.ts';
 import { actor, awaitInterruption, type Globals, withResourcesOf } from './open.ts';
-import { note, print, printJson, printTable } from './output.ts';
+import { note, noteAbout, print, printJson, printTable } from './output.ts';
 import { optionalValue, type SelectOptions, selectionOf, usage } from './select.ts';
 
 export interface RotateOptions extends SelectOptions {
@@ -109,15 +109,21 @@ function tell(result: RequestResult, { json, compromised }: RotateOptions): numb
   else for (const { id, client } of rotations) print(`${id}  ${client}`);
   noteErrors(errors);
   noteNotEnrolled(result, compromised !== undefined);
-  if (rotations.length + errors.length + skipped.length === 0) note(NONE);
+  if (rotations.length + errors.length === 0) note(nothingStarted(skipped.length));
   return isDone(result, compromised !== undefined) ? 0 : 1;
 }
 
-const NONE = 'No client with private_key_jwt matches: nothing was started.';
+function nothingStarted(skipped: number): string {
+  if (skipped === 0) return 'Nothing was started: no client with private_key_jwt matches.';
+  return skipped === 1
+    ? 'Nothing was started: the one client that matches is not enrolled.'
+    : `Nothing was started: none of the ${skipped} clients is enrolled.`;
+}
 
-/** What was skipped still signs in with a key that may have leaked. */
-function isDone({ errors = [], skipped = [] }: RequestResult, isCompromise: boolean): boolean {
-  return errors.length === 0 && (skipped.length === 0 || !isCompromise);
+/** After a compromise, what was skipped still signs in with a key that may have leaked. */
+function isDone({ rotations, errors = [], skipped = [] }: RequestResult, isCompromise: boolean): boolean {
+  const isMissed = skipped.length > 0 && (isCompromise || rotations.length === 0);
+  return errors.length === 0 && !isMissed;
 }
 
 /** How many are named. */
@@ -147,7 +153,7 @@ function tellOutcomes(
 ): number {
   const { errors = [], skipped = [], taken_over = [] } = result;
   if (json) printJson({ rotations: outcomes, errors, skipped, taken_over });
-  else if (outcomes.length + errors.length === 0) note(NONE);
+  else if (outcomes.length + errors.length === 0) note(nothingStarted(skipped.length));
   else {
     const rows = outcomes.map(({ client, id, strategy, state, error }) => [client, id, strategy, state, error ?? '']);
     const refused = errors.map(({ client, message }) => [client, '', '', 'not started', message]);
@@ -159,5 +165,5 @@ function tellOutcomes(
 }
 
 function noteErrors(errors: Errors): void {
-  for (const { client, message } of errors) note(`${client}: ${message}`);
+  for (const { client, message } of errors) noteAbout(client, message);
 }

@@ -1,11 +1,12 @@
 import { policyFor } from '../config/model.ts';
 import { type ClientRef, parseReference, splitReference } from '../core/client.ts';
 import { dueAt, isScheduled, whyDue } from '../core/due.ts';
-import { activeKey, type FormerKey, type ManagedKey } from '../core/keys.ts';
+import { activeKey, type FormerKey, findKey, type ManagedKey, usesReportedKey } from '../core/keys.ts';
 import type { ClientRecord } from '../core/record.ts';
 import type { Retirement } from '../core/retirement.ts';
 import { incomingKid } from '../core/rotation.ts';
 import { CLIENT_STATES, clientState, lastError } from '../core/state.ts';
+import { knownOtherwise } from '../rotation/naming.ts';
 import { clientPolicy } from '../rotation/policy.ts';
 import type { Resources } from '../rotation/resources.ts';
 import type { DeploymentState } from '../store/deployments.ts';
@@ -36,8 +37,8 @@ export async function status(globals: Globals, named: readonly string[], { json 
       store.deploymentStates(config.deployments.map(({ id }) => id)),
     ]);
     const clients = refs.flatMap((ref) => {
-      const held = loaded.get(ref);
-      return held === undefined ? [] : [clientStatus(held.record, now, deployments, resources)];
+      const known = loaded.get(ref);
+      return known === undefined ? [] : [clientStatus(known.record, now, deployments, resources)];
     });
     const shown: Status = {
       counts: countsOf(clients),
@@ -47,7 +48,8 @@ export async function status(globals: Globals, named: readonly string[], { json 
     if (json) printJson(shown);
     else printStatus(shown, now, { details: wanted.length > 0 });
     const unknown = refs.filter((ref) => !loaded.has(ref));
-    for (const ref of unknown) note(`${ref} is not known yet: \`rekeyd plan ${ref}\` shows what a rotation would do.`);
+    for (const ref of unknown)
+      note((await knownOtherwise(store, ref)) ?? `${ref} is not known. \`rekeyd plan ${ref}\` asks the API for it.`);
     return unknown.length === 0 ? 0 : 1;
   });
 }
@@ -72,6 +74,8 @@ function clientStatus(
   const { ref } = record;
   const policy = clientPolicy({ config, folder }, ref);
   const active = activeKey(record);
+  // A reported key that is still in use is among both.
+  const past = record.former.filter(({ kid }) => findKey(record, kid) === undefined);
   const isRotated = policy !== null && isScheduled(record, policy);
   return {
     client: ref,
@@ -79,8 +83,9 @@ function clientStatus(
     policy: policyFor(config, ref)?.name ?? null,
     enrolment: record.enrolment,
     state: clientState(record, policy, now, holdOf(ref, deployments)),
+    compromised: usesReportedKey(record),
     active: active === undefined ? null : { ...keyStatus(active), age_seconds: ageOf(active, now) },
-    keys: [...record.former.map(formerStatus), ...record.keys.map(keyStatus)],
+    keys: [...past.map(formerStatus), ...record.keys.map(keyStatus)],
     // A changed alg or format makes a client due at once, whatever its key's age.
     next_due: isRotated ? iso(dueAt(record, policy) || now) : null,
     due: policy === null ? null : whyDue(record, policy, now),

@@ -1,9 +1,11 @@
+import { openQueues } from '../../jobs/queues.ts';
+import { type WaitingRequest, waitingRequests } from '../../jobs/waiting.ts';
 import { loadConfig } from '../config/load.ts';
 import { declareLoss } from '../store/declare.ts';
-import { readFacts, readMarker, whyLost } from '../store/identity.ts';
+import { readFacts, readMarker, type StoreFacts, waysOn, whyLost } from '../store/identity.ts';
 import { actor, type Globals } from './open.ts';
 import { note, print, printJson } from './output.ts';
-import { viewStore } from './view.ts';
+import { type StoreView, viewStore } from './view.ts';
 
 /** Which store this is, and whether it is the one that was there before. Writes nothing. Ends with 1 when it is not. */
 export async function storeStatus({ file, env }: Globals, { json }: { readonly json?: boolean }): Promise<number> {
@@ -15,23 +17,30 @@ export async function storeStatus({ file, env }: Globals, { json }: { readonly j
     const known = marker === null ? null : { id: marker.id, clients: marker.clients, entries: marker.size };
     if (json) printJson({ id: facts.id, clients: facts.clients, entries: facts.size, known, problem });
     else {
-      print(
-        `The store ${facts.id ?? '(without a name yet)'} holds ${facts.clients} clients and ${facts.size} audit entries.`,
-      );
+      print(contentOf(facts));
       if (known === null) print('This data_dir knows no store yet.');
-      else
-        print(
-          `This data_dir knows the store ${known.id}, with at least ${known.clients} clients and ${known.entries} entries.`,
-        );
+      else print(`This data_dir knows store ${known.id} with ${amounts(known.clients, known.entries)}, or more.`);
     }
     if (problem === null) return 0;
-    note(
-      `The store ${problem}. Restore the backup of Redis, or go on with what is there: \`rekeyd store declare-loss\`.`,
-    );
+    note(`The store ${problem}. ${waysOn}`);
     return 1;
   } finally {
     await view.close();
   }
+}
+
+function contentOf({ id, clients, size }: StoreFacts): string {
+  if (id !== null) return `Store ${id} holds ${amounts(clients, size)}.`;
+  if (clients + size === 0) return 'The Redis is empty: it holds no store.';
+  return `The Redis holds a store without a name, with ${amounts(clients, size)}.`;
+}
+
+function amounts(clients: number, entries: number): string {
+  return `${counted(clients, 'client', 'clients')} and ${counted(entries, 'audit entry', 'audit entries')}`;
+}
+
+function counted(count: number, one: string, many: string): string {
+  return `${count} ${count === 1 ? one : many}`;
 }
 
 export interface DeclareOptions {
@@ -39,21 +48,44 @@ export interface DeclareOptions {
   readonly json?: boolean;
 }
 
-/** Goes on after a store was lost. Keys that only the lost store held are gone: their clients have to be imported, or replaced. */
+/** Takes what is there as the truth. Keys that only the lost store held are gone: their clients have to be imported, or replaced. */
 export async function storeDeclareLoss({ file, env }: Globals, { reason, json }: DeclareOptions): Promise<number> {
   const config = await loadConfig(file, env);
   const view = await viewStore(config);
   try {
     const marker = await readMarker(config.dataDir);
     const cause = { actor: actor(), reason: reason ?? 'declared on the command line' };
+    // Before workers may take them.
+    const requests = await requestsOf(view);
     const id = await declareLoss(view.redis, config.dataDir, marker, cause);
-    if (json) printJson({ id, lost: marker?.id ?? null });
-    else print(`The store ${id} goes on for ${marker?.id}. Workers take it up by themselves.`);
+    if (json) printJson({ id, lost: marker?.id ?? null, requests });
+    else print(`Store ${id} replaces store ${marker?.id}. Running workers take it up by themselves.`);
     note(
-      'Clients whose keys it does not hold are found again: import their keys from their key folders (`rekeyd keys import`).',
+      'What is there is taken as the truth: clients that it does not know are found again. Import their keys from their key folders (`rekeyd keys import`).',
     );
+    noteRequests(requests);
     return 0;
   } finally {
     await view.close();
+  }
+}
+
+async function requestsOf({ target }: StoreView): Promise<readonly WaitingRequest[]> {
+  const queues = openQueues(target, [], () => {}); // the store's own connection reports what is wrong with Redis
+  try {
+    return await waitingRequests(queues);
+  } finally {
+    await queues.close();
+  }
+}
+
+/** A restored queue may hold requests that were answered after the backup was made. */
+function noteRequests(requests: readonly WaitingRequest[]): void {
+  if (requests.length === 0) return;
+  const [what, it] =
+    requests.length === 1 ? ['1 request waits', 'it runs'] : [`${requests.length} requests wait`, 'they run'];
+  note(`${what} in the queue: ${it} when a worker is connected, even if answered before in the lost store.`);
+  for (const { id, reason, compromised } of requests) {
+    note(`  request ${id}: ${reason ?? 'cannot be read, and will fail'}${compromised ? ' (compromised)' : ''}`);
   }
 }

@@ -13,7 +13,7 @@ import { MAX_LENGTH, parseYaml } from './syntax.ts';
 
 type Env = Sources['env'];
 
-/** Whoever sees this many problems has named another file. */
+/** A file with this many problems is probably another file. */
 const MOST_PROBLEMS = 500;
 
 /** @throws ConfigError (a RekeydError `config`) */

@@ -82,7 +82,7 @@ function chooseStrategy(
   return presentFormat(record) === 'pem' ? 'cutover' : 'overlap';
 }
 
-/** In the words of the one who asked, also where a rotation of somebody else is under way. */
+/** In the words of the one who asked, also where another rotation is under way. */
 export function requested(record: ClientRecord, data: AuditData, rotation: string, asked: Cause): AuditDraft {
   return entry(record, { ...asked, id: rotation }, 'rotation.requested', data);
 }

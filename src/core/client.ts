@@ -49,3 +49,16 @@ export function splitReference(ref: ClientRef): ClientReference {
   const [deployment = '', app = '', id = ''] = ref.split('/');
   return { deployment, app, id };
 }
+
+/**
+ * What to say of a reference that ends in an OAuth `client_id`, and not in the id that the API gives its row; null when no client has that one.
+ * @param clients references and their OAuth `client_id`s
+ */
+export function misnamed(ref: ClientRef, clients: Iterable<readonly [ClientRef, string]>): string | null {
+  const { deployment, app, id } = splitReference(ref);
+  for (const [other, clientId] of clients) {
+    if (clientId === id && other.startsWith(`${deployment}/${app}/`))
+      return `${id} in ${ref} is its OAuth client_id. Write ${other}.`;
+  }
+  return null;
+}

@@ -4,7 +4,7 @@ import type { AuditDraft } from './audit.ts';
 import { exposed, type RotationRequest, requested, type Started, start } from './begin.ts';
 import { foreignKeys } from './desired.ts';
 import type { PublishedKey } from './document.ts';
-import { activate, discardIncoming } from './ending.ts';
+import { activate, discardIncoming, rememberReported } from './ending.ts';
 import { activeKey, type KeyState, keyOf, remember, withKey } from './keys.ts';
 import type { ClientPolicy } from './policy.ts';
 import type { ClientRecord } from './record.ts';
@@ -62,7 +62,7 @@ function knows(record: ClientRecord, kid: string): boolean {
   );
 }
 
-/** Every entry that holds the reported key goes, under whatever name, and does not come back: one of somebody else, or one that we had before. */
+/** Every entry that holds the reported key goes, under whatever name, and does not come back: a foreign key, or one that we had before. */
 function withoutForeign(record: ClientRecord, kid: string | null, now: number): ClientRecord {
   const reported = reportedEntries(record, kid).flatMap(({ ids, jwk }) =>
     ids.map((id) => ({ id, kid: String(jwk.kid ?? id), at: now, compromised: true })),
@@ -116,7 +116,8 @@ function escalate(
   const incoming = incomingKid(rotation);
   const isMeant = incoming !== null && meansIncoming(rotation, kid);
   const discard = isMeant || (incoming !== null && (rotation.phase.name === 'reverting' || wasHalted));
-  const marked = isMeant ? withKey(record, incoming, { state: 'compromised' }) : record;
+  const before = rememberReported(record, rotation, now);
+  const marked = isMeant ? withKey(before, incoming, { state: 'compromised' }) : before;
   const discarded = discard ? discardIncoming(marked, rotation, 'withdrawing', now) : marked;
   const next: ClientRecord = {
     ...discarded,
@@ -138,8 +139,10 @@ function escalate(
 }
 
 /**
- * Where an overlap published both keys, the cutover has yet to take the old one away; where a cutover left a foreign key that is reported now, that one.
- * One that is proven takes it away when signers have the new key: they would be sent back otherwise.
+ * From `delivered` the cutover PATCH is sent: the new key B alone, without the old key A. So a rotation goes back there when the server may show more than B:
+ * - `published`, or `proven` in an overlap: the server shows A and B.
+ * - `cut_over`: the server shows B, and perhaps a foreign key that is reported only now.
+ * A cutover that is `proven` stays: signers may hold B as their current key, and in `delivered` they would get A again. Signers take B, and then the foreign key goes.
  */
 function withoutOverlap({ strategy, phase }: Rotation): CutoverRotation['phase'] {
   if (phase.name === 'published' || phase.name === 'cut_over') return { name: 'delivered', kid: phase.kid };

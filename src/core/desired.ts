@@ -50,7 +50,7 @@ function publishedForeign(record: ClientRecord): readonly PublishedKey[] {
   return leave && !overlaps ? [] : foreign;
 }
 
-/** A rollback brings those back that the new key's document had no place for. One that is missing for another reason was removed on purpose. */
+/** Put back the foreign keys that our document left out. Any other missing key was removed by a person. */
 function restoredForeign(
   record: ClientRecord,
   rotation: Rotation,

@@ -1,6 +1,6 @@
 /**
- * Records of a store that was rolled back, or that took the place of a lost one: they tell what was. Meanwhile keys may have been replaced that such a store
- * has never heard of, and applications sign with those.
+ * Records of a store that was rolled back, or that replaced a lost one, may be outdated. The store may say that A is active while the lost one had replaced A
+ * by B, and applications sign with B.
  */
 import type { ObservedClient } from './document.ts';
 import { activeKey, holds } from './keys.ts';
@@ -12,19 +12,20 @@ import { entry, type Transition, UPKEEP } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
 
 const WHY =
-  'this store was rolled back or took the place of a lost one, and the server shows another key than the one that it knows as active';
+  'this store was rolled back or replaced a lost one, and the server shows another key than the active one in its record';
 
 /** @param next the record with what the server shows now; `before`: as it was */
-export function undoubted(before: ClientRecord, next: ClientRecord, now: number): Transition {
+export function resolveDoubt(before: ClientRecord, next: ClientRecord, now: number): Transition {
   const { doubted: _, ...record } = next;
-  return isAsItWas(before, next.server.observed.client) ? { record, entries: [] } : foundAgain(record, now);
+  return isStillTrue(before, next.server.observed.client) ? { record, entries: [] } : foundAgain(record, now);
 }
 
 /**
- * Nothing was sent since; or what was sent left the active key where it was, so that signing with it is as good as with whatever replaced it. Which keys stand
- * in a set that we serve ourselves, the server does not tell.
+ * The record says that A is active. That is still true when the client was not changed since, or when the server shows A: A signs in, even if a lost store
+ * added B to it. When the server shows B alone, the record is outdated. With a `jwks_uri` of ours the server does not show which keys it takes, so
+ * the record is not believed.
  */
-function isAsItWas(record: ClientRecord, client: ObservedClient): boolean {
+function isStillTrue(record: ClientRecord, client: ObservedClient): boolean {
   const active = activeKey(record);
   if (record.server.format === 'jwks_uri' || record.rotation?.format === 'jwks_uri') return false;
   if (record.server.observed.client.updatedAt === client.updatedAt) return true;

@@ -1,11 +1,11 @@
 /** The ways a rotation ends or turns back: activated, failed, rolled back, abandoned, halted. */
 import { desiredDocument } from './desired.ts';
 import { enrolled } from './enrolment.ts';
-import { activeKey, findKey, holds, keyOf, withKey } from './keys.ts';
+import { activeKey, findKey, holds, keyOf, remember, usesReportedKey, wasReported, withKey } from './keys.ts';
 import type { Context } from './policy.ts';
 import type { ClientRecord } from './record.ts';
 import { isSuperseded, retire, withRetirements } from './retirement.ts';
-import { incomingKid, inPhase, mayBePublished, type Rotation, runningSummary } from './rotation.ts';
+import { incomingKid, inPhase, mayBePublished, type Rotation, runningSummary, whyAbandoned } from './rotation.ts';
 import { andThen, entry, type Transition, UPKEEP } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
 
@@ -18,12 +18,12 @@ export function activate(record: ClientRecord, rotation: Rotation, kid: string, 
 
 function activated(record: ClientRecord, rotation: Rotation, kid: string, { policy, now }: Time): Transition {
   const old = activeKey(record);
-  const leaked = rotation.compromised !== null;
-  const isReported = leaked && (rotation.compromised.kid ?? old?.kid) === old?.kid;
+  const isReported = old !== undefined && (meansKey(rotation, old.kid) || wasReported(record, old));
+  const isUrgent = isReported || rotation.compromised !== null;
   const oldState = isReported ? ('compromised' as const) : ('deactivated' as const);
   const demoted = old === undefined ? record : withKey(record, old.kid, { state: oldState });
   const promoted = withKey(demoted, kid, { state: 'active', activatedAt: now });
-  const until = leaked ? now : now + policy.overlapMs;
+  const until = isUrgent ? now : now + policy.overlapMs;
   const summary = { ...runningSummary(record, rotation), state: 'active' as const, kid, activeAt: now };
   const next: ClientRecord = {
     ...promoted,
@@ -96,14 +96,41 @@ function end(
   why: string,
   { now }: Time,
 ): Transition {
+  return endWithout(record, discardIncoming(record, rotation, 'withdrawn', now), rotation, state, why, now);
+}
+
+/** A rotation ends without a new key. A reported key that stays in use is remembered as such: nothing else would tell of it any more. */
+function endWithout(
+  record: ClientRecord,
+  left: ClientRecord,
+  rotation: Rotation,
+  state: 'failed' | 'rolled_back',
+  why: string,
+  now: number,
+): Transition {
   const kid = incomingKid(rotation);
-  const summary = { ...runningSummary(record, rotation), state, endedAt: now, error: why };
-  const next: ClientRecord = { ...discardIncoming(record, rotation, 'withdrawn', now), rotation: null, failure: why };
+  const ended: ClientRecord = { ...rememberReported(left, rotation, now), rotation: null };
+  const failure = usesReportedKey(ended) ? `${why}. ${STILL_IN_USE}` : why;
+  const next: ClientRecord = { ...ended, failure };
   return {
     record: next,
-    entries: [entry(next, rotation, `rotation.${state}`, { kid, outcome: state, error: why })],
-    ended: [summary],
+    entries: [entry(next, rotation, `rotation.${state}`, { kid, outcome: state, error: failure })],
+    ended: [{ ...runningSummary(record, rotation), state, endedAt: now, error: failure }],
   };
+}
+
+const STILL_IN_USE = 'The key in use was reported as compromised and STILL SIGNS IN';
+
+/** A compromise is about the key in use: so much stays known of it when its rotation is about something else, or over. */
+export function rememberReported(record: ClientRecord, rotation: Rotation, now: number): ClientRecord {
+  const active = activeKey(record);
+  if (active === undefined || !meansKey(rotation, active.kid)) return record;
+  return remember(record, [{ id: active.id, kid: active.kid, at: now, compromised: true }]);
+}
+
+/** True for the key that a compromise is about: the one that it names, or the one in use. */
+function meansKey({ compromised }: Rotation, inUse: string): boolean {
+  return compromised !== null && (compromised.kid ?? inUse) === inUse;
 }
 
 /** @param phase of a key that may have been published: whatever was, ends by a proof */
@@ -164,7 +191,7 @@ export function chosen(
   context: Context,
 ): Transition {
   const kid = incomingKid(rotation);
-  const why = `abandoned: ${rotation.abandoned?.reason ?? ''}`;
+  const why = whyAbandoned(rotation);
   if (takes === 'new' && kid !== null) {
     const change = activate(withKey(record, kid, { publishedAt: context.now }), rotation, kid, context);
     const { server, signers } = change.record;
@@ -185,16 +212,8 @@ export function chosen(
   if (takes === 'neither' && kid !== null) {
     return { record: reverting(record, rotation, kid, why), entries: [] };
   }
-  const summary = {
-    ...runningSummary(record, rotation),
-    state: 'rolled_back' as const,
-    endedAt: context.now,
-    error: why,
-  };
   const left = discardIncoming(record, rotation, 'withdrawing', context.now);
-  const next: ClientRecord = { ...left, rotation: null, failure: why };
-  const data = { kid, outcome: 'rolled_back', error: why };
-  return { record: next, entries: [entry(next, rotation, 'rotation.rolled_back', data)], ended: [summary] };
+  return endWithout(record, left, rotation, 'rolled_back', why, context.now);
 }
 
 function reverting(record: ClientRecord, rotation: Rotation, kid: string, why: string): ClientRecord {

@@ -1,8 +1,8 @@
-/** How a client comes in, what is seen of it from then on, and how it becomes one whose keys are rotated. */
+/** Finding, importing and enrolling a client. */
 import { RekeydError } from '../errors.ts';
 import type { ClientRef } from './client.ts';
 import type { ObservedClient } from './document.ts';
-import { undoubted } from './doubt.ts';
+import { resolveDoubt } from './doubt.ts';
 import type { Cause } from './history.ts';
 import { activeKey, holds, type KeyMaterial, type ManagedKey } from './keys.ts';
 import { presentFormat } from './obstacle.ts';
@@ -50,11 +50,15 @@ export function observed(
     clientId: seen.clientId,
     server: { ...server, observed: { client: seen, at: now }, inFlight: landed ? null : server.inFlight },
   };
-  if (record.doubted) return undoubted(record, next, now);
-  if (record.rotation !== null || hasDrifted(record, policy) || !hasDrifted(next, policy)) {
-    return { record: next, entries: [] };
-  }
+  if (record.doubted) return resolveDoubt(record, next, now);
+  if (wasChanged(record, policy) || !wasChanged(next, policy)) return { record: next, entries: [] };
   return { record: next, entries: [entry(next, UPKEEP, 'client.drifted', { updated_at: seen.updatedAt })] };
+}
+
+/** True when somebody changed what we had published. A rotation that has sent nothing yet has not changed it either. */
+function wasChanged(record: ClientRecord, policy: ClientPolicy): boolean {
+  const { rotation } = record;
+  return (rotation === null || rotation.before === null) && hasDrifted({ ...record, rotation: null }, policy);
 }
 
 /**
@@ -109,6 +113,11 @@ export function imported(record: ClientRecord, key: Omit<KeyMaterial, 'kid'>, ca
   return { record: next, entries };
 }
 
+/** In this order: an application that was enrolled before it reads its key folder cannot sign in after its next rotation. */
+export function howToEnroll(client: string): string {
+  return `Import its key (\`rekeyd keys import ${client} --file KEY\`), let its application read its key folder, then \`rekeyd enroll ${client}\`.`;
+}
+
 /**
  * The application takes its key from us: a person or a signer says so, or the server takes no other key.
  * @throws RekeydError `not_enrolled` when there is no key of ours that it could take
@@ -119,7 +128,7 @@ export function enrolled(record: ClientRecord, cause: Cause): Transition {
     const { ref } = record;
     throw new RekeydError(
       'not_enrolled',
-      `${ref} has no key of ours that its application could take: import the key that it signs with now (\`rekeyd keys import ${ref} --file KEY --enroll\`), or replace it (\`rekeyd rotate ${ref} --take-over\`).`,
+      `${ref} has no key of ours that its application could take. ${howToEnroll(ref)} Or replace its key (\`rekeyd rotate ${ref} --take-over\`): then its application must take the new one from its key folder at once, or it cannot sign in.`,
     );
   }
   const next: ClientRecord = { ...record, enrolment: 'enrolled' };

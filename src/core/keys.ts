@@ -49,7 +49,7 @@ export interface ManagedKey {
 /** The public half of a key, as it comes from `keys/`. */
 export type KeyMaterial = Pick<ManagedKey, 'id' | 'kid' | 'thumbprint' | 'alg' | 'jwk' | 'pem'>;
 
-/** A key that must not be published any more: ours, destroyed; or a foreign one that was reported as compromised. */
+/** A key that must not be published any more: ours, destroyed; or one that was reported as compromised, even while it is still in use. */
 export interface FormerKey {
   readonly id: string;
   readonly kid: string;
@@ -83,7 +83,7 @@ export function holds(published: PublishedKey, id: string): boolean {
   return published.ids.includes(id);
 }
 
-/** True for an entry that holds a key of ours, also one that is destroyed, or a compromised one of somebody else. */
+/** True for an entry that holds a key of ours, also one that is destroyed, or a compromised foreign one. */
 export function isKnown(record: ClientRecord, published: PublishedKey): boolean {
   return [...record.keys, ...record.former].some(({ id }) => holds(published, id));
 }
@@ -94,6 +94,18 @@ export function isCompromised({ keys, former }: ClientRecord, published: Publish
     keys.some(({ id, state }) => state === 'compromised' && holds(published, id)) ||
     former.some(({ id, compromised }) => compromised && holds(published, id))
   );
+}
+
+export function wasReported({ former }: ClientRecord, { id }: Pick<ManagedKey, 'id'>): boolean {
+  return former.some((key) => key.compromised && key.id === id);
+}
+
+/** True while the client signs in with a key that was reported as compromised, and that a rotation failed to replace. */
+export function usesReportedKey(record: ClientRecord): boolean {
+  if (record.rotation !== null) return false;
+  const active = activeKey(record);
+  if (active !== undefined) return wasReported(record, active);
+  return record.server.observed.client.keys.some((shown) => isCompromised(record, shown));
 }
 
 /** A managed key as an entry of a set (RFC 7517 section 4): standard members, `kid`, use and alg. */

@@ -11,7 +11,7 @@ import type { ClientPolicy } from './policy.ts';
 import { readBack } from './readback.ts';
 import type { ClientRecord } from './record.ts';
 import { isSuperseded, isUrgent, type Retirement } from './retirement.ts';
-import { mayBePublished, type Rotation } from './rotation.ts';
+import { mayBePublished, type Rotation, whyAbandoned } from './rotation.ts';
 import { FRESH_MS } from './server.ts';
 import { desiredDelivery, sameDelivery } from './signers.ts';
 import type { Tries } from './tries.ts';
@@ -44,7 +44,7 @@ function backoff({ notBefore }: Tries, now: number): Wait | null {
 /** First of all: a person has said that the rotation must end. */
 const abandoning: Part = ({ rotation, server: { inFlight } }, _policy, now) => {
   if (rotation === null || rotation.abandoned === null) return null;
-  if (!mayBePublished(rotation)) return { do: 'fail', why: `abandoned: ${rotation.abandoned.reason}` };
+  if (!mayBePublished(rotation)) return { do: 'fail', why: whyAbandoned(rotation) };
   // Which key the server takes is not settled before.
   if (inFlight !== null && now < inFlight.deadline) {
     return { do: 'wait', until: inFlight.deadline, why: 'an earlier PATCH may still arrive' };
@@ -172,8 +172,8 @@ const provingNew: Part = ({ rotation }, policy, now) => {
 };
 
 /**
- * Before the document is sent once more: a cutover that may have reached the server, and was not confirmed, has cut the old key off as one that was. What
- * is not proven in the same time is taken back.
+ * Before the document is sent once more. A cutover PATCH without an answer may have removed the old key. Unless the new key is proven within
+ * `prove_within`, put the old one back.
  */
 const unconfirmed: Part = ({ rotation }, policy, now) => {
   if (rotation?.strategy !== 'cutover' || rotation.phase.name !== 'delivered') return null;

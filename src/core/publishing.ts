@@ -146,7 +146,7 @@ function confirmed(
   }
   const conflicts = record.server.conflicts + 1;
   const why = `the server answered ${status} with a document that differs from what was sent: ${difference}`;
-  // The answer may be older than somebody else's change.
+  // The answer may be older than another writer's change.
   const doubted: ClientRecord = { ...seen, server: { ...outdated(seen.server), conflicts } };
   if (conflicts >= CONFLICTS_BORNE) return halt(doubted, why);
   return { record: withTries(doubted, sending.owner, (tries) => ({ ...tries, error: why })), entries: [] };

@@ -1,5 +1,5 @@
 /**
- * Whether the server holds what was sent. A 200 does not say so: the server ignores members that it does not clear, somebody else may have written in
+ * Whether the server holds what was sent. A 200 does not say so: the server ignores members that it does not clear, another program may have written in
  * between, and the server stores keys in a shape of its own.
  */
 import type { KeyDocument, ObservedKeys, PublishedKey } from './document.ts';

@@ -4,16 +4,19 @@ import { exposed, type RotationRequest, requested, type Started, start } from '.
 import { compromise } from './compromise.ts';
 import { unknownDelivery } from './delivering.ts';
 import { KEY_METHOD } from './due.ts';
+import { howToEnroll } from './enrolment.ts';
 import type { Cause } from './history.ts';
 import type { ClientPolicy } from './policy.ts';
 import type { ClientRecord } from './record.ts';
+import type { Rotation } from './rotation.ts';
 import { entry, type Transition } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
 
 /**
  * Starts a rotation, joins the one under way, or takes a halted one up again. A hundred requests at once are one rotation. Where nothing changes, the
  * record stays the same object; the entry then says who asked.
- * @throws RekeydError `not_eligible`; `not_enrolled`; `not_found` when a compromised kid is unknown to this client; `algorithm_unsupported`
+ * @throws RekeydError `not_eligible`; `not_enrolled`; `under_way` while the one under way is being abandoned; `not_found` when a compromised kid is unknown to this
+ * client; `algorithm_unsupported`
  */
 export function request(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy, now: number): Started {
   const { compromised, takeOver } = asked;
@@ -37,20 +40,30 @@ function notEligible({ ref, server }: ClientRecord): RekeydError {
 function notEnrolled({ ref, enrolment }: ClientRecord): RekeydError {
   const why =
     enrolment === 'found'
-      ? `its active key is not ours. Import it: \`rekeyd keys import ${ref} --file KEY --enroll\``
-      : `its key was imported, but nobody has shown that its application takes its key from us. Let it read its key folder, then \`rekeyd enroll ${ref}\``;
+      ? `its active key is not ours. ${howToEnroll(ref)}`
+      : `its key was imported, but nobody has shown that its application takes its key from us. Let it read its key folder, then \`rekeyd enroll ${ref}\`.`;
   return new RekeydError(
     'not_enrolled',
-    `${ref} is ${enrolment}: ${why}. Or rotate it with --take-over: then its application must take the new key from its key folder at once, or it cannot sign in.`,
+    `${ref} is ${enrolment}: ${why} Or rotate it with --take-over: then its application must take the new key from its key folder at once, or it cannot sign in.`,
   );
 }
 
 function join(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy, now: number): Started {
-  const calm = record.halted === null ? record : resumed(record);
+  const calm = record.halted === null ? record : goingOn(resumed(record));
   const { rotation } = calm;
   if (rotation === null) return start(calm, asked, policy, now);
+  // It is on its way to either key, and would end without an answer to this request.
+  if (rotation.abandoned !== null) {
+    throw new RekeydError('under_way', `${record.ref}: its rotation is being abandoned; ask again when it has ended.`);
+  }
   const told = requested(calm, { ...exposed(asked), joins: rotation.id }, rotation.id, asked);
   return { record: calm, entries: [told], rotation: rotation.id };
+}
+
+/** A halted rotation that was to be abandoned does not end by itself: a request takes it up as one that goes on. */
+function goingOn(record: ClientRecord): ClientRecord {
+  const { rotation } = record;
+  return rotation === null ? record : { ...record, rotation: { ...rotation, abandoned: null } };
 }
 
 /** Somebody asks to go on, whatever failed before. */
@@ -66,17 +79,29 @@ function resumed(record: ClientRecord): ClientRecord {
 }
 
 /**
- * Ends the rotation under way, at whichever key the server takes.
- * @throws RekeydError `not_found` when none is under way
+ * Ends the rotation under way, at whichever key the server takes. One after a compromise only once rekeyd has given it up: until then it may still
+ * replace the leaked key.
+ * @throws RekeydError `not_found` when none is under way; `under_way` after a compromise
  */
 export function abandon(record: ClientRecord, cause: Cause): Transition {
   const { rotation } = record;
   if (rotation === null) {
     throw new RekeydError('not_found', `No rotation of ${record.ref} is under way: there is nothing to abandon.`);
   }
+  if (rotation.compromised !== null && record.halted === null && !wasAbandoned(rotation)) {
+    throw new RekeydError(
+      'under_way',
+      `${record.ref}: its key was reported as compromised, so this rotation goes on until that key is gone. Correct what stands in its way (\`rekeyd status ${record.ref}\`).`,
+    );
+  }
   // A delivery that was under way may have reached signers.
   const calm = rotation.phase.name === 'stored' ? unknownDelivery(resumed(record)) : resumed(record);
   const next: ClientRecord = { ...calm, rotation: { ...rotation, tries: NO_TRIES, abandoned: cause } };
   const data = { phase: rotation.phase.name };
   return { record: next, entries: [entry(next, { ...cause, id: rotation.id }, 'rotation.abandoned', data)] };
+}
+
+/** A compromise has no rollback of its own: one that goes back does so because a person has ended it. */
+function wasAbandoned({ abandoned, phase }: Rotation): boolean {
+  return abandoned !== null || phase.name === 'reverting';
 }

@@ -73,7 +73,7 @@ export function withRetirement(record: ClientRecord, target: Retirement, change:
   return withRetirements(record, (old) => (isSame(old, target) ? { ...old, ...change } : old));
 }
 
-/** A key is on its way out once; a foreign one once a rotation. */
+/** A key of ours has at most one retirement; a foreign key has one per rotation. */
 export function isSame(a: Retirement, b: Retirement): boolean {
   return a.kid === b.kid && a.rotation.id === b.rotation.id;
 }

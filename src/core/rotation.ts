@@ -11,7 +11,7 @@ interface RotationBase extends Cause {
   readonly startedAt: number;
   readonly alg: Algorithm;
   readonly format: Format;
-  /** As its policy said when it began: what its documents left out is known to a rollback, whatever the policy says by then. */
+  /** Kept from the start: a rollback must restore the foreign keys that this rotation left out, even if the policy changed. */
   readonly foreignKeys: Policy['foreignKeys'];
   /** Set when a key may have leaked (`kid`, or null for the one in use): no window, no soak, no overlap, and no rollback to it. */
   readonly compromised: { readonly kid: string | null } | null;
@@ -80,6 +80,11 @@ export function isPublishing({ phase }: Rotation): boolean {
 /** False only when nothing that holds the new key was sent. */
 export function mayBePublished({ before }: Rotation): boolean {
   return before !== null;
+}
+
+/** Why a rotation ends that a person has ended. */
+export function whyAbandoned({ abandoned }: Rotation): string {
+  return `abandoned: ${abandoned?.reason ?? ''}`;
 }
 
 /** Each caller hands a phase of this rotation's own strategy. */

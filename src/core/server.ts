@@ -12,7 +12,7 @@ export interface ServerSide {
   /** The public set that was last written where our `jwks_uri` points; null when there is none, or it is not known. */
   readonly served: readonly PublicJwk[] | null;
   readonly inFlight: InFlight | null;
-  /** PATCH answers in a row that differ from what was sent. Only those say that somebody else writes too, so only those halt a client. */
+  /** PATCH answers in a row that differ from what was sent. Only those say that another program writes too, so only those halt a client. */
   readonly conflicts: number;
   /** Of what is done for no rotation and no retirement: putting right what somebody changed. */
   readonly tries: Tries;

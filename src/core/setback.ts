@@ -3,7 +3,7 @@ import type { Owner } from './action.ts';
 import { fail, giveUp, turnBack } from './ending.ts';
 import type { Context } from './policy.ts';
 import type { ClientRecord } from './record.ts';
-import { withRetirement } from './retirement.ts';
+import { isSame, withRetirement } from './retirement.ts';
 import type { Rotation } from './rotation.ts';
 import type { Transition } from './transition.ts';
 import { afterFailure, afterRefusal, afterThrottling, NO_TRIES, type Tries } from './tries.ts';
@@ -16,8 +16,8 @@ export function withTries(record: ClientRecord, owner: Owner, change: (tries: Tr
   }
   if (owner === 'server') return { ...record, server: { ...server, tries: change(server.tries) } };
   if (owner === 'signers') return { ...record, signers: { ...signers, tries: change(signers.tries) } };
-  const held = record.retirements.find((old) => old.kid === owner.kid && old.rotation.id === owner.rotation.id);
-  return held === undefined ? record : withRetirement(record, held, { tries: change(held.tries) });
+  const retirement = record.retirements.find((old) => isSame(old, owner));
+  return retirement === undefined ? record : withRetirement(record, retirement, { tries: change(retirement.tries) });
 }
 
 export function relieved(record: ClientRecord, owner: Owner): ClientRecord {

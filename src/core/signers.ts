@@ -22,8 +22,8 @@ export interface Signers {
 export const NOTHING_DELIVERED: Delivery = { current: null, next: null, previous: null };
 
 /**
- * Signers flip when the new key is proven, and not before. A key that was thrown away for another of the same rotation may be the one that the server
- * takes until that one is there, so they keep it.
+ * Signers flip when the new key is proven, and not before. A rotation away from A may throw its key B away and make C, because the server refused B or B
+ * leaked. Until C is published the server may take B alone, so signers keep B as `previous`.
  */
 export function desiredDelivery(record: ClientRecord): Delivery {
   const { rotation, retirements } = record;

@@ -38,6 +38,11 @@ export function clientState(
   return policy !== null && whyDue(record, policy, now) !== null ? 'due' : 'healthy';
 }
 
+/** What the rotation under way last failed with, or waits for; null when nothing. Not what ended an earlier one. */
+export function rotationError({ rotation, signers, server }: ClientRecord): string | null {
+  return rotation?.tries.error ?? signers.tries.error ?? server.tries.error;
+}
+
 /** What went wrong last and still matters, or null. */
 export function lastError({ halted, rotation, retirements, server, signers, failure }: ClientRecord): string | null {
   const tries = [rotation, ...retirements, signers, server].map((part) => part?.tries.error ?? null);

@@ -61,7 +61,7 @@ export function replaceFolder(folder: string, client: string, files: Files, epoc
   makeFolder(place.versions, 0o700);
   do {
     replaceSet(place, files, epoch);
-    // Whoever left them; a second process may be at work on one of them, see `removeUnlessCurrent`.
+    // Of any process; a second one may be at work on one of them, see `removeUnlessCurrent`.
     for (const name of readdirSync(place.versions)) removeUnlessCurrent(place, name);
   } while (epochInUse(place) < epoch);
 }

@@ -15,6 +15,7 @@ export interface Warning {
     | 'overlap_too_short'
     | 'propagation_too_short'
     | 'not_proven'
+    | 'takes_over'
     | 'keys_too_old'
     | 'rate_limit_too_high'
     | 'rate_limit_too_low'
@@ -26,7 +27,10 @@ export interface Warning {
 
 /** A policy with its times. */
 export interface TimedPolicy
-  extends Pick<Policy, 'strategy' | 'format' | 'prove' | 'rotateEveryMs' | 'splayMs' | 'propagationMs' | 'overlapMs'> {
+  extends Pick<
+    Policy,
+    'adopt' | 'strategy' | 'format' | 'prove' | 'rotateEveryMs' | 'splayMs' | 'propagationMs' | 'overlapMs'
+  > {
   readonly windows: readonly Window[];
   readonly timezone: string;
 }
@@ -48,7 +52,7 @@ const LONGEST_PERIOD_MS = 3 * 365 * DAY;
 
 /** @param ticks when the schedule next looks for what is due, in ms since the epoch, in order: a few dozen or more */
 export function policyWarnings(policy: TimedPolicy, ticks: readonly number[]): readonly Warning[] {
-  const checks = [splay, runningTogether, shortOverlap, shortPropagation, unproven, oldKeys];
+  const checks = [splay, runningTogether, shortOverlap, shortPropagation, unproven, takingOver, oldKeys];
   return [schedule(policy, ticks), ...checks.map((check) => check(policy))].filter((warning) => warning !== null);
 }
 
@@ -134,6 +138,14 @@ function unproven({ prove }: TimedPolicy): Warning | null {
   const message =
     'a key becomes active without a test sign-in: one that the server shows but does not accept locks the client out. Write required where the issuer can be reached';
   return { code: 'not_proven', setting: 'prove', message };
+}
+
+function takingOver({ adopt }: TimedPolicy): Warning | null {
+  if (adopt !== 'take_over') return null;
+  const message =
+    'take_over replaces the keys of clients whose applications may sign with keys of their own: those cannot sign in until they read their key ' +
+    'folders. Write import, and enroll clients whose applications read them';
+  return { code: 'takes_over', setting: 'adopt', message };
 }
 
 function oldKeys({ rotateEveryMs }: TimedPolicy): Warning | null {

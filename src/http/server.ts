@@ -1,5 +1,6 @@
 /** The HTTP side of a worker: whether it lives, and whether it can work. */
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify';
+import { messageOf, RekeydError } from '../errors.ts';
 import { problemOf, sendProblem } from './problem.ts';
 
 export interface HttpOptions {
@@ -16,7 +17,7 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
-/** @throws when the address is taken */
+/** @throws RekeydError `config` when the address is taken or not one of this machine */
 export async function startHttp({ host, port, ready, onError }: HttpOptions): Promise<HttpServer> {
   function refuse(error: unknown, _request: FastifyRequest, reply: FastifyReply): void {
     const told = problemOf(error);
@@ -38,6 +39,9 @@ export async function startHttp({ host, port, ready, onError }: HttpOptions): Pr
     return obstacle === null ? { status: 'ok' } : sendProblem(reply, { status: 503, detail: obstacle });
   });
 
-  const url = await server.listen({ host, port });
+  const url = await server.listen({ host, port }).catch((error: unknown) => {
+    const message = `${messageOf(error)}: does another rekeyd run here? Set http.listen to a free address, or start with --no-http.`;
+    throw new RekeydError('config', message);
+  });
   return { url, close: () => server.close() };
 }

@@ -9,7 +9,7 @@ import { belongTogether } from './rsa.ts';
 const MAX_MODULUS_LENGTH = 16_384;
 
 /**
- * Reads a private key that somebody else made: PEM (PKCS#8, PKCS#1, SEC 1; RFC 7468) or a private JWK (RFC 7517). Its algorithm is the one
+ * Reads a private key that rekeyd did not make: PEM (PKCS#8, PKCS#1, SEC 1; RFC 7468) or a private JWK (RFC 7517). Its algorithm is the one
  * that the JWK names, else `alg`, else the one of its curve, else RS256.
  *
  * @param alg what the key must be able to sign; a key that names or needs another is refused
@@ -36,6 +36,10 @@ function fromPem(text: string): Parsed {
   if (!text.includes('PRIVATE KEY-----')) {
     if (/-----BEGIN (?:[A-Z]+ )?(?:PUBLIC KEY|CERTIFICATE)-----/.test(text)) throw publicOnly();
     throw invalid('This is neither a PEM nor a JWK', 'Give a PEM file with "BEGIN PRIVATE KEY", or a private JWK');
+  }
+  const count = text.match(/-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----/g)?.length ?? 0;
+  if (count > 1) {
+    throw invalid(`The PEM holds ${count} private keys`, 'Give a file with the one that the client signs with');
   }
   return { key: parse(() => createPrivateKey({ key: text, format: 'pem' })), named: undefined };
 }

@@ -25,8 +25,8 @@ const REMEMBERED = 2_000;
 const remembered = new Map<string, Ids>();
 
 /**
- * An entry of a set with the ids of the keys in it. What cannot be read as a key has none, and is no error: it may be meant for somebody else. Keys are read
- * when somebody asks for their ids: of most rows of a long list nobody does.
+ * An entry of a set with the ids of the keys in it. What cannot be read as a key has none, and is no error: it may be a foreign key of another kind. Keys are
+ * read when somebody asks for their ids: of most rows of a long list nobody does.
  */
 export function publishedKey(jwk: PublicJwk): PublishedKey {
   let known: Ids | null = null;

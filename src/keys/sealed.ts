@@ -61,8 +61,9 @@ export async function openKey(
  */
 export async function rewrapKey(jwe: string, binding: SealBinding, keks: readonly Kek[]): Promise<string | null> {
   const first = firstOf(keks);
-  if (headerOf(jwe, binding).kid === first.id) return null;
+  // Opened in any case: a KEK may have another value under the same id.
   const { key } = await unseal(jwe, binding, keks);
+  if (headerOf(jwe, binding).kid === first.id) return null;
   return seal(key, binding, first);
 }
 

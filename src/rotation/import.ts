@@ -1,9 +1,10 @@
 /** Taking over the private key that a client already signs with: into the store first, then to the signers. */
-import type { ClientRef } from '../core/client.ts';
+import { type ClientRef, makeReference, misnamed, splitReference } from '../core/client.ts';
 import type { ObservedClient } from '../core/document.ts';
 import { enrolled, found, imported, observed } from '../core/enrolment.ts';
 import type { Cause } from '../core/history.ts';
 import { type Algorithm, activeKey, isAlgorithm, type ManagedKey } from '../core/keys.ts';
+import type { Enrolment } from '../core/record.ts';
 import { andThen } from '../core/transition.ts';
 import { hasCode, RekeydError } from '../errors.ts';
 import type { FreshKey } from '../keys/generate.ts';
@@ -26,14 +27,19 @@ export interface Import {
   readonly cause: Cause;
 }
 
+export interface Imported {
+  readonly key: ManagedKey;
+  readonly enrolment: Enrolment;
+}
+
 /**
  * Reads the client's row once, and sends nothing. Run again, it goes on where it was interrupted: a key that is in the store is only delivered.
  *
- * @returns the key as it is managed now
+ * @returns the key as it is managed now, and what its client is by that
  * @throws RekeydError `key_invalid` (unusable, or not the published one), `not_found` (client or policy), `sink_failed` (imported, but signers do not have
  * it yet: a worker tries again), ApiError
  */
-export async function importKey(resources: Resources, keks: readonly Kek[], asked: Import): Promise<ManagedKey> {
+export async function importKey(resources: Resources, keks: readonly Kek[], asked: Import): Promise<Imported> {
   const { ref } = asked;
   const policy = clientPolicy(resources, ref);
   if (policy === null) {
@@ -43,22 +49,30 @@ export async function importKey(resources: Resources, keks: readonly Kek[], aske
     );
   }
   const client = await resources.deploymentOf(ref).lists.find(ref);
-  if (client === null) throw new RekeydError('not_found', `The API lists no client ${ref}. Check the reference.`);
+  if (client === null) throw new RekeydError('not_found', await notListed(resources, ref));
   const key = await importPrivateKey(asked.text, asked.alg ?? registeredAlg(asked.text, client));
   await commitImport(resources, keks, policy, asked, client, key);
   await resources.guard.remember();
   await deliverImport(resources, keks, policy, ref);
-  const active = activeOf(await resources.store.load(ref));
-  if (active === undefined)
+  const loaded = await resources.store.load(ref);
+  const active = activeOf(loaded);
+  if (loaded === null || active === undefined)
     throw new RekeydError('store_conflict', `${ref} was changed meanwhile. Look at its status.`);
-  return active;
+  return { key: active, enrolment: loaded.record.enrolment };
+}
+
+async function notListed(resources: Resources, ref: ClientRef): Promise<string> {
+  const { deployment, app } = splitReference(ref);
+  const { clients } = await resources.deploymentOf(ref).wacht.listClients(app);
+  const ids = clients.map(({ id, clientId }) => [makeReference(deployment, app, id), clientId] as const);
+  return misnamed(ref, ids) ?? `The API lists no client ${ref}. Check the reference.`;
 }
 
 function activeOf(loaded: Awaited<ReturnType<Resources['store']['load']>>): ManagedKey | undefined {
   return loaded === null ? undefined : activeKey(loaded.record);
 }
 
-/** Somebody else's commit in between is no failure: the record is loaded again. */
+/** Another commit in between is no failure: the record is loaded again. */
 async function commitImport(
   { store }: Resources,
   keks: readonly Kek[],
@@ -75,10 +89,10 @@ async function commitImport(
     const isThere = activeOf(loaded)?.thumbprint === thumbprint && loaded?.record.rotation === null;
     if (isThere && !enroll) return;
     const known = loaded === null ? found(ref, client, cause, now) : observed(loaded.record, client, policy, now);
-    const held = isThere
+    const taken = isThere
       ? known
       : andThen(known, (record) => imported(record, { id, thumbprint, alg, jwk, pem }, cause, now));
-    const change = enroll ? andThen(held, (record) => enrolled(record, cause)) : held;
+    const change = enroll ? andThen(taken, (record) => enrolled(record, cause)) : taken;
     const seal = isThere ? [] : [{ thumbprint, jwe }];
     try {
       await store.commit(commitOf({ ...change, seal }, policy, { from: loaded, durable: true }));

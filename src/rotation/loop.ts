@@ -41,7 +41,7 @@ export interface Tools {
 export type Rest =
   | { readonly kind: 'done'; readonly op: string | null }
   | { readonly kind: 'wait'; readonly op: string; readonly ms: number; readonly why: string }
-  /** Somebody else works on this record. */
+  /** Another worker works on this record. */
   | { readonly kind: 'outrun'; readonly why: string };
 
 /** A turn that comes this soon, in ms, is waited for in place. */

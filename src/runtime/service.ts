@@ -1,6 +1,7 @@
 /** The composition root: everything that `rekeyd start` runs, and how it stops. */
 import type { JobContext } from '../../jobs/context.ts';
 import { LEFT_ALONE } from '../../jobs/discover.ts';
+import { tellError } from '../../jobs/errors.ts';
 import { openQueues, type Queues } from '../../jobs/queues.ts';
 import { restoreLost } from '../../jobs/restore.ts';
 import type { RotateHooks } from '../../jobs/rotate.ts';
@@ -51,7 +52,7 @@ export async function startService(config: Config, options: ServiceOptions): Pro
     const resources = await openResources(config, { log, clock });
     releases.add('resources', () => resources.close());
     const deployments = config.deployments.map(({ id }) => id);
-    const queues = openQueues(resources.redis, deployments, (error) => log.warn({ error: messageOf(error) }, 'queue'));
+    const queues = openQueues(resources.redis, deployments, (error) => tellError(log, error, 'queue'));
     releases.add('queues', () => queues.close());
     if (options.worker) {
       const timeouts = config.deployments.map(({ timeoutMs }) => timeoutMs);
@@ -70,6 +71,8 @@ export async function startService(config: Config, options: ServiceOptions): Pro
     if (options.schedule) {
       const schedule = await startSchedule(config, queues, log, clock.now());
       releases.add('schedule', () => schedule.stop());
+      // A store that was restored has missed ticks; one that replaces another may know no client at all.
+      resources.guard.onRecovery(() => void schedule.catchUp(clock.now()));
     }
     if (options.http) {
       const http = await startHttp({

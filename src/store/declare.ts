@@ -1,4 +1,4 @@
-/** Going on after a store was lost: a person declares it, and the audit log begins a new segment. */
+/** A person declares that a store is lost: the one that is there replaces it, and its audit log begins a new segment. */
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../core/audit.ts';
@@ -10,8 +10,8 @@ import { keys, recordKey } from './keys.ts';
 import { integer } from './redis/replies.ts';
 
 /**
- * KEYS id, predecessors, audit, audit size. ARGV id that stands there ('' for none), new id, draft, lost ids.
- * → the number of the entry; 0 when another id stands there by now.
+ * KEYS id, predecessors, audit, audit size. ARGV id of the present store ('' for none), new id, draft, lost ids.
+ * → the number of the entry; 0 when the store has another id by now.
  */
 const DECLARE = `
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
@@ -29,7 +29,7 @@ redis.call('HSET', KEYS[1], 'doubted', 1, 'claim', ARGV[2])
 redis.call('SADD', KEYS[2], ARGV[1])
 `;
 
-/** What this store knows of its clients may be long past: the next worker looks at the server first. Nobody works with the store meanwhile. */
+/** What this store knows of its clients may be outdated: the next worker looks at the server first. No worker uses the store meanwhile. */
 async function doubtRecords(redis: Redis): Promise<void> {
   const [refs, found] = await Promise.all([redis.zrange(keys.clients, '0', '-1'), redis.smembers(keys.found)]);
   const strangers = new Set(found);
@@ -43,7 +43,7 @@ async function doubtRecords(redis: Redis): Promise<void> {
 const LANES = 16;
 
 /**
- * Gives the store that stands there a new id, and notes which stores it goes on for: workers elsewhere take it up by themselves.
+ * Gives the present store a new id, and notes which stores it replaces: workers elsewhere take it up by themselves.
  * @returns the new id
  * @throws RekeydError `usage` when nothing is lost
  */
@@ -69,7 +69,7 @@ export async function declareLoss(
   const touched = [keys.id, keys.predecessors, keys.audit, keys.auditSize];
   const args = [facts.id ?? '', id, JSON.stringify(draft), ...lostIds];
   const seq = integer(await redis.eval(DECLARE, touched.length, ...touched, ...args));
-  if (seq === 0) throw new RekeydError('store_conflict', 'Somebody else has declared the loss just now.');
+  if (seq === 0) throw new RekeydError('store_conflict', 'Another command has declared the loss just now.');
   await writeMarker(dataDir, { id, clients: facts.clients, size: seq });
   return id;
 }

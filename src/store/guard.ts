@@ -4,7 +4,7 @@
  */
 import type { Redis } from 'ioredis';
 import { messageOf, RekeydError } from '../errors.ts';
-import { monotonic } from '../time.ts';
+import { monotonic, sleep } from '../time.ts';
 import { lost, type Marker, nameStore, readFacts, readMarker, whyLost, writeMarker } from './identity.ts';
 import { checkDurability, type Durability, type DurabilityOptions } from './redis/durability.ts';
 import { type Guarded, untilAnswered } from './redis/scripts.ts';
@@ -14,7 +14,9 @@ export interface Guard extends Guarded {
   readonly problem: RekeydError | null;
   /** A commit with that audit entry is on disk: a store that shows less was rolled back. */
   confirmed(seq: number): void;
-  /** Notes how many clients the store holds by now: what is not noted is not missed. */
+  /** Calls `listener` whenever the store can be worked with again, or another store was declared to replace it. */
+  onRecovery(listener: () => void): void;
+  /** Notes how many clients the store holds by now: a loss is noticed only up to what was noted. */
   remember(): Promise<void>;
   /** Looks at everything again. @throws RekeydError as {@link openGuard} */
   check(): Promise<void>;
@@ -28,7 +30,7 @@ export interface GuardOptions extends DurabilityOptions {
   readonly onChange?: (problem: RekeydError | null) => void;
 }
 
-/** The highest number is written down this often at most, in ms. */
+/** The marker is written down at most this often, in ms. */
 const NOTE_MS = 1_000;
 
 /** @throws RekeydError `store_lost`, `redis_unsafe` */
@@ -38,28 +40,41 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
   let marker = await identify(redis, dataDir, await readMarker(dataDir));
   let noted = marker;
   let notedAt = monotonic();
+  let planned: Promise<void> | null = null;
+  const closing = new AbortController();
+  const recovered: (() => void)[] = [];
   let writing: Promise<void> = Promise.resolve();
   let problem: RekeydError | null = null;
   let checking: Promise<void> | null = null;
 
-  /** What is written down; null where that cannot be read. */
-  function held(): Promise<Marker | null> {
+  /** The marker in `data_dir`; null when it cannot be read. */
+  function readNoted(): Promise<Marker | null> {
     return readMarker(dataDir).catch(() => null);
   }
 
   function note(): Promise<void> {
     notedAt = monotonic();
-    writing = writing.then(async () => {
+    // After one that failed, too.
+    const before = writing.catch(() => {});
+    writing = before.then(async () => {
       if (noted === marker) return;
       const next = marker;
       // A command beside the service may have seen more.
-      await writeMarker(dataDir, furthest(next, await held()));
+      await writeMarker(dataDir, furthest(next, await readNoted()));
       noted = next;
     });
     return writing;
   }
 
-  function found(next: RekeydError | null): void {
+  /** Writes the newest marker, once for all entries that are confirmed within a second. Until it is written, a loss of them would go unnoticed. */
+  function noteSoon(): void {
+    planned ??= sleep(Math.max(0, notedAt + NOTE_MS - monotonic()), closing.signal).then(() => {
+      planned = null;
+      return note().catch(() => {}); // the next one tries again, and `close` says so
+    });
+  }
+
+  function setProblem(next: RekeydError | null): void {
     const isNews = problem?.message !== next?.message;
     problem = next;
     if (isNews) onChange(next);
@@ -69,12 +84,14 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
     try {
       durability = await untilAnswered(() => checkDurability(redis, options));
       // Another worker of this machine may have seen more.
-      const next = await identify(redis, dataDir, furthest(marker, await held()));
+      const next = await identify(redis, dataDir, furthest(marker, await readNoted()));
       // Meanwhile more may have been confirmed.
+      const isBack = problem !== null || next.id !== marker.id;
       marker = furthest(next, marker);
-      found(null);
+      setProblem(null);
+      if (isBack) for (const listener of recovered) listener();
     } catch (error) {
-      found(asProblem(error));
+      setProblem(asProblem(error));
       throw error;
     }
   }
@@ -110,8 +127,9 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
     confirmed(seq) {
       if (seq <= marker.size) return;
       marker = { ...marker, size: seq };
-      if (monotonic() - notedAt >= NOTE_MS) note().catch(() => {}); // the next one tries again, and `close` says so
+      noteSoon();
     },
+    onRecovery: (listener) => void recovered.push(listener),
     async remember() {
       const { clients } = await readFacts(redis);
       if (clients > marker.clients) marker = { ...marker, clients };
@@ -120,12 +138,14 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
     check,
     async close() {
       redis.off('ready', onReady);
+      closing.abort();
+      await planned;
       await note();
     },
   };
 }
 
-/** `marker`, and of the same store whatever else is known. */
+/** The higher of two markers of one store. */
 function furthest(marker: Marker, other: Marker | null): Marker {
   if (marker.id !== other?.id) return marker;
   return { ...marker, clients: Math.max(marker.clients, other.clients), size: Math.max(marker.size, other.size) };
@@ -136,7 +156,7 @@ function asProblem(error: unknown): RekeydError {
   return new RekeydError('redis_unreachable', `Redis could not be checked: ${messageOf(error)}`);
 }
 
-/** The marker of the store that stands there: the one of before, one that goes on for it, or a new one. @throws RekeydError `store_lost` */
+/** The marker of the store that answers: the one known before, one that was declared to replace it, or a new one. @throws RekeydError `store_lost` */
 async function identify(redis: Redis, dataDir: string, before: Marker | null): Promise<Marker> {
   const facts = await readFacts(redis);
   const why = whyLost(before, facts);

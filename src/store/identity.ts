@@ -3,10 +3,11 @@
  * store it works with and how far its audit log was, as far as that is known to be on disk.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
 import { RekeydError } from '../errors.ts';
+import { ensureFolder } from '../files/folder.ts';
 import { replaceFile } from '../files/replace.ts';
 import { keys } from './keys.ts';
 import { integer, text } from './redis/replies.ts';
@@ -21,13 +22,13 @@ export interface Marker {
   readonly size: number;
 }
 
-/** What stands there now. */
+/** What the Redis that answers holds. */
 export interface StoreFacts {
   /** Null: it is new, or was emptied. */
   readonly id: string | null;
   readonly clients: number;
   readonly size: number;
-  /** Stores that were declared as lost, and that this one goes on for. */
+  /** Stores that were declared as lost, and that this one replaces. */
   readonly predecessors: readonly string[];
 }
 
@@ -41,7 +42,7 @@ export async function readFacts(redis: Redis): Promise<StoreFacts> {
   return { id, clients, size: integer(size ?? 0), predecessors };
 }
 
-/** Why the store may not be worked with, or null. A store that goes on for the one that was lost is as good as that. */
+/** Why the store may not be worked with, or null. A store that replaced a declared loss counts as the same. */
 export function whyLost(marker: Marker | null, facts: StoreFacts): string | null {
   if (marker === null || (marker.clients === 0 && marker.size === 0)) return null;
   if (facts.id === null) return 'is empty';
@@ -52,11 +53,15 @@ export function whyLost(marker: Marker | null, facts: StoreFacts): string | null
   return `was rolled back: its audit log ends at entry ${facts.size}, and entry ${marker.size} was written before`;
 }
 
+/** What a person can do about a loss, in short. */
+export const waysOn =
+  'Restore the backup of Redis. If it cannot be restored, `rekeyd store declare-loss` takes what is there as the truth: clients that it does not know are found again.';
+
 export function lost(marker: Marker, why: string): RekeydError {
   const clients = marker.clients === 1 ? '1 client' : `${marker.clients} clients`;
   return new RekeydError(
     'store_lost',
-    `The store ${marker.id} held ${clients} and their private keys, but the Redis that answers now ${why}. Nothing is taken in, delivered or sent. Restore the backup of Redis, or correct redis.url (host and database number). If it cannot be restored, \`rekeyd store declare-loss\` goes on with what is there.`,
+    `The store ${marker.id} held ${clients} and their private keys, but the Redis that answers now ${why}. Nothing is taken in, delivered or sent. Restore the backup of Redis, or correct redis.url (host and database number). If it cannot be restored, \`rekeyd store declare-loss\` takes what is there as the truth: clients that it does not know are found again.`,
   );
 }
 
@@ -101,6 +106,6 @@ function parseMarker(content: string): Marker | null {
 }
 
 export async function writeMarker(dataDir: string, marker: Marker): Promise<void> {
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  await ensureFolder(dataDir, 0o700);
   await replaceFile(markerFile(dataDir), `${JSON.stringify(marker)}\n`, 0o600);
 }

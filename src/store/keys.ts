@@ -10,7 +10,7 @@ const PREFIX = `${HASH_TAG}:store`;
 export const keys = {
   /** string: random UUID of this store. */
   id: `${PREFIX}:id`,
-  /** list: the ids of stores that were lost, as somebody declared, and that this one goes on for. */
+  /** list: the ids of stores that were declared as lost, and that this one replaces. */
   predecessors: `${PREFIX}:predecessors`,
   /** sorted set, all scores 0: every client reference. */
   clients: `${PREFIX}:clients`,

@@ -58,6 +58,63 @@ test('rotate of a whole fleet leaves those alone that are not enrolled, and list
   expect([found, held].map(patchesOf)).toEqual([0, 0]);
 });
 
+test('rotate of clients none of which is enrolled starts nothing, says so and ends with 1', async () => {
+  const args = ['rotate', '--app', '185019846023/pem-app'];
+  for (const ended of await Promise.all([world.run(args), world.run([...args, '--wait'])])) {
+    expect(ended.code, ended.stderr).toBe(1);
+    expect(ended.stderr).toContain('Nothing was started: none of the 2 clients is enrolled.\n');
+  }
+});
+
+test('an OAuth client_id in place of the id is recognised', async () => {
+  const written = `185019846023/pem-app/${held.clientId}`;
+  const commands = [['status'], ['plan'], ['rotate'], ['enroll'], ['abandon']].map(([name = '']) => [name, written]);
+  const importing = ['keys', 'import', written, '--file', await world.keyFile(held)];
+  for (const ended of await Promise.all([...commands, importing].map((args) => world.run(args)))) {
+    expect(ended.code).toBe(1);
+    expect(ended.stderr).toContain(`${held.clientId} in ${written} is its OAuth client_id. Write ${held.ref}.\n`);
+  }
+});
+
+test('status of a client that is not known says that, and nothing of the others', async () => {
+  const unknown = `${held.ref}0`;
+  const ended = await world.run(['status', unknown]);
+  expect(ended).toEqual({
+    code: 1,
+    stdout: '',
+    stderr: `${unknown} is not known. \`rekeyd plan ${unknown}\` asks the API for it.\n`,
+  });
+});
+
+test('plan of a compromise of all skips what rotate skips, and knows no windows', async () => {
+  const args = ['plan', '--app', '185019846023/pem-app', '--compromised'];
+  const [listed, told, takenOver, named] = await Promise.all([
+    world.run([...args, '--json']),
+    world.run(args),
+    world.run([...args, '--take-over', '--json']),
+    world.run(['plan', found.ref, '--compromised', '--json']),
+  ]);
+  const skipped = (ended: typeof listed) =>
+    Object.fromEntries(
+      documentOf(ended).clients.map((one: { client: string; skipped: boolean; steps: readonly unknown[] }) => [
+        one.client,
+        one.skipped && one.steps.length === 0,
+      ]),
+    );
+  expect(skipped(listed)).toEqual({ [found.ref]: true, [held.ref]: false });
+  expect(skipped(takenOver)).toEqual({ [found.ref]: false, [held.ref]: false });
+  expect(skipped(named)).toEqual({ [found.ref]: false });
+  expect(told.stdout).toContain('skipped: found; its present key goes on signing in. Name the client, or --take-over');
+  expect(told.stdout).toContain('  at once: windows do not count');
+  expect(told.stdout).not.toContain('not due before');
+});
+
+test('plan says how many clients are enrolled, and nothing of the fleet where clients are named', async () => {
+  const [all, named] = await Promise.all([world.run(['plan']), world.run(['plan', held.ref])]);
+  expect(all.stderr).toContain('deployment 185019846023: 3 clients, 1 enrolled. Were all enrolled: ');
+  expect(named.stderr).not.toContain('rate limit');
+});
+
 test('status counts the clients of each kind, and says what to do', async () => {
   const [listed, told] = await Promise.all([world.run(['status', '--json']), world.run(['status'])]);
   expect([listed.code, told.code], listed.stderr).toEqual([0, 0]);
@@ -68,7 +125,9 @@ test('status counts the clients of each kind, and says what to do', async () => 
   expect(shown.get(held.ref)).toMatchObject({ enrolment: 'held', state: 'held', next_due: null, due: null });
   expect(shown.get(enrolled.ref)).toMatchObject({ enrolment: 'enrolled', next_due: expect.any(String) });
   expect(told.stdout).toMatch(/^3 clients: .*1 held, 1 found, 1 healthy$/m);
-  expect(told.stdout).toMatch(/^Found clients: .*`rekeyd keys import CLIENT --file KEY --enroll`$/m);
+  expect(told.stdout).toMatch(
+    /^Found clients: .*`rekeyd keys import CLIENT --file KEY`\), .*, then `rekeyd enroll CLIENT`\.$/m,
+  );
   expect(told.stdout).toMatch(/^Held clients: .*`rekeyd enroll CLIENT`/m);
 });
 
@@ -83,7 +142,7 @@ test('doctor counts them too', async () => {
 });
 
 test.each([
-  ['found', () => found, /is found: .*`rekeyd keys import \S+ --file KEY --enroll`.*--take-over/],
+  ['found', () => found, /is found: .*`rekeyd keys import \S+ --file KEY`.*`rekeyd enroll \S+`.*--take-over/],
   ['held', () => held, /is held: .*`rekeyd enroll \S+`.*--take-over/],
 ])('rotate of a %s client is refused with the ways on', async (_, client, ways) => {
   const [asked, waited, planned] = await Promise.all([
@@ -107,7 +166,7 @@ describe('enroll', () => {
     expect(documentOf(ended)).toEqual({
       clients: [
         { client: held.ref, error: null, was: 'held' },
-        { client: found.ref, error: expect.stringMatching(/keys import .* --enroll.*--take-over/), was: 'found' },
+        { client: found.ref, error: expect.stringMatching(/keys import .*`rekeyd enroll .*--take-over/), was: 'found' },
         { client: unknown, error: expect.stringContaining(`rekeyd plan ${unknown}`), was: null },
       ],
     });
@@ -158,7 +217,50 @@ describe('a compromise', () => {
   });
 });
 
+test('a compromise that was given up is told of in capitals until the key is replaced', async () => {
+  const client = await world.enrolledClient('pem-app');
+  const match = { ...CHANGE, client: client.id };
+  world.emulator.faults.add({ kind: 'status', status: 422, match, times: Number.POSITIVE_INFINITY });
+  const failed = await world.run(['rotate', client.ref, '--compromised', '--wait']);
+  expect(failed.code).toBe(1);
+  const [told, shown, doctor] = await Promise.all([
+    world.run(['status', client.ref]),
+    world.run(['status', client.ref, '--json']),
+    world.run(['doctor']),
+  ]);
+  expect(told.stdout).toContain('COMPROMISED: the key in use was reported and STILL SIGNS IN; FAILED: ');
+  expect(told.stdout).toContain('1 client: 1 failed');
+  expect(documentOf(shown).clients).toMatchObject([{ compromised: true, active: { kid: client.key.kid } }]);
+  expect(doctor.stdout).toMatch(
+    new RegExp(`^WRONG {2}COMPROMISED clients: STILL SIGNING IN .*${client.ref}\n.*rotate CLIENT --compromised`, 'm'),
+  );
+  world.emulator.faults.clear();
+  const done = await world.run(['rotate', client.ref, '--compromised', '--wait', 'finished']);
+  expect(done.code, done.stderr).toBe(0);
+  const after = documentOf(await world.run(['status', client.ref, '--json']));
+  expect(after.clients).toMatchObject([{ compromised: false, state: 'healthy' }]);
+});
+
 describe('abandon', () => {
+  test('of a compromise that still goes on is refused, and its client is named once', async () => {
+    const client = await world.enrolledClient('pem-app');
+    const match = { ...CHANGE, client: client.id };
+    world.emulator.faults.add({ kind: 'status', status: 503, match, times: Number.POSITIVE_INFINITY });
+    const asked = await world.run(['rotate', client.ref, '--compromised']);
+    expect(asked.code, asked.stderr).toBe(0);
+    await until('it is tried', () => patchesOf(client) > 0);
+    const ended = await world.run(['abandon', client.ref]);
+    expect(ended).toMatchObject({ code: 1, stdout: '' });
+    expect(ended.stderr).toMatch(
+      new RegExp(`^${client.ref}: its key was reported as compromised, so this rotation goes`),
+    );
+    world.emulator.faults.clear();
+    await until('it is replaced', async () => {
+      const [shown] = documentOf(await world.run(['status', client.ref, '--json'])).clients;
+      return shown.rotation === null && shown.active.kid !== client.key.kid;
+    });
+  });
+
   test('ends a rotation that cannot go on, at the key that the server takes', async () => {
     const client = await world.enrolledClient('pem-app');
     const { kid } = client.key;

@@ -45,7 +45,7 @@ export interface World {
   /** Returns its path. */
   writeConfig(config: unknown, name?: string): Promise<string>;
   /** Runs `rekeyd` with that config file unless `args` name another, and waits for its end. */
-  run(args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Ended>;
+  run(args: readonly string[], env?: Readonly<Record<string, string>>, stdin?: string): Promise<Ended>;
   /** The same, for a command that goes on. */
   spawn(args: readonly string[], env?: Readonly<Record<string, string>>): Running;
   /** `rekeyd start`, once it says that it has started. */
@@ -88,7 +88,7 @@ export async function openWorld(
   }
   const file = await writeConfig(config);
 
-  function spawnCli(args: readonly string[], env: Readonly<Record<string, string>> = {}): Running {
+  function spawnCli(args: readonly string[], env: Readonly<Record<string, string>> = {}, stdin = ''): Running {
     const child = spawn(process.execPath, [CLI, ...args], {
       cwd: dir,
       env: {
@@ -98,8 +98,10 @@ export async function openWorld(
         ...secrets,
         ...env,
       },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe'],
     });
+    child.stdin.on('error', () => {}); // it ended without reading
+    child.stdin.end(stdin);
     children.add(child);
     let [stdout, stderr] = ['', ''];
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -133,7 +135,7 @@ export async function openWorld(
     emulator,
     config,
     writeConfig,
-    run: (args, env) => spawnCli(args, env).ended,
+    run: (args, env, stdin) => spawnCli(args, env, stdin).ended,
     spawn: spawnCli,
     async start(...args) {
       const service = spawnCli(['start', ...args]);

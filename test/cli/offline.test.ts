@@ -54,7 +54,7 @@ test('plan says that schedules leave clients alone whose key is not ours, and wh
   expect([planned.code, told.code], planned.stderr).toEqual([0, 0]);
   for (const client of documentOf(planned).clients) {
     expect(client).toMatchObject({ enrolment: 'found', due: null, joins: null, strategy: null, steps: [] });
-    expect(client.warnings).toEqual([expect.stringMatching(/keys import .* --enroll.*--take-over/)]);
+    expect(client.warnings).toEqual([expect.stringMatching(/keys import .*rekeyd enroll .*--take-over/)]);
   }
   expect(told.stdout.match(/left alone by schedules/g)).toHaveLength(2);
   expect(await written()).toEqual({ entries: [], clients: [] });
@@ -183,6 +183,17 @@ describe('a private key', () => {
     const late = await world.run(['keys', 'rewrap', '--config', only]);
     expect(late.code, late.stderr).toBe(0);
     expect(late.stdout).toBe('2 keys checked: all use KEK kek-2 already.\n');
+    const wrong = await world.run(['keys', 'rewrap', '--json', '--config', only], {
+      KEK2: Buffer.alloc(32, 9).toString('base64url'),
+    });
+    expect(wrong.code, 'the right id, another value').toBe(1);
+    expect(documentOf(wrong)).toMatchObject({
+      unchanged: 0,
+      failed: [
+        { client: kid.ref, code: 'key_tampered' },
+        { client: pem.ref, code: 'key_tampered' },
+      ],
+    });
   });
 });
 
@@ -225,10 +236,19 @@ test('the audit log is shown and exported, each entry once', async () => {
   expect(entries.slice(total).map(({ type }) => type)).toEqual(types);
 });
 
+test('an export to a folder that cannot be made fails', async () => {
+  const ended = await world.run(['audit', 'export', '/proc/rekeyd']);
+  expect(ended).toMatchObject({ code: 1, stderr: expect.stringContaining('/proc/rekeyd') });
+});
+
 test('a held client is enrolled once', async () => {
   const [first, again] = [await world.run(['enroll', pem.ref]), await world.run(['enroll', pem.ref, '--json'])];
   expect(first, first.stderr).toMatchObject({ code: 0, stdout: `${pem.ref} is enrolled.\n`, stderr: '' });
   expect(documentOf(again)).toEqual({ clients: [{ client: pem.ref, error: null, was: 'enrolled' }] });
+  const args = ['keys', 'import', pem.ref, '--file', await world.keyFile(pem), '--config', 'both.yaml'];
+  const [listed, told] = [await world.run([...args, '--json']), await world.run(args)];
+  expect(documentOf(listed)).toMatchObject({ enrolment: 'enrolled' });
+  expect(told, 'nothing of held clients').toMatchObject({ code: 0, stderr: '' });
 });
 
 test('rotate without a worker leaves its request behind, and the next worker finds it', async () => {

@@ -44,13 +44,16 @@ test('plan warns of what the rate limit, the windows and the schedule make impos
     {
       deployment: '185019846023',
       clients: 3,
+      enrolled: 0,
       load: expect.closeTo(10 / 3),
       rotate_all_seconds: 100 * days,
       compromise_all_seconds: 60 * days,
     },
   ]);
   for (const { path, message } of warnings) expect(told.stderr).toContain(`warning: ${path}: ${message}.\n`);
-  expect(told.stderr).toMatch(/3 clients\. At its rate limit all are rotated in 100 d, and after a compromise in 60 d/);
+  expect(told.stderr).toMatch(
+    /3 clients, 0 enrolled\. Were all enrolled: at its rate limit rotated in 100 d, and after a compromise in 60 d/,
+  );
   const overlapping = clients.filter(({ strategy }: { strategy: string }) => strategy === 'overlap');
   expect(overlapping.map(({ warnings: own }: { warnings: string[] }) => own)).toEqual([
     [expect.stringMatching(/^1 published key was not made by rekeyd/)],

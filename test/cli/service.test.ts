@@ -74,6 +74,11 @@ describe('rotate', () => {
     const error = expect.stringContaining('not on a Monday');
     expect(documentOf(ended).rotations).toMatchObject([{ client: refused.ref, state: 'failed', error }]);
     expect(ended.stderr).toContain('not on a Monday');
+    const shown = await world.run(['status', refused.ref]);
+    expect(shown.stdout).toMatch(/FAILED: .*not on a Monday.*\n1 client: 1 failed$/m);
+    const again = await world.run(['rotate', refused.ref, '--wait']);
+    expect(again.code, again.stderr).toBe(0);
+    expect(again.stderr, 'what another rotation failed with').not.toContain('not on a Monday');
   });
 
   test('tells why a request waits for as long as the API is away, and ends well when it is back', async () => {
@@ -140,6 +145,27 @@ test('the plan says just what is sent', async () => {
   }
 });
 
+test('the plan of a single PEM says why a policy with an overlap gets a cutover', async () => {
+  const { pem: text, alg } = pem.key;
+  const members = { deployment: '185019846023', app: 'kid-app', alg, public_key_pem: text };
+  const { id } = world.emulator.addClient(members);
+  const planned = await world.run(['plan', `185019846023/kid-app/${id}`, '--take-over']);
+  expect(planned.code, planned.stderr).toBe(0);
+  expect(planned.stdout).toContain(
+    '  ! strategy cutover: a single PEM leaves no room for a second key. Set format: jwks for an overlap.\n',
+  );
+});
+
+test('the plan of a client that is gone says so once', async () => {
+  const client = await world.enrolledClient('pem-app');
+  const path = `/deployments/185019846023/oauth/apps/pem-app/clients/${client.id}`;
+  const headers = { authorization: 'Bearer test-api-key' };
+  const gone = await fetch(new URL(path, world.emulator.url), { method: 'DELETE', headers });
+  expect(gone.ok, await gone.text()).toBe(true);
+  const planned = await world.run(['plan', client.ref]);
+  expect(planned.stdout.match(/not active|fail:/g), planned.stdout).toHaveLength(1);
+});
+
 test('an imported key is the one that the next rotation replaces', async () => {
   const client = await world.enrolledClient('kid-app');
   const rotated = await world.run(['rotate', client.ref, '--wait', 'finished', '--json']);
@@ -184,6 +210,11 @@ describe('SIGTERM', () => {
     expect(left.clients).toMatchObject([{ client: client.ref, rotation: { phase: 'delivered', strategy: 'cutover' } }]);
     const planned = documentOf(await world.run(['plan', client.ref, '--json']));
     expect(planned.clients).toMatchObject([{ joins: left.clients[0].rotation.id }]);
+    const ending = await world.run(['abandon', client.ref]);
+    expect(ending.code, ending.stderr).toBe(0);
+    expect(ending.stdout).toContain(`The end of the rotation of ${client.ref} is queued, but no worker is connected.`);
+    const [told] = documentOf(await world.run(['audit', 'tail', '-n', '1', '--json']));
+    expect(told).toMatchObject({ type: 'rotation.abandoned', reason: 'asked for on the command line' });
   });
 
   test('sent twice ends it at once with 1', async () => {
@@ -201,6 +232,6 @@ test('a service that cannot start says why and ends', async () => {
     'taken.yaml',
   );
   const ended = await world.run(['start', '--config', file]);
-  expect(ended.code).toBe(1);
+  expect(ended.code).toBe(2);
   expect(ended.stderr).toMatch(/rekeyd: listen EADDRINUSE/);
 });

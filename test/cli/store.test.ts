@@ -33,9 +33,7 @@ async function entries(): Promise<readonly { type: string; data: object; reason:
 test('status of a store that nobody has used says so, and gives it no name', async () => {
   const [told, listed] = [await world.run(['store', 'status']), await world.run(['store', 'status', '--json'])];
   expect(told, told.stderr).toMatchObject({ code: 0, stderr: '' });
-  expect(told.stdout).toMatch(
-    /^The store \(without a name yet\) holds 0 clients and 0 audit entries\.\nThis data_dir knows no store yet\.$/m,
-  );
+  expect(told.stdout).toMatch(/^The Redis is empty: it holds no store\.\nThis data_dir knows no store yet\.$/m);
   expect(documentOf(listed)).toEqual({ id: null, clients: 0, entries: 0, known: null, problem: null });
 });
 
@@ -60,7 +58,15 @@ test('declare-loss of a store that is not lost is wrong usage, and changes nothi
 
 test('a store that was emptied: status and doctor end with 1, start and rotate do not work with it, and all say both ways on', async () => {
   await flush();
-  const commands = [['store', 'status'], ['doctor'], ['start'], ['rotate', client.ref], ['status'], ['keys', 'rewrap']];
+  const commands = [
+    ['store', 'status'],
+    ['doctor'],
+    ['start'],
+    ['plan', '--all'],
+    ['rotate', client.ref],
+    ['status'],
+    ['keys', 'rewrap'],
+  ];
   for (const command of commands) {
     const ended = await world.run(command);
     expect(ended.code, command.join(' ')).toBe(1);
@@ -75,7 +81,7 @@ test('a store that was emptied: status and doctor end with 1, start and rotate d
   expect(await operator.keys('{rekeyd}:store:*')).toEqual([]);
 });
 
-test('declare-loss goes on with what is there, under another name and with a new segment of the audit log', async () => {
+test('declare-loss takes what is there as the truth, under another name and with a new segment of the audit log', async () => {
   const declared = await world.run(['store', 'declare-loss', '--json', '--reason', 'the disk is gone']);
   expect(declared.code, declared.stderr).toBe(0);
   const { id: next, lost } = documentOf(declared);
@@ -100,7 +106,7 @@ test('a store that is emptied under a service that runs: it says so once, and go
   await until('it is told', () => told().length > 0);
   const declared = await world.run(['store', 'declare-loss']);
   expect(declared.code, declared.stderr).toBe(0);
-  expect(declared.stdout).toMatch(/^The store \S+ goes on for \S+\. Workers take it up by themselves\.$/m);
+  expect(declared.stdout).toMatch(/^Store \S+ replaces store \S+\. Running workers take it up by themselves\.$/m);
   await until('it goes on', () => service.stderr().includes('the store can be worked with again'));
   expect(told()).toHaveLength(1);
   const imported = await world.run(['keys', 'import', client.ref, '--file', await world.keyFile(client), '--enroll']);
@@ -122,4 +128,21 @@ test('a store that was rolled back is told by how far its audit log is', async (
   );
   await operator.set('{rekeyd}:store:audit:size', size ?? '');
   expect((await world.run(['store', 'status'])).code).toBe(0);
+});
+
+test('declare-loss names the requests that the queue still holds, and keeps them', async () => {
+  const asked = documentOf(
+    await world.run(['rotate', client.ref, '--compromised', '--reason', 'key in a log', '--json']),
+  );
+  await world.run(['rotate', client.ref, '--reason', 'new laptop']);
+  await operator.set('{rekeyd}:store:id', 'of another store');
+  const declared = await world.run(['store', 'declare-loss', '--json']);
+  expect(declared.code, declared.stderr).toBe(0);
+  expect(documentOf(declared).requests).toEqual([
+    { id: asked.request, reason: 'key in a log', compromised: true },
+    { id: expect.any(String), reason: 'new laptop', compromised: false },
+  ]);
+  expect(declared.stderr).toContain('2 requests wait in the queue: they run when a worker is connected');
+  expect(declared.stderr).toContain(`request ${asked.request}: key in a log (compromised)`);
+  expect(await operator.zcard('{rekeyd}:control:prioritized')).toBe(1);
 });

@@ -35,6 +35,22 @@ test('the help names every command, the exit codes and the environment', async (
   expect(version).toEqual({ code: 0, stdout: `${packageFile.version}\n`, stderr: '' });
 });
 
+/** As an older Node.js would start: its version is an older one, and the packages cannot be imported. */
+const OLDER_NODE = `import { registerHooks } from 'node:module';
+Object.defineProperty(process.versions, 'node', { value: '20.20.0' });
+registerHooks({ resolve: (name, context, next) => {
+  if (/^(undici|commander)/.test(name)) throw new Error('it is imported');
+  return next(name, context);
+} });`;
+
+test('a Node.js that is too old is told before any package is imported', async () => {
+  const [, least = ''] = /^>=(\d+\.\d+)/.exec(packageFile.engines.node) ?? [];
+  const imported = `--import=data:text/javascript,${encodeURIComponent(OLDER_NODE)}`;
+  const ended = await world.run(['status'], { NODE_OPTIONS: imported });
+  const stderr = `rekeyd needs Node.js ${least} or newer; this is 20.20.\n`;
+  expect(ended).toEqual({ code: 2, stdout: '', stderr });
+});
+
 test.each<[string, string[], RegExp]>([
   ['an unknown command', ['rotat'], /unknown command 'rotat'\n\(Did you mean rotate\?\)/],
   ['an unknown option', ['status', '--jsn'], /unknown option '--jsn'\n\(Did you mean --json\?\)/],

@@ -1,11 +1,13 @@
 /** A person ends a rotation that cannot go on: at whichever key the server takes. */
 import { describe, expect, it } from 'vitest';
 import { chosen, turnBack } from '../../src/core/ending.ts';
+import { usesReportedKey } from '../../src/core/keys.ts';
 import { plan } from '../../src/core/plan.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
-import { abandon } from '../../src/core/request.ts';
+import { abandon, request } from '../../src/core/request.ts';
 import { GOOD_LUCK, type Luck } from './luck.ts';
 import {
+  asked,
   client,
   contextAt,
   discard,
@@ -40,6 +42,19 @@ describe('abandoning a rotation', () => {
   it('is an error where none is under way', () => {
     expect(() => abandon(enrolledRecord(), OPERATOR)).toThrow(expect.objectContaining({ code: 'not_found' }));
   });
+
+  it.each<PhaseName>(['requested', 'delivered', 'cut_over', 'proven'])(
+    'is refused after a compromise (%s)',
+    (phase) => {
+      const leaked = rotating('cutover', phase, {}, { compromised: { kid: 'a' } });
+      expect(() => abandon(leaked, OPERATOR)).toThrow(
+        expect.objectContaining({
+          code: 'under_way',
+          message: expect.stringMatching(/goes on until that key is gone/),
+        }),
+      );
+    },
+  );
 
   it('is told, with the phase that it was in', () => {
     expect(abandon(rotating('overlap', 'published'), { ...OPERATOR, actor: 'jane' }).entries).toMatchObject([
@@ -151,13 +166,58 @@ describe('the key that the server takes', () => {
     const record = rotating(
       'cutover',
       'requested',
-      { keys: [key('a', 'active'), key('c', 'pre-active')], retirements: [discard('c', 'withdrawing')] },
+      {
+        keys: [key('a', 'active'), key('c', 'pre-active')],
+        retirements: [discard('c', 'withdrawing')],
+        halted: 'gave up',
+      },
       { compromised: { kid: 'a' }, before: shown(['a']) },
     );
     const { record: next } = choose({ ...record, signers: signersHold('a', null, 'c') }, 'old');
     expect(next).toMatchObject({ rotation: null, retirements: [{ kid: 'c', phase: 'withdrawing' }] });
     const dropped = { ...next, signers: signersHold('a') };
     expect(plan(dropped, POLICY, START)).toMatchObject({ do: 'settle', purpose: 'withdraw' });
+  });
+});
+
+describe('a compromise that rekeyd gave up, and a person ended', () => {
+  const ended = (phase: PhaseName, takes: 'old' | 'new', kid: string | null = null) => {
+    const halted = rotating('cutover', phase, { halted: 'gave up' }, { compromised: { kid }, before: shown(['a']) });
+    const { record } = abandon(halted, OPERATOR);
+    if (record.rotation === null) throw new Error('there should be a rotation');
+    return chosen(record, record.rotation, takes, contextAt(START + 1)).record;
+  };
+
+  it.each([null, 'a'])('leaves a record that knows of the reported key in use (%s)', (kid) => {
+    const record = ended('delivered', 'old', kid);
+    expect(usesReportedKey(record)).toBe(true);
+    expect(record).toMatchObject({
+      keys: [{ kid: 'a', state: 'active' }, { kid: 'b' }],
+      failure: 'abandoned: drill. The key in use was reported as compromised and STILL SIGNS IN',
+    });
+  });
+
+  it.each<['old' | 'new', string | null]>([
+    ['old', 'b'],
+    ['new', null],
+  ])('says nothing of the sort where the key in use is another one (%s, %s)', (takes, kid) => {
+    const record = ended('delivered', takes, kid);
+    expect(usesReportedKey(record)).toBe(false);
+    expect(record.failure ?? '').not.toContain('reported');
+  });
+
+  it('is remembered by the next rotation: the reported key has no overlap, and counts as compromised', () => {
+    const { record } = request(ended('delivered', 'old'), asked('r2'), { ...POLICY, strategy: 'cutover' }, START + 2);
+    const world = new World('kid', { ...record, signers: signersHold('a') });
+    while (world.record.rotation !== null) take(world, { ...POLICY, strategy: 'cutover' });
+    expect(world.record.keys).toContainEqual(expect.objectContaining({ kid: 'a', state: 'compromised' }));
+    expect(usesReportedKey(world.record)).toBe(false);
+  });
+
+  it('may be ended while a rollback is under way, which only a person can have begun', () => {
+    expect(() => ended('reverting', 'old')).not.toThrow();
+    const back = rotating('cutover', 'reverting', {}, { compromised: { kid: null }, before: shown(['a']) });
+    expect(() => abandon(back, OPERATOR)).not.toThrow();
   });
 });
 

@@ -133,6 +133,16 @@ describe('a compromised key', () => {
     expect(compromise(ended, 'a').record.rotation).toMatchObject({ abandoned: null, compromised: { kid: 'a' } });
   });
 
+  it('of the new key does not make the report of the one in use forgotten', () => {
+    const leaked = rotating('cutover', 'delivered', {}, { compromised: { kid: null } });
+    const { record } = compromise(leaked, 'b');
+    expect(record.former).toMatchObject([{ kid: 'a', compromised: true }]);
+    expect(record.keys.map(({ kid, state }) => [kid, state])).toEqual([
+      ['a', 'active'],
+      ['b', 'compromised'],
+    ]);
+  });
+
   it('that nobody knows is an error, and changes nothing', () => {
     expect(() => compromise(enrolledRecord(), 'who')).toThrow(expect.objectContaining({ code: 'not_found' }));
   });

@@ -24,6 +24,7 @@ import {
   rotating,
   SERVED_URI,
   START,
+  shown,
   THEIR_URI,
   takenOver,
   typesOf,
@@ -62,6 +63,15 @@ describe('what is seen of a client', () => {
     const first = observed(record, client({ keys: [] }), POLICY, START);
     expect(typesOf(first)).toEqual(['client.drifted']);
     expect(typesOf(observed(first.record, client({ keys: [] }), POLICY, START))).toEqual([]);
+  });
+
+  it('reports a drift within a rotation that has sent nothing yet, and not what a rotation has sent', () => {
+    const confirmed = { ...enrolledRecord().server, confirmedAt: START };
+    const edited = client({ keys: [published('x')] });
+    const before = rotating('cutover', 'delivered', { server: confirmed });
+    const sent = rotating('cutover', 'cut_over', { server: confirmed }, { before: shown(['a']) });
+    const types = (record: ClientRecord) => typesOf(observed(record, edited, POLICY, START));
+    expect([types(before), types(sent)]).toEqual([['client.drifted'], []]);
   });
 
   it('is no drift where the server never confirmed a document of ours', () => {

@@ -26,7 +26,8 @@ export function takeForeignKey(world: World, { foreign, taken }: Excuses): void 
 
 /** Publishes the latest former key again. */
 export function putBack(world: World, { putBack }: Excuses, underItsName: boolean): void {
-  const former = world.record.former.at(-1);
+  const { former: past, keys } = world.record;
+  const former = past.findLast(({ id }) => !keys.some((key) => key.id === id));
   if (former === undefined) return;
   whileNothingIsSent(world, () => {
     const { alg } = world.made.get(former.kid) ?? material(former.kid);

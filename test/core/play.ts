@@ -211,8 +211,10 @@ export class Play {
       world.commit(held, started, `asked ${started.rotation} ${JSON.stringify(compromised)}`);
       return started.rotation;
     } catch (error) {
-      if (!hasCode(error, 'not_enrolled') || enrolment === 'enrolled' || takeOver) throw error;
-      return null;
+      const isEnding = hasCode(error, 'under_way') && held.record.rotation?.abandoned != null;
+      const isLeftAlone = hasCode(error, 'not_enrolled') && enrolment !== 'enrolled' && !takeOver;
+      if (isEnding || isLeftAlone) return null;
+      throw error;
     }
   }
 
@@ -221,8 +223,12 @@ export class Play {
     const { rotation } = world.record;
     // Where a foreign key leaked there is nothing to go back to: a document cannot be empty.
     if (rotation === null || (rotation.compromised !== null && activeKey(world.record) === undefined)) return;
-    this.#promises.excuses.abandoned = true;
-    world.tell('abandoned', (record) => abandon(record, OPERATOR));
+    try {
+      world.tell('abandoned', (record) => abandon(record, OPERATOR));
+      this.#promises.excuses.abandoned = true;
+    } catch (error) {
+      if (!hasCode(error, 'under_way') || rotation.compromised === null || world.record.halted !== null) throw error;
+    }
   }
 
   #compromise(what: Extract<Incident, { do: 'compromise' }>['what']): void {

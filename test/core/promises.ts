@@ -1,6 +1,6 @@
 /** What rekeyd promises, as checks of a simulated world: some hold at every moment, some once nothing is left to do. */
 import { desiredDocument } from '../../src/core/desired.ts';
-import { activeKey, holds } from '../../src/core/keys.ts';
+import { activeKey, holds, usesReportedKey } from '../../src/core/keys.ts';
 import { publication } from '../../src/core/plan.ts';
 import type { ClientPolicy } from '../../src/core/policy.ts';
 import { readBack } from '../../src/core/readback.ts';
@@ -147,6 +147,20 @@ export class Promises {
     if (active === undefined && !this.excuses.compromised) checkForeignSigns(world);
     this.#checkReported(world);
     checkRotationEnds(world);
+    this.#checkRemembered(world);
+  }
+
+  /** A reported key that is still in use, because its rotation was given up, is told of. */
+  #checkRemembered(world: World): void {
+    const { record, history } = world;
+    const { reported } = this.excuses;
+    const active = activeKey(record);
+    const isReported = reported.some(({ ids, rotation }) => {
+      const isGivenUp = history.some(({ id, state }) => id === rotation && state !== 'finished');
+      return isGivenUp && active !== undefined && ids.includes(active.id);
+    });
+    if (isReported && !usesReportedKey(record))
+      throw new Error('a reported key is in use, and the record does not say so');
   }
 
   /** A key that was reported is not on the server, under whatever name, also where somebody put it back. */

@@ -64,6 +64,16 @@ describe('asking for a rotation', () => {
     ]);
   });
 
+  it('is refused while the rotation under way is being abandoned, unless a key has leaked', () => {
+    const ending = rotating('cutover', 'cut_over', {}, { abandoned: asked('p') });
+    expect(() => request(ending, asked('r2'), POLICY, START)).toThrow(
+      expect.objectContaining({ code: 'under_way', message: expect.stringContaining('ask again when it has ended') }),
+    );
+    expect(request(ending, asked('r2', { kid: null }), POLICY, START).rotation).toBe('r1');
+    const halted = request({ ...ending, halted: 'look' }, asked('r2'), POLICY, START);
+    expect(halted.record, 'it would not end by itself').toMatchObject({ halted: null, rotation: { abandoned: null } });
+  });
+
   it('takes a halted client up again where it stood, with fresh attempts for every part', () => {
     const worn = tries({ failed: 3, refused: 2, notBefore: START + MINUTE, error: 'no' });
     const halted = withServer(
@@ -89,7 +99,11 @@ describe('asking for a rotation', () => {
 
 describe('a client whose application was not seen to take its key from us', () => {
   it.each<[string, ClientRecord, RegExp]>([
-    ['found', foundRecord(), /is found: its active key is not ours.*keys import.*--take-over/],
+    [
+      'found',
+      foundRecord(),
+      /is found: its active key is not ours.*keys import.*--file KEY`\).*then `rekeyd enroll .*--take-over/,
+    ],
     ['held', heldRecord(), /is held: its key was imported.*rekeyd enroll .*--take-over/],
   ])('and is %s is refused, and told what to do', (_, record, message) => {
     expect(() => request(record, asked('r1'), POLICY, START)).toThrow(

@@ -229,7 +229,14 @@ describe('after a compromise', () => {
     expect(told(world).filter((type) => type === 'key.generated')).toHaveLength(3);
     expect(world.history[0]).toMatchObject({ state: 'failed' });
     expect(world.record).toMatchObject({ rotation: null, retirements: [], keys: [{ kid: 'a', state: 'active' }] });
-    expect(world.record.former.map(({ kid }) => kid)).toEqual(['k1', 'k2', 'k3']);
+    // The leaked key is still in use, and the record says so.
+    expect(world.record.failure).toContain('STILL SIGNS IN');
+    expect(world.record.former.map(({ kid, compromised }) => [kid, compromised])).toEqual([
+      ['a', true],
+      ['k1', false],
+      ['k2', false],
+      ['k3', false],
+    ]);
     expect(kidsOf(world)).toEqual(['a']);
   });
 

@@ -1,7 +1,12 @@
 import { spawn } from 'node:child_process';
+import { createPrivateKey } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
+import { parseConfig } from '../../src/config/load.ts';
 
 /** Starts `npm run emulator` on a free port and ends it with `signal` when `use` is done with what it printed. */
 async function whileItRuns(signal: 'SIGTERM' | 'SIGINT', args: string[], use: (printed: string) => Promise<void>) {
@@ -33,6 +38,24 @@ test.each(['SIGTERM', 'SIGINT'] as const)('npm run emulator prints what to try, 
     expect(await appsOf(url, key)).toMatchObject({ apps: [{ slug: 'mcp-rfc' }, { slug: 'mcp-auth' }] });
   }),
 );
+
+test('with --keys it prints a config that rekeyd takes, and writes the private keys of its clients', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'rekeyd-emulator-'));
+  onTestFinished(() => rm(dir, { recursive: true }));
+  await whileItRuns('SIGTERM', ['--keys', dir], async (printed) => {
+    const [, yaml = ''] = /in the environment:\n\n([\s\S]*?)\n\ncurl/.exec(printed) ?? [];
+    const env = { KEK: Buffer.alloc(32, 7).toString('base64url'), API_KEY: 'emulator-api-key' };
+    const { deployments } = await parseConfig(yaml, { file: join(dir, 'rekeyd.yaml'), env });
+    expect(deployments[0]?.apps.map(({ slug }) => slug)).toEqual(['mcp-auth', 'mcp-rfc']);
+    const shown = [...printed.matchAll(/client +\S+\/(\d+) +\S+ +(\S+\.pem)/g)];
+    expect(shown).toHaveLength(4);
+    for (const [, id, path = ''] of shown) {
+      expect(path).toBe(join(dir, `${id}.pem`));
+      expect(createPrivateKey(await readFile(path, 'utf8')).asymmetricKeyType).toBe('ec');
+      expect((await stat(path)).mode & 0o777).toBe(0o600);
+    }
+  });
+});
 
 test('with --replay it holds what the recorded calls need, and prints where and with which keys to make them', () =>
   whileItRuns('SIGTERM', ['--replay'], async (printed) => {

@@ -1,14 +1,19 @@
 /**
- * `npm run emulator [-- --port N] [-- --replay]`: a local Wacht, to try rekeyd and the API on. With `--replay` it holds what the recorded calls
- * of the real server need, and prints the arguments for a script that makes them.
+ * `npm run emulator [-- --port N] [-- --keys DIR] [-- --replay]`: a local Wacht, to try rekeyd and the API on. With `--keys` it writes the private keys of
+ * its clients there. With `--replay` it holds what the recorded calls of the real server need, and prints the arguments for a script that makes them.
  */
 import { parseArgs } from 'node:util';
 import { WACHT_RATE_LIMITS } from './credentials.ts';
 import { DEPLOYMENT, REPLAY_KEYS, seedFleet, seedReplay } from './seed.ts';
 import { type Emulator, startEmulator } from './server.ts';
+import { configFor, writeKeys } from './try-out.ts';
 
 const { values } = parseArgs({
-  options: { port: { type: 'string', default: '8787' }, replay: { type: 'boolean', default: false } },
+  options: {
+    port: { type: 'string', default: '8787' },
+    keys: { type: 'string' },
+    replay: { type: 'boolean', default: false },
+  },
 });
 
 const emulator = await startEmulator({
@@ -25,11 +30,13 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 }
 
 console.log(`A local Wacht listens on ${emulator.url}\n`);
-console.log(values.replay ? replayText(emulator) : fleetText(emulator));
+console.log(values.replay ? replayText(emulator) : await fleetText(emulator, values.keys));
 console.log('\nStop it with Ctrl-C.\n');
 
-function fleetText(wacht: Emulator): string {
-  const { apiKey, clients } = seedFleet(wacht);
+async function fleetText(wacht: Emulator, keysDir: string | undefined): Promise<string> {
+  const fleet = seedFleet(wacht);
+  const { apiKey, clients } = fleet;
+  const keys = keysDir === undefined ? new Map<string, string>() : await writeKeys(keysDir, fleet);
   const apps = [...new Set(clients.map(({ app }) => app))];
   const base = `${wacht.url}/deployments/${DEPLOYMENT}/oauth/apps`;
   const curl = `curl -s -H 'Authorization: Bearer ${apiKey}'`;
@@ -37,7 +44,11 @@ function fleetText(wacht: Emulator): string {
   return `  deployment   ${DEPLOYMENT}
   API key      ${apiKey}
 ${apps.map((app) => `  app          ${app.slug}  https://${app.fqdn}  (${app.selection})`).join('\n')}
-${clients.map(({ app, client }) => `  client       ${DEPLOYMENT}/${app.slug}/${client.id}  ${client.client_id}`).join('\n')}
+${clients.map(({ app, client }) => `  client       ${DEPLOYMENT}/${app.slug}/${client.id}  ${client.client_id}  ${keys.get(client.id) ?? ''}`.trimEnd()).join('\n')}
+${keysDir === undefined ? '\nTheir private keys are not kept. Start with `-- --keys DIR` to get them, for `rekeyd keys import`.\n' : ''}
+rekeyd.yaml for this server, with API_KEY=${apiKey} and a KEK (\`openssl rand -base64 32 | tr '+/' '-_' | tr -d '='\`) in the environment:
+
+${configFor(wacht.url, fleet).trimEnd()}
 
 ${curl} ${base}
 ${curl} ${base}/mcp-auth/clients

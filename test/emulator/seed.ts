@@ -1,5 +1,5 @@
 /** What `npm run emulator` holds when it starts: a small fleet to try things on, or what the recorded calls need. */
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import type { StoredClient } from './clients.ts';
 import type { Emulator } from './server.ts';
 import type { App } from './state.ts';
@@ -7,9 +7,9 @@ import type { App } from './state.ts';
 export const DEPLOYMENT = '185019846023';
 const OTHER_DEPLOYMENT = '185019846024';
 
-interface Fleet {
+export interface Fleet {
   readonly apiKey: string;
-  readonly clients: readonly { readonly app: App; readonly client: StoredClient }[];
+  readonly clients: readonly { readonly app: App; readonly client: StoredClient; readonly privateKey: KeyObject }[];
 }
 
 /** Two apps with two clients each: the real server, and a variant that picks keys by `kid`. */
@@ -22,10 +22,10 @@ export function seedFleet({ addApp, addClient, setApiKey }: Emulator): Fleet {
   ];
   const clients = apps.flatMap((app) =>
     ['one', 'two'].map((name) => {
-      const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+      const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
       const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString();
       const members = { deployment: DEPLOYMENT, app: app.slug, client_name: name, alg: 'ES256', public_key_pem: pem };
-      return { app, client: addClient(members) };
+      return { app, client: addClient(members), privateKey };
     }),
   );
   return { apiKey, clients };

@@ -92,6 +92,7 @@ describe('a policy that cannot be met', () => {
     ['an overlap that assertions outlive', { overlapMs: 6 * MINUTE - 1 }, DAILY, 'overlap_too_short', /at least 6 min/],
     ['a served set in a cache', { format: 'jwks_uri' }, DAILY, 'propagation_too_short', /after 1 min: its proof is/],
     ['no proof', { prove: 'read_back' }, DAILY, 'not_proven', /locks the client out/],
+    ['a take-over', { adopt: 'take_over' }, DAILY, 'takes_over', /cannot sign in until they read their key folders/],
     ['keys that live too long', { rotateEveryMs: 3 * 365 * DAY + 1 }, DAILY, 'keys_too_old', /three years/],
   ])('%s', (_, change, ticks, code, message) => {
     const warnings = policyWarnings(timed(change), ticks);

@@ -87,6 +87,7 @@ const refused: Refused[] = [
     text: rsa.export({ type: 'pkcs1', format: 'pem', cipher: 'aes-256-cbc', passphrase }).toString(),
     says: /encrypted/,
   },
+  { what: 'two private keys in one PEM', text: pem(ec.p256) + pem(rsa, 'pkcs1'), says: /holds 2 private keys/ },
   {
     what: 'a public PEM',
     text: generateKeyPairSync('ed25519').publicKey.export({ type: 'spki', format: 'pem' }).toString(),

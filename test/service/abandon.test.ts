@@ -14,6 +14,9 @@ const FOR_EVER = { times: Number.POSITIVE_INFINITY };
 /** Short, so that it is soon settled whether a PATCH that was never answered has arrived. */
 const HASTY = { deployment: { timeout: '500ms' } };
 
+/** Gives up by nothing but a person. */
+const PATIENT = { ...PEM_APP, policy: { ...PEM_APP.policy, attempts: 100, prove_within: '1h' } };
+
 /** The one key that the server holds is the one in use, and signs in. */
 async function expectAt(fleet: Fleet, client: FleetClient, kid: string): Promise<void> {
   const [held] = await thumbprints(fleet.emulator.client(DEPLOYMENT, PEM_APP.slug, client.id));
@@ -24,12 +27,12 @@ async function expectAt(fleet: Fleet, client: FleetClient, kid: string): Promise
   expect(await logins.stop()).toMatchObject({ refused: [], fallback: 0 });
 }
 
-test('a compromise whose PATCH is never taken ends at the old key, and says why', async () => {
-  const fleet = await startFleet({ apps: [PEM_APP], ...HASTY });
-  const client = await fleet.managed(PEM_APP);
+test('a rotation whose PATCH is never taken ends at the old key, and says why', async () => {
+  const fleet = await startFleet({ apps: [PATIENT], ...HASTY });
+  const client = await fleet.managed(PATIENT);
   fleet.emulator.faults.add({ kind: 'status', status: 503, match: CHANGE, ...FOR_EVER });
   await fleet.start();
-  const rotation = await fleet.rotate(client, { compromised: true });
+  const rotation = await fleet.rotate(client);
   await until('it was tried', async () => ((await fleet.record(client)).rotation?.tries.failed ?? 0) > 2);
   await rekeyd(fleet, 'abandon', client.ref, '--reason', 'the API is under repair');
   const { error, kid } = await fleet.reached(client, rotation, 'rolled_back');
@@ -47,12 +50,19 @@ test('a compromise whose PATCH is never taken ends at the old key, and says why'
   await expectSound(fleet, [client]);
 });
 
-test('a compromise whose new key cannot be proven ends at the old key, which is put back', async () => {
-  const fleet = await startFleet({ apps: [PEM_APP], ...HASTY });
-  const client = await fleet.managed(PEM_APP);
-  fleet.emulator.faults.add({ kind: 'status', status: 503, match: { path: /introspect/ }, ...FOR_EVER });
-  await fleet.start();
-  const rotation = await fleet.rotate(client, { compromised: true });
+test('a rotation whose new key cannot be proven ends at the old key, which is put back', async () => {
+  const fleet = await startFleet({ apps: [PATIENT], ...HASTY });
+  const client = await fleet.managed(PATIENT);
+  await fleet.start({
+    hooks: {
+      // Before a cutover the issuer is asked whether it answers: it goes away after that.
+      onPoint(point) {
+        if (point !== 'patch:after effect' || fleet.patches(client).length > 1) return;
+        fleet.emulator.faults.add({ kind: 'status', status: 503, match: { path: /introspect/ }, ...FOR_EVER });
+      },
+    },
+  });
+  const rotation = await fleet.rotate(client);
   await until('it was tried', async () => {
     const { phase, tries } = (await fleet.record(client)).rotation ?? {};
     return phase?.name === 'cut_over' && (tries?.failed ?? 0) > 2;

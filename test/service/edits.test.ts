@@ -2,10 +2,11 @@
 
 import { expect, test } from 'vitest';
 import { FRESH_MS } from '../../src/core/server.ts';
+import { sleep } from '../../src/time.ts';
 import { CHANGE } from '../emulator/fault-rules.ts';
 import { makeKey, withPem } from '../emulator/testing.ts';
 import { beginRotation } from '../support/begin.ts';
-import { type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
+import { DEPLOYMENT, type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
 import { expectSound } from '../support/sound.ts';
 import { until } from '../support/until.ts';
@@ -34,6 +35,24 @@ test('a key that somebody adds before the PATCH is kept', async () => {
   const { kid } = await fleet.reached(client, rotation);
   expect(kidsOn(fleet, client)).toEqual([kid, THEIRS.kid]);
   for (const { body } of fleet.patches(client)) expect(JSON.stringify(body)).toContain(THEIRS.kid);
+});
+
+test('a single PEM that somebody replaced before the PATCH gives way to ours, and the log says so', async () => {
+  const app = { ...PEM_APP, policy: { ...PEM_APP.policy, format: 'pem' } };
+  const fleet = await startFleet({ apps: [app], config: { reconcile_every: '1h' } });
+  const client = await fleet.managed(app, { members: ({ pem }) => ({ public_key_pem: pem }) });
+  await fleet.start();
+  await fleet.reached(client, await fleet.rotate(client), 'finished');
+  // The next rotation looks again.
+  await sleep(FRESH_MS + 100);
+  const edit = { jwks: { keys: [{ kty: 'PEM', public_key_pem: THEIRS.pem }] } };
+  fleet.emulator.edit(DEPLOYMENT, app.slug, client.id, edit);
+  await fleet.reached(client, await fleet.rotate(client), 'finished');
+  const told = fleet.lines.map((line) => JSON.parse(line)).filter(({ level }) => level === 'warn');
+  expect(told).toMatchObject([
+    { client: client.ref, msg: expect.stringContaining('somebody changed the published keys') },
+  ]);
+  expect((await fleet.audit()).filter(({ type }) => type === 'client.drifted')).toMatchObject([{ client: client.ref }]);
 });
 
 test('a key that somebody adds while the issuer is slow to answer is kept', async () => {

@@ -2,8 +2,12 @@
 
 import { access, cp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
+import { declareLoss } from '../../src/store/declare.ts';
+import { readMarker } from '../../src/store/identity.ts';
+import { connectRedis } from '../../src/store/redis/connection.ts';
 import { isChange } from '../emulator/log.ts';
+import { snapshot } from '../store/fixtures.ts';
 import { KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
 import { until } from '../support/until.ts';
@@ -107,4 +111,28 @@ test('a public set that is no longer served is written again', async () => {
   await fleet.start();
   await until('the set is back', () => isThere(file));
   expect(await readFile(file, 'utf8')).toBe(before);
+});
+
+test('folders that are newer than a restored store are left as they are until the server was looked at', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const client = await fleet.managed(PEM_APP);
+  const operator = await connectRedis({ socketPath: fleet.redis.socketPath }, { name: 'operator' });
+  onTestFinished(() => operator.disconnect());
+  const rollBack = await snapshot(operator);
+  const service = await fleet.start();
+  const { kid } = await fleet.reached(client, await fleet.rotate(client));
+  await service.stop();
+  await rollBack();
+  const dataDir = join(fleet.dir, 'data');
+  await declareLoss(operator, dataDir, await readMarker(dataDir), { actor: 'test', reason: 'restored' });
+
+  for (const method of ['GET', 'PATCH'] as const) {
+    fleet.emulator.faults.add({ kind: 'status', status: 503, match: { method }, times: Number.POSITIVE_INFINITY });
+  }
+  await fleet.start();
+  await until('it is told', () => fleet.lines.some((line) => line.includes('looking at the server first')));
+  fleet.emulator.faults.clear();
+  await until('the client is found again', async () => (await fleet.record(client)).enrolment === 'found');
+  expect(fleet.lines.filter((line) => line.includes('delivered again'))).toEqual([]);
+  expect((await metaIn(client.folder)).current).toBe(kid);
 });

@@ -53,6 +53,7 @@ function sizingTable(): string {
 
 /** Overlaps are the dearer kind; their waits are not part of the arithmetic. */
 const OVERLAPS = {
+  adopt: 'import',
   strategy: 'overlap',
   format: 'jwks',
   prove: 'required',

@@ -45,6 +45,13 @@ const readiness = async (url: string) => {
 const refusals = ({ lines }: Fleet) =>
   lines.filter((line) => /"msg":"job failed"/.test(line) && line.includes('store declare-loss')).length;
 
+/** What a person is told of the loss. A store that is replaced may have been seen empty before. */
+const errorsOf = ({ lines }: Fleet): readonly string[] =>
+  lines
+    .map((line) => JSON.parse(line))
+    .filter(({ level, error }) => level === 'error' && /declare-loss/.test(error))
+    .map(({ error }) => error);
+
 /** What would change if something were adopted, delivered or sent. */
 async function everythingOutside(fleet: Fleet, client: FleetClient, operator: Redis) {
   const kept = (await operator.keys('{rekeyd}:store:*')).sort();
@@ -75,6 +82,9 @@ test.each(DAMAGES)(
     await fleet.foreign(APP);
     const before = refusals(fleet);
     await until('they are refused', () => refusals(fleet) >= before + 5);
+    const errors = errorsOf(fleet);
+    expect(errors.length).toBeGreaterThan(0);
+    expect(new Set(errors).size).toBe(errors.length);
     expect(await everythingOutside(fleet, client, operator)).toEqual(left);
     await logins.more(20);
     expect(logins.refused).toEqual([]);
@@ -104,4 +114,23 @@ test('after the loss is declared, clients are found again, and no application is
   await logins.more(20);
   expect(logins.refused).toEqual([]);
   expect((await fleet.audit())[0]).toMatchObject({ type: 'store.segment', seq: 1, data: { why: 'is empty' } });
+});
+
+test('after the loss of an emptied store is declared, clients are found again without waiting for the schedule', async () => {
+  const app = { ...PEM_APP, policy: { schedule: '0 0 1 1 *' } };
+  const fleet = await startFleet({ apps: [app], config: { http: { listen: '127.0.0.1:0' } } });
+  const client = await fleet.foreign(app);
+  const operator = await connectRedis({ socketPath: fleet.redis.socketPath }, { name: 'operator' });
+  onTestFinished(() => operator.disconnect());
+  await fleet.start({ schedule: true });
+  const isKnown = () => fleet.record(client).catch(() => null);
+  await until('the client is found', isKnown);
+  await until('its store is known', async () => ((await readMarker(join(fleet.dir, 'data')))?.clients ?? 0) === 1);
+  await operator.flushall();
+  await until('the loss is noticed', () =>
+    fleet.lines.some((line) => line.includes('the store cannot be worked with')),
+  );
+  const dataDir = join(fleet.dir, 'data');
+  await declareLoss(operator, dataDir, await readMarker(dataDir), { actor: 'test', reason: 'the disk is gone' });
+  await until('the client is found again', isKnown);
 });

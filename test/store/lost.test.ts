@@ -1,5 +1,5 @@
 /** A store that is emptied, replaced or rolled back under a worker, and how work goes on after that. */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
@@ -10,6 +10,7 @@ import { keys } from '../../src/store/keys.ts';
 import type { Expected } from '../../src/store/records.ts';
 import { openStore, type Store } from '../../src/store/store.ts';
 import { type RedisServer, redisKinds, startRedis } from '../support/redis.ts';
+import { until } from '../support/until.ts';
 import { draft, firstCommit, type OpenedStore, open, openEmpty, ref, snapshot } from './fixtures.ts';
 
 const CAUSE = { actor: 'test', reason: 'the disk is gone' };
@@ -119,8 +120,14 @@ describe.each(redisKinds)('the store of a worker on %s', (kind) => {
     await damage(how);
     await expect(store.load(alpha)).rejects.toMatchObject({ code: 'store_lost' });
     await restore();
+    let recoveries = 0;
+    guard.onRecovery(() => {
+      recoveries += 1;
+    });
     await guard.check(); // as upkeep does
     expect(guard.problem).toBeNull();
+    await guard.check();
+    expect(recoveries).toBe(1);
     expect(told).toEqual([expect.any(String), null]);
     await store.commit(firstCommit(alpha, { expected: held, durable: true }));
   });
@@ -130,6 +137,8 @@ describe.each(redisKinds)('the store of a worker on %s', (kind) => {
     onTestFinished(() => elsewhere.close());
     await elsewhere.guard.remember();
     const before = worker.guard.expected.id;
+    const recovered: string[] = [];
+    for (const { guard } of [worker, elsewhere]) guard.onRecovery(() => recovered.push(guard.expected.id));
     await damage(how);
     await expect(worker.store.load(alpha)).rejects.toMatchObject({ code: 'store_lost' });
     const id = await declareLoss(elsewhere.redis, dir, await readMarker(dir), CAUSE);
@@ -141,6 +150,7 @@ describe.each(redisKinds)('the store of a worker on %s', (kind) => {
       expect(guard.problem).toBeNull();
     }
     expect(id).not.toBe(before);
+    expect(recovered).toEqual([id, id]);
     await worker.store.commit(firstCommit(beta, { durable: true }));
     const [segment] = (await worker.store.auditTail(2)).filter(({ type }) => type === 'store.segment');
     expect(segment).toMatchObject({ ...CAUSE, client: null, data: { store: id, lost: before, lost_size: 2 } });
@@ -199,6 +209,23 @@ describe.each(redisKinds)('the store of a worker on %s', (kind) => {
     await expect(idle.guard.check()).rejects.toThrow(
       /was rolled back: its audit log ends at entry 2, and entry 3 was written/,
     );
+  });
+
+  it('is written down by itself after a burst, although the last entries come within a second', async () => {
+    const { store } = worker;
+    for (const client of ['c', 'd', 'e'].map(ref)) await store.commit(firstCommit(client, { durable: true }));
+    await until('the marker is there', async () => (await readMarker(dir))?.size === 5);
+  });
+
+  it('is written down again after it could not be', async () => {
+    const file = join(dir, 'store.json');
+    await rm(file, { force: true });
+    await mkdir(file);
+    await worker.store.commit(firstCommit(beta, { durable: true }));
+    await expect(worker.guard.remember()).rejects.toThrow();
+    await rm(file, { recursive: true });
+    await worker.guard.remember();
+    expect(await readMarker(dir)).toMatchObject({ size: 3 });
   });
 
   it('is written down when the worker stops, as far as its log was known to be on disk', async () => {

@@ -41,11 +41,11 @@ async function checkDeployment(deployment: DeploymentConfig, client: Client): Pr
     ...(skew === null ? [] : [clockCheck(`clock ${id}`, skew, `the API of deployment ${id} (${apiUrl})`)]),
   ];
   for (const app of apps) {
-    const found = listed?.find(({ slug }) => slug === app.slug);
-    if (listed !== null && found === undefined) {
+    const shown = listed?.find(({ slug }) => slug === app.slug);
+    if (listed !== null && shown === undefined) {
       checks.push(wrong(`app ${id}/${app.slug}`, 'the API lists no such app', 'Correct its slug in the config.'));
     }
-    checks.push(...(await looking(`issuer ${id}/${app.slug}`, ISSUER_FIX, () => checkIssuer(deployment, app, found))));
+    checks.push(...(await looking(`issuer ${id}/${app.slug}`, ISSUER_FIX, () => checkIssuer(deployment, app, shown))));
   }
   return checks;
 }
@@ -83,10 +83,10 @@ const ISSUER_FIX = 'Check the issuer (and resolve) of this app: keys are proven 
 async function checkIssuer(
   { id, timeoutMs }: DeploymentConfig,
   app: AppConfig,
-  found: ObservedApp | undefined,
+  shown: ObservedApp | undefined,
 ): Promise<readonly Check[]> {
   const name = `issuer ${id}/${app.slug}`;
-  const issuer = app.issuer ?? (found?.fqdn == null ? null : `https://${found.fqdn}`);
+  const issuer = app.issuer ?? (shown?.fqdn == null ? null : `https://${shown.fqdn}`);
   if (issuer === null) {
     const detail = 'not known: the config names none, and the API did not tell the domain of the app';
     return [wrong(name, detail, 'Set the issuer of this app.')];

@@ -5,11 +5,12 @@ import { countWorkers } from '../../../jobs/result.ts';
 import type { Config } from '../../config/model.ts';
 import type { ClientRef } from '../../core/client.ts';
 import { formatDuration } from '../../core/duration.ts';
-import { messageOf } from '../../errors.ts';
+import { usesReportedKey } from '../../core/keys.ts';
+import { messageOf, RekeydError } from '../../errors.ts';
 import { openKey } from '../../keys/sealed.ts';
 import { keksOf } from '../../rotation/policy.ts';
 import { redisGroup } from '../../runtime/resources.ts';
-import { readFacts, readMarker, whyLost } from '../../store/identity.ts';
+import { readFacts, readMarker, waysOn, whyLost } from '../../store/identity.ts';
 import type { Loaded } from '../../store/records.ts';
 import { inspectDurability, type Requirement } from '../../store/redis/durability.ts';
 import { inspectGroup } from '../../store/redis/group.ts';
@@ -32,6 +33,9 @@ async function checkReachable(config: Config): Promise<readonly Check[]> {
   try {
     view = await viewStore(config);
   } catch (error) {
+    if (config.redis.server.kind === 'embedded' && !(error instanceof RekeydError)) {
+      return [wrong('data_dir', messageOf(error), 'Correct data_dir: rekeyd keeps its own Redis there.')];
+    }
     const fix =
       'Start Redis, or correct the redis section. Rotations wait until it is back; signers go on with the keys they have.';
     return [{ ...wrong('redis', messageOf(error), fix), unreachable: true }];
@@ -58,6 +62,7 @@ async function checkView(config: Config, view: StoreView): Promise<readonly Chec
     ...(await look('workers', () => checkWorkers(view))),
     ...(await look('deployments', () => checkPaused(config, view))),
     checkHalted(loaded),
+    ...checkReported(loaded),
   ];
 }
 
@@ -65,8 +70,7 @@ async function checkIdentity({ dataDir }: Config, { redis }: StoreView): Promise
   const [facts, marker] = [await readFacts(redis), await readMarker(dataDir)];
   const why = whyLost(marker, facts);
   if (why === null) return fine('store', `${facts.id ?? 'new'}, ${facts.clients} clients`);
-  const fix = 'Restore the backup of Redis, or go on with what is there: `rekeyd store declare-loss`.';
-  return wrong('store', `it ${why}`, fix);
+  return wrong('store', `it ${why}`, waysOn);
 }
 
 async function checkEnrolment({ store }: StoreView): Promise<Check> {
@@ -176,6 +180,13 @@ function checkHalted(loaded: ReadonlyMap<ClientRef, Loaded>): Check {
   );
   if (halted.length === 0) return fine('halted clients', 'none');
   return wrong('halted clients', firstOf(halted), 'Remove the cause, then `rekeyd rotate CLIENT` takes it up again.');
+}
+
+function checkReported(loaded: ReadonlyMap<ClientRef, Loaded>): readonly Check[] {
+  const reported = [...loaded].flatMap(([ref, { record }]) => (usesReportedKey(record) ? [ref] : []));
+  if (reported.length === 0) return [];
+  const detail = `STILL SIGNING IN with keys that were reported: ${firstOf(reported)}`;
+  return [wrong('COMPROMISED clients', detail, 'Remove the cause, then `rekeyd rotate CLIENT --compromised`.')];
 }
 
 /** Some of a list that may be as long as the fleet. */

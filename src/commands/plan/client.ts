@@ -9,7 +9,7 @@ import type { ClientPolicy } from '../../core/policy.ts';
 import type { ClientRecord, Enrolment } from '../../core/record.ts';
 import { request } from '../../core/request.ts';
 import { nextOpening, type Window } from '../../core/window.ts';
-import { hasCode } from '../../errors.ts';
+import { hasCode, messageOf } from '../../errors.ts';
 import { type PreviewStep, preview } from '../../forecast/preview.ts';
 import { KEY_SHAPES } from '../../keys/algorithms.ts';
 
@@ -23,8 +23,12 @@ export interface ClientPlan {
   /** Why the schedule would rotate it now; null when it would not. */
   readonly due: DueReason | null;
   readonly next_due: string;
-  /** From when on the schedule may start a rotation: due, and inside a window. */
+  /** From when on a rotation may start: due, and inside a window; after a compromise at once. */
   readonly next_start: string;
+  /** It would be replaced as compromised. */
+  readonly compromised: boolean;
+  /** Of a whole app or fleet, a compromise leaves it alone. */
+  readonly skipped: boolean;
   /** The rotation under way, which a request joins. */
   readonly joins: string | null;
   readonly strategy: 'overlap' | 'cutover' | null;
@@ -42,6 +46,8 @@ export interface Situation {
   readonly policy: ClientPolicy & { readonly windows: readonly Window[]; readonly timezone: string };
   /** On the store's clock. */
   readonly now: number;
+  /** Somebody named this client, and not its app, its policy or all. */
+  readonly isNamed: boolean;
   readonly compromised: boolean | { readonly kid: string };
   readonly takeOver: boolean;
   readonly paused: ReadonlySet<string>;
@@ -54,6 +60,7 @@ const ASKED = { id: 'planned', actor: 'cli', reason: 'plan', request: null };
 export function planOf(situation: Situation): ClientPlan | { readonly message: string } {
   const { ref, name, policy, now, compromised } = situation;
   const record = recordNow(situation);
+  if (isSkipped(situation, record)) return leftAlone(situation, record, null);
   const suspect = compromised === false ? null : { kid: compromised === true ? null : compromised.kid };
   const takeOver = situation.takeOver || policy.adopt === 'take_over';
   const started = attempt(record, { ...ASKED, compromised: suspect, takeOver }, policy, now);
@@ -61,6 +68,7 @@ export function planOf(situation: Situation): ClientPlan | { readonly message: s
   if ('message' in started) return started;
   const steps = preview(started.record, policy, now, plannedKey);
   const due = Math.max(now, dueAt(record, policy));
+  const start = suspect === null ? nextOpening(policy.windows, policy.timezone, due) : now;
   return {
     client: ref,
     policy: name,
@@ -68,11 +76,13 @@ export function planOf(situation: Situation): ClientPlan | { readonly message: s
     enrolment: record.enrolment,
     due: whyDue(record, policy, now),
     next_due: new Date(due).toISOString(),
-    next_start: new Date(nextOpening(policy.windows, policy.timezone, due)).toISOString(),
+    next_start: new Date(start).toISOString(),
+    compromised: suspect !== null,
+    skipped: false,
     joins: started.rotation === ASKED.id ? null : started.rotation,
     strategy: started.record.rotation?.strategy ?? null,
     steps,
-    warnings: warningsOf(situation, record, steps),
+    warnings: warningsOf(situation, started.record, steps, started.rotation === ASKED.id),
   };
 }
 
@@ -83,21 +93,28 @@ function recordNow({ ref, client, record, policy, now }: Situation): ClientRecor
   throw new Error(`nothing is known of ${ref}`);
 }
 
+/** As a request does: found clients are replaced only where somebody names them, or takes them over. */
+function isSkipped({ compromised, isNamed, takeOver }: Situation, { enrolment }: ClientRecord): boolean {
+  return compromised !== false && !isNamed && !takeOver && enrolment === 'found';
+}
+
+const REFUSALS = ['not_found', 'under_way', 'algorithm_unsupported'] as const;
+
 function attempt(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy, now: number) {
   try {
     return request(record, asked, policy, now);
   } catch (error) {
     if (hasCode(error, 'not_enrolled')) return { notEnrolled: error.message };
-    if (hasCode(error, 'not_found') || hasCode(error, 'algorithm_unsupported')) return { message: error.message };
+    if (REFUSALS.some((code) => hasCode(error, code))) return { message: messageOf(error) };
     throw error;
   }
 }
 
-/** A schedule does nothing for it, and a request is refused. */
+/** A schedule does nothing for it, and a request is refused or, as part of a fleet, skips it. */
 function leftAlone(
-  { ref, name, policy, now, record: known }: Situation,
+  { ref, name, policy, now, record: known, compromised }: Situation,
   record: ClientRecord,
-  why: string,
+  why: string | null,
 ): ClientPlan {
   const next = new Date(Math.max(now, dueAt(record, policy))).toISOString();
   return {
@@ -108,10 +125,12 @@ function leftAlone(
     due: null,
     next_due: next,
     next_start: next,
+    compromised: compromised !== false,
+    skipped: why === null,
     joins: null,
     strategy: null,
     steps: [],
-    warnings: [why],
+    warnings: why === null ? [] : [why],
   };
 }
 
@@ -122,20 +141,34 @@ function plannedKey(alg: Algorithm): KeyMaterial {
   return { id: PLACEHOLDER, kid: PLACEHOLDER, thumbprint: PLACEHOLDER, alg, jwk, pem: PLACEHOLDER };
 }
 
-function warningsOf(situation: Situation, record: ClientRecord, steps: readonly PreviewStep[]): string[] {
+/** @param isNew `record` holds the rotation that was asked for, and not an earlier one that it joins */
+function warningsOf(
+  situation: Situation,
+  record: ClientRecord,
+  steps: readonly PreviewStep[],
+  isNew: boolean,
+): string[] {
   const { ref, client, paused } = situation;
   const { deployment } = splitReference(ref);
+  const halted = situation.record?.halted ?? null;
   const failure = steps.find((step) => step.step === 'fail');
   return [
-    failure === undefined ? null : `It would fail at once: ${failure.why}`,
+    failure === undefined || client === null ? null : `It would fail at once: ${failure.why}`,
     client === null ? 'The API no longer lists this client: a PATCH would be answered with 404.' : null,
-    client !== null && !isEligible(client) ? refusal(client) : null,
+    client !== null && !isEligible(client) && failure === undefined ? refusal(client) : null,
+    isNew ? noOverlap(situation, record) : null,
     foreignKeys(situation, record, steps),
-    record.halted === null ? null : `It is halted, and a request takes it up again: ${record.halted}`,
+    halted === null ? null : `It is halted, and a request takes it up again: ${halted}`,
     paused.has(deployment)
       ? `Deployment ${deployment} is paused, because its API key was refused: nothing is sent until it is accepted again.`
       : null,
   ].filter((warning) => warning !== null);
+}
+
+function noOverlap({ policy, compromised }: Situation, { rotation }: ClientRecord): string | null {
+  if (policy.strategy !== 'overlap' || compromised !== false || rotation?.strategy !== 'cutover') return null;
+  const why = 'strategy cutover: a single PEM leaves no room for a second key';
+  return rotation.format === 'pem' ? `${why}. Set format: jwks for an overlap.` : `${why}. Later rotations overlap.`;
 }
 
 /** Where the server accepts several keys, those that nobody rotates go on to sign in. */

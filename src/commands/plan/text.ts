@@ -12,18 +12,21 @@ export function planLines(plan: ClientPlan, asked: boolean): readonly string[] {
     `  ${firstLine(plan)}`,
     ...warnings.map((warning) => `  ! ${warning}`),
   ];
-  if ((!asked && due === null && joins === null) || plan.steps.length === 0) return [...lines, ''];
+  // Why it would fail at once is among the warnings.
+  const isDoomed = plan.steps.every(({ step }) => step === 'fail');
+  if ((!asked && due === null && joins === null) || isDoomed) return [...lines, ''];
   const heading = strategy === null ? '  what is left to do:' : `  strategy ${strategy}:`;
   return [...lines, heading, ...numbered(plan.steps), ''];
 }
 
-export function outlookLine(outlook: DeploymentOutlook): string {
-  const { deployment, clients, load, rotate_all_seconds: all, compromise_all_seconds: compromised } = outlook;
+export function outlookLine(outlook: DeploymentOutlook & { readonly enrolled: number }): string {
+  const { deployment, clients, enrolled, load, rotate_all_seconds: all, compromise_all_seconds: compromised } = outlook;
   const count = clients === 1 ? '1 client' : `${clients} clients`;
-  return (
-    `deployment ${deployment}: ${count}. At its rate limit all are rotated in ${formatDuration(all * 1_000)}, and after a compromise in ` +
-    `${formatDuration(compromised * 1_000)}; the schedule uses ${percent(load)} of it`
-  );
+  const isWhole = enrolled === clients;
+  const times = `rotated in ${formatDuration(all * 1_000)}, and after a compromise in ${formatDuration(compromised * 1_000)}`;
+  return isWhole
+    ? `deployment ${deployment}: ${count}. At its rate limit all are ${times}; the schedule uses ${percent(load)} of it`
+    : `deployment ${deployment}: ${count}, ${enrolled} enrolled. Were all enrolled: at its rate limit ${times}; the schedule would use ${percent(load)} of it`;
 }
 
 function percent(part: number): string {
@@ -31,8 +34,10 @@ function percent(part: number): string {
 }
 
 function firstLine(plan: ClientPlan): string {
-  const { joins, enrolment, steps } = plan;
+  const { joins, enrolment, steps, skipped, compromised } = plan;
+  if (skipped) return `skipped: ${enrolment}; its present key goes on signing in. Name the client, or --take-over`;
   if (joins !== null) return `rotation ${joins} is under way: a request joins it`;
+  if (compromised && steps.length > 0) return 'at once: windows do not count';
   return enrolment !== 'enrolled' && steps.length === 0 ? 'left alone by schedules' : dueLine(plan);
 }
 

@@ -15,6 +15,8 @@ export interface ClientStatus {
   readonly policy: string | null;
   readonly enrolment: Enrolment;
   readonly state: ClientState;
+  /** A key that was reported as compromised still signs in, and no rotation is under way that replaces it. */
+  readonly compromised: boolean;
   readonly active: (KeyStatus & { readonly age_seconds: number }) | null;
   readonly keys: readonly KeyStatus[];
   /** Null: no schedule rotates it. */
@@ -22,6 +24,7 @@ export interface ClientStatus {
   readonly due: DueReason | null;
   readonly rotation: RotationStatus | null;
   readonly retiring: readonly RetirementStatus[];
+  /** What went wrong last and still matters. */
   readonly last_error: string | null;
   readonly halted: string | null;
 }

@@ -1,5 +1,6 @@
 /** The state of the fleet as a person reads it: one line per client, what is wrong in capitals. */
 import { formatDuration } from '../../core/duration.ts';
+import { howToEnroll } from '../../core/enrolment.ts';
 import { print, printTable } from '../output.ts';
 import type { ClientStatus, KeyStatus, Status } from './model.ts';
 
@@ -12,7 +13,7 @@ export function printStatus(shown: Status, now: number, { details }: { details: 
     if (until !== null) print(`THROTTLED  deployment ${deployment}: its API asks to be left alone until ${until}.`);
   }
   if (clients.length === 0) {
-    print('No clients are known yet. Clients are taken in by the next sweep or request.');
+    if (!details) print('No clients are known yet. Clients are taken in by the next sweep or request.');
     return;
   }
   printTable(
@@ -20,9 +21,10 @@ export function printStatus(shown: Status, now: number, { details }: { details: 
     clients.map((client) => row(client, now)),
   );
   print(summary(clients.length, counts));
-  if (counts.found > 0)
-    print('Found clients: their active keys are not ours. `rekeyd keys import CLIENT --file KEY --enroll`');
+  if (counts.found > 0) print(`Found clients: their active keys are not ours. ${howToEnroll('CLIENT')}`);
   if (counts.held > 0) print('Held clients: when their applications read their key folders, `rekeyd enroll CLIENT`.');
+  if (clients.some(({ compromised }) => compromised))
+    print('COMPROMISED clients: `rekeyd rotate CLIENT --compromised` replaces their keys.');
   if (details) for (const client of clients) printKeys(client, now);
 }
 
@@ -49,13 +51,14 @@ function stateOf(client: ClientStatus, now: number): string {
   const { state, halted, rotation, due, retiring, last_error: lastError } = client;
   const since = rotation === null ? '' : formatDuration(Math.max(0, now - Date.parse(rotation.since)));
   const parts = [
+    client.compromised ? 'COMPROMISED: the key in use was reported and STILL SIGNS IN' : null,
     halted === null ? null : `HALTED: ${halted}`,
     rotation === null ? null : `rotating (${rotation.strategy}): ${rotation.phase}, for ${since}`,
     state === 'paused' || state === 'throttled' ? state : null,
     state === 'found' || state === 'held' ? state : null,
     due === null ? null : `DUE: ${due.message}`,
     retiring.length === 0 ? null : `${retiring.length} old ${retiring.length === 1 ? 'key' : 'keys'} on the way out`,
-    lastError === null || lastError === halted ? null : `last error: ${lastError}`,
+    lastError === null || lastError === halted ? null : `${state === 'failed' ? 'FAILED' : 'last error'}: ${lastError}`,
   ].filter((part) => part !== null);
   return parts.length === 0 ? 'healthy' : parts.join('; ');
 }

@@ -1,9 +1,10 @@
 /** The embedded store: a Redis of our own, shared by the service and the commands that run beside it, ended by the last that leaves. */
 import { randomUUID } from 'node:crypto';
-import { chmod, mkdir } from 'node:fs/promises';
+import { chmod } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Redis } from 'ioredis';
 import { hasCode } from '../../errors.ts';
+import { ensureFolder } from '../../files/folder.ts';
 import { connectRedis } from '../redis/connection.ts';
 import { isAlive, withLock } from './lock.ts';
 import { findServer, type ServerProcess, startServer, untilGone } from './server.ts';
@@ -32,7 +33,7 @@ const HOLDER = 'rekeyd-embedded';
  */
 export async function openEmbedded({ dataDir, searchPath }: EmbeddedOptions): Promise<Embedded> {
   const dir = join(resolve(dataDir), 'redis');
-  await mkdir(dir, { recursive: true, mode: 0o700 });
+  await ensureFolder(dir, 0o700);
   await chmod(dir, 0o700);
   const name = `${HOLDER}:${process.pid}:${randomUUID()}`;
 

@@ -78,7 +78,7 @@ async function take(dir: string, draft: string, turn: number): Promise<boolean> 
     if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
     throw error;
   }
-  // Whoever comes late, with an old number in mind, may make a file that was removed already: only the highest counts.
+  // A process that comes late, with an old number in mind, may make a file that was removed already: only the highest counts.
   const made = await turns(dir);
   const stale = made.at(-1) === turn ? made.slice(0, -1) : [turn];
   for (const number of stale) await rm(turnFile(dir, number), { force: true });

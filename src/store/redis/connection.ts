@@ -102,11 +102,15 @@ function logChanges(redis: Redis, address: string, log: ConnectionLog): void {
   });
   redis.on('reconnecting', () => {
     if (connected)
-      log.warn({ redis: address, error: last }, 'lost the connection to Redis; work waits until it is back');
+      log.warn(
+        { redis: address, error: last || 'the server closed it' },
+        'lost the connection to Redis; work waits until it is back',
+      );
     connected = false;
   });
   redis.on('ready', () => {
     if (!connected) log.info({ redis: address }, 'connected to Redis again');
     connected = true;
+    last = '';
   });
 }

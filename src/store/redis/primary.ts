@@ -56,7 +56,7 @@ export function primaryConnector(group: ServerGroup): ConnectorClass {
       throw new Error('Connection is closed.');
     }
 
-    /** Whoever was demoted in between is not the one. */
+    /** A server that was demoted in between is not the one. */
     override check(info: { readonly role?: string }): boolean {
       return info.role !== 'slave';
     }

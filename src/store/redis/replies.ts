@@ -43,6 +43,17 @@ export function isPassing(error: unknown): boolean {
   return error instanceof Error && /^(TRYAGAIN|ASK|MASTERDOWN|LOADING) /.test(error.message);
 }
 
+/** An error of the connection, not an answer: it could not be made, or was lost. */
+export function isOutage(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if (error instanceof AggregateError) return error.errors.every(isOutage);
+  return (
+    'syscall' in error ||
+    /^(Connection is closed|Socket (closed|timeout))|^LOADING /.test(error.message) ||
+    isAborted(error)
+  );
+}
+
 /** A script's own refusal: this is not the store that its caller means; see {@link ../lua/prelude.ts}. */
 export function isOtherStore(error: unknown): error is Error {
   return error instanceof Error && (error.message.includes(OTHER_STORE) || error.message.includes(ROLLED_BACK));

@@ -90,7 +90,7 @@ export interface Guarded {
   readonly durability: Durability;
   /** Waits for a check that is under way. @throws RekeydError `store_lost`, `redis_unsafe` */
   ready(): Promise<void>;
-  /** A script was refused as run on another store. Resolves when that store goes on for ours. @throws RekeydError `store_lost` */
+  /** A script was refused as run on another store. Resolves when that store was declared to replace ours. @throws RekeydError `store_lost` */
   refused(error: Error): Promise<void>;
 }
 
@@ -112,7 +112,7 @@ export function openScripts(redis: Redis, guard: Guarded): Scripts {
   }
 
   const ask = <T>(command: () => Promise<T>) => untilClosed(() => untilAnswered(command));
-  /** Sent again only when the store was replaced by one that goes on for it. */
+  /** Sent again only when the store was declared lost and replaced. */
   async function guarded(send: () => Promise<unknown>): Promise<unknown> {
     await guard.ready();
     try {

@@ -1,0 +1,219 @@
+/** The command line: what can be typed, what it says about itself, and the exit code of what came of it. */
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import packageFile from '../../package.json' with { type: 'json' };
+import { type ErrorCode, messageOf, RekeydError } from '../errors.ts';
+import { ApiError } from '../wacht/api-error.ts';
+import { auditExport, auditTail } from './audit.ts';
+import { abandon, enroll } from './clients.ts';
+import { configCheck, printSchema } from './config.ts';
+import { doctor } from './doctor.ts';
+import { keysImport, keysRewrap } from './keys.ts';
+import type { Globals } from './open.ts';
+import { note, printJson } from './output.ts';
+import { plan } from './plan.ts';
+import { rotate } from './rotate.ts';
+import { start } from './start.ts';
+import { status } from './status.ts';
+import { storeDeclareLoss, storeStatus } from './store.ts';
+
+const ABOUT = `
+Clients are named deployment/app-slug/oauth_client_id, as in \`rekeyd status\`.
+
+Examples:
+  $ rekeyd config check
+  $ rekeyd doctor
+  $ rekeyd start
+  $ rekeyd plan --app 185019846023/mcp-auth
+  $ rekeyd rotate 185019846023/mcp-auth/4711 --reason "new laptop" --wait
+  $ rekeyd keys import 185019846023/mcp-auth/4711 --file key.pem
+  $ rekeyd enroll 185019846023/mcp-auth/4711
+  $ rekeyd rotate 185019846023/mcp-auth/4711 --compromised --wait finished --json
+
+Exit codes:
+  0  done
+  1  failed: a rotation, a check
+  2  wrong usage or config
+  3  Redis or the API could not be reached
+
+Environment:
+  REKEYD_CONFIG     the config file, unless --config names one (default ./rekeyd.yaml)
+  REKEYD_LOG_LEVEL  of \`rekeyd start\`: trace debug info warn error fatal silent (default info)
+  and whatever the config refers to as env:NAME
+
+With --json, stdout is one JSON document; everything else goes to stderr.`;
+
+const EXIT_CODES: Partial<Record<ErrorCode | 'internal', number>> = {
+  usage: 2,
+  config: 2,
+  secret_missing: 2,
+  client_reference_invalid: 2,
+  redis_unreachable: 3,
+};
+
+/** @returns the command line; its actions hand their exit code to `end` */
+function commandLine(globalsOf: (file: string | undefined) => Globals, end: (code: number) => void): Command {
+  const program = new Command('rekeyd')
+    .description(
+      'Rotates the signing keys of OAuth clients registered with Wacht: proves a new key before it destroys the old one.',
+    )
+    .version(packageFile.version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .option('-c, --config <file>', 'the config file')
+    .configureHelp({ showGlobalOptions: true })
+    .showHelpAfterError('`rekeyd --help` lists commands and options.')
+    .addHelpText('after', ABOUT)
+    .exitOverride();
+  const globals = () => globalsOf(program.opts<{ config?: string }>().config);
+
+  program
+    .command('start')
+    .description('run the service until SIGTERM or SIGINT')
+    .option('--no-schedule', 'do not look for due clients')
+    .option('--no-http', 'do not listen')
+    .option('--no-worker', 'do not work on jobs')
+    .action(async (options) => end(await start(globals(), options)));
+
+  selecting(program.command('rotate'))
+    .description('ask for rotations; the workers do them')
+    .option('--reason <text>', 'for the audit trail')
+    .option('--take-over', 'also clients that are not enrolled: their applications must take the new key at once')
+    .option('--wait [finished]', 'wait until the new keys are active, or until the old ones are gone')
+    .option('--json', 'print one JSON document')
+    .action(async (clients, options) => end(await rotate(globals(), clients, options)));
+
+  selecting(program.command('plan'))
+    .description('show what would happen; writes nothing')
+    .option('--take-over', 'as if rotated with --take-over')
+    .option('--json', 'print one JSON document')
+    .action(async (clients, options) => end(await plan(globals(), clients, options)));
+
+  program
+    .command('status')
+    .description('show clients, keys, ages and what is due')
+    .argument('[client...]', 'only these, with their keys')
+    .option('--json', 'print one JSON document')
+    .action(async (clients, options) => end(await status(globals(), clients, options)));
+
+  program
+    .command('enroll')
+    .description('say that the applications of these clients take their keys from their key folders')
+    .argument('<client...>', 'deployment/app-slug/oauth_client_id')
+    .option('--reason <text>', 'for the audit trail')
+    .option('--json', 'print one JSON document')
+    .action(async (clients, options) => end(await enroll(globals(), clients, options)));
+
+  program
+    .command('abandon')
+    .description('end a rotation that cannot go on, at whichever key the server takes')
+    .argument('<client>', 'deployment/app-slug/oauth_client_id')
+    .option('--reason <text>', 'for the audit trail')
+    .option('--json', 'print one JSON document')
+    .action(async (client, options) => end(await abandon(globals(), client, options)));
+
+  const audit = program.command('audit').description('the audit log: tail, export');
+  audit
+    .command('tail')
+    .description('show the newest entries, oldest first')
+    .option('-n, --lines <count>', 'how many', count, 20)
+    .option('-f, --follow', 'go on with those that come, until SIGINT')
+    .option('--json', 'print one JSON document')
+    .action(async (options) => end(await auditTail(globals(), options)));
+  audit
+    .command('export')
+    .description('write the entries that a folder does not hold yet, as JSON Lines')
+    .argument('<dir>', 'the folder')
+    .option('--json', 'print one JSON document')
+    .action(async (dir, options) => end(await auditExport(globals(), dir, options)));
+
+  const keys = program.command('keys').description('private keys: import, rewrap');
+  keys
+    .command('import')
+    .description('adopt the private key that a client signs with now')
+    .argument('<client>', 'deployment/app-slug/oauth_client_id')
+    .requiredOption('--file <pem-or-jwk>', 'the private key: PEM or JWK; - reads it from stdin')
+    .option('--alg <alg>', 'what it signs, when neither the file nor the server says')
+    .option('--enroll', 'its application takes its key from its key folder from now on')
+    .option('--json', 'print one JSON document')
+    .action(async (client, options) => end(await keysImport(globals(), client, options)));
+  keys
+    .command('rewrap')
+    .description('re-encrypt all stored private keys under the first KEK')
+    .option('--json', 'print one JSON document')
+    .action(async (options) => end(await keysRewrap(globals(), options)));
+
+  const store = program.command('store').description('the store: status, declare-loss');
+  store
+    .command('status')
+    .description('show which store this is, and whether it is the one that was there before')
+    .option('--json', 'print one JSON document')
+    .action(async (options) => end(await storeStatus(globals(), options)));
+  store
+    .command('declare-loss')
+    .description('after a store was lost or rolled back: take what is there as the truth')
+    .option('--reason <text>', 'for the audit trail')
+    .option('--json', 'print one JSON document')
+    .action(async (options) => end(await storeDeclareLoss(globals(), options)));
+
+  program
+    .command('doctor')
+    .description('look for what is wrong, say what to do')
+    .option('--json', 'print one JSON document')
+    .action(async (options) => end(await doctor(globals(), options)));
+
+  const config = program.command('config').description('the config file: check, schema');
+  config
+    .command('check')
+    .description('report every problem at once')
+    .option('--json', 'print one JSON document')
+    .action(async (options) => end(await configCheck(globals(), options)));
+  config
+    .command('schema')
+    .description('print the JSON Schema of the config file')
+    .option('--request', 'of the on-demand job instead')
+    .action((options) => end(printSchema(options)));
+
+  return program;
+}
+
+function selecting(command: Command): Command {
+  return command
+    .argument('[client...]', 'deployment/app-slug/oauth_client_id')
+    .option('--app <deployment/slug>', 'all clients of an app')
+    .option('--policy <name>', 'all clients under a policy')
+    .option('--all', 'all clients in the config')
+    .option('--compromised [kid]', 'the key in use (or that one) may have leaked: replace it at once');
+}
+
+function count(text: string): number {
+  if (/^\d{1,6}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('Give a whole number.');
+}
+
+/** What the process ends with after `error`, which is told on stderr, and with --json on stdout too. */
+function failed(error: unknown, json: boolean): number {
+  const code = error instanceof RekeydError ? error.code : error instanceof CommanderError ? 'usage' : 'internal';
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return 0; // help or version: commander has printed it, as it has its errors
+  } else note(`rekeyd: ${isBug(error) ? error.stack : messageOf(error)}`);
+  if (json) printJson({ error: { code, message: messageOf(error) } });
+  if (error instanceof ApiError && error.reply.class === 'unknown') return 3;
+  return EXIT_CODES[code] ?? 1;
+}
+
+/** An error of the system says enough by its message; what is neither that nor ours is found by its stack. */
+function isBug(error: unknown): error is Error {
+  return error instanceof Error && !(error instanceof RekeydError) && !('code' in error);
+}
+
+/** Runs one command. @returns what the process ends with */
+export async function run(argv: readonly string[], globalsOf: (file: string | undefined) => Globals): Promise<number> {
+  let code = 0;
+  try {
+    await commandLine(globalsOf, (ended) => {
+      code = ended;
+    }).parseAsync(argv);
+    return code;
+  } catch (error) {
+    return failed(error, argv.includes('--json'));
+  }
+}

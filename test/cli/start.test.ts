@@ -1,0 +1,50 @@
+/** What `rekeyd start` says when it starts, and keys that come by a pipe. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { documentOf, openWorld, type World } from './fixture.ts';
+
+let world: World;
+beforeAll(async () => {
+  world = await openWorld();
+});
+afterAll(() => world.close());
+
+test('start logs the warnings that config check gives', async () => {
+  const { warnings } = documentOf(await world.run(['config', 'check', '--json']));
+  expect(warnings.length).toBeGreaterThan(0);
+  const service = await world.start('--no-http');
+  service.kill('SIGTERM');
+  const { stderr } = await service.ended;
+  const logged = stderr.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line)]));
+  for (const { path, message } of warnings) {
+    expect(logged).toContainEqual(expect.objectContaining({ level: 'warn', setting: path, msg: message }));
+  }
+});
+
+test('an address that is taken is told with what to do', async () => {
+  const listen = new URL(world.emulator.url).host;
+  const file = await world.writeConfig({ ...world.config, http: { listen } }, 'taken.yaml');
+  const ended = await world.run(['start', '--config', file]);
+  expect(ended.code, ended.stderr).toBe(2);
+  expect(ended.stderr).toMatch(/EADDRINUSE.*: does another rekeyd run here\? Set http\.listen .*--no-http/);
+});
+
+test('keys import reads the key from stdin', async () => {
+  const client = world.addClient('pem-app');
+  const pem = await readFile(await world.keyFile(client), 'utf8');
+  const imported = await world.run(['keys', 'import', client.ref, '--file', '-', '--json'], {}, pem);
+  expect(imported.code, imported.stderr).toBe(0);
+  expect(documentOf(imported)).toMatchObject({ client: client.ref, enrolment: 'held' });
+});
+
+test('doctor says that data_dir is wrong when the embedded Redis cannot be kept there', async () => {
+  const blocked = join(await world.writeConfig('a file, and no folder', 'blocked'), 'data');
+  const sinks = [{ kind: 'directory', path: join(world.dir, 'keys') }];
+  const file = await world.writeConfig({ ...world.config, data_dir: blocked, sinks }, 'blocked.yaml');
+  const ended = await world.run(['doctor', '--json', '--config', file]);
+  expect(ended.code, ended.stderr).toBe(1);
+  const { checks } = documentOf(ended);
+  const check = { name: 'data_dir', ok: false, fix: expect.stringContaining('Correct data_dir') };
+  expect(checks).toContainEqual(expect.objectContaining(check));
+});
