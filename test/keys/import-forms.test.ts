@@ -18,7 +18,7 @@ test.each(['RS256', 'ES256'] as const)('a published %s key is ours in each of it
   for (const { what, jwk } of formsOf(privateKey)) {
     const kid = `kid of ${what}`;
     const client = await fleet.foreign(APP, { alg, members: { jwks: { keys: [{ ...jwk, kid }] } } });
-    const key = await importKey(fleet.resources, keksOf(fleet.config), {
+    const { key } = await importKey(fleet.resources, keksOf(fleet.config), {
       ref: client.ref,
       text,
       cause: CAUSE,
