@@ -53,9 +53,9 @@ export function announced(
   };
 }
 
-/** The document was not sent after all: what was on its way before is all that can still arrive. */
+/** The document was not sent after all. One that was sent before it may still arrive: then it stays on its way. */
 export function withdrawn(intended: ClientRecord, { rotation, server: { inFlight } }: ClientRecord): ClientRecord {
-  return { ...intended, rotation, server: { ...intended.server, inFlight } };
+  return inFlight === null ? { ...intended, rotation, server: { ...intended.server, inFlight } } : intended;
 }
 
 function triesBefore(record: ClientRecord, owner: Owner): number {

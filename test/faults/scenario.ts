@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createReleases } from '../../src/runtime/lifecycle.ts';
+import { until } from '../support/until.ts';
 import { ask, PATIENCE_MS, POLL_MS, quiet, type Wish } from './asking.ts';
 import { judge, type Violation } from './checker.ts';
 import { gather } from './evidence.ts';
@@ -180,6 +181,13 @@ async function act<W extends World>(plot: Plot<W>, place: Place, { seed, patienc
 
   const answers = await Promise.all(asked);
   if (answers.includes(null)) scene.accuse('unanswered', null, 'a request was never answered');
+  // A store that was rolled back may hold requests that were answered before.
+  const { control } = world.queues;
+  await until(
+    'no request waits',
+    async () => (await control.count()) + (await control.getActiveCount()) === 0,
+    patience,
+  );
   const stuck = await quiet(raw, clients, owed, patience);
   await delay(POLL_MS * 5); // a few more logins with what is left
   await logins.stop();

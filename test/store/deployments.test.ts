@@ -88,6 +88,54 @@ describe.each(redisKinds)('deployments on %s', (kind) => {
     expect(waits).toEqual([5, 10, 20, 40, 60, 60]);
   });
 
+  it('are not tried while they ask to be left alone, although they are paused', async () => {
+    const { store } = opened;
+    await store.pause(DEP, '401', []);
+    await store.throttle(DEP, 60_000, []);
+    await age(30_000);
+    expect(await store.take(DEP, PLENTY, false)).toMatchObject({ go: false, because: 'paused' });
+    await age(30_000);
+    expect(await store.take(DEP, PLENTY, false)).toMatchObject({ go: true, isTry: true });
+  });
+
+  it('count calls that have to be made now, and let the rest wait for them', async () => {
+    const { store } = opened;
+    await store.spend(DEP, SCARCE);
+    await store.spend(DEP, SCARCE);
+    expect(await store.take(DEP, SCARCE, false)).toMatchObject({ go: false, because: 'budget' });
+    // Debts end where the bucket is as deep.
+    for (let call = 0; call < 10; call += 1) await other.store.spend(DEP, SCARCE);
+    await age(2 * SCARCE.perMs);
+    expect(await store.take(DEP, SCARCE, false)).toMatchObject({ go: true });
+  });
+
+  it('remember for some days how clients are looked at', async () => {
+    expect(await opened.store.lookedBy(DEP)).toBeNull();
+    await opened.store.noteLookedBy(DEP, 'list');
+    expect(await other.store.lookedBy(DEP)).toBe('list');
+    await opened.redis.hincrbyfloat(deploymentKey(DEP), 'look_at', -8 * 86_400_000);
+    expect(await other.store.lookedBy(DEP)).toBeNull();
+  });
+
+  it('keep the first domain that was told of an app', async () => {
+    expect(await opened.store.firstDomain(DEP, 'app', 'a.example')).toBe('a.example');
+    expect(await other.store.firstDomain(DEP, 'app', 'b.example')).toBe('a.example');
+    expect(await other.store.firstDomain(DEP, 'other', 'b.example')).toBe('b.example');
+  });
+
+  it('have the list of an app read for a fiftieth of the time', async () => {
+    const { store } = opened;
+    expect(await store.listRest(DEP, 'app')).toBe(0);
+    // A second at first, however it is made up.
+    await store.noteList(DEP, 'app', 900);
+    expect(await other.store.listRest(DEP, 'app')).toBe(0);
+    await store.noteList(DEP, 'app', 3_000);
+    const rest = await other.store.listRest(DEP, 'app');
+    expect(rest).toBeGreaterThan(140_000);
+    expect(rest).toBeLessThanOrEqual(145_000);
+    expect(await store.listRest(DEP, 'other')).toBe(0);
+  });
+
   it('let one urgent call through a pause or a throttle now and then', async () => {
     const { store } = opened;
     await store.pause(DEP, '401', []);

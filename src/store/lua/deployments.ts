@@ -42,8 +42,9 @@ local function through(field, every)
   return {'try', 1}
 end
 
+local wished = tonumber(held[3] or '0')
 if held[5] then
-  local try_at = tonumber(held[6] or '0')
+  local try_at = math.max(tonumber(held[6] or '0'), wished)
   if at >= try_at then
     local every = tonumber(held[7] or '${FIRST_TRY_MS}')
     redis.call('HSET', deployment, 'try_every', math.min(every * 2, ${LONGEST_TRY_MS}))
@@ -52,7 +53,6 @@ if held[5] then
   if urgent and at >= tonumber(held[4] or '0') then return through('urgent_at', ${URGENT_EVERY_MS}) end
   return {'paused', try_at - at}
 end
-local wished = tonumber(held[3] or '0')
 if at < wished then
   if urgent and at >= tonumber(held[4] or '0') then return through('urgent_at', ${URGENT_EVERY_MS}) end
   return {'throttled', wished - at}
