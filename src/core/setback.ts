@@ -2,6 +2,7 @@
 import type { Owner } from './action.ts';
 import { fail, giveUp, turnBack } from './ending.ts';
 import type { Context } from './policy.ts';
+import { isPressing } from './pressing.ts';
 import type { ClientRecord } from './record.ts';
 import { isSame, withRetirement } from './retirement.ts';
 import type { Rotation } from './rotation.ts';
@@ -54,15 +55,19 @@ export function heldUpStep(record: ClientRecord, owner: Owner, why: string, cont
   return { record: withTries(record, owner, (tries) => afterFailure(tries, why, context)), entries: [] };
 }
 
-/** The server asks to be left alone: no attempt is lost. */
+/** The server asks to be left alone: no attempt is lost. While sign-ins are refused, or a leaked key is accepted, its wish counts for less. */
 export function throttledStep(
   record: ClientRecord,
   owner: Owner,
   { ms, why }: { readonly ms: number; readonly why: string },
   context: Context,
 ): Transition {
-  return { record: withTries(record, owner, (tries) => afterThrottling(tries, ms, why, context)), entries: [] };
+  const waitMs = isPressing(record) ? Math.min(ms, PRESSING_MS) : ms;
+  return { record: withTries(record, owner, (tries) => afterThrottling(tries, waitMs, why, context)), entries: [] };
 }
+
+/** What is pressing asks again after this time, in ms: the store lets one such call of a deployment through that often. */
+const PRESSING_MS = 5_000;
 
 function usedUp(record: ClientRecord, counted: 'failed' | 'refused', why: string, context: Context): Transition {
   const { rotation } = record;

@@ -45,8 +45,11 @@ export function handsFor(ref: ClientRef, policy: RotationPolicy, resources: Reso
     try {
       return await deployment.looks.look(ref, signal);
     } catch (error) {
-      if (error instanceof ApiError) await noteAnswer(resources, deployment, ref, error.reply);
-      throw error;
+      if (!(error instanceof ApiError)) throw error;
+      const { reply } = error;
+      await noteAnswer(resources, deployment, ref, reply);
+      if (reply.class !== 'throttled') throw error;
+      throw new ApiError(`Looking at ${ref}`, { ...reply, retryAfterMs: throttledMs(deployment, reply.retryAfterMs) });
     }
   }
 

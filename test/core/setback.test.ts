@@ -156,13 +156,17 @@ describe('tries', () => {
     expect(wait).toEqual({ failed: 2, refused: 1, notBefore: START + MINUTE, error: 'slow' });
   });
 
-  it.each<PhaseName>(['requested', 'cut_over', 'reverting'])('throttling ends no rotation (%s)', (phase) => {
+  it.each<[PhaseName, number]>([
+    ['requested', MINUTE],
+    ['cut_over', 5_000],
+    ['reverting', 5_000],
+  ])('throttling ends no rotation, and is waited out for less while sign-ins are refused (%s)', (phase, waitMs) => {
     let record = rotating('cutover', phase);
     for (let time = 0; time < 50; time += 1) {
       record = throttledStep(record, 'rotation', { ms: MINUTE, why: 'slow' }, CONTEXT).record;
     }
     expect(record).toEqual(
-      withRotation(rotating('cutover', phase), { tries: tries({ notBefore: START + MINUTE, error: 'slow' }) }),
+      withRotation(rotating('cutover', phase), { tries: tries({ notBefore: START + waitMs, error: 'slow' }) }),
     );
   });
 });

@@ -1,9 +1,9 @@
 /** A server that wants to be left alone for a while. */
 
 import { expect, test } from 'vitest';
-import { CHANGE } from '../emulator/fault-rules.ts';
+import { CHANGE, type FaultRule } from '../emulator/fault-rules.ts';
 import { beginRotation } from '../support/begin.ts';
-import { PEM_APP, startFleet } from '../support/fleet.ts';
+import { type FleetApp, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
 import { expectSound } from '../support/sound.ts';
 
@@ -28,6 +28,39 @@ test.each([
   const intents = (await fleet.audit()).filter(({ type }) => type === 'key.publishing');
   expect(intents.map(({ data }) => data.attempt)).toEqual([1, 1, 1, 1]);
   await expectSound(fleet, clients);
+});
+
+const LIMITED = { kind: 'rate_limited' } as const;
+const SOON = { throttle_max: '2s' };
+
+/** The words of the real server, which ask for 60,000 seconds; the longest wait is that of the config, and what is pressing waits much less. */
+test.each<[string, FleetApp, FaultRule, Readonly<Record<string, unknown>>, 'finished' | 'rolled_back']>([
+  ['the look', PEM_APP, { ...LIMITED, match: { method: 'PATCH', isLook: true } }, SOON, 'finished'],
+  ['the cutover', PEM_APP, { ...LIMITED, match: CHANGE }, SOON, 'finished'],
+  [
+    'the proof after a cutover',
+    PEM_APP,
+    { kind: 'status', status: 429, match: { path: /introspect/ }, skip: 1 },
+    {},
+    'finished',
+  ],
+  ['the rollback', { ...PEM_APP, policy: { alg: 'EdDSA' } }, { ...LIMITED, match: CHANGE, skip: 1 }, {}, 'rolled_back'],
+  ['the publication of a second key', KID_APP, { ...LIMITED, match: CHANGE }, SOON, 'finished'],
+  ['the withdrawal of the old key', KID_APP, { ...LIMITED, match: CHANGE, skip: 1 }, SOON, 'finished'],
+])('a 429 that meets %s stops nothing for long', async (_name, app, rule, deployment, end) => {
+  const fleet = await startFleet({ apps: [app], deployment });
+  const client = await fleet.managed(app);
+  const fault = fleet.emulator.faults.add(rule);
+  // An application would meet the one that is meant for the proof.
+  const logins = rule.match?.path === undefined ? await startLogins(client, fleet) : null;
+  await fleet.start();
+  await fleet.reached(client, await beginRotation(fleet, client), end);
+  expect(fault.fired).toBe(1);
+  await logins?.more(5);
+  // Only where the server takes one key, and the new one cannot be verified, there is none until the old one is back.
+  const refused = (await logins?.stop())?.refused ?? [];
+  if (end === 'finished') expect(refused).toEqual([]);
+  await expectSound(fleet, [client]);
 });
 
 test('a 429 to a rotation that reads the list is waited out too, and costs no attempt', async () => {
