@@ -79,6 +79,28 @@ test('a refused API key is told apart from a Redis that is gone, which ends with
   expect(checkOf(refused, 'redis persistence')).toMatchObject({ ok: true });
 });
 
+test('the URL style that the API key works with is told', async () => {
+  world = await openWorld();
+  const key = async () => checkOf(await world.run(['doctor', '--json']), 'api key').detail;
+  expect(await key()).toMatch(/at \/oauth\/apps \(url_style: flat\)|at \/deployments\/.* \(url_style: deployment\)/);
+  world.emulator.setApiKey('185019846023', 'test-api-key', 'write', 'api_key');
+  expect(await key()).toContain('at /oauth/apps (url_style: flat)');
+  world.emulator.setApiKey('185019846023', 'test-api-key', 'write', 'access_token');
+  expect(await key()).toContain('at /deployments/185019846023/oauth/apps (url_style: deployment)');
+});
+
+test('an issuer that accepts a key that nobody registered is found', async () => {
+  world = await openWorld();
+  const page = { kind: 'page', status: 200, type: 'application/json', body: '{"active":false}' } as const;
+  world.emulator.faults.add({ ...page, match: { path: /introspect/ }, times: Number.POSITIVE_INFINITY });
+  const ended = await world.run(['doctor', '--json']);
+  expect(ended.code).toBe(1);
+  expect(checkOf(ended, 'issuer')).toMatchObject({
+    ok: false,
+    detail: expect.stringContaining('accepts a key that nobody registered'),
+  });
+});
+
 test('a config that cannot be used ends with 2, with every problem', async () => {
   world = await openWorld({ durability: 'maybe' });
   const ended = await world.run(['doctor', '--json']);

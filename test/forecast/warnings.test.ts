@@ -2,7 +2,14 @@ import { describe, expect, test } from 'vitest';
 import type { Policy } from '../../src/core/policy.ts';
 import { request } from '../../src/core/request.ts';
 import { parseWindow } from '../../src/core/window.ts';
-import { callsOf, capacityOf, limitWarnings, type PolicyShare, windowWarnings } from '../../src/forecast/capacity.ts';
+import {
+  callsOf,
+  capacityOf,
+  limitWarnings,
+  type PolicyShare,
+  platformWarnings,
+  windowWarnings,
+} from '../../src/forecast/capacity.ts';
 import { preview } from '../../src/forecast/preview.ts';
 import { looksOf, policyWarnings, type TimedPolicy } from '../../src/forecast/warnings.ts';
 import { asked, DAY, enrolledRecord, HOUR, MINUTE, material, POLICY, START } from '../core/support.ts';
@@ -178,6 +185,16 @@ describe('a fleet', () => {
     ['nobody', [], { clients: 0, rotationMs: 0, compromiseMs: 0, load: 0 }],
   ])('of %s takes its time', (_, groups, capacity) => {
     expect(capacityOf(groups, TEN)).toMatchObject(capacity);
+  });
+
+  test('may ask as often as Wacht lets all API keys of a deployment together', () => {
+    expect(platformWarnings({ max: 10, perMs: 1_000 })).toEqual([]);
+    expect(platformWarnings({ max: 500, perMs: MINUTE })).toEqual([]);
+    const [warning] = platformWarnings({ max: 1_000, perMs: MINUTE });
+    expect(warning).toMatchObject({ code: 'rate_limit_too_high', setting: 'rate_limit' });
+    expect(warning?.message).toMatch(
+      /^1000 requests in 1m make up to 2000 in a minute, and Wacht allows .* 1000 together/,
+    );
   });
 
   test('that its rate limit can just carry has no warning, and one client more has', () => {

@@ -1,18 +1,10 @@
 /** Workers that stood still, or heard late from the store, while the world went on. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { handsFor } from '../../src/rotation/effects.ts';
 import { type RecordStore, rotate, type Tools } from '../../src/rotation/loop.ts';
-import { clientPolicy, keksOf } from '../../src/rotation/policy.ts';
 import { beginRotation } from '../support/begin.ts';
-import { type Fleet, type FleetClient, KID_APP, startFleet } from '../support/fleet.ts';
-
-/** What a worker works on this client with. */
-function handsOf({ resources, config }: Fleet, { ref }: FleetClient) {
-  const policy = clientPolicy(resources, ref);
-  if (policy === null) throw new Error('no policy');
-  return { policy, ...handsFor(ref, policy, resources, keksOf(config)), random: Math.random };
-}
+import { KID_APP, startFleet } from '../support/fleet.ts';
+import { handsOf } from '../support/hands.ts';
 
 /** Ends a run once it has passed that point. */
 function stopsAfter(name: string) {
