@@ -193,7 +193,7 @@ describe('a fleet', () => {
     const [warning] = platformWarnings({ max: 1_000, perMs: MINUTE });
     expect(warning).toMatchObject({ code: 'rate_limit_too_high', setting: 'rate_limit' });
     expect(warning?.message).toMatch(
-      /^1000 requests in 1m make up to 2000 in a minute, and Wacht allows .* 1000 together/,
+      /^1000 requests in 1 min make up to 2000 in a minute, and Wacht allows .* 1000 together/,
     );
   });
 
