@@ -44,7 +44,7 @@ export const p6: Figure = {
   },
 };
 
-async function requestToPatch({ resources, queues, server }: Stage, client: string): Promise<number> {
+export async function requestToPatch({ resources, queues, server }: Stage, client: string): Promise<number> {
   const ref = `${resources.config.deployments[0]?.id}/${APP}/${client}`;
   const askedAt = Date.now();
   const select = { clients: [ref] };

@@ -1,4 +1,5 @@
 /** The local Wacht in a process of its own, with a fleet of clients that share one key which nobody manages yet. */
+import { isChange, isLook } from '../emulator/log.ts';
 import { startEmulator } from '../emulator/server.ts';
 import { makeKey, withPem } from '../emulator/testing.ts';
 import { orderOf, serveParent, usage } from './child.ts';
@@ -21,21 +22,24 @@ export interface ServerReady {
 
 export interface ServerCounts {
   readonly requests: number;
+  readonly looks: number;
   readonly patches: number;
   readonly proofs: number;
 }
 
 const { deployment, apiKey, selection, alg, apps } = orderOf<ServerOrder>();
-const counts = { requests: 0, patches: 0, proofs: 0 };
+const counts = { requests: 0, looks: 0, patches: 0, proofs: 0 };
 /** Arrival of each client's latest PATCH, ms since the epoch. */
 const patchedAt = new Map<string | null, number>();
 
 const emulator = await startEmulator({
   logLimit: 1_000,
-  onAnswered({ method, api, client, at }) {
+  onAnswered(call) {
+    const { api, client, at } = call;
     counts.requests += 1;
     if (api === 'runtime') counts.proofs += 1;
-    if (method !== 'PATCH') return;
+    if (isLook(call)) counts.looks += 1;
+    if (!isChange(call)) return;
     counts.patches += 1;
     patchedAt.set(client, at);
   },

@@ -42,6 +42,7 @@ export function spentPerRotation(before: Snapshot, after: Snapshot, rotations: n
   const info = (name: string) => each(before.redis[name], after.redis[name]);
   return {
     http_requests: each(before.server.requests, after.server.requests),
+    looks: each(before.server.looks, after.server.looks),
     patches: each(before.server.patches, after.server.patches),
     proofs: each(before.server.proofs, after.server.proofs),
     worker_cpu_ms: each(before.workerCpuMs, after.workerCpuMs),

@@ -1,0 +1,89 @@
+import { FRESH_MS } from '../../src/core/server.ts';
+import { sleep } from '../../src/time.ts';
+import { until } from '../support/until.ts';
+import type { Usage } from './child.ts';
+import { type Figure, judge, median, type Result } from './figure.ts';
+import { requestToPatch } from './p6.ts';
+import { APP, onStage, type Stage } from './stage.ts';
+
+const SMALL = 100;
+const LARGE = 100_000;
+/** So many clients of the app are rotated, one after the other. */
+const ROTATED = 40;
+
+interface Round {
+  readonly cpuMs: number;
+  readonly p99Ms: number;
+}
+
+/** What one rotation costs, and how soon its PATCH comes, in an app of many clients beside one of few. */
+export const p13: Figure = {
+  id: 'P13',
+  async measure({ rounds, quick }): Promise<readonly Result[]> {
+    const small = await rotateIn(SMALL, rounds);
+    const large = await rotateIn(quick ? LARGE / 10 : LARGE, rounds);
+    const of = (name: keyof Round) => ({
+      ratios: large.map((round, index) => (small[index]?.[name] ?? Number.NaN) / round[name]),
+      baseline: { small: median(small.map((round) => round[name])), large: median(large.map((round) => round[name])) },
+    });
+    const goal = 0.83;
+    const [cpu, soon] = [of('cpuMs'), of('p99Ms')];
+    return [
+      judge(
+        {
+          id: 'P13',
+          what: 'CPU of a rotation in an app of 100 ÷ in one of 100,000',
+          unit: 'ratio',
+          goal,
+          baseline: cpu.baseline,
+        },
+        cpu.ratios,
+      ),
+      judge(
+        {
+          id: 'P14',
+          what: 'request to first PATCH, p99, in an app of 100 ÷ in one of 100,000',
+          unit: 'ratio',
+          goal,
+          baseline: soon.baseline,
+        },
+        soon.ratios,
+      ),
+    ];
+  },
+};
+
+function rotateIn(clients: number, rounds: number): Promise<readonly Round[]> {
+  return onStage({ appendfsync: 'always', strategy: 'overlap', clients, concurrency: 10 }, async (stage) => {
+    const worker = await stage.startWorker();
+    const some = stage.clients.slice(0, ROTATED);
+    await takeOver(stage, some);
+    // Until then what was seen with the takeover would do.
+    await sleep(FRESH_MS);
+    for (const client of some.slice(0, 1)) await requestToPatch(stage, client);
+    const all: Round[] = [];
+    for (let round = 0; round < rounds; round += 1) {
+      const before = await worker.ask<Usage>('usage');
+      const took: number[] = [];
+      for (const client of some) took.push(await requestToPatch(stage, client));
+      const after = await worker.ask<Usage>('usage');
+      took.sort((a, b) => a - b);
+      const p99Ms = took[Math.ceil(took.length * 0.99) - 1] ?? Number.NaN;
+      all.push({ cpuMs: (after.cpuMs - before.cpuMs) / some.length, p99Ms });
+    }
+    return all;
+  });
+}
+
+/** The first rotation enrolls them. The first look, which is compared with a list, comes after it. */
+async function takeOver({ resources, queues }: Stage, clients: readonly string[]): Promise<void> {
+  const deployment = resources.config.deployments[0]?.id;
+  const select = { clients: clients.map((client) => `${deployment}/${APP}/${client}`) };
+  await queues.request({ v: 1, select, reason: 'benchmark', actor: 'bench', compromised: false, take_over: true });
+  const { store } = resources;
+  await until(
+    'all of them are taken over',
+    async () => (await store.clientCount()) === clients.length && (await store.openWork()).length === 0,
+    120_000,
+  );
+}
