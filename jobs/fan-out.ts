@@ -144,7 +144,8 @@ async function begin(
     if (before !== 'enrolled') tally.takenOver.push({ client: ref, enrolment: before });
     return true;
   } catch (error) {
-    if (hasCode(error, 'not_found') && listed === null) return false;
+    // What the record says may be old.
+    if ((hasCode(error, 'not_found') || hasCode(error, 'not_eligible')) && listed === null) return false;
     if (!isRefusal(error)) throw error;
     tally.errors.set(ref, error.message);
     const data = { request: job, code: error.code, error: error.message };

@@ -56,8 +56,9 @@ export async function readListing(
   const found = resources.deployments.get(deployment);
   if (found !== undefined) await turnForList(resources, found);
   const startedAt = monotonic();
-  const list = await found?.wacht.listClients(app, keep);
-  await resources.store.noteList(deployment, app, monotonic() - startedAt);
+  const reading = Promise.resolve(found?.wacht.listClients(app, keep));
+  // Also when it fails: one that always does is not read all the time.
+  const list = await reading.finally(() => resources.store.noteList(deployment, app, monotonic() - startedAt));
   const { clients = [], unreadable = new Map<string, string>() } = list ?? {};
   if (unreadable.size > 0) {
     const rows = [...unreadable].slice(0, NAMED).map(([id, problem]) => ({ id, problem }));

@@ -36,3 +36,17 @@ export function after(ms: number): AbortSignal {
 export function later(ms: number, action: () => void): void {
   setTimeout(action, ms).unref();
 }
+
+/** As `work`, but rejects as soon as the signal aborts. `work` goes on: somebody else may wait for it too. */
+export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  signal.throwIfAborted();
+  const given = Promise.withResolvers<never>();
+  const onAbort = () => given.reject(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([work, given.promise]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}

@@ -2,7 +2,7 @@
  * Records of a store that was rolled back, or that replaced a lost one, may be outdated. The store may say that A is active while the lost one had replaced A
  * by B, and applications sign with B.
  */
-import type { ObservedClient } from './document.ts';
+import { type ObservedClient, showsTheSame } from './document.ts';
 import { activeKey, holds } from './keys.ts';
 import type { ClientRecord } from './record.ts';
 import { runningSummary } from './rotation.ts';
@@ -28,7 +28,7 @@ export function resolveDoubt(before: ClientRecord, next: ClientRecord, now: numb
 function isStillTrue(record: ClientRecord, client: ObservedClient): boolean {
   const active = activeKey(record);
   if (record.server.format === 'jwks_uri' || record.rotation?.format === 'jwks_uri') return false;
-  if (record.server.observed.client.updatedAt === client.updatedAt) return true;
+  if (showsTheSame(record.server.observed.client, client)) return true;
   return active !== undefined && client.keys.some((shown) => holds(shown, active.id));
 }
 

@@ -37,7 +37,8 @@ export function classifyReply(answer: ServerAnswer): Reply {
   if (status === 401) return { class: 'credential', status, message };
   if (status === 403) return { class: 'forbidden', status, message };
   if (status === 429) return { class: 'throttled', status, message, retryAfterMs: wishedWaitMs(answer) };
-  if (status < 300 || status >= 500 || PASSING.has(status)) return { class: 'unknown', status, message };
+  const isAnswered = status !== 404 || parseJson(answer.body) !== undefined;
+  if (status < 300 || status >= 500 || PASSING.has(status) || !isAnswered) return { class: 'unknown', status, message };
   return { class: 'refused', status, message };
 }
 

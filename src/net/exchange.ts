@@ -13,7 +13,7 @@ export interface Exchange {
   readonly body: string | null;
   /** From the call to the last byte of the body, waiting for a free connection included. */
   readonly timeoutMs: number;
-  /** Without anything new for that long, in ms, it ends earlier. */
+  /** Ends the exchange when nothing arrives for this long, in ms. */
   readonly stallMs?: number;
   readonly maxBytes: number;
   /** Takes the body of a 2xx in pieces, as it arrives; nothing of it is kept. Rejects when the rest is of no use. */
@@ -104,7 +104,10 @@ async function collect(
   for await (const chunk of body) {
     size += chunk.length;
     if (take === undefined) chunks.push(chunk.subarray(0, Math.max(0, chunk.length - (size - maxBytes))));
-    else await take(chunk);
+    else {
+      deadline.rest();
+      await take(chunk);
+    }
     // Leaving the loop destroys the body and its connection: the rest is never read.
     if (size > maxBytes) return `the answer is larger than ${maxBytes} bytes`;
     deadline.moved();
@@ -114,8 +117,10 @@ async function collect(
 
 interface Deadline {
   readonly signal: AbortSignal;
-  /** Something arrived. */
+  /** Something arrived: the time in which nothing does begins anew. */
   moved(): void;
+  /** What arrived is worked on: nothing has to arrive until it moves again. */
+  rest(): void;
   /** Null while it has not come, and the caller has not aborted. */
   why(): string | null;
   clear(): void;
@@ -149,6 +154,7 @@ function startDeadline(
   return {
     signal: abort.signal,
     why: () => why,
+    rest: () => stalled.abort(),
     moved() {
       stalled.abort();
       stalled = new AbortController();

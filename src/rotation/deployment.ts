@@ -25,8 +25,26 @@ export async function noteAnswer(
   ref: ClientRef,
   reply: FailedReply,
 ): Promise<void> {
-  if (reply.class === 'throttled') await throttle(shared, deployment, reply.retryAfterMs);
+  if (reply.class === 'throttled') await noteThrottling(shared, deployment, ref, reply.retryAfterMs);
   if (reply.class === 'credential' || reply.class === 'forbidden') await noteRefusal(shared, deployment, ref, reply);
+}
+
+/**
+ * A 429 may be about that client alone, or about a limit that others do not share. All are left alone when a read is sent away too, or does not come
+ * through, or when several clients in a row were sent away.
+ */
+async function noteThrottling(
+  shared: Shared,
+  deployment: DeploymentResources,
+  ref: ClientRef,
+  wishMs: number,
+): Promise<void> {
+  const { id } = deployment.config;
+  const answer = await deployment.listApps().catch((error: unknown) => error);
+  const isAlone = Array.isArray(answer) && !(await shared.store.turnedDown(id, ref, 'limited'));
+  if (isAlone) return;
+  const again = answer instanceof ApiError && answer.reply.class === 'throttled' ? answer.reply.retryAfterMs : 0;
+  await throttle(shared, deployment, Math.max(wishMs, again));
 }
 
 /**
@@ -45,7 +63,7 @@ async function noteRefusal(
   } catch (error) {
     if (await noteFailedRead(shared, deployment, error)) return;
   }
-  if (await shared.store.refused(id, ref)) await pause(shared, id, message);
+  if (await shared.store.turnedDown(id, ref, 'refused')) await pause(shared, id, message);
 }
 
 /** After a read that failed. True when the API key was refused. */
@@ -65,7 +83,7 @@ export async function noteFailedRead(
 async function throttle({ store, log }: Shared, deployment: DeploymentResources, wishMs: number): Promise<void> {
   const { id } = deployment.config;
   const ms = throttledMs(deployment, wishMs);
-  const why = `the API asks to be left alone: nothing is sent for ${formatDuration(ms)}`;
+  const why = `the API asks to be left alone: only what is pressing is sent for ${formatDuration(ms)}`;
   if (await store.throttle(id, ms, [entry('deployment.throttled', id, why)])) {
     log.warn({ deployment: id, ms }, why);
   }

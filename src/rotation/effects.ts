@@ -40,10 +40,14 @@ export function handsFor(ref: ClientRef, policy: RotationPolicy, resources: Reso
   let isWatched = false;
   /** A try is a PATCH, with the look that comes before it. */
   let isOnTry = false;
+  /** A look that waits for another turn is too old when that comes, so the PATCH that is built on it goes at once. */
+  let hasLooked = false;
 
-  async function look(signal: AbortSignal): Promise<Look> {
+  async function look(urgent: boolean, signal: AbortSignal): Promise<Look> {
     try {
-      return await deployment.looks.look(ref, signal);
+      const seen = await deployment.looks.look(ref, urgent, signal);
+      hasLooked = true;
+      return seen;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       const { reply } = error;
@@ -55,6 +59,10 @@ export function handsFor(ref: ClientRef, policy: RotationPolicy, resources: Reso
 
   return {
     async turn(urgent) {
+      if (hasLooked) {
+        await deployment.countCall();
+        return { go: true, isWatched, isTry: isOnTry };
+      }
       if (isOnTry) return { go: true, isWatched, isTry: true };
       const answer = await resources.store.take(deployment.config.id, deployment.config.rateLimit, urgent);
       if (answer.go) ({ isWatched, isTry: isOnTry } = answer);
@@ -67,9 +75,9 @@ export function handsFor(ref: ClientRef, policy: RotationPolicy, resources: Reso
 
       look,
 
-      async lookAgain(signal) {
+      async lookAgain(urgent, signal) {
         await deployment.countCall();
-        return look(signal);
+        return look(urgent, signal);
       },
 
       async serve(served) {
@@ -79,7 +87,7 @@ export function handsFor(ref: ClientRef, policy: RotationPolicy, resources: Reso
       },
 
       async patch(body, signal): Promise<PatchOutcome> {
-        isOnTry = false;
+        [isOnTry, hasLooked] = [false, false];
         const outcome = await deployment.wacht.patchClient(ref, body, signal);
         if (outcome.class !== 'done') await noteAnswer(resources, deployment, ref, outcome);
         else if (isWatched) await noteAccepted(resources, deployment.config.id);
@@ -93,7 +101,7 @@ export function handsFor(ref: ClientRef, policy: RotationPolicy, resources: Reso
         const { app } = splitReference(ref);
         if (monotonic() - (deployment.answered.get(app) ?? Number.NEGATIVE_INFINITY) < ANSWERED_MS) return null;
         const verdict = await prove(ref, record, key, key.kid, signal, keys.open, deployment, resources);
-        return verdict.verdict === 'unknown' || verdict.verdict === 'throttled' ? verdict.message : null;
+        return verdict.verdict === 'unknown' || verdict.verdict === 'throttled' ? verdict : null;
       },
     },
   };

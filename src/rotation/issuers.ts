@@ -30,7 +30,13 @@ export function openIssuers(
     const held = learned.get(app);
     if (held !== undefined && monotonic() - held.at < olderThanMs) return believed(app, held.domain);
     const at = monotonic();
-    for (const { slug, fqdn } of await listApps()) if (fqdn !== null) learned.set(slug, { domain: fqdn, at });
+    try {
+      for (const { slug, fqdn } of await listApps()) if (fqdn !== null) learned.set(slug, { domain: fqdn, at });
+    } catch (error) {
+      // Nothing says that the domain is another one.
+      if (held === undefined || !(error instanceof ApiError)) throw error;
+      return believed(app, held.domain);
+    }
     const found = learned.get(app);
     if (found !== undefined && found.at >= at) return believed(app, found.domain);
     throw new RekeydError(
@@ -52,12 +58,7 @@ export function openIssuers(
     of: async (app) => named.get(app) ?? learn(app, OLD_MS),
     async confirm(app) {
       if (named.has(app)) return;
-      try {
-        await learn(app, DOUBTED_MS);
-      } catch (error) {
-        // Nothing says that the domain is another one.
-        if (!(error instanceof ApiError)) throw error;
-      }
+      if (learned.has(app)) await learn(app, DOUBTED_MS);
     },
   };
 }

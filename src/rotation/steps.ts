@@ -14,7 +14,7 @@ import { provedNew, provedOld, unprovable } from '../core/proving.ts';
 import { announced, type PatchOutcome, patched, served, servingAnnounced, withdrawn } from '../core/publishing.ts';
 import type { ClientRecord } from '../core/record.ts';
 import { incomingKid } from '../core/rotation.ts';
-import { FRESH_MS } from '../core/server.ts';
+import { FRESH_MS, SLOW_MS } from '../core/server.ts';
 import { failedStep, heldUpStep, refusedStep, throttledStep } from '../core/setback.ts';
 import type { Delivery } from '../core/signers.ts';
 import type { Transition } from '../core/transition.ts';
@@ -30,7 +30,10 @@ export interface NewKey extends KeyMaterial {
   readonly jwe: string;
 }
 
-const NOTHING_SEEN: Look = { client: null, ageMs: 0 };
+const NOTHING_SEEN = { client: null, ageMs: 0 };
+
+/** A verdict that says nothing of the key. */
+export type Unproven = Extract<Verdict, { verdict: 'unknown' | 'throttled' }>;
 
 /** The world around one client. What these throw counts as a failure of the step, except where the answer has a class of its own. */
 export interface Effects {
@@ -38,17 +41,17 @@ export interface Effects {
   /** Hands signers the keys named by kid, all of them at once. Answers which of the dispensable ones they go without. */
   deliver(record: ClientRecord, delivery: Delivery, when: { now: number; epoch: number }): Promise<readonly LeftOut[]>;
   /** Throws when nothing was learned. */
-  look(signal: AbortSignal): Promise<Look>;
+  look(urgent: boolean, signal: AbortSignal): Promise<Look>;
   /** The same beside what the budget was asked for. */
-  lookAgain(signal: AbortSignal): Promise<Look>;
+  lookAgain(urgent: boolean, signal: AbortSignal): Promise<Look>;
   serve(keys: readonly PublicJwk[]): Promise<void>;
   patch(body: PatchBody, signal: AbortSignal): Promise<PatchOutcome>;
   /** After this long, in ms, a PATCH can no longer reach the server. */
   readonly patchDeadlineMs: number;
   /** @param name the `kid` in the assertion */
   prove(record: ClientRecord, key: ManagedKey, name: string, signal: AbortSignal): Promise<Verdict>;
-  /** Null when the place where `key` will be proven answers, else why it does not. */
-  unreachable(record: ClientRecord, key: ManagedKey, signal: AbortSignal): Promise<string | null>;
+  /** Null when the place where `key` will be proven answers, else what it came to. */
+  unreachable(record: ClientRecord, key: ManagedKey, signal: AbortSignal): Promise<Unproven | null>;
 }
 
 /** What an effect needs to look at, or to commit on the way. */
@@ -106,12 +109,12 @@ export async function deliver(
 export async function look(record: ClientRecord, { owner }: Step<'look'>, effects: Effects, run: Run): Promise<Change> {
   const asked = publication(record, run.policy);
   const obstacle = await cutoverObstacle(record, asked?.purpose ?? null, effects, run);
-  if (obstacle !== null) return failedStep(record, owner, obstacle, run.context());
+  if (obstacle !== null) return obstacle;
   try {
-    const { client, ageMs } = await effects.look(run.signal);
+    const { client, ageMs } = await effects.look(isPressing(record), run.signal);
     if (asked === null) return observed(record, client, run.policy, run.now() - ageMs);
-    if (ageMs > FRESH_MS && !isPressing(record)) return failedStep(record, owner, tooSlow(ageMs), run.context());
-    return observed(record, client, run.policy, run.now() - Math.min(ageMs, FRESH_MS / 2));
+    if (ageMs > SLOW_MS && !isPressing(record)) return failedStep(record, owner, tooSlow(ageMs), run.context());
+    return observed(record, client, run.policy, run.now() - Math.min(ageMs, SLOW_MS));
   } catch (error) {
     // Never taken for a client without keys: the next PATCH would erase everybody else's.
     return lookFailed(record, owner, error, run);
@@ -134,7 +137,7 @@ function lookFailed(record: ClientRecord, owner: Owner, error: unknown, run: Run
 export async function serve(record: ClientRecord, step: Step<'serve'>, effects: Effects, run: Run): Promise<Change> {
   // Where the server looks there already, the set alone takes the old key away, before any PATCH.
   const obstacle = await cutoverObstacle(record, step.purpose, effects, run);
-  if (obstacle !== null) return failedStep(record, step.owner, obstacle, run.context());
+  if (obstacle !== null) return obstacle;
   const intended = await run.announce(servingAnnounced(record, step, run.now()));
   try {
     await effects.serve(step.keys);
@@ -146,20 +149,20 @@ export async function serve(record: ClientRecord, step: Step<'serve'>, effects: 
 
 export async function patch(record: ClientRecord, step: Step<'patch'>, effects: Effects, run: Run): Promise<Change> {
   const obstacle = await cutoverObstacle(record, step.purpose, effects, run);
-  if (obstacle !== null) return failedStep(record, step.owner, obstacle, run.context());
-  const isOld = () => run.latest() - record.server.observed.at > FRESH_MS;
+  if (obstacle !== null) return obstacle;
+  const isOldAt = (time: number) => time - record.server.observed.at > FRESH_MS;
   // The question took long: look again. The issuer is not asked a second time.
-  if (isOld()) return { record, entries: [] };
+  if (isOldAt(run.now())) return { record, entries: [] };
   const deadline = run.latest() + effects.patchDeadlineMs;
   const intended = await run.announce(announced(record, step, { now: run.now(), deadline }));
-  if (isOld()) {
+  if (isOldAt(run.latest())) {
     const change = await changedMeanwhile(record, withdrawn(intended, record), step.owner, effects, run);
     if (change !== null) return change;
   }
   const startedAt = monotonic();
   const restMs = deadline - run.latest();
   if (restMs <= 0) {
-    const why = 'the store was so slow that nothing was sent';
+    const why = 'no time was left before the deadline: nothing was sent';
     return failedStep(withdrawn(intended, record), step.owner, why, run.context());
   }
   const outcome = await effects.patch(bodyOf(step.document), AbortSignal.any([run.signal, after(restMs)]));
@@ -179,10 +182,10 @@ async function changedMeanwhile(
   run: Run,
 ): Promise<Change | null> {
   try {
-    const { client, ageMs } = await effects.lookAgain(run.signal);
-    if (ageMs > FRESH_MS && !isPressing(unsent)) return failedStep(unsent, owner, tooSlow(ageMs), run.context());
+    const { client, ageMs } = await effects.lookAgain(isPressing(unsent), run.signal);
+    if (ageMs > SLOW_MS && !isPressing(unsent)) return failedStep(unsent, owner, tooSlow(ageMs), run.context());
     if (client !== null && showsTheSame(client, server.observed.client)) return null;
-    return observed(unsent, client, run.policy, run.now() - Math.min(ageMs, FRESH_MS / 2));
+    return observed(unsent, client, run.policy, run.now() - Math.min(ageMs, SLOW_MS));
   } catch (error) {
     return lookFailed(unsent, owner, error, run);
   }
@@ -197,15 +200,19 @@ async function cutoverObstacle(
   purpose: Purpose | null,
   effects: Effects,
   run: Run,
-): Promise<string | null> {
+): Promise<Transition | null> {
   const { rotation, server } = record;
   if (purpose !== 'cut_over' || rotation?.phase.name !== 'delivered' || rotation.compromised !== null) return null;
   if (run.policy.prove !== 'required' || server.inFlight !== null) return null;
   try {
-    const why = await effects.unreachable(record, keyOf(record, rotation.phase.kid), run.signal);
-    return why === null ? null : `nothing was sent: the new key could not be proven after the cutover: ${why}`;
+    const answer = await effects.unreachable(record, keyOf(record, rotation.phase.kid), run.signal);
+    if (answer === null) return null;
+    const why = `nothing was sent: the new key could not be proven after the cutover: ${answer.message}`;
+    return answer.verdict === 'throttled'
+      ? throttledStep(record, 'rotation', { ms: answer.retryAfterMs, why }, run.context())
+      : failedStep(record, 'rotation', why, run.context());
   } catch (error) {
-    return messageOf(error);
+    return failedStep(record, 'rotation', messageOf(error), run.context());
   }
 }
 
@@ -259,7 +266,7 @@ export async function choose(
   };
   if (await accepts(activeKey(record))) return chosen(record, rotation, 'old', run.context());
   if (await accepts(fresh)) return chosen(record, rotation, 'new', run.context());
-  const { client, ageMs } = await effects.look(run.signal).catch(() => NOTHING_SEEN);
+  const { client, ageMs } = await effects.lookAgain(true, run.signal).catch(() => NOTHING_SEEN);
   if (client === null) {
     return failedStep(
       record,

@@ -48,8 +48,10 @@ export interface Deployments {
   throttle(deployment: string, ms: number, entries: readonly AuditDraft[]): Promise<boolean>;
   /** Nothing more is sent, but for a call now and then. True when this call paused it; only then are the entries written. */
   pause(deployment: string, why: string, entries: readonly AuditDraft[]): Promise<boolean>;
-  /** A PATCH of that client was turned down with 401 or 403. True when the same happened to several clients in a row. */
-  refused(deployment: string, client: string): Promise<boolean>;
+  /**
+   * A PATCH of that client was turned down: `refused` with 401 or 403, `limited` with 429. True when the same happened to several clients in a row.
+   */
+  turnedDown(deployment: string, client: string, by: 'refused' | 'limited'): Promise<boolean>;
   /** The API took a call. True when that ended a pause; only then are the entries written. */
   accepted(deployment: string, entries: readonly AuditDraft[]): Promise<boolean>;
   /** A call that has to be made now: it is counted, and never waits. */
@@ -94,8 +96,8 @@ export function openDeployments(redis: Redis, scripts: Scripts): Deployments {
       const args = [randomUUID(), why, ...drafts(entries)];
       return (await scripts.run({ lua: PAUSE, keys: [deploymentKey(deployment), keys.audit], args })) === 1;
     },
-    async refused(deployment, client) {
-      return (await scripts.run({ lua: REFUSED, keys: [deploymentKey(deployment)], args: [client] })) === 1;
+    async turnedDown(deployment, client, by) {
+      return (await scripts.run({ lua: REFUSED, keys: [deploymentKey(deployment)], args: [client, by] })) === 1;
     },
     async accepted(deployment, entries) {
       const touched = [deploymentKey(deployment), keys.audit, operationKey(randomUUID())];

@@ -94,7 +94,7 @@ export function createWachtClient(options: WachtClientOptions): WachtClient {
 
   checkedKey(options); // early: at start-up, and not with the first rotation
 
-  /** What is at neither of the two places is not there; what is done at one of them shows which is the right one. */
+  /** A 404 at both paths is a 404. The path of the first success is used from then on. */
   async function call(details: Call): Promise<Reply> {
     if (style !== null) return send(style, details);
     const documented = await send('deployment', details);

@@ -1,6 +1,7 @@
 /** Looking single clients up where the API can only be asked for the whole list of an app. */
 import { type ClientRef, splitReference } from '../core/client.ts';
 import type { ObservedClient } from '../core/document.ts';
+import { untilAborted } from '../time.ts';
 import { ApiError } from './api-error.ts';
 import type { WachtClient } from './client.ts';
 import type { ClientList } from './observed.ts';
@@ -10,7 +11,7 @@ export interface Lists {
    * The client as a list shows it that was asked for after this call; null when it is not in the list.
    * @throws ApiError when the read failed, or that client's row cannot be read: never taken for an empty list, or a client that is gone
    */
-  find(ref: ClientRef): Promise<ObservedClient | null>;
+  find(ref: ClientRef, signal?: AbortSignal): Promise<ObservedClient | null>;
 }
 
 interface Found extends Pick<ClientList, 'unreadable'> {
@@ -51,11 +52,12 @@ export function appLists(client: Pick<WachtClient, 'listClients'>): Lists {
   }
 
   return {
-    async find(ref) {
+    async find(ref, signal) {
       const { app, id } = splitReference(ref);
       const reads = apps.get(app) ?? { current: null, next: null };
       apps.set(app, reads);
-      const { clients, unreadable } = await readNext(app, reads);
+      // The read goes on: others may share it.
+      const { clients, unreadable } = await untilAborted(readNext(app, reads), signal);
       const message = unreadable.get(id);
       if (message !== undefined) throw new ApiError(`Reading ${ref}`, { class: 'unknown', status: 200, message });
       return clients.get(id) ?? null;

@@ -1,12 +1,12 @@
 /**
  * Looking at one client. Wacht lists whole apps and has no call for a single client; but a PATCH without members answers the client and changes nothing except
  * `updated_at`. That is not documented, so the first look of a deployment is compared with the client's row in the list, and a deployment where anything
- * else differs, or that refuses such a PATCH, goes by lists.
+ * else differs, or that does not know such a PATCH, goes by lists.
  */
 import { type ClientRef, splitReference } from '../core/client.ts';
 import { type ObservedClient, showsTheSame } from '../core/document.ts';
-import { FRESH_MS, type LookBy } from '../core/server.ts';
-import { monotonic } from '../time.ts';
+import { type LookBy, SLOW_MS } from '../core/server.ts';
+import { monotonic, untilAborted } from '../time.ts';
 import { ApiError } from './api-error.ts';
 import type { PatchReply, WachtClient } from './client.ts';
 import type { Lists } from './lists.ts';
@@ -20,8 +20,11 @@ export interface LookOptions {
 }
 
 export interface Looks {
-  /** @throws ApiError when nothing was learned: never taken for a client without keys */
-  look(ref: ClientRef, signal?: AbortSignal): Promise<Look>;
+  /**
+   * @param urgent waits for no list, but where a list is all there is
+   * @throws ApiError when nothing was learned: never taken for a client without keys
+   */
+  look(ref: ClientRef, urgent: boolean, signal?: AbortSignal): Promise<Look>;
 }
 
 /** What the server showed of a client, and how long ago in ms that was asked for. Null: it has no such client, or one that is not active. */
@@ -31,30 +34,74 @@ export interface Look {
 }
 
 /** The server does not know a PATCH without members. */
-const UNKNOWN_CALL: ReadonlySet<number> = new Set([400, 405, 422]);
+const UNKNOWN_CALL: ReadonlySet<number> = new Set([405, 422]);
+
+/** Or it does not take what is stored of this one client; two clients that get that answer speak for the deployment. */
+const NOT_TAKEN = 400;
+
+/** What was found out is asked for again after this time, in ms: another worker may have found out more. */
+const KNOWN_FOR_MS = 60 * 60_000;
 
 export function openLooks({ wacht, lists, known, note }: LookOptions): Looks {
-  let by: LookBy | null = null;
-  let comparing: Promise<void> | null = null;
+  let settled: { readonly by: LookBy; readonly at: number } | null = null;
+  let comparing: Promise<unknown> | null = null;
+  const untaken = new Set<ClientRef>();
 
-  async function look(ref: ClientRef, signal?: AbortSignal): Promise<ObservedClient | null> {
-    by ??= await known();
-    if (by === 'list') return lists.find(ref);
-    if (by === 'patch') {
-      const reply = await wacht.lookAtClient(ref, signal);
-      if (!isUnknownCall(reply)) return shown(ref, reply);
-      await settle('list', `the server answers ${reply.status} to a PATCH without members`);
-      return lists.find(ref);
+  async function way(): Promise<LookBy | null> {
+    if (settled !== null && monotonic() - settled.at < KNOWN_FOR_MS) return settled.by;
+    const at = monotonic();
+    const by = await known();
+    if (by !== null) settled = { by, at };
+    return by;
+  }
+
+  async function settle(by: LookBy, why: string): Promise<void> {
+    settled = { by, at: monotonic() };
+    await note(by, why);
+  }
+
+  async function byList(ref: ClientRef, signal: AbortSignal | undefined): Promise<Look> {
+    const startedAt = monotonic();
+    const client = await lists.find(ref, signal);
+    // A list may take longer than a look may be old; a second one would be as old.
+    return { client, ageMs: Math.min(age(startedAt), SLOW_MS) };
+  }
+
+  /** Null: the server does not know, or does not take, such a PATCH. */
+  async function byPatch(ref: ClientRef, signal: AbortSignal | undefined): Promise<Look | null> {
+    const startedAt = monotonic();
+    const reply = await wacht.lookAtClient(ref, signal);
+    if (reply.class !== 'refused' || reply.status === 404) {
+      return { client: shown(ref, reply), ageMs: age(startedAt) };
     }
+    if (reply.status === NOT_TAKEN) untaken.add(ref);
+    const speaksForAll = UNKNOWN_CALL.has(reply.status) || untaken.size > 1;
+    if (!speaksForAll && reply.status !== NOT_TAKEN) throw failed(ref, reply);
+    if (speaksForAll) await settle('list', `the server answers ${reply.status} to a PATCH without members`);
+    return null;
+  }
+
+  async function compare(ref: ClientRef, signal: AbortSignal | undefined): Promise<Look> {
+    const row = await lists.find(ref, signal);
+    if (row === null) return { client: null, ageMs: 0 };
+    const look = await byPatch(ref, signal);
+    if (look === null) return byList(ref, signal);
+    if (look.client === null) return look;
+    // Somebody may have changed it between the two.
+    const same = showsTheSame(row, look.client) || showsTheSame((await lists.find(ref, signal)) ?? row, look.client);
+    if (same) await settle('patch', 'a PATCH without members changes nothing');
+    else await settle('list', 'after a PATCH without members the client is another one');
+    return look;
+  }
+
+  /** The first of those that come while nothing is known compares, and the others wait for it. */
+  async function first(ref: ClientRef, signal: AbortSignal | undefined): Promise<Look> {
     if (comparing !== null) {
-      await comparing.catch(() => {});
-      return look(ref, signal);
+      await untilAborted(comparing, signal);
+      return look(ref, false, signal);
     }
     const comparison = compare(ref, signal);
-    comparing = comparison.then(
-      () => {},
-      () => {},
-    );
+    comparing = comparison.catch(() => {});
     try {
       return await comparison;
     } finally {
@@ -62,45 +109,28 @@ export function openLooks({ wacht, lists, known, note }: LookOptions): Looks {
     }
   }
 
-  async function compare(ref: ClientRef, signal: AbortSignal | undefined): Promise<ObservedClient | null> {
-    const row = await lists.find(ref);
-    if (row === null) return null;
-    const reply = await wacht.lookAtClient(ref, signal);
-    if (isUnknownCall(reply)) {
-      await settle('list', `the server answers ${reply.status} to a PATCH without members`);
-      return row;
-    }
-    const client = shown(ref, reply);
-    if (client === null) return null;
-    if (row.id === client.id && showsTheSame(row, client))
-      await settle('patch', 'a PATCH without members changes nothing');
-    else await settle('list', 'a PATCH without members showed another client than the list before it');
-    return client;
+  async function look(ref: ClientRef, urgent: boolean, signal?: AbortSignal): Promise<Look> {
+    const by = await way();
+    if (by === 'list') return byList(ref, signal);
+    if (by === null && !urgent) return first(ref, signal);
+    return (await byPatch(ref, signal)) ?? byList(ref, signal);
   }
 
-  async function settle(found: LookBy, why: string): Promise<void> {
-    by = found;
-    await note(found, why);
-  }
-
-  return {
-    async look(ref, signal) {
-      const startedAt = monotonic();
-      const client = await look(ref, signal);
-      const ageMs = Math.round(monotonic() - startedAt);
-      // A long list has nothing younger to offer: looked at again, the client would be as old.
-      return { client, ageMs: by === 'list' ? Math.min(ageMs, FRESH_MS / 2) : ageMs };
-    },
-  };
+  return { look };
 }
 
-function isUnknownCall(reply: PatchReply): reply is Extract<PatchReply, { class: 'refused' }> {
-  return reply.class === 'refused' && UNKNOWN_CALL.has(reply.status);
+function age(startedAt: number): number {
+  return Math.round(monotonic() - startedAt);
 }
 
 function shown(ref: ClientRef, reply: PatchReply): ObservedClient | null {
-  if (reply.class === 'done') return reply.client;
   if (reply.class === 'refused' && reply.status === 404) return null;
-  const { app } = splitReference(ref);
-  throw new ApiError(`Looking at ${ref} (an empty PATCH in ${app})`, reply);
+  if (reply.class !== 'done') throw failed(ref, reply);
+  const { status, client } = reply;
+  if (client.id === splitReference(ref).id) return client;
+  throw failed(ref, { class: 'unknown', status, message: `the answer shows another client (${client.id})` });
+}
+
+function failed(ref: ClientRef, reply: Exclude<PatchReply, { class: 'done' }>): ApiError {
+  return new ApiError(`Looking at ${ref} (by a PATCH without members)`, reply);
 }

@@ -35,7 +35,9 @@ const throttled = kindOf({
   async play({ emulator, ask }) {
     const message = `Rate limit exceeded. Retry after ${RETRY_AFTER_S} seconds`;
     const match = CHANGE;
-    emulator.faults.add({ kind: 'status', status: 429, retryAfter: RETRY_AFTER_S, message, match, times: 2 });
+    const rule = { kind: 'status', status: 429, retryAfter: RETRY_AFTER_S, message, times: 2 } as const;
+    emulator.faults.add({ ...rule, match });
+    emulator.faults.add({ ...rule, match: { method: 'GET', path: /\/apps$/ } });
     await ask();
     await patched(emulator, 3);
   },

@@ -1,7 +1,7 @@
 /** How a rotation finds out what the server shows of its one client. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { FRESH_MS, outdated } from '../../src/core/server.ts';
+import { FRESH_MS, outdated, SLOW_MS } from '../../src/core/server.ts';
 import { amend, type RecordStore, rotate } from '../../src/rotation/loop.ts';
 import type { FaultRule } from '../emulator/fault-rules.ts';
 import { isLook } from '../emulator/log.ts';
@@ -53,20 +53,23 @@ test.each<[string, FaultRule]>([
     { kind: 'status', status: 422, match: { method: 'PATCH', isLook: true }, ...FOR_EVER },
   ],
   [
-    'changes something by it',
-    { kind: 'edit', when: 'before', edit: { grant_types: [] }, match: { method: 'PATCH', isLook: true } },
+    'shows another client by it',
+    {
+      kind: 'tamper',
+      tamper: { jwks_uri: 'https://keys.example.com/all' },
+      match: { method: 'PATCH', isLook: true },
+      ...FOR_EVER,
+    },
   ],
 ])('a server that %s is looked at by lists', async (_what, rule) => {
   const fleet = await startFleet({ apps: [PEM_APP], ...CALM });
   const client = await fleet.managed(PEM_APP);
-  const odd =
-    rule.kind === 'edit' ? { ...rule, edit: { jwks: { keys: [withPem(client.key), withPem(THEIRS)] } } } : rule;
-  fleet.emulator.faults.add(odd);
+  fleet.emulator.faults.add(rule);
   await fleet.start();
   for (let round = 0; round < 2; round += 1) await rotated(fleet, client);
   expect(looks(fleet)).toBe(1);
   expect(await fleet.resources.store.lookedBy(DEPLOYMENT)).toBe('list');
-  await expectSound(fleet, [client], rule.kind === 'edit' ? [THEIRS] : []);
+  await expectSound(fleet, [client]);
 });
 
 test('a key that somebody adds while the store makes the intent durable is kept', async () => {
@@ -106,7 +109,7 @@ test('an API that is too slow to show a client as it is gets no PATCH built on t
   const client = await fleet.managed(PEM_APP);
   await fleet.resources.store.noteLookedBy(DEPLOYMENT, 'patch');
   const match = { method: 'PATCH', isLook: true };
-  const slow = fleet.emulator.faults.add({ kind: 'latency', when: 'before', ms: FRESH_MS + 200, match, ...FOR_EVER });
+  const slow = fleet.emulator.faults.add({ kind: 'latency', when: 'before', ms: SLOW_MS + 200, match, ...FOR_EVER });
   const rotation = await beginRotation(fleet, client);
   await forget(fleet, client);
   await fleet.start();
@@ -129,4 +132,21 @@ test('an issuer that accepts every key proves none: nothing is cut over', async 
   const { error } = await fleet.reached(client, await fleet.rotate(client), 'failed');
   expect(error).toContain('accepts a key that nobody registered');
   expect(fleet.patches(client)).toEqual([]);
+});
+
+test('a look that has its turn has one for its PATCH too, however scarce turns are', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP], deployment: { rate_limit: { max: 4, per: '6s' } }, ...CALM });
+  const clients = await Promise.all(Array.from({ length: 4 }, () => fleet.managed(PEM_APP)));
+  await fleet.resources.store.noteLookedBy(DEPLOYMENT, 'patch');
+  const begun = await Promise.all(
+    clients.map(async (client) => {
+      const rotation = await beginRotation(fleet, client);
+      await forget(fleet, client);
+      return [client, rotation] as const;
+    }),
+  );
+  await fleet.start();
+  for (const [client, rotation] of begun) await fleet.reached(client, rotation);
+  // None was too old when its PATCH could go, and made again.
+  expect(looks(fleet)).toBe(clients.length);
 });

@@ -3,9 +3,10 @@
 import { expect, test } from 'vitest';
 import { CHANGE, type FaultRule } from '../emulator/fault-rules.ts';
 import { beginRotation } from '../support/begin.ts';
-import { type FleetApp, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
+import { DEPLOYMENT, type FleetApp, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
 import { expectSound } from '../support/sound.ts';
+import { until } from '../support/until.ts';
 
 test.each([
   ['the header', { retryAfter: 2, message: 'Rate limit exceeded' }],
@@ -19,15 +20,34 @@ test.each([
     clients.map(async (client) => [client, await beginRotation(fleet, client)] as const),
   );
   fleet.emulator.faults.add({ kind: 'status', status: 429, match: CHANGE, ...words });
+  // A read is sent away too: it is about everybody.
+  fleet.emulator.faults.add({ kind: 'status', status: 429, match: { method: 'GET', path: /\/apps$/ }, ...words });
   await fleet.start();
   for (const [client, rotation] of rotations) await fleet.reached(client, rotation);
   const log = fleet.emulator.log.filter(({ api }) => api === 'management');
   const refused = log.findIndex(({ status }) => status === 429);
-  const [before, after] = [log[refused]?.at ?? 0, log[refused + 1]?.at ?? 0];
+  const [before, after] = [log[refused]?.at ?? 0, log[refused + 2]?.at ?? 0];
   expect(after - before).toBeGreaterThanOrEqual(2_000);
   const intents = (await fleet.audit()).filter(({ type }) => type === 'key.publishing');
   expect(intents.map(({ data }) => data.attempt)).toEqual([1, 1, 1, 1]);
   await expectSound(fleet, clients);
+});
+
+test('a 429 that is about one client alone keeps no other waiting', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP], deployment: { concurrency: 1, throttle_max: '1s' } });
+  const [limited, free] = [await fleet.managed(PEM_APP), await fleet.managed(PEM_APP)];
+  const match = { method: 'PATCH', client: limited.id };
+  fleet.emulator.faults.add({ kind: 'rate_limited', match, times: Number.POSITIVE_INFINITY });
+  const rotation = await beginRotation(fleet, limited);
+  await fleet.start();
+  await until('it was sent away', () => fleet.emulator.log.some(({ status }) => status === 429));
+  await fleet.reached(free, await fleet.rotate(free));
+  const states = await fleet.resources.store.deploymentStates([DEPLOYMENT]);
+  expect(states.get(DEPLOYMENT)).toEqual({ paused: null, throttledUntil: null });
+  expect((await fleet.audit()).map(({ type }) => type)).not.toContain('deployment.throttled');
+  fleet.emulator.faults.clear();
+  await fleet.reached(limited, rotation);
+  await expectSound(fleet, [limited, free]);
 });
 
 const LIMITED = { kind: 'rate_limited' } as const;

@@ -88,6 +88,21 @@ describe.each(redisKinds)('deployments on %s', (kind) => {
     expect(waits).toEqual([5, 10, 20, 40, 60, 60]);
   });
 
+  it('tell what is urgent when its next turn is, and not when all is over', async () => {
+    const { store } = opened;
+    await store.throttle(DEP, 60_000, []);
+    for (const because of ['throttled', 'paused']) {
+      if (because === 'paused') await store.pause(DEP, '401', []);
+      else await age(1_000);
+      if (because === 'paused') expect((await store.take(DEP, PLENTY, true)).go).toBe(true);
+      const turn = await store.take(DEP, PLENTY, true);
+      if (turn.go) throw new Error('it should wait');
+      expect(turn.because).toBe(because);
+      expect(turn.forMs).toBeGreaterThan(3_000);
+      expect(turn.forMs).toBeLessThanOrEqual(5_000);
+    }
+  });
+
   it('are not tried while they ask to be left alone, although they are paused', async () => {
     const { store } = opened;
     await store.pause(DEP, '401', []);
@@ -168,17 +183,17 @@ describe.each(redisKinds)('deployments on %s', (kind) => {
 
   it('count as refused when the PATCHes of three clients in a row were, not one client again and again', async () => {
     const { store } = opened;
-    for (const client of ['a', 'a', 'a', 'b', 'a']) expect(await store.refused(DEP, client)).toBe(false);
-    expect(await other.store.refused(DEP, 'c')).toBe(true);
+    for (const client of ['a', 'a', 'a', 'b', 'a']) expect(await store.turnedDown(DEP, client, 'refused')).toBe(false);
+    expect(await other.store.turnedDown(DEP, 'c', 'refused')).toBe(true);
     await store.accepted(DEP, []);
-    for (const client of ['a', 'b']) expect(await store.refused(DEP, client)).toBe(false);
+    for (const client of ['a', 'b']) expect(await store.turnedDown(DEP, client, 'refused')).toBe(false);
     await age(300_000);
-    expect(await store.refused(DEP, 'c')).toBe(false);
+    expect(await store.turnedDown(DEP, 'c', 'refused')).toBe(false);
   });
 
   it('have whoever sends the next call say whether it was taken, after a refusal', async () => {
     const { store } = opened;
-    await store.refused(DEP, 'a');
+    await store.turnedDown(DEP, 'a', 'refused');
     expect(await store.take(DEP, PLENTY, false)).toEqual({ go: true, isWatched: true, isTry: false });
     await store.accepted(DEP, [draft(null, 'resume')]);
     expect(await store.take(DEP, PLENTY, false)).toEqual({ go: true, isWatched: false, isTry: false });

@@ -74,7 +74,7 @@ describe.each(redisKinds)('the store of a worker on %s', (kind) => {
       ['take', () => store.take('dep', { max: 1, perMs: 1 }, true)],
       ['throttle', () => store.throttle('dep', 1, [draft(null)])],
       ['pause', () => store.pause('dep', 'why', [draft(null)])],
-      ['refused', () => store.refused('dep', 'client')],
+      ['turnedDown', () => store.turnedDown('dep', 'client', 'limited')],
       ['accepted', () => store.accepted('dep', [draft(null)])],
       ['takePausedBefore', () => store.takePausedBefore('dep')],
     ];

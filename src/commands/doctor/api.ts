@@ -93,6 +93,7 @@ async function checkIssuer(
   }
   const prover = createProver({ resolve: app.resolve, timeoutMs });
   try {
+    // Of a client that does not exist: found is an issuer that accepts everybody, or that proves nothing at all.
     const answer = await prover.control({ issuer, clientId: 'rekeyd-doctor', alg: 'ES256', nowMs: systemClock.now() });
     const skew = prover.serverClockSkewMs(issuer);
     const clock = skew === null ? [] : [clockCheck(`clock ${id}/${app.slug}`, skew, `the issuer ${issuer}`)];
@@ -100,11 +101,14 @@ async function checkIssuer(
       const detail = `${issuer} accepts a key that nobody registered: what it says proves nothing, and no key is taken for proven there`;
       return [wrong(name, detail, ISSUER_FIX), ...clock];
     }
-    if (answer.verdict === 'unknown' && (answer.status === null || answer.status === 404 || answer.status >= 500)) {
-      const status = answer.status === null ? 'does not answer' : `answers HTTP ${answer.status}`;
+    if (answer.verdict === 'unknown') {
+      const status = answer.status === null ? 'does not answer' : `answers HTTP ${answer.status}, which proves nothing`;
       return [wrong(name, `${issuer} ${status}: ${answer.message}`, ISSUER_FIX), ...clock];
     }
-    return [fine(name, `${issuer} answers`), ...clock];
+    if (answer.verdict === 'throttled') {
+      return [advice(name, `${issuer} asks to be left alone: ${answer.message}`, 'Ask again later.'), ...clock];
+    }
+    return [fine(name, `${issuer} refuses a key that nobody registered`), ...clock];
   } finally {
     await prover.close();
   }

@@ -11,6 +11,9 @@ const LONGEST_TRY_MS = 60_000;
 const LIST_PARTS = 50;
 const LIST_BURST_MS = 1_000;
 
+/** And rest for no longer than this, in ms. */
+const LIST_REST_MS = 60 * 60_000;
+
 /** Clients in a row whose PATCH was refused, until the API key itself counts as refused. */
 const REFUSED_IN_A_ROW = 3;
 
@@ -34,15 +37,15 @@ end
 export const TAKE = `${PRELUDE}${FILLED}
 local deployment, at = keys[1], now()
 local max, per, urgent = tonumber(args[1]), tonumber(args[2]), args[3] == '1'
-local held = redis.call('HMGET', deployment, 'tokens', 'at', 'until', 'urgent_at', 'paused_by', 'try_at', 'try_every', 'next', 'refused')
-local watched = (held[5] or held[9]) and 1 or 0
+local held = redis.call('HMGET', deployment, 'tokens', 'at', 'until', 'urgent_at', 'paused_by', 'try_at', 'try_every', 'next', 'refused', 'limited')
+local watched = (held[5] or held[9] or held[10]) and 1 or 0
 
 local function through(field, every)
   redis.call('HSET', deployment, field, at + every)
   return {'try', 1}
 end
 
-local wished = tonumber(held[3] or '0')
+local wished, urgent_at = tonumber(held[3] or '0'), tonumber(held[4] or '0')
 if held[5] then
   local try_at = math.max(tonumber(held[6] or '0'), wished)
   if at >= try_at then
@@ -50,12 +53,12 @@ if held[5] then
     redis.call('HSET', deployment, 'try_every', math.min(every * 2, ${LONGEST_TRY_MS}))
     return through('try_at', every)
   end
-  if urgent and at >= tonumber(held[4] or '0') then return through('urgent_at', ${URGENT_EVERY_MS}) end
-  return {'paused', try_at - at}
+  if urgent and at >= urgent_at then return through('urgent_at', ${URGENT_EVERY_MS}) end
+  return {'paused', (urgent and math.min(try_at, urgent_at) or try_at) - at}
 end
 if at < wished then
-  if urgent and at >= tonumber(held[4] or '0') then return through('urgent_at', ${URGENT_EVERY_MS}) end
-  return {'throttled', wished - at}
+  if urgent and at >= urgent_at then return through('urgent_at', ${URGENT_EVERY_MS}) end
+  return {'throttled', (urgent and math.min(wished, urgent_at) or wished) - at}
 end
 
 local tokens = filled(at, held[1], held[2], max, per)
@@ -92,16 +95,16 @@ return 1
 `;
 
 /**
- * Notes that a PATCH of this client was turned down with 401 or 403. KEYS deployment. ARGV client. → 1 when that many different clients in a row were.
+ * Notes that a PATCH of this client was turned down. KEYS deployment. ARGV client, field: by what. → 1 when that many different clients in a row were.
  */
 export const REFUSED = `${PRELUDE}
-local at = now()
+local at, field = now(), args[2]
 local row = {}
-for client, time in string.gmatch(redis.call('HGET', keys[1], 'refused') or '', '(%S+)@(%d+)') do
+for client, time in string.gmatch(redis.call('HGET', keys[1], field) or '', '(%S+)@(%d+)') do
   if client ~= args[1] and at - tonumber(time) < ${REFUSED_FOR_MS} then table.insert(row, client .. '@' .. time) end
 end
 table.insert(row, args[1] .. '@' .. string.format('%d', at))
-redis.call('HSET', keys[1], 'refused', table.concat(row, ' '))
+redis.call('HSET', keys[1], field, table.concat(row, ' '))
 return #row >= ${REFUSED_IN_A_ROW} and 1 or 0
 `;
 
@@ -111,7 +114,7 @@ return #row >= ${REFUSED_IN_A_ROW} and 1 or 0
  */
 export const ACCEPTED = `${PRELUDE}
 if redis.call('EXISTS', keys[3]) == 1 then return 1 end
-redis.call('HDEL', keys[1], 'refused')
+redis.call('HDEL', keys[1], 'refused', 'limited')
 if redis.call('HEXISTS', keys[1], 'paused_by') == 0 then return 0 end
 append(keys[2], now(), 1)
 redis.call('HDEL', keys[1], 'paused_by', 'why', 'try_at', 'try_every', 'urgent_at')
@@ -152,8 +155,8 @@ return redis.call('HGET', keys[1], args[1])
 `;
 
 /**
- * The time that one list may take is a bucket, too: a fiftieth of the time flows in, up to a second, and each read takes out what it took. The field holds when
- * the bucket was, or will be, empty and no more. KEYS deployment. ARGV field. → ms until the list is to be read again, 0 when now.
+ * The time that one list may take is a bucket, too: a fiftieth of the time flows in, up to a second, and each read takes out what it took. The field is the
+ * time at which the debt is paid; it may lie ahead. KEYS deployment. ARGV field. → ms until the list is to be read again, 0 when now.
  */
 export const LIST_REST = `${PRELUDE}
 return math.max(0, tonumber(redis.call('HGET', keys[1], args[1]) or '0') - now())
@@ -163,6 +166,6 @@ return math.max(0, tonumber(redis.call('HGET', keys[1], args[1]) or '0') - now()
 export const NOTE_LIST = `${PRELUDE}
 local at = now()
 local empty = math.max(at - ${LIST_PARTS * LIST_BURST_MS}, tonumber(redis.call('HGET', keys[1], args[1]) or '0'))
-redis.call('HSET', keys[1], args[1], empty + args[2] * ${LIST_PARTS})
+redis.call('HSET', keys[1], args[1], math.min(at + ${LIST_REST_MS}, empty + args[2] * ${LIST_PARTS}))
 return 1
 `;

@@ -31,13 +31,20 @@ function isTold(event: Event, { deployment, at, until }: Wish): boolean {
 }
 
 /** The worker that heard the answer has gone on with it, and the store was never told. */
-function untold(wish: Wish, told: Event | undefined, ref: string | null, { events }: Evidence): Violation[] {
+function untold(wish: Wish, told: Event | undefined, ref: string | null, { events, requests }: Evidence): Violation[] {
   const next = events.find(
     (event) => (event.kind === 'commit' || event.kind === 'claim') && event.ref === ref && event.at >= wish.at,
   );
   // Somebody else took over before, or the answer was lost, so that the same PATCH was announced anew.
   if (next?.kind !== 'commit' || next.drafts.some((draft) => JSON.parse(draft).type === 'key.publishing')) return [];
   if (told !== undefined && told.at <= next.at) return [];
+  // It asked for the apps and was answered: the 429 was about that client alone.
+  const isAlone = requests.some(({ method, path, status, at }) => {
+    return (
+      method === 'GET' && path.endsWith('/oauth/apps') && status === 200 && at >= wish.at - SAME_MS && at <= next.at
+    );
+  });
+  if (isAlone) return [];
   return [{ rule: 'retry_after', ref, message: 'a 429 was heard, and the store was not told' }];
 }
 
