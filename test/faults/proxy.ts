@@ -19,8 +19,8 @@ export interface FaultyProxy {
   close(): Promise<void>;
 }
 
-/** The answer to `WAITAOF 1 0 …`: on this server's disk. It is the last one of its pipeline. */
-const CONFIRMED = /\*2\r\n:1\r\n:\d+\r\n$/;
+/** The answer to `WAITAOF 1 0 …`: on this server's disk. Nothing else of ours is answered so. After a reconnect, more answers may follow it at once. */
+const CONFIRMED = /\*2\r\n:1\r\n:\d+\r\n/;
 const LONGEST_CONFIRMATION = 24;
 
 /** How much of what a client says is searched at once: more than any command of ours has before the name in it. */
@@ -89,8 +89,10 @@ export async function startProxy(upstreamPort: number, onConfirmed: () => void):
       return true;
     });
     forward(upstream, client, (chunk) => {
-      tail = (tail + chunk.subarray(-LONGEST_CONFIRMATION).toString('latin1')).slice(-LONGEST_CONFIRMATION);
-      if (CONFIRMED.test(tail)) onConfirmed();
+      const answers = tail + chunk.toString('latin1');
+      const isConfirmed = CONFIRMED.test(answers);
+      if (isConfirmed) onConfirmed();
+      tail = isConfirmed ? '' : answers.slice(-LONGEST_CONFIRMATION);
       if (isLost) client.destroy();
       return !isLost;
     });

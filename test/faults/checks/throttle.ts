@@ -33,7 +33,10 @@ function isTold(event: Event, { deployment, at, until }: Wish): boolean {
 /** The worker that heard the answer has gone on with it, and the store was never told. */
 function untold(wish: Wish, told: Event | undefined, ref: string | null, { events, requests }: Evidence): Violation[] {
   const next = events.find(
-    (event) => (event.kind === 'commit' || event.kind === 'claim') && event.ref === ref && event.at >= wish.at,
+    (event) =>
+      (event.kind === 'claim' || (event.kind === 'commit' && !isRequest(event))) &&
+      event.ref === ref &&
+      event.at >= wish.at,
   );
   // Somebody else took over before, or the answer was lost, so that the same PATCH was announced anew.
   if (next?.kind !== 'commit' || next.drafts.some((draft) => JSON.parse(draft).type === 'key.publishing')) return [];
@@ -46,6 +49,11 @@ function untold(wish: Wish, told: Event | undefined, ref: string | null, { event
   });
   if (isAlone) return [];
   return [{ rule: 'retry_after', ref, message: 'a 429 was heard, and the store was not told' }];
+}
+
+/** Somebody asks for a rotation, beside the worker that has the client. */
+function isRequest({ drafts }: Extract<Event, { kind: 'commit' }>): boolean {
+  return drafts.some((draft) => JSON.parse(draft).type === 'rotation.requested');
 }
 
 function early(
