@@ -91,12 +91,15 @@ export function openQueues(
       const queue = rotateQueue(splitReference(ref).deployment);
       const priority = urgent ? URGENT : ORDINARY;
       const options: JobsOptions = { ...FORGOTTEN, ...RETRIED, jobId: ref, priority };
-      // A job that ends between the two calls is gone: then it is added anew.
-      for (let state = 'unknown'; state === 'unknown'; ) {
+      for (let missed = 0; ; missed++) {
         const job = await queue.add('rotate', { v: 1, client: ref }, options);
-        state = await queue.getJobState(ref);
+        const state = await queue.getJobState(ref);
         if (urgent && state !== 'active') await job.changePriority({ priority }).catch(() => undefined); // it began, or ended
         if (state === 'delayed') await job.promote().catch(() => undefined); // it woke up by itself
+        if (state !== 'unknown') return;
+        // One that ended between the two calls is gone, and is added anew. One that stays is in no list, as in a Redis that was
+        // copied key by key while jobs ran, and would keep its client asleep for ever.
+        if (missed > 0) await queue.remove(ref).catch(() => undefined);
       }
     },
 

@@ -1,6 +1,7 @@
-/** A wake-up that comes after a worker's last look at the record, and before it has gone to sleep. */
-import { expect, test } from 'vitest';
+/** A wake-up that comes after a worker's last look at the record, and before it has gone to sleep; and one that finds a job in no list. */
+import { expect, onTestFinished, test } from 'vitest';
 import type { ClientRecord } from '../../src/core/record.ts';
+import { connectRedis } from '../../src/store/redis/connection.ts';
 import { DEPLOYMENT, type Fleet, KID_APP, startFleet } from '../support/fleet.ts';
 import { thumbprints } from '../support/published.ts';
 import { expectSound } from '../support/sound.ts';
@@ -60,3 +61,20 @@ test('a request that is committed while the job of its client ends is not forgot
   await fleet.reached(client, second);
   await expectSound(fleet, [client]);
 });
+
+test.each([false, true])(
+  'a job in no list, as in a Redis copied key by key, does not keep its client asleep (compromised: %s)',
+  async (compromised) => {
+    const fleet = await startFleet({ apps: [KID_APP], ...SLOW_UPKEEP });
+    const client = await fleet.managed(KID_APP);
+    const queue = fleet.queues.rotateQueue(DEPLOYMENT);
+    const operator = await connectRedis({ socketPath: fleet.redis.socketPath }, { name: 'operator' });
+    onTestFinished(() => operator.disconnect());
+    await fleet.queues.wake(client.ref, false);
+    expect(await operator.zrem(queue.toKey('prioritized'), client.ref)).toBe(1);
+    expect(await queue.getJobState(client.ref)).toBe('unknown');
+    await fleet.start();
+    await fleet.reached(client, await fleet.rotate(client, { compromised }));
+    await expectSound(fleet, [client]);
+  },
+);

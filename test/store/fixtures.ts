@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Redis } from 'ioredis';
+import { Command, type Redis } from 'ioredis';
 import type { AuditDraft } from '../../src/core/audit.ts';
 import { type ClientRef, makeReference } from '../../src/core/client.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
@@ -114,16 +114,23 @@ export async function openEmpty(socketPath: string, options: OpenOptions = {}): 
   return open(socketPath, options);
 }
 
+/** All keys at one moment, each with what it holds and how long it is kept. */
+const DUMP = `
+local copies = {}
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  table.insert(copies, {key, math.max(0, redis.call('PTTL', key)), redis.call('DUMP', key)})
+end
+return copies
+`;
+
 /** Copies what the server holds. The returned function puts it back, as a failover to a replica that lags behind does, or a backup: all of it at once. */
 export async function snapshot(redis: Redis): Promise<() => Promise<void>> {
-  const copies = new Map<string, Buffer>();
-  for (const key of await redis.keys('*')) {
-    const copy = await redis.dumpBuffer(key);
-    if (copy !== null) copies.set(key, copy);
-  }
+  // Without an encoding the replies are bytes.
+  const command = new Command('eval', [DUMP, 0], { replyEncoding: null });
+  const copies = (await redis.sendCommand(command)) as readonly (readonly [Buffer, number, Buffer])[];
   return async () => {
     const change = redis.multi().flushall();
-    for (const [key, copy] of copies) change.restore(key, 0, copy);
+    for (const [key, ttl, copy] of copies) change.restore(key, ttl, copy);
     await change.exec();
   };
 }
