@@ -54,7 +54,8 @@ export async function fanOut(
     context,
   );
   if (!isNamed(asked.select) || left.length > 0) {
-    const read = await readApps(isNamed(asked.select) ? appsOf(left, apps) : apps, context);
+    const wanted = isNamed(asked.select) ? appsOf(left, apps) : apps;
+    const read = await readApps(wanted, context, { urgent: compromised !== null });
     await beginListed(left, read, asked, job, tally, context);
   }
   await context.resources.guard.remember();

@@ -36,14 +36,14 @@ export type Wanted = (client: ObservedClient, ref: ClientRef, seen: string | nul
 
 /**
  * The clients of one app as the server lists them now.
- * @param wanted given: only those, so that of a large app no more is held than somebody has work with
+ * @param how `wanted`: only those, so that of a large app no more is held than somebody has work with. `urgent`: see {@link turnForList}
  * @throws ApiError: a list that cannot be read is not an empty list
  */
 export async function readListing(
   { resources, log }: JobContext,
   deployment: string,
   app: string,
-  wanted?: Wanted,
+  { wanted, urgent = false }: { readonly wanted?: Wanted; readonly urgent?: boolean },
 ): Promise<Listing> {
   const readAt = await resources.store.now();
   const refOf = ({ id }: ObservedClient) => makeReference(deployment, app, id);
@@ -54,7 +54,7 @@ export async function readListing(
   };
   const keep = wanted === undefined ? undefined : (some: readonly ObservedClient[]) => pick(some, wanted);
   const found = resources.deployments.get(deployment);
-  if (found !== undefined) await turnForList(resources, found);
+  if (found !== undefined) await turnForList(resources, found, urgent);
   const startedAt = monotonic();
   const reading = Promise.resolve(found?.wacht.listClients(app, keep));
   // Also when it fails: one that always does is not read all the time.
@@ -83,7 +83,7 @@ export async function readNowAndThen(
   wanted: Wanted,
 ): Promise<Listing | null> {
   if ((await context.resources.store.listRest(deployment, app)) > 0) return null;
-  return readListing(context, deployment, app, wanted);
+  return readListing(context, deployment, app, { wanted });
 }
 
 export function* pagesOf<T>(items: Iterable<T>): Generator<readonly T[]> {

@@ -58,7 +58,11 @@ export interface Read {
 }
 
 /** Each list is read once. An API that does not answer is asked once, and keeps no other deployment waiting. */
-export async function readApps(apps: Apps, context: JobContext): Promise<Read> {
+export async function readApps(
+  apps: Apps,
+  context: JobContext,
+  { urgent }: { readonly urgent: boolean },
+): Promise<Read> {
   const listed = new Map<ClientRef, Listed>();
   const unread = new Map<string, unknown>();
   await Promise.all(
@@ -68,7 +72,7 @@ export async function readApps(apps: Apps, context: JobContext): Promise<Read> {
         const place = `${deployment}/${slug}`;
         try {
           if (failure !== null) throw failure;
-          const { clients } = await readListing(context, deployment, slug);
+          const { clients } = await readListing(context, deployment, slug, { urgent });
           for (const [ref, found] of clients) listed.set(ref, found);
         } catch (error) {
           if (failure === null) await noteUnread(deployment, error, context);

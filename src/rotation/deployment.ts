@@ -103,21 +103,23 @@ async function pause({ store, log }: Shared, deployment: string, message: string
 const LONGEST_WAIT_MS = 60_000;
 
 /**
- * For a list, which takes its turn behind rotations.
+ * For a list, which takes its turn behind rotations; one that is urgent goes before them, and does not wait until a throttle is over.
  * @throws ApiError when the deployment is paused, wants to be left alone, or has no call left in a minute
  */
 export async function turnForList(
   { store }: Shared,
   { config: { id, rateLimit } }: DeploymentResources,
+  urgent: boolean,
 ): Promise<void> {
   const what = `Reading lists of deployment ${id}`;
   const { paused, throttledUntil } = (await store.deploymentStates([id])).get(id) ?? NEITHER;
   if (paused !== null) throw new ApiError(what, unasked(`it is paused, because ${paused}`));
-  if (throttledUntil !== null) throw new ApiError(what, unasked('the API asks to be left alone'));
+  if (throttledUntil !== null && !urgent) throw new ApiError(what, unasked('the API asks to be left alone'));
   for (const startedAt = monotonic(); ; ) {
-    const turn = await store.take(id, rateLimit, false);
+    const turn = await store.take(id, rateLimit, urgent);
     if (turn.go) return;
-    if (turn.because !== 'budget' || monotonic() - startedAt + turn.forMs > LONGEST_WAIT_MS)
+    const isWorthIt = turn.because === 'budget' || (urgent && turn.because === 'throttled');
+    if (!isWorthIt || monotonic() - startedAt + turn.forMs > LONGEST_WAIT_MS)
       throw new ApiError(what, unasked('the rate limit of the deployment is used up'));
     await sleep(turn.forMs);
   }

@@ -50,6 +50,17 @@ test('a 429 that is about one client alone keeps no other waiting', async () => 
   await expectSound(fleet, [limited, free]);
 });
 
+test('a compromise of a client that is not known yet reads its list while others leave the API alone', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP], config: { reconcile_every: '1h' } });
+  const client = await fleet.foreign(PEM_APP);
+  await fleet.start();
+  await fleet.resources.store.throttle(DEPLOYMENT, 3_600_000, []);
+  const { rotations } = await fleet.request({ select: { clients: [client.ref] }, compromised: true });
+  expect(rotations).toMatchObject([{ client: client.ref }]);
+  const state = (await fleet.resources.store.deploymentStates([DEPLOYMENT])).get(DEPLOYMENT);
+  expect(state?.throttledUntil).toBeGreaterThan(await fleet.resources.store.now());
+});
+
 const LIMITED = { kind: 'rate_limited' } as const;
 const SOON = { throttle_max: '2s' };
 
