@@ -62,6 +62,8 @@ describe('a pause', () => {
     expect(judged(row(20, 403, [client, neighbour]), begun)).toEqual(['paused_for_nothing']);
     expect(judged(row(20, 403, [client, neighbour, third]), begun)).toEqual([]);
     expect(judged([...row(20, 403, [client]), read], begun)).toEqual([]);
+    const look = (of: typeof client): Step => ({ name: 'look', request: { body: {}, client: of.id, status: 403 } });
+    expect(judged([client, neighbour, third].map(look), begun)).toEqual([]);
   });
 });
 

@@ -49,7 +49,8 @@ function forNothing({ audit, requests }: Evidence): Violation[] {
   return audit.flatMap(({ type, at, data }) => {
     if (type !== 'deployment.paused') return [];
     const reasons = refused.filter((call) => call.at <= at + SAME_MS && call.at > at - REASON_MS);
-    const clients = new Set(reasons.filter(carriesKeys).map(({ client }) => client));
+    // A look is a PATCH that carries nothing.
+    const clients = new Set(reasons.filter(({ method }) => method === 'PATCH').map(({ client }) => client));
     if (reasons.some(({ method }) => method === 'GET') || clients.size >= CLIENTS) return [];
     const message = `${data.deployment} was paused because ${clients.size} clients were refused`;
     return [{ rule: 'paused_for_nothing', ref: null, message }];

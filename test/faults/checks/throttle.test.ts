@@ -40,6 +40,7 @@ const after = (...rest: readonly Step[]) =>
   );
 const told = (until = UNTIL) => event({ kind: 'left_alone', deployment: DEPLOYMENT, until });
 const heard = commit('nothing');
+const amended: Step = { name: 'amended', commit: { record: recordOf([], under('delivered')), drafts: [] } };
 const again = [commit('key.publishing'), patch()];
 
 test.each<[string, readonly Step[], readonly string[]]>([
@@ -47,6 +48,7 @@ test.each<[string, readonly Step[], readonly string[]]>([
   ['its own run goes on, and had only the turn that it used', [told(), heard, ...again, ...again], [client.ref]],
   ['the store is not told', [heard], [client.ref]],
   ['the store is told a shorter time', [told(UNTIL - 1_000), heard], [client.ref]],
+  ['somebody else notes what is not known, before the store is told', [amended, told(), heard], []],
   ['nobody lived to hear the answer', [claim(), ...again], []],
   ['nobody lived to hear it, and the PATCH is announced anew', again, []],
   ['Redis forgot the answer', [told(), heard, event(snapshotOf()), claim(), ...again], []],

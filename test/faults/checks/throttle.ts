@@ -34,7 +34,7 @@ function isTold(event: Event, { deployment, at, until }: Wish): boolean {
 function untold(wish: Wish, told: Event | undefined, ref: string | null, { events, requests }: Evidence): Violation[] {
   const next = events.find(
     (event) =>
-      (event.kind === 'claim' || (event.kind === 'commit' && !isRequest(event))) &&
+      (event.kind === 'claim' || (event.kind === 'commit' && !isRequest(event) && !isAmendment(event))) &&
       event.ref === ref &&
       event.at >= wish.at,
   );
@@ -54,6 +54,11 @@ function untold(wish: Wish, told: Event | undefined, ref: string | null, { event
 /** Somebody asks for a rotation, beside the worker that has the client. */
 function isRequest({ drafts }: Extract<Event, { kind: 'commit' }>): boolean {
   return drafts.some((draft) => JSON.parse(draft).type === 'rotation.requested');
+}
+
+/** A worker that was outrun notes that it does not know what stands outside: it has heard nothing, so nothing has to wait. */
+function isAmendment({ at, drafts, record }: Extract<Event, { kind: 'commit' }>): boolean {
+  return drafts.length === 0 && [...record.matchAll(/"notBefore":(\d+)/g)].every(([, until]) => Number(until) <= at);
 }
 
 function early(
