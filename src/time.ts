@@ -27,6 +27,12 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
+/** Runs `action` after `ms`, unless what it returns is called before. */
+export function alarm(ms: number, action: () => void): () => void {
+  const timer = setTimeout(action, ms);
+  return () => clearTimeout(timer);
+}
+
 /** A signal that aborts after `ms`. */
 export function after(ms: number): AbortSignal {
   return AbortSignal.timeout(Math.max(0, Math.round(ms)));

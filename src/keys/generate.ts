@@ -4,7 +4,7 @@ import type { PublicJwk } from '../core/document.ts';
 import type { Algorithm } from '../core/keys.ts';
 import { messageOf, RekeydError } from '../errors.ts';
 import { algorithmsFor, KEY_SHAPES, MIN_MODULUS_LENGTH } from './algorithms.ts';
-import { keyId } from './key-id.ts';
+import { keyId, memberId, rememberPem } from './key-id.ts';
 import { PrivateKey } from './private-key.ts';
 
 /** The public half of a key in each form that is published. */
@@ -60,6 +60,7 @@ export async function freshKey(key: KeyObject, alg: Algorithm): Promise<FreshKey
       { cause: error },
     );
   }
+  rememberPem(half.pem, half.id);
   return { ...half, alg, privateKey: new PrivateKey(half.thumbprint, alg, key) };
 }
 
@@ -86,7 +87,7 @@ export async function publicJwkFrom(publicKey: KeyObject): Promise<Omit<PublicHa
   }
   const { kty, members } = KEY_SHAPES[alg];
   const jwk: PublicJwk = { kty, ...Object.fromEntries(members.map((member) => [member, exported[member]])) };
-  return { id: keyId(publicKey), thumbprint: await calculateJwkThumbprint(jwk), jwk };
+  return { id: memberId(jwk) ?? keyId(publicKey), thumbprint: await calculateJwkThumbprint(jwk), jwk };
 }
 
 /** The error for an RSA key below {@link MIN_MODULUS_LENGTH}. */

@@ -2,27 +2,38 @@
  * One name for a public key, whatever its encoding: the SHA-256 of its SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), base64url. The same key may come as
  * JWK with odd padding, as PKCS#1, as certificate, or on a curve that is written out; comparing texts would take it for several.
  */
-import { createHash, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { createPublicKey, hash, type KeyObject, X509Certificate } from 'node:crypto';
 import type { PublicJwk, PublishedKey } from '../core/document.ts';
 
 /** @param key public or private */
 export function keyId(key: KeyObject): string {
   const publicKey = key.type === 'private' ? createPublicKey(key) : key;
-  return createHash('sha256').update(canonicalSpki(publicKey)).digest('base64url');
+  // A key that was read from a written-out curve keeps that form, but not in its JWK.
+  const jwk = attempt(() => publicKey.export({ format: 'jwk' }));
+  return idOfSpki(jwk === null ? publicKey : createPublicKey({ key: jwk, format: 'jwk' }));
 }
 
-/** A key that was read from a written-out curve keeps that form, but not in its JWK. */
-function canonicalSpki(key: KeyObject): Buffer {
-  const jwk = attempt(() => key.export({ format: 'jwk' }));
-  const canonical = jwk === null ? key : createPublicKey({ key: jwk, format: 'jwk' });
-  return canonical.export({ type: 'spki', format: 'der' });
+function idOfSpki(key: KeyObject): string {
+  return hash('sha256', key.export({ type: 'spki', format: 'der' }), 'base64url');
 }
 
-/** How many entries are remembered: reading a key costs a hundred times more than looking it up, and most are seen again and again. */
-const REMEMBERED = 2_000;
+/** How many texts are remembered: reading a key costs a hundred times more than looking it up, and most are seen again and again. */
+const REMEMBERED = 4_000;
 
-/** By the text of an entry. What is remembered follows from that text alone. */
-const remembered = new Map<string, Ids>();
+/** Ids by the text of a PEM, or of the members that make a JWK. What is remembered follows from that text alone. */
+const remembered = new Map<string, string | null>();
+
+function recall(text: string, read: () => string | null): string | null {
+  const id = remembered.get(text) ?? read();
+  // What was asked for last stays longest.
+  remembered.delete(text);
+  remembered.set(text, id);
+  if (remembered.size > REMEMBERED) {
+    const [oldest] = remembered.keys();
+    if (oldest !== undefined) remembered.delete(oldest);
+  }
+  return id;
+}
 
 /**
  * An entry of a set with the ids of the keys in it. What cannot be read as a key has none, and is no error: it may be a foreign key of another kind. Keys are
@@ -48,26 +59,26 @@ export function publishedKey(jwk: PublicJwk): PublishedKey {
 type Ids = Pick<PublishedKey, 'ids' | 'pemId'>;
 
 function readIds(jwk: PublicJwk): Ids {
-  const text = JSON.stringify(jwk);
-  const known = remembered.get(text) ?? idsOf(jwk);
-  if (remembered.size >= REMEMBERED) remembered.clear();
-  remembered.set(text, known);
-  return known;
-}
-
-function idsOf(jwk: PublicJwk): Ids {
   const pemId = typeof jwk.public_key_pem === 'string' ? pemKeyId(jwk.public_key_pem) : null;
   const ids = [memberId(jwk), pemId, certificateId(jwk.x5c)].filter((id) => id !== null);
   return { ids: [...new Set(ids)], pemId };
 }
 
-function memberId(jwk: PublicJwk): string | null {
-  return attempt(() => keyId(createPublicKey({ key: jwk, format: 'jwk' })));
+/** By the members that make the key; null when they make none. */
+export function memberId(jwk: PublicJwk): string | null {
+  const { kty, crv, x, y, n, e } = jwk;
+  const read = () => attempt(() => idOfSpki(createPublicKey({ key: jwk, format: 'jwk' })));
+  return recall(JSON.stringify([kty, crv, x, y, n, e]), read);
 }
 
 /** Null for a text that holds no public key. */
 export function pemKeyId(pem: string): string | null {
-  return attempt(() => keyId(createPublicKey(wrapped(pem))));
+  return recall(pem, () => attempt(() => keyId(createPublicKey(wrapped(pem)))));
+}
+
+/** That PEM was seen to be the key of this id. */
+export function rememberPem(pem: string, id: string): void {
+  recall(pem, () => id);
 }
 
 function certificateId(x5c: unknown): string | null {

@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer';
 import type { Pool } from 'undici';
 import { type AnswerHeaders, shortMessage } from '../core/reply.ts';
 import { messageOf } from '../errors.ts';
-import { sleep } from '../time.ts';
+import { alarm } from '../time.ts';
 
 export interface Exchange {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
@@ -132,8 +132,6 @@ function startDeadline(
   signal: AbortSignal | undefined,
 ): Deadline {
   const abort = new AbortController();
-  const over = new AbortController();
-  let stalled = new AbortController();
   let why: string | null = null;
   const end = (reason: string) => {
     why ??= reason;
@@ -142,27 +140,21 @@ function startDeadline(
   const onAbort = () => end('aborted by the caller');
   if (signal?.aborted) onAbort();
   signal?.addEventListener('abort', onAbort, { once: true });
-  const endAfter = (ms: number, unless: AbortSignal, reason: string) =>
-    void sleep(ms, unless).then(() => {
-      if (!unless.aborted) end(reason);
-    });
-  const watch = () => {
-    if (stallMs !== undefined) endAfter(stallMs, stalled.signal, `nothing arrived for ${stallMs} ms`);
-  };
-  endAfter(timeoutMs, over.signal, `no complete answer within ${timeoutMs} ms`);
-  watch();
+  const cancelEnd = alarm(timeoutMs, () => end(`no complete answer within ${timeoutMs} ms`));
+  const watch = () =>
+    stallMs === undefined ? () => {} : alarm(stallMs, () => end(`nothing arrived for ${stallMs} ms`));
+  let cancelStall = watch();
   return {
     signal: abort.signal,
     why: () => why,
-    rest: () => stalled.abort(),
+    rest: () => cancelStall(),
     moved() {
-      stalled.abort();
-      stalled = new AbortController();
-      watch();
+      cancelStall();
+      cancelStall = watch();
     },
     clear() {
-      over.abort();
-      stalled.abort();
+      cancelEnd();
+      cancelStall();
       signal?.removeEventListener('abort', onAbort);
     },
   };
