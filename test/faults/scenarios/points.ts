@@ -22,6 +22,9 @@ const SILENCE_MS = 8_500;
 
 const PATIENCE_MS = 420_000;
 
+/** A worker that lives for long enough to answer comes seldom. */
+const ANSWER_MS = 240_000;
+
 /** After that long without anything done, workers are replaced by some with other sentences. */
 const IDLE_MS = 4_000;
 
@@ -96,6 +99,7 @@ export const points = kindOf<Court>({
       sentences: () => docket.draw(lot, DELAYS_MS),
     };
   },
+  patienceMs: ANSWER_MS,
   loginEveryMs: 400,
   async play(scene) {
     const { docket, pool, raw } = scene;
