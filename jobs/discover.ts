@@ -5,10 +5,10 @@
 import { policyFor } from '../src/config/model.ts';
 import type { ClientRef } from '../src/core/client.ts';
 import { isEligible } from '../src/core/due.ts';
-import { inParallel } from '../src/parallel.ts';
+import { inParallel, pagesOf } from '../src/parallel.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
-import { type Listed, pagesOf, readNowAndThen, type Wanted } from './listing.ts';
+import { type Listed, readNowAndThen, type Wanted } from './listing.ts';
 import type { Discover } from './schemas.ts';
 import { type Apps, byDeployment, noteUnread } from './selection.ts';
 import { takeFound } from './start.ts';

@@ -25,9 +25,6 @@ export interface Listing {
   readonly unreadable: ReadonlySet<string>;
 }
 
-/** Clients of a list, or of an index, that are looked at together. */
-export const PAGE = 250;
-
 /** How many of the rows that cannot be read are named in the log. */
 const NAMED = 10;
 
@@ -84,15 +81,4 @@ export async function readNowAndThen(
 ): Promise<Listing | null> {
   if ((await context.resources.store.listRest(deployment, app)) > 0) return null;
   return readListing(context, deployment, app, { wanted });
-}
-
-export function* pagesOf<T>(items: Iterable<T>): Generator<readonly T[]> {
-  let page: T[] = [];
-  for (const item of items) {
-    page.push(item);
-    if (page.length < PAGE) continue;
-    yield page;
-    page = [];
-  }
-  if (page.length > 0) yield page;
 }

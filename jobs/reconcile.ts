@@ -10,14 +10,14 @@ import type { ClientPolicy } from '../src/core/policy.ts';
 import type { ClientRecord } from '../src/core/record.ts';
 import { ripen } from '../src/core/retirement.ts';
 import { hasCode, messageOf } from '../src/errors.ts';
-import { inParallel } from '../src/parallel.ts';
+import { inParallel, PAGE, pagesOf } from '../src/parallel.ts';
 import { commitOf, isMarkedActive, seenMark } from '../src/rotation/commit.ts';
 import { noteAccepted } from '../src/rotation/deployment.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
 import type { Loaded } from '../src/store/records.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
 import { takeNew } from './discover.ts';
-import { type Listed, type Missing, PAGE, pagesOf, readNowAndThen } from './listing.ts';
+import { type Listed, type Missing, readNowAndThen } from './listing.ts';
 import { noteUnread } from './selection.ts';
 import { takeSeen } from './start.ts';
 

@@ -8,11 +8,10 @@ import { unknownDelivery } from '../src/core/delivering.ts';
 import type { PublicJwk } from '../src/core/document.ts';
 import type { ClientRecord } from '../src/core/record.ts';
 import { type Delivery, desiredDelivery, sameDelivery } from '../src/core/signers.ts';
-import { inParallel } from '../src/parallel.ts';
+import { inParallel, PAGE } from '../src/parallel.ts';
 import { amend } from '../src/rotation/loop.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
-import { PAGE } from './listing.ts';
 import { wakeUnfinished } from './reconcile.ts';
 
 /** Clients whose folders differ from their records. */

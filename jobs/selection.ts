@@ -2,9 +2,10 @@
 import { policyFor } from '../src/config/model.ts';
 import type { ClientRef } from '../src/core/client.ts';
 import { messageOf, RekeydError } from '../src/errors.ts';
+import { PAGE } from '../src/parallel.ts';
 import { noteFailedRead } from '../src/rotation/deployment.ts';
 import type { JobContext } from './context.ts';
-import { type Listed, PAGE, readListing } from './listing.ts';
+import { type Listed, readListing } from './listing.ts';
 import type { Request } from './schemas.ts';
 
 type Select = Request['select'];

@@ -18,3 +18,17 @@ export async function inParallel<T>(
   await Promise.all(Array.from({ length: limit }, lane));
   if (failures.length > 0) throw failures[0];
 }
+
+/** Clients of a list, or of an index, that are looked at together: a fleet may have 100,000. */
+export const PAGE = 250;
+
+export function* pagesOf<T>(items: Iterable<T>): Generator<readonly T[]> {
+  let page: T[] = [];
+  for (const item of items) {
+    page.push(item);
+    if (page.length < PAGE) continue;
+    yield page;
+    page = [];
+  }
+  if (page.length > 0) yield page;
+}

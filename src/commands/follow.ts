@@ -4,6 +4,7 @@ import type { RotationState, RotationSummary } from '../core/history.ts';
 import type { ClientRecord } from '../core/record.ts';
 import { runningSummary } from '../core/rotation.ts';
 import { rotationError } from '../core/state.ts';
+import { pagesOf } from '../parallel.ts';
 import { answerOf, type Patience } from '../store/redis/patience.ts';
 import type { Store } from '../store/store.ts';
 import { sleep } from '../time.ts';
@@ -41,18 +42,20 @@ export async function follow(
   const told = new Map<string, string>();
   let waiting = rotations;
   for (;;) {
-    const refs = waiting.map(({ client }) => client);
-    const loaded = await answerOf(store.loadMany(refs), patience, MEANWHILE);
-    if (loaded === null) break;
     const left: (typeof waiting)[number][] = [];
-    for (const { id, client } of waiting) {
-      const record = loaded.get(client)?.record;
-      const outcome = outcomeOf(id, client, await summaryOf(store, id, client, record));
-      const line = `${client}  ${progressOf(outcome, record)}`;
-      if (told.get(client) !== line) tell(line);
-      told.set(client, line);
-      outcomes.set(id, outcome);
-      if (!hasEnded(outcome, goal) && record?.halted == null) left.push({ id, client });
+    for (const page of pagesOf(waiting)) {
+      const refs = page.map(({ client }) => client);
+      const loaded = await answerOf(store.loadMany(refs), patience, MEANWHILE);
+      if (loaded === null) break;
+      for (const { id, client } of page) {
+        const record = loaded.get(client)?.record;
+        const outcome = outcomeOf(id, client, await summaryOf(store, id, client, record));
+        const line = `${client}  ${progressOf(outcome, record)}`;
+        if (told.get(client) !== line) tell(line);
+        told.set(client, line);
+        outcomes.set(id, outcome);
+        if (!hasEnded(outcome, goal) && record?.halted == null) left.push({ id, client });
+      }
     }
     waiting = left;
     if (waiting.length === 0 || patience.signal.aborted) break;

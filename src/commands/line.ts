@@ -3,18 +3,22 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import packageFile from '../../package.json' with { type: 'json' };
 import { type ErrorCode, messageOf, RekeydError } from '../errors.ts';
 import { ApiError } from '../wacht/api-error.ts';
-import { auditExport, auditTail } from './audit.ts';
-import { abandon, enroll } from './clients.ts';
-import { configCheck, printSchema } from './config.ts';
-import { doctor } from './doctor.ts';
-import { keysImport, keysRewrap } from './keys.ts';
 import type { Globals } from './open.ts';
 import { note, printJson } from './output.ts';
-import { plan } from './plan.ts';
-import { rotate } from './rotate.ts';
-import { start } from './start.ts';
-import { status } from './status.ts';
-import { storeDeclareLoss, storeStatus } from './store.ts';
+
+/** Each is loaded when it is asked for: whoever asks for the status needs no web server in memory. */
+const commands = {
+  audit: () => import('./audit.ts'),
+  clients: () => import('./clients.ts'),
+  config: () => import('./config.ts'),
+  doctor: () => import('./doctor.ts'),
+  keys: () => import('./keys.ts'),
+  plan: () => import('./plan.ts'),
+  rotate: () => import('./rotate.ts'),
+  start: () => import('./start.ts'),
+  status: () => import('./status.ts'),
+  store: () => import('./store.ts'),
+};
 
 const ABOUT = `
 Clients are named deployment/app-slug/oauth_client_id, as in \`rekeyd status\`.
@@ -71,7 +75,7 @@ function commandLine(globalsOf: (file: string | undefined) => Globals, end: (cod
     .option('--no-schedule', 'do not look for due clients')
     .option('--no-http', 'do not listen')
     .option('--no-worker', 'do not work on jobs')
-    .action(async (options) => end(await start(globals(), options)));
+    .action(async (options) => end(await (await commands.start()).start(globals(), options)));
 
   selecting(program.command('rotate'))
     .description('ask for rotations; the workers do them')
@@ -79,20 +83,20 @@ function commandLine(globalsOf: (file: string | undefined) => Globals, end: (cod
     .option('--take-over', 'also clients that are not enrolled: their applications must take the new key at once')
     .option('--wait [finished]', 'wait until the new keys are active, or until the old ones are gone')
     .option('--json', 'print one JSON document')
-    .action(async (clients, options) => end(await rotate(globals(), clients, options)));
+    .action(async (clients, options) => end(await (await commands.rotate()).rotate(globals(), clients, options)));
 
   selecting(program.command('plan'))
     .description('show what would happen; writes nothing')
     .option('--take-over', 'as if rotated with --take-over')
     .option('--json', 'print one JSON document')
-    .action(async (clients, options) => end(await plan(globals(), clients, options)));
+    .action(async (clients, options) => end(await (await commands.plan()).plan(globals(), clients, options)));
 
   program
     .command('status')
     .description('show clients, keys, ages and what is due')
     .argument('[client...]', 'only these, with their keys')
     .option('--json', 'print one JSON document')
-    .action(async (clients, options) => end(await status(globals(), clients, options)));
+    .action(async (clients, options) => end(await (await commands.status()).status(globals(), clients, options)));
 
   program
     .command('enroll')
@@ -100,7 +104,7 @@ function commandLine(globalsOf: (file: string | undefined) => Globals, end: (cod
     .argument('<client...>', 'deployment/app-slug/oauth_client_id')
     .option('--reason <text>', 'for the audit trail')
     .option('--json', 'print one JSON document')
-    .action(async (clients, options) => end(await enroll(globals(), clients, options)));
+    .action(async (clients, options) => end(await (await commands.clients()).enroll(globals(), clients, options)));
 
   program
     .command('abandon')
@@ -108,7 +112,7 @@ function commandLine(globalsOf: (file: string | undefined) => Globals, end: (cod
     .argument('<client>', 'deployment/app-slug/oauth_client_id')
     .option('--reason <text>', 'for the audit trail')
     .option('--json', 'print one JSON document')
-    .action(async (client, options) => end(await abandon(globals(), client, options)));
+    .action(async (client, options) => end(await (await commands.clients()).abandon(globals(), client, options)));
 
   const audit = program.command('audit').description('the audit log: tail, export');
   audit
@@ -117,13 +121,13 @@ function commandLine(globalsOf: (file: string | undefined) => Globals, end: (cod
     .option('-n, --lines <count>', 'how many', count, 20)
     .option('-f, --follow', 'go on with those that come, until SIGINT')
     .option('--json', 'print one JSON document')
-    .action(async (options) => end(await auditTail(globals(), options)));
+    .action(async (options) => end(await (await commands.audit()).auditTail(globals(), options)));
   audit
     .command('export')
     .description('write the entries that a folder does not hold yet, as JSON Lines')
     .argument('<dir>', 'the folder')
     .option('--json', 'print one JSON document')
-    .action(async (dir, options) => end(await auditExport(globals(), dir, options)));
+    .action(async (dir, options) => end(await (await commands.audit()).auditExport(globals(), dir, options)));
 
   const keys = program.command('keys').description('private keys: import, rewrap');
   keys
@@ -134,43 +138,43 @@ function commandLine(globalsOf: (file: string | undefined) => Globals, end: (cod
     .option('--alg <alg>', 'what it signs, when neither the file nor the server says')
     .option('--enroll', 'its application takes its key from its key folder from now on')
     .option('--json', 'print one JSON document')
-    .action(async (client, options) => end(await keysImport(globals(), client, options)));
+    .action(async (client, options) => end(await (await commands.keys()).keysImport(globals(), client, options)));
   keys
     .command('rewrap')
     .description('re-encrypt all stored private keys under the first KEK')
     .option('--json', 'print one JSON document')
-    .action(async (options) => end(await keysRewrap(globals(), options)));
+    .action(async (options) => end(await (await commands.keys()).keysRewrap(globals(), options)));
 
   const store = program.command('store').description('the store: status, declare-loss');
   store
     .command('status')
     .description('show which store this is, and whether it is the one that was there before')
     .option('--json', 'print one JSON document')
-    .action(async (options) => end(await storeStatus(globals(), options)));
+    .action(async (options) => end(await (await commands.store()).storeStatus(globals(), options)));
   store
     .command('declare-loss')
     .description('after a store was lost or rolled back: take what is there as the truth')
     .option('--reason <text>', 'for the audit trail')
     .option('--json', 'print one JSON document')
-    .action(async (options) => end(await storeDeclareLoss(globals(), options)));
+    .action(async (options) => end(await (await commands.store()).storeDeclareLoss(globals(), options)));
 
   program
     .command('doctor')
     .description('look for what is wrong, say what to do')
     .option('--json', 'print one JSON document')
-    .action(async (options) => end(await doctor(globals(), options)));
+    .action(async (options) => end(await (await commands.doctor()).doctor(globals(), options)));
 
   const config = program.command('config').description('the config file: check, schema');
   config
     .command('check')
     .description('report every problem at once')
     .option('--json', 'print one JSON document')
-    .action(async (options) => end(await configCheck(globals(), options)));
+    .action(async (options) => end(await (await commands.config()).configCheck(globals(), options)));
   config
     .command('schema')
     .description('print the JSON Schema of the config file')
     .option('--request', 'of the on-demand job instead')
-    .action((options) => end(printSchema(options)));
+    .action(async (options) => end((await commands.config()).printSchema(options)));
 
   return program;
 }
