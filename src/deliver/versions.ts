@@ -81,7 +81,8 @@ function replaceSet(place: Place, files: Files, epoch: number): void {
       if (inUse > epoch) throw new Outdated(inUse);
       for (const [file, bytes] of files) {
         const path = join(version, file);
-        if (!present.some((other) => isLinked(path, other, bytes))) writeDurably(path, bytes, 0o600);
+        const same = present.filter(({ size }) => size === bytes.length);
+        if (!same.some((other) => isLinked(path, other.path, bytes))) writeDurably(path, bytes, 0o600);
       }
       syncFolder(version);
       syncFolder(place.versions);
@@ -102,11 +103,21 @@ function epochInUse({ link, prefix }: Place): number {
   return Number(epoch);
 }
 
-function filesInUse({ link }: Place): readonly string[] {
+interface Present {
+  readonly path: string;
+  /** In bytes. */
+  readonly size: number;
+}
+
+function filesInUse({ link }: Place): readonly Present[] {
   const target = linkTarget(link);
   if (target === undefined) return [];
   const version = join(dirname(link), target);
-  return (ignoring(['ENOENT'], () => readdirSync(version)) ?? []).map((name) => join(version, name));
+  return (ignoring(['ENOENT'], () => readdirSync(version)) ?? []).flatMap((name) => {
+    const path = join(version, name);
+    const size = lstatSync(path, { throwIfNoEntry: false })?.size;
+    return size === undefined ? [] : [{ path, size }];
+  });
 }
 
 /**
