@@ -2,10 +2,10 @@
 import { policyFor } from '../src/config/model.ts';
 import { type ClientRef, misnamed, splitReference } from '../src/core/client.ts';
 import { isEligible } from '../src/core/due.ts';
-import type { Enrolment } from '../src/core/record.ts';
 import { hasCode, type RekeydError } from '../src/errors.ts';
 import { inParallel } from '../src/parallel.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
+import type { Loaded } from '../src/store/records.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
 import type { Listed } from './listing.ts';
 import type { NotEnrolled, RequestResult } from './request.ts';
@@ -135,11 +135,11 @@ async function begin(
   const id = rotationId(store, job, ref);
   const { actor, reason, take_over: takeOver } = asked;
   try {
-    if (!isNamed(asked.select) && !takeOver && (await isSkipped(ref, compromised !== null, tally, resources)))
-      return true;
-    const before = takeOver || compromised !== null ? await enrolmentOf(ref, store) : 'enrolled';
+    const held = await store.load(ref);
+    if (!isNamed(asked.select) && !takeOver && isSkipped(held, compromised !== null, tally)) return true;
+    const before = takeOver || compromised !== null ? (held?.record.enrolment ?? 'found') : 'enrolled';
     const request = { id, actor, reason, request: job, compromised, takeOver };
-    const rotation = await startRotation(store, ref, listed, policy, request);
+    const rotation = await startRotation(store, ref, listed, policy, request, held);
     await queues.wake(ref, compromised !== null);
     tally.begun.set(ref, rotation);
     if (before !== 'enrolled') tally.takenOver.push({ client: ref, enrolment: before });
@@ -156,10 +156,6 @@ async function begin(
   }
 }
 
-async function enrolmentOf(ref: ClientRef, store: JobContext['resources']['store']): Promise<Enrolment> {
-  return (await store.load(ref))?.record.enrolment ?? 'found';
-}
-
 const REFUSALS = ['not_found', 'not_enrolled', 'not_eligible', 'under_way', 'algorithm_unsupported'] as const;
 
 function isRefusal(error: unknown): error is RekeydError {
@@ -167,15 +163,10 @@ function isRefusal(error: unknown): error is RekeydError {
 }
 
 /** Of a whole app or fleet, clients are left alone that an application may still sign for with a key of its own. */
-async function isSkipped(
-  ref: ClientRef,
-  isCompromise: boolean,
-  tally: Tally,
-  { store }: JobContext['resources'],
-): Promise<boolean> {
-  const record = (await store.load(ref))?.record;
-  if (record === undefined) return false;
-  const { enrolment } = record;
+function isSkipped(held: Loaded | null, isCompromise: boolean, tally: Tally): boolean {
+  if (held === null) return false;
+  const { record } = held;
+  const { ref, enrolment } = record;
   // A held client's key is in our store, so a compromise of all keys is about it too.
   if (enrolment === 'enrolled' || (isCompromise && enrolment === 'held'))
     return !isEligible(record.server.observed.client);

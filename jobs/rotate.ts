@@ -157,7 +157,7 @@ async function tellOutrun(
  * looked at once more from here: a commit that was too early for one of the two looks is seen by the other.
  */
 export async function lookAgain({ client, op }: RotateResult, { resources, queues }: JobContext): Promise<void> {
-  if (op === null) return;
+  if (op === null || (await resources.store.lastOp(client)) === op) return;
   const loaded = await resources.store.load(client);
   if (loaded === null || loaded.op === op) return;
   await queues.wake(client, loaded.record.rotation?.compromised != null);

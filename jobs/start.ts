@@ -25,6 +25,7 @@ export function rotationId({ id }: Pick<Store, 'id'>, job: string, ref: ClientRe
  * Commits the start of a rotation, or joins the one under way. Another commit in between is no failure: the record is loaded and asked
  * again.
  * @param listed as the server listed it; null when it did not, or nobody asked
+ * @param held what was just loaded; absent: it is loaded
  * @returns the id of the rotation that answers the request
  * @throws RekeydError `not_found` when neither we nor the server know this client; as {@link request}
  */
@@ -34,11 +35,12 @@ export async function startRotation(
   listed: Listed | null,
   policy: ClientPolicy,
   asked: RotationRequest,
+  held?: Loaded | null,
 ): Promise<string> {
   // A person who asked is told that the rotation will happen. What a sweep starts, the next sweep would find again.
   const durable = asked.request !== null;
-  for (;;) {
-    const loaded = await store.load(ref);
+  for (let known = held; ; known = undefined) {
+    const loaded = known === undefined ? await store.load(ref) : known;
     const answer = durable && loaded !== null ? await store.answered(asked.id) : null;
     if (answer !== null && loaded !== null) {
       // The answer may have been lost because it could not be confirmed.
@@ -46,9 +48,9 @@ export async function startRotation(
       continue;
     }
     const now = loaded?.now ?? (await store.now());
-    const known = takeIn(ref, loaded, listed, policy, asked, now);
-    const started = request(known.record, asked, policy, now);
-    if (loaded !== null && started.record === known.record) {
+    const taken = takeIn(ref, loaded, listed, policy, asked, now);
+    const started = request(taken.record, asked, policy, now);
+    if (loaded !== null && started.record === taken.record) {
       if (!durable) return started.rotation;
       // Not with the record, so that a worker which is at work on it is not disturbed; and once, however often the job is retried.
       if (started.entries.length > 0) await store.append(started.entries, `requested ${asked.id}`);
@@ -58,7 +60,7 @@ export async function startRotation(
       if (await store.confirm(ref, loaded.op)) return started.rotation;
       continue;
     }
-    const change = { ...started, entries: [...known.entries, ...started.entries] };
+    const change = { ...started, entries: [...taken.entries, ...started.entries] };
     const answers = durable ? { answers: { request: asked.id, rotation: started.rotation } } : {};
     try {
       await store.commit({ ...commitOf(change, policy, { from: loaded, durable }), ...answers });

@@ -77,6 +77,8 @@ export interface Records {
    */
   claim(ref: ClientRef, leastEpoch?: number): Promise<Loaded | null>;
   load(ref: ClientRef): Promise<Loaded | null>;
+  /** The `op` of its last commit alone; null when it is not known. */
+  lastOp(ref: ClientRef): Promise<string | null>;
   /** Without the clients that are not known. */
   loadMany(refs: readonly ClientRef[]): Promise<Map<ClientRef, Loaded>>;
   /** Rotations that ended, newest first. */
@@ -111,6 +113,8 @@ export function openRecords(redis: Redis, scripts: Scripts, confirmed: (seq: num
 
   return {
     load,
+
+    lastOp: (ref) => scripts.ask(() => redis.hget(recordKey(ref), 'op')),
 
     async claim(ref, leastEpoch = 0) {
       const reply = await scripts.run({ lua: CLAIM, keys: [recordKey(ref)], args: [randomUUID(), leastEpoch] });
