@@ -25,7 +25,7 @@ const KINDS: readonly Kind[] = [
 
 /** What a fleet costs in the memory of Redis: docs/sizing.md is made of this. */
 export const p10: Figure = {
-  id: 'P10',
+  ids: ['P10', 'P10-rsa'],
   async measure(scale) {
     const results: Result[] = [];
     for (const kind of KINDS) results.push(await measured(kind, scale));

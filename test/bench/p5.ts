@@ -25,7 +25,7 @@ const GROWTH = 1.1;
 
 /** The sweep alone, and the memory of what follows it too: what it starts stays in a paused queue. */
 export const p5: Figure = {
-  id: 'P5',
+  ids: ['P5', 'P5-rss'],
   async measure({ rounds, quick }) {
     const setting = {
       appendfsync: 'everysec',

@@ -10,7 +10,7 @@ const SETTLE_MS = 50;
 
 /** From the producer's call to the arrival of the first PATCH, one client after the other, with nothing else to do. */
 export const p6: Figure = {
-  id: 'P6',
+  ids: ['P6'],
   async measure({ rounds, quick }) {
     const setting = { appendfsync: 'always', strategy: 'overlap', clients: CLIENTS, concurrency: 10 } as const;
     const measured = await onStage(setting, async (stage) => {

@@ -17,7 +17,7 @@ const KINDS: readonly Kind[] = [
 ];
 
 export const p9: Figure = {
-  id: 'P9',
+  ids: ['P9', 'P9-few'],
   async measure(scale) {
     const results: Result[] = [];
     for (const kind of KINDS) results.push(await measured(kind, scale));

@@ -27,7 +27,7 @@ interface Round {
 /** Clients per second ÷ clients per second. Both send the same PATCHes per client where the bare loop sends what a rotation sends. */
 export function throughput(about: Throughput): Figure {
   return {
-    id: about.id,
+    ids: [about.id],
     async measure(scale) {
       const setting = scaled(about.setting, scale);
       const rounds = await onStage(setting, async (stage) => {
