@@ -1,6 +1,6 @@
 /** `npm run bench [-- --json] [--only P1,P4] [--rounds N] [--quick]`: rekeyd beside the bare limit, figure by figure. */
 import { parseArgs } from 'node:util';
-import { buildWorker } from './child.ts';
+import { build } from './built.ts';
 import type { Result } from './figure.ts';
 import { figures } from './figures.ts';
 import { describeMachine } from './machine.ts';
@@ -27,7 +27,7 @@ if (unknown.length > 0 || !(rounds >= 1)) {
 // An exit that Redis and the other processes hear of.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
 
-buildWorker();
+build();
 const machine = describeMachine();
 const results: Result[] = [];
 for (const figure of figures.filter(({ ids }) => ids.some((id) => wanted.includes(id)))) {
