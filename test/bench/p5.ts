@@ -9,8 +9,8 @@ import { inParallel } from '../../src/parallel.ts';
 import { commitOf } from '../../src/rotation/commit.ts';
 import { clientPolicy } from '../../src/rotation/policy.ts';
 import { until } from '../support/until.ts';
-import type { BareResult } from './bare-child.ts';
 import { type Figure, judge, medians } from './figure.ts';
+import type { BareResult } from './lanes.ts';
 import { onStage, type Stage } from './stage.ts';
 import type { WorkerUsage } from './worker-child.ts';
 

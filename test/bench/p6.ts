@@ -1,8 +1,8 @@
 import { sleep } from '../../src/time.ts';
 import { until } from '../support/until.ts';
-import type { BareResult, Loop } from './bare-child.ts';
 import { type Figure, judge, median, medians } from './figure.ts';
 import { rotateFleet } from './fleet.ts';
+import type { BareResult, Loop } from './lanes.ts';
 import { APP, onStage, type Stage } from './stage.ts';
 
 const CLIENTS = 100;

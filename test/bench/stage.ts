@@ -10,7 +10,7 @@ import { createLog } from '../../src/runtime/log.ts';
 import { openResources } from '../../src/runtime/resources.ts';
 import { systemClock } from '../../src/time.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
-import type { BareOrder } from './bare-child.ts';
+import type { BareApiOrder } from './bare-api.ts';
 import { type Child, startChild } from './child.ts';
 import type { ServerOrder, ServerReady } from './server-child.ts';
 import type { WorkerOrder } from './worker-child.ts';
@@ -77,8 +77,8 @@ async function build(setting: Setting, later: (name: string, release: () => unkn
   later('server', () => server.stop());
   await server.ask('latency', setting.latencyMs ?? 0);
   const { url, clients } = server.ready;
-  const bareOrder: BareOrder = { url, deployment: DEPLOYMENT, app: APP, apiKey: API_KEY };
-  const bare = await startChild('bare', bareOrder);
+  const api: BareApiOrder = { url, deployment: DEPLOYMENT, app: APP, apiKey: API_KEY };
+  const bare = await startChild('bare', api);
   later('bare loops', () => bare.stop());
 
   const env = { KEK: Buffer.alloc(32, 7).toString('base64url'), API_KEY };

@@ -1,8 +1,8 @@
 /** Fleet rotations against a bare loop, round by round. */
-import type { BareResult, Loop } from './bare-child.ts';
 import type { Usage } from './child.ts';
 import { type Figure, judge, medians, type Scale } from './figure.ts';
 import { type FleetRun, rotateFleet } from './fleet.ts';
+import type { BareResult, Loop } from './lanes.ts';
 import { onStage, type Setting } from './stage.ts';
 
 export interface Throughput {
