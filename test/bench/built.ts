@@ -8,7 +8,7 @@ export const SHIPPED_FLAGS = ['--max-semi-space-size=4'];
 /** Where {@link ./tsconfig.json} puts it. Beside `node_modules`, so that packages are found from there. */
 const OUTPUT = '../../node_modules/.cache/rekeyd-bench/';
 
-/** Compiles it. */
+/** Compiles it, and the processes here that are measured beside it. */
 export function build(): void {
   const [tsc = '', project = ''] = ['../../node_modules/typescript/bin/tsc', './tsconfig.json'].map((path) =>
     fileURLToPath(new URL(path, import.meta.url)),

@@ -1,11 +1,9 @@
 /** What every figure is measured on: Redis, the local Wacht, the bare loops and the workers, each in a process of its own. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQueues, type Queues } from '../../jobs/queues.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { Resources } from '../../src/rotation/resources.ts';
-import { createReleases } from '../../src/runtime/lifecycle.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { openResources } from '../../src/runtime/resources.ts';
 import { systemClock } from '../../src/time.ts';
@@ -13,6 +11,7 @@ import { type RedisServer, startRedis } from '../support/redis.ts';
 import type { BareApiOrder } from './bare-api.ts';
 import { type Child, startChild } from './child.ts';
 import type { ServerOrder, ServerReady } from './server-child.ts';
+import { inTemporaryFolder, type Later } from './temporary.ts';
 import type { WorkerOrder } from './worker-child.ts';
 
 const DEPLOYMENT = '185019846023';
@@ -53,17 +52,10 @@ export interface Stage {
 
 /** Gives `use` a stage of its own, and leaves nothing of it behind. */
 export async function onStage<T>(setting: Setting, use: (stage: Stage) => Promise<T>): Promise<T> {
-  const releases = createReleases((name, message) => console.error(`${name}: ${message}`));
-  try {
-    return await use(await build(setting, releases.add));
-  } finally {
-    await releases.release();
-  }
+  return inTemporaryFolder(async (dir, later) => use(await build(setting, dir, later)));
 }
 
-async function build(setting: Setting, later: (name: string, release: () => unknown) => void): Promise<Stage> {
-  const dir = await mkdtemp(join(tmpdir(), 'rekeyd-bench-'));
-  later('folder', () => rm(dir, { recursive: true, force: true }));
+async function build(setting: Setting, dir: string, later: Later): Promise<Stage> {
   const redis = await startRedis({ appendfsync: setting.appendfsync });
   later('redis', () => redis.stop());
   const slugs = Array.from({ length: setting.apps ?? 1 }, (_, index) => `app-${index}`);
