@@ -30,12 +30,13 @@ interface Message {
 /** Counts the fsyncs and new keys of all threads. */
 const COUNTED = ['--import', built('test/bench/counters.js').href];
 
-type Name = 'bare' | 'delivery' | 'server' | 'worker';
+type Name = 'bare' | 'delivery' | 'effects' | 'server' | 'worker';
 
 /** Those that run compiled, and Node’s flags for them. */
 const BUILT_WITH: Partial<Record<Name, readonly string[]>> = {
   worker: [...SHIPPED_FLAGS, ...COUNTED],
   delivery: [...SHIPPED_FLAGS, ...COUNTED],
+  effects: COUNTED,
 };
 
 function pathOf(relative: string): string {
