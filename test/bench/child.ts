@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { built, flagsFor, SHIPPED_FLAGS } from './built.ts';
 
 export interface Child<Ready = unknown> {
+  readonly pid: number;
   /** What it said once it was ready. */
   readonly ready: Ready;
   /** The caller names what the child's handler of that name answers. */
@@ -64,6 +65,7 @@ export async function startChild<Ready>(name: Name, order: unknown): Promise<Chi
   });
 
   return {
+    pid: child.pid ?? 0,
     ready: (await expect(0)) as Ready, // its entry file and the caller agree on it
     ask<Answer>(question: string, details?: unknown) {
       last += 1;
