@@ -2,34 +2,14 @@
 import { WachtClient } from '@wacht/backend';
 import { calculateJwkThumbprint, exportJWK, exportSPKI, generateKeyPair, type JWK } from 'jose';
 import { Pool } from 'undici';
-import { inParallel } from '../../src/parallel.ts';
+import { type BareApi, type BareApiOrder, openBareApi } from './bare-api.ts';
 import { orderOf, serveParent, usage } from './child.ts';
-
-export interface BareOrder {
-  readonly url: string;
-  readonly deployment: string;
-  readonly app: string;
-  readonly apiKey: string;
-}
-
-export interface Loop {
-  readonly clients: readonly string[];
-  /** How many at once. */
-  readonly lanes: number;
-  readonly alg: string;
-  readonly strategy: 'overlap' | 'cutover';
-}
-
-export interface BareResult {
-  readonly seconds: number;
-  /** From the generation of a key to its last answer, the slowest but 1 %. */
-  readonly p99Ms: number;
-}
+import { type BareResult, type Loop, timed } from './lanes.ts';
 
 type Jwk = JWK & { readonly kty: string };
 
-const { url, deployment, app, apiKey } = orderOf<BareOrder>();
-const headers = { authorization: `Bearer ${apiKey}`, accept: 'application/json', 'content-type': 'application/json' };
+const order = orderOf<BareApiOrder>();
+const { url, deployment, app, apiKey } = order;
 const published = new Map<string, Jwk>();
 
 async function makeJwk(alg: string): Promise<Jwk> {
@@ -40,25 +20,21 @@ async function makeJwk(alg: string): Promise<Jwk> {
   return { ...jwk, kty: jwk.kty ?? '', kid, use: 'sig', alg, ...{ public_key_pem: pem } };
 }
 
-async function patch(pool: Pool, client: string, keys: readonly Jwk[], alg: string): Promise<void> {
-  const path = `/deployments/${deployment}/oauth/apps/${app}/clients/${client}`;
-  const body = JSON.stringify({ jwks: { keys }, token_endpoint_auth_signing_alg: alg });
-  const answer = await pool.request({ method: 'PATCH', path, headers, body });
-  await answer.body.text();
-  if (answer.statusCode !== 200) throw new Error(`PATCH answered ${answer.statusCode}`);
+function patch(api: BareApi, client: string, keys: readonly Jwk[], alg: string): Promise<string> {
+  return api.patch(client, { jwks: { keys }, token_endpoint_auth_signing_alg: alg });
 }
 
 /** The PATCHes of a rotation: an overlap publishes both keys and then the new one alone, a cutover only that. */
 async function patches({ clients, lanes, alg, strategy }: Loop): Promise<BareResult> {
-  const pool = new Pool(url, { connections: lanes });
+  const api = openBareApi(order, lanes);
   const result = await timed(clients, lanes, async (client) => {
     const fresh = await makeJwk(alg);
     const old = published.get(client) ?? fresh;
-    if (strategy === 'overlap') await patch(pool, client, [old, fresh], alg);
-    await patch(pool, client, [fresh], alg);
+    if (strategy === 'overlap') await patch(api, client, [old, fresh], alg);
+    await patch(api, client, [fresh], alg);
     published.set(client, fresh);
   });
-  await pool.close();
+  await api.close();
   return result;
 }
 
@@ -75,26 +51,10 @@ async function script({ clients, alg }: Loop): Promise<BareResult> {
   });
 }
 
-async function timed(
-  clients: readonly string[],
-  lanes: number,
-  one: (client: string) => Promise<void>,
-): Promise<BareResult> {
-  const took: number[] = [];
-  const startedAt = performance.now();
-  await inParallel(clients, lanes, async (client) => {
-    const at = performance.now();
-    await one(client);
-    took.push(performance.now() - at);
-  });
-  const seconds = (performance.now() - startedAt) / 1000;
-  took.sort((a, b) => a - b);
-  return { seconds, p99Ms: took[Math.ceil(took.length * 0.99) - 1] ?? 0 };
-}
-
 /** Reads the client list of every app once, as JSON. */
 async function lists(apps: readonly string[]): Promise<BareResult> {
   const pool = new Pool(url, { connections: 1 });
+  const headers = { authorization: `Bearer ${apiKey}`, accept: 'application/json' };
   const result = await timed(apps, 1, async (slug) => {
     const path = `/deployments/${deployment}/oauth/apps/${slug}/clients`;
     await (await pool.request({ method: 'GET', path, headers })).body.json();

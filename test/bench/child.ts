@@ -1,9 +1,11 @@
 /** Processes of their own for everything that is measured, started with one order and asked by message. */
-import { type ChildProcess, execFileSync, fork } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { built, flagsFor, SHIPPED_FLAGS } from './built.ts';
 
 export interface Child<Ready = unknown> {
+  readonly pid: number;
   /** What it said once it was ready. */
   readonly ready: Ready;
   /** The caller names what the child's handler of that name answers. */
@@ -26,29 +28,28 @@ interface Message {
   readonly error?: string;
 }
 
-/** Where {@link ./tsconfig.json} puts the worker. Run from the source, it would hold Node's TypeScript loader too: 80 MiB that no installation has. */
-const BUILT = '../../node_modules/.cache/rekeyd-bench/test/bench/';
+/** Counts the fsyncs and new keys of all threads. */
+const COUNTED = ['--import', built('test/bench/counters.js').href];
 
-/** As in the first line of cli.js; and the fsyncs of all its threads are counted. */
-const WORKER_FLAGS = ['--max-semi-space-size=4', '--import', new URL(`${BUILT}fsyncs.js`, import.meta.url).href];
+type Name = 'bare' | 'delivery' | 'effects' | 'server' | 'worker';
 
-/** Compiles the worker, so that it is measured as it is installed. */
-export function buildWorker(): void {
-  const [tsc, project] = ['../../node_modules/typescript/bin/tsc', './tsconfig.json'].map(pathOf);
-  execFileSync(process.execPath, [tsc ?? '', '-p', project ?? ''], { stdio: ['ignore', 2, 2] });
-}
+/** Those that run compiled, and Node’s flags for them. */
+const BUILT_WITH: Partial<Record<Name, readonly string[]>> = {
+  worker: [...SHIPPED_FLAGS, ...COUNTED],
+  delivery: [...SHIPPED_FLAGS, ...COUNTED],
+  effects: COUNTED,
+};
 
 function pathOf(relative: string): string {
   return fileURLToPath(new URL(relative, import.meta.url));
 }
 
 /** @param name of a file here, without `-child.ts`; Node's own flags for it come from `BENCH_<NAME>_FLAGS` */
-export async function startChild<Ready>(name: 'bare' | 'server' | 'worker', order: unknown): Promise<Child<Ready>> {
-  const file = pathOf(name === 'worker' ? `${BUILT}worker-child.js` : `${name}-child.ts`);
-  const shipped = name === 'worker' ? WORKER_FLAGS : [];
-  const more = (process.env[`BENCH_${name.toUpperCase()}_FLAGS`] ?? '').split(' ').filter(Boolean);
+export async function startChild<Ready>(name: Name, order: unknown): Promise<Child<Ready>> {
+  const flags = BUILT_WITH[name];
+  const file = flags === undefined ? pathOf(`${name}-child.ts`) : fileURLToPath(built(`test/bench/${name}-child.js`));
   const child = fork(file, [JSON.stringify(order)], {
-    execArgv: [...shipped, ...more],
+    execArgv: [...(flags ?? []), ...flagsFor(name)],
     stdio: ['ignore', 2, 2, 'ipc'],
   });
   const waiting = new Map<number, { resolve(answer: unknown): void; reject(error: Error): void }>();
@@ -64,6 +65,7 @@ export async function startChild<Ready>(name: 'bare' | 'server' | 'worker', orde
   });
 
   return {
+    pid: child.pid ?? 0,
     ready: (await expect(0)) as Ready, // its entry file and the caller agree on it
     ask<Answer>(question: string, details?: unknown) {
       last += 1;

@@ -19,6 +19,16 @@ test.each([
   expect(judge({ id: 'P0', what: 'a test', unit, goal: 0.6, baseline: {} }, rounds).met).toBe(met);
 });
 
+test.each([
+  { bound: 'most', met: true },
+  { bound: 'least', met: false },
+] as const)('a ratio of 0.5 with a goal that is the $bound of 0.6 is met: $met', ({ bound, met }) => {
+  expect(judge({ id: 'P0', what: 'a test', unit: 'ratio', bound, goal: 0.6, baseline: {} }, [0.5])).toMatchObject({
+    bound,
+    met,
+  });
+});
+
 test('members get the median of their own rounds', () => {
   const rounds = [
     { a: 1, b: 30 },

@@ -1,7 +1,9 @@
 /** What a figure is, and how the numbers of its rounds become one. */
 
-/** A `ratio` is to be at least its goal, anything else at most. */
 export type Unit = 'ratio' | 's' | 'MiB' | '%';
+
+/** What the goal is: the least that is good enough, or the most. */
+export type Bound = 'least' | 'most';
 
 export interface Result {
   readonly id: string;
@@ -10,6 +12,7 @@ export interface Result {
   readonly value: number;
   readonly unit: Unit;
   readonly goal: number;
+  readonly bound: Bound;
   readonly met: boolean;
   readonly rounds: readonly number[];
   /** What was measured beside it in the same minute on the same server, medians too. */
@@ -25,8 +28,8 @@ export interface Scale {
 }
 
 export interface Figure {
-  readonly id: string;
-  /** One result or several that come out of the same rounds. */
+  /** Of its results: one or several that come out of the same rounds. */
+  readonly ids: readonly string[];
   measure(scale: Scale): Promise<readonly Result[]>;
 }
 
@@ -44,15 +47,16 @@ export function medians<Name extends string>(rounds: readonly Readonly<Record<Na
   return Object.fromEntries(entries);
 }
 
-export function judge(
-  about: Pick<Result, 'id' | 'what' | 'unit' | 'goal' | 'baseline' | 'perRotation'>,
-  rounds: readonly number[],
-): Result {
+type About = Pick<Result, 'id' | 'what' | 'unit' | 'goal' | 'baseline' | 'perRotation'> &
+  Partial<Pick<Result, 'bound'>>;
+
+/** Without a `bound`, a ratio is to be at least its goal, and anything else at most. */
+export function judge(about: About, rounds: readonly number[]): Result {
+  const { id, what, unit, goal, baseline, perRotation, bound = unit === 'ratio' ? 'least' : 'most' } = about;
   const value = round(median(rounds));
-  const met = about.unit === 'ratio' ? value >= about.goal : value <= about.goal;
-  const { id, what, unit, goal, baseline, perRotation } = about;
+  const met = bound === 'least' ? value >= goal : value <= goal;
   const more = perRotation === undefined ? {} : { perRotation };
-  return { id, what, value, unit, goal, met, rounds: rounds.map(round), baseline, ...more };
+  return { id, what, value, unit, goal, bound, met, rounds: rounds.map(round), baseline, ...more };
 }
 
 /** Three significant digits; whole from a thousand on. */

@@ -2,8 +2,7 @@
 import type { Figure } from './figure.ts';
 import { p1 } from './p1.ts';
 import { p1Always } from './p1-always.ts';
-import { p1Cutover } from './p1-cutover.ts';
-import { p1Memory } from './p1-memory.ts';
+import { p1File } from './p1-file.ts';
 import { p2 } from './p2.ts';
 import { p4 } from './p4.ts';
 import { p5 } from './p5.ts';
@@ -12,6 +11,7 @@ import { p7 } from './p7.ts';
 import { p8 } from './p8.ts';
 import { p9 } from './p9.ts';
 import { p10 } from './p10.ts';
+import { p11 } from './p11.ts';
 import { p13 } from './p13.ts';
 
-export const figures: readonly Figure[] = [p1, p1Always, p1Cutover, p1Memory, p2, p4, p5, p6, p7, p8, p9, p10, p13];
+export const figures: readonly Figure[] = [p1, p1Always, p1File, p2, p4, p5, p6, p7, p8, p9, p10, p11, p13];

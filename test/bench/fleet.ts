@@ -15,6 +15,8 @@ export interface FleetRun {
   readonly rotations: number;
   readonly patches: number;
   readonly seconds: number;
+  /** Of all workers, for one rotation. */
+  readonly cpuMsEach: number;
   /** Per rotation: commands, round trips, fsyncs, requests, CPU. */
   readonly spent: Readonly<Record<string, number>>;
 }
@@ -31,7 +33,8 @@ export async function rotateFleet(stage: Stage, workers: readonly Child[]): Prom
     const after = await snapshot(stage, workers, redis);
     await checkFinished(stage);
     const patches = after.server.patches - before.server.patches;
-    return { rotations, patches, seconds, spent: spentPerRotation(before, after, rotations) };
+    const cpuMsEach = (after.workerCpuMs - before.workerCpuMs) / rotations;
+    return { rotations, patches, seconds, cpuMsEach, spent: spentPerRotation(before, after, rotations) };
   } finally {
     redis.disconnect();
   }

@@ -1,6 +1,6 @@
 /** `npm run bench [-- --json] [--only P1,P4] [--rounds N] [--quick]`: rekeyd beside the bare limit, figure by figure. */
 import { parseArgs } from 'node:util';
-import { buildWorker } from './child.ts';
+import { build } from './built.ts';
 import type { Result } from './figure.ts';
 import { figures } from './figures.ts';
 import { describeMachine } from './machine.ts';
@@ -16,21 +16,22 @@ const { values } = parseArgs({
 });
 const { json, quick } = values;
 const rounds = Number(values.rounds ?? (quick ? 1 : 3));
-const wanted = values.only?.split(',') ?? figures.map(({ id }) => id);
-const unknown = wanted.filter((id) => figures.every((figure) => figure.id !== id));
+const known = figures.flatMap(({ ids }) => ids);
+const wanted = values.only?.split(',') ?? known;
+const unknown = wanted.filter((id) => !known.includes(id));
 if (unknown.length > 0 || !(rounds >= 1)) {
-  process.stderr.write(`Write --only with some of ${figures.map(({ id }) => id).join(',')}, and --rounds 1 or more.\n`);
+  process.stderr.write(`Write --only with some of ${known.join(',')}, and --rounds 1 or more.\n`);
   process.exit(2);
 }
 
 // An exit that Redis and the other processes hear of.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
 
-buildWorker();
+build();
 const machine = describeMachine();
 const results: Result[] = [];
-for (const figure of figures.filter(({ id }) => wanted.includes(id))) {
-  process.stderr.write(`${figure.id} …\n`);
+for (const figure of figures.filter(({ ids }) => ids.some((id) => wanted.includes(id)))) {
+  process.stderr.write(`${figure.ids.join(', ')} …\n`);
   try {
     for (const result of await figure.measure({ rounds, quick })) {
       process.stderr.write(`  ${result.id} ${result.value} (${result.rounds.join(' ')})\n`);

@@ -16,27 +16,29 @@ interface Kind {
   readonly clients: number;
   /** MiB for 1,000 clients. */
   readonly goal: number;
+  /** In MiB too, for the record of one client. */
+  readonly record?: { readonly id: string; readonly goal: number };
 }
 
 const KINDS: readonly Kind[] = [
-  { id: 'P10', alg: 'ES256', clients: 200, goal: 16 },
+  { id: 'P10', alg: 'ES256', clients: 200, goal: 16, record: { id: 'P12', goal: 4 / 1024 } },
   { id: 'P10-rsa', alg: 'RS256', clients: 40, goal: 32 },
 ];
 
-/** What a fleet costs in the memory of Redis: docs/sizing.md is made of this. */
+/** What a fleet costs in the memory of Redis: docs/sizing.md is made of this. And how large a record is: each commit writes all of it. */
 export const p10: Figure = {
-  id: 'P10',
+  ids: ['P10', 'P10-rsa', 'P12'],
   async measure(scale) {
     const results: Result[] = [];
-    for (const kind of KINDS) results.push(await measured(kind, scale));
+    for (const kind of KINDS) results.push(...(await measured(kind, scale)));
     return results;
   },
 };
 
-async function measured({ id, alg, clients, goal }: Kind, { quick }: Scale): Promise<Result> {
+async function measured({ id, alg, clients, goal, record }: Kind, { quick }: Scale): Promise<readonly Result[]> {
   const count = quick ? clients / 10 : clients;
   const setting: Setting = { appendfsync: 'everysec', strategy: 'overlap', clients: count, concurrency: 10, alg };
-  const sizes = await onStage(setting, async (stage) => {
+  const { sizes, largest } = await onStage(setting, async (stage) => {
     const worker = await stage.startWorker();
     const redis = await connectRedis(stage.resources.redis, { name: 'bench' });
     try {
@@ -47,12 +49,12 @@ async function measured({ id, alg, clients, goal }: Kind, { quick }: Scale): Pro
         await settled(stage);
         after.push(less(await sizesOf(redis), empty));
       }
-      return after;
+      return { sizes: after, largest: await largestRecord(redis) };
     } finally {
       redis.disconnect();
     }
   });
-  return judge(
+  const memory = judge(
     {
       id,
       what: `memory of Redis for 1,000 clients with ${alg} after ${ROTATIONS} rotations each, without audit log and ended jobs`,
@@ -62,6 +64,15 @@ async function measured({ id, alg, clients, goal }: Kind, { quick }: Scale): Pro
     },
     sizes.slice(-1).map((size) => (clientBytes(size) * 1_000) / PER_MIB),
   );
+  if (record === undefined) return [memory];
+  const what = `largest record at rest with ${alg} after ${ROTATIONS} rotations: its JSON, without its history`;
+  return [memory, judge({ id: record.id, what, unit: 'MiB', goal: record.goal, baseline: {} }, [largest / PER_MIB])];
+}
+
+/** Bytes of JSON. */
+async function largestRecord(redis: Redis): Promise<number> {
+  const names = await redis.keys(`${RECORD}*`);
+  return Math.max(...(await Promise.all(names.map((name) => redis.hstrlen(name, 'record')))));
 }
 
 function clientBytes({ record, history, sealed, seen, records }: Sizes): number {

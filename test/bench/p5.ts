@@ -9,8 +9,8 @@ import { inParallel } from '../../src/parallel.ts';
 import { commitOf } from '../../src/rotation/commit.ts';
 import { clientPolicy } from '../../src/rotation/policy.ts';
 import { until } from '../support/until.ts';
-import type { BareResult } from './bare-child.ts';
 import { type Figure, judge, medians } from './figure.ts';
+import type { BareResult } from './lanes.ts';
 import { onStage, type Stage } from './stage.ts';
 import type { WorkerUsage } from './worker-child.ts';
 
@@ -25,7 +25,7 @@ const GROWTH = 1.1;
 
 /** The sweep alone, and the memory of what follows it too: what it starts stays in a paused queue. */
 export const p5: Figure = {
-  id: 'P5',
+  ids: ['P5', 'P5-rss'],
   async measure({ rounds, quick }) {
     const setting = {
       appendfsync: 'everysec',

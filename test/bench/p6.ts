@@ -1,8 +1,8 @@
 import { sleep } from '../../src/time.ts';
 import { until } from '../support/until.ts';
-import type { BareResult, Loop } from './bare-child.ts';
 import { type Figure, judge, median, medians } from './figure.ts';
 import { rotateFleet } from './fleet.ts';
+import type { BareResult, Loop } from './lanes.ts';
 import { APP, onStage, type Stage } from './stage.ts';
 
 const CLIENTS = 100;
@@ -10,7 +10,7 @@ const SETTLE_MS = 50;
 
 /** From the producer's call to the arrival of the first PATCH, one client after the other, with nothing else to do. */
 export const p6: Figure = {
-  id: 'P6',
+  ids: ['P6'],
   async measure({ rounds, quick }) {
     const setting = { appendfsync: 'always', strategy: 'overlap', clients: CLIENTS, concurrency: 10 } as const;
     const measured = await onStage(setting, async (stage) => {

@@ -11,7 +11,7 @@ const WATCH_MS = 60_000;
 
 /** The whole service, with ticks and HTTP, after it has rotated a fleet of 100. */
 export const p8: Figure = {
-  id: 'P8',
+  ids: ['P8', 'P8-rss'],
   async measure({ rounds, quick }) {
     const watchMs = quick ? WATCH_MS / 20 : WATCH_MS;
     const setting = { appendfsync: 'always', strategy: 'overlap', clients: CLIENTS, concurrency: 10 } as const;

@@ -1,4 +1,6 @@
 /** The local Wacht in a process of its own, with a fleet of clients that share one key which nobody manages yet. */
+import { subscribe } from 'node:diagnostics_channel';
+import type { Socket } from 'node:net';
 import { isChange, isLook } from '../emulator/log.ts';
 import { startEmulator } from '../emulator/server.ts';
 import { makeKey, withPem } from '../emulator/testing.ts';
@@ -25,10 +27,12 @@ export interface ServerCounts {
   readonly looks: number;
   readonly patches: number;
   readonly proofs: number;
+  /** Sent in answers, their heads included. */
+  readonly bytes: number;
 }
 
 const { deployment, apiKey, selection, alg, apps } = orderOf<ServerOrder>();
-const counts = { requests: 0, looks: 0, patches: 0, proofs: 0 };
+const counts = { requests: 0, looks: 0, patches: 0, proofs: 0, bytes: 0 };
 /** Arrival of each client's latest PATCH, ms since the epoch. */
 const patchedAt = new Map<string | null, number>();
 
@@ -43,6 +47,13 @@ const emulator = await startEmulator({
     counts.patches += 1;
     patchedAt.set(client, at);
   },
+});
+/** What each connection had sent by its last answer. */
+const sent = new WeakMap<Socket, number>();
+subscribe('http.server.response.finish', (message) => {
+  const { socket } = message as { readonly socket: Socket }; // documented in node:diagnostics_channel
+  counts.bytes += socket.bytesWritten - (sent.get(socket) ?? 0);
+  sent.set(socket, socket.bytesWritten);
 });
 emulator.setApiKey(deployment, apiKey);
 const jwks = { keys: [withPem(makeKey(alg))] };

@@ -10,6 +10,7 @@ export interface Snapshot {
   readonly serverCpuMs: number;
   readonly workerCpuMs: number;
   readonly workerFsyncs: number;
+  readonly workerKeysMade: number;
   /** Numbers of `INFO`. */
   readonly redis: Readonly<Record<string, number>>;
   /** Calls by command, those from scripts too. */
@@ -24,6 +25,7 @@ export async function snapshot(stage: Stage, workers: readonly Child[], redis: R
     serverCpuMs: (await stage.server.ask<Usage>('usage')).cpuMs,
     workerCpuMs: used.reduce((sum, { cpuMs }) => sum + cpuMs, 0),
     workerFsyncs: used.reduce((sum, { fsyncs }) => sum + fsyncs, 0),
+    workerKeysMade: used.reduce((sum, { keysMade }) => sum + keysMade, 0),
     redis: Object.fromEntries([...info].map(([name, value]) => [name, Number(value)])),
     commands: Object.fromEntries(
       [...parseInfo(await redis.info('commandstats'))].map(([name, value]) => [
@@ -45,10 +47,12 @@ export function spentPerRotation(before: Snapshot, after: Snapshot, rotations: n
     looks: each(before.server.looks, after.server.looks),
     patches: each(before.server.patches, after.server.patches),
     proofs: each(before.server.proofs, after.server.proofs),
+    http_kib_answered: each(before.server.bytes / 1024, after.server.bytes / 1024),
     worker_cpu_ms: each(before.workerCpuMs, after.workerCpuMs),
     redis_cpu_ms: round(info('used_cpu_user') * 1000 + info('used_cpu_sys') * 1000),
     server_cpu_ms: each(before.serverCpuMs, after.serverCpuMs),
     worker_fsyncs: each(before.workerFsyncs, after.workerFsyncs),
+    worker_keys_made: each(before.workerKeysMade, after.workerKeysMade),
     // With `appendfsync always` Redis syncs once in each of these turns that wrote something.
     redis_loop_turns: info('eventloop_cycles'),
     redis_socket_reads: info('total_reads_processed'),

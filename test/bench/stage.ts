@@ -1,18 +1,18 @@
 /** What every figure is measured on: Redis, the local Wacht, the bare loops and the workers, each in a process of its own. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openQueues, type Queues } from '../../jobs/queues.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { Resources } from '../../src/rotation/resources.ts';
-import { createReleases } from '../../src/runtime/lifecycle.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { openResources } from '../../src/runtime/resources.ts';
 import { systemClock } from '../../src/time.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
-import type { BareOrder } from './bare-child.ts';
+import type { BareApiOrder } from './bare-api.ts';
 import { type Child, startChild } from './child.ts';
+import type { EffectsOrder } from './effects-child.ts';
 import type { ServerOrder, ServerReady } from './server-child.ts';
+import { inTemporaryFolder, type Later } from './temporary.ts';
 import type { WorkerOrder } from './worker-child.ts';
 
 const DEPLOYMENT = '185019846023';
@@ -31,12 +31,7 @@ export interface Setting {
   /** Of every call to the API, from the start. */
   readonly latencyMs?: number;
   readonly reconcileEvery?: string;
-  /** The key folder is held in memory, as a secrets volume often is: what is then missing is the disk's part. */
-  readonly sinkInMemory?: boolean;
 }
-
-/** On Linux a file system without a disk. */
-const MEMORY = '/dev/shm';
 
 export interface Stage {
   readonly redis: RedisServer;
@@ -47,23 +42,21 @@ export interface Stage {
   readonly queues: Queues;
   /** Row ids of the clients of {@link APP}. */
   readonly clients: readonly string[];
+  /** The config file that workers and commands are given, and the environment that it names. */
+  readonly config: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** For the clients of {@link APP}, in a key folder of its own on the same disk. */
+  startEffects(): Promise<Child>;
   /** @param whole with ticks and HTTP */
   startWorker(whole?: boolean): Promise<Child>;
 }
 
 /** Gives `use` a stage of its own, and leaves nothing of it behind. */
 export async function onStage<T>(setting: Setting, use: (stage: Stage) => Promise<T>): Promise<T> {
-  const releases = createReleases((name, message) => console.error(`${name}: ${message}`));
-  try {
-    return await use(await build(setting, releases.add));
-  } finally {
-    await releases.release();
-  }
+  return inTemporaryFolder(async (dir, later) => use(await build(setting, dir, later)));
 }
 
-async function build(setting: Setting, later: (name: string, release: () => unknown) => void): Promise<Stage> {
-  const dir = await mkdtemp(join(tmpdir(), 'rekeyd-bench-'));
-  later('folder', () => rm(dir, { recursive: true, force: true }));
+async function build(setting: Setting, dir: string, later: Later): Promise<Stage> {
   const redis = await startRedis({ appendfsync: setting.appendfsync });
   later('redis', () => redis.stop());
   const slugs = Array.from({ length: setting.apps ?? 1 }, (_, index) => `app-${index}`);
@@ -77,20 +70,17 @@ async function build(setting: Setting, later: (name: string, release: () => unkn
   later('server', () => server.stop());
   await server.ask('latency', setting.latencyMs ?? 0);
   const { url, clients } = server.ready;
-  const bareOrder: BareOrder = { url, deployment: DEPLOYMENT, app: APP, apiKey: API_KEY };
-  const bare = await startChild('bare', bareOrder);
+  const api: BareApiOrder = { url, deployment: DEPLOYMENT, app: APP, apiKey: API_KEY };
+  const bare = await startChild('bare', api);
   later('bare loops', () => bare.stop());
 
   const env = { KEK: Buffer.alloc(32, 7).toString('base64url'), API_KEY };
-  const file = join(dir, 'rekeyd.yaml');
-  const keys = setting.sinkInMemory ? await mkdtemp(join(MEMORY, 'rekeyd-bench-')) : join(dir, 'keys');
-  later('key folder', () => rm(keys, { recursive: true, force: true }));
-  await writeFile(
-    file,
-    JSON.stringify({ ...configFile(setting, slugs, url, redis), sinks: [{ kind: 'directory', path: keys }] }),
-  );
-  const config = await loadConfig(file, env);
-  const resources = await openResources(config, { log: createLog({ level: 'warn' }), clock: systemClock });
+  const config = join(dir, 'rekeyd.yaml');
+  await writeFile(config, JSON.stringify(configFile(setting, slugs, url, redis)));
+  const resources = await openResources(await loadConfig(config, env), {
+    log: createLog({ level: 'warn' }),
+    clock: systemClock,
+  });
   later('resources', () => resources.close());
   const queues = openQueues(resources.redis, [DEPLOYMENT], (error) => console.error(String(error)));
   later('queues', () => queues.close());
@@ -102,12 +92,26 @@ async function build(setting: Setting, later: (name: string, release: () => unkn
     resources,
     queues,
     clients: clients[APP] ?? [],
+    config,
+    env,
+    async startEffects() {
+      const { socketPath } = redis;
+      const order: EffectsOrder = { ...api, issuer: issuerOf(APP), socketPath, folder: join(dir, 'effects-keys') };
+      const effects = await startChild('effects', order);
+      later('effects', () => effects.stop());
+      return effects;
+    },
     async startWorker(whole = false) {
-      const worker = await startChild('worker', { config: file, env, whole } satisfies WorkerOrder);
+      const worker = await startChild('worker', { config, env, whole } satisfies WorkerOrder);
       later('worker', () => worker.stop());
       return worker;
     },
   };
+}
+
+/** As the local Wacht names the domains of its apps. */
+function issuerOf(slug: string): string {
+  return `https://${slug}.example.com`;
 }
 
 /** Zero delays, and a rate limit that never limits. JSON is YAML too. */
@@ -127,8 +131,8 @@ function configFile(setting: Setting, slugs: readonly string[], url: string, red
         concurrency: setting.concurrency,
         apps: slugs.map((slug) => ({
           slug,
-          issuer: `https://${slug}.example.com`,
-          resolve: { [`${slug}.example.com`]: url },
+          issuer: issuerOf(slug),
+          resolve: { [new URL(issuerOf(slug)).host]: url },
         })),
       },
     ],
@@ -144,5 +148,6 @@ function configFile(setting: Setting, slugs: readonly string[], url: string, red
         overlap: '0s',
       },
     },
+    sinks: [{ kind: 'directory', path: './keys' }],
   };
 }

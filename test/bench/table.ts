@@ -1,15 +1,25 @@
 /** The figures for a person: goal beside value, and where the time goes. */
-import type { Result } from './figure.ts';
+import type { Result, Unit } from './figure.ts';
+
+/** What a person reads a small number in. */
+const SMALL: Partial<Record<Unit, { readonly unit: string; readonly times: number }>> = {
+  s: { unit: 'ms', times: 1000 },
+  MiB: { unit: 'KiB', times: 1024 },
+};
 
 export function table(results: readonly Result[]): string {
-  const rows = results.map(({ id, what, value, unit, goal, met, rounds }) => [
-    id,
-    `${value} ${unit === 'ratio' ? '×' : unit}`,
-    `${unit === 'ratio' ? '≥' : '≤'} ${goal}`,
-    met ? 'met' : 'NOT MET',
-    `[${rounds.join(' ')}]`,
-    what,
-  ]);
+  const rows = results.map(({ id, what, value, unit, goal, bound, met, rounds }) => {
+    const small = goal < 0.1 ? SMALL[unit] : undefined;
+    const shown = (value: number) => (small === undefined ? value : Number((value * small.times).toPrecision(3)));
+    return [
+      id,
+      `${shown(value)} ${small?.unit ?? (unit === 'ratio' ? '×' : unit)}`,
+      `${bound === 'least' ? '≥' : '≤'} ${shown(goal)}`,
+      met ? 'met' : 'NOT MET',
+      `[${rounds.map(shown).join(' ')}]`,
+      what,
+    ];
+  });
   const head = ['', 'value', 'goal', '', 'rounds', ''];
   const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => row[column]?.length ?? 0)));
   const lines = [head, ...rows].map((row) =>

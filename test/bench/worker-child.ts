@@ -3,7 +3,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { startService } from '../../src/runtime/service.ts';
 import { orderOf, serveParent, type Usage, usage } from './child.ts';
-import { fsyncs } from './fsyncs.ts';
+import { fsyncs, keysMade } from './counters.ts';
 
 export interface WorkerOrder {
   readonly config: string;
@@ -15,6 +15,8 @@ export interface WorkerOrder {
 export interface WorkerUsage extends Usage {
   /** Files and folders that this process has put on disk. */
   readonly fsyncs: number;
+  /** Asymmetric keys that it has made. */
+  readonly keysMade: number;
   /** Highest since the question `resetPeak`. */
   readonly peakRssMiB: number;
 }
@@ -39,7 +41,7 @@ serveParent(
   {
     usage(): WorkerUsage {
       sample();
-      return { ...usage(), fsyncs: fsyncs(), peakRssMiB };
+      return { ...usage(), fsyncs: fsyncs(), keysMade: keysMade(), peakRssMiB };
     },
     resetPeak() {
       peakRssMiB = 0;
