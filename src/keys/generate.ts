@@ -4,7 +4,7 @@ import type { PublicJwk } from '../core/document.ts';
 import type { Algorithm } from '../core/keys.ts';
 import { messageOf, RekeydError } from '../errors.ts';
 import { algorithmsFor, KEY_SHAPES, MIN_MODULUS_LENGTH } from './algorithms.ts';
-import { keyId, memberId, rememberPem } from './key-id.ts';
+import { keyId, memberId, rememberKey } from './key-id.ts';
 import { PrivateKey } from './private-key.ts';
 
 /** The public half of a key in each form that is published. */
@@ -60,7 +60,7 @@ export async function freshKey(key: KeyObject, alg: Algorithm): Promise<FreshKey
       { cause: error },
     );
   }
-  rememberPem(half.pem, half.id);
+  rememberKey(half);
   return { ...half, alg, privateKey: new PrivateKey(half.thumbprint, alg, key) };
 }
 

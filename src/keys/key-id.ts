@@ -66,9 +66,11 @@ function readIds(jwk: PublicJwk): Ids {
 
 /** By the members that make the key; null when they make none. */
 export function memberId(jwk: PublicJwk): string | null {
-  const { kty, crv, x, y, n, e } = jwk;
-  const read = () => attempt(() => idOfSpki(createPublicKey({ key: jwk, format: 'jwk' })));
-  return recall(JSON.stringify([kty, crv, x, y, n, e]), read);
+  return recall(membersOf(jwk), () => attempt(() => idOfSpki(createPublicKey({ key: jwk, format: 'jwk' }))));
+}
+
+function membersOf({ kty, crv, x, y, n, e }: PublicJwk): string {
+  return JSON.stringify([kty, crv, x, y, n, e]);
 }
 
 /** Null for a text that holds no public key. */
@@ -76,8 +78,17 @@ export function pemKeyId(pem: string): string | null {
   return recall(pem, () => attempt(() => keyId(createPublicKey(wrapped(pem)))));
 }
 
-/** That PEM was seen to be the key of this id. */
-export function rememberPem(pem: string, id: string): void {
+/** Both forms were seen to be the key of this id: they need not be read when a server shows them. */
+export function rememberKey({
+  id,
+  jwk,
+  pem,
+}: {
+  readonly id: string;
+  readonly jwk: PublicJwk;
+  readonly pem: string;
+}): void {
+  recall(membersOf(jwk), () => id);
   recall(pem, () => id);
 }
 

@@ -40,11 +40,20 @@ function isOpen(record: ClientRecord, policy: ClientPolicy): boolean {
  * What is compared to find out whether a client changed since the record was committed, instead of loading the record: a hash of all that matters. A client that is gone, or not active, is marked as such, so that its return is a change.
  */
 export function seenMark(client: ObservedClient): string {
+  // Most commits of a record leave what was observed as it is.
+  const mark = marks.get(client) ?? markOf(client);
+  marks.set(client, mark);
+  return mark;
+}
+
+const marks = new WeakMap<ObservedClient, string>();
+
+const MARK_LENGTH = 22;
+
+function markOf(client: ObservedClient): string {
   const mark = hash('sha256', contentOf(client), 'base64url').slice(0, MARK_LENGTH);
   return client.active ? mark : `!${mark}`;
 }
-
-const MARK_LENGTH = 22;
 
 export function isMarkedActive(mark: string | null): boolean {
   return mark !== null && !mark.startsWith('!');

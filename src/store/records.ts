@@ -6,6 +6,7 @@ import type { ClientRef } from '../core/client.ts';
 import type { RotationSummary } from '../core/history.ts';
 import type { ClientRecord } from '../core/record.ts';
 import { RekeydError } from '../errors.ts';
+import { rememberKey } from '../keys/key-id.ts';
 import { historyKey, keys, operationKey, recordKey, sealedKey } from './keys.ts';
 import { ANSWER, CLAIM, COMMIT, CONFIRM, LOAD, REPLACE_SEALED } from './lua/records.ts';
 import { integer, list, text } from './redis/replies.ts';
@@ -118,7 +119,10 @@ export function openRecords(redis: Redis, scripts: Scripts, confirmed: (seq: num
 
     async claim(ref, leastEpoch = 0) {
       const reply = await scripts.run({ lua: CLAIM, keys: [recordKey(ref)], args: [randomUUID(), leastEpoch] });
-      return reply === null ? null : parseLoaded(reply);
+      if (reply === null) return null;
+      const loaded = parseLoaded(reply);
+      for (const key of loaded.record.keys) rememberKey(key);
+      return loaded;
     },
 
     async loadMany(refs) {

@@ -45,8 +45,17 @@ function scriptArguments(
   { expected: { id, size } }: Guarded,
   { lua, keys: own, args }: ScriptCall,
 ): [string, number, ...(string | number)[]] {
-  const script = by === 'eval' ? lua : hash('sha1', lua);
+  const script = by === 'eval' ? lua : nameOf(lua);
   return [script, own.length + 2, keys.id, keys.auditSize, ...own, id, size, ...args];
+}
+
+const names = new Map<string, string>();
+
+/** As Redis names a script. There are some twenty. */
+function nameOf(lua: string): string {
+  const name = names.get(lua) ?? hash('sha1', lua);
+  names.set(lua, name);
+  return name;
 }
 
 function isNotKnown(error: unknown): boolean {
