@@ -9,12 +9,11 @@ import { openEmbedded } from '../../src/store/embedded/embedded.ts';
 import { isChange } from '../emulator/log.ts';
 import { type Emulator, type EmulatorOptions, startEmulator } from '../emulator/server.ts';
 import { makeKey, type TestKey, withPem } from '../emulator/testing.ts';
+import { COMPILED } from '../support/compiled.ts';
 import { until } from '../support/until.ts';
 
 const DEPLOYMENT = '185019846023';
 const CLI = join(import.meta.dirname, '../../src/cli.ts');
-/** Compiling the sources takes most of a command's time; what one run compiled is there for the next. */
-const COMPILED = join(import.meta.dirname, '../../node_modules/.cache/rekeyd-cli');
 const API_KEY = 'test-api-key';
 
 export interface Ended {
@@ -93,7 +92,7 @@ export async function openWorld(
       cwd: dir,
       env: {
         PATH: process.env.PATH,
-        NODE_COMPILE_CACHE: COMPILED,
+        ...COMPILED,
         REKEYD_CONFIG: file,
         ...secrets,
         ...env,

@@ -5,15 +5,13 @@ import { openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { COMPILED } from '../support/compiled.ts';
 import type { History } from './history.ts';
 import type { Chance } from './random.ts';
 import type { Confession, Sentence } from './sentence.ts';
 import type { Word, WorkerOrder } from './worker-child.ts';
 
 const WORKER = fileURLToPath(new URL('worker-child.ts', import.meta.url));
-
-/** A worker is started some thousand times: what V8 has compiled once is read from there. */
-const COMPILED = fileURLToPath(new URL('../../node_modules/.cache/rekeyd-faults', import.meta.url));
 
 /** How long the jobs of a killed worker wait for the next one. */
 export const LOCK_MS = 1_500;
@@ -108,7 +106,7 @@ export function startPool(setting: Setting): Pool {
     const order = orderOf(worker, slot);
     const child = fork(WORKER, [JSON.stringify(order)], {
       stdio: ['ignore', log, log, 'ipc'],
-      env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: COMPILED },
+      env: { PATH: process.env.PATH, ...COMPILED },
     });
     const running: Running = { worker, child, order, awake: false, shot: false };
     slots.set(slot, running);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import type { ClientStatus, Status } from '../../src/commands/status/model.ts';
+import { COMPILED } from './compiled.ts';
 import type { Fleet, FleetClient } from './fleet.ts';
 
 const CLI = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
@@ -16,7 +17,7 @@ export async function rekeyd(fleet: Fleet, ...args: readonly string[]): Promise<
   await writeFile(config, JSON.stringify(fleet.file));
   const child = spawn(process.execPath, [CLI, ...args, '--config', config], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env.PATH, ...fleet.env },
+    env: { PATH: process.env.PATH, ...COMPILED, ...fleet.env },
   });
   const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
   if (code !== 0) throw new Error(`rekeyd ${args.join(' ')} ended with ${code}: ${stderr}`);

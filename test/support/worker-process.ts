@@ -5,6 +5,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
+import { COMPILED } from './compiled.ts';
 import type { Fleet } from './fleet.ts';
 import type { WorkerOrder } from './worker.ts';
 
@@ -25,7 +26,7 @@ export async function startWorker(
   await writeFile(env, JSON.stringify(fleet.env));
   const child = spawn(process.execPath, [WORKER, JSON.stringify({ config, env, ...order } satisfies WorkerOrder)], {
     stdio: ['ignore', 'ignore', 'inherit'],
-    env: { PATH: process.env.PATH },
+    env: { PATH: process.env.PATH, ...COMPILED },
   });
   onTestFinished(() => void child.kill('SIGKILL'));
   return child;
