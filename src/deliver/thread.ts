@@ -48,7 +48,7 @@ function tryFolder(folder: string): void {
   const probe = join(folder, `.check.${randomBytes(8).toString('hex')}`);
   makeFolder(folder, 0o700);
   try {
-    writeDurably(probe, Buffer.from('x'), 0o600);
+    writeDurably([[probe, Buffer.from('x')]], 0o600);
   } finally {
     rmSync(probe, { force: true });
   }

@@ -79,11 +79,11 @@ function replaceSet(place: Place, files: Files, epoch: number): void {
       symlinkSync(place.prefix + name, join(version, PENDING));
       const inUse = epochInUse(place);
       if (inUse > epoch) throw new Outdated(inUse);
-      for (const [file, bytes] of files) {
-        const path = join(version, file);
-        const same = present.filter(({ size }) => size === bytes.length);
-        if (!same.some((other) => isLinked(path, other.path, bytes))) writeDurably(path, bytes, 0o600);
-      }
+      const paths = [...files].map(([file, bytes]) => [join(version, file), bytes] as const);
+      writeDurably(
+        paths.filter(([path, bytes]) => !isShared(path, bytes, present)),
+        0o600,
+      );
       syncFolder(version);
       syncFolder(place.versions);
       renameSync(join(version, PENDING), place.link);
@@ -118,6 +118,11 @@ function filesInUse({ link }: Place): readonly Present[] {
     const size = lstatSync(path, { throwIfNoEntry: false })?.size;
     return size === undefined ? [] : [{ path, size }];
   });
+}
+
+function isShared(path: string, bytes: Uint8Array, present: readonly Present[]): boolean {
+  const same = present.filter(({ size }) => size === bytes.length);
+  return same.some((other) => isLinked(path, other.path, bytes));
 }
 
 /**

@@ -35,15 +35,23 @@ export function makeFolder(path: string, mode: number): void {
 /** A regular file, 0600. */
 const PRIVATE_FILE = constants.S_IFREG | 0o600;
 
-/** Writes a new file of this mode, whatever the umask. */
-export function writeDurably(path: string, bytes: Uint8Array, mode: number): void {
-  const file = openSync(path, 'wx', mode);
+/**
+ * Writes new files of this mode, whatever the umask. All are written before the first is synced: journals put them on disk together, which costs little more
+ * than one of them.
+ * @param files by absolute path
+ */
+export function writeDurably(files: Iterable<readonly [path: string, bytes: Uint8Array]>, mode: number): void {
+  const opened: number[] = [];
   try {
-    fchmodSync(file, mode);
-    writeFileSync(file, bytes);
-    fsyncSync(file);
+    for (const [path, bytes] of files) {
+      const file = openSync(path, 'wx', mode);
+      opened.push(file);
+      fchmodSync(file, mode);
+      writeFileSync(file, bytes);
+    }
+    for (const file of opened) fsyncSync(file);
   } finally {
-    closeSync(file);
+    for (const file of opened) closeSync(file);
   }
 }
 

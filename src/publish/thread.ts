@@ -20,7 +20,7 @@ function answer({ path, text }: Task): Failure | null {
   try {
     makeFolder(folder, 0o755);
     // Readable to the web server. A rename swaps the whole file, so that it never serves half a set.
-    writeDurably(unfinished, Buffer.from(text), 0o644);
+    writeDurably([[unfinished, Buffer.from(text)]], 0o644);
     renameSync(unfinished, path);
     syncFolder(folder);
     return null;

@@ -35,7 +35,9 @@ export const secrets: readonly Mutant[] = [
   },
   {
     name: 'no-sync-of-key-files',
-    edits: [{ file: 'src/files/durable.ts', within: 'writeDurably', find: statementOf(call('fsyncSync')), put: '' }],
+    edits: [
+      { file: 'src/files/durable.ts', within: 'writeDurably', find: statementOf(call('fsyncSync')), put: 'void file;' },
+    ],
     caught: { by: SYNCING, named: 'key files are on disk before they are swapped in' },
   },
   {

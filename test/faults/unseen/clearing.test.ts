@@ -103,7 +103,7 @@ test('the files of a set that was delivered are cleared', async () => {
 test('what was read to compare a file is cleared', () => {
   const path = join(temporaryFolder(), 'current.pem');
   const bytes = Buffer.from('a private key');
-  writeDurably(path, bytes, 0o600);
+  writeDurably([[path, bytes]], 0o600);
   const seen: Seen[] = [];
   replace(
     fs,
