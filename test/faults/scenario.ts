@@ -183,11 +183,10 @@ async function act<W extends World>(plot: Plot<W>, place: Place, { seed, patienc
   if (answers.includes(null)) scene.accuse('unanswered', null, 'a request was never answered');
   // A store that was rolled back may hold requests that were answered before.
   const { control } = world.queues;
-  await until(
-    'no request waits',
-    async () => (await control.count()) + (await control.getActiveCount()) === 0,
-    patience,
-  );
+  const isEmpty = async () => (await control.count()) + (await control.getActiveCount()) === 0;
+  await until('no request waits', isEmpty, patience).catch(() => {
+    scene.accuse('unanswered', null, 'a request still waits at the end');
+  });
   const stuck = await quiet(raw, clients, owed, patience);
   await delay(POLL_MS * 5); // a few more logins with what is left
   await logins.stop();
