@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { CIRCUMSTANCES } from './circumstances.ts';
 
 /** A mutant that gets stuck does so at once; one that does not may be on a busy machine. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 90_000;
 
 const [name = '', seed = '1'] = process.argv.slice(2);
 const kind = CIRCUMSTANCES.get(name);

@@ -34,7 +34,7 @@ function isTold(event: Event, { deployment, at, until }: Wish): boolean {
 function untold(wish: Wish, told: Event | undefined, ref: string | null, { events, requests }: Evidence): Violation[] {
   const next = events.find(
     (event) =>
-      (event.kind === 'claim' || (event.kind === 'commit' && !isRequest(event) && !isAmendment(event))) &&
+      (event.kind === 'claim' || (event.kind === 'commit' && !isRequest(event) && !isAmendment(event, events))) &&
       event.ref === ref &&
       event.at >= wish.at,
   );
@@ -56,9 +56,18 @@ function isRequest({ drafts }: Extract<Event, { kind: 'commit' }>): boolean {
   return drafts.some((draft) => JSON.parse(draft).type === 'rotation.requested');
 }
 
-/** A worker that was outrun notes that it does not know what stands outside: it has heard nothing, so nothing has to wait. */
-function isAmendment({ at, drafts, record }: Extract<Event, { kind: 'commit' }>): boolean {
-  return drafts.length === 0 && [...record.matchAll(/"notBefore":(\d+)/g)].every(([, until]) => Number(until) <= at);
+type Commit = Extract<Event, { kind: 'commit' }>;
+
+/** A worker that was outrun notes that it does not know what stands outside: it has heard nothing, so no attempt is counted, and nothing waits. */
+function isAmendment({ at, ref, drafts, record }: Commit, events: Evidence['events']): boolean {
+  const before = events.findLast(
+    (event): event is Commit => event.kind === 'commit' && event.ref === ref && event.at < at,
+  );
+  return drafts.length === 0 && triesIn(record) === triesIn(before?.record ?? '');
+}
+
+function triesIn(record: string): string {
+  return [...record.matchAll(/"tries":\{[^}]*\}/g)].join();
 }
 
 function early(
