@@ -26,6 +26,8 @@ export interface ResourceOptions {
   readonly log: Log;
   readonly clock: Clock;
   readonly onRequest?: (deployment: string, info: RequestInfo) => void;
+  /** Of libuv's thread pool; four when absent. */
+  readonly poolThreads?: number | undefined;
 }
 
 /** @throws RekeydError `redis_unreachable`, `redis_unsafe`, `store_lost`, `config`; what was opened before is closed again */
@@ -48,7 +50,7 @@ export async function openResources(config: Config, options: ResourceOptions): P
     const store = openStore(redis, guard);
     releases.add('store', () => store.close());
     await guard.remember();
-    const generateKey = openGenerator(rsaAtOnce());
+    const generateKey = openGenerator(rsaAtOnce(options.poolThreads));
     const deployments = new Map<string, DeploymentResources>();
     for (const deployment of config.deployments) {
       deployments.set(deployment.id, openDeployment(deployment, store, generateKey, options, releases.add));

@@ -2,6 +2,7 @@
 import { type ChildProcess, execFileSync, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { wantedThreads } from '../../src/runtime/thread-pool.ts';
 
 export interface Child<Ready = unknown> {
   /** What it said once it was ready. */
@@ -32,6 +33,9 @@ const BUILT = '../../node_modules/.cache/rekeyd-bench/test/bench/';
 /** As in the first line of cli.js; and the fsyncs of all its threads are counted. */
 const WORKER_FLAGS = ['--max-semi-space-size=4', '--import', new URL(`${BUILT}fsyncs.js`, import.meta.url).href];
 
+/** As cli.js sets it. */
+const WORKER_ENV = { UV_THREADPOOL_SIZE: String(wantedThreads()), ...process.env };
+
 /** Compiles the worker, so that it is measured as it is installed. */
 export function buildWorker(): void {
   const [tsc, project] = ['../../node_modules/typescript/bin/tsc', './tsconfig.json'].map(pathOf);
@@ -50,6 +54,7 @@ export async function startChild<Ready>(name: 'bare' | 'server' | 'worker', orde
   const child = fork(file, [JSON.stringify(order)], {
     execArgv: [...shipped, ...more],
     stdio: ['ignore', 2, 2, 'ipc'],
+    env: name === 'worker' ? WORKER_ENV : process.env,
   });
   const waiting = new Map<number, { resolve(answer: unknown): void; reject(error: Error): void }>();
   let last = 0;
