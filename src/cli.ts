@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { keepMemoryOutOfCoreDumps } from './runtime/lifecycle.ts';
 import { whyTooOld } from './runtime/node-version.ts';
+import { wantedThreads } from './runtime/thread-pool.ts';
 
 async function main(argv: readonly string[], env: Readonly<Record<string, string | undefined>>): Promise<number> {
   const { engines }: { engines: { node: string } } = JSON.parse(
@@ -21,6 +22,8 @@ async function main(argv: readonly string[], env: Readonly<Record<string, string
   keepMemoryOutOfCoreDumps();
   // The reader of our output may stop early, as `head` does. Nothing is lost by that.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+  // Before the import: what is imported there may use the pool, and then it has its size for good.
+  process.env.UV_THREADPOOL_SIZE ||= String(wantedThreads());
   const { run } = await import('./commands/line.ts');
   return run(argv, (file = env.REKEYD_CONFIG || 'rekeyd.yaml') => ({ file, env, exit: process.exit }));
 }

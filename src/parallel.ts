@@ -32,3 +32,51 @@ export function* pagesOf<T>(items: Iterable<T>): Generator<readonly T[]> {
   }
   if (page.length > 0) yield page;
 }
+
+export interface Lanes {
+  /**
+   * Runs `task` when a lane is free.
+   * @param urgent goes before all that wait and are not
+   * @param signal rejects with its reason while the task waits; one that has begun goes on
+   */
+  run<T>(task: () => Promise<T>, urgent: boolean, signal?: AbortSignal): Promise<T>;
+}
+
+/** For tasks that come one by one: at most `limit` of them at once, the others wait in line. */
+export function openLanes(limit: number): Lanes {
+  const urgents = new Set<PromiseWithResolvers<void>>();
+  const others = new Set<PromiseWithResolvers<void>>();
+  let busy = 0;
+
+  function admit(): void {
+    for (const line of [urgents, others]) {
+      for (const turn of line) {
+        if (busy >= limit) return;
+        busy += 1;
+        line.delete(turn);
+        turn.resolve();
+      }
+    }
+  }
+
+  return {
+    async run(task, urgent, signal) {
+      signal?.throwIfAborted();
+      const line = urgent ? urgents : others;
+      const turn = Promise.withResolvers<void>();
+      const leave = () => {
+        if (line.delete(turn)) turn.reject(signal?.reason);
+      };
+      signal?.addEventListener('abort', leave, { once: true });
+      line.add(turn);
+      admit();
+      await turn.promise.finally(() => signal?.removeEventListener('abort', leave));
+      try {
+        return await task();
+      } finally {
+        busy -= 1;
+        admit();
+      }
+    },
+  };
+}

@@ -4,6 +4,7 @@ import { RekeydError } from '../errors.ts';
 import { configWarnings } from '../forecast/fleet.ts';
 import { createLog, type Log } from '../runtime/log.ts';
 import { type Service, startService } from '../runtime/service.ts';
+import { threadsIn } from '../runtime/thread-pool.ts';
 import { sleep } from '../time.ts';
 import { awaitInterruption, type Globals } from './open.ts';
 
@@ -23,7 +24,7 @@ export async function start(globals: Globals, { schedule, http, worker }: StartO
   for (const { path, message } of configWarnings(config)) log.warn({ file: config.file, setting: path }, message);
   const { signal, release } = awaitInterruption(globals);
   try {
-    const service = await startService(config, { log, schedule, http, worker });
+    const service = await startService(config, { log, schedule, http, worker, poolThreads: threadsIn(globals.env) });
     log.info({ schedule, http, worker }, 'started');
     if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
     log.info({ signal: signal.reason, grace_ms: config.shutdownGraceMs }, 'stopping');

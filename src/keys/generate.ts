@@ -25,17 +25,29 @@ export interface FreshKey extends PublicHalf {
   readonly privateKey: PrivateKey;
 }
 
+export interface KeyOptions {
+  /** RSA only, in bits; 3072 when absent. */
+  readonly modulusLength?: number;
+}
+
 /**
- * Makes a key pair. The work happens on the thread pool, so a 4096-bit RSA key does not stop the event loop.
+ * Makes a key pair, with its self-test.
  *
- * @param options.modulusLength RSA only, in bits; 3072 when absent
  * @throws RekeydError `key_invalid` when the modulus is too short or the new key fails its self-test
  */
-export async function generateKey(alg: Algorithm, options: { modulusLength?: number } = {}): Promise<FreshKey> {
-  const modulusLength = options.modulusLength ?? 3072;
+export async function generateKey(alg: Algorithm, options: KeyOptions = {}): Promise<FreshKey> {
+  return freshKey(await newPair(alg, options), alg);
+}
+
+/**
+ * The private half of a new pair, not tested yet. The work happens on the thread pool, so a 4096-bit RSA key does not stop the event loop.
+ *
+ * @throws RekeydError `key_invalid` when the modulus is too short
+ */
+export async function newPair(alg: Algorithm, { modulusLength = 3072 }: KeyOptions): Promise<KeyObject> {
   if (KEY_SHAPES[alg].kty === 'RSA' && modulusLength < MIN_MODULUS_LENGTH) throw tooShort(modulusLength);
-  const pair = await generateKeyPair(alg, { modulusLength, extractable: true });
-  return freshKey(KeyObject.from(pair.privateKey), alg);
+  const { privateKey } = await generateKeyPair(alg, { modulusLength, extractable: true });
+  return KeyObject.from(privateKey);
 }
 
 /**

@@ -2,13 +2,13 @@
 import { type ClientRef, splitReference } from '../core/client.ts';
 import type { LeftOut } from '../core/delivering.ts';
 import { type Algorithm, keyOf, type ManagedKey } from '../core/keys.ts';
+import { isPressing } from '../core/pressing.ts';
 import type { Verdict } from '../core/proof.ts';
 import type { PatchOutcome } from '../core/publishing.ts';
 import type { ClientRecord } from '../core/record.ts';
 import { dispensable } from '../core/signers.ts';
 import type { SinkKey } from '../deliver/sink.ts';
 import { isUnopenable, RekeydError } from '../errors.ts';
-import { generateKey } from '../keys/generate.ts';
 import type { PrivateKey } from '../keys/private-key.ts';
 import { type Kek, openKey, sealKey } from '../keys/sealed.ts';
 import type { Turn } from '../store/deployments.ts';
@@ -109,7 +109,7 @@ export function handsFor(ref: ClientRef, policy: RotationPolicy, resources: Reso
 
 type Open = (record: ClientRecord, kid: string) => Promise<PrivateKey>;
 
-function openedKeys(ref: ClientRef, policy: RotationPolicy, { store }: Resources, keks: readonly Kek[]) {
+function openedKeys(ref: ClientRef, policy: RotationPolicy, { store, generateKey }: Resources, keks: readonly Kek[]) {
   const opened = new Map<string, PrivateKey>();
 
   const open: Open = async (record, kid) => {
@@ -128,8 +128,9 @@ function openedKeys(ref: ClientRef, policy: RotationPolicy, { store }: Resources
     return key;
   };
 
-  async function generate(alg: Algorithm) {
-    const { id, thumbprint, jwk, pem, privateKey } = await generateKey(alg, { modulusLength: policy.modulusLength });
+  async function generate(alg: Algorithm, urgent: boolean, signal: AbortSignal) {
+    const { modulusLength } = policy;
+    const { id, thumbprint, jwk, pem, privateKey } = await generateKey(alg, { modulusLength, urgent, signal });
     const jwe = await sealKey(privateKey, { ref, thumbprint }, keks);
     opened.set(thumbprint, privateKey);
     return { id, kid: thumbprint, thumbprint, alg, jwk, pem, jwe };
@@ -194,7 +195,15 @@ async function prove(
   const { app } = splitReference(ref);
   const privateKey = (await open(record, key.kid)).keyObject();
   const issuer = await deployment.issuers.of(app);
-  const request = { issuer, clientId: record.clientId, alg: key.alg, kid: name, privateKey, nowMs: clock.now() };
+  const request = {
+    issuer,
+    clientId: record.clientId,
+    alg: key.alg,
+    kid: name,
+    privateKey,
+    nowMs: clock.now(),
+    urgent: isPressing(record),
+  };
   const verdict = await deployment.proverOf(app).prove(request, signal);
   // A domain that is not the app's any more refuses everybody.
   if (verdict.verdict === 'refused') await deployment.issuers.confirm(app);

@@ -2,6 +2,7 @@
 import type { Config, DeploymentConfig } from '../config/model.ts';
 import type { ClientRef } from '../core/client.ts';
 import type { Sink } from '../deliver/sink.ts';
+import type { GenerateKey } from '../keys/generator.ts';
 import type { PublicFolder } from '../publish/folder.ts';
 import type { Guard } from '../store/guard.ts';
 import type { RedisTarget } from '../store/redis/target.ts';
@@ -46,6 +47,7 @@ export interface Resources {
   readonly redis: RedisTarget;
   readonly store: Store;
   readonly guard: Guard;
+  readonly generateKey: GenerateKey;
   readonly sinks: readonly Sink[];
   readonly folder: PublicFolder | null;
   readonly deployments: ReadonlyMap<string, DeploymentResources>;

@@ -37,7 +37,8 @@ export type Unproven = Extract<Verdict, { verdict: 'unknown' | 'throttled' }>;
 
 /** The world around one client. What these throw counts as a failure of the step, except where the answer has a class of its own. */
 export interface Effects {
-  generate(alg: Algorithm): Promise<NewKey>;
+  /** Rejects with the signal's reason when it aborts before the key is begun. */
+  generate(alg: Algorithm, urgent: boolean, signal: AbortSignal): Promise<NewKey>;
   /** Hands signers the keys named by kid, all of them at once. Answers which of the dispensable ones they go without. */
   deliver(record: ClientRecord, delivery: Delivery, when: { now: number; epoch: number }): Promise<readonly LeftOut[]>;
   /** Throws when nothing was learned. */
@@ -81,10 +82,12 @@ export async function generate(
   run: Run,
 ): Promise<Change> {
   try {
-    const { jwe, ...key } = await effects.generate(rotation.alg);
+    const { jwe, ...key } = await effects.generate(rotation.alg, isPressing(record), run.signal);
     const change = generated(record, rotation, key, run.context());
     return { ...change, seal: [{ thumbprint: key.thumbprint, jwe }] };
   } catch (error) {
+    // Nothing failed: the next worker makes the key.
+    run.signal.throwIfAborted();
     return failedStep(record, 'rotation', messageOf(error), run.context());
   }
 }

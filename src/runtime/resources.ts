@@ -4,6 +4,7 @@ import { splitReference } from '../core/client.ts';
 import { directorySink } from '../deliver/directory.ts';
 import type { Sink } from '../deliver/sink.ts';
 import { RekeydError } from '../errors.ts';
+import { type GenerateKey, openGenerator, rsaAtOnce } from '../keys/generator.ts';
 import { type PublicFolder, publishFolder } from '../publish/folder.ts';
 import { openIssuers } from '../rotation/issuers.ts';
 import type { DeploymentResources, Log, Resources } from '../rotation/resources.ts';
@@ -25,6 +26,8 @@ export interface ResourceOptions {
   readonly log: Log;
   readonly clock: Clock;
   readonly onRequest?: (deployment: string, info: RequestInfo) => void;
+  /** Of libuv's thread pool; four when absent. */
+  readonly poolThreads?: number | undefined;
 }
 
 /** @throws RekeydError `redis_unreachable`, `redis_unsafe`, `store_lost`, `config`; what was opened before is closed again */
@@ -47,9 +50,10 @@ export async function openResources(config: Config, options: ResourceOptions): P
     const store = openStore(redis, guard);
     releases.add('store', () => store.close());
     await guard.remember();
+    const generateKey = openGenerator(rsaAtOnce(options.poolThreads));
     const deployments = new Map<string, DeploymentResources>();
     for (const deployment of config.deployments) {
-      deployments.set(deployment.id, openDeployment(deployment, store, options, releases.add));
+      deployments.set(deployment.id, openDeployment(deployment, store, generateKey, options, releases.add));
     }
     return {
       config,
@@ -58,6 +62,7 @@ export async function openResources(config: Config, options: ResourceOptions): P
       redis: target,
       store,
       guard,
+      generateKey,
       sinks: config.sinks.map(({ path }) => openSink(path, releases.add)),
       folder: openFolder(config, releases.add),
       deployments,
@@ -151,6 +156,7 @@ function patiently(deployment: string, ask: () => Promise<void>): () => Promise<
 function openDeployment(
   config: DeploymentConfig,
   store: Store,
+  generateKey: GenerateKey,
   options: ResourceOptions,
   add: Add,
 ): DeploymentResources {
@@ -169,7 +175,7 @@ function openDeployment(
   add(`API client of ${config.id}`, () => wacht.close());
   const provers = new Map<string, Prover>();
   for (const app of config.apps) {
-    const prover = createProver({ resolve: app.resolve, timeoutMs: config.timeoutMs });
+    const prover = createProver({ resolve: app.resolve, timeoutMs: config.timeoutMs, generateKey });
     add(`prover of ${config.id}/${app.slug}`, () => prover.close());
     provers.set(app.slug, prover);
   }

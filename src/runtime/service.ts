@@ -26,6 +26,8 @@ export interface ServiceOptions {
   readonly hooks?: RotateHooks;
   /** Job lock in ms; how long the jobs of a killed worker wait for another one. */
   readonly lockMs?: number;
+  /** See {@link ./thread-pool.ts}; four when absent. */
+  readonly poolThreads?: number;
 }
 
 export interface Service {
@@ -46,10 +48,10 @@ const READY_MS = 2_000;
 
 /** @throws RekeydError; what was started before is stopped again */
 export async function startService(config: Config, options: ServiceOptions): Promise<Service> {
-  const { log, clock = systemClock, hooks = {} } = options;
+  const { log, clock = systemClock, hooks = {}, poolThreads } = options;
   const releases = createReleases((name, message) => log.error({ name, error: message }, 'could not be stopped'));
   try {
-    const resources = await openResources(config, { log, clock });
+    const resources = await openResources(config, { log, clock, poolThreads });
     releases.add('resources', () => resources.close());
     const deployments = config.deployments.map(({ id }) => id);
     const queues = openQueues(resources.redis, deployments, (error) => tellError(log, error, 'queue'));

@@ -9,7 +9,7 @@ import type { Algorithm } from '../core/keys.ts';
 import { classifyProof, type Verdict } from '../core/proof.ts';
 import { RekeydError } from '../errors.ts';
 import { MIN_MODULUS_LENGTH } from '../keys/algorithms.ts';
-import { generateKey } from '../keys/generate.ts';
+import type { GenerateKey } from '../keys/generator.ts';
 import { type Exchanged, exchange } from '../net/exchange.ts';
 import { type HttpPool, openPool } from '../net/pool.ts';
 import { monotonic } from '../time.ts';
@@ -31,6 +31,8 @@ export interface ProofRequest {
   readonly privateKey: KeyObject;
   /** Local time in ms since the epoch. */
   readonly nowMs: number;
+  /** Should a throw-away key be needed, it waits for no other. */
+  readonly urgent?: boolean;
 }
 
 export interface ProverOptions {
@@ -38,6 +40,8 @@ export interface ProverOptions {
   readonly resolve: Readonly<Record<string, string>>;
   /** Total time of one request in ms; a corrected second try has its own. */
   readonly timeoutMs: number;
+  /** For throw-away keys. */
+  readonly generateKey: GenerateKey;
 }
 
 export interface Prover {
@@ -61,7 +65,7 @@ interface Endpoint {
   readonly audience: string;
 }
 
-export function createProver({ resolve, timeoutMs }: ProverOptions): Prover {
+export function createProver({ resolve, timeoutMs, generateKey }: ProverOptions): Prover {
   const pools = new Map<string, HttpPool>();
   const skews = new Map<string, number>();
   /** Issuers that were seen to refuse a throw-away key. */
@@ -123,8 +127,8 @@ export function createProver({ resolve, timeoutMs }: ProverOptions): Prover {
   }
 
   async function control(request: Omit<ProofRequest, 'kid' | 'privateKey'>, signal?: AbortSignal): Promise<Verdict> {
-    const { alg, issuer } = request;
-    const { privateKey, thumbprint } = await generateKey(alg, { modulusLength: MIN_MODULUS_LENGTH });
+    const { alg, issuer, urgent = false } = request;
+    const { privateKey, thumbprint } = await generateKey(alg, { modulusLength: MIN_MODULUS_LENGTH, urgent });
     const verdict = await judge({ ...request, kid: thumbprint, privateKey: privateKey.keyObject() }, signal);
     if (verdict.verdict === 'refused') controlled.add(issuer);
     return verdict;

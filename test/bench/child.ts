@@ -2,6 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { wantedThreads } from '../../src/runtime/thread-pool.ts';
 import { built, flagsFor, SHIPPED_FLAGS } from './built.ts';
 
 export interface Child<Ready = unknown> {
@@ -40,6 +41,9 @@ const BUILT_WITH: Partial<Record<Name, readonly string[]>> = {
   effects: COUNTED,
 };
 
+/** As cli.js sets it. */
+const WORKER_ENV = { UV_THREADPOOL_SIZE: String(wantedThreads()), ...process.env };
+
 function pathOf(relative: string): string {
   return fileURLToPath(new URL(relative, import.meta.url));
 }
@@ -51,6 +55,7 @@ export async function startChild<Ready>(name: Name, order: unknown): Promise<Chi
   const child = fork(file, [JSON.stringify(order)], {
     execArgv: [...(flags ?? []), ...flagsFor(name)],
     stdio: ['ignore', 2, 2, 'ipc'],
+    env: name === 'worker' ? WORKER_ENV : process.env,
   });
   const waiting = new Map<number, { resolve(answer: unknown): void; reject(error: Error): void }>();
   let last = 0;

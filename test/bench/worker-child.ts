@@ -2,6 +2,7 @@
 import { loadConfig } from '../../src/config/load.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { startService } from '../../src/runtime/service.ts';
+import { threadsIn } from '../../src/runtime/thread-pool.ts';
 import { orderOf, serveParent, type Usage, usage } from './child.ts';
 import { fsyncs, keysMade } from './counters.ts';
 
@@ -29,6 +30,7 @@ const service = await startService(await loadConfig(config, env), {
   schedule: whole,
   worker: true,
   http: whole,
+  poolThreads: threadsIn(process.env),
 });
 let peakRssMiB = 0;
 let sampling: NodeJS.Timeout | undefined;

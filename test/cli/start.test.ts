@@ -48,3 +48,26 @@ test('doctor says that data_dir is wrong when the embedded Redis cannot be kept 
   const check = { name: 'data_dir', ok: false, fix: expect.stringContaining('Correct data_dir') };
   expect(checks).toContainEqual(expect.objectContaining(check));
 });
+
+/** On a machine of six cores, as far as Node tells: says on stderr how many threads the pool had in the end. */
+const COUNTING = `data:text/javascript,${encodeURIComponent(`
+  import { readdirSync, readFileSync } from 'node:fs';
+  import { syncBuiltinESMExports } from 'node:module';
+  import os from 'node:os';
+  os.availableParallelism = () => 6;
+  syncBuiltinESMExports();
+  process.on('exit', () => {
+    const names = readdirSync('/proc/self/task').map((id) => readFileSync('/proc/self/task/' + id + '/comm', 'utf8'));
+    console.error('pool: ' + names.filter((name) => name.startsWith('libuv-worker')).length);
+  });
+`)}`;
+
+test.runIf(process.platform === 'linux').each([
+  { size: '', threads: 8 },
+  { size: '5', threads: 5 },
+])('with UV_THREADPOOL_SIZE=$size on six cores, the thread pool has $threads threads', async ({ size, threads }) => {
+  const env = { NODE_OPTIONS: `--import ${COUNTING}`, UV_THREADPOOL_SIZE: size };
+  const ended = await world.run(['config', 'check'], env);
+  expect(ended.code, ended.stderr).toBe(0);
+  expect(ended.stderr).toContain(`pool: ${threads}`);
+});

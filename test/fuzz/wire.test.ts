@@ -101,7 +101,7 @@ const wacht = createWachtClient({
   connections: 2,
   clock: { now: () => 0 },
 });
-const prover = createProver({ resolve: { 'auth.example.com': origin }, timeoutMs: 20_000 });
+const prover = createProver({ resolve: { 'auth.example.com': origin }, timeoutMs: 20_000, generateKey });
 afterAll(async () => {
   await wacht.close();
   await prover.close();

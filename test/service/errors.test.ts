@@ -45,7 +45,7 @@ async function deliverOverFile(): Promise<void> {
 }
 
 async function proveWithAnotherAlg(): Promise<unknown> {
-  const prover = createProver({ resolve: {}, timeoutMs: 1_000 });
+  const prover = createProver({ resolve: {}, timeoutMs: 1_000, generateKey });
   const request = {
     issuer: 'http://127.0.0.1:1',
     clientId: 'c',

@@ -7,6 +7,7 @@ import { inspect } from 'node:util';
 import { decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Algorithm } from '../../src/core/keys.ts';
+import { generateKey } from '../../src/keys/generate.ts';
 import { createProver, type ProofRequest, type ProverOptions } from '../../src/wacht/proof.ts';
 import { deadOrigin, type Handler, json, type SeenRequest, serve } from './serve.ts';
 
@@ -45,7 +46,7 @@ function requestOf(more: Partial<ProofRequest> = {}): ProofRequest {
 }
 
 function proverOf(options: Partial<ProverOptions>) {
-  const prover = createProver({ resolve: {}, timeoutMs: 30_000, ...options });
+  const prover = createProver({ resolve: {}, timeoutMs: 30_000, generateKey, ...options });
   onTestFinished(() => prover.close());
   return prover;
 }
@@ -276,6 +277,22 @@ describe('a key that nobody registered', () => {
     await prover.prove(requestOf({ alg: 'ES384', privateKey }));
     const algs = server.requests.map((request) => decodeProtectedHeader(assertionOf(request)).alg);
     expect(algs).toEqual(['ES384', 'ES384']);
+  });
+
+  test('is as urgent as the proof', async () => {
+    const asked: unknown[] = [];
+    const { prover } = await proverWith(
+      authorizationServer(pair.publicKey, () => NOW),
+      {
+        generateKey(alg, options) {
+          asked.push(options?.urgent);
+          return generateKey(alg, options);
+        },
+      },
+    );
+    await prover.prove(requestOf({ urgent: true }));
+    await prover.prove(requestOf({ issuer: `${ISSUER}/other` }));
+    expect(asked).toEqual([true, false]);
   });
 });
 
