@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { CHANGE } from '../emulator/fault-rules.ts';
 import { isChange } from '../emulator/log.ts';
 import { redisKinds } from '../support/redis.ts';
+import { until } from '../support/until.ts';
 import { LIMITS } from './circumstances-of-limits.ts';
 import { APPS, DEPLOYMENT, type FaultClient } from './fleet.ts';
 import { type Kind, kindOf, type Scene } from './scenario.ts';
@@ -34,11 +35,18 @@ const throttled = kindOf({
   crew: () => ({ size: 1 }),
   async play({ emulator, ask }) {
     const message = `Rate limit exceeded. Retry after ${RETRY_AFTER_S} seconds`;
-    const match = CHANGE;
     const rule = { kind: 'status', status: 429, retryAfter: RETRY_AFTER_S, message, times: 2 } as const;
-    emulator.faults.add({ ...rule, match });
-    emulator.faults.add({ ...rule, match: { method: 'GET', path: /\/apps$/ } });
+    const isAsked = Promise.withResolvers<void>();
+    const changes = { match: CHANGE, times: Number.POSITIVE_INFINITY };
+    emulator.faults.add({ kind: 'hold', until: isAsked.promise, when: 'before', ...changes });
+    const sentAway = emulator.faults.add({ ...rule, match: CHANGE });
     await ask();
+    // A read is sent away too: everybody is meant. The one that the request began with is over.
+    emulator.faults.add({ ...rule, match: { method: 'GET', path: /\/apps$/ }, times: Number.POSITIVE_INFINITY });
+    isAsked.resolve();
+    await until('two changes are sent away', () => sentAway.fired === 2);
+    await delay(RETRY_AFTER_S * 1000);
+    emulator.faults.clear();
     await patched(emulator, 3);
   },
 });
