@@ -8,6 +8,6 @@ export default defineConfig({
     pool: 'forks',
     reporters: ['default', './test/setup/left-out.ts'],
     // Most tests wait for servers and child processes rather than for a core.
-    maxWorkers: 4,
+    maxWorkers: 3,
   },
 });
