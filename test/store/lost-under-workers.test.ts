@@ -19,7 +19,8 @@ async function startedFleet() {
   const operator = await connectRedis({ socketPath: fleet.redis.socketPath }, { name: 'operator' });
   onTestFinished(() => operator.disconnect());
   const rollBack = await snapshot(operator);
-  await fleet.start({ schedule: true, http: true });
+  // A job that was at work when the copy was made is at work again when that is put back, until its lock is over.
+  await fleet.start({ schedule: true, http: true, lockMs: 1_000 });
   await fleet.reached(client, await fleet.rotate(client), 'active');
   const url = fleet.lines.flatMap((line) => JSON.parse(line)).find(({ msg }) => msg === 'listening').url;
   return { fleet, client, operator, rollBack, restore: await snapshot(operator), url };
