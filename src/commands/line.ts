@@ -6,7 +6,7 @@ import { ApiError } from '../wacht/api-error.ts';
 import type { Globals } from './open.ts';
 import { note, printJson } from './output.ts';
 
-/** Each is loaded when it is asked for: whoever asks for the status needs no web server in memory. */
+/** Loaded only when the command is run: `status`, for example, does not need the HTTP server in memory. */
 const commands = {
   audit: () => import('./audit.ts'),
   clients: () => import('./clients.ts'),
