@@ -29,7 +29,7 @@ export interface LoginOptions {
 
 /** Signs in until stopped, at the latest when the test ends. */
 export async function startLogins(client: FleetClient, options: LoginOptions): Promise<Logins> {
-  const { emulator, everyMs = 20, clock } = options;
+  const { emulator, everyMs = 40, clock } = options;
   const signer = await openSigner(client.folder);
   const host = `${client.app.slug}.example.com`;
   const request = { audience: `https://${host}/oauth/introspect`, ...(clock === undefined ? {} : { clock }) };

@@ -49,7 +49,7 @@ test.each(redisKinds)('what 692ce67 left behind is taken over (%s)', { timeout: 
   const logins = await Promise.all(
     signing
       .filter(({ what }) => !FOUND.includes(what))
-      .map(async (client) => ({ what: client.what, logins: await startLogins(client, { emulator, everyMs: 400 }) })),
+      .map(async (client) => ({ what: client.what, logins: await startLogins(client, { emulator, everyMs: 1_000 }) })),
   );
   for (const one of logins) await one.logins.more(2);
 
