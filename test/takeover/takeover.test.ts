@@ -51,7 +51,7 @@ test.each(redisKinds)('what 692ce67 left behind is taken over (%s)', { timeout: 
       .filter(({ what }) => !FOUND.includes(what))
       .map(async (client) => ({ what: client.what, logins: await startLogins(client, { emulator, everyMs: 1_000 }) })),
   );
-  for (const one of logins) await one.logins.more(2);
+  await Promise.all(logins.map((one) => one.logins.more(2)));
 
   const config = await parseConfig(
     JSON.stringify(fixture.config)
@@ -75,8 +75,8 @@ test.each(redisKinds)('what 692ce67 left behind is taken over (%s)', { timeout: 
   for (const { deployment, apiKey } of fixture.server) emulator.setApiKey(deployment, apiKey);
   await until('the paused deployment goes on', async () => !(await open()).includes('paused-rotating'), 120_000);
 
+  await Promise.all(logins.map((one) => one.logins.more(2)));
   for (const one of logins) {
-    await one.logins.more(2);
     expect({ what: one.what, refused: (await one.logins.stop()).refused }).toEqual({ what: one.what, refused: [] });
   }
   const audit = await store.auditAfter(0, 1_000_000);
