@@ -14,6 +14,6 @@ export default defineConfig({
     sequence: { sequencer: SlowFirst },
     reporters: ['default', './test/setup/left-out.ts'],
     // Most tests wait for servers and child processes rather than for a core.
-    maxWorkers: 3,
+    maxWorkers: 4,
   },
 });

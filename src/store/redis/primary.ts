@@ -24,6 +24,8 @@ export function primaryConnector(group: ServerGroup): ConnectorClass {
     #connectedAt = Number.NEGATIVE_INFINITY;
     /** Nodes take turns at being asked, so that one with an old view cannot keep us. */
     #turn = 0;
+    /** What the nodes said last, since one was asked in vain. */
+    readonly #problems = new Map<NodeAddress, string>();
 
     constructor() {
       super(100); // ms; a server that hangs does not take part in closing
@@ -38,9 +40,11 @@ export function primaryConnector(group: ServerGroup): ConnectorClass {
       await sleep(Math.max(0, this.#connectedAt + PACE_MS - monotonic()), signal);
       // ioredis ends a connection for good when this rejects, so it goes on until nobody wants it any longer.
       while (!signal.aborted) {
+        const node = this.#next();
         try {
-          const primary = await askForPrimary(this.#next(), group);
+          const primary = await askForPrimary(node, group);
           if (signal.aborted) break;
+          this.#problems.clear();
           this.#connectedAt = monotonic();
           const stream = createConnection({ ...primary });
           stream.once('error', (error) => {
@@ -49,7 +53,9 @@ export function primaryConnector(group: ServerGroup): ConnectorClass {
           this.stream = stream;
           return stream;
         } catch (error) {
-          emit('error', error instanceof Error ? error : new Error(messageOf(error)));
+          // One node alone may not show what is wrong: that it is down, or that the cluster lacks a part without it.
+          this.#problems.set(node, messageOf(error));
+          emit('error', new Error([...this.#problems.values()].join('; ')));
           if (this.#turn % group.nodes.length === 0) await sleep(PACE_MS, signal);
         }
       }
