@@ -1,4 +1,4 @@
-/** `node test/sizing/main.ts`: writes the table of docs/sizing.md anew. */
+/** `npm exec -- node test/sizing/main.ts`: writes the table of docs/sizing.md anew. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { withTable } from './table.ts';
 
