@@ -1,5 +1,19 @@
 import { expect, test } from 'vitest';
-import { API_KEY, app, deployment, env, inApp, inDeployment, inPolicy, KEK, refusal, write } from './write.ts';
+import {
+  API_KEY,
+  app,
+  deployment,
+  env,
+  inApp,
+  inDeployment,
+  inPolicy,
+  KEK,
+  refusal,
+  useFolder,
+  write,
+} from './write.ts';
+
+useFolder();
 
 const inRedis = (redis: object) => write({ redis });
 const inSentinels = (over: object) => inRedis({ sentinels: { name: 'mymaster', nodes: ['s:26379'], ...over } });
