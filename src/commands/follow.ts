@@ -5,6 +5,7 @@ import type { ClientRecord } from '../core/record.ts';
 import { runningSummary } from '../core/rotation.ts';
 import { rotationError } from '../core/state.ts';
 import { pagesOf } from '../parallel.ts';
+import type { Loaded } from '../store/records.ts';
 import { answerOf, type Patience } from '../store/redis/patience.ts';
 import type { Store } from '../store/store.ts';
 import { sleep } from '../time.ts';
@@ -32,7 +33,7 @@ const MEANWHILE = 'The rotations go on when Redis is back; `rekeyd status` then 
  * @throws RekeydError `redis_unreachable`
  */
 export async function follow(
-  store: Pick<Store, 'loadMany' | 'history'>,
+  store: Pick<Store, 'lastOp' | 'loadMany' | 'history'>,
   rotations: readonly { readonly id: string; readonly client: ClientRef }[],
   goal: Goal,
   patience: Patience,
@@ -40,15 +41,24 @@ export async function follow(
 ): Promise<readonly RotationOutcome[]> {
   const outcomes = new Map<string, RotationOutcome>();
   const told = new Map<string, string>();
+  /** The last commit of each client that was looked at. */
+  const seen = new Map<ClientRef, string | null>();
   let waiting = rotations;
   for (;;) {
     const left: (typeof waiting)[number][] = [];
+    const looked = new Map<ClientRef, string | null>();
     for (const page of pagesOf(waiting)) {
       const refs = page.map(({ client }) => client);
-      const loaded = await answerOf(store.loadMany(refs), patience, MEANWHILE);
-      if (loaded === null) break;
+      const moved = await answerOf(loadMoved(store, refs, seen), patience, MEANWHILE);
+      if (moved === null) break;
       for (const { id, client } of page) {
-        const record = loaded.get(client)?.record;
+        const loaded = moved.get(client);
+        if (loaded === undefined) {
+          left.push({ id, client });
+          continue;
+        }
+        looked.set(client, loaded?.op ?? null);
+        const record = loaded?.record;
         const outcome = outcomeOf(id, client, await summaryOf(store, id, client, record));
         const line = `${client}  ${progressOf(outcome, record)}`;
         if (told.get(client) !== line) tell(line);
@@ -57,11 +67,27 @@ export async function follow(
         if (!hasEnded(outcome, goal) && record?.halted == null) left.push({ id, client });
       }
     }
+    for (const [client, op] of looked) seen.set(client, op);
     waiting = left;
     if (waiting.length === 0 || patience.signal.aborted) break;
     await sleep(POLL_MS, patience.signal);
   }
   return rotations.map(({ id, client }) => outcomes.get(id) ?? notSeen(id, client));
+}
+
+/**
+ * Those of `refs` that were committed since; null for a client that is not known. Most of a fleet rests while one page of it moves: loading all of it each
+ * time took more memory than all else that this command does.
+ */
+async function loadMoved(
+  store: Pick<Store, 'lastOp' | 'loadMany'>,
+  refs: readonly ClientRef[],
+  seen: ReadonlyMap<ClientRef, string | null>,
+): Promise<ReadonlyMap<ClientRef, Loaded | null>> {
+  const ops = await Promise.all(refs.map((ref) => store.lastOp(ref)));
+  const moved = refs.filter((ref, at) => ops[at] !== seen.get(ref));
+  const loaded = await store.loadMany(moved);
+  return new Map(moved.map((ref) => [ref, loaded.get(ref) ?? null]));
 }
 
 export function isGood({ state, error }: RotationOutcome, goal: Goal): boolean {
