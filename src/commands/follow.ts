@@ -13,6 +13,12 @@ import { sleep } from '../time.ts';
 /** `active`: the new key signs in and is in use. `finished`: the old one is gone too. */
 export type Goal = 'active' | 'finished';
 
+/** `id`: of the rotation. */
+interface Followed {
+  readonly id: string;
+  readonly client: ClientRef;
+}
+
 export interface RotationOutcome {
   readonly id: string;
   readonly client: ClientRef;
@@ -34,30 +40,25 @@ const MEANWHILE = 'The rotations go on when Redis is back; `rekeyd status` then 
  */
 export async function follow(
   store: Pick<Store, 'lastOp' | 'loadMany' | 'history'>,
-  rotations: readonly { readonly id: string; readonly client: ClientRef }[],
+  rotations: readonly Followed[],
   goal: Goal,
   patience: Patience,
   tell: (line: string) => void,
 ): Promise<readonly RotationOutcome[]> {
   const outcomes = new Map<string, RotationOutcome>();
   const told = new Map<string, string>();
-  /** The last commit of each client that was looked at. */
-  const seen = new Map<ClientRef, string | null>();
+  /** By rotation: the last commit of its client that was looked at. */
+  const seen = new Map<string, string | null>();
   let waiting = rotations;
   for (;;) {
-    const left: (typeof waiting)[number][] = [];
-    const looked = new Map<ClientRef, string | null>();
+    const left: Followed[] = [];
     for (const page of pagesOf(waiting)) {
-      const refs = page.map(({ client }) => client);
-      const moved = await answerOf(loadMoved(store, refs, seen), patience, MEANWHILE);
-      if (moved === null) break;
-      for (const { id, client } of page) {
-        const loaded = moved.get(client);
-        if (loaded === undefined) {
-          left.push({ id, client });
-          continue;
-        }
-        looked.set(client, loaded?.op ?? null);
+      const committed = await answerOf(committedSince(store, page, seen), patience, MEANWHILE);
+      if (committed === null) break;
+      left.push(...page.filter(({ id }) => !committed.has(id)));
+      for (const { id, client } of page.filter(({ id }) => committed.has(id))) {
+        const loaded = committed.get(id);
+        seen.set(id, loaded?.op ?? null);
         const record = loaded?.record;
         const outcome = outcomeOf(id, client, await summaryOf(store, id, client, record));
         const line = `${client}  ${progressOf(outcome, record)}`;
@@ -67,7 +68,6 @@ export async function follow(
         if (!hasEnded(outcome, goal) && record?.halted == null) left.push({ id, client });
       }
     }
-    for (const [client, op] of looked) seen.set(client, op);
     waiting = left;
     if (waiting.length === 0 || patience.signal.aborted) break;
     await sleep(POLL_MS, patience.signal);
@@ -75,19 +75,16 @@ export async function follow(
   return rotations.map(({ id, client }) => outcomes.get(id) ?? notSeen(id, client));
 }
 
-/**
- * Those of `refs` that were committed since; null for a client that is not known. Most of a fleet rests while one page of it moves: loading all of it each
- * time took more memory than all else that this command does.
- */
-async function loadMoved(
+/** By rotation: the clients that were committed since they were looked at; null for one that is not known. Most of a large fleet rests, and is not loaded. */
+async function committedSince(
   store: Pick<Store, 'lastOp' | 'loadMany'>,
-  refs: readonly ClientRef[],
-  seen: ReadonlyMap<ClientRef, string | null>,
-): Promise<ReadonlyMap<ClientRef, Loaded | null>> {
-  const ops = await Promise.all(refs.map((ref) => store.lastOp(ref)));
-  const moved = refs.filter((ref, at) => ops[at] !== seen.get(ref));
-  const loaded = await store.loadMany(moved);
-  return new Map(moved.map((ref) => [ref, loaded.get(ref) ?? null]));
+  rotations: readonly Followed[],
+  seen: ReadonlyMap<string, string | null>,
+): Promise<ReadonlyMap<string, Loaded | null>> {
+  const ops = await Promise.all(rotations.map(({ client }) => store.lastOp(client)));
+  const committed = rotations.filter(({ id }, at) => ops[at] !== seen.get(id));
+  const loaded = await store.loadMany(committed.map(({ client }) => client));
+  return new Map(committed.map(({ id, client }) => [id, loaded.get(client) ?? null]));
 }
 
 export function isGood({ state, error }: RotationOutcome, goal: Goal): boolean {

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { follow } from '../../src/commands/follow.ts';
 import type { ClientRef } from '../../src/core/client.ts';
 import { beginRotation } from '../support/begin.ts';
@@ -26,6 +26,7 @@ test('whoever follows a fleet loads a record only when it was committed', async 
     },
   };
   const stop = new AbortController();
+  onTestFinished(() => stop.abort());
   const lines: string[] = [];
   const following = follow(watched, rotations, 'active', { signal: stop.signal }, (line) => lines.push(line));
   await until('each was looked at three times', () => asked >= 9);
