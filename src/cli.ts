@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=4
+#!/usr/bin/env -S MALLOC_ARENA_MAX=2 node --max-semi-space-size=4 --heap-growing-percent=25
 /**
  * Where the process begins and ends. On a Node.js that is too old the packages fail while they are imported, with a stack trace that says nothing of the
  * cause: so its version is looked at first, and the rest is imported after that.

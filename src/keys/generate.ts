@@ -4,12 +4,12 @@ import type { PublicJwk } from '../core/document.ts';
 import type { Algorithm } from '../core/keys.ts';
 import { messageOf, RekeydError } from '../errors.ts';
 import { algorithmsFor, KEY_SHAPES, MIN_MODULUS_LENGTH } from './algorithms.ts';
-import { keyId, memberId, rememberKey } from './key-id.ts';
+import { rememberKey, spkiId } from './key-id.ts';
 import { PrivateKey } from './private-key.ts';
 
 /** The public half of a key in each form that is published. */
 export interface PublicHalf {
-  /** See {@link keyId}. */
+  /** See {@link spkiId}. */
   readonly id: string;
   /** RFC 7638 SHA-256 thumbprint, base64url. */
   readonly thumbprint: string;
@@ -57,11 +57,10 @@ export async function newPair(alg: Algorithm, { modulusLength = 3072 }: KeyOptio
  * @throws RekeydError `key_invalid`
  */
 export async function freshKey(key: KeyObject, alg: Algorithm): Promise<FreshKey> {
-  const half = await publicFrom(key);
+  const { published, ...half } = await publicForms(key);
   const payload = randomBytes(32);
   try {
     const jws = await new CompactSign(payload).setProtectedHeader({ alg }).sign(key);
-    const published = createPublicKey({ key: half.jwk, format: 'jwk' });
     const { payload: verified } = await compactVerify(jws, published, { algorithms: [alg] });
     if (!payload.equals(verified)) throw new Error('another payload came back');
     if (!published.equals(createPublicKey(half.pem))) throw new Error('its JWK and its PEM are different keys');
@@ -82,13 +81,21 @@ export async function freshKey(key: KeyObject, alg: Algorithm): Promise<FreshKey
  * @throws RekeydError `algorithm_unsupported` for a type or curve outside of {@link KEY_SHAPES}
  */
 export async function publicFrom(key: PrivateKey | KeyObject): Promise<PublicHalf> {
-  const publicKey = createPublicKey(key instanceof PrivateKey ? key.keyObject() : key);
-  const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString();
-  return { ...(await publicJwkFrom(publicKey)), pem };
+  const { published: _, ...half } = await publicForms(key instanceof PrivateKey ? key.keyObject() : key);
+  return half;
 }
 
-/** The same without the PEM. */
-export async function publicJwkFrom(publicKey: KeyObject): Promise<Omit<PublicHalf, 'pem'>> {
+/** With the key as others read it from its JWK. */
+async function publicForms(key: KeyObject): Promise<PublicHalf & { readonly published: KeyObject }> {
+  const publicKey = createPublicKey(key);
+  const { jwk, thumbprint } = await publicJwkFrom(publicKey);
+  const published = createPublicKey({ key: jwk, format: 'jwk' });
+  const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString();
+  return { id: spkiId(published), thumbprint, jwk, pem, published };
+}
+
+/** The JWK and its thumbprint alone. */
+export async function publicJwkFrom(publicKey: KeyObject): Promise<Pick<PublicHalf, 'jwk' | 'thumbprint'>> {
   const exported = publicKey.export({ format: 'jwk' });
   const [alg] = algorithmsFor(exported);
   if (alg === undefined) {
@@ -99,7 +106,7 @@ export async function publicJwkFrom(publicKey: KeyObject): Promise<Omit<PublicHa
   }
   const { kty, members } = KEY_SHAPES[alg];
   const jwk: PublicJwk = { kty, ...Object.fromEntries(members.map((member) => [member, exported[member]])) };
-  return { id: memberId(jwk) ?? keyId(publicKey), thumbprint: await calculateJwkThumbprint(jwk), jwk };
+  return { thumbprint: await calculateJwkThumbprint(jwk), jwk };
 }
 
 /** The error for an RSA key below {@link MIN_MODULUS_LENGTH}. */

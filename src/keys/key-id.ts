@@ -10,10 +10,11 @@ export function keyId(key: KeyObject): string {
   const publicKey = key.type === 'private' ? createPublicKey(key) : key;
   // A key that was read from a written-out curve keeps that form, but not in its JWK.
   const jwk = attempt(() => publicKey.export({ format: 'jwk' }));
-  return idOfSpki(jwk === null ? publicKey : createPublicKey({ key: jwk, format: 'jwk' }));
+  return spkiId(jwk === null ? publicKey : createPublicKey({ key: jwk, format: 'jwk' }));
 }
 
-function idOfSpki(key: KeyObject): string {
+/** The same for a public key that was read from the members of its JWK. */
+export function spkiId(key: KeyObject): string {
   return hash('sha256', key.export({ type: 'spki', format: 'der' }), 'base64url');
 }
 
@@ -66,8 +67,8 @@ function readIds(jwk: PublicJwk): Ids {
 }
 
 /** By the members that make the key; null when they make none. */
-export function memberId(jwk: PublicJwk): string | null {
-  return recall(membersOf(jwk), () => attempt(() => idOfSpki(createPublicKey({ key: jwk, format: 'jwk' }))));
+function memberId(jwk: PublicJwk): string | null {
+  return recall(membersOf(jwk), () => attempt(() => spkiId(createPublicKey({ key: jwk, format: 'jwk' }))));
 }
 
 function membersOf({ kty, crv, x, y, n, e }: PublicJwk): string {

@@ -1,9 +1,21 @@
 /** rekeyd as it is installed: compiled. Run from the source, it would hold Node's TypeScript loader too: 80 MiB that no installation has. */
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** As in the first line of cli.js. */
-export const SHIPPED_FLAGS = ['--max-semi-space-size=4'];
+/** From source and from what is built. */
+const CLI = new URL(`../../src/cli${extname(import.meta.url)}`, import.meta.url);
+const [firstLine = ''] = readFileSync(CLI, 'utf8').split('\n');
+const words = firstLine.split(' ').slice(2);
+
+/** Node's flags in the first line of cli.js. */
+export const SHIPPED_FLAGS = words.filter((word) => word.startsWith('--'));
+
+/** Its settings of the environment. */
+export const SHIPPED_ENV: Readonly<Record<string, string>> = Object.fromEntries(
+  words.filter((word) => word.includes('=') && !word.startsWith('--')).map((word) => word.split('=')),
+);
 
 /** Where {@link ./tsconfig.json} puts it. Beside `node_modules`, so that packages are found from there. */
 const OUTPUT = '../../node_modules/.cache/rekeyd-bench/';

@@ -3,7 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { wantedThreads } from '../../src/runtime/thread-pool.ts';
-import { built, flagsFor, SHIPPED_FLAGS } from './built.ts';
+import { built, flagsFor, SHIPPED_ENV, SHIPPED_FLAGS } from './built.ts';
 
 export interface Child<Ready = unknown> {
   readonly pid: number;
@@ -42,7 +42,7 @@ const BUILT_WITH: Partial<Record<Name, readonly string[]>> = {
 };
 
 /** As cli.js sets it. */
-const WORKER_ENV = { UV_THREADPOOL_SIZE: String(wantedThreads()), ...process.env };
+const WORKER_ENV = { ...SHIPPED_ENV, UV_THREADPOOL_SIZE: String(wantedThreads()), ...process.env };
 
 function pathOf(relative: string): string {
   return fileURLToPath(new URL(relative, import.meta.url));

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { built, flagsFor, SHIPPED_FLAGS } from './built.ts';
+import { built, flagsFor, SHIPPED_ENV, SHIPPED_FLAGS } from './built.ts';
 
 /** How much of what it says counts when it fails, in characters. */
 const TOLD = 1_000;
@@ -22,7 +22,7 @@ export async function peakOfCommand(
   const cli = fileURLToPath(built('src/cli.js'));
   const child = spawn(process.execPath, [...flags, cli, ...args, '--config', config], {
     stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env.PATH, ...env },
+    env: { PATH: process.env.PATH, ...SHIPPED_ENV, ...env },
   });
   const peak = child.stdio[3] as Readable; // pipes, as asked for above
   const [told, mib, [code]] = await Promise.all([text(child.stdio[2] as Readable), text(peak), once(child, 'close')]);

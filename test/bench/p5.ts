@@ -44,7 +44,7 @@ export const p5: Figure = {
       await discovery(stage, 'warm-up');
       const all: { sweep_s: number; peak_mib: number; bare_lists_s: number; discover_s: number }[] = [];
       for (let round = 0; round < rounds; round += 1) {
-        const bare = await stage.bare.ask<BareResult>('lists', Object.keys(stage.server.ready.clients));
+        const bare = await stage.bare.ask<BareResult>('lists', stage.apps);
         await inParallel(due, LANES, (one) => store(stage, one, LONG_AGO_MS));
         await worker.ask('resetPeak');
         const { seconds, started } = await sweep(stage, `round-${round}`);

@@ -15,8 +15,9 @@ export const p6: Figure = {
     const setting = { appendfsync: 'always', strategy: 'overlap', clients: CLIENTS, concurrency: 10 } as const;
     const measured = await onStage(setting, async (stage) => {
       await rotateFleet(stage, [await stage.startWorker()]);
-      const clients = quick ? stage.clients.slice(0, CLIENTS / 5) : stage.clients;
-      const loop: Loop = { clients, lanes: 1, alg: 'ES256', strategy: 'cutover' };
+      const some = (clients: readonly string[]) => (quick ? clients.slice(0, CLIENTS / 5) : clients);
+      const clients = some(stage.clients);
+      const loop: Loop = { clients: some(stage.bareClients), lanes: 1, alg: 'ES256', strategy: 'cutover' };
       const all: { p99_ms: number; median_ms: number; bare_p99_ms: number }[] = [];
       for (let round = 0; round < rounds; round += 1) {
         const { p99Ms } = await stage.bare.ask<BareResult>('patches', loop);

@@ -18,6 +18,8 @@ import type { WorkerOrder } from './worker-child.ts';
 const DEPLOYMENT = '185019846023';
 const API_KEY = 'bench-api-key';
 export const APP = 'app-0';
+/** Its clients are the bare loops' own: rekeyd would take their keys in its clients for somebody's edits. */
+const BARE_APP = 'bare';
 
 export interface Setting {
   readonly appendfsync: 'everysec' | 'always';
@@ -40,12 +42,16 @@ export interface Stage {
   /** The benchmark's own connections, beside those of the workers. */
   readonly resources: Resources;
   readonly queues: Queues;
+  /** Slugs of the apps that rekeyd knows. */
+  readonly apps: readonly string[];
   /** Row ids of the clients of {@link APP}. */
   readonly clients: readonly string[];
+  /** As many, for the bare loops. */
+  readonly bareClients: readonly string[];
   /** The config file that workers and commands are given, and the environment that it names. */
   readonly config: string;
   readonly env: Readonly<Record<string, string>>;
-  /** For the clients of {@link APP}, in a key folder of its own on the same disk. */
+  /** For {@link Stage.bareClients}, in a key folder of its own on the same disk. */
   startEffects(): Promise<Child>;
   /** @param whole with ticks and HTTP */
   startWorker(whole?: boolean): Promise<Child>;
@@ -65,12 +71,12 @@ async function build(setting: Setting, dir: string, later: Later): Promise<Stage
     apiKey: API_KEY,
     selection: setting.strategy === 'overlap' ? 'jwks_kid' : 'first_pem',
     alg: setting.alg ?? 'ES256',
-    apps: Object.fromEntries(slugs.map((slug) => [slug, Math.ceil(setting.clients / slugs.length)])),
+    apps: Object.fromEntries([...slugs, BARE_APP].map((slug) => [slug, Math.ceil(setting.clients / slugs.length)])),
   } satisfies ServerOrder);
   later('server', () => server.stop());
   await server.ask('latency', setting.latencyMs ?? 0);
   const { url, clients } = server.ready;
-  const api: BareApiOrder = { url, deployment: DEPLOYMENT, app: APP, apiKey: API_KEY };
+  const api: BareApiOrder = { url, deployment: DEPLOYMENT, app: BARE_APP, apiKey: API_KEY };
   const bare = await startChild('bare', api);
   later('bare loops', () => bare.stop());
 
@@ -91,12 +97,14 @@ async function build(setting: Setting, dir: string, later: Later): Promise<Stage
     bare,
     resources,
     queues,
+    apps: slugs,
     clients: clients[APP] ?? [],
+    bareClients: clients[BARE_APP] ?? [],
     config,
     env,
     async startEffects() {
       const { socketPath } = redis;
-      const order: EffectsOrder = { ...api, issuer: issuerOf(APP), socketPath, folder: join(dir, 'effects-keys') };
+      const order: EffectsOrder = { ...api, issuer: issuerOf(BARE_APP), socketPath, folder: join(dir, 'effects-keys') };
       const effects = await startChild('effects', order);
       later('effects', () => effects.stop());
       return effects;

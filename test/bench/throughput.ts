@@ -66,10 +66,10 @@ export function throughput(about: Throughput): Figure {
 }
 
 async function measured(about: Throughput, stage: Stage, { rounds }: Scale): Promise<readonly Round[]> {
-  const { setting, against, bareClients = stage.clients.length } = about;
+  const { setting, against, bareClients = stage.bareClients.length } = about;
   const worker = await stage.startWorker();
   const alg = setting.alg ?? 'ES256';
-  const loop: Loop = { clients: stage.clients.slice(0, bareClients), alg, strategy: setting.strategy, ...against };
+  const loop: Loop = { clients: stage.bareClients.slice(0, bareClients), alg, strategy: setting.strategy, ...against };
   const effects = against.loop === 'effects' ? await stage.startEffects() : null;
   let rotations = 0;
 

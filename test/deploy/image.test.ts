@@ -60,6 +60,15 @@ describe('the image', () => {
     for (const name of ['node', 'typescript', 'vitest', 'knip']) expect(packages).not.toContain(name);
   });
 
+  test('runs Node as the first line of cli.js and `npm start` do', () => {
+    const [firstLine = ''] = readFileSync(join(repository, 'src/cli.ts'), 'utf8').split('\n');
+    const [malloc = '', ...node] = firstLine.replace('#!/usr/bin/env -S ', '').split(' ');
+    expect(execForm(setting(image, 'ENTRYPOINT') ?? '')).toEqual([...node, 'dist/src/cli.js']);
+    expect(Object.entries(built.env).map(([name, value]) => `${name}=${value}`)).toContain(malloc);
+    const { scripts } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'));
+    expect(scripts.start).toBe([malloc, ...node, 'src/cli.ts', 'start'].join(' '));
+  });
+
   test('starts with its production packages alone', () => {
     const { status, stdout, stderr } = start(['--help']);
     expect(stderr).toBe('');
