@@ -9,6 +9,7 @@ import { inParallel, pagesOf } from '../src/parallel.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
 import { type Listed, readNowAndThen, type Wanted } from './listing.ts';
+import { departedApps, knownBefore } from './renamed.ts';
 import type { Discover } from './schemas.ts';
 import { type Apps, byDeployment, noteUnread } from './selection.ts';
 import { takeFound } from './start.ts';
@@ -61,8 +62,10 @@ async function discoverApp(
     seen === null && isEligible(client) && policyFor(context.resources.config, ref)?.name === policy;
   const listing = await readNowAndThen(context, deployment, app, isNew);
   let [found, started] = [0, 0];
-  for (const page of pagesOf(listing?.clients ?? [])) {
-    const fresh = await takeNew(page, `schedule:${policy}`, context);
+  if (listing === null || listing.clients.size === 0) return { found, started };
+  const departed = await departedApps(context.resources);
+  for (const page of pagesOf(listing.clients)) {
+    const fresh = await takeNew(page, `schedule:${policy}`, departed, context);
     found += fresh.length;
     started += await startDue(fresh, policy, slot, context);
   }
@@ -79,16 +82,26 @@ function appsOf({ resources }: JobContext, policy: string): Apps {
   );
 }
 
-/** @returns those that this call took in */
+/**
+ * Clients that are known under another name are left alone: see {@link knownBefore}.
+ * @param departed as {@link departedApps} answers
+ * @returns those that this call took in
+ */
 export async function takeNew(
   page: readonly (readonly [ClientRef, Listed])[],
   actor: string,
+  departed: readonly string[],
   { resources }: JobContext,
 ): Promise<readonly ClientRef[]> {
   const taken: ClientRef[] = [];
+  const known = await knownBefore(
+    page.map(([ref, { client }]) => [ref, client]),
+    departed,
+    resources,
+  );
   await inParallel(page, FLEET_LANES, async ([ref, { client }]) => {
     const policy = clientPolicy(resources, ref);
-    if (policy === null) return;
+    if (policy === null || known.has(ref)) return;
     const cause = { actor, reason: 'found in the client list', request: null };
     if (await takeFound(resources.store, ref, client, policy, cause)) taken.push(ref);
   });

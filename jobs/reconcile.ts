@@ -18,6 +18,7 @@ import type { Loaded } from '../src/store/records.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
 import { takeNew } from './discover.ts';
 import { type Listed, type Missing, readNowAndThen } from './listing.ts';
+import { departedApps } from './renamed.ts';
 import { noteUnread } from './selection.ts';
 import { takeSeen } from './start.ts';
 
@@ -136,10 +137,12 @@ async function compareApp(deployment: string, slug: string, context: JobContext)
   if (listing === null) return 0;
   const { clients, unreadable, readAt } = listing;
   let drifted = 0;
+  const departed = fresh.size === 0 ? [] : await departedApps(context.resources);
   for (const page of pagesOf(clients)) {
     await takeNew(
       page.filter(([ref]) => fresh.has(ref)),
       'reconcile',
+      departed,
       context,
     );
     drifted += await takeInAll(new Map(page.filter(([ref]) => !fresh.has(ref))), context);

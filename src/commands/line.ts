@@ -12,7 +12,8 @@ const commands = {
   clients: () => import('./clients.ts'),
   config: () => import('./config.ts'),
   doctor: () => import('./doctor.ts'),
-  keys: () => import('./keys.ts'),
+  keysImport: () => import('./keys/import.ts'),
+  keysRewrap: () => import('./keys/rewrap.ts'),
   plan: () => import('./plan.ts'),
   rotate: () => import('./rotate.ts'),
   start: () => import('./start.ts'),
@@ -30,6 +31,7 @@ Examples:
   $ rekeyd plan --app 185019846023/mcp-auth
   $ rekeyd rotate 185019846023/mcp-auth/4711 --reason "new laptop" --wait
   $ rekeyd keys import 185019846023/mcp-auth/4711 --file key.pem
+  $ rekeyd keys import --dir keys-of-all-clients --dry-run
   $ rekeyd enroll 185019846023/mcp-auth/4711
   $ rekeyd rotate 185019846023/mcp-auth/4711 --compromised --wait finished --json
 
@@ -52,6 +54,7 @@ const EXIT_CODES: Partial<Record<ErrorCode | 'internal', number>> = {
   secret_missing: 2,
   client_reference_invalid: 2,
   redis_unreachable: 3,
+  key_unproven: 3,
 };
 
 /** @returns the command line; its actions hand their exit code to `end` */
@@ -132,18 +135,23 @@ function commandLine(globalsOf: (file: string | undefined) => Globals, end: (cod
   const keys = program.command('keys').description('private keys: import, rewrap');
   keys
     .command('import')
-    .description('adopt the private key that a client signs with now')
-    .argument('<client>', 'deployment/app-slug/oauth_client_id')
-    .requiredOption('--file <pem-or-jwk>', 'the private key: PEM or JWK; - reads it from stdin')
+    .description('adopt the private keys that clients sign with now, each proven first')
+    .argument('[client]', 'deployment/app-slug/oauth_client_id, with --file')
+    .option('--file <file>', 'its private key: PEM or JWK; - reads it from stdin')
+    .option('--dir <dir>', 'of many clients: a folder of files named by client reference or client_id')
+    .option('--map <file>', 'of many clients: CSV or JSON lines with client (or client_id), file, and alg if needed')
+    .option('--dry-run', 'with --dir or --map: match and prove, and change nothing')
     .option('--alg <alg>', 'what it signs, when neither the file nor the server says')
-    .option('--enroll', 'its application takes its key from its key folder from now on')
+    .option('--passphrase-file <file>', 'the passphrase of encrypted PEM')
+    .option('--unproven', 'without a sign-in first: where no issuer can be reached from here')
+    .option('--enroll', 'the applications take their keys from their key folders from now on')
     .option('--json', 'print one JSON document')
-    .action(async (client, options) => end(await (await commands.keys()).keysImport(globals(), client, options)));
+    .action(async (client, options) => end(await (await commands.keysImport()).keysImport(globals(), client, options)));
   keys
     .command('rewrap')
     .description('re-encrypt all stored private keys under the first KEK')
     .option('--json', 'print one JSON document')
-    .action(async (options) => end(await (await commands.keys()).keysRewrap(globals(), options)));
+    .action(async (options) => end(await (await commands.keysRewrap()).keysRewrap(globals(), options)));
 
   const store = program.command('store').description('the store: status, declare-loss');
   store

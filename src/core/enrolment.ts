@@ -3,6 +3,7 @@ import { RekeydError } from '../errors.ts';
 import type { ClientRef } from './client.ts';
 import type { ObservedClient } from './document.ts';
 import { resolveDoubt } from './doubt.ts';
+import { isEligible } from './due.ts';
 import type { Cause } from './history.ts';
 import { activeKey, holds, type KeyMaterial, type ManagedKey } from './keys.ts';
 import { presentFormat } from './obstacle.ts';
@@ -61,35 +62,31 @@ function wasChanged(record: ClientRecord, policy: ClientPolicy): boolean {
   return (rotation === null || rotation.before === null) && hasDrifted({ ...record, rotation: null }, policy);
 }
 
+/** Of a key that is imported once more: it is the active one, or was, and rekeyd has replaced it since. Null: neither. */
+export function standingOf(record: ClientRecord, { id }: Pick<KeyMaterial, 'id'>): 'active' | 'replaced' | null {
+  const active = activeKey(record);
+  if (active === undefined) return null;
+  if (active.id === id) return 'active';
+  const former = record.former.find((key) => key.id === id);
+  if (former?.compromised) return null;
+  return former !== undefined || record.keys.some((key) => key.id === id) ? 'replaced' : null;
+}
+
 /**
  * Takes over the private key that the client already signs with. It keeps the kid that it is published under, so that an application which goes on
  * signing with it is not disturbed.
- * @throws RekeydError `key_invalid` when the key is not published, or another one is active
+ * @param proof null: nobody saw it sign in
+ * @throws RekeydError `key_invalid` when the key is not published, or another one is active; `not_eligible`
  */
-export function imported(record: ClientRecord, key: Omit<KeyMaterial, 'kid'>, cause: Cause, now: number): Transition {
-  const active = activeKey(record);
-  if (active !== undefined || record.rotation !== null) {
-    throw new RekeydError(
-      'key_invalid',
-      `${record.ref} already has a managed key (${active?.kid ?? 'in rotation'}): nothing was imported.`,
-    );
-  }
-  const { keys, jwksUri } = record.server.observed.client;
-  const published = keys.find((shown) => holds(shown, key.id));
-  if (published === undefined && jwksUri === null) {
-    throw new RekeydError(
-      'key_invalid',
-      `The server has no such key published for ${record.ref}, so nobody signs in with it. Import the key that the client uses now.`,
-    );
-  }
-  if (record.former.some(({ id, compromised }) => compromised && id === key.id)) {
-    throw new RekeydError(
-      'key_invalid',
-      `This key of ${record.ref} was reported as compromised: nothing was imported. Import the key that replaced it.`,
-    );
-  }
-  const name = published?.jwk.kid;
-  const kid = typeof name === 'string' && name !== '' ? name : key.thumbprint;
+export function imported(
+  record: ClientRecord,
+  key: Omit<KeyMaterial, 'kid'>,
+  cause: Cause,
+  now: number,
+  proof: 'accepted' | null = null,
+): Transition {
+  const kid = importedKid(record, key);
+  const isListed = record.server.observed.client.keys.some((shown) => holds(shown, key.id));
   const managed: ManagedKey = {
     ...key,
     kid,
@@ -97,20 +94,50 @@ export function imported(record: ClientRecord, key: Omit<KeyMaterial, 'kid'>, ca
     createdAt: now,
     publishedAt: now,
     activatedAt: now,
-    proof: null,
+    proof,
   };
-  const format = published === undefined ? 'jwks_uri' : presentFormat(record);
   const next: ClientRecord = {
     ...record,
     enrolment: record.enrolment === 'found' ? 'held' : record.enrolment,
     keys: [...record.keys, managed],
     former: record.former.filter(({ id }) => id !== key.id),
-    server: { ...record.server, format },
+    server: { ...record.server, format: isListed ? presentFormat(record) : 'jwks_uri' },
   };
   const on = { id: null, ...cause };
-  const told = entry(next, on, 'key.imported', { kid, thumbprint: key.thumbprint, alg: key.alg });
+  const data = { kid, thumbprint: key.thumbprint, alg: key.alg, proof: proof ?? 'none' };
+  const told = entry(next, on, 'key.imported', data);
   const entries = record.enrolment === 'found' ? [told, entry(next, on, 'client.held', { kid })] : [told];
   return { record: next, entries };
+}
+
+/** Under which kid a key would be imported: the one that it is published under, else its thumbprint. @throws RekeydError as {@link imported} */
+export function importedKid(record: ClientRecord, key: Pick<KeyMaterial, 'id' | 'thumbprint'>): string {
+  const { ref } = record;
+  const { client } = record.server.observed;
+  const active = activeKey(record);
+  if (active !== undefined || record.rotation !== null) {
+    const managed = active?.kid ?? 'in rotation';
+    throw new RekeydError('key_invalid', `${ref} already has a managed key (${managed}): nothing was imported.`);
+  }
+  if (!isEligible(client)) {
+    const why = client.active ? `authenticates with ${client.authMethod}, which has no keys` : 'is not active';
+    throw new RekeydError('not_eligible', `${ref} ${why}: nothing was imported. Only private_key_jwt has keys.`);
+  }
+  const published = client.keys.find((shown) => holds(shown, key.id));
+  if (published === undefined && client.jwksUri === null) {
+    throw new RekeydError(
+      'key_invalid',
+      `The server has no such key published for ${ref}, so nobody signs in with it. Import the key that the client uses now.`,
+    );
+  }
+  if (record.former.some(({ id, compromised }) => compromised && id === key.id)) {
+    throw new RekeydError(
+      'key_invalid',
+      `This key of ${ref} was reported as compromised: nothing was imported. Import the key that replaced it.`,
+    );
+  }
+  const name = published?.jwk.kid;
+  return typeof name === 'string' && name !== '' ? name : key.thumbprint;
 }
 
 /** In this order: an application that was enrolled before it reads its key folder cannot sign in after its next rotation. */

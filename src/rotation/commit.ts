@@ -5,6 +5,7 @@ import { dueAt, isScheduled } from '../core/due.ts';
 import { publication } from '../core/plan.ts';
 import type { ClientPolicy } from '../core/policy.ts';
 import type { ClientRecord } from '../core/record.ts';
+import { desiredDelivery, sameDelivery } from '../core/signers.ts';
 import { andThen, type Transition } from '../core/transition.ts';
 import type { Commit, Loaded, SealedHalf } from '../store/records.ts';
 
@@ -30,8 +31,9 @@ function isOpen(record: ClientRecord, policy: ClientPolicy): boolean {
   const { halted, rotation, retirements, server, signers, doubted } = record;
   if (doubted) return true;
   if (halted !== null) return false;
-  if (rotation !== null || retirements.length > 0 || server.inFlight !== null || signers.delivered === null)
-    return true;
+  if (rotation !== null || retirements.length > 0 || server.inFlight !== null) return true;
+  // An import that was killed may have got no further than the store.
+  if (!sameDelivery(signers.delivered, desiredDelivery(record))) return true;
   // What is published, or served, is to be put right: the job that was to do that may have been lost before it was added.
   return publication(record, policy) !== null;
 }

@@ -2,6 +2,7 @@
 import type { JobContext } from '../../jobs/context.ts';
 import { LEFT_ALONE } from '../../jobs/discover.ts';
 import { tellError } from '../../jobs/errors.ts';
+import { tellFirstLook } from '../../jobs/first-look.ts';
 import { openQueues, type Queues } from '../../jobs/queues.ts';
 import { restoreLost } from '../../jobs/restore.ts';
 import type { RotateHooks } from '../../jobs/rotate.ts';
@@ -56,6 +57,8 @@ export async function startService(config: Config, options: ServiceOptions): Pro
     const deployments = config.deployments.map(({ id }) => id);
     const queues = openQueues(resources.redis, deployments, (error) => tellError(log, error, 'queue'));
     releases.add('queues', () => queues.close());
+    // Without a schedule nothing is found by itself.
+    if (options.schedule) await tellFirstLook(resources);
     if (options.worker) {
       const timeouts = config.deployments.map(({ timeoutMs }) => timeoutMs);
       const lockMs = options.lockMs ?? Math.max(30_000, LOCK_TIMEOUTS * Math.max(...timeouts));

@@ -18,6 +18,8 @@ export const keys = {
   due: `${PREFIX}:due`,
   /** hash: client reference → what the server showed of it when it was last committed. */
   seen: `${PREFIX}:seen`,
+  /** hash: app (`deployment/slug`) → names of the policies that its clients went by at the last start (JSON). */
+  policies: `${PREFIX}:policies`,
   /** set: client references with unfinished work. */
   open: `${PREFIX}:open`,
   /** sets: clients whose active key is not ours, and those whose application was not seen to take its key from us. */

@@ -125,7 +125,7 @@ export async function openWorld(
 
   async function keyFile({ id, key }: Client): Promise<string> {
     const path = join(dir, `${id}.pem`);
-    await writeFile(path, privatePem(key));
+    await writeFile(path, privatePem(key), { mode: 0o600 });
     return path;
   }
 

@@ -260,6 +260,7 @@ async function handOver({ ref, enrolment, initial }: FaultClient, resources: Res
     ref: makeReference(DEPLOYMENT, slug, id),
     text: initial.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
     alg: initial.alg,
+    unproven: true,
     enroll: enrolment === 'enrolled',
     cause: { actor: 'faults', reason: 'import', request: null },
   });

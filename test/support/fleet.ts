@@ -24,6 +24,7 @@ import { type Clock, systemClock } from '../../src/time.ts';
 import type { LogEntry } from '../emulator/log.ts';
 import { isChange } from '../emulator/log.ts';
 import { type Emulator, type EmulatorOptions, startEmulator } from '../emulator/server.ts';
+import type { Selection } from '../emulator/state.ts';
 import { makeKey, type TestKey, withPem } from '../emulator/testing.ts';
 import { openHandles } from './leaks.ts';
 import { type RedisServer, type RedisSetup, startRedis } from './redis.ts';
@@ -38,7 +39,7 @@ export const KEK = Buffer.alloc(32, 7).toString('base64url');
 /** An app and the policy of its clients; members that are absent are as in {@link QUICK}. */
 export interface FleetApp {
   readonly slug: string;
-  readonly selection: 'first_pem' | 'jwks_kid';
+  readonly selection: Selection;
   readonly deployment?: string;
   readonly policy?: Readonly<Record<string, unknown>>;
 }
@@ -208,6 +209,8 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
         ref: made.ref,
         text: pem,
         cause,
+        // Some tests make clients that nobody can sign in as.
+        unproven: true,
         enroll: client?.enroll ?? true,
         ...alg,
       });

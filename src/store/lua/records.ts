@@ -94,6 +94,13 @@ if at == '' then redis.call('ZREM', due, ref) else redis.call('ZADD', due, at, r
 return 1
 `;
 
+/** KEYS policies. ARGV app, names. → the names before, or nil. */
+export const NOTE_POLICIES = `${PRELUDE}
+local before = redis.call('HGET', keys[1], args[1])
+if before ~= args[2] then redis.call('HSET', keys[1], args[1], args[2]) end
+return before
+`;
+
 /** KEYS request. ARGV rotation. → 1. */
 export const ANSWER = `${PRELUDE}
 redis.call('SET', keys[1], args[1], 'PX', ${REMEMBER_MS})
