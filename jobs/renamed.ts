@@ -12,6 +12,7 @@ export async function departedApps({ store, config }: Known): Promise<readonly s
   return (await store.apps()).filter((app) => !named.has(app));
 }
 
+/** As `deployment/slug`. */
 export function appsIn({ deployments }: Config): ReadonlySet<string> {
   return new Set(deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`)));
 }

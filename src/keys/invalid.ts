@@ -14,7 +14,7 @@ export function parse<T>(read: () => T): T {
   }
 }
 
-export function unreadable(): RekeydError {
+function unreadable(): RekeydError {
   return invalid(
     'The private key cannot be read',
     'The file is damaged or of another kind; export the key again as PKCS#8 PEM',

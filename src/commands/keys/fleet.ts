@@ -1,4 +1,5 @@
 /** Importing the keys of many clients: matched first, then proven and taken in, some at a time. Run again, it goes on where it was interrupted. */
+import { appsIn } from '../../../jobs/renamed.ts';
 import type { ClientRef } from '../../core/client.ts';
 import type { Cause } from '../../core/history.ts';
 import { type Algorithm, isAlgorithm } from '../../core/keys.ts';
@@ -9,7 +10,7 @@ import { inParallel, openLanes, pagesOf } from '../../parallel.ts';
 import { checkImport, type Import, type ImportOutcome, type ImportTools, importListed } from '../../rotation/import.ts';
 import type { Resources } from '../../rotation/resources.ts';
 import { FileProblem, isOpenToOthers, type KeyFiles, readKeyFile, type Unusable } from './files.ts';
-import { placesOf, readFleet } from './lists.ts';
+import { readFleet } from './lists.ts';
 import { type Candidate, type FleetLists, type Matched, matchFiles } from './match.ts';
 
 /** What is waited for is the disk of the store and the issuer, seldom a core. */
@@ -63,7 +64,7 @@ export async function importFleet(
   { signal, onPoint, onProgress = () => {} }: FleetTools,
 ): Promise<FleetReport> {
   const lists = await readFleet(resources, files, signal);
-  const { matched, unusable: unmatched, twice } = matchFiles(files, lists, placesOf(resources.config));
+  const { matched, unusable: unmatched, twice } = matchFiles(files, lists, appsIn(resources.config));
   const tools: ImportTools = {
     signal,
     proofs: openLanes(PROOFS_AT_ONCE),

@@ -1,5 +1,6 @@
 /** The client lists that an import of many keys needs: each is read once. */
-import { type Config, policyFor } from '../../config/model.ts';
+import { appsIn } from '../../../jobs/renamed.ts';
+import { policyFor } from '../../config/model.ts';
 import { type ClientRef, makeReference } from '../../core/client.ts';
 import type { ObservedClient } from '../../core/document.ts';
 import { isEligible } from '../../core/due.ts';
@@ -10,17 +11,13 @@ import type { DeploymentResources, Resources } from '../../rotation/resources.ts
 import type { KeyFile, Unusable } from './files.ts';
 import { type Candidate, type FleetLists, placeOf, wantedBy } from './match.ts';
 
-export function placesOf({ deployments }: Config): ReadonlySet<string> {
-  return new Set(deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`)));
-}
-
 /** An API that does not answer keeps no other deployment waiting. */
 export async function readFleet(
   resources: Resources,
   files: readonly KeyFile[],
   signal: AbortSignal,
 ): Promise<FleetLists> {
-  const places = placesOf(resources.config);
+  const places = appsIn(resources.config);
   const isWanted = wantedBy(files, places);
   const needed = neededPlaces(files, places);
   const candidates: Candidate[] = [];
