@@ -73,7 +73,11 @@ test('an app that was renamed at the server and in the config is named, too', as
   const [deployment] = Object(file.deployments);
   const apps = [{ ...deployment.apps[0], slug: 'new-name' }];
   const config = await fleet.configOf({ ...file, deployments: [{ ...deployment, apps }] });
-  await (await fleet.start({ schedule: true }, config)).stop();
+  const service = await fleet.start({ schedule: true }, config);
+  await until('the list was looked through', async () =>
+    (await fleet.queues.upkeep.getCompleted()).some(({ name }) => name === 'discover'),
+  );
+  await service.stop();
   expect(told(fleet, RENAMED)).toMatchObject([
     { app: `${DEPLOYMENT}/new-name`, before: `${DEPLOYMENT}/${PEM_APP.slug}` },
   ]);

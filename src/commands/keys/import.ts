@@ -149,6 +149,7 @@ async function importMany(
   json: boolean,
 ): Promise<number> {
   const { signal, release } = awaitInterruption(globals);
+  note(`${files.files.length} ${files.files.length === 1 ? 'file' : 'files'} found. Reading the lists of clients …`);
   let toldAt = monotonic();
   const onProgress = (done: number, total: number) => {
     if (monotonic() - toldAt < TELL_MS) return;
