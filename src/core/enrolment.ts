@@ -57,8 +57,10 @@ export function observed(
 
 /** True when somebody changed what we had published. A rotation that has sent nothing yet has not changed it either. */
 function wasChanged(record: ClientRecord, policy: ClientPolicy): boolean {
-  const { rotation } = record;
-  return (rotation === null || rotation.before === null) && hasDrifted({ ...record, rotation: null }, policy);
+  const { rotation, retirements } = record;
+  if (rotation !== null && rotation.before !== null) return false;
+  const leaving = rotation?.rollsBack === undefined ? retirements : [...retirements, rotation.rollsBack];
+  return hasDrifted({ ...record, rotation: null, retirements: leaving }, policy);
 }
 
 /**

@@ -24,7 +24,8 @@ const OF_KEYS: Readonly<Record<string, { readonly from: readonly State[]; readon
   'key.generated': { from: [null], to: 'generated' },
   'key.stored': { from: ['generated'], to: 'pre-active' },
   'key.imported': { from: [null], to: 'active' },
-  'key.activated': { from: ['pre-active'], to: 'active' },
+  // Out of `deactivated`: one that was put back.
+  'key.activated': { from: ['pre-active', 'deactivated'], to: 'active' },
   'key.deactivated': { from: ['active'], to: 'deactivated' },
   'key.compromised': { from: ['pre-active', 'active', 'deactivated'], to: 'compromised' },
   'key.destroyed': { from: ['pre-active', 'deactivated', 'compromised'], to: null },
@@ -122,7 +123,9 @@ const lost = (id: string) => `of the end of rotation ${id}, which is gone`;
 function idsIn(record: StoredRecord | null): readonly string[] {
   if (record === null) return [];
   const leaving = record.retirements.flatMap(({ role, rotation }) => (role === 'replaced' ? [rotation.id] : []));
-  return record.rotation === null ? leaving : [record.rotation.id, ...leaving];
+  if (record.rotation === null) return leaving;
+  const { id, rollsBack } = record.rotation;
+  return [id, ...(rollsBack === undefined ? [] : [rollsBack.rotation.id]), ...leaving];
 }
 
 /** A rotation that waits for a person counts as failed until somebody asks again. */
