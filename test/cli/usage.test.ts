@@ -21,6 +21,8 @@ test('the help names every command, the exit codes and the environment', async (
     'status',
     'enroll',
     'abandon',
+    'pause',
+    'resume',
     'audit',
     'keys',
     'store',
@@ -132,6 +134,7 @@ test('Redis or an API that cannot be reached end with 3', async () => {
     ['rotate', client],
     ['enroll', client],
     ['abandon', client],
+    ['pause', '--all', '--reason', 'x'],
     ['store', 'status'],
     ['store', 'declare-loss'],
   ];
