@@ -32,6 +32,7 @@ Examples:
   $ rekeyd keys import 185019846023/mcp-auth/4711 --file key.pem
   $ rekeyd enroll 185019846023/mcp-auth/4711
   $ rekeyd pause --all --reason "incident 4711" --for 4h
+  $ rekeyd rollback 185019846023/mcp-auth/4711 --reason "the new key is refused by the partner"
   $ rekeyd rotate 185019846023/mcp-auth/4711 --compromised --wait finished --json
 
 Exit codes:

@@ -50,10 +50,10 @@ export function isEligible({ active, authMethod }: Pick<ObservedClient, 'active'
  * replaced.
  */
 export function isScheduled(
-  { enrolment, server, doubted }: ClientRecord,
+  { enrolment, server, doubted, released }: ClientRecord,
   { adopt }: Pick<ClientPolicy, 'adopt'>,
 ): boolean {
-  if (doubted) return false;
+  if (doubted || released) return false;
   return isEligible(server.observed.client) && (enrolment === 'enrolled' || adopt === 'take_over');
 }
 

@@ -103,7 +103,7 @@ export function imported(record: ClientRecord, key: Omit<KeyMaterial, 'kid'>, ca
   };
   const format = published === undefined ? 'jwks_uri' : presentFormat(record);
   const next: ClientRecord = {
-    ...record,
+    ...givenAgain(record),
     enrolment: record.enrolment === 'found' ? 'held' : record.enrolment,
     keys: [...record.keys, managed],
     former: record.former.filter(({ id }) => id !== key.id),
@@ -133,7 +133,12 @@ export function enrolled(record: ClientRecord, cause: Cause): Transition {
       `${ref} has no key of ours that its application could take. ${howToEnroll(ref)} Or replace its key (\`rekeyd rotate ${ref} --take-over\`): then its application must take the new one from its key folder at once, or it cannot sign in.`,
     );
   }
-  const next: ClientRecord = { ...record, enrolment: 'enrolled' };
+  const next: ClientRecord = { ...givenAgain(record), enrolment: 'enrolled' };
   const data = { kid: activeKey(record)?.kid ?? null, from: record.enrolment };
   return { record: next, entries: [entry(next, { id: null, ...cause }, 'client.enrolled', data)] };
+}
+
+/** Whoever imports its key, or enrolls it, gives a released client to us again. */
+function givenAgain({ released: _, ...record }: ClientRecord): ClientRecord {
+  return record;
 }

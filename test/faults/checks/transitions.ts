@@ -36,6 +36,7 @@ const OF_ENROLMENT: Readonly<Record<string, { readonly from: readonly State[]; r
   'client.found': { from: [null, 'held', 'enrolled'], to: 'found' },
   'client.held': { from: ['found'], to: 'held' },
   'client.enrolled': { from: ['found', 'held'], to: 'enrolled' },
+  'client.released': { from: ['held', 'enrolled'], to: 'found' },
 };
 
 const OF_ENDS: Readonly<Record<string, string>> = {
@@ -53,8 +54,8 @@ export function misaccounted(change: Change): readonly string[] {
 }
 
 function keyProblems({ before, after, drafts }: Change): readonly string[] {
-  // A client that is found again begins anew.
-  if (before !== null && drafts.some(({ type }) => type === 'client.found')) return [];
+  // A client that is found again, or given back to its owner, begins anew.
+  if (before !== null && drafts.some(({ type }) => type === 'client.found' || type === 'client.released')) return [];
   const stateIn = (record: StoredRecord | null, kid: string) =>
     record?.keys.find((key) => key.kid === kid)?.state ?? null;
   const told = drafts.filter(({ type }) => OF_KEYS[type] !== undefined);
