@@ -18,6 +18,7 @@ import type { Loaded } from '../src/store/records.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
 import { takeNew } from './discover.ts';
 import { type Listed, type Missing, readNowAndThen } from './listing.ts';
+import { endOldPauses } from './pauses.ts';
 import { departedApps } from './renamed.ts';
 import { noteUnread } from './selection.ts';
 import { takeSeen } from './start.ts';
@@ -32,6 +33,7 @@ export interface ReconcileResult {
 export async function reconcile(context: JobContext): Promise<ReconcileResult> {
   await context.resources.guard.check();
   await hastenRetries(context);
+  await endOldPauses(context);
   const resumed = await resumeDeployments(context);
   // Before the lists, which may take long: what is unfinished does not wait for them.
   const woken = await wakeUnfinished(context);

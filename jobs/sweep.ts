@@ -3,13 +3,14 @@
  * the records by `reconcile`, and looked at again by each rotation before it writes. Asking twice does no harm.
  */
 import { policyFor } from '../src/config/model.ts';
+import { mayBegin } from '../src/core/calendar.ts';
 import { type ClientRef, splitReference } from '../src/core/client.ts';
 import { whyDue } from '../src/core/due.ts';
-import { inWindows } from '../src/core/window.ts';
 import { inParallel, PAGE } from '../src/parallel.ts';
 import { dueTime } from '../src/rotation/commit.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
+import { isPaused } from './pauses.ts';
 import { slotJobId } from './queues.ts';
 import type { Sweep } from './schemas.ts';
 import { noteUnread } from './selection.ts';
@@ -45,21 +46,26 @@ export async function sweep({ policy, slot, reindex }: Sweep, context: JobContex
   return { started };
 }
 
-/** Starts a rotation for those of these known clients that are due now, as far as their windows allow. */
+/** Starts a rotation for those of these known clients that are due now, as far as windows, freezes and pauses allow. */
 export async function startDue(
   refs: readonly ClientRef[],
   policyName: string,
   slot: string,
-  { resources, queues }: JobContext,
+  { resources, queues, log }: JobContext,
 ): Promise<number> {
   const { store } = resources;
   const loaded = await store.loadMany(refs);
-  let started = 0;
+  let [started, heldBack] = [0, 0];
   await inParallel(loaded, FLEET_LANES, async ([ref, { record, now }]) => {
     const policy = clientPolicy(resources, ref);
     if (policy === null) return;
     const why = whyDue(record, policy, now);
-    if (why === null || !inWindows(policy.windows, policy.timezone, now)) return;
+    if (why === null) return;
+    // Asked just before the start: from the moment that somebody pauses, nothing more begins.
+    if (!mayBegin(policy, now) || (await isPaused(store, ref, policyName, now))) {
+      heldBack += 1;
+      return;
+    }
     await startRotation(store, ref, null, policy, {
       id: rotationId(store, `sweep ${policyName} ${slot}`, ref),
       actor: `schedule:${policyName}`,
@@ -71,8 +77,11 @@ export async function startDue(
     await queues.wake(ref, false);
     started += 1;
   });
+  if (heldBack > 0) log.debug({ policy: policyName, clients: heldBack }, HELD_BACK);
   return started;
 }
+
+const HELD_BACK = 'clients are due, and wait for the end of a pause or a freeze, or for a window (`rekeyd status`)';
 
 /** Due times are noted with each commit; a policy changed in the config changes them without one. */
 async function noteDueTimes(policyName: string, { resources }: JobContext): Promise<void> {

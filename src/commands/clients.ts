@@ -17,7 +17,7 @@ export interface ChangeOptions {
   readonly json?: boolean;
 }
 
-interface Changed {
+export interface Changed {
   readonly client: ClientRef;
   readonly error: string | null;
 }
@@ -61,10 +61,10 @@ function endingOf(ref: ClientRef, workers: number): string {
   return `The rotation of ${ref} ends, at the key that the server takes. \`rekeyd status ${ref}\` shows which.`;
 }
 
-const REFUSALS = ['not_found', 'not_enrolled', 'under_way'] as const;
+const REFUSALS = ['not_found', 'not_enrolled', 'not_eligible', 'under_way', 'key_invalid'] as const;
 
 /** Null when it was done, else why not. */
-async function change(
+export async function change(
   resources: Resources,
   ref: ClientRef,
   transition: (record: ClientRecord) => Transition,
@@ -81,7 +81,7 @@ async function change(
 }
 
 /** @returns how many workers are connected */
-async function wake({ redis, config }: Resources, ref: ClientRef): Promise<number> {
+export async function wake({ redis, config }: Resources, ref: ClientRef): Promise<number> {
   const queues = openQueues(
     redis,
     config.deployments.map(({ id }) => id),
@@ -95,7 +95,11 @@ async function wake({ redis, config }: Resources, ref: ClientRef): Promise<numbe
   }
 }
 
-function tell<T extends Changed>(changed: readonly T[], { json }: ChangeOptions, line: (one: T) => string): void {
+export function tell<T extends Changed>(
+  changed: readonly T[],
+  { json }: ChangeOptions,
+  line: (one: T) => string,
+): void {
   if (json) printJson({ clients: changed });
   for (const one of changed) {
     if (one.error !== null) noteAbout(one.client, one.error);

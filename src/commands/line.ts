@@ -3,13 +3,13 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import packageFile from '../../package.json' with { type: 'json' };
 import { type ErrorCode, messageOf, RekeydError } from '../errors.ts';
 import { ApiError } from '../wacht/api-error.ts';
+import { addSteppingIn, selecting } from './line-stepping-in.ts';
 import type { Globals } from './open.ts';
 import { note, printJson } from './output.ts';
 
 /** Loaded only when the command is run: `status`, for example, does not need the HTTP server in memory. */
 const commands = {
   audit: () => import('./audit.ts'),
-  clients: () => import('./clients.ts'),
   config: () => import('./config.ts'),
   doctor: () => import('./doctor.ts'),
   keysImport: () => import('./keys/import.ts'),
@@ -33,6 +33,8 @@ Examples:
   $ rekeyd keys import 185019846023/mcp-auth/4711 --file key.pem
   $ rekeyd keys import --dir keys-of-all-clients --dry-run
   $ rekeyd enroll 185019846023/mcp-auth/4711
+  $ rekeyd pause --all --reason "incident 4711" --for 4h
+  $ rekeyd rollback 185019846023/mcp-auth/4711 --reason "the new key is refused by the partner"
   $ rekeyd rotate 185019846023/mcp-auth/4711 --compromised --wait finished --json
 
 Exit codes:
@@ -80,7 +82,7 @@ function commandLine(globalsOf: (file: string | undefined) => Globals, end: (cod
     .option('--no-worker', 'do not work on jobs')
     .action(async (options) => end(await (await commands.start()).start(globals(), options)));
 
-  selecting(program.command('rotate'))
+  suspecting(selecting(program.command('rotate')))
     .description('ask for rotations; the workers do them')
     .option('--reason <text>', 'for the audit trail')
     .option('--take-over', 'also clients that are not enrolled: their applications must take the new key at once')
@@ -88,7 +90,7 @@ function commandLine(globalsOf: (file: string | undefined) => Globals, end: (cod
     .option('--json', 'print one JSON document')
     .action(async (clients, options) => end(await (await commands.rotate()).rotate(globals(), clients, options)));
 
-  selecting(program.command('plan'))
+  suspecting(selecting(program.command('plan')))
     .description('show what would happen; writes nothing')
     .option('--take-over', 'as if rotated with --take-over')
     .option('--json', 'print one JSON document')
@@ -98,24 +100,15 @@ function commandLine(globalsOf: (file: string | undefined) => Globals, end: (cod
     .command('status')
     .description('show clients, keys, ages and what is due')
     .argument('[client...]', 'only these, with their keys')
+    .option('--app <deployment/slug>', 'only clients of an app')
+    .option('--policy <name>', 'only clients under a policy')
+    .option('--state <state>', 'list only clients in this state')
+    .option('--limit <count>', 'list at most so many', count)
+    .option('--watch', 'show it again every 2 s, until SIGINT')
     .option('--json', 'print one JSON document')
     .action(async (clients, options) => end(await (await commands.status()).status(globals(), clients, options)));
 
-  program
-    .command('enroll')
-    .description('say that the applications of these clients take their keys from their key folders')
-    .argument('<client...>', 'deployment/app-slug/oauth_client_id')
-    .option('--reason <text>', 'for the audit trail')
-    .option('--json', 'print one JSON document')
-    .action(async (clients, options) => end(await (await commands.clients()).enroll(globals(), clients, options)));
-
-  program
-    .command('abandon')
-    .description('end a rotation that cannot go on, at whichever key the server takes')
-    .argument('<client>', 'deployment/app-slug/oauth_client_id')
-    .option('--reason <text>', 'for the audit trail')
-    .option('--json', 'print one JSON document')
-    .action(async (client, options) => end(await (await commands.clients()).abandon(globals(), client, options)));
+  addSteppingIn(program, globals, end);
 
   const audit = program.command('audit').description('the audit log: tail, export');
   audit
@@ -187,13 +180,8 @@ function commandLine(globalsOf: (file: string | undefined) => Globals, end: (cod
   return program;
 }
 
-function selecting(command: Command): Command {
-  return command
-    .argument('[client...]', 'deployment/app-slug/oauth_client_id')
-    .option('--app <deployment/slug>', 'all clients of an app')
-    .option('--policy <name>', 'all clients under a policy')
-    .option('--all', 'all clients in the config')
-    .option('--compromised [kid]', 'the key in use (or that one) may have leaked: replace it at once');
+function suspecting(command: Command): Command {
+  return command.option('--compromised [kid]', 'the key in use (or that one) may have leaked: replace it at once');
 }
 
 function count(text: string): number {

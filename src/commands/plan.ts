@@ -3,6 +3,7 @@ import type { Config } from '../config/model.ts';
 import { type ClientRef, makeReference, misnamed, splitReference } from '../core/client.ts';
 import type { ObservedClient } from '../core/document.ts';
 import { isEligible } from '../core/due.ts';
+import { byScope, pauseOf } from '../core/pause.ts';
 import { configWarnings, fleetOutlook } from '../forecast/fleet.ts';
 import { lost, readFacts, readMarker, whyLost } from '../store/identity.ts';
 import type { Globals } from './open.ts';
@@ -121,6 +122,7 @@ async function planAll(
   const now = await store.now();
   const states = await store.deploymentStates(config.deployments.map(({ id }) => id));
   const paused = new Set([...states].flatMap(([id, state]) => (state.paused === null ? [] : [id])));
+  const pauses = byScope(await store.pauses(), now);
   for (const [ref, client] of targets) {
     const applied = policyOf(config, ref);
     const record = (await store.load(ref))?.record ?? null;
@@ -133,7 +135,8 @@ async function planAll(
         message: misnamed(ref, ids) ?? `The API lists no client ${ref}. Check the reference.`,
       });
     } else {
-      const answer = planOf({ ref, client, record, ...applied, now, ...asked, paused });
+      const pause = pauseOf(pauses, ref, applied.name);
+      const answer = planOf({ ref, client, record, ...applied, now, ...asked, paused, pause });
       if ('message' in answer) errors.push({ client: ref, message: answer.message });
       else plans.push(answer);
     }

@@ -2,6 +2,7 @@
  * The config, fully resolved: every default applied, durations in milliseconds (`…Ms`), paths absolute, secrets read. Plain data otherwise;
  * nothing here changes while rekeyd runs.
  */
+import type { Freeze } from '../core/calendar.ts';
 import type { ClientRef } from '../core/client.ts';
 import { splitReference } from '../core/client.ts';
 import type { Policy } from '../core/policy.ts';
@@ -79,6 +80,8 @@ export interface PolicyConfig extends Policy {
   readonly timezone: string;
   /** Empty: scheduled rotations may start at any time. */
   readonly windows: readonly Window[];
+  /** Days on which no scheduled rotation begins. */
+  readonly freeze: readonly Freeze[];
   readonly modulusLength: number;
   readonly standby: false;
 }

@@ -4,6 +4,7 @@
  */
 import { join, resolve, sep } from 'node:path';
 import { z } from 'zod';
+import { parseDuration } from '../core/duration.ts';
 import type { Config } from './model.ts';
 import { didYouMean, type Finding, type Path } from './problems.ts';
 
@@ -12,7 +13,7 @@ const listOf = <T extends z.ZodType>(item: T) => z.array(item).catch([]);
 const named = z.looseObject({ id: word, policy: word, slug: word, path: word });
 const appOutline = named.extend({ clients: listOf(named.catch({})) });
 const deploymentOutline = named.extend({ apps: listOf(appOutline.catch({ clients: [] })) });
-const policyOutline = z.looseObject({ strategy: word, format: word });
+const policyOutline = z.looseObject({ strategy: word, format: word, rotate_every: word, must_by: word });
 const outline = z.looseObject({
   data_dir: word,
   encryption: z.looseObject({ keks: listOf(named.catch({})) }).catch({ keks: [] }),
@@ -28,7 +29,7 @@ type Outline = z.infer<typeof outline>;
 export function brokenRules(input: unknown, folder: string): Finding[] {
   const seen = outline.safeParse(input);
   if (!seen.success) return [];
-  return [uniqueNames, knownPolicies, possiblePolicies, privateFolders, oneRedis].flatMap((rule) =>
+  return [uniqueNames, knownPolicies, possiblePolicies, laterThanDue, privateFolders, oneRedis].flatMap((rule) =>
     rule(seen.data, folder),
   );
 }
@@ -93,6 +94,15 @@ function possiblePolicies({ policies, publish }: Outline): Finding[] {
       findings.push({ path: ['policies', name, 'format'], message });
     }
     return findings;
+  });
+}
+
+function laterThanDue({ policies }: Outline): Finding[] {
+  return Object.entries(policies).flatMap(([name, { rotate_every: due = '30d', must_by: most = '' }]) => {
+    const [dueMs, mostMs] = [parseDuration(due), parseDuration(most)];
+    if (dueMs === null || mostMs === null || mostMs > dueMs) return [];
+    const message = `would call a key overdue before it is due: write more than rotate_every, which is ${due}`;
+    return [{ path: ['policies', name, 'must_by'], message }];
   });
 }
 

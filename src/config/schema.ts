@@ -7,20 +7,30 @@ import { choice, count, duration, flag, list, name, section } from './fields.ts'
 import type { AppConfig, Config, DeploymentConfig, PolicyConfig } from './model.ts';
 import { redis } from './redis.ts';
 import type { Sources } from './secrets.ts';
+import * as time from './time-fields.ts';
 
 const policy = section({
-  schedule: field.cron('When scheduled rotations are looked for: node-cron, 5 or 6 fields.').prefault('0 3 * * *'),
-  timezone: field.timezone('IANA time zone of schedule and windows.').prefault('UTC'),
+  schedule: time.cron('When scheduled rotations are looked for: node-cron, 5 or 6 fields.').prefault('0 3 * * *'),
+  timezone: time.timezone('IANA time zone of schedule and windows.').prefault('UTC'),
   rotate_every: duration('Age at which the active key is due.').prefault('30d'),
   splay: duration('Spreads clients over this much time after they are due, the same for a client each time.', {
     zero: true,
   }).prefault('0s'),
   windows: z
-    .array(field.window('Days and hours, such as "Mon-Thu 01:00-05:00".'), {
+    .array(time.window('Days and hours, such as "Mon-Thu 01:00-05:00".'), {
       error: 'is not a list: write ["Mon-Thu 01:00-05:00"]',
     })
     .describe('Scheduled rotations start only inside one of these; none: at any time. Compromised keys do not wait.')
     .prefault([]),
+  freeze: z
+    .array(time.freeze('First and last day of a change freeze, such as "2026-12-18/2027-01-04".'), {
+      error: 'is not a list: write ["2026-12-18/2027-01-04"]',
+    })
+    .describe('No scheduled rotation begins on these days, in timezone. Compromised keys do not wait.')
+    .prefault([]),
+  must_by: duration(
+    'Age at which a key is overdue, which is an alarm. Absent: half as long again as rotate_every.',
+  ).optional(),
   alg: choice('JWS algorithm of new keys; keep: the one that the client has.', ['keep', ...ALGORITHMS]).prefault(
     'keep',
   ),
@@ -67,6 +77,7 @@ const policy = section({
 }).transform(
   ({
     rotate_every,
+    must_by,
     splay,
     modulus_length,
     embed_pem,
@@ -78,6 +89,7 @@ const policy = section({
   }): PolicyConfig => ({
     ...same,
     rotateEveryMs: rotate_every,
+    mustByMs: must_by ?? rotate_every * 1.5,
     splayMs: splay,
     modulusLength: modulus_length,
     embedPem: embed_pem,

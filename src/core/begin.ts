@@ -34,25 +34,8 @@ export function start(record: ClientRecord, asked: RotationRequest, policy: Clie
     );
   }
   const format = policy.format === 'keep' ? keptFormat(record, policy, asked) : policy.format;
-  const base = {
-    id: asked.id,
-    actor: asked.actor,
-    reason: asked.reason,
-    request: asked.request,
-    startedAt: now,
-    alg,
-    format,
-    foreignKeys: policy.foreignKeys,
-    compromised: asked.compromised,
-    before: null,
-    keysMade: 0,
-    abandoned: null,
-    marks: [],
-    tries: NO_TRIES,
-    phase: { name: 'requested' as const },
-  };
   const strategy = chooseStrategy(record, policy, format, asked);
-  const rotation: Rotation = strategy === 'overlap' ? { ...base, strategy } : { ...base, strategy };
+  const rotation = newRotation(asked, { alg, format, strategy }, policy, now);
   const next: ClientRecord = { ...record, rotation };
   const replaces = activeKey(record)?.kid ?? null;
   return {
@@ -65,13 +48,38 @@ export function start(record: ClientRecord, asked: RotationRequest, policy: Clie
   };
 }
 
+export function newRotation(
+  { id, actor, reason, request, compromised }: RotationRequest,
+  { strategy, ...chosen }: Pick<Rotation, 'alg' | 'format' | 'strategy'>,
+  { foreignKeys }: Pick<ClientPolicy, 'foreignKeys'>,
+  now: number,
+): Rotation {
+  const base = {
+    id,
+    actor,
+    reason,
+    request,
+    startedAt: now,
+    ...chosen,
+    foreignKeys,
+    compromised,
+    before: null,
+    keysMade: 0,
+    abandoned: null,
+    marks: [],
+    tries: NO_TRIES,
+    phase: { name: 'requested' as const },
+  };
+  return strategy === 'overlap' ? { ...base, strategy } : { ...base, strategy };
+}
+
 /** A leaked key goes also where its form cannot be kept. */
 function keptFormat(record: ClientRecord, policy: ClientPolicy, { compromised }: RotationRequest): Rotation['format'] {
   return compromised !== null && showsOwnAddress(record, policy) ? 'jwks' : presentFormat(record);
 }
 
 /** An overlap needs a server that is known to take several keys, and time: a single PEM, a compromise or doubt mean a cutover. */
-function chooseStrategy(
+export function chooseStrategy(
   record: ClientRecord,
   policy: ClientPolicy,
   format: Rotation['format'],
@@ -89,4 +97,16 @@ export function requested(record: ClientRecord, data: AuditData, rotation: strin
 
 export function exposed({ compromised }: RotationRequest): AuditData {
   return compromised === null ? { compromised: false } : { compromised: true, kid: compromised.kid };
+}
+
+/** Somebody asks to go on, whatever failed before. */
+export function resumed(record: ClientRecord): ClientRecord {
+  const { rotation, server, signers } = record;
+  return {
+    ...record,
+    halted: null,
+    rotation: rotation === null ? null : { ...rotation, tries: NO_TRIES },
+    server: { ...server, conflicts: 0, tries: NO_TRIES },
+    signers: { ...signers, tries: NO_TRIES },
+  };
 }

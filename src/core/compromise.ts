@@ -103,7 +103,7 @@ function meansIncoming({ phase, compromised }: Rotation, kid: string | null): bo
 
 /**
  * A rotation under way becomes a cutover without waits. A new key that is itself exposed, is being taken back or got the client halted is thrown away for
- * another.
+ * another. So is one that was in use before: whoever could read the present key may have read that one too.
  */
 function escalate(
   record: ClientRecord,
@@ -115,14 +115,16 @@ function escalate(
 ): Started {
   const incoming = incomingKid(rotation);
   const isMeant = incoming !== null && meansIncoming(rotation, kid);
-  const discard = isMeant || (incoming !== null && (rotation.phase.name === 'reverting' || wasHalted));
+  const { rollsBack, ...going } = rotation;
+  const isUnfit = rotation.phase.name === 'reverting' || rollsBack !== undefined || wasHalted;
+  const discard = isMeant || (incoming !== null && isUnfit);
   const before = rememberReported(record, rotation, now);
   const marked = isMeant ? withKey(before, incoming, { state: 'compromised' }) : before;
-  const discarded = discard ? discardIncoming(marked, rotation, 'withdrawing', now) : marked;
+  const discarded = discard ? discardIncoming(marked, withoutWait(rotation, now), 'withdrawing', now) : marked;
   const next: ClientRecord = {
     ...discarded,
     rotation: {
-      ...rotation,
+      ...going,
       strategy: 'cutover',
       compromised: { kid },
       abandoned: null,
@@ -136,6 +138,12 @@ function escalate(
   const from = keyOf(record, incoming).state;
   const entries = [told, exposure(next, incoming, from, rotation.id, asked)];
   return { record: next, entries, rotation: rotation.id };
+}
+
+/** Nothing that stands beside the exposed key may wait out an overlap, also not a key that is being put back. */
+function withoutWait(rotation: Rotation, now: number): Rotation {
+  const { rollsBack } = rotation;
+  return rollsBack === undefined ? rotation : { ...rotation, rollsBack: { ...rollsBack, until: now } };
 }
 
 /**

@@ -6,7 +6,7 @@ import type { Format, KeyDocument, PublicJwk, PublishedKey } from './document.ts
 import { activeKey, isCompromised, isKnown, keyOf, type ManagedKey, publishedAs } from './keys.ts';
 import type { ClientPolicy } from './policy.ts';
 import type { ClientRecord } from './record.ts';
-import { incomingKid, isPublishing, type Rotation } from './rotation.ts';
+import { incomingKid, isPublishing, type Rotation, suspended } from './rotation.ts';
 
 /** The alg that the server verifies with when none is registered. */
 const SERVER_DEFAULT_ALG = 'RS256';
@@ -20,7 +20,7 @@ export function publishedKeys(record: ClientRecord): readonly ManagedKey[] {
   const active = activeKey(record);
   const incoming = rotation !== null && isPublishing(rotation) ? keyOf(record, incomingKid(rotation) ?? '') : undefined;
   const kept = rotation?.strategy === 'cutover' && incoming !== undefined ? [] : [active];
-  const overlapping = retirements.map(({ phase, kid }) =>
+  const overlapping = [...retirements, ...suspended(rotation)].map(({ phase, kid }) =>
     phase === 'overlap' && kid !== null ? keyOf(record, kid) : undefined,
   );
   return [...overlapping, ...kept, incoming].filter((key) => key !== undefined);

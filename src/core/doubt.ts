@@ -37,7 +37,8 @@ function foundAgain(record: ClientRecord, now: number): Transition {
   const { rotation, retirements, server, keys } = record;
   const { client } = server.observed;
   const running = rotation === null ? [] : [runningSummary(record, rotation)];
-  const leaving = retirements.flatMap((old) => (old.role === 'replaced' ? [old.rotation] : []));
+  const taken = rotation?.rollsBack === undefined ? [] : [rotation.rollsBack];
+  const leaving = [...retirements, ...taken].flatMap((old) => (old.role === 'replaced' ? [old.rotation] : []));
   const ended = [...leaving, ...running].map((summary) => ({
     ...summary,
     state: 'failed' as const,

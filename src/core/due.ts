@@ -2,7 +2,7 @@
  * Whether and when a client is to be rotated: small named checks in a chain, first hit wins. The reason goes verbatim to the audit trail.
  */
 import type { ObservedClient } from './document.ts';
-import { activeKey } from './keys.ts';
+import { activeKey, type ManagedKey } from './keys.ts';
 import type { ClientPolicy } from './policy.ts';
 import type { ClientRecord } from './record.ts';
 
@@ -50,10 +50,10 @@ export function isEligible({ active, authMethod }: Pick<ObservedClient, 'active'
  * replaced.
  */
 export function isScheduled(
-  { enrolment, server, doubted }: ClientRecord,
+  { enrolment, server, doubted, released }: ClientRecord,
   { adopt }: Pick<ClientPolicy, 'adopt'>,
 ): boolean {
-  if (doubted) return false;
+  if (doubted || released) return false;
   return isEligible(server.observed.client) && (enrolment === 'enrolled' || adopt === 'take_over');
 }
 
@@ -75,10 +75,21 @@ export function dueAt(record: ClientRecord, policy: ClientPolicy): number {
   const active = activeKey(record);
   if (active === undefined) return record.foundAt + splayOffset(record.ref, policy.splayMs);
   if (algorithmChanged(record, policy, 0) !== null || formatChanged(record, policy, 0) !== null) return 0;
-  const since = active.activatedAt ?? active.createdAt;
   // A splay of a whole interval would make some clients due at all times.
   const splay = Math.min(policy.splayMs, policy.rotateEveryMs / 2);
-  return since + policy.rotateEveryMs - splayOffset(record.ref, splay);
+  return inUseSince(active) + policy.rotateEveryMs - splayOffset(record.ref, splay);
+}
+
+/** Since when the active key is in use, in ms since the epoch. */
+function inUseSince({ activatedAt, createdAt }: ManagedKey): number {
+  return activatedAt ?? createdAt;
+}
+
+/** True once the active key is older than the policy bears. Not of a client that no schedule rotates. */
+export function isOverdue(record: ClientRecord, policy: ClientPolicy, now: number): boolean {
+  const active = activeKey(record);
+  if (active === undefined || !isScheduled(record, policy)) return false;
+  return now >= inUseSince(active) + policy.mustByMs;
 }
 
 /**

@@ -5,6 +5,7 @@ import { activeKey, findKey, holds, keyOf, remember, usesReportedKey, wasReporte
 import type { Context } from './policy.ts';
 import type { ClientRecord } from './record.ts';
 import { isSuperseded, retire, withRetirements } from './retirement.ts';
+import { undone, wayOutAgain } from './rollback.ts';
 import { incomingKid, inPhase, mayBePublished, type Rotation, runningSummary, whyAbandoned } from './rotation.ts';
 import { andThen, entry, type Transition, UPKEEP } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
@@ -13,7 +14,8 @@ type Time = Pick<Context, 'policy' | 'now'>;
 
 /** The proven key becomes the active one; the one before it starts on its way out. From now on the application has to take its key from us. */
 export function activate(record: ClientRecord, rotation: Rotation, kid: string, context: Time): Transition {
-  return andThen(activated(record, rotation, kid, context), (next) => enrolled(next, rotation));
+  const change = andThen(activated(record, rotation, kid, context), (next) => enrolled(next, rotation));
+  return andThen(change, (next) => undone(next, rotation, context.now));
 }
 
 function activated(record: ClientRecord, rotation: Rotation, kid: string, { policy, now }: Time): Transition {
@@ -22,7 +24,9 @@ function activated(record: ClientRecord, rotation: Rotation, kid: string, { poli
   const isUrgent = isReported || rotation.compromised !== null;
   const oldState = isReported ? ('compromised' as const) : ('deactivated' as const);
   const demoted = old === undefined ? record : withKey(record, old.kid, { state: oldState });
-  const promoted = withKey(demoted, kid, { state: 'active', activatedAt: now });
+  const { state: from, activatedAt: before } = keyOf(record, kid);
+  // A key that is put back is as old as it is.
+  const promoted = withKey(demoted, kid, { state: 'active', activatedAt: before ?? now });
   const until = isUrgent ? now : now + policy.overlapMs;
   const summary = { ...runningSummary(record, rotation), state: 'active' as const, kid, activeAt: now };
   const next: ClientRecord = {
@@ -33,7 +37,7 @@ function activated(record: ClientRecord, rotation: Rotation, kid: string, { poli
   };
   const proof = findKey(record, kid)?.proof ?? null;
   const replaces = old?.kid ?? null;
-  const told = [entry(next, rotation, 'key.activated', { kid, replaces, from: 'pre-active', to: 'active', proof })];
+  const told = [entry(next, rotation, 'key.activated', { kid, replaces, from, to: 'active', proof })];
   if (old !== undefined) {
     const data = { kid: old.kid, from: 'active', to: oldState, until: new Date(until).toISOString() };
     told.push(entry(next, rotation, isReported ? 'key.compromised' : 'key.deactivated', data));
@@ -142,6 +146,8 @@ export function discardIncoming(
 ): ClientRecord {
   const kid = incomingKid(rotation);
   if (kid === null) return record;
+  const { rollsBack } = rotation;
+  if (rollsBack !== undefined) return wayOutAgain(record, { ...rotation, rollsBack }, phase, now);
   const how = { role: 'discarded', until: now, rotation: runningSummary(record, rotation) } as const;
   const leaving = retire(record, keyOf(record, kid), { ...how, phase: mayBePublished(rotation) ? phase : 'refused' });
   return { ...record, retirements: [...record.retirements, leaving] };

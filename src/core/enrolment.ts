@@ -58,8 +58,10 @@ export function observed(
 
 /** True when somebody changed what we had published. A rotation that has sent nothing yet has not changed it either. */
 function wasChanged(record: ClientRecord, policy: ClientPolicy): boolean {
-  const { rotation } = record;
-  return (rotation === null || rotation.before === null) && hasDrifted({ ...record, rotation: null }, policy);
+  const { rotation, retirements } = record;
+  if (rotation !== null && rotation.before !== null) return false;
+  const leaving = rotation?.rollsBack === undefined ? retirements : [...retirements, rotation.rollsBack];
+  return hasDrifted({ ...record, rotation: null, retirements: leaving }, policy);
 }
 
 /** Of a key that is imported once more: it is the active one, or was, and rekeyd has replaced it since. Null: neither. */
@@ -97,7 +99,7 @@ export function imported(
     proof,
   };
   const next: ClientRecord = {
-    ...record,
+    ...givenAgain(record),
     enrolment: record.enrolment === 'found' ? 'held' : record.enrolment,
     keys: [...record.keys, managed],
     former: record.former.filter(({ id }) => id !== key.id),
@@ -158,7 +160,12 @@ export function enrolled(record: ClientRecord, cause: Cause): Transition {
       `${ref} has no key of ours that its application could take. ${howToEnroll(ref)} Or replace its key (\`rekeyd rotate ${ref} --take-over\`): then its application must take the new one from its key folder at once, or it cannot sign in.`,
     );
   }
-  const next: ClientRecord = { ...record, enrolment: 'enrolled' };
+  const next: ClientRecord = { ...givenAgain(record), enrolment: 'enrolled' };
   const data = { kid: activeKey(record)?.kid ?? null, from: record.enrolment };
   return { record: next, entries: [entry(next, { id: null, ...cause }, 'client.enrolled', data)] };
+}
+
+/** Whoever imports its key, or enrolls it, gives a released client to us again. */
+function givenAgain({ released: _, ...record }: ClientRecord): ClientRecord {
+  return record;
 }

@@ -34,6 +34,8 @@ export interface RotationSummary extends Cause {
   readonly error: string | null;
   /** PATCHes and proofs, oldest first. */
   readonly marks: readonly Mark[];
+  /** `kid` was in use before `replaces`, and was put back. */
+  readonly rollback?: true;
 }
 
 /** A rotation that does not come to its end is tried again and again: its latest marks tell enough. */

@@ -162,8 +162,9 @@ const provingNew: Part = ({ rotation }, policy, now) => {
   if (deadline !== null && now >= deadline && rotation.tries.error !== null) {
     return { do: 'turn_back', why: `not proven in time: ${rotation.tries.error}` };
   }
-  // Servers may cache a set. Nothing depends on the new key yet, so it can wait; after a cutover everything does, so it must not.
-  const soaked = name === 'published' ? at + policy.propagationMs : at;
+  // Servers may cache a set. Nothing depends on the new key yet, so it can wait; after a cutover everything does, so it must not. One that a rollback
+  // puts back out of its overlap was never taken away.
+  const soaked = name === 'published' && rotation.rollsBack?.phase !== 'overlap' ? at + policy.propagationMs : at;
   if (now < soaked) return { do: 'wait', until: soaked, why: 'the new key propagates' };
   if (policy.prove === 'read_back') return { do: 'take_unproven', kid };
   const wait = backoff(rotation.tries, now);

@@ -13,6 +13,8 @@ export interface Policy {
   /** What may happen to a client whose active key is not ours. */
   readonly adopt: 'import' | 'take_over';
   readonly rotateEveryMs: number;
+  /** Age of a key at which late becomes an alarm: beyond `rotateEveryMs`. */
+  readonly mustByMs: number;
   readonly splayMs: number;
   readonly propagationMs: number;
   readonly overlapMs: number;

@@ -36,6 +36,8 @@ export interface ClientRecord {
   readonly failure: string | null;
   /** A person has to look: nothing is done for this client until somebody asks. */
   readonly halted: string | null;
+  /** A person took the key back: schedules leave the client alone whatever its policy says, until somebody gives it to us again. */
+  readonly released?: true;
   /** It may tell what was, and not what is: nothing is done before the server is looked at. See {@link ./doubt.ts}. */
   readonly doubted?: true;
 }

@@ -1,6 +1,6 @@
 /** Asking for a rotation: it starts, or the request joins the one under way. */
 import { RekeydError } from '../errors.ts';
-import { exposed, type RotationRequest, requested, type Started, start } from './begin.ts';
+import { exposed, type RotationRequest, requested, resumed, type Started, start } from './begin.ts';
 import { compromise } from './compromise.ts';
 import { unknownDelivery } from './delivering.ts';
 import { KEY_METHOD } from './due.ts';
@@ -52,6 +52,12 @@ function join(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy
   const calm = record.halted === null ? record : goingOn(resumed(record));
   const { rotation } = calm;
   if (rotation === null) return start(calm, asked, policy, now);
+  if (rotation.rollsBack !== undefined && record.halted === null) {
+    throw new RekeydError(
+      'under_way',
+      `${record.ref}: its previous key is being put back (rotation ${rotation.id}); ask again when that has ended.`,
+    );
+  }
   // It is on its way to either key, and would end without an answer to this request.
   if (rotation.abandoned !== null) {
     throw new RekeydError('under_way', `${record.ref}: its rotation is being abandoned; ask again when it has ended.`);
@@ -64,18 +70,6 @@ function join(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy
 function goingOn(record: ClientRecord): ClientRecord {
   const { rotation } = record;
   return rotation === null ? record : { ...record, rotation: { ...rotation, abandoned: null } };
-}
-
-/** Somebody asks to go on, whatever failed before. */
-function resumed(record: ClientRecord): ClientRecord {
-  const { rotation, server, signers } = record;
-  return {
-    ...record,
-    halted: null,
-    rotation: rotation === null ? null : { ...rotation, tries: NO_TRIES },
-    server: { ...server, conflicts: 0, tries: NO_TRIES },
-    signers: { ...signers, tries: NO_TRIES },
-  };
 }
 
 /**

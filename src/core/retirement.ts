@@ -25,6 +25,8 @@ export interface Retirement {
   /** Whether foreign keys leave the document together with it. */
   readonly foreignKeys: Policy['foreignKeys'];
   readonly tries: Tries;
+  /** A rotation that had put this key back, and turned to another one: that has to take its place on the server first. */
+  readonly yieldsTo?: string;
 }
 
 export function retire(
@@ -50,8 +52,9 @@ export function isWithSigners({ role, phase }: Retirement): boolean {
 }
 
 /** Thrown away for another key of the same rotation, which has yet to take its place on the server. */
-export function isSuperseded({ role, rotation }: Retirement, current: Rotation | null): boolean {
-  return role === 'discarded' && rotation.id === current?.id;
+export function isSuperseded({ role, rotation, yieldsTo }: Retirement, current: Rotation | null): boolean {
+  if (current === null) return false;
+  return yieldsTo === current.id || (role === 'discarded' && rotation.id === current.id);
 }
 
 export function isUrgent(record: ClientRecord, { kid }: Retirement): boolean {

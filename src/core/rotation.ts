@@ -4,6 +4,7 @@ import type { Cause, Mark, RotationSummary } from './history.ts';
 import { type Algorithm, activeKey } from './keys.ts';
 import type { Policy } from './policy.ts';
 import type { ClientRecord } from './record.ts';
+import type { Retirement } from './retirement.ts';
 import type { Tries } from './tries.ts';
 
 interface RotationBase extends Cause {
@@ -24,6 +25,11 @@ interface RotationBase extends Cause {
   readonly keysMade: number;
   /** A person ended it: it goes to whichever key the server takes. */
   readonly abandoned: Cause | null;
+  /**
+   * Set when it makes no key, and puts the previous one back: the retirement of that key, which it has taken up. Should it end in another way, the key goes
+   * on from there.
+   */
+  readonly rollsBack?: Retirement;
   readonly marks: readonly Mark[];
   readonly tries: Tries;
 }
@@ -82,6 +88,11 @@ export function mayBePublished({ before }: Rotation): boolean {
   return before !== null;
 }
 
+/** The retirement that a rollback has taken up, while it publishes nothing of its own: the key stands where it stood. */
+export function suspended(rotation: Rotation | null): readonly Retirement[] {
+  return rotation?.rollsBack === undefined || isPublishing(rotation) ? [] : [rotation.rollsBack];
+}
+
 /** Why a rotation ends that a person has ended. */
 export function whyAbandoned({ abandoned }: Rotation): string {
   return `abandoned: ${abandoned?.reason ?? ''}`;
@@ -110,5 +121,6 @@ export function runningSummary(record: ClientRecord, rotation: Rotation): Rotati
     activeAt: null,
     endedAt: null,
     error: halted,
+    ...(rotation.rollsBack !== undefined && { rollback: true as const }),
   };
 }

@@ -31,6 +31,8 @@ export const keys = {
   auditSize: `${PREFIX}:audit:size`,
   /** string: written so that there is something to wait for. */
   touched: `${PREFIX}:touched`,
+  /** hash: scope → pause by a person (JSON). */
+  pauses: `${PREFIX}:pauses`,
   /** hash: paused deployments, as version 0.1 noted them. */
   pausedBefore: `${PREFIX}:paused`,
 } as const;

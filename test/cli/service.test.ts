@@ -75,7 +75,7 @@ describe('rotate', () => {
     expect(documentOf(ended).rotations).toMatchObject([{ client: refused.ref, state: 'failed', error }]);
     expect(ended.stderr).toContain('not on a Monday');
     const shown = await world.run(['status', refused.ref]);
-    expect(shown.stdout).toMatch(/FAILED: .*not on a Monday.*\n1 client: 1 failed$/m);
+    expect(shown.stdout).toMatch(/^1 client: 1 failed\n.*\n.*FAILED: .*not on a Monday/m);
     const again = await world.run(['rotate', refused.ref, '--wait']);
     expect(again.code, again.stderr).toBe(0);
     expect(again.stderr, 'what another rotation failed with').not.toContain('not on a Monday');

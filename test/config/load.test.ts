@@ -35,8 +35,10 @@ describe('defaults', () => {
           schedule: '0 3 * * *',
           timezone: 'UTC',
           rotateEveryMs: 30 * 86_400_000,
+          mustByMs: 45 * 86_400_000,
           splayMs: 0,
           windows: [],
+          freeze: [],
           alg: 'keep',
           modulusLength: 3072,
           strategy: 'auto',
@@ -82,6 +84,16 @@ describe('defaults', () => {
     expect(Object.keys(config.policies)).toEqual(['default', 'other']);
     expect(config.policies.other?.windows).toEqual([{ days: [1], start: 60, end: 120 }]);
   });
+});
+
+test('a freeze counts in days, and a key is overdue when the policy says or half as late again as it is due', async () => {
+  const policies = {
+    own: { rotate_every: '10d', must_by: '11d', freeze: ['1970-01-02/1970-01-03'] },
+    other: { rotate_every: '10d' },
+  };
+  const { own, other } = (await read(write({ policies }))).policies;
+  expect([own?.mustByMs, other?.mustByMs]).toEqual([11 * 86_400_000, 15 * 86_400_000]);
+  expect([own?.freeze, other?.freeze]).toEqual([[{ first: 1, last: 2 }], []]);
 });
 
 describe('accepted', () => {

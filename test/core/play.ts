@@ -8,6 +8,7 @@ import type { ClientPolicy } from '../../src/core/policy.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
 import { abandon, request } from '../../src/core/request.ts';
 import { ripen } from '../../src/core/retirement.ts';
+import { rollback } from '../../src/core/rollback.ts';
 import { incomingKid } from '../../src/core/rotation.ts';
 import { hasCode } from '../../src/errors.ts';
 import { GOOD_LUCK, type Luck, PATCH_TIMEOUT } from './luck.ts';
@@ -42,6 +43,9 @@ const CALM = 2 * HOUR;
 
 /** Turns that a worker may need, beyond the time for the proof, to put the old key back. */
 const MOST_TURNS_UNPROVEN = 12;
+
+/** What keeps a previous key from being put back. */
+const REFUSALS = ['under_way', 'not_found', 'key_invalid', 'not_eligible'] as const;
 
 function begin({ mode, start }: Pick<Story, 'mode' | 'start'>): ClientRecord {
   const foreign = published('foreign-1', start === 'found, no alg registered' ? 'RS256' : 'ES256');
@@ -112,6 +116,9 @@ export class Play {
         break;
       case 'abandon':
         this.#abandon();
+        break;
+      case 'roll back':
+        this.#rollBack();
         break;
       case 'compromise':
         this.#compromise(incident.what);
@@ -211,7 +218,9 @@ export class Play {
       world.commit(held, started, `asked ${started.rotation} ${JSON.stringify(compromised)}`);
       return started.rotation;
     } catch (error) {
-      const isEnding = hasCode(error, 'under_way') && held.record.rotation?.abandoned != null;
+      const running = held.record.rotation;
+      const isOther = running?.abandoned != null || running?.rollsBack !== undefined;
+      const isEnding = hasCode(error, 'under_way') && isOther;
       const isLeftAlone = hasCode(error, 'not_enrolled') && enrolment !== 'enrolled' && !takeOver;
       if (isEnding || isLeftAlone) return null;
       throw error;
@@ -228,6 +237,17 @@ export class Play {
       this.#promises.excuses.abandoned = true;
     } catch (error) {
       if (!hasCode(error, 'under_way') || rotation.compromised === null || world.record.halted !== null) throw error;
+    }
+  }
+
+  #rollBack(): void {
+    const { world } = this;
+    this.#asked += 1;
+    const id = `r${this.#asked}`;
+    try {
+      world.tell('asked to roll back', (record) => rollback(record, { ...OPERATOR, id }, this.#policy, world.now));
+    } catch (error) {
+      if (!REFUSALS.some((code) => hasCode(error, code))) throw error;
     }
   }
 

@@ -18,6 +18,7 @@ export type Incident =
   | { readonly do: 'sweep' }
   | { readonly do: 'enroll' }
   | { readonly do: 'abandon' }
+  | { readonly do: 'roll back' }
   | { readonly do: 'compromise'; readonly what: 'in use' | 'active' | 'incoming' | 'retiring' | 'foreign' }
   | { readonly do: 'policy'; readonly change: Partial<ClientPolicy> }
   | { readonly do: 'foreign key' }
@@ -101,6 +102,7 @@ const usual = [
   { weight: 4, arbitrary: ask },
   { weight: 1, arbitrary: fc.constantFrom({ do: 'sweep' as const }, { do: 'enroll' as const }) },
   { weight: 1, arbitrary: fc.constant({ do: 'abandon' as const }) },
+  { weight: 2, arbitrary: fc.constant({ do: 'roll back' as const }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('policy' as const), change: policyChange }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('foreign key' as const, 'foreign key goes' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('put back' as const), underItsName: fc.boolean() }) },

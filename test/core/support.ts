@@ -35,6 +35,7 @@ export const POLICY: ClientPolicy = {
   foreignKeys: 'keep',
   adopt: 'import',
   rotateEveryMs: 30 * DAY,
+  mustByMs: 45 * DAY,
   splayMs: 0,
   propagationMs: MINUTE,
   overlapMs: 10 * MINUTE,

@@ -2,6 +2,7 @@
 import type { ClientRef } from '../../core/client.ts';
 import type { DueReason } from '../../core/due.ts';
 import type { ManagedKey } from '../../core/keys.ts';
+import type { Scope } from '../../core/pause.ts';
 import type { Enrolment } from '../../core/record.ts';
 import type { Retirement } from '../../core/retirement.ts';
 import type { ClientState } from '../../core/state.ts';
@@ -15,6 +16,10 @@ export interface ClientStatus {
   readonly policy: string | null;
   readonly enrolment: Enrolment;
   readonly state: ClientState;
+  /** The key in use is older than `must_by`, whatever else the client is up to. */
+  readonly overdue: boolean;
+  /** By a person: no scheduled rotation begins. Of several pauses, the one that lasts longest. */
+  readonly paused: PauseStatus | null;
   /** A key that was reported as compromised still signs in, and no rotation is under way that replaces it. */
   readonly compromised: boolean;
   readonly active: (KeyStatus & { readonly age_seconds: number }) | null;
@@ -47,6 +52,8 @@ export interface RotationStatus {
   readonly phase: string;
   readonly kid: string | null;
   readonly since: string;
+  /** It puts the previous key back, `kid`. */
+  readonly rollback: boolean;
   /** Failures in a row of the step under way. */
   readonly attempts: number;
   readonly next_try: string | null;
@@ -67,6 +74,15 @@ export interface RetirementStatus {
   readonly error: string | null;
 }
 
+/** What it covers stands in it as `client`, `app`, `policy` or `all`. */
+export type PauseStatus = Scope & {
+  readonly actor: string;
+  readonly reason: string;
+  readonly since: string;
+  /** Null: until somebody ends it. */
+  readonly until: string | null;
+};
+
 export interface DeploymentStatus {
   readonly deployment: string;
   /** Why nothing is sent; null when it is not paused. */
@@ -75,8 +91,11 @@ export interface DeploymentStatus {
 }
 
 export interface Status {
-  /** How many clients are in each state. */
+  /** How many of the selected clients are in each state. */
   readonly counts: Readonly<Record<ClientState, number>>;
+  /** Those that need a person first; with `--state` and `--limit` not all that are counted. */
   readonly clients: readonly ClientStatus[];
   readonly deployments: readonly DeploymentStatus[];
+  /** Those by people that are in force. */
+  readonly pauses: readonly PauseStatus[];
 }

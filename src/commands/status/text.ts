@@ -1,31 +1,58 @@
 /** The state of the fleet as a person reads it: one line per client, what is wrong in capitals. */
 import { formatDuration } from '../../core/duration.ts';
 import { howToEnroll } from '../../core/enrolment.ts';
+import { scopeWords, selectorOf } from '../../core/pause.ts';
 import { print, printTable } from '../output.ts';
-import type { ClientStatus, KeyStatus, Status } from './model.ts';
+import type { ClientStatus, KeyStatus, PauseStatus, Status } from './model.ts';
+
+export interface Shown {
+  /** Somebody named these clients: their keys are listed. */
+  readonly details: boolean;
+  /** No app, policy or client was selected. */
+  readonly isAll: boolean;
+  /** How many more there are than are listed. */
+  readonly left: number;
+}
 
 /** @param now the store's clock, ms since the epoch */
-export function printStatus(shown: Status, now: number, { details }: { details: boolean }): void {
-  const { clients, counts, deployments } = shown;
-  for (const { deployment, paused, throttled_until: until } of deployments) {
-    if (paused !== null)
-      print(`PAUSED  deployment ${deployment}: ${paused}. Correct the key; rekeyd tries it now and then.`);
-    if (until !== null) print(`THROTTLED  deployment ${deployment}: its API asks to be left alone until ${until}.`);
-  }
-  if (clients.length === 0) {
-    if (!details) print('No clients are known yet. Clients are taken in by the next sweep or request.');
+export function printStatus(shown: Status, now: number, { details, isAll, left }: Shown): void {
+  const { clients, counts } = shown;
+  printHolds(shown);
+  const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  if (total === 0) {
+    if (details) return;
+    print(
+      isAll ? 'No clients are known yet. Clients are taken in by the next sweep or request.' : 'No client matches.',
+    );
     return;
   }
-  printTable(
-    ['CLIENT', 'POLICY', 'KEY', 'ALG', 'AGE', 'NEXT DUE', 'STATE'],
-    clients.map((client) => row(client, now)),
-  );
-  print(summary(clients.length, counts));
+  print(summary(total, counts));
+  if (clients.length > 0)
+    printTable(
+      ['CLIENT', 'POLICY', 'KEY', 'ALG', 'AGE', 'NEXT DUE', 'STATE'],
+      clients.map((client) => row(client, now)),
+    );
+  if (left > 0) print(`… and ${left} more`);
   if (counts.found > 0) print(`Found clients: their active keys are not ours. ${howToEnroll('CLIENT')}`);
   if (counts.held > 0) print('Held clients: when their applications read their key folders, `rekeyd enroll CLIENT`.');
   if (clients.some(({ compromised }) => compromised))
     print('COMPROMISED clients: `rekeyd rotate CLIENT --compromised` replaces their keys.');
   if (details) for (const client of clients) printKeys(client, now);
+}
+
+function printHolds({ deployments, pauses }: Status): void {
+  for (const { deployment, paused, throttled_until: until } of deployments) {
+    if (paused !== null)
+      print(`PAUSED  deployment ${deployment}: ${paused}. Correct the key; rekeyd tries it now and then.`);
+    if (until !== null) print(`THROTTLED  deployment ${deployment}: its API asks to be left alone until ${until}.`);
+  }
+  // Single clients say so themselves, and may be many.
+  for (const pause of pauses.filter((pause) => !('client' in pause)))
+    print(`PAUSED  ${scopeWords(pause)}, ${pauseWords(pause)}. \`rekeyd resume ${selectorOf(pause)}\` ends it.`);
+}
+
+function pauseWords({ actor, reason, until }: PauseStatus): string {
+  return `by ${actor}${until === null ? '' : ` until ${until}`}: ${reason}`;
 }
 
 function row(client: ClientStatus, now: number): readonly string[] {
@@ -48,19 +75,25 @@ function dueIn(ms: number): string {
 
 /** What needs a person is in capitals. */
 function stateOf(client: ClientStatus, now: number): string {
-  const { state, halted, rotation, due, retiring, last_error: lastError } = client;
+  const { state, halted, rotation, due, retiring, paused, overdue, last_error: lastError } = client;
   const since = rotation === null ? '' : formatDuration(Math.max(0, now - Date.parse(rotation.since)));
   const parts = [
     client.compromised ? 'COMPROMISED: the key in use was reported and STILL SIGNS IN' : null,
     halted === null ? null : `HALTED: ${halted}`,
-    rotation === null ? null : `rotating (${rotation.strategy}): ${rotation.phase}, for ${since}`,
-    state === 'paused' || state === 'throttled' ? state : null,
+    overdue ? 'OVERDUE: its key is older than must_by' : null,
+    rotation === null ? null : `${doing(rotation)} (${rotation.strategy}): ${rotation.phase}, for ${since}`,
+    paused === null ? null : `paused ${pauseWords(paused)}`,
+    rotation !== null && (state === 'paused' || state === 'throttled') ? state : null,
     state === 'found' || state === 'held' ? state : null,
     due === null ? null : `DUE: ${due.message}`,
     retiring.length === 0 ? null : `${retiring.length} old ${retiring.length === 1 ? 'key' : 'keys'} on the way out`,
     lastError === null || lastError === halted ? null : `${state === 'failed' ? 'FAILED' : 'last error'}: ${lastError}`,
   ].filter((part) => part !== null);
   return parts.length === 0 ? 'healthy' : parts.join('; ');
+}
+
+function doing({ rollback }: NonNullable<ClientStatus['rotation']>): string {
+  return rollback ? 'putting the previous key back' : 'rotating';
 }
 
 function summary(clients: number, counts: Status['counts']): string {
