@@ -27,7 +27,7 @@ function expecting(expected: string) {
   };
 }
 
-function text<T>(about: About, expected: string, parse: (value: string, refuse: Refuse) => T | Promise<T>) {
+export function text<T>(about: About, expected: string, parse: (value: string, refuse: Refuse) => T | Promise<T>) {
   return z
     .string({ error: expecting(expected) })
     .transform((value, context) =>
