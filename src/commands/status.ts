@@ -20,6 +20,7 @@ import type {
   RotationStatus,
   Status,
 } from './status/model.ts';
+import { heardNow, signersStatus, waitStatus } from './status/signers.ts';
 import { printStatus } from './status/text.ts';
 
 export interface StatusOptions {
@@ -36,9 +37,11 @@ export async function status(globals: Globals, named: readonly string[], { json 
       store.now(),
       store.deploymentStates(config.deployments.map(({ id }) => id)),
     ]);
+    const stored = new Map([...loaded].map(([ref, { record }]) => [ref, record]));
+    const records = await heardNow(stored, now, resources);
     const clients = refs.flatMap((ref) => {
-      const known = loaded.get(ref);
-      return known === undefined ? [] : [clientStatus(known.record, now, deployments, resources)];
+      const record = records.get(ref);
+      return record === undefined ? [] : [clientStatus(record, now, deployments, resources)];
     });
     const shown: Status = {
       counts: countsOf(clients),
@@ -91,6 +94,8 @@ function clientStatus(
     due: policy === null ? null : whyDue(record, policy, now),
     rotation: rotationStatus(record),
     retiring: record.retirements.map(retirementStatus),
+    signers: signersStatus(record, now),
+    waiting: waitStatus(record, policy, now),
     last_error: lastError(record),
     halted: record.halted,
   };

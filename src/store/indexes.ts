@@ -11,6 +11,8 @@ export interface Indexes {
   clientCount(): Promise<number>;
   /** How many clients are known, and how many of them are found or held. */
   enrolmentCounts(): Promise<{ readonly clients: number; readonly found: number; readonly held: number }>;
+  /** Clients whose key was imported, and whose application was not seen to take it from us, in alphabetical order. */
+  heldRefs(): Promise<ClientRef[]>;
   /** How many clients of an app are known; `app` is `deployment/slug`. */
   appCount(app: string): Promise<number>;
   /** Up to `limit` known clients of an app in alphabetical order, from after `last` on; null: from the first. */
@@ -40,6 +42,7 @@ export function openIndexes(redis: Redis, scripts: Scripts): Indexes {
       ]);
       return { clients, found, held };
     },
+    heldRefs: async () => (await references(() => redis.smembers(keys.held))).sort(),
     appCount: (app) => scripts.ask(() => redis.zlexcount(keys.clients, `[${app}/`, `(${endOf(app)}`)),
     appRefs: (app, limit, last) =>
       references(() => {
