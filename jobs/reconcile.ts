@@ -17,6 +17,7 @@ import { clientPolicy } from '../src/rotation/policy.ts';
 import type { Loaded } from '../src/store/records.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
 import { takeNew } from './discover.ts';
+import { hearHeld } from './hearing.ts';
 import { type Listed, type Missing, readNowAndThen } from './listing.ts';
 import { endOldPauses } from './pauses.ts';
 import { departedApps } from './renamed.ts';
@@ -28,6 +29,8 @@ export interface ReconcileResult {
   readonly resumed: readonly string[];
   readonly woken: number;
   readonly drifted: number;
+  /** Held clients whose signers were heard. */
+  readonly enrolled: number;
 }
 
 export async function reconcile(context: JobContext): Promise<ReconcileResult> {
@@ -37,8 +40,9 @@ export async function reconcile(context: JobContext): Promise<ReconcileResult> {
   const resumed = await resumeDeployments(context);
   // Before the lists, which may take long: what is unfinished does not wait for them.
   const woken = await wakeUnfinished(context);
+  const enrolled = await hearHeld(context);
   const drifted = await findDrift(context);
-  return { resumed, woken, drifted };
+  return { resumed, woken, drifted, enrolled };
 }
 
 /** Requests and sweeps that failed on a machine whose clock was ahead are tried again now, and not when that one thought. */

@@ -24,6 +24,7 @@ export type RotateHooks = Pick<Tools, 'onPoint' | 'onStep'>;
 const TOLD: Partial<Record<AuditType, { readonly level: 'info' | 'warn' | 'error'; readonly message: string }>> = {
   'key.activated': { level: 'info', message: 'the new key is proven and in use' },
   'rotation.completed': { level: 'info', message: 'the old key is gone: the rotation is finished' },
+  'rotation.delayed': { level: 'error', message: 'signers still sign with the old key: both keys stay' },
   'rotation.failed': { level: 'error', message: 'the rotation failed' },
   'rotation.rolled_back': {
     level: 'error',

@@ -2,6 +2,7 @@ import { loadConfig } from '../config/load.ts';
 import { formatProblem } from '../config/problems.ts';
 import { RekeydError } from '../errors.ts';
 import { configWarnings } from '../forecast/fleet.ts';
+import { exposuresOf } from '../runtime/exposure.ts';
 import { createLog, type Log } from '../runtime/log.ts';
 import { type Service, startService } from '../runtime/service.ts';
 import { threadsIn } from '../runtime/thread-pool.ts';
@@ -22,6 +23,7 @@ export async function start(globals: Globals, { schedule, http, worker }: StartO
   const config = await loadConfig(globals.file, globals.env);
   for (const warning of config.warnings) log.warn({ file: config.file }, formatProblem(warning));
   for (const { path, message } of configWarnings(config)) log.warn({ file: config.file, setting: path }, message);
+  for (const { path, why, fix } of await exposuresOf(config)) log.warn({ path, fix }, why);
   const { signal, release } = awaitInterruption(globals);
   try {
     const service = await startService(config, { log, schedule, http, worker, poolThreads: threadsIn(globals.env) });

@@ -12,6 +12,7 @@ import { clearScreen, note, printJson } from './output.ts';
 import { type Select, selectionOf, usage } from './select.ts';
 import { clientStatus, countsOf, deploymentStatus, pauseStatus } from './status/build.ts';
 import type { ClientStatus, Status } from './status/model.ts';
+import { heardNow, MOST_HEARD } from './status/signers.ts';
 import { printStatus } from './status/text.ts';
 
 export interface StatusOptions {
@@ -81,12 +82,14 @@ async function show(resources: Resources, filter: Filter, json: boolean): Promis
   const clients: ClientStatus[] = [];
   const unknown: ClientRef[] = [];
   // Of a large fleet, records are not kept: what is shown of them is a tenth.
-  for (const page of pagesOf(await refsOf(select, resources))) {
-    const loaded = await store.loadMany(page);
+  const refs = await refsOf(select, resources);
+  for (const page of pagesOf(refs)) {
+    const stored = new Map([...(await store.loadMany(page))].map(([ref, { record }]) => [ref, record]));
+    const records = refs.length > MOST_HEARD ? stored : await heardNow(stored, now, resources);
     for (const ref of page) {
-      const held = loaded.get(ref);
-      if (held === undefined) unknown.push(ref);
-      else clients.push(clientStatus(held.record, { now, deployments, pauses }, resources));
+      const record = records.get(ref);
+      if (record === undefined) unknown.push(ref);
+      else clients.push(clientStatus(record, { now, deployments, pauses }, resources));
     }
   }
   const wanted = clients.filter((client) => state === null || client.state === state).sort(inOrder);

@@ -7,6 +7,7 @@ import type { ClientRef } from '../core/client.ts';
 import { splitReference } from '../core/client.ts';
 import type { Policy } from '../core/policy.ts';
 import type { Window } from '../core/window.ts';
+import type { Access } from '../files/access.ts';
 import type { Secret } from './secret.ts';
 
 export interface Config {
@@ -21,12 +22,14 @@ export interface Config {
   readonly deployments: readonly DeploymentConfig[];
   /** By name; `default` always exists. */
   readonly policies: Readonly<Record<string, PolicyConfig>>;
-  readonly sinks: readonly { readonly kind: 'directory'; readonly path: string }[];
+  readonly sinks: readonly SinkConfig[];
   readonly http: { readonly listen: { readonly host: string; readonly port: number }; readonly tokens: Secret | null };
   /** Where `format: jwks_uri` sets are written, and the https URL (no slash at its end) under which a web server serves that folder. */
   readonly publish: { readonly path: string; readonly baseUrl: string } | null;
   readonly reconcileEveryMs: number;
   readonly shutdownGraceMs: number;
+  /** Absolute paths of the files that secrets were read from. */
+  readonly secretFiles: readonly string[];
   /** What works but probably not as meant. */
   readonly warnings: readonly Problem[];
 }
@@ -44,6 +47,14 @@ interface RedisNodes {
   /** At least one. */
   readonly nodes: readonly { readonly host: string; readonly port: number }[];
   readonly login: { readonly username: string | null; readonly password: Secret | null };
+}
+
+export interface SinkConfig {
+  readonly kind: 'directory';
+  readonly path: string;
+  readonly access: Access;
+  /** Where signers write their reports; null: beside their keys. */
+  readonly reports: string | null;
 }
 
 export interface DeploymentConfig {

@@ -5,7 +5,7 @@
 import { join, resolve, sep } from 'node:path';
 import { z } from 'zod';
 import { parseDuration } from '../core/duration.ts';
-import type { Config } from './model.ts';
+import type { Config, SinkConfig } from './model.ts';
 import { didYouMean, type Finding, type Path } from './problems.ts';
 
 const word = z.string().optional().catch(undefined);
@@ -139,7 +139,24 @@ function oneRedis({ redis }: Outline): Finding[] {
 const FIRST_PEM_ALGORITHMS: readonly string[] = ['RS256', 'RS384', 'RS512', 'ES256', 'ES384'];
 
 /** What is allowed and probably not meant. */
-export function doubts({ deployments, policies }: Omit<Config, 'file' | 'warnings'>): Finding[] {
+export function doubts(config: Omit<Config, 'file' | 'warnings' | 'secretFiles'>): Finding[] {
+  return [...policyDoubts(config), ...config.sinks.flatMap(sinkDoubts)];
+}
+
+function sinkDoubts({ access: { mode, dirMode, group } }: SinkConfig, index: number): Finding[] {
+  const findings: Finding[] = [];
+  if ((mode & 0o004) !== 0) {
+    const message = 'lets every user of this machine read the private keys: write "0600", or "0640" with a group';
+    findings.push({ path: ['sinks', index, 'mode'], message });
+  }
+  if (group !== null && ((mode & 0o040) === 0 || (dirMode & 0o010) === 0)) {
+    const message = 'has no use while its members may not read: write mode: "0640" and dir_mode: "0750"';
+    findings.push({ path: ['sinks', index, 'group'], message });
+  }
+  return findings;
+}
+
+function policyDoubts({ deployments, policies }: Pick<Config, 'deployments' | 'policies'>): Finding[] {
   const apps = deployments.flatMap((deployment) => deployment.apps);
   const used = apps.flatMap(({ clients, policy }) =>
     clients === 'all' ? [policy] : clients.map((client) => client.policy),

@@ -2,11 +2,13 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ALGORITHMS } from '../core/keys.ts';
+import { PRIVATE } from '../files/access.ts';
 import * as field from './fields.ts';
 import { choice, count, duration, flag, list, name, section } from './fields.ts';
 import type { AppConfig, Config, DeploymentConfig, PolicyConfig } from './model.ts';
 import { redis } from './redis.ts';
 import type { Sources } from './secrets.ts';
+import { sink } from './sink.ts';
 import * as time from './time-fields.ts';
 
 const policy = section({
@@ -69,6 +71,14 @@ const policy = section({
     'read_back',
   ]).prefault('required'),
   prove_within: duration('After a cutover: when nothing was proven by then, the old key is put back.').prefault('60s'),
+  require_ready: count(
+    'A cutover waits until so many signers have reported that they hold the new key; 0: it does not wait.',
+    0,
+    64,
+  ).prefault(0),
+  ready_timeout: duration(
+    'How long signers are waited for. Then a rotation that has published nothing fails; one in its overlap keeps both keys, and says so.',
+  ).prefault('15m'),
   attempts: count(
     'Failures in a row of one step before the rotation fails; after a compromise it goes on.',
     1,
@@ -85,6 +95,8 @@ const policy = section({
     propagation,
     overlap,
     prove_within,
+    require_ready,
+    ready_timeout,
     ...same
   }): PolicyConfig => ({
     ...same,
@@ -97,6 +109,8 @@ const policy = section({
     propagationMs: propagation,
     overlapMs: overlap,
     proveWithinMs: prove_within,
+    requireReady: require_ready,
+    readyTimeoutMs: ready_timeout,
   }),
 );
 
@@ -189,10 +203,6 @@ export function configFileSchema(sources: Sources) {
     id: name('Named in every key that it encrypts: never reuse an id.'),
     key: field.secret('32 bytes in base64url: env:NAME or file:PATH.', sources, field.kekSecret),
   });
-  const sink = section({
-    kind: choice('directory: one folder per client, swapped atomically.', ['directory']),
-    path: field.path('Folder for private keys.', sources),
-  });
   const http = section({
     listen: field.listenAddress('host:port.').prefault('127.0.0.1:8080'),
     tokens: field.secret('Bearer tokens, hashed: env:NAME or file:PATH.', sources, field.plainSecret).optional(),
@@ -213,20 +223,20 @@ export function configFileSchema(sources: Sources) {
       .record(name('Name of the policy.'), policy, { error: 'is not a section: write policies by name below it' })
       .describe('By name. default exists even when it is not written.')
       .prefault({}),
-    sinks: list(sink, 'sink').describe('Where private keys are handed to those who sign.').optional(),
+    sinks: list(sink(sources), 'sink').describe('Where private keys are handed to those who sign.').optional(),
     http: http.prefault({}).describe('On-demand API, health, metrics.'),
     publish: publish.describe('Where format: jwks_uri writes public sets.').optional(),
     reconcile_every: duration('How often drift and unfinished work are looked for.').prefault('60s'),
     shutdown_grace: duration('How long running jobs may take to finish on SIGTERM.', { most: '1d' }).prefault('30s'),
   }).transform(
-    (input): Omit<Config, 'file' | 'warnings'> => ({
+    (input): Omit<Config, 'file' | 'warnings' | 'secretFiles'> => ({
       dataDir: input.data_dir,
       redis: input.redis,
       durability: input.durability,
       encryption: input.encryption,
       deployments: input.deployments,
       policies: { default: policy.parse({}), ...input.policies },
-      sinks: input.sinks ?? [{ kind: 'directory', path: join(input.data_dir, 'keys') }],
+      sinks: input.sinks ?? [{ kind: 'directory', path: join(input.data_dir, 'keys'), access: PRIVATE, reports: null }],
       http: { listen: input.http.listen, tokens: input.http.tokens ?? null },
       publish: input.publish
         ? { path: input.publish.path ?? join(input.data_dir, 'jwks'), baseUrl: input.publish.base_url }

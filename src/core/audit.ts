@@ -9,6 +9,7 @@ export type AuditType =
   | 'rotation.failed'
   | 'rotation.rolled_back'
   | 'rotation.abandoned'
+  | 'rotation.delayed'
   | 'key.generated'
   | 'key.stored'
   | 'key.delivered'

@@ -56,7 +56,8 @@ export function delivered(
   const on = rotation ?? held.retirements.at(-1)?.rotation ?? UPKEEP;
   const told = entry(held, on, 'key.delivered', deliveryData(delivery, leftOut));
   if (rotation?.phase.name === 'stored') {
-    const next = { ...inPhase(rotation, { name: 'delivered', kid: rotation.phase.kid }), tries: NO_TRIES };
+    const phase = { name: 'delivered', kid: rotation.phase.kid, at: context.now } as const;
+    const next = { ...inPhase(rotation, phase), tries: NO_TRIES };
     return { record: { ...held, rotation: next }, entries: [told] };
   }
   if (rotation?.phase.name === 'proven') {

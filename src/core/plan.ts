@@ -9,6 +9,7 @@ import { activeKey } from './keys.ts';
 import { obstacle } from './obstacle.ts';
 import type { ClientPolicy } from './policy.ts';
 import { readBack } from './readback.ts';
+import { holdingForOverlap, holdingForSigners, overlapAction } from './readiness.ts';
 import type { ClientRecord } from './record.ts';
 import { isSuperseded, isUrgent, type Retirement } from './retirement.ts';
 import { mayBePublished, type Rotation, whyAbandoned } from './rotation.ts';
@@ -90,18 +91,13 @@ export function triesOf({ rotation, server, signers }: ClientRecord, owner: Owne
   return owner === 'signers' ? signers.tries : owner.tries;
 }
 
-/** A cutover would cut short the overlap of keys that still wait for their time, so it lets them go first. */
-const holdingForOverlap: Part = ({ rotation, retirements }) => {
-  if (rotation?.strategy !== 'cutover' || rotation.phase.name !== 'delivered' || rotation.compromised) return null;
-  const until = retirements.flatMap((old) => (old.phase === 'overlap' ? [old.until] : []));
-  if (until.length === 0) return null;
-  return { do: 'wait', until: Math.max(...until), why: 'an older key is still in its overlap' };
-};
+/** What a cutover waits for before it is sent. */
+const HOLDING: readonly Part[] = [holdingForOverlap, holdingForSigners];
 
 /** The one document of a client: whatever part of the record asks for a change, it is sent here. */
 const publishing: Part = (record, policy, now) => {
   const asked = publication(record, policy);
-  if (asked === null || holdingForOverlap(record, policy, now) !== null) return null;
+  if (asked === null || HOLDING.some((part) => part(record, policy, now) !== null)) return null;
   const { purpose, owner } = asked;
   const document = desiredDocument(record, policy);
   const { inFlight, observed } = record.server;
@@ -196,7 +192,7 @@ function retirementAction(old: Retirement, record: ClientRecord, policy: ClientP
   if (isSuperseded(old, record.rotation)) return null;
   switch (old.phase) {
     case 'overlap':
-      return { do: 'wait', until: old.until, why: 'the old key is in its overlap' };
+      return overlapAction(old, record, policy, now);
     case 'withdrawing':
       return null; // publication is under way
     case 'withdrawn':
@@ -235,7 +231,7 @@ const PARTS: readonly Part[] = [
   delivering,
   unconfirmed,
   publishing,
-  holdingForOverlap,
+  ...HOLDING,
   retiring,
   landing,
 ];

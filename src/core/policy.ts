@@ -21,6 +21,10 @@ export interface Policy {
   readonly prove: 'required' | 'read_back';
   /** A cutover that is not proven by then is rolled back. */
   readonly proveWithinMs: number;
+  /** A cutover waits until so many signers have reported the new key. */
+  readonly requireReady: number;
+  /** A rotation that signers keep waiting is given up after that long, while nothing of it is published; after that it is told. */
+  readonly readyTimeoutMs: number;
   /** Failures in a row of one step before a rotation is given up. */
   readonly attempts: number;
 }

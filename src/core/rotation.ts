@@ -40,7 +40,7 @@ export interface OverlapRotation extends RotationBase {
   readonly phase:
     | { readonly name: 'requested' }
     | { readonly name: 'stored'; readonly kid: string }
-    | { readonly name: 'delivered'; readonly kid: string }
+    | { readonly name: 'delivered'; readonly kid: string; readonly at?: number }
     | { readonly name: 'published'; readonly kid: string; readonly at: number }
     | { readonly name: 'proven'; readonly kid: string }
     | { readonly name: 'reverting'; readonly kid: string; readonly why: string };
@@ -52,7 +52,8 @@ export interface CutoverRotation extends RotationBase {
   readonly phase:
     | { readonly name: 'requested' }
     | { readonly name: 'stored'; readonly kid: string }
-    | { readonly name: 'delivered'; readonly kid: string }
+    /** `at`: since when signers have it; absent where that does not matter, or was noted by no earlier version. */
+    | { readonly name: 'delivered'; readonly kid: string; readonly at?: number }
     | { readonly name: 'cut_over'; readonly kid: string; readonly at: number }
     | { readonly name: 'proven'; readonly kid: string }
     | { readonly name: 'reverting'; readonly kid: string; readonly why: string };

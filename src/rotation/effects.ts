@@ -16,6 +16,7 @@ import { monotonic } from '../time.ts';
 import { ApiError } from '../wacht/api-error.ts';
 import type { Look } from '../wacht/looks.ts';
 import { noteAccepted, noteAnswer, throttledMs } from './deployment.ts';
+import { hearSigners } from './hearing.ts';
 import type { RotationPolicy } from './policy.ts';
 import type { DeploymentResources, Resources } from './resources.ts';
 import type { Effects } from './steps.ts';
@@ -72,6 +73,8 @@ export function handsFor(ref: ClientRef, policy: RotationPolicy, resources: Reso
       patchDeadlineMs: deployment.config.timeoutMs + INTENT_SLACK_MS,
       generate: keys.generate,
       deliver: (record, delivery, when) => deliverSet(ref, record, delivery, when, keys.open, resources),
+
+      hear: () => hearSigners(ref, resources.sinks),
 
       look,
 

@@ -6,11 +6,13 @@ import type { Action } from '../core/action.ts';
 import type { ClientRef } from '../core/client.ts';
 import { unknownDelivery } from '../core/delivering.ts';
 import { fail, turnBack } from '../core/ending.ts';
+import { isNoNews } from '../core/heard.ts';
 import { plan } from '../core/plan.ts';
 import type { ClientPolicy } from '../core/policy.ts';
 import { isPressing } from '../core/pressing.ts';
 import { destroyed, takenRefused, takenUnproven } from '../core/proving.ts';
 import { settled } from '../core/publishing.ts';
+import { delayed } from '../core/readiness.ts';
 import type { ClientRecord } from '../core/record.ts';
 import { ripen } from '../core/retirement.ts';
 import { incomingKid } from '../core/rotation.ts';
@@ -20,7 +22,19 @@ import type { Turn } from '../store/deployments.ts';
 import type { Loaded, Records } from '../store/records.ts';
 import { monotonic, sleep } from '../time.ts';
 import { type Change, commitOf, merged } from './commit.ts';
-import { choose, deliver, type Effects, generate, look, patch, proveNew, proveOld, type Run, serve } from './steps.ts';
+import {
+  choose,
+  deliver,
+  type Effects,
+  generate,
+  hear,
+  look,
+  patch,
+  proveNew,
+  proveOld,
+  type Run,
+  serve,
+} from './steps.ts';
 
 export type RecordStore = Pick<Records, 'claim' | 'load' | 'commit'>;
 
@@ -146,6 +160,8 @@ async function work(
     if (next.change.record !== held.record) draft = next.change;
     const { record } = next.change;
     if (action.do === 'done' || action.do === 'wait') {
+      // Signers that go on saying the same are heard again and again.
+      if (draft !== null && draft.entries.length === 0 && isNoNews(held.record, draft.record)) draft = null;
       await save('rest', false);
       if (action.do === 'done') return { kind: 'done', op: held.op };
       return { kind: 'wait', op: held.op, ms: Math.max(1, action.until - now()), why: action.why };
@@ -180,8 +196,8 @@ async function work(
     const outcome = await perform(action, record, tools.effects, run);
     await point(`${action.do}:after effect`);
     draft = merged(draft, outcome);
-    // A look is committed with the intent that is built on it.
-    if (action.do === 'look') continue;
+    // A look is committed with the intent that is built on it, and what signers report with what comes of it.
+    if (action.do === 'look' || action.do === 'hear') continue;
     try {
       draft = decide(draft, now(), context).change;
       await save(action.do, false);
@@ -226,6 +242,8 @@ function pureStep(action: Action, record: ClientRecord, context: () => ReturnTyp
       return takenUnproven(record, action.kid);
     case 'take_refused':
       return takenRefused(record, action.old);
+    case 'tell_delay':
+      return delayed(record, action.old, action.why, context().now);
     case 'destroy':
       return { ...destroyed(record, action.old, context()), erase: erasedWith(record, action.old.kid) };
     default:
@@ -261,7 +279,9 @@ const REASONS = {
 
 type Outside = Exclude<
   Action,
-  { do: 'done' | 'wait' | 'fail' | 'turn_back' | 'settle' | 'take_unproven' | 'take_refused' | 'destroy' }
+  {
+    do: 'done' | 'wait' | 'fail' | 'turn_back' | 'settle' | 'take_unproven' | 'take_refused' | 'destroy' | 'tell_delay';
+  }
 >;
 
 function perform(action: Action, record: ClientRecord, effects: Effects, run: Run): Promise<Change> {
@@ -271,6 +291,8 @@ function perform(action: Action, record: ClientRecord, effects: Effects, run: Ru
       return generate(record, outside, effects, run);
     case 'deliver':
       return deliver(record, outside, effects, run);
+    case 'hear':
+      return hear(record, effects, run);
     case 'look':
       return look(record, outside, effects, run);
     case 'serve':

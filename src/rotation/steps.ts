@@ -5,6 +5,7 @@ import { delivered, generated, type LeftOut, notDelivered } from '../core/delive
 import { bodyOf, type PatchBody, type PublicJwk, showsTheSame } from '../core/document.ts';
 import { chosen } from '../core/ending.ts';
 import { observed } from '../core/enrolment.ts';
+import { type Hearing, heard } from '../core/heard.ts';
 import { type Algorithm, activeKey, holds, type KeyMaterial, keyOf, type ManagedKey } from '../core/keys.ts';
 import { publication } from '../core/plan.ts';
 import type { ClientPolicy, Context } from '../core/policy.ts';
@@ -41,6 +42,8 @@ export interface Effects {
   generate(alg: Algorithm, urgent: boolean, signal: AbortSignal): Promise<NewKey>;
   /** Hands signers the keys named by kid, all of them at once. Answers which of the dispensable ones they go without. */
   deliver(record: ClientRecord, delivery: Delivery, when: { now: number; epoch: number }): Promise<readonly LeftOut[]>;
+  /** Reads what the client's signers report. Never throws: what could not be read is in the answer. */
+  hear(): Promise<Hearing>;
   /** Throws when nothing was learned. */
   look(urgent: boolean, signal: AbortSignal): Promise<Look>;
   /** The same beside what the budget was asked for. */
@@ -106,6 +109,11 @@ export async function deliver(
     if (error instanceof SinkOutdated) throw error;
     return notDelivered(record, owner, messageOf(error), run.context());
   }
+}
+
+export async function hear(record: ClientRecord, effects: Effects, run: Run): Promise<Change> {
+  const hearing = await effects.hear();
+  return heard(record, hearing, run.now());
 }
 
 /** Nothing that may take long comes between a look and the PATCH that is built on it: the issuer is asked before it. */

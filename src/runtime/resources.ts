@@ -1,7 +1,7 @@
 /** Opens everything that the service and the commands share, as the config says: store, API clients, sinks. */
-import type { Config, DeploymentConfig, RedisServerConfig } from '../config/model.ts';
+import type { Config, DeploymentConfig, RedisServerConfig, SinkConfig } from '../config/model.ts';
 import { splitReference } from '../core/client.ts';
-import { directorySink } from '../deliver/directory.ts';
+import { type DeliveringStore, directorySink } from '../deliver/directory.ts';
 import type { Sink } from '../deliver/sink.ts';
 import { RekeydError } from '../errors.ts';
 import { type GenerateKey, openGenerator, rsaAtOnce } from '../keys/generator.ts';
@@ -10,6 +10,7 @@ import { openIssuers } from '../rotation/issuers.ts';
 import type { DeploymentResources, Log, Resources } from '../rotation/resources.ts';
 import { openEmbedded } from '../store/embedded/embedded.ts';
 import { openGuard } from '../store/guard.ts';
+import { readFacts } from '../store/identity.ts';
 import { connectRedis } from '../store/redis/connection.ts';
 import type { DurabilityOptions } from '../store/redis/durability.ts';
 import type { RedisTarget, ServerGroup } from '../store/redis/target.ts';
@@ -63,7 +64,7 @@ export async function openResources(config: Config, options: ResourceOptions): P
       store,
       guard,
       generateKey,
-      sinks: config.sinks.map(({ path }) => openSink(path, releases.add)),
+      sinks: config.sinks.map((sink) => openSink(sink, storeOf(store, redis), releases.add)),
       folder: openFolder(config, releases.add),
       deployments,
       deploymentOf(ref) {
@@ -125,10 +126,15 @@ export function redisGroup(server: Exclude<RedisServerConfig, { kind: 'url' | 'e
   return { kind: 'sentinels', name, nodes, login, ...own };
 }
 
-function openSink(path: string, add: Add): Sink {
-  const sink = directorySink(path);
+function openSink({ path, access, reports }: SinkConfig, store: DeliveringStore, add: Add): Sink {
+  const sink = directorySink(path, { access, reports, store });
   add(`sink ${sink.name}`, sink.close);
   return sink;
+}
+
+/** A declared loss gives the store another id while it is in use. */
+function storeOf(store: Store, redis: Parameters<typeof readFacts>[0]): DeliveringStore {
+  return { id: () => store.id, predecessors: async () => (await readFacts(redis)).predecessors };
 }
 
 /** How long, in ms, anybody waits to hear whether an API answers. */

@@ -15,6 +15,8 @@ export interface Indexes {
   apps(): Promise<string[]>;
   /** Notes by which policies the clients of an app go, in order, and answers what was noted before; null when nothing was. */
   notePolicies(app: string, names: readonly string[]): Promise<readonly string[] | null>;
+  /** Clients whose key was imported, and whose application was not seen to take it from us, in alphabetical order. */
+  heldRefs(): Promise<ClientRef[]>;
   /** How many clients of an app are known; `app` is `deployment/slug`. */
   appCount(app: string): Promise<number>;
   /** Up to `limit` known clients of an app in alphabetical order, from after `last` on; null: from the first. */
@@ -58,6 +60,7 @@ export function openIndexes(redis: Redis, scripts: Scripts): Indexes {
       const before = await scripts.run({ lua: NOTE_POLICIES, keys: [keys.policies], args });
       return typeof before === 'string' ? JSON.parse(before) : null; // as it was written here
     },
+    heldRefs: async () => (await references(() => redis.smembers(keys.held))).sort(),
     appCount: (app) => scripts.ask(() => redis.zlexcount(keys.clients, `[${app}/`, `(${endOf(app)}`)),
     appRefs: (app, limit, last) =>
       references(() => {

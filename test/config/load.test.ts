@@ -7,6 +7,8 @@ import { Secret } from '../../src/config/secret.ts';
 import { makeReference } from '../../src/core/client.ts';
 import { API_KEY, app, deployment, env, folder, inDeployment, inPolicy, KEK, read, refusal, write } from './write.ts';
 
+const PRIVATE = { mode: 0o600, dirMode: 0o700, owner: null, group: null };
+
 describe('defaults', () => {
   test('a minimal config is complete', async () => {
     const config = await read(write());
@@ -51,14 +53,17 @@ describe('defaults', () => {
           overlapMs: 600_000,
           prove: 'required',
           proveWithinMs: 60_000,
+          requireReady: 0,
+          readyTimeoutMs: 15 * 60_000,
           attempts: 10,
         },
       },
-      sinks: [{ kind: 'directory', path: join(folder, 'data/keys') }],
+      sinks: [{ kind: 'directory', path: join(folder, 'data/keys'), access: PRIVATE, reports: null }],
       http: { listen: { host: '127.0.0.1', port: 8080 }, tokens: null },
       publish: null,
       reconcileEveryMs: 60_000,
       shutdownGraceMs: 30_000,
+      secretFiles: [],
       warnings: [],
     });
     expect(config.deployments[0]?.apiKey.reveal()).toBe(API_KEY);
@@ -75,7 +80,7 @@ describe('defaults', () => {
       write({ data_dir: '../elsewhere', publish: { base_url: 'https://keys.example.com/jwks/' } }),
     );
     const dataDir = join(folder, '../elsewhere');
-    expect(config.sinks).toEqual([{ kind: 'directory', path: join(dataDir, 'keys') }]);
+    expect(config.sinks).toEqual([{ kind: 'directory', path: join(dataDir, 'keys'), access: PRIVATE, reports: null }]);
     expect(config.publish).toEqual({ path: join(dataDir, 'jwks'), baseUrl: 'https://keys.example.com/jwks' });
   });
 
@@ -259,4 +264,48 @@ describe('policyFor', () => {
   ])('%s/%s/%s is not in our care', async (id, slug, client) => {
     expect(policyFor(await read(text), makeReference(id, slug, client))).toBeNull();
   });
+});
+
+describe('a sink', () => {
+  const sinkOf = async (settings: Record<string, unknown>) =>
+    (await read(write({ sinks: [{ kind: 'directory', path: './keys', ...settings }] }))).sinks[0];
+
+  test('says who may read the keys, and where signers report', async () => {
+    expect(await sinkOf({ mode: '0640', dir_mode: '0750', group: 4711, reports: './reports' })).toEqual({
+      kind: 'directory',
+      path: join(folder, 'keys'),
+      access: { mode: 0o640, dirMode: 0o750, owner: null, group: 4711 },
+      reports: join(folder, 'reports'),
+    });
+  });
+
+  test.each<[object, object]>([
+    [
+      { owner: 'root', group: 'root' },
+      { owner: 0, group: 0 },
+    ],
+    [{ owner: '1000' }, { owner: 1000, group: null }],
+    // Its folders stay with rekeyd: the owner of the keys has to come through.
+    [{ owner: 0 }, { dirMode: 0o711 }],
+    [{ owner: 0, dir_mode: '0750' }, { dirMode: 0o750 }],
+    [{ mode: '400' }, { mode: 0o400 }],
+  ])('%j', async (settings, access) => {
+    expect((await sinkOf({ ...settings }))?.access).toMatchObject(access);
+  });
+
+  test.each<[string, Record<string, unknown>, RegExp[]]>([
+    ['that everybody reads', { mode: '0644' }, [/^sinks\[0\]\.mode: lets every user of this machine read/]],
+    ['whose group may not read', { group: 1 }, [/^sinks\[0\]\.group: has no use/]],
+    ['whose group may read', { group: 1, mode: '0640', dir_mode: '0750' }, []],
+  ])('%s is warned about as is due', async (_, settings, messages) => {
+    const { warnings } = await read(write({ sinks: [{ kind: 'directory', path: './keys', ...settings }] }));
+    expect(warnings.map(({ path, message }) => `${path}: ${message}`)).toEqual(
+      messages.map((message) => expect.stringMatching(message)),
+    );
+  });
+});
+
+test('the files that secrets were read from are known', async () => {
+  const config = await read(write({ encryption: { keks: [{ id: 'k1', key: 'file:kek' }] } }));
+  expect(config.secretFiles).toEqual([join(folder, 'kek')]);
 });

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { API_KEY, app, deployment, env, inApp, inDeployment, inPolicy, KEK, refusal, write } from './write.ts';
 
 const inRedis = (redis: object) => write({ redis });
+const inSink = (settings: object) => write({ sinks: [{ kind: 'directory', path: './keys', ...settings }] });
 const inSentinels = (over: object) => inRedis({ sentinels: { name: 'mymaster', nodes: ['s:26379'], ...over } });
 
 const cases: [what: string, text: string, path: string, message: RegExp][] = [
@@ -156,6 +157,16 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
   ['a policy that is no section', write({ policies: { default: 'x' } }), 'policies.default', /not a section/],
   ['an unknown sink', write({ sinks: [{ kind: 'vault', path: 'x' }] }), 'sinks[0].kind', /write directory/],
   ['no sink', write({ sinks: [] }), 'sinks', /at least one sink/],
+  ['a mode that YAML takes for a number', inSink({ mode: 600 }), 'sinks[0].mode', /in quotes: write four octal digits/],
+  ['a mode that is none', inSink({ mode: 'rw-r--r--' }), 'sinks[0].mode', /is not a mode/],
+  ['keys that rekeyd itself may not read', inSink({ mode: '0040' }), 'sinks[0].mode', /keeps rekeyd itself out/],
+  ['keys that others may replace', inSink({ mode: '0660' }), 'sinks[0].mode', /let others replace/],
+  ['folders that others may change', inSink({ dir_mode: '0770' }), 'sinks[0].dir_mode', /let others replace/],
+  ['a user that is not there', inSink({ owner: 'no-such-user' }), 'sinks[0].owner', /no user of .*write its number/],
+  ['a group that is not there', inSink({ group: 'no-such-group' }), 'sinks[0].group', /no group of .*write its number/],
+  ['a group that is none', inSink({ group: -1 }), 'sinks[0].group', /write its name, or its number/],
+  ['more signers than are heard', inPolicy({ require_ready: 65 }), 'policies.default.require_ready', /from 0 to 64/],
+  ['no time to get ready', inPolicy({ ready_timeout: '0s' }), 'policies.default.ready_timeout', /./],
   [
     'a sink twice',
     write({ sinks: ['a', 'a'].map((path) => ({ kind: 'directory', path })) }),

@@ -2,6 +2,7 @@
 
 import { whyDue } from '../../src/core/due.ts';
 import { enrolled, observed } from '../../src/core/enrolment.ts';
+import { heard } from '../../src/core/heard.ts';
 import { activeKey } from '../../src/core/keys.ts';
 import { plan } from '../../src/core/plan.ts';
 import type { ClientPolicy } from '../../src/core/policy.ts';
@@ -29,7 +30,7 @@ import {
   THEIR_URI,
 } from './support.ts';
 import { type Point, turn } from './worker.ts';
-import { World } from './world.ts';
+import { type Signer, World } from './world.ts';
 
 /** How long a step takes, in ms. */
 const TICK = 20;
@@ -108,6 +109,9 @@ export class Play {
         if (whyDue(world.record, this.#policy, world.now) !== null) {
           this.#ask(null, this.#policy.adopt === 'take_over');
         }
+        break;
+      case 'signer':
+        this.#hear(incident.is);
         break;
       case 'enroll':
         if (activeKey(world.record) === undefined) break;
@@ -227,6 +231,13 @@ export class Play {
     }
   }
 
+  #hear(signer: Signer): void {
+    const { world } = this;
+    world.become(signer);
+    world.tell('heard', (record) => heard(record, world.hear(), world.now));
+    if (world.record.enrolment === 'enrolled') this.#promises.excuses.untouchable = false;
+  }
+
   #abandon(): void {
     const { world } = this;
     const { rotation } = world.record;
@@ -287,6 +298,7 @@ export class Play {
     const { world } = this;
     world.trace.push('-- nothing fails any more');
     world.server.active = true;
+    world.become('following');
     this.#workOn();
     this.#look();
     this.#workOn();

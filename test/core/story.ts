@@ -4,7 +4,7 @@ import type { ClientPolicy } from '../../src/core/policy.ts';
 import type { Luck } from './luck.ts';
 import { HOUR, MINUTE } from './support.ts';
 import type { Point } from './worker.ts';
-import type { ServerMode } from './world.ts';
+import type { ServerMode, Signer } from './world.ts';
 
 export type Incident =
   /** A number of turns with the same luck. */
@@ -21,6 +21,8 @@ export type Incident =
   | { readonly do: 'roll back' }
   | { readonly do: 'compromise'; readonly what: 'in use' | 'active' | 'incoming' | 'retiring' | 'foreign' }
   | { readonly do: 'policy'; readonly change: Partial<ClientPolicy> }
+  /** From now on its signer reports like that, and upkeep hears it. */
+  | { readonly do: 'signer'; readonly is: Signer }
   | { readonly do: 'foreign key' }
   | { readonly do: 'foreign key goes' }
   /** Somebody publishes a former key again. */
@@ -73,6 +75,7 @@ const policyChange: fc.Arbitrary<Partial<ClientPolicy>> = fc.oneof(
   fc.record({ adopt: fc.constantFrom<ClientPolicy['adopt']>('import', 'take_over') }),
   fc.record({ embedPem: fc.boolean() }),
   fc.record({ prove: fc.constantFrom<ClientPolicy['prove']>('required', 'read_back') }),
+  fc.record({ requireReady: fc.constantFrom(0, 1, 2) }),
 );
 
 const work = fc.record({
@@ -87,6 +90,8 @@ const pass = fc.record({
   do: fc.constant('pass' as const),
   ms: fc.oneof(fc.integer({ min: 0, max: 15_000 }), fc.integer({ min: 0, max: 2 * HOUR })),
 });
+
+const signer = fc.constantFrom<Signer>('silent', 'following', 'following', 'stuck', 'lying', 'unreadable');
 
 const ask = fc.record({
   do: fc.constant('ask' as const),
@@ -105,6 +110,7 @@ const usual = [
   { weight: 2, arbitrary: fc.constant({ do: 'roll back' as const }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('policy' as const), change: policyChange }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('foreign key' as const, 'foreign key goes' as const) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('signer' as const), is: signer }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('put back' as const), underItsName: fc.boolean() }) },
   {
     weight: 1,

@@ -41,6 +41,8 @@ export const POLICY: ClientPolicy = {
   overlapMs: 10 * MINUTE,
   prove: 'required',
   proveWithinMs: MINUTE,
+  requireReady: 0,
+  readyTimeoutMs: 15 * MINUTE,
   attempts: 4,
   jwksUri: SERVED_URI,
   backoff: { baseMs: 1_000, maxMs: MINUTE },

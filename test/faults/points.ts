@@ -11,8 +11,8 @@ const ANNOUNCED = ['patch', 'serve'];
 /** Steps whose effect is a request over the network. */
 const REQUESTS = ['patch', 'look', 'prove_new', 'prove_old', 'choose'];
 
-/** A look is committed with what follows from it. */
-const UNCOMMITTED = ['look'];
+/** What was seen, or heard, is committed with what follows from it. */
+const UNCOMMITTED = ['look', 'hear'];
 
 /** The members of the core's `Action` union, but for those that change nothing outside of the record. */
 export const STEPS: readonly string[] = stepsOf(read('src/core/action.ts'), read('src/rotation/loop.ts'));

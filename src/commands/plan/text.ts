@@ -70,6 +70,8 @@ function linesOf(step: PreviewStep): readonly string[] {
       return ['nothing to send: the server holds the document already'];
     case 'prove':
       return [proofLine(step)];
+    case 'await_signers':
+      return [`wait until ${step.count} ${step.count === 1 ? 'signer reports' : 'signers report'} the new key`];
     case 'activate':
       return [`${step.kid} is active`];
     case 'wait':

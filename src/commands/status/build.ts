@@ -20,6 +20,7 @@ import type {
   RotationStatus,
   Status,
 } from './model.ts';
+import { signersStatus, waitStatus } from './signers.ts';
 
 export function countsOf(clients: readonly ClientStatus[]): Status['counts'] {
   const counts = CLIENT_STATES.map(
@@ -70,6 +71,8 @@ export function clientStatus(record: ClientRecord, seen: Surroundings, { config,
     due: policy === null ? null : whyDue(record, policy, now),
     rotation: rotationStatus(record),
     retiring: record.retirements.map(retirementStatus),
+    signers: signersStatus(record, now),
+    waiting: waitStatus(record, policy, now),
     last_error: lastError(record),
     halted: record.halted,
   };

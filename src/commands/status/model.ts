@@ -29,6 +29,10 @@ export interface ClientStatus {
   readonly due: DueReason | null;
   readonly rotation: RotationStatus | null;
   readonly retiring: readonly RetirementStatus[];
+  /** What its signers report; null when nobody had to hear them yet. */
+  readonly signers: SignersStatus | null;
+  /** What the next step waits for. */
+  readonly waiting: WaitStatus | null;
   /** What went wrong last and still matters. */
   readonly last_error: string | null;
   readonly halted: string | null;
@@ -82,6 +86,29 @@ export type PauseStatus = Scope & {
   /** Null: until somebody ends it. */
   readonly until: string | null;
 };
+
+export interface SignersStatus {
+  readonly heard_at: string;
+  /** Why reports could not be read. */
+  readonly error: string | null;
+  readonly reports: readonly {
+    /** `<host>-<pid>` */
+    readonly name: string;
+    readonly kids: readonly string[];
+    readonly signing: string | null;
+    readonly at: string;
+    /** False: it is too old to count. */
+    readonly recent: boolean;
+  }[];
+  /** Names of those that reported lately, and do not hold the key that a rotation brings in. */
+  readonly missing: readonly string[];
+}
+
+export interface WaitStatus {
+  readonly why: string;
+  /** When it is looked at again. */
+  readonly until: string;
+}
 
 export interface DeploymentStatus {
   readonly deployment: string;

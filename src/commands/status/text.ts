@@ -37,7 +37,11 @@ export function printStatus(shown: Status, now: number, { details, isAll, left }
   if (counts.held > 0) print('Held clients: when their applications read their key folders, `rekeyd enroll CLIENT`.');
   if (clients.some(({ compromised }) => compromised))
     print('COMPROMISED clients: `rekeyd rotate CLIENT --compromised` replaces their keys.');
-  if (details) for (const client of clients) printKeys(client, now);
+  if (!details) return;
+  for (const client of clients) {
+    printKeys(client, now);
+    printSigners(client, now);
+  }
 }
 
 function printHolds({ deployments, pauses }: Status): void {
@@ -86,6 +90,7 @@ function stateOf(client: ClientStatus, now: number): string {
     rotation !== null && (state === 'paused' || state === 'throttled') ? state : null,
     state === 'found' || state === 'held' ? state : null,
     due === null ? null : `DUE: ${due.message}`,
+    client.waiting === null ? null : `waiting: ${client.waiting.why}`,
     retiring.length === 0 ? null : `${retiring.length} old ${retiring.length === 1 ? 'key' : 'keys'} on the way out`,
     lastError === null || lastError === halted ? null : `${state === 'failed' ? 'FAILED' : 'last error'}: ${lastError}`,
   ].filter((part) => part !== null);
@@ -118,6 +123,20 @@ function printKeys({ client, client_id: clientId, keys, retiring }: ClientStatus
     until.get(key.kid) ?? '-',
   ]);
   printTable(['KEY', 'ALG', 'STATE', 'AGE', 'PROOF', 'KEPT UNTIL'], rows);
+}
+
+function printSigners({ signers }: ClientStatus, now: number): void {
+  if (signers === null) return;
+  if (signers.error !== null) print(`Reports of signers cannot be read: ${signers.error}`);
+  if (signers.reports.length === 0) return;
+  const rows = signers.reports.map(({ name, kids, signing, at, recent }) => [
+    name,
+    signing === null ? '-' : short(signing),
+    kids.map(short).join(' ') || '-',
+    `${formatDuration(Math.max(0, now - Date.parse(at)))} ago`,
+    signers.missing.includes(name) ? 'NEW KEY MISSING' : recent ? '' : 'too old to count',
+  ]);
+  printTable(['SIGNER', 'SIGNS WITH', 'HOLDS', 'REPORTED', ''], rows);
 }
 
 /** Enough of a thumbprint to tell keys apart at a glance. */
