@@ -2,18 +2,25 @@ import { defineConfig } from 'vitest/config';
 import { SlowFirst } from './test/setup/slow-first.ts';
 import { COMPILED } from './test/support/compiled.ts';
 
-// Each test file has a process of its own. Node reads this when such a process starts, so `test.env` would come too late.
+// Node reads this when a process starts, so `test.env` would come too late.
 Object.assign(process.env, COMPILED);
+
+/** They replace a module for all that is loaded after them in the same process. */
+const REPLACING = ['test/deliver/versions.test.ts', 'test/keys/zeroing.test.ts', 'test/keys/generator.test.ts'];
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: 'forks',
-    sequence: { sequencer: SlowFirst },
     reporters: ['default', './test/setup/left-out.ts'],
+    sequence: { sequencer: SlowFirst },
     // Most tests wait for servers and child processes rather than for a core.
     maxWorkers: 4,
+    projects: [
+      // A process of its own for each of 180 files took a seventh of the whole run.
+      { extends: true, test: { name: 'shared', include: ['test/**/*.test.ts'], exclude: REPLACING, isolate: false } },
+      { extends: true, test: { name: 'alone', include: REPLACING } },
+    ],
   },
 });
