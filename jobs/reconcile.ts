@@ -20,6 +20,7 @@ import { takeNew } from './discover.ts';
 import { type Listed, type Missing, readNowAndThen } from './listing.ts';
 import { noteUnread } from './selection.ts';
 import { takeSeen } from './start.ts';
+import { watchWave } from './wave.ts';
 
 export interface ReconcileResult {
   /** Paused deployments whose API key may read again. */
@@ -34,6 +35,7 @@ export async function reconcile(context: JobContext): Promise<ReconcileResult> {
   const resumed = await resumeDeployments(context);
   // Before the lists, which may take long: what is unfinished does not wait for them.
   const woken = await wakeUnfinished(context);
+  for (const policy of Object.keys(context.resources.config.policies)) await watchWave(policy, context);
   const drifted = await findDrift(context);
   return { resumed, woken, drifted };
 }

@@ -60,7 +60,7 @@ export async function startRotation(
       if (await store.confirm(ref, loaded.op)) return started.rotation;
       continue;
     }
-    const change = { ...started, entries: [...taken.entries, ...started.entries] };
+    const change = andThen(taken, () => started);
     const answers = durable ? { answers: { request: asked.id, rotation: started.rotation } } : {};
     try {
       await store.commit({ ...commitOf(change, policy, { from: loaded, durable }), ...answers });

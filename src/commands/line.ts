@@ -14,6 +14,7 @@ const commands = {
   doctor: () => import('./doctor.ts'),
   keys: () => import('./keys.ts'),
   plan: () => import('./plan.ts'),
+  resume: () => import('./resume.ts'),
   rotate: () => import('./rotate.ts'),
   start: () => import('./start.ts'),
   status: () => import('./status.ts'),
@@ -113,6 +114,14 @@ function commandLine(globalsOf: (file: string | undefined) => Globals, end: (cod
     .option('--reason <text>', 'for the audit trail')
     .option('--json', 'print one JSON document')
     .action(async (client, options) => end(await (await commands.clients()).abandon(globals(), client, options)));
+
+  program
+    .command('resume')
+    .description('go on with the clients of a policy whose wave stopped, because rotations failed')
+    .requiredOption('--policy <name>', 'the policy')
+    .option('--reason <text>', 'for the audit trail')
+    .option('--json', 'print one JSON document')
+    .action(async (options) => end(await (await commands.resume()).resume(globals(), options)));
 
   const audit = program.command('audit').description('the audit log: tail, export');
   audit

@@ -21,6 +21,7 @@ import type {
   Status,
 } from './status/model.ts';
 import { printStatus } from './status/text.ts';
+import { wavesOf } from './status/waves.ts';
 
 export interface StatusOptions {
   readonly json?: boolean;
@@ -44,6 +45,7 @@ export async function status(globals: Globals, named: readonly string[], { json 
       counts: countsOf(clients),
       clients,
       deployments: [...deployments].map(([id, state]) => deploymentStatus(id, state)),
+      waves: await wavesOf(resources),
     };
     if (json) printJson(shown);
     else printStatus(shown, now, { details: wanted.length > 0 });

@@ -5,6 +5,7 @@
 import type { ClientRef } from '../core/client.ts';
 import { splitReference } from '../core/client.ts';
 import type { Policy } from '../core/policy.ts';
+import type { CohortPolicy } from '../core/wave.ts';
 import type { Window } from '../core/window.ts';
 import type { Secret } from './secret.ts';
 
@@ -79,6 +80,8 @@ export interface PolicyConfig extends Policy {
   readonly timezone: string;
   /** Empty: scheduled rotations may start at any time. */
   readonly windows: readonly Window[];
+  /** Null: everything that is due begins at once. */
+  readonly cohort: CohortPolicy | null;
   readonly modulusLength: number;
   readonly standby: false;
 }

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ALGORITHMS } from '../core/keys.ts';
+import { cohort } from './cohort.ts';
 import * as field from './fields.ts';
 import { choice, count, duration, flag, list, name, section } from './fields.ts';
 import type { AppConfig, Config, DeploymentConfig, PolicyConfig } from './model.ts';
@@ -41,6 +42,7 @@ const policy = section({
     'What may happen to a client whose active key is not ours. import: nothing, until its key is imported and it is enrolled. take_over: the schedule replaces the key, and locks an application out that does not read its key folder.',
     ['import', 'take_over'],
   ).prefault('import'),
+  cohort: cohort(),
   standby: z
     .literal(false, { error: 'asks for standby keys, which this version does not have: write false or leave it out' })
     .describe('Keep a pre-active key ready. Not available in this version: only false.')

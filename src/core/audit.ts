@@ -28,6 +28,8 @@ export type AuditType =
   | 'deployment.paused'
   | 'deployment.resumed'
   | 'deployment.throttled'
+  | 'policy.stopped'
+  | 'policy.resumed'
   | 'store.segment'
   | 'audit.sealed';
 

@@ -9,6 +9,7 @@ import type { ClientRecord } from './record.ts';
 import type { Rotation } from './rotation.ts';
 import { entry, type Transition } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
+import type { WaveRef } from './wave.ts';
 
 export interface RotationRequest extends Cause {
   /** The id of the rotation, should this request start one. */
@@ -17,6 +18,8 @@ export interface RotationRequest extends Cause {
   readonly compromised: { readonly kid: string | null } | null;
   /** Rotate a client also where its application was not seen to take its key from us. */
   readonly takeOver: boolean;
+  /** The wave whose sweep asks. */
+  readonly wave?: WaveRef;
 }
 
 export interface Started extends Transition {
@@ -49,6 +52,7 @@ export function start(record: ClientRecord, asked: RotationRequest, policy: Clie
     abandoned: null,
     marks: [],
     tries: NO_TRIES,
+    ...(asked.wave !== undefined && { wave: asked.wave }),
     phase: { name: 'requested' as const },
   };
   const strategy = chooseStrategy(record, policy, format, asked);

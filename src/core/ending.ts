@@ -8,6 +8,7 @@ import { isSuperseded, retire, withRetirements } from './retirement.ts';
 import { incomingKid, inPhase, mayBePublished, type Rotation, runningSummary, whyAbandoned } from './rotation.ts';
 import { andThen, entry, type Transition, UPKEEP } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
+import { counted } from './wave.ts';
 
 type Time = Pick<Context, 'policy' | 'now'>;
 
@@ -41,11 +42,13 @@ function activated(record: ClientRecord, rotation: Rotation, kid: string, { poli
   if (rotation.strategy === 'cutover' && old === undefined) {
     // The foreign key is off the server, and there is no private half to prove it with.
     const ended = [{ ...summary, state: 'finished' as const, endedAt: now }];
-    return { record: next, entries: [...told, entry(next, rotation, 'rotation.completed', FINISHED)], ended };
+    const entries = [...told, entry(next, rotation, 'rotation.completed', FINISHED)];
+    return { record: next, entries, ended, ...counted(rotation, 'active') };
   }
   const phase = rotation.strategy === 'overlap' ? ('overlap' as const) : ('withdrawn' as const);
   const leaving = retire(record, old, { role: 'replaced', phase, until, rotation: summary });
-  return { record: { ...next, retirements: [...record.retirements, leaving] }, entries: told };
+  const retirements = [...record.retirements, leaving];
+  return { record: { ...next, retirements }, entries: told, ...counted(rotation, 'active') };
 }
 
 const FINISHED = { outcome: 'finished' };
@@ -116,6 +119,7 @@ function endWithout(
     record: next,
     entries: [entry(next, rotation, `rotation.${state}`, { kid, outcome: state, error: failure })],
     ended: [{ ...runningSummary(record, rotation), state, endedAt: now, error: failure }],
+    ...counted(rotation, 'failed'),
   };
 }
 
@@ -177,6 +181,7 @@ export function halt(record: ClientRecord, why: string): Transition {
   return {
     record: next,
     entries: [entry(next, rotation, 'client.halted', { error: why }), entry(next, rotation, 'rotation.failed', data)],
+    ...counted(rotation, 'failed'),
   };
 }
 

@@ -5,6 +5,7 @@ import { type Algorithm, activeKey } from './keys.ts';
 import type { Policy } from './policy.ts';
 import type { ClientRecord } from './record.ts';
 import type { Tries } from './tries.ts';
+import type { WaveRef } from './wave.ts';
 
 interface RotationBase extends Cause {
   readonly id: string;
@@ -22,6 +23,8 @@ interface RotationBase extends Cause {
   readonly before: (ObservedKeys & { readonly sentAt: number }) | null;
   /** How many keys it made. A key that the server does not take is replaced by another one, but not for ever. */
   readonly keysMade: number;
+  /** The wave that it belongs to; absent when no cohort went first. */
+  readonly wave?: WaveRef;
   /** A person ended it: it goes to whichever key the server takes. */
   readonly abandoned: Cause | null;
   readonly marks: readonly Mark[];

@@ -65,7 +65,7 @@ export function commitOf(
   policy: ClientPolicy,
   { from, durable }: { readonly from: Pick<Loaded, 'op' | 'claim' | 'carried'> | null; readonly durable: boolean },
 ): Commit {
-  const { record, entries, ended = [], seal = [], erase = [] } = change;
+  const { record, entries, ended = [], seal = [], erase = [], counted } = change;
   return {
     ref: record.ref,
     expected: from,
@@ -78,6 +78,7 @@ export function commitOf(
     seen: seenMark(record.server.observed.client),
     open: isOpen(record, policy),
     durable,
+    ...(counted !== undefined && { counted }),
   };
 }
 

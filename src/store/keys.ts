@@ -48,6 +48,12 @@ export function deploymentKey(deployment: string): string {
   return `${PREFIX}:deployment:${deployment}`;
 }
 
+/** The wave of a policy: a hash, and sets of client references; see {@link ./lua/waves.ts}. A policy's name has no colon. */
+export function waveKeys(policy: string) {
+  const wave = `${PREFIX}:wave:${policy}`;
+  return { wave, cohort: `${wave}:cohort`, waiting: `${wave}:waiting`, failed: `${wave}:failed` } as const;
+}
+
 /** hash: thumbprint → JWE of the private key. */
 export function sealedKey(ref: ClientRef): string {
   return `${PREFIX}:sealed:${ref}`;

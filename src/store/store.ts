@@ -6,8 +6,9 @@ import { type Indexes, openIndexes } from './indexes.ts';
 import { openRecords, type Records } from './records.ts';
 import { integer } from './redis/replies.ts';
 import { type Guarded, openScripts } from './redis/scripts.ts';
+import { openWaves, type Waves } from './waves.ts';
 
-export interface Store extends Records, Indexes, AuditLog, Deployments {
+export interface Store extends Records, Indexes, AuditLog, Deployments, Waves {
   /** Random, and another one for each store. */
   readonly id: string;
   /** The store's clock, ms since the Unix epoch: one clock for all workers. */
@@ -24,6 +25,7 @@ export function openStore(redis: Redis, guard: Guarded & { confirmed(seq: number
     ...openIndexes(redis, scripts),
     ...openAuditLog(redis, scripts, guard.confirmed),
     ...openDeployments(redis, scripts),
+    ...openWaves(redis, scripts),
     get id() {
       return guard.expected.id;
     },

@@ -74,9 +74,31 @@ export interface DeploymentStatus {
   readonly throttled_until: string | null;
 }
 
+/** A wave of a policy whose rest is not begun; counts are of clients. */
+export interface WaveStatus {
+  readonly policy: string;
+  readonly wave: string;
+  /** `cohort`: only the cohort is begun. `rest`: the others are being begun. `stopped`: nothing begins until a person resumes. */
+  readonly phase: 'cohort' | 'rest' | 'stopped';
+  /** How many were due when it began, and how many of them go first. */
+  readonly clients: number;
+  readonly first: number;
+  /** Of those that go first: not ended yet, and in use of their new keys. */
+  readonly waiting: number;
+  readonly active: number;
+  /** Of all. */
+  readonly failed: number;
+  readonly since: string;
+  /** When the others follow at the earliest. */
+  readonly rest_after: string;
+  /** Why it stopped; null when it did not. */
+  readonly stopped: string | null;
+}
+
 export interface Status {
   /** How many clients are in each state. */
   readonly counts: Readonly<Record<ClientState, number>>;
   readonly clients: readonly ClientStatus[];
   readonly deployments: readonly DeploymentStatus[];
+  readonly waves: readonly WaveStatus[];
 }

@@ -3,15 +3,17 @@ import { formatDuration } from '../../core/duration.ts';
 import { howToEnroll } from '../../core/enrolment.ts';
 import { print, printTable } from '../output.ts';
 import type { ClientStatus, KeyStatus, Status } from './model.ts';
+import { waveLine } from './waves.ts';
 
 /** @param now the store's clock, ms since the epoch */
 export function printStatus(shown: Status, now: number, { details }: { details: boolean }): void {
-  const { clients, counts, deployments } = shown;
+  const { clients, counts, deployments, waves } = shown;
   for (const { deployment, paused, throttled_until: until } of deployments) {
     if (paused !== null)
       print(`PAUSED  deployment ${deployment}: ${paused}. Correct the key; rekeyd tries it now and then.`);
     if (until !== null) print(`THROTTLED  deployment ${deployment}: its API asks to be left alone until ${until}.`);
   }
+  for (const wave of waves) print(waveLine(wave, now));
   if (clients.length === 0) {
     if (!details) print('No clients are known yet. Clients are taken in by the next sweep or request.');
     return;

@@ -1,0 +1,154 @@
+/** Begins the rotations of due clients, a page at a time: a fleet may have 100,000, and no more than a page of records is in memory. */
+import { policyFor } from '../src/config/model.ts';
+import { type ClientRef, splitReference } from '../src/core/client.ts';
+import { whyDue } from '../src/core/due.ts';
+import { changesForm, type WaveRef } from '../src/core/wave.ts';
+import { hasCode, messageOf } from '../src/errors.ts';
+import { inParallel, PAGE, pagesOf } from '../src/parallel.ts';
+import { clientPolicy } from '../src/rotation/policy.ts';
+import type { Loaded } from '../src/store/records.ts';
+import { FLEET_LANES, type JobContext } from './context.ts';
+import { noteUnread } from './selection.ts';
+import { rotationId, startRotation } from './start.ts';
+
+/** One run over the due clients of a policy. */
+export interface Run {
+  readonly policy: string;
+  /** Names the run: the same job tried again begins the same rotations. */
+  readonly slot: string;
+  readonly context: JobContext;
+  /**
+   * Those clients whose deployments answer. Begun in the middle of an outage, a rotation uses its attempts up and fails. Each deployment is asked once in a
+   * run; why one does not answer is put into `failures`.
+   */
+  answering(refs: readonly ClientRef[]): Promise<readonly ClientRef[]>;
+  readonly failures: unknown[];
+}
+
+export function openRun(policy: string, slot: string, context: JobContext): Run {
+  const asked = new Map<string, Promise<boolean>>();
+  const failures: unknown[] = [];
+
+  async function ask(deployment: string): Promise<boolean> {
+    try {
+      await context.resources.deployments.get(deployment)?.reachable();
+      return true;
+    } catch (error) {
+      await noteUnread(deployment, error, context);
+      failures.push(error);
+      return false;
+    }
+  }
+
+  return {
+    policy,
+    slot,
+    context,
+    failures,
+    async answering(refs) {
+      const deploymentOf = (ref: ClientRef) => splitReference(ref).deployment;
+      const answers = new Map<string, boolean>();
+      const named = new Set(refs.map(deploymentOf));
+      await Promise.all(
+        [...named].map(async (deployment) => {
+          const answer = asked.get(deployment) ?? ask(deployment);
+          asked.set(deployment, answer);
+          answers.set(deployment, await answer);
+        }),
+      );
+      return refs.filter((ref) => answers.get(deploymentOf(ref)));
+    },
+  };
+}
+
+/** Those of these clients that are due, in the same order, and whether the rotation of any of them changes alg or format. */
+export async function examined(
+  refs: readonly ClientRef[],
+  run: Run,
+): Promise<{ readonly due: readonly ClientRef[]; readonly changesForm: boolean }> {
+  const { resources } = run.context;
+  const due: ClientRef[] = [];
+  let changes = false;
+  for (const page of pagesOf(refs)) {
+    for (const [ref, { record, now }] of await resources.store.loadMany(await run.answering(page))) {
+      const policy = policyOf(ref, run);
+      if (policy === null || whyDue(record, policy, now) === null) continue;
+      due.push(ref);
+      changes ||= changesForm(record, policy);
+    }
+  }
+  return { due, changesForm: changes };
+}
+
+export interface BegunPage {
+  readonly started: number;
+  /** Clients of deployments that answer, and that have no rotation of this wave: they are not due. */
+  readonly idle: readonly ClientRef[];
+}
+
+/** Begins a rotation for each client of a page that is due now. */
+export async function beginPage(refs: readonly ClientRef[], wave: WaveRef | null, run: Run): Promise<BegunPage> {
+  const { store } = run.context.resources;
+  const answering = await run.answering(refs);
+  const loaded = await store.loadMany(answering);
+  const idle = answering.filter((ref) => !loaded.has(ref));
+  let started = 0;
+  await inParallel(loaded, FLEET_LANES, async ([ref, held]) => {
+    const outcome = await beginOne(ref, held, wave, run);
+    if (outcome === 'begun') started += 1;
+    if (outcome === 'idle' && (wave === null || held.record.rotation?.wave?.id !== wave.id)) idle.push(ref);
+  });
+  return { started, idle };
+}
+
+/** What a client cannot have is told where somebody asks for it. The others of its fleet do not wait for that. */
+const REFUSALS = ['not_enrolled', 'not_eligible', 'under_way', 'algorithm_unsupported'] as const;
+
+/** `joined`: another run was faster. */
+async function beginOne(
+  ref: ClientRef,
+  held: Loaded,
+  wave: WaveRef | null,
+  run: Run,
+): Promise<'begun' | 'joined' | 'idle'> {
+  const { resources, queues, log } = run.context;
+  const policy = policyOf(ref, run);
+  if (policy === null) return 'idle';
+  const why = whyDue(held.record, policy, held.now);
+  if (why === null) return 'idle';
+  const asked = {
+    id: rotationId(resources.store, `sweep ${run.policy} ${run.slot}`, ref),
+    actor: `schedule:${run.policy}`,
+    reason: why.message,
+    request: null,
+    compromised: null,
+    takeOver: policy.adopt === 'take_over',
+    ...(wave !== null && { wave }),
+  };
+  try {
+    const rotation = await startRotation(resources.store, ref, null, policy, asked, held);
+    if (rotation !== asked.id) return 'joined';
+  } catch (error) {
+    if (!REFUSALS.some((code) => hasCode(error, code))) throw error;
+    log.warn({ client: ref, error: messageOf(error) }, 'a due client cannot be rotated');
+    return 'idle';
+  }
+  await queues.wake(ref, false);
+  return 'begun';
+}
+
+/** All clients of a policy that are due by the index, the longest due first: references only. Read before anything is begun, which changes the index. */
+export async function dueRefs(policy: string, { resources }: JobContext): Promise<readonly ClientRef[]> {
+  const now = await resources.store.now();
+  const found: ClientRef[] = [];
+  for (let offset = 0; ; offset += PAGE) {
+    const page = await resources.store.due(now, PAGE, offset);
+    for (const ref of page) if (policyFor(resources.config, ref)?.name === policy) found.push(ref);
+    if (page.length < PAGE) return found;
+  }
+}
+
+/** Null when the client is under another policy, or under none. */
+function policyOf(ref: ClientRef, { policy, context: { resources } }: Run) {
+  return policyFor(resources.config, ref)?.name === policy ? clientPolicy(resources, ref) : null;
+}
