@@ -1,7 +1,10 @@
 /** Begins the rotations of due clients, a page at a time: a fleet may have 100,000, and no more than a page of records is in memory. */
 import { policyFor } from '../src/config/model.ts';
+import { offeredUntil } from '../src/core/adoption.ts';
 import { type ClientRef, splitReference } from '../src/core/client.ts';
 import { whyDue } from '../src/core/due.ts';
+import type { ClientPolicy } from '../src/core/policy.ts';
+import type { ClientRecord } from '../src/core/record.ts';
 import { changesForm, type WaveRef } from '../src/core/wave.ts';
 import { hasCode, messageOf } from '../src/errors.ts';
 import { inParallel, PAGE, pagesOf } from '../src/parallel.ts';
@@ -72,7 +75,11 @@ export async function examined(
   for (const page of pagesOf(refs)) {
     for (const [ref, { record, now }] of await resources.store.loadMany(await run.answering(page))) {
       const policy = policyOf(ref, run);
-      if (policy === null || whyDue(record, policy, now) === null) continue;
+      if (policy === null) continue;
+      if (whyDue(record, policy, now) === null) {
+        await wakeOffered(ref, record, policy, now, run);
+        continue;
+      }
       due.push(ref);
       changes ||= changesForm(record, policy);
     }
@@ -115,7 +122,10 @@ async function beginOne(
   const policy = policyOf(ref, run);
   if (policy === null) return 'idle';
   const why = whyDue(held.record, policy, held.now);
-  if (why === null) return 'idle';
+  if (why === null) {
+    await wakeOffered(ref, held.record, policy, held.now, run);
+    return 'idle';
+  }
   const asked = {
     id: rotationId(resources.store, `sweep ${run.policy} ${run.slot}`, ref),
     actor: `schedule:${run.policy}`,
@@ -135,6 +145,18 @@ async function beginOne(
   }
   await queues.wake(ref, false);
   return 'begun';
+}
+
+/** The index knows when a key that is offered is withdrawn, too. The client's own job does that; it may have been lost, or the policy was changed. */
+async function wakeOffered(
+  ref: ClientRef,
+  record: ClientRecord,
+  policy: ClientPolicy,
+  now: number,
+  { context: { queues } }: Run,
+): Promise<void> {
+  const until = offeredUntil(record, policy);
+  if (until !== null && now >= until) await queues.wake(ref, false);
 }
 
 /** All clients of a policy that are due by the index, the longest due first: references only. Read before anything is begun, which changes the index. */

@@ -190,9 +190,10 @@ async function takeIn(
 ): Promise<boolean> {
   const policy = clientPolicy(resources, ref);
   const { record } = held;
-  // What is being worked on looks at the server itself before it writes.
-  if (policy === null || record.rotation !== null || record.halted !== null || record.server.inFlight !== null)
-    return false;
+  // What is being worked on looks at the server itself before it writes. A key that is offered only waits.
+  const isOffered = record.rotation?.phase.name === 'offered';
+  const isBusy = (record.rotation !== null && !isOffered) || record.server.inFlight !== null;
+  if (policy === null || isBusy || record.halted !== null) return false;
   const change = takeSeen(record, seen, policy);
   if (change.record === record) return false;
   try {
@@ -201,7 +202,7 @@ async function takeIn(
     if (hasCode(error, 'store_conflict') || hasCode(error, 'store_fenced')) return false;
     throw error;
   }
-  if (!hasDrifted(change.record, policy)) return false;
+  if (!hasDrifted(change.record, policy) && !(isOffered && isDue(change.record, policy, held.now))) return false;
   log.warn({ client: ref }, 'somebody changed the published keys: they are put right');
   await queues.wake(ref, false);
   return true;

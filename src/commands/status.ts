@@ -1,7 +1,9 @@
 import { policyFor } from '../config/model.ts';
+import { offeredUntil } from '../core/adoption.ts';
 import { type ClientRef, parseReference, splitReference } from '../core/client.ts';
 import { dueAt, isScheduled, whyDue } from '../core/due.ts';
 import { activeKey, type FormerKey, findKey, type ManagedKey, usesReportedKey } from '../core/keys.ts';
+import type { ClientPolicy } from '../core/policy.ts';
 import type { ClientRecord } from '../core/record.ts';
 import type { Retirement } from '../core/retirement.ts';
 import { incomingKid } from '../core/rotation.ts';
@@ -91,7 +93,7 @@ function clientStatus(
     // A changed alg or format makes a client due at once, whatever its key's age.
     next_due: isRotated ? iso(dueAt(record, policy) || now) : null,
     due: policy === null ? null : whyDue(record, policy, now),
-    rotation: rotationStatus(record),
+    rotation: rotationStatus(record, policy),
     retiring: record.retirements.map(retirementStatus),
     last_error: lastError(record),
     halted: record.halted,
@@ -127,14 +129,17 @@ function formerStatus({ kid, at, compromised }: FormerKey): KeyStatus {
   return { kid, alg: null, state, ...times, proof: null };
 }
 
-function rotationStatus({ rotation }: ClientRecord): RotationStatus | null {
+function rotationStatus(record: ClientRecord, policy: ClientPolicy | null): RotationStatus | null {
+  const { rotation } = record;
   if (rotation === null) return null;
+  const until = policy === null ? null : offeredUntil(record, policy);
   const { id, strategy, phase, startedAt, compromised, actor, reason, tries } = rotation;
   return {
     id,
     strategy,
     phase: phase.name,
     kid: incomingKid(rotation),
+    offered_until: iso(until),
     since: new Date(startedAt).toISOString(),
     attempts: tries.failed,
     next_try: tries.failed === 0 ? null : iso(tries.notBefore),

@@ -21,6 +21,7 @@ export type AuditType =
   | 'key.compromised'
   | 'key.imported'
   | 'client.found'
+  | 'client.offered'
   | 'client.held'
   | 'client.enrolled'
   | 'client.drifted'

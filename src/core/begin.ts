@@ -27,8 +27,17 @@ export interface Started extends Transition {
   readonly rotation: string;
 }
 
-/** @throws RekeydError `algorithm_unsupported` */
-export function start(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy, now: number): Started {
+/**
+ * @param adopting its key is offered to the application, and does not take over by itself
+ * @throws RekeydError `algorithm_unsupported`
+ */
+export function start(
+  record: ClientRecord,
+  asked: RotationRequest,
+  policy: ClientPolicy,
+  now: number,
+  adopting = false,
+): Started {
   const alg = chosenAlg(record, policy);
   if (alg === null) {
     throw new RekeydError(
@@ -53,6 +62,7 @@ export function start(record: ClientRecord, asked: RotationRequest, policy: Clie
     marks: [],
     tries: NO_TRIES,
     ...(asked.wave !== undefined && { wave: asked.wave }),
+    ...(adopting && { adopting }),
     phase: { name: 'requested' as const },
   };
   const strategy = chooseStrategy(record, policy, format, asked);
@@ -63,7 +73,13 @@ export function start(record: ClientRecord, asked: RotationRequest, policy: Clie
     record: next,
     entries: [
       requested(next, exposed(asked), asked.id, asked),
-      entry(next, rotation, 'rotation.started', { strategy, alg, format, replaces }),
+      entry(next, rotation, 'rotation.started', {
+        strategy,
+        alg,
+        format,
+        replaces,
+        ...(adopting && { adopting }),
+      }),
     ],
     rotation: asked.id,
   };
@@ -75,11 +91,11 @@ function keptFormat(record: ClientRecord, policy: ClientPolicy, { compromised }:
 }
 
 /** An overlap needs a server that is known to take several keys, and time: a single PEM, a compromise or doubt mean a cutover. */
-function chooseStrategy(
+export function chooseStrategy(
   record: ClientRecord,
   policy: ClientPolicy,
   format: Rotation['format'],
-  asked: RotationRequest,
+  asked: Pick<RotationRequest, 'compromised'>,
 ): 'overlap' | 'cutover' {
   if (asked.compromised !== null || format === 'pem' || policy.strategy !== 'overlap') return 'cutover';
   // Leaving a single PEM behind replaces it: there is nothing to overlap with.

@@ -1,6 +1,8 @@
 /** The ways a rotation ends or turns back: activated, failed, rolled back, abandoned, halted. */
+import { declined } from './adoption.ts';
 import { desiredDocument } from './desired.ts';
 import { enrolled } from './enrolment.ts';
+import type { Cause } from './history.ts';
 import { activeKey, findKey, holds, keyOf, remember, usesReportedKey, wasReported, withKey } from './keys.ts';
 import type { Context } from './policy.ts';
 import type { ClientRecord } from './record.ts';
@@ -12,9 +14,18 @@ import { counted } from './wave.ts';
 
 type Time = Pick<Context, 'policy' | 'now'>;
 
-/** The proven key becomes the active one; the one before it starts on its way out. From now on the application has to take its key from us. */
-export function activate(record: ClientRecord, rotation: Rotation, kid: string, context: Time): Transition {
-  return andThen(activated(record, rotation, kid, context), (next) => enrolled(next, rotation));
+/**
+ * The proven key becomes the active one; the one before it starts on its way out. From now on the application has to take its key from us.
+ * @param cause who says that it does
+ */
+export function activate(
+  record: ClientRecord,
+  rotation: Rotation,
+  kid: string,
+  context: Time,
+  cause: Cause = rotation,
+): Transition {
+  return andThen(activated(record, rotation, kid, context), (next) => enrolled(next, { ...cause, id: rotation.id }));
 }
 
 function activated(record: ClientRecord, rotation: Rotation, kid: string, { policy, now }: Time): Transition {
@@ -97,9 +108,13 @@ function end(
   rotation: Rotation,
   state: 'failed' | 'rolled_back',
   why: string,
-  { now }: Time,
+  context: Time,
 ): Transition {
-  return endWithout(record, discardIncoming(record, rotation, 'withdrawn', now), rotation, state, why, now);
+  const left = discardIncoming(record, rotation, 'withdrawn', context.now);
+  const ended = endWithout(record, left, rotation, state, why, context.now);
+  // One that failed before anything was published is tried again, unless a person has ended it.
+  const isOver = state === 'rolled_back' || rotation.abandoned !== null;
+  return rotation.adopting && isOver ? declined(ended, rotation, why, context) : ended;
 }
 
 /** A rotation ends without a new key. A reported key that stays in use is remembered as such: nothing else would tell of it any more. */

@@ -68,6 +68,12 @@ function wasChanged(record: ClientRecord, policy: ClientPolicy): boolean {
  */
 export function imported(record: ClientRecord, key: Omit<KeyMaterial, 'kid'>, cause: Cause, now: number): Transition {
   const active = activeKey(record);
+  if (record.rotation?.adopting) {
+    throw new RekeydError(
+      'key_invalid',
+      `A key of ours is offered to the application of ${record.ref}: nothing was imported. Let it take that one, or withdraw it (\`rekeyd abandon ${record.ref}\`) and import again.`,
+    );
+  }
   if (active !== undefined || record.rotation !== null) {
     throw new RekeydError(
       'key_invalid',
@@ -122,7 +128,7 @@ export function howToEnroll(client: string): string {
  * The application takes its key from us: a person or a signer says so, or the server takes no other key.
  * @throws RekeydError `not_enrolled` when there is no key of ours that it could take
  */
-export function enrolled(record: ClientRecord, cause: Cause): Transition {
+export function enrolled(record: ClientRecord, cause: Cause & { readonly id?: string | null }): Transition {
   if (record.enrolment === 'enrolled') return { record, entries: [] };
   if (activeKey(record) === undefined) {
     const { ref } = record;

@@ -25,6 +25,8 @@ interface RotationBase extends Cause {
   readonly keysMade: number;
   /** The wave that it belongs to; absent when no cohort went first. */
   readonly wave?: WaveRef;
+  /** Its key is offered to the application of a found client, and takes over only when that takes it. */
+  readonly adopting?: true;
   /** A person ended it: it goes to whichever key the server takes. */
   readonly abandoned: Cause | null;
   readonly marks: readonly Mark[];
@@ -40,6 +42,8 @@ export interface OverlapRotation extends RotationBase {
     | { readonly name: 'delivered'; readonly kid: string }
     | { readonly name: 'published'; readonly kid: string; readonly at: number }
     | { readonly name: 'proven'; readonly kid: string }
+    /** The application of a found client may take it, or not. */
+    | { readonly name: 'offered'; readonly kid: string; readonly at: number }
     | { readonly name: 'reverting'; readonly kid: string; readonly why: string };
 }
 
@@ -74,6 +78,7 @@ export function isPublishing({ phase }: Rotation): boolean {
     case 'published':
     case 'cut_over':
     case 'proven':
+    case 'offered':
       return true;
     default:
       return phase satisfies never;

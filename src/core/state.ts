@@ -32,7 +32,8 @@ export function clientState(
 ): ClientState {
   const { halted, rotation, failure, enrolment } = record;
   if (halted !== null) return 'halted';
-  if (rotation !== null) return paused ? 'paused' : throttled ? 'throttled' : 'rotating';
+  if (rotation !== null && rotation.phase.name !== 'offered')
+    return paused ? 'paused' : throttled ? 'throttled' : 'rotating';
   if (failure !== null) return 'failed';
   if (enrolment !== 'enrolled') return enrolment;
   return policy !== null && whyDue(record, policy, now) !== null ? 'due' : 'healthy';
@@ -44,7 +45,13 @@ export function rotationError({ rotation, signers, server }: ClientRecord): stri
 }
 
 /** What went wrong last and still matters, or null. */
-export function lastError({ halted, rotation, retirements, server, signers, failure }: ClientRecord): string | null {
+export function lastError(record: ClientRecord): string | null {
+  const { halted, rotation, retirements, server, signers, failure, enrolment, declined } = record;
   const tries = [rotation, ...retirements, signers, server].map((part) => part?.tries.error ?? null);
-  return halted ?? tries.find((error) => error !== null) ?? failure;
+  const offer = enrolment === 'found' && rotation === null && declined !== undefined ? offerError(declined.why) : null;
+  return halted ?? tries.find((error) => error !== null) ?? failure ?? offer;
+}
+
+function offerError(why: string): string {
+  return `our key was offered to its application and is withdrawn: ${why}`;
 }

@@ -33,6 +33,8 @@ export type PreviewStep =
       readonly how: 'sign_in' | 'read_back';
     }
   | { readonly step: 'activate'; readonly kid: string }
+  /** Nothing follows before the application takes it. */
+  | { readonly step: 'offer'; readonly kid: string }
   | { readonly step: 'wait'; readonly ms: number; readonly why: string }
   | { readonly step: 'destroy'; readonly kid: string | null }
   /** Nothing follows: as things are, the rotation cannot be done. */
@@ -55,7 +57,8 @@ export function preview(
     const action = plan(future, policy, at);
     if (action.do === 'done') return steps;
     steps.push(...described(action, future, at));
-    if (action.do === 'fail') return steps;
+    // Whether the application takes what it is offered, nobody can foresee.
+    if (action.do === 'fail' || (action.do === 'wait' && future.rotation?.phase.name === 'offered')) return steps;
     if (action.do === 'wait') at = action.until;
     else future = afterwards(action, future, { policy, now: at, random: 0 }, newKey);
   }
@@ -76,8 +79,8 @@ function described(action: Planned | Unplanned, record: ClientRecord, now: numbe
       return [{ step: 'generate', alg: action.rotation.alg }];
     case 'deliver': {
       const { rotation } = record;
-      const activates: PreviewStep[] =
-        rotation?.phase.name === 'proven' ? [{ step: 'activate', kid: rotation.phase.kid }] : [];
+      const step = rotation?.adopting ? ('offer' as const) : ('activate' as const);
+      const activates: PreviewStep[] = rotation?.phase.name === 'proven' ? [{ step, kid: rotation.phase.kid }] : [];
       return [{ step: 'deliver', ...action.delivery }, ...activates];
     }
     case 'serve':

@@ -30,4 +30,12 @@ describe('cohort', () => {
     const { problems } = await refusal(inPolicy({ cohort: written }));
     expect(problems).toEqual([expect.objectContaining({ path, message: expect.stringMatching(message) })]);
   });
+
+  test('an adopt: overlap that can offer nothing is doubted', async () => {
+    const doubts = async (policy: object) =>
+      (await read(inPolicy({ adopt: 'overlap', ...policy }))).warnings.map(({ path }) => path);
+    expect(await doubts({})).toEqual(['policies.default.adopt']);
+    expect(await doubts({ strategy: 'overlap' })).toEqual([]);
+    expect(await doubts({ strategy: 'cutover' })).toContain('policies.default.adopt');
+  });
 });

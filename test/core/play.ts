@@ -1,7 +1,8 @@
 /** Plays a story out in a simulated world, and checks on the way what rekeyd promises. */
 
+import { enroll, signsWith } from '../../src/core/adoption.ts';
 import { whyDue } from '../../src/core/due.ts';
-import { enrolled, observed } from '../../src/core/enrolment.ts';
+import { observed } from '../../src/core/enrolment.ts';
 import { activeKey } from '../../src/core/keys.ts';
 import { plan } from '../../src/core/plan.ts';
 import type { ClientPolicy } from '../../src/core/policy.ts';
@@ -75,6 +76,7 @@ export class Play {
     const record = begin({ mode, start });
     this.#promises = new Promises(record);
     this.#promises.excuses.untouchable = record.enrolment !== 'enrolled';
+    this.#promises.excuses.mayReplace = record.enrolment !== 'found';
     // Its set is its own affair: there are no foreign keys on the server.
     this.#promises.excuses.foreignMayGo = record.server.observed.client.jwksUri !== null;
     this.world = new World(mode, record, (world, what) => this.#promises.check(world, what, this.#policy));
@@ -106,9 +108,10 @@ export class Play {
         }
         break;
       case 'enroll':
-        if (activeKey(world.record) === undefined) break;
-        this.#promises.excuses.untouchable = false;
-        world.tell('enrolled', (record) => enrolled(record, OPERATOR));
+        this.#enroll();
+        break;
+      case 'report':
+        this.#report(incident.which);
         break;
       case 'abandon':
         this.#abandon();
@@ -207,7 +210,9 @@ export class Play {
     try {
       const asking = asked(`r${this.#asked}`, compromised, takeOver);
       const started = request(held.record, asking, this.#policy, world.now);
-      if (takeOver || compromised !== null) this.#promises.excuses.untouchable = false;
+      const { excuses } = this.#promises;
+      if (takeOver || compromised !== null) excuses.mayReplace = true;
+      if (excuses.mayReplace || started.record.rotation?.adopting) excuses.untouchable = false;
       world.commit(held, started, `asked ${started.rotation} ${JSON.stringify(compromised)}`);
       return started.rotation;
     } catch (error) {
@@ -216,6 +221,31 @@ export class Play {
       if (isEnding || isLeftAlone) return null;
       throw error;
     }
+  }
+
+  #enroll(): void {
+    const { world } = this;
+    const { rotation } = world.record;
+    const isOffered = rotation?.phase.name === 'offered';
+    if (activeKey(world.record) === undefined && !isOffered) return;
+    Object.assign(this.#promises.excuses, { untouchable: false, mayReplace: true });
+    world.tell('enrolled', (record) => enroll(record, OPERATOR, { policy: this.#policy, now: world.now }));
+  }
+
+  #report(which: Extract<Incident, { do: 'report' }>['which']): void {
+    const { world } = this;
+    const { rotation, enrolment } = world.record;
+    const ours = incomingKid(rotation) ?? activeKey(world.record)?.kid ?? 'none';
+    const cause = { ...OPERATOR, actor: 'signer' };
+    const context = { policy: this.#policy, now: world.now };
+    const held = world.claim();
+    const change = signsWith(held.record, which === 'ours' ? ours : 'unknown', cause, context);
+    if (change.record === held.record) return;
+    if (which === 'unknown') wrong(world, 'a key that nobody knows has enrolled a client');
+    if (enrolment === 'found' && rotation?.phase.name !== 'offered')
+      wrong(world, 'enrolled by a key that is not offered');
+    Object.assign(this.#promises.excuses, { untouchable: false, mayReplace: true });
+    world.commit(held, change, 'reported');
   }
 
   #abandon(): void {

@@ -46,6 +46,8 @@ export interface RotationStatus {
   readonly strategy: 'overlap' | 'cutover';
   readonly phase: string;
   readonly kid: string | null;
+  /** While its key is offered to the application of a found client: when that is withdrawn. Else null. */
+  readonly offered_until: string | null;
   readonly since: string;
   /** Failures in a row of the step under way. */
   readonly attempts: number;

@@ -2,7 +2,7 @@
 import { formatDuration } from '../../core/duration.ts';
 import { howToEnroll } from '../../core/enrolment.ts';
 import { print, printTable } from '../output.ts';
-import type { ClientStatus, KeyStatus, Status } from './model.ts';
+import type { ClientStatus, KeyStatus, RotationStatus, Status } from './model.ts';
 import { waveLine } from './waves.ts';
 
 /** @param now the store's clock, ms since the epoch */
@@ -55,7 +55,7 @@ function stateOf(client: ClientStatus, now: number): string {
   const parts = [
     client.compromised ? 'COMPROMISED: the key in use was reported and STILL SIGNS IN' : null,
     halted === null ? null : `HALTED: ${halted}`,
-    rotation === null ? null : `rotating (${rotation.strategy}): ${rotation.phase}, for ${since}`,
+    rotation === null ? null : rotationLine(rotation, since, now),
     state === 'paused' || state === 'throttled' ? state : null,
     state === 'found' || state === 'held' ? state : null,
     due === null ? null : `DUE: ${due.message}`,
@@ -63,6 +63,11 @@ function stateOf(client: ClientStatus, now: number): string {
     lastError === null || lastError === halted ? null : `${state === 'failed' ? 'FAILED' : 'last error'}: ${lastError}`,
   ].filter((part) => part !== null);
   return parts.length === 0 ? 'healthy' : parts.join('; ');
+}
+
+function rotationLine({ phase, strategy, offered_until: until }: RotationStatus, since: string, now: number): string {
+  if (until === null) return `rotating (${strategy}): ${phase}, for ${since}`;
+  return `our key is offered to its application for ${since}, and withdrawn ${dueIn(Date.parse(until) - now)}`;
 }
 
 function summary(clients: number, counts: Status['counts']): string {
