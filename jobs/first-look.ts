@@ -19,6 +19,8 @@ const PATIENCE_MS = 10_000;
 const FATES = {
   import:
     'they are found and left alone. Import their keys (`rekeyd keys import --dir DIR --dry-run` shows what it would do), and enroll them when their applications read their key folders (`rekeyd enroll`)',
+  overlap:
+    'adopt: overlap offers each of them a key of ours beside its own, where its server takes several keys, and leaves the others alone. Let their applications read their key folders: a client is enrolled when a signer reports our key, or by `rekeyd enroll`',
   take_over:
     'adopt: take_over rotates them as soon as their windows allow, and applications that do not read their key folders cannot sign in any more. Stop now and set adopt: import, unless that is meant',
 } as const satisfies Record<Policy['adopt'], string>;

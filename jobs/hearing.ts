@@ -1,6 +1,6 @@
 /**
- * Enrolls held clients whose signers report that they sign with the imported key. Rotations hear their signers themselves; nobody else would look for those
- * of a client that nothing is done for.
+ * Enrolls held clients whose signers report that they sign with the imported key, and found ones whose signers report that they sign with the key that is
+ * offered to them. Rotations hear their signers themselves; nobody else would look for those of a client that nothing is done for.
  */
 import type { ClientRef } from '../src/core/client.ts';
 import { heard } from '../src/core/heard.ts';
@@ -10,16 +10,17 @@ import { clientPolicy } from '../src/rotation/policy.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
 import { apply } from './start.ts';
 
-/** Held clients that one run looks at: the folders of a large fleet on a network disk take long. The next run goes on with others. */
+/** Clients that one run looks at: the folders of a large fleet on a network disk take long. The next run goes on with others. */
 const MOST_HEARD = 5_000;
 
 /** @returns how many were enrolled */
-export async function hearHeld(context: JobContext): Promise<number> {
+export async function hearWaiting(context: JobContext): Promise<number> {
   const { resources } = context;
-  const held = await resources.store.heldRefs();
+  const { store } = resources;
+  const waiting = [...(await store.offeredRefs()), ...(await store.heldRefs())];
   let enrolled = 0;
   await inParallel(
-    turnOf(held, await resources.store.now(), resources.config.reconcileEveryMs),
+    turnOf(waiting, await store.now(), resources.config.reconcileEveryMs),
     FLEET_LANES,
     async (ref) => {
       if (await enrollHeard(ref, context)) enrolled += 1;
@@ -29,26 +30,29 @@ export async function hearHeld(context: JobContext): Promise<number> {
 }
 
 /** By the clock, so that no worker has to remember where another one stopped. */
-export function turnOf(held: readonly ClientRef[], now: number, everyMs: number): readonly ClientRef[] {
-  const turns = Math.ceil(held.length / MOST_HEARD);
-  if (turns <= 1) return held;
+export function turnOf(waiting: readonly ClientRef[], now: number, everyMs: number): readonly ClientRef[] {
+  const turns = Math.ceil(waiting.length / MOST_HEARD);
+  if (turns <= 1) return waiting;
   const turn = Math.floor(now / everyMs) % turns;
-  return held.slice(turn * MOST_HEARD, (turn + 1) * MOST_HEARD);
+  return waiting.slice(turn * MOST_HEARD, (turn + 1) * MOST_HEARD);
 }
 
-async function enrollHeard(ref: ClientRef, { resources, log }: JobContext): Promise<boolean> {
+async function enrollHeard(ref: ClientRef, { resources, queues, log }: JobContext): Promise<boolean> {
   const policy = clientPolicy(resources, ref);
   if (policy === null) return false;
   const hearing = await hearSigners(ref, resources.sinks);
   if (hearing.error !== null) log.warn({ client: ref, error: hearing.error }, 'reports of signers cannot be read');
   if (hearing.reports.length === 0) return false;
-  const now = await resources.store.now();
-  const { entries } = await apply(resources.store, ref, policy, (record) => {
-    const change = heard(record, hearing, now);
+  let isTaken = false;
+  const { entries } = await apply(resources.store, ref, policy, (record, now) => {
+    const change = heard(record, hearing, { policy, now });
+    isTaken = record.rotation !== null && change.record.rotation === null;
     // Only what is worth a commit.
     return change.record.enrolment === record.enrolment ? { record, entries: [] } : change;
   });
-  for (const { actor } of entries)
+  // A key that was offered takes over: what its server and its signers hold follows.
+  if (isTaken) await queues.wake(ref, false);
+  for (const { actor } of entries.filter(({ type }) => type === 'client.enrolled'))
     log.info({ client: ref, actor }, 'enrolled: a signer takes its key from the key folder');
   return entries.length > 0;
 }

@@ -14,6 +14,11 @@ export async function isPaused(
   return (await store.pausesOf(scopesOf(ref, policy))).some((pause) => isInForce(pause, now));
 }
 
+/** True while no scheduled rotation of any client under this policy begins. */
+export async function isPolicyPaused(store: Pick<Store, 'pausesOf'>, policy: string, now: number): Promise<boolean> {
+  return (await store.pausesOf([{ all: true }, { policy }])).some((pause) => isInForce(pause, now));
+}
+
 /** Removes the pauses whose time is over, and says so in the audit log. They hold nothing back any more, whether or not this runs. */
 export async function endOldPauses({ resources: { store }, log }: JobContext): Promise<void> {
   const now = await store.now();

@@ -17,12 +17,13 @@ import { clientPolicy } from '../src/rotation/policy.ts';
 import type { Loaded } from '../src/store/records.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
 import { takeNew } from './discover.ts';
-import { hearHeld } from './hearing.ts';
+import { hearWaiting } from './hearing.ts';
 import { type Listed, type Missing, readNowAndThen } from './listing.ts';
 import { endOldPauses } from './pauses.ts';
 import { departedApps } from './renamed.ts';
 import { noteUnread } from './selection.ts';
 import { takeSeen } from './start.ts';
+import { watchWave } from './wave.ts';
 
 export interface ReconcileResult {
   /** Paused deployments whose API key may read again. */
@@ -40,7 +41,8 @@ export async function reconcile(context: JobContext): Promise<ReconcileResult> {
   const resumed = await resumeDeployments(context);
   // Before the lists, which may take long: what is unfinished does not wait for them.
   const woken = await wakeUnfinished(context);
-  const enrolled = await hearHeld(context);
+  const enrolled = await hearWaiting(context);
+  for (const policy of Object.keys(context.resources.config.policies)) await watchWave(policy, context);
   const drifted = await findDrift(context);
   return { resumed, woken, drifted, enrolled };
 }
@@ -197,9 +199,10 @@ async function takeIn(
 ): Promise<boolean> {
   const policy = clientPolicy(resources, ref);
   const { record } = held;
-  // What is being worked on looks at the server itself before it writes.
-  if (policy === null || record.rotation !== null || record.halted !== null || record.server.inFlight !== null)
-    return false;
+  // What is being worked on looks at the server itself before it writes. A key that is offered only waits.
+  const isOffered = record.rotation?.phase.name === 'offered';
+  const isBusy = (record.rotation !== null && !isOffered) || record.server.inFlight !== null;
+  if (policy === null || isBusy || record.halted !== null) return false;
   const change = takeSeen(record, seen, policy);
   if (change.record === record) return false;
   try {
@@ -208,7 +211,7 @@ async function takeIn(
     if (hasCode(error, 'store_conflict') || hasCode(error, 'store_fenced')) return false;
     throw error;
   }
-  if (!hasDrifted(change.record, policy)) return false;
+  if (!hasDrifted(change.record, policy) && !(isOffered && isDue(change.record, policy, held.now))) return false;
   log.warn({ client: ref }, 'somebody changed the published keys: they are put right');
   await queues.wake(ref, false);
   return true;

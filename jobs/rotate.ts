@@ -10,6 +10,7 @@ import { clientPolicy, type RotationPolicy } from '../src/rotation/policy.ts';
 import { systemClock } from '../src/time.ts';
 import type { JobContext } from './context.ts';
 import { parseJob, rotateSchema } from './schemas.ts';
+import { watchWave } from './wave.ts';
 
 /** How long a run that was outrun stays away, in ms; twice as long each time, up to the longest. */
 const OUTRUN_MS = 50;
@@ -60,29 +61,35 @@ export async function rotateJob(
     await queues.wake(ref, false);
     return { client: ref, op: null };
   }
+  const stopping = new Set<string>();
   const tools: Tools = {
     store: resources.store,
     ...handsFor(ref, policy, resources, keks),
     random: Math.random,
     ...hooks,
-    ...toldBy(ref, policy, context, hooks),
+    ...toldBy(ref, policy, context, hooks, stopping),
   };
   const rest = await rotate(ref, policy, tools, signal);
+  // Others of the wave may be about to begin. Upkeep looks too, should this worker not get here.
+  for (const name of stopping) await watchWave(name, context);
   return settle(rest, ref, policy, job, token, context);
 }
 
+/** @param stopping takes the policies whose waves may have to stop */
 function toldBy(
   ref: ClientRef,
   policy: RotationPolicy,
   { log }: JobContext,
   hooks: RotateHooks,
+  stopping: Set<string>,
 ): Required<Pick<Tools, 'onStep' | 'onCommit'>> {
   return {
     onStep(action, record) {
       log.debug({ client: ref, rotation: record.rotation?.id, step: action.do }, 'step');
       hooks.onStep?.(action, record);
     },
-    onCommit({ entries, record }, before) {
+    onCommit({ entries, record, counted }, before) {
+      if (counted?.outcome === 'failed') stopping.add(counted.wave.policy);
       for (const { type, client, rotation, data } of entries) {
         const told = TOLD[type];
         if (told !== undefined) log[told.level]({ client, rotation, kid: data.kid, error: data.error }, told.message);

@@ -65,6 +65,7 @@ export const sweepSchema = z.strictObject({
   reindex: z.boolean().default(false),
 });
 export const discoverSchema = z.strictObject({ v: z.literal(1), policy: words, slot: words });
+export const waveSchema = z.strictObject({ v: z.literal(1), policy: words, slot: words });
 export const reconcileSchema = z.strictObject({ v: z.literal(1) });
 export const rotateSchema = z.strictObject({ v: z.literal(1), client: reference, rotation: words.optional() });
 

@@ -60,7 +60,7 @@ export async function startRotation(
       if (await store.confirm(ref, loaded.op)) return started.rotation;
       continue;
     }
-    const change = { ...started, entries: [...taken.entries, ...started.entries] };
+    const change = andThen(taken, () => started);
     const answers = durable ? { answers: { request: asked.id, rotation: started.rotation } } : {};
     try {
       await store.commit({ ...commitOf(change, policy, { from: loaded, durable }), ...answers });
@@ -116,7 +116,7 @@ export async function apply(
   store: Store,
   ref: ClientRef,
   policy: ClientPolicy,
-  change: (record: ClientRecord) => Transition,
+  change: (record: ClientRecord, now: number) => Transition,
 ): Promise<Transition> {
   for (;;) {
     const loaded = await store.load(ref);
@@ -124,7 +124,7 @@ export async function apply(
       const hint = await knownOtherwise(store, ref);
       throw new RekeydError('not_found', hint ?? `${ref} is not known. \`rekeyd plan ${ref}\` asks the API for it.`);
     }
-    const transition = andThen({ record: loaded.record, entries: [] }, change);
+    const transition = andThen({ record: loaded.record, entries: [] }, (record) => change(record, loaded.now));
     if (transition.record === loaded.record) return transition;
     try {
       await store.commit(commitOf(transition, policy, { from: loaded, durable: true }));

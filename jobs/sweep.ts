@@ -3,18 +3,15 @@
  * the records by `reconcile`, and looked at again by each rotation before it writes. Asking twice does no harm.
  */
 import { policyFor } from '../src/config/model.ts';
-import { mayBegin } from '../src/core/calendar.ts';
-import { type ClientRef, splitReference } from '../src/core/client.ts';
-import { whyDue } from '../src/core/due.ts';
+import type { ClientRef } from '../src/core/client.ts';
 import { inParallel, PAGE } from '../src/parallel.ts';
 import { dueTime } from '../src/rotation/commit.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
+import { dueRefs, openRun } from './begin-due.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
-import { isPaused } from './pauses.ts';
 import { slotJobId } from './queues.ts';
 import type { Sweep } from './schemas.ts';
-import { noteUnread } from './selection.ts';
-import { rotationId, startRotation } from './start.ts';
+import { beginDue } from './wave.ts';
 
 export interface SweepResult {
   readonly started: number;
@@ -22,66 +19,13 @@ export interface SweepResult {
 
 /** @throws the first failure, after every deployment that answers was swept: the job is tried again for the rest */
 export async function sweep({ policy, slot, reindex }: Sweep, context: JobContext): Promise<SweepResult> {
-  const { resources, queues } = context;
   if (reindex) await noteDueTimes(policy, context);
-  const failures: unknown[] = [];
-  let started = 0;
-  await Promise.all(
-    [...(await dueRefs(policy, context))].map(async ([deployment, due]) => {
-      try {
-        // Otherwise an outage would start, and fail, the rotation of each client that comes due in its course.
-        await resources.deployments.get(deployment)?.reachable();
-      } catch (error) {
-        await noteUnread(deployment, error, context);
-        failures.push(error);
-        return;
-      }
-      for (let at = 0; at < due.length; at += PAGE) {
-        started += await startDue(due.slice(at, at + PAGE), policy, slot, context);
-      }
-    }),
-  );
-  await queues.addUpkeep('discover', { v: 1, policy, slot }, slotJobId('discover', policy, slot));
-  if (failures.length > 0) throw failures[0];
+  const run = openRun(policy, slot, context);
+  const started = await beginDue(run, { due: () => dueRefs(policy, context), areAll: true, isTick: true });
+  await context.queues.addUpkeep('discover', { v: 1, policy, slot }, slotJobId('discover', policy, slot));
+  if (run.failures.length > 0) throw run.failures[0];
   return { started };
 }
-
-/** Starts a rotation for those of these known clients that are due now, as far as windows, freezes and pauses allow. */
-export async function startDue(
-  refs: readonly ClientRef[],
-  policyName: string,
-  slot: string,
-  { resources, queues, log }: JobContext,
-): Promise<number> {
-  const { store } = resources;
-  const loaded = await store.loadMany(refs);
-  let [started, heldBack] = [0, 0];
-  await inParallel(loaded, FLEET_LANES, async ([ref, { record, now }]) => {
-    const policy = clientPolicy(resources, ref);
-    if (policy === null) return;
-    const why = whyDue(record, policy, now);
-    if (why === null) return;
-    // Asked just before the start: from the moment that somebody pauses, nothing more begins.
-    if (!mayBegin(policy, now) || (await isPaused(store, ref, policyName, now))) {
-      heldBack += 1;
-      return;
-    }
-    await startRotation(store, ref, null, policy, {
-      id: rotationId(store, `sweep ${policyName} ${slot}`, ref),
-      actor: `schedule:${policyName}`,
-      reason: why.message,
-      request: null,
-      compromised: null,
-      takeOver: policy.adopt === 'take_over',
-    });
-    await queues.wake(ref, false);
-    started += 1;
-  });
-  if (heldBack > 0) log.debug({ policy: policyName, clients: heldBack }, HELD_BACK);
-  return started;
-}
-
-const HELD_BACK = 'clients are due, and wait for the end of a pause or a freeze, or for a window (`rekeyd status`)';
 
 /** Due times are noted with each commit; a policy changed in the config changes them without one. */
 async function noteDueTimes(policyName: string, { resources }: JobContext): Promise<void> {
@@ -97,25 +41,5 @@ async function noteDueTimes(policyName: string, { resources }: JobContext): Prom
         await store.setDue(ref, policy === null ? null : dueTime(record, policy));
       });
     } while (last !== null);
-  }
-}
-
-/** All due clients of the policy by deployment, the longest due first, read before anything is started: starting one changes the index. */
-async function dueRefs(
-  policyName: string,
-  { resources }: JobContext,
-): Promise<ReadonlyMap<string, readonly ClientRef[]>> {
-  const now = await resources.store.now();
-  const found = new Map<string, ClientRef[]>();
-  for (let offset = 0; ; offset += PAGE) {
-    const page = await resources.store.due(now, PAGE, offset);
-    for (const ref of page) {
-      if (policyFor(resources.config, ref)?.name !== policyName) continue;
-      const { deployment } = splitReference(ref);
-      const due = found.get(deployment) ?? [];
-      due.push(ref);
-      found.set(deployment, due);
-    }
-    if (page.length < PAGE) return found;
   }
 }

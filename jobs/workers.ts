@@ -9,8 +9,9 @@ import { bullConnection, CONTROL, PREFIX, rotateQueueName, UPKEEP } from './queu
 import { reconcile } from './reconcile.ts';
 import { requestJob } from './request.ts';
 import { lookAgain, type RotateHooks, type RotateResult, rotateJob } from './rotate.ts';
-import { discoverSchema, parseJob, reconcileSchema, sweepSchema } from './schemas.ts';
+import { discoverSchema, parseJob, reconcileSchema, sweepSchema, waveSchema } from './schemas.ts';
 import { sweep } from './sweep.ts';
+import { waveJob } from './wave.ts';
 
 export interface Workers {
   /** Resolves when all workers are registered in Redis. */
@@ -109,6 +110,8 @@ async function upkeepJob(job: Job, context: JobContext): Promise<unknown> {
       return sweep(parseJob(sweepSchema, job.name, job.data), context);
     case 'discover':
       return discover(parseJob(discoverSchema, job.name, job.data), context);
+    case 'wave':
+      return waveJob(parseJob(waveSchema, job.name, job.data), context);
     case 'reconcile':
       parseJob(reconcileSchema, job.name, job.data);
       return reconcile(context);

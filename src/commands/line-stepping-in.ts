@@ -8,6 +8,7 @@ const commands = {
   identify: () => import('./identify.ts'),
   pause: () => import('./pause.ts'),
   release: () => import('./release.ts'),
+  resume: () => import('./resume.ts'),
   rollback: () => import('./rollback.ts'),
 };
 
@@ -38,8 +39,8 @@ export function addSteppingIn(program: Command, globals: () => Globals, end: (co
     .action(async (clients, options) => end(await (await commands.pause()).pause(globals(), clients, options)));
 
   explained(selecting(program.command('resume')))
-    .description('end a pause')
-    .action(async (clients, options) => end(await (await commands.pause()).resume(globals(), clients, options)));
+    .description('end a pause; of a policy, also go on with its wave after that has stopped')
+    .action(async (clients, options) => end(await (await commands.resume()).resume(globals(), clients, options)));
 
   explained(program.command('release'))
     .description("hand a client's key over and stop managing the client")

@@ -1,24 +1,13 @@
-/** `rekeyd pause` and `rekeyd resume`: whether scheduled rotations begin. */
+/** `rekeyd pause`: no scheduled rotation begins. {@link ./resume.ts} is the other half. */
 import { loadConfig } from '../config/load.ts';
 import { type Config, policyFor } from '../config/model.ts';
 import type { ClientRef } from '../core/client.ts';
 import { parseDuration } from '../core/duration.ts';
-import {
-  byScope,
-  isInForce,
-  type Pause,
-  pauseEntry,
-  pauseOf,
-  type Scope,
-  scopeName,
-  scopeWords,
-  selectorOf,
-} from '../core/pause.ts';
+import { type Pause, pauseEntry, type Scope, scopeWords, selectorOf } from '../core/pause.ts';
 import { knownOtherwise } from '../rotation/naming.ts';
 import type { Store } from '../store/store.ts';
-import type { ChangeOptions } from './clients.ts';
 import { actor, type Globals, withResourcesOf } from './open.ts';
-import { note, noteAbout, print, printJson } from './output.ts';
+import { noteAbout, print, printJson } from './output.ts';
 import { type Select, type SelectOptions, selectionOf, usage } from './select.ts';
 
 export interface PauseOptions extends SelectOptions {
@@ -58,58 +47,8 @@ function pausedLine(scope: Scope, until: number | null): string {
   return `Paused: ${scopeWords(scope)}. No scheduled rotation begins ${end}until \`rekeyd resume ${selectorOf(scope)}\`. Rotations under way are finished; requests and compromises go through.`;
 }
 
-export interface ResumeOptions extends SelectOptions, ChangeOptions {}
-
-interface Resumed {
-  readonly scope: Scope;
-  readonly wasPaused: boolean;
-  /** A wider pause that goes on to hold it back. */
-  readonly stillHeld: Pause | null;
-}
-
-/** Ends the pauses of exactly these selectors. Ends with 1 while a wider one goes on to hold them back. */
-export async function resume(globals: Globals, named: readonly string[], options: ResumeOptions): Promise<number> {
-  const config = await loadConfig(globals.file, globals.env);
-  const scopes = scopesIn(selectionOf(named, options, config).select, 'resume');
-  const cause = { actor: actor(), reason: options.reason ?? 'asked for on the command line' };
-  return withResourcesOf(config, async ({ store }) => {
-    const resumed: Resumed[] = [];
-    for (const scope of scopes) {
-      const [before] = await store.pausesOf([scope]);
-      const wasPaused = before !== undefined && isInForce(before, await store.now());
-      await store.endPause(scope, [pauseEntry('schedule.resumed', scope, cause)]);
-      resumed.push({ scope, wasPaused, stillHeld: await wider(scope, config, store) });
-    }
-    const left = byScope(await store.pauses(), await store.now());
-    if (options.json) {
-      const shown = resumed.map(({ scope, wasPaused, stillHeld }) => ({
-        ...scope,
-        was_paused: wasPaused,
-        still_paused_by: stillHeld === null ? null : stillHeld.scope,
-      }));
-      printJson({ resumed: shown, pauses: [...left.values()].map(({ scope }) => scope) });
-    } else for (const one of resumed) print(resumedLine(one));
-    if (left.size > 0)
-      note(`Pauses that are left: ${[...left.values()].map(({ scope }) => selectorOf(scope)).join(', ')}.`);
-    return resumed.every(({ stillHeld }) => stillHeld === null) ? 0 : 1;
-  });
-}
-
-function resumedLine({ scope, wasPaused, stillHeld }: Resumed): string {
-  const what = wasPaused ? `Resumed: ${scopeWords(scope)}.` : `There is no pause of ${scopeWords(scope)}.`;
-  if (stillHeld === null) return wasPaused ? `${what} What is due begins with the next tick of its schedule.` : what;
-  const { actor, reason } = stillHeld;
-  return `${what} Still paused, by ${actor}: ${scopeWords(stillHeld.scope)} (${reason}). \`rekeyd resume ${selectorOf(stillHeld.scope)}\` ends that.`;
-}
-
-async function wider(scope: Scope, config: Config, store: Pick<Store, 'pauses' | 'now'>): Promise<Pause | null> {
-  const pauses = byScope(await store.pauses(), await store.now());
-  if ('client' in scope) return pauseOf(pauses, scope.client, policyFor(config, scope.client)?.name ?? null);
-  return pauses.get(scopeName({ all: true })) ?? null;
-}
-
 /** @throws RekeydError `usage` when nothing was selected */
-function scopesIn(select: Select | null, command: string): readonly Scope[] {
+export function scopesIn(select: Select | null, command: string): readonly Scope[] {
   if (select === null) throw usage(`Say what to ${command}: deployment/app-slug/id …, --app, --policy or --all.`);
   return 'clients' in select ? select.clients.map((client) => ({ client })) : [select];
 }

@@ -155,7 +155,13 @@ function tellOutcomes(
   if (json) printJson({ rotations: outcomes, errors, skipped, taken_over });
   else if (outcomes.length + errors.length === 0) note(nothingStarted(skipped.length));
   else {
-    const rows = outcomes.map(({ client, id, strategy, state, error }) => [client, id, strategy, state, error ?? '']);
+    const rows = outcomes.map(({ client, id, strategy, state, offered, error }) => [
+      client,
+      id,
+      strategy,
+      offered ? 'offered' : state,
+      error ?? '',
+    ]);
     const refused = errors.map(({ client, message }) => [client, '', '', 'not started', message]);
     printTable(['CLIENT', 'ROTATION', 'STRATEGY', 'OUTCOME', 'ERROR'], [...rows, ...refused]);
   }

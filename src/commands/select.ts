@@ -72,7 +72,7 @@ function knownApp(place: string, { deployments }: Config): string {
   throw usage(`The config has no app ${JSON.stringify(place)}. It has: ${known.join(', ')}.`);
 }
 
-function knownPolicy(name: string, { policies }: Config): string {
+export function knownPolicy(name: string, { policies }: Config): string {
   if (Object.hasOwn(policies, name)) return name;
   throw usage(`The config has no policy ${JSON.stringify(name)}. It has: ${Object.keys(policies).join(', ')}.`);
 }

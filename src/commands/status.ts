@@ -14,6 +14,7 @@ import { clientStatus, countsOf, deploymentStatus, pauseStatus } from './status/
 import type { ClientStatus, Status } from './status/model.ts';
 import { heardNow, MOST_HEARD } from './status/signers.ts';
 import { printStatus } from './status/text.ts';
+import { wavesOf } from './status/waves.ts';
 
 export interface StatusOptions {
   readonly app?: string;
@@ -98,6 +99,7 @@ async function show(resources: Resources, filter: Filter, json: boolean): Promis
     clients: wanted.slice(0, limit),
     deployments: [...deployments].map(([id, deployment]) => deploymentStatus(id, deployment)),
     pauses: [...pauses.values()].map(pauseStatus),
+    waves: await wavesOf(resources),
   };
   if (json) printJson(shown);
   else

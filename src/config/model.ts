@@ -6,6 +6,7 @@ import type { Freeze } from '../core/calendar.ts';
 import type { ClientRef } from '../core/client.ts';
 import { splitReference } from '../core/client.ts';
 import type { Policy } from '../core/policy.ts';
+import type { CohortPolicy } from '../core/wave.ts';
 import type { Window } from '../core/window.ts';
 import type { Access } from '../files/access.ts';
 import type { Secret } from './secret.ts';
@@ -93,6 +94,8 @@ export interface PolicyConfig extends Policy {
   readonly windows: readonly Window[];
   /** Days on which no scheduled rotation begins. */
   readonly freeze: readonly Freeze[];
+  /** Null: everything that is due begins at once. */
+  readonly cohort: CohortPolicy | null;
   readonly modulusLength: number;
   readonly standby: false;
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { ALGORITHMS } from '../core/keys.ts';
 import { PRIVATE } from '../files/access.ts';
+import { cohort } from './cohort.ts';
 import * as field from './fields.ts';
 import { choice, count, duration, flag, list, name, section } from './fields.ts';
 import type { AppConfig, Config, DeploymentConfig, PolicyConfig } from './model.ts';
@@ -50,9 +51,13 @@ const policy = section({
   embed_pem: flag('Add public_key_pem to each JWK, for servers that use only that.').prefault(true),
   foreign_keys: choice('What becomes of published keys that rekeyd did not make.', ['keep', 'retire']).prefault('keep'),
   adopt: choice(
-    'What may happen to a client whose active key is not ours. import: nothing, until its key is imported and it is enrolled. take_over: the schedule replaces the key, and locks an application out that does not read its key folder.',
-    ['import', 'take_over'],
+    'What may happen to a client whose active key is not ours. import: nothing, until its key is imported and it is enrolled. overlap: where the server takes several keys, a key of ours is offered beside its own. take_over: the schedule replaces the key, and locks an application out that does not read its key folder.',
+    ['import', 'overlap', 'take_over'],
   ).prefault('import'),
+  adopt_timeout: duration(
+    'adopt: overlap: a key that the application does not take in this time is withdrawn.',
+  ).prefault('30d'),
+  cohort: cohort(),
   standby: z
     .literal(false, { error: 'asks for standby keys, which this version does not have: write false or leave it out' })
     .describe('Keep a pre-active key ready. Not available in this version: only false.')
@@ -92,6 +97,7 @@ const policy = section({
     modulus_length,
     embed_pem,
     foreign_keys,
+    adopt_timeout,
     propagation,
     overlap,
     prove_within,
@@ -106,6 +112,7 @@ const policy = section({
     modulusLength: modulus_length,
     embedPem: embed_pem,
     foreignKeys: foreign_keys,
+    adoptTimeoutMs: adopt_timeout,
     propagationMs: propagation,
     overlapMs: overlap,
     proveWithinMs: prove_within,

@@ -22,6 +22,7 @@ export type AuditType =
   | 'key.compromised'
   | 'key.imported'
   | 'client.found'
+  | 'client.offered'
   | 'client.held'
   | 'client.enrolled'
   | 'client.released'
@@ -32,6 +33,8 @@ export type AuditType =
   | 'deployment.paused'
   | 'deployment.resumed'
   | 'deployment.throttled'
+  | 'policy.stopped'
+  | 'policy.resumed'
   | 'store.segment'
   | 'audit.sealed';
 

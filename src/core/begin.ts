@@ -9,6 +9,7 @@ import type { ClientRecord } from './record.ts';
 import type { Rotation } from './rotation.ts';
 import { entry, type Transition } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
+import type { WaveRef } from './wave.ts';
 
 export interface RotationRequest extends Cause {
   /** The id of the rotation, should this request start one. */
@@ -17,6 +18,8 @@ export interface RotationRequest extends Cause {
   readonly compromised: { readonly kid: string | null } | null;
   /** Rotate a client also where its application was not seen to take its key from us. */
   readonly takeOver: boolean;
+  /** The wave whose sweep asks. */
+  readonly wave?: WaveRef;
 }
 
 export interface Started extends Transition {
@@ -24,8 +27,17 @@ export interface Started extends Transition {
   readonly rotation: string;
 }
 
-/** @throws RekeydError `algorithm_unsupported` */
-export function start(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy, now: number): Started {
+/**
+ * @param adopting its key is offered to the application, and does not take over by itself
+ * @throws RekeydError `algorithm_unsupported`
+ */
+export function start(
+  record: ClientRecord,
+  asked: RotationRequest,
+  policy: ClientPolicy,
+  now: number,
+  adopting = false,
+): Started {
   const alg = chosenAlg(record, policy);
   if (alg === null) {
     throw new RekeydError(
@@ -35,24 +47,31 @@ export function start(record: ClientRecord, asked: RotationRequest, policy: Clie
   }
   const format = policy.format === 'keep' ? keptFormat(record, policy, asked) : policy.format;
   const strategy = chooseStrategy(record, policy, format, asked);
-  const rotation = newRotation(asked, { alg, format, strategy }, policy, now);
+  const rotation = newRotation(asked, { alg, format, strategy }, policy, now, adopting);
   const next: ClientRecord = { ...record, rotation };
   const replaces = activeKey(record)?.kid ?? null;
   return {
     record: next,
     entries: [
       requested(next, exposed(asked), asked.id, asked),
-      entry(next, rotation, 'rotation.started', { strategy, alg, format, replaces }),
+      entry(next, rotation, 'rotation.started', {
+        strategy,
+        alg,
+        format,
+        replaces,
+        ...(adopting && { adopting }),
+      }),
     ],
     rotation: asked.id,
   };
 }
 
 export function newRotation(
-  { id, actor, reason, request, compromised }: RotationRequest,
+  { id, actor, reason, request, compromised, wave }: RotationRequest,
   { strategy, ...chosen }: Pick<Rotation, 'alg' | 'format' | 'strategy'>,
   { foreignKeys }: Pick<ClientPolicy, 'foreignKeys'>,
   now: number,
+  adopting = false,
 ): Rotation {
   const base = {
     id,
@@ -68,6 +87,8 @@ export function newRotation(
     abandoned: null,
     marks: [],
     tries: NO_TRIES,
+    ...(wave !== undefined && { wave }),
+    ...(adopting && { adopting }),
     phase: { name: 'requested' as const },
   };
   return strategy === 'overlap' ? { ...base, strategy } : { ...base, strategy };
@@ -83,7 +104,7 @@ export function chooseStrategy(
   record: ClientRecord,
   policy: ClientPolicy,
   format: Rotation['format'],
-  asked: RotationRequest,
+  asked: Pick<RotationRequest, 'compromised'>,
 ): 'overlap' | 'cutover' {
   if (asked.compromised !== null || format === 'pem' || policy.strategy !== 'overlap') return 'cutover';
   // Leaving a single PEM behind replaces it: there is nothing to overlap with.

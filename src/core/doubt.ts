@@ -10,6 +10,7 @@ import { newServerSide } from './server.ts';
 import { NOTHING_DELIVERED } from './signers.ts';
 import { entry, type Transition, UPKEEP } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
+import { counted } from './wave.ts';
 
 const WHY =
   'this store was rolled back or replaced a lost one, and the server shows another key than the active one in its record';
@@ -61,5 +62,5 @@ function foundAgain(record: ClientRecord, now: number): Transition {
   const failed = ended.map((summary) =>
     entry(next, summary, 'rotation.failed', { kid: summary.kid, outcome: 'failed', error: WHY }),
   );
-  return { record: next, entries: [...failed, told], ended };
+  return { record: next, entries: [...failed, told], ended, ...(rotation !== null && counted(rotation, 'failed')) };
 }

@@ -1,6 +1,7 @@
 /**
  * Whether and when a client is to be rotated: small named checks in a chain, first hit wins. The reason goes verbatim to the audit trail.
  */
+import { mayBeOffered } from './adoption.ts';
 import type { ObservedClient } from './document.ts';
 import { activeKey, type ManagedKey } from './keys.ts';
 import type { ClientPolicy } from './policy.ts';
@@ -47,14 +48,12 @@ export function isEligible({ active, authMethod }: Pick<ObservedClient, 'active'
 
 /**
  * True when a schedule may rotate this client. Others are left alone: an application that signs with a key of its own is locked out when it is
- * replaced.
+ * replaced. A key that is offered beside theirs replaces nothing.
  */
-export function isScheduled(
-  { enrolment, server, doubted, released }: ClientRecord,
-  { adopt }: Pick<ClientPolicy, 'adopt'>,
-): boolean {
-  if (doubted || released) return false;
-  return isEligible(server.observed.client) && (enrolment === 'enrolled' || adopt === 'take_over');
+export function isScheduled(record: ClientRecord, policy: ClientPolicy): boolean {
+  const { enrolment, server, doubted, released } = record;
+  if (doubted || released || !isEligible(server.observed.client)) return false;
+  return enrolment === 'enrolled' || policy.adopt === 'take_over' || mayBeOffered(record, policy);
 }
 
 /** Why this client is due now, or null. A client that is being rotated, halted, or not {@link isScheduled scheduled}, is not due. */

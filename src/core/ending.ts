@@ -1,6 +1,8 @@
 /** The ways a rotation ends or turns back: activated, failed, rolled back, abandoned, halted. */
+import { declined } from './adoption.ts';
 import { desiredDocument } from './desired.ts';
 import { enrolled } from './enrolment.ts';
+import type { Cause } from './history.ts';
 import { activeKey, findKey, holds, keyOf, remember, usesReportedKey, wasReported, withKey } from './keys.ts';
 import type { Context } from './policy.ts';
 import type { ClientRecord } from './record.ts';
@@ -9,12 +11,24 @@ import { undone, wayOutAgain } from './rollback.ts';
 import { incomingKid, inPhase, mayBePublished, type Rotation, runningSummary, whyAbandoned } from './rotation.ts';
 import { andThen, entry, type Transition, UPKEEP } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
+import { counted } from './wave.ts';
 
 type Time = Pick<Context, 'policy' | 'now'>;
 
-/** The proven key becomes the active one; the one before it starts on its way out. From now on the application has to take its key from us. */
-export function activate(record: ClientRecord, rotation: Rotation, kid: string, context: Time): Transition {
-  const change = andThen(activated(record, rotation, kid, context), (next) => enrolled(next, rotation));
+/**
+ * The proven key becomes the active one; the one before it starts on its way out. From now on the application has to take its key from us.
+ * @param cause who says that it does
+ */
+export function activate(
+  record: ClientRecord,
+  rotation: Rotation,
+  kid: string,
+  context: Time,
+  cause: Cause = rotation,
+): Transition {
+  const change = andThen(activated(record, rotation, kid, context), (next) =>
+    enrolled(next, { ...cause, id: rotation.id }),
+  );
   return andThen(change, (next) => undone(next, rotation, context.now));
 }
 
@@ -45,11 +59,13 @@ function activated(record: ClientRecord, rotation: Rotation, kid: string, { poli
   if (rotation.strategy === 'cutover' && old === undefined) {
     // The foreign key is off the server, and there is no private half to prove it with.
     const ended = [{ ...summary, state: 'finished' as const, endedAt: now }];
-    return { record: next, entries: [...told, entry(next, rotation, 'rotation.completed', FINISHED)], ended };
+    const entries = [...told, entry(next, rotation, 'rotation.completed', FINISHED)];
+    return { record: next, entries, ended, ...counted(rotation, 'active') };
   }
   const phase = rotation.strategy === 'overlap' ? ('overlap' as const) : ('withdrawn' as const);
   const leaving = retire(record, old, { role: 'replaced', phase, until, rotation: summary });
-  return { record: { ...next, retirements: [...record.retirements, leaving] }, entries: told };
+  const retirements = [...record.retirements, leaving];
+  return { record: { ...next, retirements }, entries: told, ...counted(rotation, 'active') };
 }
 
 const FINISHED = { outcome: 'finished' };
@@ -98,9 +114,13 @@ function end(
   rotation: Rotation,
   state: 'failed' | 'rolled_back',
   why: string,
-  { now }: Time,
+  context: Time,
 ): Transition {
-  return endWithout(record, discardIncoming(record, rotation, 'withdrawn', now), rotation, state, why, now);
+  const left = discardIncoming(record, rotation, 'withdrawn', context.now);
+  const ended = endWithout(record, left, rotation, state, why, context.now);
+  // One that failed before anything was published is tried again, unless a person has ended it.
+  const isOver = state === 'rolled_back' || rotation.abandoned !== null;
+  return rotation.adopting && isOver ? declined(ended, rotation, why, context) : ended;
 }
 
 /** A rotation ends without a new key. A reported key that stays in use is remembered as such: nothing else would tell of it any more. */
@@ -120,6 +140,7 @@ function endWithout(
     record: next,
     entries: [entry(next, rotation, `rotation.${state}`, { kid, outcome: state, error: failure })],
     ended: [{ ...runningSummary(record, rotation), state, endedAt: now, error: failure }],
+    ...counted(rotation, 'failed'),
   };
 }
 
@@ -183,6 +204,7 @@ export function halt(record: ClientRecord, why: string): Transition {
   return {
     record: next,
     entries: [entry(next, rotation, 'client.halted', { error: why }), entry(next, rotation, 'rotation.failed', data)],
+    ...counted(rotation, 'failed'),
   };
 }
 

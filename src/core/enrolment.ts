@@ -117,6 +117,12 @@ export function importedKid(record: ClientRecord, key: Pick<KeyMaterial, 'id' | 
   const { ref } = record;
   const { client } = record.server.observed;
   const active = activeKey(record);
+  if (record.rotation?.adopting) {
+    throw new RekeydError(
+      'key_invalid',
+      `A key of ours is offered to the application of ${ref}: nothing was imported. Let it take that one, or withdraw it (\`rekeyd abandon ${ref}\`) and import again.`,
+    );
+  }
   if (active !== undefined || record.rotation !== null) {
     const managed = active?.kid ?? 'in rotation';
     throw new RekeydError('key_invalid', `${ref} already has a managed key (${managed}): nothing was imported.`);
@@ -151,7 +157,7 @@ export function howToEnroll(client: string): string {
  * The application takes its key from us: a person or a signer says so, or the server takes no other key.
  * @throws RekeydError `not_enrolled` when there is no key of ours that it could take
  */
-export function enrolled(record: ClientRecord, cause: Cause): Transition {
+export function enrolled(record: ClientRecord, cause: Cause & { readonly id?: string | null }): Transition {
   if (record.enrolment === 'enrolled') return { record, entries: [] };
   if (activeKey(record) === undefined) {
     const { ref } = record;

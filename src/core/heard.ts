@@ -1,9 +1,9 @@
 /** What reports of signers do to a record. A report can hold something back, or enroll its own client, and nothing else. */
-import { enrolled } from './enrolment.ts';
+import { signsWith } from './adoption.ts';
 import { isRecent } from './hearing.ts';
-import { activeKey } from './keys.ts';
+import type { Context } from './policy.ts';
 import type { ClientRecord } from './record.ts';
-import type { Reported, SignerReport } from './signers.ts';
+import type { Reported, SignerReport, Signers } from './signers.ts';
 import { andThen, type Transition } from './transition.ts';
 
 /** What reading the reports of all sinks came to. `error`: why some could not be read. */
@@ -15,18 +15,25 @@ export interface Hearing {
 /** That many are kept in the record. */
 const MOST_KEPT = 64;
 
-/**
- * Takes in what signers report, as far as it is recent and about keys of this client. Where reports could not be read, those from before count until they
- * are old.
- */
-export function heard(record: ClientRecord, { reports, error }: Hearing, now: number): Transition {
-  const before = record.signers.reported?.signers ?? [];
-  const believed = reports.flatMap((report) => (isRecent(report, now) ? aboutOurs(record, report) : []));
-  const kept = error === null ? believed : [...believed, ...before.filter((old) => !believed.some(isBy(old)))];
-  const reported: Reported = { at: now, signers: kept.slice(0, MOST_KEPT), error };
-  return andThen({ record: { ...record, signers: { ...record.signers, reported } }, entries: [] }, (next) =>
-    enrolledBy(next, believed),
+/** Takes in what signers report, as far as it is recent and about keys of this client. */
+export function heard(record: ClientRecord, hearing: Hearing, context: Pick<Context, 'policy' | 'now'>): Transition {
+  const signers = withReports(record, hearing, context.now);
+  return andThen({ record: { ...record, signers }, entries: [] }, (next) =>
+    enrolledBy(next, believed(record, hearing, context.now), context),
   );
+}
+
+/** Where reports could not be read, those from before count until they are old. */
+export function withReports(record: ClientRecord, hearing: Hearing, now: number): Signers {
+  const before = record.signers.reported?.signers ?? [];
+  const fresh = believed(record, hearing, now);
+  const { error } = hearing;
+  const kept = error === null ? fresh : [...fresh, ...before.filter((old) => !fresh.some(isBy(old)))];
+  return { ...record.signers, reported: { at: now, signers: kept.slice(0, MOST_KEPT), error } };
+}
+
+function believed(record: ClientRecord, { reports }: Hearing, now: number): readonly SignerReport[] {
+  return reports.flatMap((report) => (isRecent(report, now) ? aboutOurs(record, report) : []));
 }
 
 function isBy({ name }: SignerReport) {
@@ -41,13 +48,19 @@ function aboutOurs({ keys, former }: ClientRecord, report: SignerReport): readon
   return kids.length === 0 && signing === null ? [] : [{ ...report, kids, signing }];
 }
 
-/** A signer that signs with the imported key, and found it in its key folder, will find the next one there. */
-function enrolledBy(record: ClientRecord, reports: readonly SignerReport[]): Transition {
-  const kid = activeKey(record)?.kid;
-  const by = reports.find(({ signing }) => signing !== null && signing === kid);
-  if (record.enrolment !== 'held' || by === undefined) return { record, entries: [] };
-  const reason = 'a signer reports that it signs with the key from its key folder';
-  return enrolled(record, { actor: `signer:${by.name}`, reason, request: null });
+/** A signer that signs with the imported key, or with one that is offered, and found it in its key folder, will find the next one there. */
+function enrolledBy(
+  record: ClientRecord,
+  reports: readonly SignerReport[],
+  context: Pick<Context, 'policy' | 'now'>,
+): Transition {
+  for (const { name, signing } of reports) {
+    if (signing === null) continue;
+    const reason = 'a signer reports that it signs with the key from its key folder';
+    const change = signsWith(record, signing, { actor: `signer:${name}`, reason, request: null }, context);
+    if (change.record !== record) return change;
+  }
+  return { record, entries: [] };
 }
 
 /** For how long, in ms, the reports in the store may be older than those that were heard. */

@@ -3,6 +3,7 @@
  * first that has something to do now is heard. Each says what would break if it were asked after its neighbour.
  */
 import type { Action, Owner, Purpose, Wait } from './action.ts';
+import { isOfferMissing, isUnsure, offering } from './adoption.ts';
 import { desiredDocument, desiredServed, publishedKeys, servesOther } from './desired.ts';
 import { sameDocument } from './document.ts';
 import { activeKey } from './keys.ts';
@@ -46,6 +47,7 @@ function backoff({ notBefore }: Tries, now: number): Wait | null {
 const abandoning: Part = ({ rotation, server: { inFlight } }, _policy, now) => {
   if (rotation === null || rotation.abandoned === null) return null;
   if (!mayBePublished(rotation)) return { do: 'fail', why: whyAbandoned(rotation) };
+  if (rotation.adopting) return { do: 'turn_back', why: whyAbandoned(rotation) };
   // Which key the server takes is not settled before.
   if (inFlight !== null && now < inFlight.deadline) {
     return { do: 'wait', until: inFlight.deadline, why: 'an earlier PATCH may still arrive' };
@@ -108,7 +110,7 @@ const publishing: Part = (record, policy, now) => {
   }
   const wait = backoff(triesOf(record, owner), now);
   if (wait !== null) return wait;
-  if (document === null) return { do: 'settle', purpose, owner };
+  if (document === null) return isUnsure(record, now) ? { do: 'look', owner } : { do: 'settle', purpose, owner };
   if (observed.at < now - FRESH_MS) return { do: 'look', owner };
   if (servesOther(record, policy)) return { do: 'serve', keys: desiredServed(record, policy) ?? [], purpose, owner };
   const { client } = observed;
@@ -132,6 +134,7 @@ export function publication(
   }
   const leaving = retirements.find((old) => old.phase === 'withdrawing' && !isSuperseded(old, rotation));
   if (leaving !== undefined) return { purpose: 'withdraw', owner: leaving };
+  if (isOfferMissing(record)) return { purpose: 'repair', owner: 'server' };
   if (rotation !== null) return null;
   return hasDrifted(record, policy) || (record.server.confirmedAt !== null && servesOther(record, policy))
     ? { purpose: 'repair', owner: 'server' }
@@ -225,6 +228,7 @@ const landing: Part = ({ server: { inFlight, tries } }, _policy, now) => {
 
 const PARTS: readonly Part[] = [
   abandoning,
+  offering,
   impossible,
   generating,
   provingNew,

@@ -10,8 +10,10 @@ export interface Policy {
   readonly format: Format | 'keep';
   readonly embedPem: boolean;
   readonly foreignKeys: 'keep' | 'retire';
-  /** What may happen to a client whose active key is not ours. */
-  readonly adopt: 'import' | 'take_over';
+  /** What may happen to a client whose active key is not ours. See {@link ./adoption.ts} about `overlap`. */
+  readonly adopt: 'import' | 'overlap' | 'take_over';
+  /** How long a key of ours is offered to the application of a found client. */
+  readonly adoptTimeoutMs: number;
   readonly rotateEveryMs: number;
   /** Age of a key at which late becomes an alarm: beyond `rotateEveryMs`. */
   readonly mustByMs: number;

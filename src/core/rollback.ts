@@ -14,6 +14,7 @@ import { inPhase, mayBePublished, type Rotation } from './rotation.ts';
 import { desiredDelivery, sameDelivery } from './signers.ts';
 import { entry, type Transition } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
+import { counted } from './wave.ts';
 
 /**
  * Begins to put back the key that was in use before the present one.
@@ -125,7 +126,9 @@ export function undone(record: ClientRecord, { id, reason, rollsBack }: Rotation
   const error = `undone by rotation ${id}: ${reason}`;
   const summary = { ...rollsBack.rotation, state: 'rolled_back' as const, endedAt: now, error };
   const data = { kid: summary.kid, outcome: 'rolled_back', error };
-  return { record, entries: [entry(record, summary, 'rotation.rolled_back', data)], ended: [summary] };
+  const told = [entry(record, summary, 'rotation.rolled_back', data)];
+  // What a person takes back counts against its wave, as what a worker takes back does.
+  return { record, entries: told, ended: [summary], ...counted(summary, 'failed') };
 }
 
 /**

@@ -6,6 +6,7 @@ import type { Policy } from './policy.ts';
 import type { ClientRecord } from './record.ts';
 import type { Retirement } from './retirement.ts';
 import type { Tries } from './tries.ts';
+import type { WaveRef } from './wave.ts';
 
 interface RotationBase extends Cause {
   readonly id: string;
@@ -23,6 +24,10 @@ interface RotationBase extends Cause {
   readonly before: (ObservedKeys & { readonly sentAt: number }) | null;
   /** How many keys it made. A key that the server does not take is replaced by another one, but not for ever. */
   readonly keysMade: number;
+  /** The wave that it belongs to; absent when no cohort went first. */
+  readonly wave?: WaveRef;
+  /** Its key is offered to the application of a found client, and takes over only when that takes it. */
+  readonly adopting?: true;
   /** A person ended it: it goes to whichever key the server takes. */
   readonly abandoned: Cause | null;
   /**
@@ -43,6 +48,8 @@ export interface OverlapRotation extends RotationBase {
     | { readonly name: 'delivered'; readonly kid: string; readonly at?: number }
     | { readonly name: 'published'; readonly kid: string; readonly at: number }
     | { readonly name: 'proven'; readonly kid: string }
+    /** The application of a found client may take it, or not. */
+    | { readonly name: 'offered'; readonly kid: string; readonly at: number }
     | { readonly name: 'reverting'; readonly kid: string; readonly why: string };
 }
 
@@ -78,6 +85,7 @@ export function isPublishing({ phase }: Rotation): boolean {
     case 'published':
     case 'cut_over':
     case 'proven':
+    case 'offered':
       return true;
     default:
       return phase satisfies never;
@@ -123,5 +131,6 @@ export function runningSummary(record: ClientRecord, rotation: Rotation): Rotati
     endedAt: null,
     error: halted,
     ...(rotation.rollsBack !== undefined && { rollback: true as const }),
+    ...(rotation.wave !== undefined && { wave: rotation.wave }),
   };
 }

@@ -52,7 +52,9 @@ export function desiredDelivery(record: ClientRecord): Delivery {
   const active = activeKey(record)?.kid ?? null;
   const incoming = incomingKid(rotation);
   const previous = retirements.findLast((old) => isSuperseded(old, rotation) || isWithSigners(old))?.kid ?? null;
-  if (rotation?.phase.name === 'proven') return { current: incoming, next: null, previous: active ?? previous };
+  if (rotation?.phase.name === 'proven' || rotation?.phase.name === 'offered') {
+    return { current: incoming, next: null, previous: active ?? previous };
+  }
   return { current: active, next: incoming, previous };
 }
 

@@ -43,7 +43,8 @@ export function clientState(
 ): ClientState {
   const { halted, rotation, failure, enrolment } = record;
   if (halted !== null) return 'halted';
-  if (rotation !== null) return paused ? 'paused' : throttled ? 'throttled' : 'rotating';
+  if (rotation !== null && rotation.phase.name !== 'offered')
+    return paused ? 'paused' : throttled ? 'throttled' : 'rotating';
   if (failure !== null || displaced(record) !== null) return 'failed';
   if (enrolment !== 'enrolled') return enrolment;
   if (policy !== null && isOverdue(record, policy, now)) return 'overdue';
@@ -60,7 +61,12 @@ export function rotationError({ rotation, signers, server }: ClientRecord): stri
 export function lastError(record: ClientRecord): string | null {
   const { halted, rotation, retirements, server, signers, failure } = record;
   const tries = [rotation, ...retirements, signers, server].map((part) => part?.tries.error ?? null);
-  return halted ?? tries.find((error) => error !== null) ?? failure ?? displaced(record);
+  return halted ?? tries.find((error) => error !== null) ?? failure ?? displaced(record) ?? notTaken(record);
+}
+
+function notTaken({ enrolment, rotation, declined }: ClientRecord): string | null {
+  if (enrolment !== 'found' || rotation !== null || declined === undefined) return null;
+  return `our key was offered to its application and is withdrawn: ${declined.why}`;
 }
 
 /**

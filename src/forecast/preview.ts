@@ -38,6 +38,8 @@ export type PreviewStep =
   | { readonly step: 'activate'; readonly kid: string }
   /** So many have to report that they hold the new key. */
   | { readonly step: 'await_signers'; readonly count: number }
+  /** Nothing follows before the application takes it. */
+  | { readonly step: 'offer'; readonly kid: string }
   | { readonly step: 'wait'; readonly ms: number; readonly why: string }
   | { readonly step: 'destroy'; readonly kid: string | null }
   /** Nothing follows: as things are, the rotation cannot be done. */
@@ -60,7 +62,8 @@ export function preview(
     const action = plan(future, policy, at);
     if (action.do === 'done') return steps;
     steps.push(...described(action, future, policy, at));
-    if (action.do === 'fail') return steps;
+    // Whether the application takes what it is offered, nobody can foresee.
+    if (action.do === 'fail' || (action.do === 'wait' && future.rotation?.phase.name === 'offered')) return steps;
     if (action.do === 'wait') at = action.until;
     else future = afterwards(action, future, { policy, now: at, random: 0 }, newKey);
   }
@@ -86,8 +89,8 @@ function described(
       return [{ step: 'generate', alg: action.rotation.alg }];
     case 'deliver': {
       const { rotation } = record;
-      const activates: PreviewStep[] =
-        rotation?.phase.name === 'proven' ? [{ step: 'activate', kid: rotation.phase.kid }] : [];
+      const step = rotation?.adopting ? ('offer' as const) : ('activate' as const);
+      const activates: PreviewStep[] = rotation?.phase.name === 'proven' ? [{ step, kid: rotation.phase.kid }] : [];
       return [{ step: 'deliver', ...action.delivery }, ...activates];
     }
     case 'serve':
@@ -156,7 +159,7 @@ function afterwards(
     case 'destroy':
       return destroyed(record, action.old, context).record;
     case 'hear':
-      return heard(record, { reports: readySigners(record, context), error: null }, now).record;
+      return heard(record, { reports: readySigners(record, context), error: null }, context).record;
     case 'tell_delay':
       return delayed(record, action.old, action.why, now).record;
     case 'turn_back':

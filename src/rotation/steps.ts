@@ -113,7 +113,7 @@ export async function deliver(
 
 export async function hear(record: ClientRecord, effects: Effects, run: Run): Promise<Change> {
   const hearing = await effects.hear();
-  return heard(record, hearing, run.now());
+  return heard(record, hearing, run.context());
 }
 
 /** Nothing that may take long comes between a look and the PATCH that is built on it: the issuer is asked before it. */

@@ -17,6 +17,8 @@ export interface Indexes {
   notePolicies(app: string, names: readonly string[]): Promise<readonly string[] | null>;
   /** Clients whose key was imported, and whose application was not seen to take it from us, in alphabetical order. */
   heldRefs(): Promise<ClientRef[]>;
+  /** Found clients to whose applications a key of ours is offered, in alphabetical order. */
+  offeredRefs(): Promise<ClientRef[]>;
   /** How many clients of an app are known; `app` is `deployment/slug`. */
   appCount(app: string): Promise<number>;
   /** Up to `limit` known clients of an app in alphabetical order, from after `last` on; null: from the first. */
@@ -61,6 +63,7 @@ export function openIndexes(redis: Redis, scripts: Scripts): Indexes {
       return typeof before === 'string' ? JSON.parse(before) : null; // as it was written here
     },
     heldRefs: async () => (await references(() => redis.smembers(keys.held))).sort(),
+    offeredRefs: async () => (await references(() => redis.smembers(keys.offered))).sort(),
     appCount: (app) => scripts.ask(() => redis.zlexcount(keys.clients, `[${app}/`, `(${endOf(app)}`)),
     appRefs: (app, limit, last) =>
       references(() => {

@@ -25,6 +25,8 @@ export const keys = {
   /** sets: clients whose active key is not ours, and those whose application was not seen to take its key from us. */
   found: `${PREFIX}:found`,
   held: `${PREFIX}:held`,
+  /** set of client references: those to whose applications a key of ours is offered */
+  offered: `${PREFIX}:offered`,
   /** stream: audit entries, `<seq>-0` → `at` (ms), `draft` (JSON). */
   audit: `${PREFIX}:audit`,
   /** string: the number of the newest audit entry. */
@@ -50,6 +52,12 @@ export function historyKey(ref: ClientRef): string {
 /** hash: what a deployment's API budget, pauses and wishes to be left alone come to. */
 export function deploymentKey(deployment: string): string {
   return `${PREFIX}:deployment:${deployment}`;
+}
+
+/** The wave of a policy: a hash, and sets of client references; see {@link ./lua/waves.ts}. A policy's name has no colon. */
+export function waveKeys(policy: string) {
+  const wave = `${PREFIX}:wave:${policy}`;
+  return { wave, cohort: `${wave}:cohort`, waiting: `${wave}:waiting`, failed: `${wave}:failed` } as const;
 }
 
 /** hash: thumbprint → JWE of the private key. */

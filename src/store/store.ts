@@ -7,8 +7,9 @@ import { openPauses, type Pauses } from './pauses.ts';
 import { openRecords, type Records } from './records.ts';
 import { integer } from './redis/replies.ts';
 import { type Guarded, openScripts } from './redis/scripts.ts';
+import { openWaves, type Waves } from './waves.ts';
 
-export interface Store extends Records, Indexes, AuditLog, Deployments, Pauses {
+export interface Store extends Records, Indexes, AuditLog, Deployments, Pauses, Waves {
   /** Random, and another one for each store. */
   readonly id: string;
   /** The store's clock, ms since the Unix epoch: one clock for all workers. */
@@ -26,6 +27,7 @@ export function openStore(redis: Redis, guard: Guarded & { confirmed(seq: number
     ...openAuditLog(redis, scripts, guard.confirmed),
     ...openDeployments(redis, scripts),
     ...openPauses(redis, scripts),
+    ...openWaves(redis, scripts),
     get id() {
       return guard.expected.id;
     },

@@ -48,6 +48,8 @@ describe('defaults', () => {
           embedPem: true,
           foreignKeys: 'keep',
           adopt: 'import',
+          adoptTimeoutMs: 30 * 86_400_000,
+          cohort: { firstPercent: 5, thenMs: 3_600_000, stopAfter: 1 },
           standby: false,
           propagationMs: 60_000,
           overlapMs: 600_000,

@@ -149,7 +149,7 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
     'policies.default.strategy',
     /write cutover/,
   ],
-  ['an unknown adopt', inPolicy({ adopt: 'all' }), 'policies.default.adopt', /write import, take_over/],
+  ['an unknown adopt', inPolicy({ adopt: 'all' }), 'policies.default.adopt', /write import, overlap, take_over/],
   ['no time for a proof', inPolicy({ prove_within: '0s' }), 'policies.default.prove_within', /./],
   ['no throttle', inDeployment({ throttle_max: '0s' }), 'deployments[0].throttle_max', /./],
   ['jwks_uri to nowhere', inPolicy({ format: 'jwks_uri' }), 'policies.default.format', /add publish/],

@@ -1,7 +1,8 @@
 /** Plays a story out in a simulated world, and checks on the way what rekeyd promises. */
 
+import { enroll, signsWith } from '../../src/core/adoption.ts';
 import { whyDue } from '../../src/core/due.ts';
-import { enrolled, observed } from '../../src/core/enrolment.ts';
+import { observed } from '../../src/core/enrolment.ts';
 import { heard } from '../../src/core/heard.ts';
 import { activeKey } from '../../src/core/keys.ts';
 import { plan } from '../../src/core/plan.ts';
@@ -80,6 +81,7 @@ export class Play {
     const record = begin({ mode, start });
     this.#promises = new Promises(record);
     this.#promises.excuses.untouchable = record.enrolment !== 'enrolled';
+    this.#promises.excuses.mayReplace = record.enrolment !== 'found';
     // Its set is its own affair: there are no foreign keys on the server.
     this.#promises.excuses.foreignMayGo = record.server.observed.client.jwksUri !== null;
     this.world = new World(mode, record, (world, what) => this.#promises.check(world, what, this.#policy));
@@ -114,9 +116,10 @@ export class Play {
         this.#hear(incident.is);
         break;
       case 'enroll':
-        if (activeKey(world.record) === undefined) break;
-        this.#promises.excuses.untouchable = false;
-        world.tell('enrolled', (record) => enrolled(record, OPERATOR));
+        this.#enroll();
+        break;
+      case 'report':
+        this.#report(incident.which);
         break;
       case 'abandon':
         this.#abandon();
@@ -218,7 +221,9 @@ export class Play {
     try {
       const asking = asked(`r${this.#asked}`, compromised, takeOver);
       const started = request(held.record, asking, this.#policy, world.now);
-      if (takeOver || compromised !== null) this.#promises.excuses.untouchable = false;
+      const { excuses } = this.#promises;
+      if (takeOver || compromised !== null) excuses.mayReplace = true;
+      if (excuses.mayReplace || started.record.rotation?.adopting) excuses.untouchable = false;
       world.commit(held, started, `asked ${started.rotation} ${JSON.stringify(compromised)}`);
       return started.rotation;
     } catch (error) {
@@ -234,8 +239,40 @@ export class Play {
   #hear(signer: Signer): void {
     const { world } = this;
     world.become(signer);
-    world.tell('heard', (record) => heard(record, world.hear(), world.now));
-    if (world.record.enrolment === 'enrolled') this.#promises.excuses.untouchable = false;
+    const held = world.claim();
+    const change = heard(held.record, world.hear(), { policy: this.#policy, now: world.now });
+    if (change.record.enrolment !== held.record.enrolment) this.#mayEnroll(held.record);
+    world.commit(held, change, 'heard');
+  }
+
+  /** A report has enrolled the client of this record. */
+  #mayEnroll({ enrolment, rotation }: ClientRecord): void {
+    if (enrolment === 'found' && rotation?.phase.name !== 'offered')
+      wrong(this.world, 'enrolled by a key that is not offered');
+    Object.assign(this.#promises.excuses, { untouchable: false, mayReplace: true });
+  }
+
+  #enroll(): void {
+    const { world } = this;
+    const { rotation } = world.record;
+    const isOffered = rotation?.phase.name === 'offered';
+    if (activeKey(world.record) === undefined && !isOffered) return;
+    Object.assign(this.#promises.excuses, { untouchable: false, mayReplace: true });
+    world.tell('enrolled', (record) => enroll(record, OPERATOR, { policy: this.#policy, now: world.now }));
+  }
+
+  #report(which: Extract<Incident, { do: 'report' }>['which']): void {
+    const { world } = this;
+    const { rotation } = world.record;
+    const ours = incomingKid(rotation) ?? activeKey(world.record)?.kid ?? 'none';
+    const cause = { ...OPERATOR, actor: 'signer' };
+    const context = { policy: this.#policy, now: world.now };
+    const held = world.claim();
+    const change = signsWith(held.record, which === 'ours' ? ours : 'unknown', cause, context);
+    if (change.record === held.record) return;
+    if (which === 'unknown') wrong(world, 'a key that nobody knows has enrolled a client');
+    this.#mayEnroll(held.record);
+    world.commit(held, change, 'reported');
   }
 
   #abandon(): void {

@@ -38,7 +38,8 @@ function report(name: string, change: Partial<SignerReport> = {}): SignerReport 
 
 const said = (...reports: readonly SignerReport[]): Hearing => ({ reports, error: null });
 
-const hear = (record: ClientRecord, hearing: Hearing, at = START) => heard(record, hearing, at).record;
+const hear = (record: ClientRecord, hearing: Hearing, now = START) =>
+  heard(record, hearing, { policy: POLICY, now }).record;
 
 /** A cutover whose key `b` signers have since the start. */
 function delivered(change: Partial<ClientRecord> = {}): ClientRecord {
@@ -196,7 +197,7 @@ describe('an overlap', () => {
 
 describe('a report', () => {
   it('enrolls its held client when it signs with the imported key', () => {
-    const change = heard(heldRecord(), said(report('web-1')), START);
+    const change = heard(heldRecord(), said(report('web-1')), { policy: POLICY, now: START });
     expect(change.record.enrolment).toBe('enrolled');
     expect(change.entries).toMatchObject([
       { type: 'client.enrolled', actor: 'signer:web-1', data: { kid: 'a', from: 'held' } },
@@ -210,7 +211,7 @@ describe('a report', () => {
     ['is from the future', heldRecord(), { at: START + HOUR }],
     ['is of a client whose key is not ours', foundRecord(), { signing: 'foreign-1', kids: ['foreign-1'] }],
   ])('enrolls nobody when it %s', (_, record, change) => {
-    const { entries, record: after } = heard(record, said(report('web-1', change)), START);
+    const { entries, record: after } = heard(record, said(report('web-1', change)), { policy: POLICY, now: START });
     expect({ entries, enrolment: after.enrolment }).toEqual({ entries: [], enrolment: record.enrolment });
   });
 
@@ -268,5 +269,5 @@ it('a clock that was set back puts no hearing off', () => {
 });
 
 it('says who enrolled nobody twice', () => {
-  expect(typesOf(heard(enrolledRecord(), said(report('web-1')), START))).toEqual([]);
+  expect(typesOf(heard(enrolledRecord(), said(report('web-1')), { policy: POLICY, now: START }))).toEqual([]);
 });

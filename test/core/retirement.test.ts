@@ -204,7 +204,7 @@ describe('what only time moves', () => {
   it('begins to withdraw an old key when its overlap is over, and not before', () => {
     const record = retiringRecord(retirement('overlap'));
     expect(ripen(record, LATER - 1)).toBe(record);
-    expect(ripen(heard(record, SILENCE, LATER).record, LATER).retirements).toMatchObject([
+    expect(ripen(heard(record, SILENCE, { policy: POLICY, now: LATER }).record, LATER).retirements).toMatchObject([
       { kid: 'a', phase: 'withdrawing' },
     ]);
   });
@@ -216,7 +216,7 @@ describe('what only time moves', () => {
       signers: signersHold('a', 'b', 'c'),
     });
     const now = LATER + HOUR;
-    const silent = heard(record, SILENCE, now).record;
+    const silent = heard(record, SILENCE, { policy: POLICY, now }).record;
     expect(plan(ripen(seeing(silent, {}, now), now), READ_BACK, now)).toMatchObject({ do: 'take_unproven' });
     const failing = { ...silent, rotation: { ...silent.rotation, tries: tries({ notBefore: now + HOUR }) } };
     expect(plan(ripen(seeing(failing as ClientRecord, {}, now), now), POLICY, now)).toMatchObject({

@@ -17,6 +17,8 @@ export type Incident =
   /** A schedule asks, when the client is due. */
   | { readonly do: 'sweep' }
   | { readonly do: 'enroll' }
+  /** A signer reports that it signs with a key. */
+  | { readonly do: 'report'; readonly which: 'ours' | 'unknown' }
   | { readonly do: 'abandon' }
   | { readonly do: 'roll back' }
   | { readonly do: 'compromise'; readonly what: 'in use' | 'active' | 'incoming' | 'retiring' | 'foreign' }
@@ -72,7 +74,7 @@ const policyChange: fc.Arbitrary<Partial<ClientPolicy>> = fc.oneof(
   fc.record({ format: fc.constantFrom<ClientPolicy['format']>('jwks', 'pem', 'jwks_uri', 'keep') }),
   fc.record({ strategy: fc.constantFrom<ClientPolicy['strategy']>('overlap', 'cutover', 'auto') }),
   fc.record({ foreignKeys: fc.constantFrom<ClientPolicy['foreignKeys']>('keep', 'retire') }),
-  fc.record({ adopt: fc.constantFrom<ClientPolicy['adopt']>('import', 'take_over') }),
+  fc.record({ adopt: fc.constantFrom<ClientPolicy['adopt']>('import', 'overlap', 'take_over') }),
   fc.record({ embedPem: fc.boolean() }),
   fc.record({ prove: fc.constantFrom<ClientPolicy['prove']>('required', 'read_back') }),
   fc.record({ requireReady: fc.constantFrom(0, 1, 2) }),
@@ -105,7 +107,14 @@ const usual = [
   { weight: 4, arbitrary: pass },
   { weight: 1, arbitrary: fc.constant({ do: 'look' as const }) },
   { weight: 4, arbitrary: ask },
-  { weight: 1, arbitrary: fc.constantFrom({ do: 'sweep' as const }, { do: 'enroll' as const }) },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom({ do: 'sweep' as const }, { do: 'sweep' as const }, { do: 'enroll' as const }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('report' as const), which: fc.constantFrom('ours', 'ours', 'unknown') }),
+  },
   { weight: 1, arbitrary: fc.constant({ do: 'abandon' as const }) },
   { weight: 2, arbitrary: fc.constant({ do: 'roll back' as const }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('policy' as const), change: policyChange }) },
@@ -150,7 +159,8 @@ export const story: fc.Arbitrary<Story> = fc.record({
     format: rarely<ClientPolicy['format']>('jwks', 'pem', 'jwks_uri', 'jwks_uri', 'keep'),
     strategy: fc.constantFrom<ClientPolicy['strategy']>('overlap', 'cutover'),
     foreignKeys: rarely<ClientPolicy['foreignKeys']>('keep', 'retire'),
-    adopt: rarely<ClientPolicy['adopt']>('import', 'take_over'),
+    adopt: rarely<ClientPolicy['adopt']>('import', 'overlap', 'overlap', 'take_over'),
+    adoptTimeoutMs: fc.constantFrom(10 * MINUTE, 30 * MINUTE),
     proveWithinMs: fc.constantFrom(MINUTE, MINUTE, 5_000),
   }),
   incidents,

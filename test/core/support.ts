@@ -34,6 +34,7 @@ export const POLICY: ClientPolicy = {
   embedPem: true,
   foreignKeys: 'keep',
   adopt: 'import',
+  adoptTimeoutMs: 30 * DAY,
   rotateEveryMs: 30 * DAY,
   mustByMs: 45 * DAY,
   splayMs: 0,

@@ -124,7 +124,7 @@ function act(worker: Worker, action: Plain): Outcome {
       return { change: takenRefused(record, action.old), also: () => noteRefused(worker, kid) };
     }
     case 'hear':
-      return { change: heard(record, world.hear(), world.now) };
+      return { change: heard(record, world.hear(), context) };
     case 'tell_delay':
       return { change: delayed(record, action.old, action.why, world.now) };
     case 'destroy': {

@@ -39,6 +39,6 @@ test('an overlap needs none, and one that a signer holds up now is shown as it w
   expect(steps(requested(policy), policy)).not.toContain('await_signers');
   const late = retiringRecord(retirement('overlap', { until: START }));
   const report = { name: 'web-1', kids: ['a'], signing: 'a', at: START };
-  const held = heard(late, { reports: [report], error: null }, START).record;
+  const held = heard(late, { reports: [report], error: null }, { policy, now: START }).record;
   expect(steps(held, policy)).toEqual(['wait', 'patch', 'prove', 'deliver', 'destroy']);
 });

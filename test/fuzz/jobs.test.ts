@@ -10,6 +10,7 @@ import {
   requestSchema,
   rotateSchema,
   sweepSchema,
+  waveSchema,
 } from '../../jobs/schemas.ts';
 import { parseReference } from '../../src/core/client.ts';
 import { came, distorted, fuzz, oddJson } from './cases.ts';
@@ -27,6 +28,7 @@ const TARGETS: readonly [string, z.ZodType, Record<string, unknown>][] = [
   ['request', requestSchema, REQUEST],
   ['sweep', sweepSchema, { v: 1, policy: 'default', slot: '2026-11-23T00:00:00Z', reindex: false }],
   ['discover', discoverSchema, { v: 1, policy: 'default', slot: '2026-11-23T00:00:00Z' }],
+  ['wave', waveSchema, { v: 1, policy: 'default', slot: 'wave-2026-11-23T00:00:00.000Z' }],
   ['reconcile', reconcileSchema, { v: 1 }],
   ['rotate', rotateSchema, { v: 1, client: REF, rotation: 'r1' }],
 ];

@@ -74,6 +74,10 @@ function linesOf(step: PreviewStep): readonly string[] {
       return [`wait until ${step.count} ${step.count === 1 ? 'signer reports' : 'signers report'} the new key`];
     case 'activate':
       return [`${step.kid} is active`];
+    case 'offer':
+      return [
+        `${step.kid} is offered to the application: the client is enrolled when it signs with it, or when you say so`,
+      ];
     case 'wait':
       return [`wait ${formatDuration(step.ms)}: ${step.why}`];
     case 'destroy':

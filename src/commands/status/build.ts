@@ -1,9 +1,11 @@
 /** Records as `rekeyd status` shows them. */
 import { policyFor } from '../../config/model.ts';
+import { offeredUntil } from '../../core/adoption.ts';
 import { type ClientRef, splitReference } from '../../core/client.ts';
 import { dueAt, isOverdue, isScheduled, whyDue } from '../../core/due.ts';
 import { activeKey, type FormerKey, findKey, type ManagedKey, usesReportedKey } from '../../core/keys.ts';
 import { type Pause, pauseOf } from '../../core/pause.ts';
+import type { ClientPolicy } from '../../core/policy.ts';
 import type { ClientRecord } from '../../core/record.ts';
 import type { Retirement } from '../../core/retirement.ts';
 import { incomingKid } from '../../core/rotation.ts';
@@ -69,7 +71,7 @@ export function clientStatus(record: ClientRecord, seen: Surroundings, { config,
     // A changed alg or format makes a client due at once, whatever its key's age.
     next_due: isRotated ? iso(dueAt(record, policy) || now) : null,
     due: policy === null ? null : whyDue(record, policy, now),
-    rotation: rotationStatus(record),
+    rotation: rotationStatus(record, policy),
     retiring: record.retirements.map(retirementStatus),
     signers: signersStatus(record, now),
     waiting: waitStatus(record, policy, now),
@@ -107,7 +109,8 @@ function formerStatus({ kid, at, compromised }: FormerKey): KeyStatus {
   return { kid, alg: null, state, ...times, proof: null };
 }
 
-function rotationStatus({ rotation }: ClientRecord): RotationStatus | null {
+function rotationStatus(record: ClientRecord, policy: ClientPolicy | null): RotationStatus | null {
+  const { rotation } = record;
   if (rotation === null) return null;
   const { id, strategy, phase, startedAt, compromised, rollsBack, actor, reason, tries } = rotation;
   return {
@@ -115,6 +118,7 @@ function rotationStatus({ rotation }: ClientRecord): RotationStatus | null {
     strategy,
     phase: phase.name,
     kid: incomingKid(rotation),
+    offered_until: iso(policy === null ? null : offeredUntil(record, policy)),
     since: new Date(startedAt).toISOString(),
     rollback: rollsBack !== undefined,
     attempts: tries.failed,

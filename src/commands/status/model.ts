@@ -55,6 +55,8 @@ export interface RotationStatus {
   readonly strategy: 'overlap' | 'cutover';
   readonly phase: string;
   readonly kid: string | null;
+  /** While its key is offered to the application of a found client: when that is withdrawn. Else null. */
+  readonly offered_until: string | null;
   readonly since: string;
   /** It puts the previous key back, `kid`. */
   readonly rollback: boolean;
@@ -117,6 +119,27 @@ export interface DeploymentStatus {
   readonly throttled_until: string | null;
 }
 
+/** A wave of a policy whose rest is not begun; counts are of clients. */
+export interface WaveStatus {
+  readonly policy: string;
+  readonly wave: string;
+  /** `cohort`: only the cohort is begun. `rest`: the others are being begun. `stopped`: nothing begins until a person resumes. */
+  readonly phase: 'cohort' | 'rest' | 'stopped';
+  /** How many were due when it began, and how many of them go first. */
+  readonly clients: number;
+  readonly first: number;
+  /** Of those that go first: not ended yet, and in use of their new keys. */
+  readonly waiting: number;
+  readonly active: number;
+  /** Of all. */
+  readonly failed: number;
+  readonly since: string;
+  /** When the others follow at the earliest. */
+  readonly rest_after: string;
+  /** Why it stopped; null when it did not. */
+  readonly stopped: string | null;
+}
+
 export interface Status {
   /** How many of the selected clients are in each state. */
   readonly counts: Readonly<Record<ClientState, number>>;
@@ -125,4 +148,5 @@ export interface Status {
   readonly deployments: readonly DeploymentStatus[];
   /** Those by people that are in force. */
   readonly pauses: readonly PauseStatus[];
+  readonly waves: readonly WaveStatus[];
 }

@@ -1,6 +1,6 @@
 /** What `status` says of those who sign: what they hold, and what a rotation waits for. */
 import type { ClientRef } from '../../core/client.ts';
-import { heard } from '../../core/heard.ts';
+import { withReports } from '../../core/heard.ts';
 import { isRecent } from '../../core/hearing.ts';
 import { plan } from '../../core/plan.ts';
 import type { ClientPolicy } from '../../core/policy.ts';
@@ -27,8 +27,7 @@ export async function heardNow(
     // A machine without the folder hears nothing: a worker may have heard more.
     if (hearing.reports.length === 0) return;
     // What else a report does to a record is for workers to do.
-    const { signers } = heard(record, hearing, now).record;
-    shown.set(ref, { ...record, signers });
+    shown.set(ref, { ...record, signers: withReports(record, hearing, now) });
   });
   return shown;
 }

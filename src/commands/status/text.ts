@@ -3,7 +3,8 @@ import { formatDuration } from '../../core/duration.ts';
 import { howToEnroll } from '../../core/enrolment.ts';
 import { scopeWords, selectorOf } from '../../core/pause.ts';
 import { print, printTable } from '../output.ts';
-import type { ClientStatus, KeyStatus, PauseStatus, Status } from './model.ts';
+import type { ClientStatus, KeyStatus, PauseStatus, RotationStatus, Status } from './model.ts';
+import { waveLine } from './waves.ts';
 
 export interface Shown {
   /** Somebody named these clients: their keys are listed. */
@@ -17,7 +18,7 @@ export interface Shown {
 /** @param now the store's clock, ms since the epoch */
 export function printStatus(shown: Status, now: number, { details, isAll, left }: Shown): void {
   const { clients, counts } = shown;
-  printHolds(shown);
+  printHolds(shown, now);
   const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
   if (total === 0) {
     if (details) return;
@@ -44,7 +45,7 @@ export function printStatus(shown: Status, now: number, { details, isAll, left }
   }
 }
 
-function printHolds({ deployments, pauses }: Status): void {
+function printHolds({ deployments, pauses, waves }: Status, now: number): void {
   for (const { deployment, paused, throttled_until: until } of deployments) {
     if (paused !== null)
       print(`PAUSED  deployment ${deployment}: ${paused}. Correct the key; rekeyd tries it now and then.`);
@@ -53,6 +54,7 @@ function printHolds({ deployments, pauses }: Status): void {
   // Single clients say so themselves, and may be many.
   for (const pause of pauses.filter((pause) => !('client' in pause)))
     print(`PAUSED  ${scopeWords(pause)}, ${pauseWords(pause)}. \`rekeyd resume ${selectorOf(pause)}\` ends it.`);
+  for (const wave of waves) print(waveLine(wave, now));
 }
 
 function pauseWords({ actor, reason, until }: PauseStatus): string {
@@ -85,20 +87,22 @@ function stateOf(client: ClientStatus, now: number): string {
     client.compromised ? 'COMPROMISED: the key in use was reported and STILL SIGNS IN' : null,
     halted === null ? null : `HALTED: ${halted}`,
     overdue ? 'OVERDUE: its key is older than must_by' : null,
-    rotation === null ? null : `${doing(rotation)} (${rotation.strategy}): ${rotation.phase}, for ${since}`,
+    rotation === null ? null : rotationLine(rotation, since, now),
     paused === null ? null : `paused ${pauseWords(paused)}`,
     rotation !== null && (state === 'paused' || state === 'throttled') ? state : null,
     state === 'found' || state === 'held' ? state : null,
     due === null ? null : `DUE: ${due.message}`,
-    client.waiting === null ? null : `waiting: ${client.waiting.why}`,
+    client.waiting === null || rotation?.offered_until != null ? null : `waiting: ${client.waiting.why}`,
     retiring.length === 0 ? null : `${retiring.length} old ${retiring.length === 1 ? 'key' : 'keys'} on the way out`,
     lastError === null || lastError === halted ? null : `${state === 'failed' ? 'FAILED' : 'last error'}: ${lastError}`,
   ].filter((part) => part !== null);
   return parts.length === 0 ? 'healthy' : parts.join('; ');
 }
 
-function doing({ rollback }: NonNullable<ClientStatus['rotation']>): string {
-  return rollback ? 'putting the previous key back' : 'rotating';
+function rotationLine({ phase, strategy, rollback, offered_until: until }: RotationStatus, since: string, now: number) {
+  const doing = rollback ? 'putting the previous key back' : 'rotating';
+  if (until === null) return `${doing} (${strategy}): ${phase}, for ${since}`;
+  return `our key is offered to its application for ${since}, and withdrawn ${dueIn(Date.parse(until) - now)}`;
 }
 
 function summary(clients: number, counts: Status['counts']): string {
