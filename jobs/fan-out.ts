@@ -44,6 +44,7 @@ export async function fanOut(
   const compromised = exposure(asked);
   const known = await knownRefs(asked.select, apps, context);
   const concerned = isNamed(asked.select) ? appsOf(known, apps) : apps;
+  await context.resources.facts.refresh(concerned.map(({ deployment, app }) => `${deployment}/${app}`));
   const unread = compromised === null ? await silent(concerned, context) : new Map<string, unknown>();
   const left = await beginAll(
     known.map((ref) => [ref, null]),
@@ -133,12 +134,12 @@ async function begin(
   }
   const compromised = exposure(asked);
   const id = rotationId(store, job, ref);
-  const { actor, reason, take_over: takeOver } = asked;
+  const { actor, reason, take_over: takeOver, try_alg: tryAlg } = asked;
   try {
     const held = await store.load(ref);
     if (!isNamed(asked.select) && !takeOver && isSkipped(held, compromised !== null, tally)) return true;
     const before = takeOver || compromised !== null ? (held?.record.enrolment ?? 'found') : 'enrolled';
-    const request = { id, actor, reason, request: job, compromised, takeOver };
+    const request = { id, actor, reason, request: job, compromised, takeOver, tryAlg };
     const rotation = await startRotation(store, ref, listed, policy, request, held);
     await queues.wake(ref, compromised !== null);
     tally.begun.set(ref, rotation);

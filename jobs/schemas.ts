@@ -51,6 +51,12 @@ export const requestSchema = z.strictObject({
     .describe(
       'Rotate also clients that are not enrolled: their applications must take the new key from their key folders at once.',
     ),
+  try_alg: z
+    .boolean()
+    .default(false)
+    .describe(
+      'With select.clients: change to the alg of the policy although nobody was seen to sign in with it on that app. A refused key is rolled back.',
+    ),
 });
 
 export function requestJsonSchema(): unknown {

@@ -5,9 +5,11 @@
 import { policyFor } from '../src/config/model.ts';
 import { type ClientRef, splitReference } from '../src/core/client.ts';
 import { whyDue } from '../src/core/due.ts';
+import { activeKey } from '../src/core/keys.ts';
 import { inWindows } from '../src/core/window.ts';
 import { inParallel, PAGE } from '../src/parallel.ts';
 import { dueTime } from '../src/rotation/commit.ts';
+import { appOf } from '../src/rotation/facts.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
 import { slotJobId } from './queues.ts';
@@ -53,6 +55,7 @@ export async function startDue(
   { resources, queues }: JobContext,
 ): Promise<number> {
   const { store } = resources;
+  await resources.facts.refresh(refs.map(appOf));
   const loaded = await store.loadMany(refs);
   let started = 0;
   await inParallel(loaded, FLEET_LANES, async ([ref, { record, now }]) => {
@@ -86,6 +89,9 @@ async function noteDueTimes(policyName: string, { resources }: JobContext): Prom
       await inParallel(await store.loadMany(ours), FLEET_LANES, async ([ref, { record }]) => {
         const policy = clientPolicy(resources, ref);
         await store.setDue(ref, policy === null ? null : dueTime(record, policy));
+        // Seen by a version that did not note it for the app.
+        const active = activeKey(record);
+        if (active?.proof === 'accepted') await resources.facts.noteProven(ref, active.alg);
       });
     } while (last !== null);
   }

@@ -3,7 +3,9 @@ import type { Config } from '../config/model.ts';
 import { type ClientRef, makeReference, misnamed, splitReference } from '../core/client.ts';
 import type { ObservedClient } from '../core/document.ts';
 import { isEligible } from '../core/due.ts';
+import type { AppFacts } from '../core/findings.ts';
 import { configWarnings, fleetOutlook } from '../forecast/fleet.ts';
+import { appOf } from '../rotation/facts.ts';
 import { lost, readFacts, readMarker, whyLost } from '../store/identity.ts';
 import type { Globals } from './open.ts';
 import { note, noteAbout, print, printJson } from './output.ts';
@@ -104,6 +106,12 @@ function isMeant(config: Config, ref: ClientRef, client: ObservedClient, select:
   return select === null || !('policy' in select) || select.policy === policy;
 }
 
+/** Of each app in the config. */
+async function factsOf({ deployments }: Config, store: StoreView['store']): Promise<ReadonlyMap<string, AppFacts>> {
+  const apps = deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`));
+  return new Map(await Promise.all(apps.map(async (app) => [app, await store.appFacts(app)] as const)));
+}
+
 interface ClientError {
   readonly client: ClientRef;
   readonly message: string;
@@ -120,9 +128,10 @@ async function planAll(
   const errors: ClientError[] = [];
   const now = await store.now();
   const states = await store.deploymentStates(config.deployments.map(({ id }) => id));
+  const facts = await factsOf(config, store);
   const paused = new Set([...states].flatMap(([id, state]) => (state.paused === null ? [] : [id])));
   for (const [ref, client] of targets) {
-    const applied = policyOf(config, ref);
+    const applied = policyOf(config, ref, facts.get(appOf(ref)));
     const record = (await store.load(ref))?.record ?? null;
     if (applied === null) {
       const message = 'The config has no policy for it. Add its app (and the client, unless clients: all).';

@@ -69,10 +69,10 @@ function clientStatus(
   record: ClientRecord,
   now: number,
   deployments: ReadonlyMap<string, DeploymentState>,
-  { config, folder }: Resources,
+  { config, folder, facts }: Resources,
 ): ClientStatus {
   const { ref } = record;
-  const policy = clientPolicy({ config, folder }, ref);
+  const policy = clientPolicy({ config, folder, facts }, ref);
   const active = activeKey(record);
   // A reported key that is still in use is among both.
   const past = record.former.filter(({ kid }) => findKey(record, kid) === undefined);

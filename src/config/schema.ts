@@ -41,6 +41,10 @@ const policy = section({
     'What may happen to a client whose active key is not ours. import: nothing, until its key is imported and it is enrolled. take_over: the schedule replaces the key, and locks an application out that does not read its key folder.',
     ['import', 'take_over'],
   ).prefault('import'),
+  probe: choice(
+    'When a disposable client finds out how the server picks keys and which algs it verifies. manual: with `rekeyd probe`; auto: also before a first rotation of an app, and every day.',
+    ['manual', 'auto', 'never'],
+  ).prefault('manual'),
   standby: z
     .literal(false, { error: 'asks for standby keys, which this version does not have: write false or leave it out' })
     .describe('Keep a pre-active key ready. Not available in this version: only false.')

@@ -28,6 +28,8 @@ export type AuditType =
   | 'deployment.paused'
   | 'deployment.resumed'
   | 'deployment.throttled'
+  | 'app.probed'
+  | 'app.strategy'
   | 'store.segment'
   | 'audit.sealed';
 

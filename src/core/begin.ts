@@ -1,10 +1,12 @@
 /** How a rotation starts. */
 import { RekeydError } from '../errors.ts';
 import type { AuditData, AuditDraft } from './audit.ts';
+import { takesSeveral } from './findings.ts';
 import type { Cause } from './history.ts';
-import { activeKey } from './keys.ts';
+import { type Algorithm, activeKey } from './keys.ts';
 import { chosenAlg, presentAlg, presentFormat, showsOwnAddress } from './obstacle.ts';
 import type { ClientPolicy } from './policy.ts';
+import { isSafeFormat, safeAlg } from './possible.ts';
 import type { ClientRecord } from './record.ts';
 import type { Rotation } from './rotation.ts';
 import { entry, type Transition } from './transition.ts';
@@ -17,6 +19,8 @@ export interface RotationRequest extends Cause {
   readonly compromised: { readonly kid: string | null } | null;
   /** Rotate a client also where its application was not seen to take its key from us. */
   readonly takeOver: boolean;
+  /** Try an alg that nobody was seen to sign in with. */
+  readonly tryAlg?: boolean;
 }
 
 export interface Started extends Transition {
@@ -26,14 +30,14 @@ export interface Started extends Transition {
 
 /** @throws RekeydError `algorithm_unsupported` */
 export function start(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy, now: number): Started {
-  const alg = chosenAlg(record, policy);
+  const alg = newAlg(record, policy, asked);
   if (alg === null) {
     throw new RekeydError(
       'algorithm_unsupported',
       `${record.ref} is registered with alg ${JSON.stringify(presentAlg(record))}, which rekeyd makes no keys for. Name another alg in its policy.`,
     );
   }
-  const format = policy.format === 'keep' ? keptFormat(record, policy, asked) : policy.format;
+  const format = newFormat(record, policy, asked);
   const base = {
     id: asked.id,
     actor: asked.actor,
@@ -47,11 +51,12 @@ export function start(record: ClientRecord, asked: RotationRequest, policy: Clie
     before: null,
     keysMade: 0,
     abandoned: null,
+    ...(asked.tryAlg === true && { tryAlg: true as const }),
     marks: [],
     tries: NO_TRIES,
     phase: { name: 'requested' as const },
   };
-  const strategy = chooseStrategy(record, policy, format, asked);
+  const strategy = chooseStrategy(record, policy, { alg, format }, asked);
   const rotation: Rotation = strategy === 'overlap' ? { ...base, strategy } : { ...base, strategy };
   const next: ClientRecord = { ...record, rotation };
   const replaces = activeKey(record)?.kid ?? null;
@@ -65,6 +70,18 @@ export function start(record: ClientRecord, asked: RotationRequest, policy: Clie
   };
 }
 
+function newAlg(record: ClientRecord, policy: ClientPolicy, { compromised }: RotationRequest): Algorithm | null {
+  const wanted = chosenAlg(record, policy);
+  if (compromised === null || wanted === null) return wanted;
+  return safeAlg(wanted, chosenAlg(record, { alg: 'keep' }), policy);
+}
+
+function newFormat(record: ClientRecord, policy: ClientPolicy, asked: RotationRequest): Rotation['format'] {
+  const { format } = policy;
+  const isKept = format === 'keep' || (asked.compromised !== null && !isSafeFormat(format, policy));
+  return isKept ? keptFormat(record, policy, asked) : format;
+}
+
 /** A leaked key goes also where its form cannot be kept. */
 function keptFormat(record: ClientRecord, policy: ClientPolicy, { compromised }: RotationRequest): Rotation['format'] {
   return compromised !== null && showsOwnAddress(record, policy) ? 'jwks' : presentFormat(record);
@@ -74,10 +91,14 @@ function keptFormat(record: ClientRecord, policy: ClientPolicy, { compromised }:
 function chooseStrategy(
   record: ClientRecord,
   policy: ClientPolicy,
-  format: Rotation['format'],
+  { alg, format }: Pick<Rotation, 'alg' | 'format'>,
   asked: RotationRequest,
 ): 'overlap' | 'cutover' {
-  if (asked.compromised !== null || format === 'pem' || policy.strategy !== 'overlap') return 'cutover';
+  if (asked.compromised !== null || format === 'pem' || policy.strategy === 'cutover') return 'cutover';
+  // Somebody wrote `overlap`: where it cannot be had, the rotation fails and says so.
+  const { embedPem, facts } = policy;
+  const isSafe = alg === presentAlg(record) && takesSeveral(facts, { format, embedPem });
+  if (policy.strategy === 'auto' && !isSafe) return 'cutover';
   // Leaving a single PEM behind replaces it: there is nothing to overlap with.
   return presentFormat(record) === 'pem' ? 'cutover' : 'overlap';
 }

@@ -24,6 +24,8 @@ interface RotationBase extends Cause {
   readonly keysMade: number;
   /** A person ended it: it goes to whichever key the server takes. */
   readonly abandoned: Cause | null;
+  /** A person wants to see on this client whether the server verifies an alg that nobody was seen to sign in with. */
+  readonly tryAlg?: true;
   readonly marks: readonly Mark[];
   readonly tries: Tries;
 }

@@ -44,6 +44,7 @@ describe('defaults', () => {
           embedPem: true,
           foreignKeys: 'keep',
           adopt: 'import',
+          probe: 'manual',
           standby: false,
           propagationMs: 60_000,
           overlapMs: 600_000,

@@ -22,6 +22,7 @@ const REQUEST = {
   actor: 'siem',
   compromised: false,
   take_over: false,
+  try_alg: false,
 };
 const TARGETS: readonly [string, z.ZodType, Record<string, unknown>][] = [
   ['request', requestSchema, REQUEST],
