@@ -4,10 +4,12 @@ import { type ClientRef, misnamed, splitReference } from '../src/core/client.ts'
 import { isEligible } from '../src/core/due.ts';
 import { hasCode, type RekeydError } from '../src/errors.ts';
 import { inParallel } from '../src/parallel.ts';
+import { appOf } from '../src/rotation/facts.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
 import type { Loaded } from '../src/store/records.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
 import type { Listed } from './listing.ts';
+import { askForProbe, awaitsProbe } from './probing.ts';
 import type { NotEnrolled, RequestResult } from './request.ts';
 import type { Request } from './schemas.ts';
 import { type Apps, isNamed, knownRefs, noteUnread, type Read, readApps, selectedApps } from './selection.ts';
@@ -123,8 +125,9 @@ async function begin(
   asked: Request,
   job: string,
   tally: Tally,
-  { resources, queues }: JobContext,
+  context: JobContext,
 ): Promise<boolean> {
+  const { resources, queues } = context;
   const { store } = resources;
   const policy = clientPolicy(resources, ref);
   if (policy === null) {
@@ -138,6 +141,10 @@ async function begin(
   try {
     const held = await store.load(ref);
     if (!isNamed(asked.select) && !takeOver && isSkipped(held, compromised !== null, tally)) return true;
+    if (compromised === null && awaitsProbe(policy) && (takeOver || held?.record.enrolment === 'enrolled')) {
+      tally.waiting.push(await askForProbe(appOf(ref), context));
+      return true;
+    }
     const before = takeOver || compromised !== null ? (held?.record.enrolment ?? 'found') : 'enrolled';
     const request = { id, actor, reason, request: job, compromised, takeOver, tryAlg };
     const rotation = await startRotation(store, ref, listed, policy, request, held);

@@ -18,6 +18,7 @@ import type { Loaded } from '../src/store/records.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
 import { takeNew } from './discover.ts';
 import { type Listed, type Missing, readNowAndThen } from './listing.ts';
+import { probeAgain } from './probing.ts';
 import { noteUnread } from './selection.ts';
 import { takeSeen } from './start.ts';
 
@@ -35,6 +36,7 @@ export async function reconcile(context: JobContext): Promise<ReconcileResult> {
   // Before the lists, which may take long: what is unfinished does not wait for them.
   const woken = await wakeUnfinished(context);
   const drifted = await findDrift(context);
+  await probeAgain(context);
   return { resumed, woken, drifted };
 }
 

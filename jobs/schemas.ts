@@ -72,12 +72,14 @@ export const sweepSchema = z.strictObject({
 });
 export const discoverSchema = z.strictObject({ v: z.literal(1), policy: words, slot: words });
 export const reconcileSchema = z.strictObject({ v: z.literal(1) });
+export const probeSchema = z.strictObject({ v: z.literal(1), app: appPath });
 export const rotateSchema = z.strictObject({ v: z.literal(1), client: reference, rotation: words.optional() });
 
 export type Request = z.output<typeof requestSchema>;
 export type RequestInput = z.input<typeof requestSchema>;
 export type Sweep = z.output<typeof sweepSchema>;
 export type Discover = z.output<typeof discoverSchema>;
+export type Probe = z.output<typeof probeSchema>;
 
 /** The message stays with the failed job in Redis, so it does not grow with the data. */
 const MOST_PROBLEMS = 5;

@@ -12,6 +12,7 @@ import { dueTime } from '../src/rotation/commit.ts';
 import { appOf } from '../src/rotation/facts.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
+import { askForProbe, awaitsProbe } from './probing.ts';
 import { slotJobId } from './queues.ts';
 import type { Sweep } from './schemas.ts';
 import { noteUnread } from './selection.ts';
@@ -52,17 +53,23 @@ export async function startDue(
   refs: readonly ClientRef[],
   policyName: string,
   slot: string,
-  { resources, queues }: JobContext,
+  context: JobContext,
 ): Promise<number> {
+  const { resources, queues } = context;
   const { store } = resources;
   await resources.facts.refresh(refs.map(appOf));
   const loaded = await store.loadMany(refs);
+  const unprobed = new Set<string>();
   let started = 0;
   await inParallel(loaded, FLEET_LANES, async ([ref, { record, now }]) => {
     const policy = clientPolicy(resources, ref);
     if (policy === null) return;
     const why = whyDue(record, policy, now);
     if (why === null || !inWindows(policy.windows, policy.timezone, now)) return;
+    if (awaitsProbe(policy)) {
+      unprobed.add(appOf(ref));
+      return;
+    }
     await startRotation(store, ref, null, policy, {
       id: rotationId(store, `sweep ${policyName} ${slot}`, ref),
       actor: `schedule:${policyName}`,
@@ -74,6 +81,8 @@ export async function startDue(
     await queues.wake(ref, false);
     started += 1;
   });
+  // Each probe is followed by a sweep.
+  for (const app of unprobed) await askForProbe(app, context);
   return started;
 }
 

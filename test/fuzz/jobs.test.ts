@@ -5,6 +5,7 @@ import type { z } from 'zod';
 import {
   discoverSchema,
   parseJob,
+  probeSchema,
   reconcileSchema,
   requestJsonSchema,
   requestSchema,
@@ -28,6 +29,7 @@ const TARGETS: readonly [string, z.ZodType, Record<string, unknown>][] = [
   ['request', requestSchema, REQUEST],
   ['sweep', sweepSchema, { v: 1, policy: 'default', slot: '2026-11-23T00:00:00Z', reindex: false }],
   ['discover', discoverSchema, { v: 1, policy: 'default', slot: '2026-11-23T00:00:00Z' }],
+  ['probe', probeSchema, { v: 1, app: '185019846023/mcp-auth' }],
   ['reconcile', reconcileSchema, { v: 1 }],
   ['rotate', rotateSchema, { v: 1, client: REF, rotation: 'r1' }],
 ];
