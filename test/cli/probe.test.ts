@@ -116,6 +116,20 @@ test('a policy that asks for what the server does not do is refused with the fin
   await service.ended;
 });
 
+test('plan shows an overlap where auto is one, and counts its calls', async () => {
+  world = await openWorld({}, { rate_limit: { max: 1000, per: '1000s' } });
+  const policies = { ...Object(world.config.policies), 'kid-app': { schedule: '0 0 1 1 *' } };
+  await world.writeConfig({ ...world.config, policies });
+  const client = await world.enrolledClient('kid-app');
+  const planned = async () => {
+    const [whole, one] = await Promise.all([world.run(['plan', '--json']), world.run(['plan', client.ref, '--json'])]);
+    return [documentOf(one).clients[0].strategy, documentOf(whole).deployments[0].rotate_all_seconds];
+  };
+  expect(await planned()).toEqual(['cutover', 2]);
+  expect((await world.run(['probe', KID])).code).toBe(0);
+  expect(await planned()).toEqual(['overlap', 4]);
+});
+
 test('an alg is tried on a client that is named, and on no other', async () => {
   world = await openWorld();
   const policies = {
