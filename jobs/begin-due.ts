@@ -10,10 +10,12 @@ import type { ClientRecord } from '../src/core/record.ts';
 import { changesForm, type WaveRef } from '../src/core/wave.ts';
 import { hasCode, messageOf } from '../src/errors.ts';
 import { inParallel, PAGE, pagesOf } from '../src/parallel.ts';
+import { appOf } from '../src/rotation/facts.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
 import type { Loaded } from '../src/store/records.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
 import { isPaused } from './pauses.ts';
+import { askForProbe, awaitsProbe } from './probing.ts';
 import { noteUnread } from './selection.ts';
 import { rotationId, startRotation } from './start.ts';
 
@@ -74,9 +76,11 @@ export async function examined(
 ): Promise<{ readonly due: readonly ClientRef[]; readonly changesForm: boolean }> {
   const { resources } = run.context;
   const due: ClientRef[] = [];
+  const unprobed = new Set<string>();
   let changes = false;
   for (const page of pagesOf(refs)) {
     const pauses = await resources.store.pauses();
+    await resources.facts.refresh(page.map(appOf));
     for (const [ref, { record, now }] of await resources.store.loadMany(await run.answering(page))) {
       const policy = policyOf(ref, run);
       if (policy === null) continue;
@@ -86,10 +90,15 @@ export async function examined(
       }
       // It would hold up its cohort.
       if (pauseOf(byScope(pauses, now), ref, run.policy) !== null) continue;
+      if (awaitsProbe(policy)) {
+        unprobed.add(appOf(ref));
+        continue;
+      }
       due.push(ref);
       changes ||= changesForm(record, policy);
     }
   }
+  await askForProbes(unprobed, run);
   return { due, changesForm: changes };
 }
 
@@ -101,20 +110,29 @@ export interface BegunPage {
 
 /** Begins a rotation for each client of a page that is due now, as far as windows, freezes and pauses allow. */
 export async function beginPage(refs: readonly ClientRef[], wave: WaveRef | null, run: Run): Promise<BegunPage> {
-  const { store } = run.context.resources;
+  const { store, facts } = run.context.resources;
   const answering = await run.answering(refs);
+  await facts.refresh(answering.map(appOf));
   const loaded = await store.loadMany(answering);
   const idle = answering.filter((ref) => !loaded.has(ref));
+  const unprobed = new Set<string>();
   let [started, heldBack] = [0, 0];
   await inParallel(loaded, FLEET_LANES, async ([ref, held]) => {
     const outcome = await beginOne(ref, held, wave, run);
+    if (outcome === 'unprobed') unprobed.add(appOf(ref));
     if (outcome === 'begun') started += 1;
     if (outcome === 'held back') heldBack += 1;
-    const isLeft = outcome === 'idle' || outcome === 'held back';
+    const isLeft = outcome !== 'begun' && outcome !== 'joined';
     if (isLeft && (wave === null || held.record.rotation?.wave?.id !== wave.id)) idle.push(ref);
   });
   if (heldBack > 0) run.context.log.debug({ policy: run.policy, clients: heldBack }, HELD_BACK);
+  await askForProbes(unprobed, run);
   return { started, idle };
+}
+
+/** Each first probe is followed by a sweep. */
+async function askForProbes(apps: Iterable<string>, { context }: Run): Promise<void> {
+  for (const app of apps) await askForProbe(app, context);
 }
 
 const HELD_BACK = 'clients are due, and wait for the end of a pause or a freeze, or for a window (`rekeyd status`)';
@@ -128,7 +146,7 @@ async function beginOne(
   held: Loaded,
   wave: WaveRef | null,
   run: Run,
-): Promise<'begun' | 'joined' | 'held back' | 'idle'> {
+): Promise<'begun' | 'joined' | 'held back' | 'unprobed' | 'idle'> {
   const { resources, queues, log } = run.context;
   const policy = policyOf(ref, run);
   if (policy === null) return 'idle';
@@ -139,6 +157,7 @@ async function beginOne(
   }
   // Asked just before the start: from the moment that somebody pauses, nothing more begins.
   if (!mayBegin(policy, held.now) || (await isPaused(resources.store, ref, run.policy, held.now))) return 'held back';
+  if (awaitsProbe(policy)) return 'unprobed';
   const asked = {
     id: rotationId(resources.store, `sweep ${run.policy} ${run.slot}`, ref),
     actor: `schedule:${run.policy}`,

@@ -4,10 +4,12 @@ import { type ClientRef, misnamed, splitReference } from '../src/core/client.ts'
 import { isEligible } from '../src/core/due.ts';
 import { hasCode, type RekeydError } from '../src/errors.ts';
 import { inParallel } from '../src/parallel.ts';
+import { appOf } from '../src/rotation/facts.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
 import type { Loaded } from '../src/store/records.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
 import type { Listed } from './listing.ts';
+import { askForProbe, awaitsProbe } from './probing.ts';
 import type { NotEnrolled, RequestResult } from './request.ts';
 import type { Request } from './schemas.ts';
 import { type Apps, isNamed, knownRefs, noteUnread, type Read, readApps, selectedApps } from './selection.ts';
@@ -44,6 +46,7 @@ export async function fanOut(
   const compromised = exposure(asked);
   const known = await knownRefs(asked.select, apps, context);
   const concerned = isNamed(asked.select) ? appsOf(known, apps) : apps;
+  await context.resources.facts.refresh(concerned.map(({ deployment, app }) => `${deployment}/${app}`));
   const unread = compromised === null ? await silent(concerned, context) : new Map<string, unknown>();
   const left = await beginAll(
     known.map((ref) => [ref, null]),
@@ -122,8 +125,9 @@ async function begin(
   asked: Request,
   job: string,
   tally: Tally,
-  { resources, queues }: JobContext,
+  context: JobContext,
 ): Promise<boolean> {
+  const { resources, queues } = context;
   const { store } = resources;
   const policy = clientPolicy(resources, ref);
   if (policy === null) {
@@ -133,12 +137,17 @@ async function begin(
   }
   const compromised = exposure(asked);
   const id = rotationId(store, job, ref);
-  const { actor, reason, take_over: takeOver } = asked;
+  const { actor, reason, take_over: takeOver, try_alg: tryAlg } = asked;
   try {
     const held = await store.load(ref);
     if (!isNamed(asked.select) && !takeOver && isSkipped(held, compromised !== null, tally)) return true;
+    const isRotated = takeOver || policy.adopt === 'overlap' || held?.record.enrolment === 'enrolled';
+    if (compromised === null && awaitsProbe(policy) && isRotated) {
+      tally.waiting.push(await askForProbe(appOf(ref), context));
+      return true;
+    }
     const before = takeOver || compromised !== null ? (held?.record.enrolment ?? 'found') : 'enrolled';
-    const request = { id, actor, reason, request: job, compromised, takeOver };
+    const request = { id, actor, reason, request: job, compromised, takeOver, tryAlg };
     const rotation = await startRotation(store, ref, listed, policy, request, held);
     await queues.wake(ref, compromised !== null);
     tally.begun.set(ref, rotation);

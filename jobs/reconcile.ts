@@ -21,6 +21,7 @@ import { hearWaiting } from './hearing.ts';
 import { type Listed, type Missing, readNowAndThen } from './listing.ts';
 import { endOldPauses } from './pauses.ts';
 import { departedApps } from './renamed.ts';
+import { probeAgain } from './probing.ts';
 import { noteUnread } from './selection.ts';
 import { takeSeen } from './start.ts';
 import { watchWave } from './wave.ts';
@@ -44,6 +45,7 @@ export async function reconcile(context: JobContext): Promise<ReconcileResult> {
   const enrolled = await hearWaiting(context);
   for (const policy of Object.keys(context.resources.config.policies)) await watchWave(policy, context);
   const drifted = await findDrift(context);
+  await probeAgain(context);
   return { resumed, woken, drifted, enrolled };
 }
 

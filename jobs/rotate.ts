@@ -5,6 +5,7 @@ import type { ClientRef } from '../src/core/client.ts';
 import type { ClientRecord } from '../src/core/record.ts';
 import { members } from '../src/core/reply.ts';
 import { handsFor } from '../src/rotation/effects.ts';
+import { appOf } from '../src/rotation/facts.ts';
 import { amend, type Rest, rotate, type Tools } from '../src/rotation/loop.ts';
 import { clientPolicy, type RotationPolicy } from '../src/rotation/policy.ts';
 import { systemClock } from '../src/time.ts';
@@ -66,6 +67,10 @@ export async function rotateJob(
     store: resources.store,
     ...handsFor(ref, policy, resources, keks),
     random: Math.random,
+    async policyNow() {
+      await resources.facts.refresh([appOf(ref)]);
+      return clientPolicy(resources, ref) ?? policy;
+    },
     ...hooks,
     ...toldBy(ref, policy, context, hooks, stopping),
   };

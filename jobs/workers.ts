@@ -5,11 +5,12 @@ import { sleep } from '../src/time.ts';
 import type { JobContext } from './context.ts';
 import { discover } from './discover.ts';
 import { tellError } from './errors.ts';
+import { probeJob } from './probing.ts';
 import { bullConnection, CONTROL, PREFIX, rotateQueueName, UPKEEP } from './queues.ts';
 import { reconcile } from './reconcile.ts';
 import { requestJob } from './request.ts';
 import { lookAgain, type RotateHooks, type RotateResult, rotateJob } from './rotate.ts';
-import { discoverSchema, parseJob, reconcileSchema, sweepSchema, waveSchema } from './schemas.ts';
+import { discoverSchema, parseJob, probeSchema, reconcileSchema, sweepSchema, waveSchema } from './schemas.ts';
 import { sweep } from './sweep.ts';
 import { waveJob } from './wave.ts';
 
@@ -61,10 +62,14 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
       ...common,
       concurrency: REQUESTS_AT_ONCE,
     }),
-    new Worker(UPKEEP, (job) => unrecoverable(() => upkeepJob(job, context)), {
-      ...common,
-      concurrency: UPKEEP_AT_ONCE,
-    }),
+    new Worker<unknown, unknown>(
+      UPKEEP,
+      (job, _token, signal) => unrecoverable(() => upkeepJob(job, signal ?? NEVER, context)),
+      {
+        ...common,
+        concurrency: UPKEEP_AT_ONCE,
+      },
+    ),
     ...rotating,
   ];
   for (const worker of workers) {
@@ -104,7 +109,7 @@ async function controlJob(job: Job, token: string | undefined, context: JobConte
   throw new UnrecoverableError(`There is no control job ${JSON.stringify(job.name)}. Use request.`);
 }
 
-async function upkeepJob(job: Job, context: JobContext): Promise<unknown> {
+async function upkeepJob(job: Job, signal: AbortSignal, context: JobContext): Promise<unknown> {
   switch (job.name) {
     case 'sweep':
       return sweep(parseJob(sweepSchema, job.name, job.data), context);
@@ -115,6 +120,8 @@ async function upkeepJob(job: Job, context: JobContext): Promise<unknown> {
     case 'reconcile':
       parseJob(reconcileSchema, job.name, job.data);
       return reconcile(context);
+    case 'probe':
+      return probeJob(parseJob(probeSchema, job.name, job.data), signal, context);
     default:
       throw new UnrecoverableError(`There is no upkeep job ${JSON.stringify(job.name)}.`);
   }

@@ -29,6 +29,7 @@ export type ErrorCode =
   | 'sink_outdated' // a sink holds a set that was delivered under a later claim
   | 'sink_failed' // a private-key sink could not be written
   | 'publish_failed' // the public set could not be written
+  | 'probe_failed' // a probe that learned nothing
   | 'request_failed' // an on-demand job that ended without a result
   | 'export_failed' // the audit log could not be written to its folder
   | 'not_found';

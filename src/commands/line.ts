@@ -15,6 +15,7 @@ const commands = {
   keysImport: () => import('./keys/import.ts'),
   keysRewrap: () => import('./keys/rewrap.ts'),
   plan: () => import('./plan.ts'),
+  probe: () => import('./probe.ts'),
   rotate: () => import('./rotate.ts'),
   start: () => import('./start.ts'),
   status: () => import('./status.ts'),
@@ -28,6 +29,7 @@ Examples:
   $ rekeyd config check
   $ rekeyd doctor
   $ rekeyd start
+  $ rekeyd probe 185019846023/mcp-auth
   $ rekeyd plan --app 185019846023/mcp-auth
   $ rekeyd rotate 185019846023/mcp-auth/4711 --reason "new laptop" --wait
   $ rekeyd keys import 185019846023/mcp-auth/4711 --file key.pem
@@ -86,6 +88,7 @@ function commandLine(globalsOf: (file: string | undefined) => Globals, end: (cod
     .description('ask for rotations; the workers do them')
     .option('--reason <text>', 'for the audit trail')
     .option('--take-over', 'also clients that are not enrolled: their applications must take the new key at once')
+    .option('--try-alg', 'the named clients: try an alg that nobody was seen to sign in with on their app')
     .option('--wait [finished]', 'wait until the new keys are active, or until the old ones are gone')
     .option('--json', 'print one JSON document')
     .action(async (clients, options) => end(await (await commands.rotate()).rotate(globals(), clients, options)));
@@ -109,6 +112,13 @@ function commandLine(globalsOf: (file: string | undefined) => Globals, end: (cod
     .action(async (clients, options) => end(await (await commands.status()).status(globals(), clients, options)));
 
   addSteppingIn(program, globals, end);
+
+  program
+    .command('probe')
+    .description('find out on a disposable client how the server of an app picks keys, and which algs it verifies')
+    .argument('<deployment/slug>', 'the app')
+    .option('--json', 'print one JSON document')
+    .action(async (app, options) => end(await (await commands.probe()).probe(globals(), app, options)));
 
   const audit = program.command('audit').description('the audit log: tail, export');
   audit

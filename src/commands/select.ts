@@ -66,13 +66,14 @@ function isClient(text: string, { deployments }: Config): boolean {
   return deployments.some(({ id }) => id === deployment);
 }
 
-function knownApp(place: string, { deployments }: Config): string {
+/** @throws RekeydError `usage` */
+export function knownApp(place: string, { deployments }: Config): string {
   const known = deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`));
   if (known.includes(place)) return place;
   throw usage(`The config has no app ${JSON.stringify(place)}. It has: ${known.join(', ')}.`);
 }
 
-export function knownPolicy(name: string, { policies }: Config): string {
+function knownPolicy(name: string, { policies }: Config): string {
   if (Object.hasOwn(policies, name)) return name;
   throw usage(`The config has no policy ${JSON.stringify(name)}. It has: ${Object.keys(policies).join(', ')}.`);
 }

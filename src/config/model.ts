@@ -97,6 +97,8 @@ export interface PolicyConfig extends Policy {
   /** Null: everything that is due begins at once. */
   readonly cohort: CohortPolicy | null;
   readonly modulusLength: number;
+  /** `manual`: when somebody runs `rekeyd probe`. `auto`: before a first rotation of an app, and every day. */
+  readonly probe: 'manual' | 'auto' | 'never';
   readonly standby: false;
 }
 
@@ -105,6 +107,23 @@ export interface Problem {
   readonly path: string;
   readonly message: string;
   readonly line: number | null;
+}
+
+/** The policies of an app's clients, by name. */
+export function policiesOf(
+  config: Pick<Config, 'deployments' | 'policies'>,
+  deployment: string,
+  slug: string,
+): ReadonlyMap<string, PolicyConfig> {
+  const app = config.deployments.find(({ id }) => id === deployment)?.apps.find((one) => one.slug === slug);
+  if (app === undefined) return new Map();
+  const names = app.clients === 'all' ? [app.policy] : app.clients.map(({ policy }) => policy);
+  return new Map(
+    names.flatMap((name) => {
+      const policy = config.policies[name];
+      return policy === undefined ? [] : [[name, policy] as const];
+    }),
+  );
 }
 
 /** The policy that a client falls under, or null when the config does not take care of that client. */

@@ -161,15 +161,16 @@ function policyDoubts({ deployments, policies }: Pick<Config, 'deployments' | 'p
   const used = apps.flatMap(({ clients, policy }) =>
     clients === 'all' ? [policy] : clients.map((client) => client.policy),
   );
-  return Object.entries(policies).flatMap(([name, { strategy, alg, format, embedPem, adopt }]) => {
+  return Object.entries(policies).flatMap(([name, { strategy, alg, format, embedPem, adopt, probe }]) => {
     const path = ['policies', name];
     const findings: Finding[] = [];
     if (name !== 'default' && !used.includes(name))
       findings.push({ path, message: 'no app and no client uses this policy' });
-    const takesOne = strategy !== 'overlap' || format === 'pem' || format === 'jwks_uri';
+    const isUnknown = strategy === 'auto' && probe === 'never';
+    const takesOne = strategy === 'cutover' || isUnknown || format === 'pem' || format === 'jwks_uri';
     if (adopt === 'overlap' && takesOne) {
       const message =
-        'overlap offers a key only where the server takes several, as one more of a JWK Set: write strategy: overlap, and format: keep or jwks, where that is so';
+        'overlap offers a key only where the server takes several, as one more of a JWK Set: write strategy: auto and probe it, or strategy: overlap, and format: keep or jwks, where that is so';
       findings.push({ path: [...path, 'adopt'], message });
     }
     if (strategy === 'overlap') return findings;

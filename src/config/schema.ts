@@ -58,6 +58,10 @@ const policy = section({
     'adopt: overlap: a key that the application does not take in this time is withdrawn.',
   ).prefault('30d'),
   cohort: cohort(),
+  probe: choice(
+    'When a disposable client finds out how the server picks keys and which algs it verifies. manual: with `rekeyd probe`; auto: also before a first rotation of an app, and every day.',
+    ['manual', 'auto', 'never'],
+  ).prefault('manual'),
   standby: z
     .literal(false, { error: 'asks for standby keys, which this version does not have: write false or leave it out' })
     .describe('Keep a pre-active key ready. Not available in this version: only false.')

@@ -16,6 +16,7 @@ import type { Cause } from './history.ts';
 import { activeKey, holds, keyOf } from './keys.ts';
 import { chosenAlg, presentAlg, presentFormat } from './obstacle.ts';
 import type { ClientPolicy, Context } from './policy.ts';
+import { unfit } from './possible.ts';
 import type { ClientRecord } from './record.ts';
 import { incomingKid, inPhase, mayBePublished, type Rotation } from './rotation.ts';
 import { FRESH_MS } from './server.ts';
@@ -41,14 +42,15 @@ export function offerObstacle(record: ClientRecord, policy: ClientPolicy): strin
   if (!isSet || (policy.format !== 'keep' && policy.format !== 'jwks')) {
     return 'a second key fits only into a JWK Set that stays one: its own keys, and the format of its policy, must be jwks';
   }
-  // A server that takes one key at a time would take ours alone.
-  if (chooseStrategy(record, policy, 'jwks', { compromised: null }) !== 'overlap') {
-    return 'its server is not known to take several keys. Where it does, set strategy: overlap in the policy';
-  }
-  if (chosenAlg(record, policy) !== presentAlg(record)) {
+  const alg = chosenAlg(record, policy);
+  if (alg !== presentAlg(record)) {
     return `its policy names another alg than ${presentAlg(record)}, which its application signs: a server verifies one alg per client. Set alg: keep`;
   }
-  return null;
+  // A server that takes one key at a time would take ours alone.
+  if (alg === null || chooseStrategy(record, policy, { alg, format: 'jwks' }, { compromised: null }) !== 'overlap') {
+    return 'its server is not known to take several keys. `rekeyd probe` finds out (strategy: auto); or set strategy: overlap in the policy, where it does';
+  }
+  return unfit(record, { alg, strategy: 'overlap', format: 'jwks' }, { alg, format: 'jwks' }, policy);
 }
 
 /** True when a schedule may offer a key of ours to the application of this client. */

@@ -35,6 +35,8 @@ export type AuditType =
   | 'deployment.throttled'
   | 'policy.stopped'
   | 'policy.resumed'
+  | 'app.probed'
+  | 'app.strategy'
   | 'store.segment'
   | 'audit.sealed';
 

@@ -1,10 +1,12 @@
 /** How a rotation starts. */
 import { RekeydError } from '../errors.ts';
 import type { AuditData, AuditDraft } from './audit.ts';
+import { takesSeveral } from './findings.ts';
 import type { Cause } from './history.ts';
-import { activeKey } from './keys.ts';
+import { type Algorithm, activeKey } from './keys.ts';
 import { chosenAlg, presentAlg, presentFormat, showsOwnAddress } from './obstacle.ts';
 import type { ClientPolicy } from './policy.ts';
+import { isSafeFormat, safeAlg } from './possible.ts';
 import type { ClientRecord } from './record.ts';
 import type { Rotation } from './rotation.ts';
 import { entry, type Transition } from './transition.ts';
@@ -20,6 +22,8 @@ export interface RotationRequest extends Cause {
   readonly takeOver: boolean;
   /** The wave whose sweep asks. */
   readonly wave?: WaveRef;
+  /** Try an alg that nobody was seen to sign in with. */
+  readonly tryAlg?: boolean;
 }
 
 export interface Started extends Transition {
@@ -38,15 +42,15 @@ export function start(
   now: number,
   adopting = false,
 ): Started {
-  const alg = chosenAlg(record, policy);
+  const alg = newAlg(record, policy, asked);
   if (alg === null) {
     throw new RekeydError(
       'algorithm_unsupported',
       `${record.ref} is registered with alg ${JSON.stringify(presentAlg(record))}, which rekeyd makes no keys for. Name another alg in its policy.`,
     );
   }
-  const format = policy.format === 'keep' ? keptFormat(record, policy, asked) : policy.format;
-  const strategy = chooseStrategy(record, policy, format, asked);
+  const format = newFormat(record, policy, asked);
+  const strategy = chooseStrategy(record, policy, { alg, format }, asked);
   const rotation = newRotation(asked, { alg, format, strategy }, policy, now, adopting);
   const next: ClientRecord = { ...record, rotation };
   const replaces = activeKey(record)?.kid ?? null;
@@ -67,7 +71,7 @@ export function start(
 }
 
 export function newRotation(
-  { id, actor, reason, request, compromised, wave }: RotationRequest,
+  { id, actor, reason, request, compromised, wave, tryAlg }: RotationRequest,
   { strategy, ...chosen }: Pick<Rotation, 'alg' | 'format' | 'strategy'>,
   { foreignKeys }: Pick<ClientPolicy, 'foreignKeys'>,
   now: number,
@@ -89,9 +93,22 @@ export function newRotation(
     tries: NO_TRIES,
     ...(wave !== undefined && { wave }),
     ...(adopting && { adopting }),
+    ...(tryAlg === true && { tryAlg }),
     phase: { name: 'requested' as const },
   };
   return strategy === 'overlap' ? { ...base, strategy } : { ...base, strategy };
+}
+
+function newAlg(record: ClientRecord, policy: ClientPolicy, { compromised }: RotationRequest): Algorithm | null {
+  const wanted = chosenAlg(record, policy);
+  if (compromised === null || wanted === null) return wanted;
+  return safeAlg(wanted, chosenAlg(record, { alg: 'keep' }), policy);
+}
+
+function newFormat(record: ClientRecord, policy: ClientPolicy, asked: RotationRequest): Rotation['format'] {
+  const { format } = policy;
+  const isKept = format === 'keep' || (asked.compromised !== null && !isSafeFormat(format, policy));
+  return isKept ? keptFormat(record, policy, asked) : format;
 }
 
 /** A leaked key goes also where its form cannot be kept. */
@@ -103,10 +120,14 @@ function keptFormat(record: ClientRecord, policy: ClientPolicy, { compromised }:
 export function chooseStrategy(
   record: ClientRecord,
   policy: ClientPolicy,
-  format: Rotation['format'],
+  { alg, format }: Pick<Rotation, 'alg' | 'format'>,
   asked: Pick<RotationRequest, 'compromised'>,
 ): 'overlap' | 'cutover' {
-  if (asked.compromised !== null || format === 'pem' || policy.strategy !== 'overlap') return 'cutover';
+  if (asked.compromised !== null || format === 'pem' || policy.strategy === 'cutover') return 'cutover';
+  // Somebody wrote `overlap`: where it cannot be had, the rotation fails and says so.
+  const { embedPem, facts } = policy;
+  const isSafe = alg === presentAlg(record) && takesSeveral(facts, { format, embedPem });
+  if (policy.strategy === 'auto' && !isSafe) return 'cutover';
   // Leaving a single PEM behind replaces it: there is nothing to overlap with.
   return presentFormat(record) === 'pem' ? 'cutover' : 'overlap';
 }

@@ -42,8 +42,12 @@ const CHECKS = [neverRotated, algorithmChanged, formatChanged, tooOld] as const;
 export const KEY_METHOD = 'private_key_jwt';
 
 /** A client that keys can be rotated for. */
-export function isEligible({ active, authMethod }: Pick<ObservedClient, 'active' | 'authMethod'>): boolean {
-  return active && authMethod === KEY_METHOD;
+export function isEligible({
+  active,
+  authMethod,
+  probe,
+}: Pick<ObservedClient, 'active' | 'authMethod' | 'probe'>): boolean {
+  return active && authMethod === KEY_METHOD && probe === undefined;
 }
 
 /**

@@ -127,10 +127,7 @@ export function importedKid(record: ClientRecord, key: Pick<KeyMaterial, 'id' | 
     const managed = active?.kid ?? 'in rotation';
     throw new RekeydError('key_invalid', `${ref} already has a managed key (${managed}): nothing was imported.`);
   }
-  if (!isEligible(client)) {
-    const why = client.active ? `authenticates with ${client.authMethod}, which has no keys` : 'is not active';
-    throw new RekeydError('not_eligible', `${ref} ${why}: nothing was imported. Only private_key_jwt has keys.`);
-  }
+  if (!isEligible(client)) throw notImportable(ref, client);
   const published = client.keys.find((shown) => holds(shown, key.id));
   if (published === undefined && client.jwksUri === null) {
     throw new RekeydError(
@@ -146,6 +143,15 @@ export function importedKid(record: ClientRecord, key: Pick<KeyMaterial, 'id' | 
   }
   const name = published?.jwk.kid;
   return typeof name === 'string' && name !== '' ? name : key.thumbprint;
+}
+
+function notImportable(ref: ClientRef, { probe, active, authMethod }: ObservedClient): RekeydError {
+  if (probe !== undefined) {
+    const why = 'is a disposable client that a probe made: nothing was imported. The next probe of its app removes it.';
+    return new RekeydError('not_eligible', `${ref} ${why}`);
+  }
+  const why = active ? `authenticates with ${authMethod}, which has no keys` : 'is not active';
+  return new RekeydError('not_eligible', `${ref} ${why}: nothing was imported. Only private_key_jwt has keys.`);
 }
 
 /** In this order: an application that was enrolled before it reads its key folder cannot sign in after its next rotation. */

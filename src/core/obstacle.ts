@@ -4,6 +4,7 @@ import type { Format } from './document.ts';
 import { isEligible } from './due.ts';
 import { type Algorithm, activeKey, isAlgorithm } from './keys.ts';
 import type { ClientPolicy } from './policy.ts';
+import { unfit } from './possible.ts';
 import { PEM_KTY } from './readback.ts';
 import type { ClientRecord } from './record.ts';
 import type { Rotation } from './rotation.ts';
@@ -65,6 +66,10 @@ export function obstacle(record: ClientRecord, rotation: Rotation, policy: Clien
   if (isLeaving && policy.prove === 'read_back') {
     return 'a server may go on preferring a jwks_uri, which only a sign-in shows. Set prove: required to leave it.';
   }
+  // A leaked key goes in any case; what it is replaced with was chosen with that in mind.
+  const present = { alg: presentAlg(record), format: presentFormat(record) };
+  const refusal = rotation.compromised === null ? unfit(record, rotation, present, policy) : null;
+  if (refusal !== null) return refusal;
   if (rotation.format !== 'jwks_uri') return null;
   if (foreign > 0 && rotation.compromised === null) {
     return `format jwks_uri serves keys of rekeyd alone, and foreign keys are published (${foreign}). Rotate with format: jwks and foreign_keys: retire first, or keep format: jwks.`;

@@ -1,5 +1,6 @@
 /** What the core needs to know of a client's policy. Durations in milliseconds. */
 import type { Format } from './document.ts';
+import type { AppFacts } from './findings.ts';
 import type { Algorithm } from './keys.ts';
 
 export interface Policy {
@@ -35,6 +36,8 @@ export interface Policy {
 export interface ClientPolicy extends Policy {
   /** Where this client's public set is served; null when the config names no place. */
   readonly jwksUri: string | null;
+  /** What is known of the server of its app. */
+  readonly facts: AppFacts;
   readonly backoff: { readonly baseMs: number; readonly maxMs: number };
 }
 

@@ -21,8 +21,9 @@ import { NO_TRIES } from './tries.ts';
  */
 export function request(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy, now: number): Started {
   const { compromised, takeOver } = asked;
-  const { active, authMethod } = record.server.observed.client;
-  if (active && authMethod !== KEY_METHOD && record.rotation === null) throw notEligible(record);
+  const { active, authMethod, probe } = record.server.observed.client;
+  const isUnfit = probe !== undefined || (active && authMethod !== KEY_METHOD);
+  if (isUnfit && record.rotation === null) throw notEligible(record);
   // A leaked key goes, even where the application has to be told of its new key by hand.
   const isLeftAlone = record.enrolment !== 'enrolled' && record.rotation === null;
   if (isLeftAlone && !takeOver && compromised === null) return offer(record, asked, policy, now);
@@ -31,7 +32,14 @@ export function request(record: ClientRecord, asked: RotationRequest, policy: Cl
 }
 
 function notEligible({ ref, server }: ClientRecord): RekeydError {
-  const method = server.observed.client.authMethod;
+  const { authMethod: method, probe } = server.observed.client;
+  if (probe !== undefined) {
+    const what = 'is a disposable client that a probe made';
+    return new RekeydError(
+      'not_eligible',
+      `${ref} ${what}: it has no application. The next probe of its app removes it.`,
+    );
+  }
   return new RekeydError(
     'not_eligible',
     `${ref} authenticates with ${method}: only ${KEY_METHOD} has keys. Change its client_auth_method first.`,

@@ -29,10 +29,11 @@ export function rollback(
 ): Started {
   refuseUnlessIdle(record);
   const { active, key, old } = previousKey(record);
-  const request: RotationRequest = { ...asked, compromised: null, takeOver: false };
+  // The key was in use: nobody else has to be seen to sign in with its alg first.
+  const request: RotationRequest = { ...asked, compromised: null, takeOver: false, tryAlg: true };
   const format = presentFormat(record);
   // One alg is registered for a client: a key of another one cannot stand beside the present key.
-  const strategy = key.alg === active.alg ? chooseStrategy(record, policy, format, request) : 'cutover';
+  const strategy = key.alg === active.alg ? chooseStrategy(record, policy, { alg: key.alg, format }, request) : 'cutover';
   const begun = newRotation(request, { alg: key.alg, format, strategy }, policy, now);
   const rotation = { ...begun, phase: { name: 'stored' as const, kid: key.kid }, rollsBack: old };
   const why = obstacle(record, rotation, policy);

@@ -97,6 +97,7 @@ export async function importListed(
   const { ref } = asked;
   const policy = expectPolicy(resources, ref);
   const checked = await check(resources, policy, asked, listed, tools);
+  if (checked.proof === 'accepted') await resources.facts.noteProven(ref, checked.key.alg);
   const outcome = await take({ ...asked, ...checked, listed }, policy, resources, keks);
   await tools.onPoint?.('committed', ref);
   await deliver(resources, keks, policy, ref, tools);

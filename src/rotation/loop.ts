@@ -44,6 +44,8 @@ export interface Tools {
   /** Asks the deployment's budget for one API call. */
   readonly turn: (urgent: boolean) => Promise<Turn>;
   readonly random: () => number;
+  /** By what is known of the server by now; absent: as it was given. */
+  readonly policyNow?: () => Promise<ClientPolicy>;
   /** Told before and after every effect and commit, as `<step>:<before|after> <effect|commit>`; the run goes on when it returns. */
   readonly onPoint?: (point: string, ref: ClientRef) => void | Promise<void>;
   readonly onStep?: (action: Action, record: ClientRecord) => void;
@@ -73,7 +75,10 @@ export async function rotate(ref: ClientRef, policy: ClientPolicy, tools: Tools,
       const askedAt = monotonic();
       const claimed = await tools.store.claim(ref, leastEpoch);
       if (claimed === null) return { kind: 'done', op: null };
-      return await work(claimed, askedAt, outdated, policy, tools, signal);
+      // Whether the server can do what it asks for is decided once, when a rotation begins.
+      const isNew = claimed.record.rotation?.phase.name === 'requested';
+      const current = isNew ? await tools.policyNow?.() : undefined;
+      return await work(claimed, askedAt, outdated, current ?? policy, tools, signal);
     } catch (error) {
       if (!(error instanceof SinkOutdated)) {
         if (isOutrun(error)) return { kind: 'outrun', why: messageOf(error) };

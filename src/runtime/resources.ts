@@ -6,6 +6,7 @@ import type { Sink } from '../deliver/sink.ts';
 import { RekeydError } from '../errors.ts';
 import { type GenerateKey, openGenerator, rsaAtOnce } from '../keys/generator.ts';
 import { type PublicFolder, publishFolder } from '../publish/folder.ts';
+import { openFacts } from '../rotation/facts.ts';
 import { openIssuers } from '../rotation/issuers.ts';
 import type { DeploymentResources, Log, Resources } from '../rotation/resources.ts';
 import { openEmbedded } from '../store/embedded/embedded.ts';
@@ -51,6 +52,8 @@ export async function openResources(config: Config, options: ResourceOptions): P
     const store = openStore(redis, guard);
     releases.add('store', () => store.close());
     await guard.remember();
+    const facts = openFacts(store);
+    await facts.refresh(config.deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`)));
     const generateKey = openGenerator(rsaAtOnce(options.poolThreads));
     const deployments = new Map<string, DeploymentResources>();
     for (const deployment of config.deployments) {
@@ -63,6 +66,7 @@ export async function openResources(config: Config, options: ResourceOptions): P
       redis: target,
       store,
       guard,
+      facts,
       generateKey,
       sinks: config.sinks.map((sink) => openSink(sink, storeOf(store, redis), releases.add)),
       folder: openFolder(config, releases.add),

@@ -12,6 +12,7 @@ import { startWorkers } from '../../jobs/workers.ts';
 import type { Config } from '../config/model.ts';
 import { messageOf } from '../errors.ts';
 import { startHttp } from '../http/server.ts';
+import { misfits } from '../rotation/misfits.ts';
 import { keksOf } from '../rotation/policy.ts';
 import type { Log, Resources } from '../rotation/resources.ts';
 import { type Clock, sleep, systemClock } from '../time.ts';
@@ -89,6 +90,7 @@ export async function startService(config: Config, options: ServiceOptions): Pro
       log.info({ url: http.url }, 'listening');
     }
     await tellLeftAlone(resources);
+    tellMisfits(resources);
     return { resources, queues, stop: releases.release };
   } catch (error) {
     await releases.release();
@@ -100,6 +102,14 @@ export async function startService(config: Config, options: ServiceOptions): Pro
 async function tellLeftAlone({ store, log }: Resources): Promise<void> {
   const counts = await store.enrolmentCounts();
   if (counts.found + counts.held > 0) log.warn(counts, LEFT_ALONE);
+}
+
+/** Rotations that would fail are told of before they do. */
+function tellMisfits({ config, facts, log }: Resources): void {
+  for (const { app, policy, kind, problem } of misfits(config, facts.ofApp)) {
+    if (kind === 'refused') log.error({ app, policy }, `the policy asks for what the server does not do: ${problem}`);
+    else log.warn({ app, policy }, problem);
+  }
 }
 
 /** Beside everything else: the folders of a large fleet take a while to go through. Stopping does not wait for it, since Redis may be away. */

@@ -60,6 +60,19 @@ export function waveKeys(policy: string) {
   return { wave, cohort: `${wave}:cohort`, waiting: `${wave}:waiting`, failed: `${wave}:failed` } as const;
 }
 
+/**
+ * hash: what is known of the server of an app (`deployment/slug`). `findings`: what the last probe found (JSON). `failed`, `overlap`, `alg:<alg>`: ms since the
+ * epoch and a text, see {@link ./app-facts.ts}.
+ */
+export function appKey(app: string): string {
+  return `${PREFIX}:app:${app}`;
+}
+
+/** string with an expiry: who probes an app. */
+export function probingKey(app: string): string {
+  return `${PREFIX}:probing:${app}`;
+}
+
 /** hash: thumbprint → JWE of the private key. */
 export function sealedKey(ref: ClientRef): string {
   return `${PREFIX}:sealed:${ref}`;

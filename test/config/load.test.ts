@@ -50,6 +50,7 @@ describe('defaults', () => {
           adopt: 'import',
           adoptTimeoutMs: 30 * 86_400_000,
           cohort: { firstPercent: 5, thenMs: 3_600_000, stopAfter: 1 },
+          probe: 'manual',
           standby: false,
           propagationMs: 60_000,
           overlapMs: 600_000,

@@ -18,6 +18,7 @@ import { inspectGroup } from '../../store/redis/group.ts';
 import { systemClock } from '../../time.ts';
 import { type StoreView, viewStore } from '../view.ts';
 import { advice, type Check, fine, looking, wrong } from './check.ts';
+import { checkProbes } from './probes.ts';
 
 /** How many keys are decrypted to see that the KEKs are the right ones. */
 const OPENED = 5;
@@ -63,6 +64,7 @@ async function checkView(config: Config, view: StoreView): Promise<readonly Chec
     ...(await look('workers', () => checkWorkers(view))),
     ...(await look('deployments', () => checkPaused(config, view))),
     ...(await look('pauses', () => checkPauses(view))),
+    ...(await look('probes', () => checkProbes(config, store))),
     checkHalted(loaded),
     ...checkReported(loaded),
   ];

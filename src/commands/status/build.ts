@@ -47,10 +47,10 @@ export interface Surroundings {
   readonly pauses: ReadonlyMap<string, Pause>;
 }
 
-export function clientStatus(record: ClientRecord, seen: Surroundings, { config, folder }: Resources): ClientStatus {
+export function clientStatus(record: ClientRecord, seen: Surroundings, { config, folder, facts }: Resources): ClientStatus {
   const { now, deployments } = seen;
   const { ref } = record;
-  const policy = clientPolicy({ config, folder }, ref);
+  const policy = clientPolicy({ config, folder, facts }, ref);
   const name = policyFor(config, ref)?.name ?? null;
   const pause = pauseOf(seen.pauses, ref, name);
   const active = activeKey(record);
