@@ -77,7 +77,7 @@ export async function examined(
   const { resources } = run.context;
   const due: ClientRef[] = [];
   const unprobed = new Set<string>();
-  let changes = false;
+  let [changes, heldBack] = [false, 0];
   for (const page of pagesOf(refs)) {
     const pauses = await resources.store.pauses();
     await resources.facts.refresh(page.map(appOf));
@@ -89,7 +89,10 @@ export async function examined(
         continue;
       }
       // It would hold up its cohort.
-      if (pauseOf(byScope(pauses, now), ref, run.policy) !== null) continue;
+      if (pauseOf(byScope(pauses, now), ref, run.policy) !== null) {
+        heldBack += 1;
+        continue;
+      }
       if (awaitsProbe(policy)) {
         unprobed.add(appOf(ref));
         continue;
@@ -98,6 +101,7 @@ export async function examined(
       changes ||= changesForm(record, policy);
     }
   }
+  tellHeldBack(heldBack, run);
   await askForProbes(unprobed, run);
   return { due, changesForm: changes };
 }
@@ -125,9 +129,13 @@ export async function beginPage(refs: readonly ClientRef[], wave: WaveRef | null
     const isLeft = outcome !== 'begun' && outcome !== 'joined';
     if (isLeft && (wave === null || held.record.rotation?.wave?.id !== wave.id)) idle.push(ref);
   });
-  if (heldBack > 0) run.context.log.debug({ policy: run.policy, clients: heldBack }, HELD_BACK);
+  tellHeldBack(heldBack, run);
   await askForProbes(unprobed, run);
   return { started, idle };
+}
+
+function tellHeldBack(clients: number, { policy, context }: Run): void {
+  if (clients > 0) context.log.debug({ policy, clients }, HELD_BACK);
 }
 
 /** Each first probe is followed by a sweep. */
@@ -135,7 +143,9 @@ async function askForProbes(apps: Iterable<string>, { context }: Run): Promise<v
   for (const app of apps) await askForProbe(app, context);
 }
 
-const HELD_BACK = 'clients are due, and wait for the end of a pause or a freeze, or for a window (`rekeyd status`)';
+/** Told of due clients, and of policies, that a calendar or a person holds back. */
+export const HELD_BACK =
+  'clients are due, and wait for the end of a pause or a freeze, or for a window (`rekeyd status`)';
 
 /** What a client cannot have is told where somebody asks for it. The others of its fleet do not wait for that. */
 const REFUSALS = ['not_enrolled', 'not_eligible', 'under_way', 'algorithm_unsupported'] as const;

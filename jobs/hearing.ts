@@ -19,13 +19,9 @@ export async function hearWaiting(context: JobContext): Promise<number> {
   const { store } = resources;
   const waiting = [...(await store.offeredRefs()), ...(await store.heldRefs())];
   let enrolled = 0;
-  await inParallel(
-    turnOf(waiting, await store.now(), resources.config.reconcileEveryMs),
-    FLEET_LANES,
-    async (ref) => {
-      if (await enrollHeard(ref, context)) enrolled += 1;
-    },
-  );
+  await inParallel(turnOf(waiting, await store.now(), resources.config.reconcileEveryMs), FLEET_LANES, async (ref) => {
+    if (await enrollHeard(ref, context)) enrolled += 1;
+  });
   return enrolled;
 }
 

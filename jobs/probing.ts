@@ -63,7 +63,11 @@ export async function probeJob({ app }: Probe, signal: AbortSignal, context: Job
   if (last !== null && (await store.now()) < last.until) return { probed: false };
   const [deployment = '', slug = ''] = app.split('/');
   try {
-    const { strategy } = await probeApp(resources, deployment, slug, { actor: 'rekeyd', reason: 'probe: auto', signal });
+    const { strategy } = await probeApp(resources, deployment, slug, {
+      actor: 'rekeyd',
+      reason: 'probe: auto',
+      signal,
+    });
     if (strategy !== null) await noteOffers(app, resources);
   } catch (error) {
     // Told to stop: it is run again.

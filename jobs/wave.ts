@@ -17,7 +17,7 @@ import {
 } from '../src/core/wave.ts';
 import { pagesOf } from '../src/parallel.ts';
 import type { Store } from '../src/store/store.ts';
-import { beginPage, dueRefs, examined, openRun, type Run } from './begin-due.ts';
+import { beginPage, dueRefs, examined, HELD_BACK, openRun, type Run } from './begin-due.ts';
 import type { JobContext } from './context.ts';
 import { isPolicyPaused } from './pauses.ts';
 import type { Queues } from './queues.ts';
@@ -40,7 +40,11 @@ export interface Candidates {
 export async function beginDue(run: Run, candidates: Candidates): Promise<number> {
   const { config, store } = run.context.resources;
   const policy = policyNamed(run.policy, config);
-  if (policy === null || !(await isOpen(policy, run.policy, await store.now(), store))) return 0;
+  if (policy === null) return 0;
+  if (!(await isOpen(policy, run.policy, await store.now(), store))) {
+    run.context.log.debug({ policy: run.policy }, HELD_BACK);
+    return 0;
+  }
   const { cohort } = policy;
   if (cohort === null) return beginAll(await candidates.due(), run);
   if ((await store.wave(run.policy)) === null) {

@@ -4,7 +4,17 @@ import { resumePolicy } from '../../jobs/wave.ts';
 import { loadConfig } from '../config/load.ts';
 import { type Config, policyFor } from '../config/model.ts';
 import type { Cause } from '../core/history.ts';
-import { byScope, isInForce, type Pause, pauseEntry, pauseOf, type Scope, scopeName, scopeWords, selectorOf } from '../core/pause.ts';
+import {
+  byScope,
+  isInForce,
+  type Pause,
+  pauseEntry,
+  pauseOf,
+  type Scope,
+  scopeName,
+  scopeWords,
+  selectorOf,
+} from '../core/pause.ts';
 import type { Resources } from '../rotation/resources.ts';
 import type { Store } from '../store/store.ts';
 import type { ChangeOptions } from './clients.ts';
@@ -74,7 +84,8 @@ async function resumeWave(
 function resumedLine({ scope, wasPaused, wasStopped, stillHeld }: Resumed): string {
   const what = resumedWords(scope, wasPaused, wasStopped);
   if (stillHeld === null) {
-    if (wasStopped) return `${what} A worker begins the rest of its due clients: \`rekeyd status\` shows how far it is.`;
+    if (wasStopped)
+      return `${what} A worker begins the rest of its due clients: \`rekeyd status\` shows how far it is.`;
     return wasPaused ? `${what} What is due begins with the next tick of its schedule.` : what;
   }
   const { actor, reason } = stillHeld;

@@ -33,7 +33,8 @@ export function rollback(
   const request: RotationRequest = { ...asked, compromised: null, takeOver: false, tryAlg: true };
   const format = presentFormat(record);
   // One alg is registered for a client: a key of another one cannot stand beside the present key.
-  const strategy = key.alg === active.alg ? chooseStrategy(record, policy, { alg: key.alg, format }, request) : 'cutover';
+  const strategy =
+    key.alg === active.alg ? chooseStrategy(record, policy, { alg: key.alg, format }, request) : 'cutover';
   const begun = newRotation(request, { alg: key.alg, format, strategy }, policy, now);
   const rotation = { ...begun, phase: { name: 'stored' as const, kid: key.kid }, rollsBack: old };
   const why = obstacle(record, rotation, policy);

@@ -30,6 +30,7 @@ test('everything that is well is said to be, and what is missing gets advice', a
       'clients',
       'deployment 185019846023',
       'pauses',
+      'waves',
       'halted clients',
       'api key',
       'clock 185019846023',

@@ -4,6 +4,7 @@ import { enroll, mayBeOffered, offerObstacle, signsWith } from '../../src/core/a
 import { desiredDocument } from '../../src/core/desired.ts';
 import { whyDue } from '../../src/core/due.ts';
 import { imported, observed } from '../../src/core/enrolment.ts';
+import { heard } from '../../src/core/heard.ts';
 import { activeKey } from '../../src/core/keys.ts';
 import { plan } from '../../src/core/plan.ts';
 import type { ClientPolicy } from '../../src/core/policy.ts';
@@ -12,6 +13,7 @@ import { abandon, request } from '../../src/core/request.ts';
 import { clientState, lastError } from '../../src/core/state.ts';
 import type { Transition } from '../../src/core/transition.ts';
 import { commitOf } from '../../src/rotation/commit.ts';
+import { BY_KID, knowing, WACHT } from './servers.ts';
 import {
   asked,
   client,
@@ -64,6 +66,11 @@ function offered(policy = OFFER): World {
   return world;
 }
 
+const said = (world: World, kid: string) => ({
+  reports: [{ name: 'host-1', kids: [kid], signing: kid, at: world.now }],
+  error: null,
+});
+
 const shownKids = (world: World) => world.server.keys.map(({ kid }) => kid);
 const at = (world: World, policy = OFFER) => ({ policy, now: world.now });
 const told = (world: World) => world.audit.map(({ type }) => type);
@@ -87,6 +94,8 @@ describe('a key of ours is offered', () => {
       { strategy: 'cutover' },
       /not known to take several keys/,
     ],
+    ['to one where a probe saw several accepted', foundRecord(), { strategy: 'auto', facts: knowing(BY_KID) }, null],
+    ['to none where a probe saw one', foundRecord(), { facts: knowing(WACHT) }, /takes one key at a time/],
     ['to none with a PEM', foundRecord(client({ keys: [publishedPem('foreign-1')] })), {}, /fits only into a JWK Set/],
     ['to none with an address', foundRecord(client({ keys: [], jwksUri: THEIR_URI })), {}, /fits only into a JWK Set/],
     ['to none that shows both', foundRecord(client({ jwksUri: THEIR_URI })), {}, /fits only into a JWK Set/],
@@ -135,6 +144,11 @@ describe('the application takes it', () => {
       (world) => signsWith(world.record, 'k1', SIGNER, at(world)),
       'signer:host-1',
     ],
+    [
+      'when one of its signers reports it',
+      (world) => heard(world.record, said(world, 'k1'), at(world)),
+      'signer:host-1',
+    ],
     ['when a person says so', (world) => enroll(world.record, OPERATOR, at(world)), 'operator'],
     [
       'when a person takes the client over',
@@ -181,6 +195,7 @@ describe('the application takes it', () => {
       const { record } = world;
       expect(signsWith(record, kid, SIGNER, at(world))).toEqual({ record, entries: [] });
       expect(signsWith(record, kid, SIGNER, at(world)).record).toBe(record);
+      expect(heard(record, said(world, kid), at(world))).toMatchObject({ entries: [], record: { enrolment: 'found' } });
     }
     expect(() => enroll(early.record, OPERATOR, at(early))).toThrow(
       expect.objectContaining({

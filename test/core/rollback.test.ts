@@ -6,7 +6,7 @@ import { plan } from '../../src/core/plan.ts';
 import type { ClientPolicy } from '../../src/core/policy.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
 import { abandon, request } from '../../src/core/request.ts';
-import { rollback } from '../../src/core/rollback.ts';
+import { rollback, undone } from '../../src/core/rollback.ts';
 import { GOOD_LUCK, type Luck } from './luck.ts';
 import {
   asked,
@@ -176,6 +176,19 @@ describe.each(SERVERS)('a rollback of %s', (_, mode, replaced, policy) => {
       }
     },
   );
+});
+
+it('what a person takes back counts against the wave that it belonged to', () => {
+  const wave = { policy: 'default', id: 'w1' };
+  const old = retirement('overlap');
+  const { record } = rollback(
+    retiringRecord({ ...old, rotation: { ...old.rotation, wave } }, { keys: KEYS }),
+    ASKED,
+    POLICY,
+    START,
+  );
+  if (record.rotation === null) throw new Error('it should be under way');
+  expect(undone(record, record.rotation, START)).toMatchObject({ counted: { wave, outcome: 'failed' } });
 });
 
 it('a key that was still in its overlap need not spread again', () => {

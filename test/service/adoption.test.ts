@@ -1,16 +1,18 @@
 /** `adopt: overlap`: a key is offered to applications that sign with keys of their own. They sign in all the time, and nothing is asked of them. */
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import type { JobContext } from '../../jobs/context.ts';
+import { noteOffers } from '../../jobs/due-times.ts';
 import { apply } from '../../jobs/start.ts';
 import { sweep } from '../../jobs/sweep.ts';
-import { enroll, signsWith } from '../../src/core/adoption.ts';
+import { enroll } from '../../src/core/adoption.ts';
 import { clientPolicy, keksOf } from '../../src/rotation/policy.ts';
 import { goodClaims, introspect, makeKey, sign, withPem } from '../emulator/testing.ts';
 import { DEPLOYMENT, type Fleet, type FleetApp, type FleetClient, KID_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
+import { probeOn } from '../support/probing.ts';
 import { expectSound } from '../support/sound.ts';
 import { until } from '../support/until.ts';
 
@@ -64,7 +66,7 @@ const typesOf = async (fleet: Fleet, { ref }: FleetClient) =>
   (await fleet.audit()).filter(({ client }) => client === ref).map(({ type }) => type);
 
 /** A tick that is asked for by hand. */
-async function tick(fleet: Fleet, slot: string, config = fleet.config): Promise<number> {
+async function tick(fleet: Fleet, slot: string, config = fleet.config, reindex = true): Promise<number> {
   const { queues, resources } = fleet;
   const context: JobContext = {
     resources: { ...resources, config },
@@ -73,7 +75,7 @@ async function tick(fleet: Fleet, slot: string, config = fleet.config): Promise<
     log: resources.log,
     lockMs: 30_000,
   };
-  return (await sweep({ v: 1, policy: APP.slug, slot, reindex: true }, context)).started;
+  return (await sweep({ v: 1, policy: APP.slug, slot, reindex }, context)).started;
 }
 
 function policyOf({ resources }: Fleet, { ref }: FleetClient) {
@@ -83,7 +85,7 @@ function policyOf({ resources }: Fleet, { ref }: FleetClient) {
 }
 
 test('an application takes the key that it is offered, and is rotated from then on', async () => {
-  const fleet = await startFleet({ apps: [APP] });
+  const fleet = await startFleet({ apps: [APP], config: { reconcile_every: '200ms' } });
   const client = await fleet.foreign(APP);
   const own = signInAsBefore(fleet, client);
   const first = await fleet.start({ schedule: true });
@@ -107,12 +109,12 @@ test('an application takes the key that it is offered, and is rotated from then 
   // The application reads its folder now, beside an instance of it that does not yet.
   const logins = await startLogins(client, fleet);
   await logins.more(3);
-  const policy = policyOf(fleet, client);
-  const cause = { actor: 'signer:host-1', reason: 'it reports that it signs with our key', request: null };
   const { store } = fleet.resources;
-  await apply(store, client.ref, policy, (record, now) => signsWith(record, kid, cause, { policy, now }));
-  await fleet.queues.wake(client.ref, false);
-  expect(await fleet.record(client)).toMatchObject({ enrolment: 'enrolled', rotation: null });
+  const heard = { kids: [kid], signing: kid, at: new Date().toISOString() };
+  await writeFile(join(client.folder, 'signers', 'host-1.json'), JSON.stringify(heard));
+  await until('it is enrolled', async () => (await fleet.record(client)).enrolment === 'enrolled');
+  expect(await fleet.record(client)).toMatchObject({ rotation: null });
+  expect(await store.offeredRefs()).toEqual([]);
   expect((await fleet.audit()).find(({ type }) => type === 'client.enrolled')).toMatchObject({
     actor: 'signer:host-1',
   });
@@ -187,4 +189,19 @@ test('what its owner does to a client while a key is offered stays, and the key 
   await fleet.queues.wake(client.ref, false);
   await until('it is enrolled', async () => (await fleet.record(client)).retirements.length === 0);
   expect(await fleet.record(client)).toMatchObject({ enrolment: 'enrolled', keys: [{ kid, state: 'active' }] });
+});
+
+test('under strategy auto nothing is offered before a probe has seen several keys accepted', async () => {
+  const app: FleetApp = { ...KID_APP, policy: { strategy: 'auto', adopt: 'overlap' } };
+  const fleet = await startFleet({ apps: [app] });
+  const client = await fleet.foreign(app);
+  const service = await fleet.start({ schedule: true });
+  await until('it is found', async () => (await fleet.resources.store.clientCount()) === 1);
+  await service.stop();
+  expect(await tick(fleet, 'unprobed')).toBe(0);
+  expect((await probeOn(fleet, app)).strategy).toBe('overlap');
+  // As `rekeyd probe` does: the client is due from now on, and no commit has noted it.
+  await noteOffers(`${DEPLOYMENT}/${app.slug}`, fleet.resources);
+  expect(await tick(fleet, 'probed', fleet.config, false)).toBe(1);
+  expect((await fleet.record(client)).rotation).toMatchObject({ adopting: true, strategy: 'overlap' });
 });

@@ -5,6 +5,7 @@ import { discover } from '../../jobs/discover.ts';
 import { sweep } from '../../jobs/sweep.ts';
 import { resumePolicy, watchWave } from '../../jobs/wave.ts';
 import { type ClientRef, makeReference } from '../../src/core/client.ts';
+import { ALGORITHMS } from '../../src/core/keys.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
 import { commitOf } from '../../src/rotation/commit.ts';
 import { clientPolicy, keksOf } from '../../src/rotation/policy.ts';
@@ -30,8 +31,10 @@ function contextOf({ resources, queues }: Fleet): JobContext {
 
 const tick = (slot: string) => ({ v: 1, policy: POLICY, slot, reindex: false }) as const;
 
-/** In the order of the due index, where all are due at the same time. */
+/** In the order of the due index, where all are due at the same time. Somebody was seen to sign in with every alg here: otherwise no key is made. */
 async function fleetOf(fleet: Fleet, app: FleetApp, count: number): Promise<readonly FleetClient[]> {
+  const somebody = makeReference(DEPLOYMENT, app.slug, 'somebody');
+  for (const alg of ALGORITHMS) await fleet.resources.facts.noteProven(somebody, alg);
   const clients: FleetClient[] = [];
   for (let made = 0; made < count; made += 1) clients.push(await fleet.managed(app));
   return clients.sort((a, b) => (a.ref < b.ref ? -1 : 1));

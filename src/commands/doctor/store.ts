@@ -64,6 +64,7 @@ async function checkView(config: Config, view: StoreView): Promise<readonly Chec
     ...(await look('workers', () => checkWorkers(view))),
     ...(await look('deployments', () => checkPaused(config, view))),
     ...(await look('pauses', () => checkPauses(view))),
+    ...(await look('waves', () => checkWaves(config, view))),
     ...(await look('probes', () => checkProbes(config, store))),
     checkHalted(loaded),
     ...checkReported(loaded),
@@ -189,6 +190,17 @@ async function checkPauses({ store }: StoreView): Promise<Check> {
   });
   const ways = pauses.slice(0, 10).map(({ scope }) => `\`rekeyd resume ${selectorOf(scope)}\``);
   return advice('pauses', firstOf(told), `No scheduled rotation begins there. When that is over: ${ways.join(', ')}.`);
+}
+
+async function checkWaves({ policies }: Config, { store }: StoreView): Promise<Check> {
+  const stopped: string[] = [];
+  for (const name of Object.keys(policies)) {
+    const standing = await store.wave(name);
+    if (standing?.wave.phase === 'stopped') stopped.push(`policy ${name}: ${standing.wave.why ?? ''}`);
+  }
+  if (stopped.length === 0) return fine('waves', 'none stopped');
+  const ways = 'Nothing more of it is rotated on schedule. Find out why, then `rekeyd resume --policy NAME`.';
+  return wrong('waves', firstOf(stopped), ways);
 }
 
 function checkHalted(loaded: ReadonlyMap<ClientRef, Loaded>): Check {

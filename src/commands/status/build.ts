@@ -47,7 +47,11 @@ export interface Surroundings {
   readonly pauses: ReadonlyMap<string, Pause>;
 }
 
-export function clientStatus(record: ClientRecord, seen: Surroundings, { config, folder, facts }: Resources): ClientStatus {
+export function clientStatus(
+  record: ClientRecord,
+  seen: Surroundings,
+  { config, folder, facts }: Resources,
+): ClientStatus {
   const { now, deployments } = seen;
   const { ref } = record;
   const policy = clientPolicy({ config, folder, facts }, ref);
