@@ -50,7 +50,7 @@ describe('rotate', () => {
     expect(ended.code, ended.stderr).toBe(1);
     const { rotations, errors } = documentOf(ended);
     expect(errors).toEqual([{ client: unknown, message: expect.stringContaining('lists no client') }]);
-    const done = { id: expect.any(String), state: 'finished', kid: expect.any(String), error: null };
+    const done = { id: expect.any(String), state: 'finished', kid: expect.any(String), error: null, offered: false };
     expect(rotations).toEqual([
       { ...done, client: kid.ref, strategy: 'overlap', replaces: expect.any(String) },
       { ...done, client: pem.ref, strategy: 'cutover', replaces: expect.any(String) },

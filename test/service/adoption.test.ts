@@ -1,5 +1,5 @@
 /** `adopt: overlap`: a key is offered to applications that sign with keys of their own. They sign in all the time, and nothing is asked of them. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
@@ -110,13 +110,12 @@ test('an application takes the key that it is offered, and is rotated from then 
   const logins = await startLogins(client, fleet);
   await logins.more(3);
   const { store } = fleet.resources;
-  const heard = { kids: [kid], signing: kid, at: new Date().toISOString() };
-  await writeFile(join(client.folder, 'signers', 'host-1.json'), JSON.stringify(heard));
+  // Its signer reports which key it signs with.
   await until('it is enrolled', async () => (await fleet.record(client)).enrolment === 'enrolled');
   expect(await fleet.record(client)).toMatchObject({ rotation: null });
   expect(await store.offeredRefs()).toEqual([]);
   expect((await fleet.audit()).find(({ type }) => type === 'client.enrolled')).toMatchObject({
-    actor: 'signer:host-1',
+    actor: expect.stringMatching(/^signer:/),
   });
   await until('its overlap is over', async () => (await store.history(client.ref))[0]?.state === 'finished');
   expect([...shownKids(fleet, client)].sort(), 'foreign keys are kept').toEqual([client.key.kid, kid].sort());
