@@ -5,7 +5,7 @@ import { COMPILED } from './test/support/compiled.ts';
 // Node reads this when a process starts, so `test.env` would come too late.
 Object.assign(process.env, COMPILED);
 
-/** They replace a module for all that is loaded after them in the same process. */
+/** These replace a module, for every file that the same process runs after them. */
 const REPLACING = ['test/deliver/versions.test.ts', 'test/keys/zeroing.test.ts', 'test/keys/generator.test.ts'];
 
 export default defineConfig({
@@ -18,7 +18,7 @@ export default defineConfig({
     // Most tests wait for servers and child processes rather than for a core.
     maxWorkers: 4,
     projects: [
-      // A process of its own for each of 180 files took a seventh of the whole run.
+      // A process of its own for each of 180 files took a fifth of the whole run.
       { extends: true, test: { name: 'shared', include: ['test/**/*.test.ts'], exclude: REPLACING, isolate: false } },
       { extends: true, test: { name: 'alone', include: REPLACING } },
     ],

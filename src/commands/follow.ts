@@ -5,12 +5,19 @@ import type { ClientRecord } from '../core/record.ts';
 import { runningSummary } from '../core/rotation.ts';
 import { rotationError } from '../core/state.ts';
 import { pagesOf } from '../parallel.ts';
+import type { Loaded } from '../store/records.ts';
 import { answerOf, type Patience } from '../store/redis/patience.ts';
 import type { Store } from '../store/store.ts';
 import { sleep } from '../time.ts';
 
 /** `active`: the new key signs in and is in use. `finished`: the old one is gone too. */
 export type Goal = 'active' | 'finished';
+
+/** `id`: of the rotation. */
+interface Followed {
+  readonly id: string;
+  readonly client: ClientRef;
+}
 
 export interface RotationOutcome {
   readonly id: string;
@@ -34,23 +41,27 @@ const MEANWHILE = 'The rotations go on when Redis is back; `rekeyd status` then 
  * @throws RekeydError `redis_unreachable`
  */
 export async function follow(
-  store: Pick<Store, 'loadMany' | 'history'>,
-  rotations: readonly { readonly id: string; readonly client: ClientRef }[],
+  store: Pick<Store, 'lastOp' | 'loadMany' | 'history'>,
+  rotations: readonly Followed[],
   goal: Goal,
   patience: Patience,
   tell: (line: string) => void,
 ): Promise<readonly RotationOutcome[]> {
   const outcomes = new Map<string, RotationOutcome>();
   const told = new Map<string, string>();
+  /** By rotation: the last commit of its client that was looked at. */
+  const seen = new Map<string, string | null>();
   let waiting = rotations;
   for (;;) {
-    const left: (typeof waiting)[number][] = [];
+    const left: Followed[] = [];
     for (const page of pagesOf(waiting)) {
-      const refs = page.map(({ client }) => client);
-      const loaded = await answerOf(store.loadMany(refs), patience, MEANWHILE);
-      if (loaded === null) break;
-      for (const { id, client } of page) {
-        const record = loaded.get(client)?.record;
+      const committed = await answerOf(committedSince(store, page, seen), patience, MEANWHILE);
+      if (committed === null) break;
+      left.push(...page.filter(({ id }) => !committed.has(id)));
+      for (const { id, client } of page.filter(({ id }) => committed.has(id))) {
+        const loaded = committed.get(id);
+        seen.set(id, loaded?.op ?? null);
+        const record = loaded?.record;
         const outcome = outcomeOf(id, client, record, await summaryOf(store, id, client, record));
         const line = `${client}  ${progressOf(outcome, record)}`;
         if (told.get(client) !== line) tell(line);
@@ -64,6 +75,18 @@ export async function follow(
     await sleep(POLL_MS, patience.signal);
   }
   return rotations.map(({ id, client }) => outcomes.get(id) ?? notSeen(id, client));
+}
+
+/** By rotation: the clients that were committed since they were looked at; null for one that is not known. Most of a large fleet rests, and is not loaded. */
+async function committedSince(
+  store: Pick<Store, 'lastOp' | 'loadMany'>,
+  rotations: readonly Followed[],
+  seen: ReadonlyMap<string, string | null>,
+): Promise<ReadonlyMap<string, Loaded | null>> {
+  const ops = await Promise.all(rotations.map(({ client }) => store.lastOp(client)));
+  const committed = rotations.filter(({ id }, at) => ops[at] !== seen.get(id));
+  const loaded = await store.loadMany(committed.map(({ client }) => client));
+  return new Map(committed.map(({ id, client }) => [id, loaded.get(client) ?? null]));
 }
 
 export function isGood({ state, error, offered }: RotationOutcome, goal: Goal): boolean {

@@ -24,7 +24,8 @@ const REMEMBERED = 4_000;
 const remembered = new Map<string, string | null>();
 
 function recall(text: string, read: () => string | null): string | null {
-  const id = remembered.get(text) ?? read();
+  const known = remembered.get(text);
+  const id = known === undefined ? read() : known;
   // What was asked for last stays longest.
   remembered.delete(text);
   remembered.set(text, id);

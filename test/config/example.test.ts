@@ -4,7 +4,9 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { configSchema, loadConfig } from '../../src/config/load.ts';
-import { API_KEY, folder, inDeployment, inPolicy, read, write } from './write.ts';
+import { API_KEY, folder, inDeployment, inPolicy, read, useFolder, write } from './write.ts';
+
+useFolder();
 
 describe('rekeyd.example.yaml', () => {
   const example = join(import.meta.dirname, '../../rekeyd.example.yaml');

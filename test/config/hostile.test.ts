@@ -1,6 +1,8 @@
 /** Config texts that once made the reader hang, crash, or take what it should refuse. The random search for more is in `test/fuzz`. */
 import { expect, test } from 'vitest';
-import { app, deployment, inApp, inDeployment, inPolicy, refusal, write } from './write.ts';
+import { app, deployment, inApp, inDeployment, inPolicy, refusal, useFolder, write } from './write.ts';
+
+useFolder();
 
 test.each<[string, string, string]>([
   ['a range without end in a schedule', inPolicy({ schedule: '0-99999999 * * * *' }), 'is not a schedule'],

@@ -5,7 +5,22 @@ import { parseConfig } from '../../src/config/load.ts';
 import { policyFor } from '../../src/config/model.ts';
 import { Secret } from '../../src/config/secret.ts';
 import { makeReference } from '../../src/core/client.ts';
-import { API_KEY, app, deployment, env, folder, inDeployment, inPolicy, KEK, read, refusal, write } from './write.ts';
+import {
+  API_KEY,
+  app,
+  deployment,
+  env,
+  folder,
+  inDeployment,
+  inPolicy,
+  KEK,
+  read,
+  refusal,
+  useFolder,
+  write,
+} from './write.ts';
+
+useFolder();
 
 const PRIVATE = { mode: 0o600, dirMode: 0o700, owner: null, group: null };
 

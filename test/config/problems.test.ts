@@ -1,5 +1,19 @@
 import { expect, test } from 'vitest';
-import { API_KEY, app, deployment, env, inApp, inDeployment, inPolicy, KEK, refusal, write } from './write.ts';
+import {
+  API_KEY,
+  app,
+  deployment,
+  env,
+  inApp,
+  inDeployment,
+  inPolicy,
+  KEK,
+  refusal,
+  useFolder,
+  write,
+} from './write.ts';
+
+useFolder();
 
 const inRedis = (redis: object) => write({ redis });
 const inSink = (settings: object) => write({ sinks: [{ kind: 'directory', path: './keys', ...settings }] });

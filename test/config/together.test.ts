@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import type { Problem } from '../../src/config/model.ts';
-import { API_KEY, env, folder, inDeployment, refusal } from './write.ts';
+import { API_KEY, env, folder, inDeployment, refusal, useFolder } from './write.ts';
+
+useFolder();
 
 describe('problems', () => {
   test('are reported all at once, in the order of the file, each with its line', async () => {

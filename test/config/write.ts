@@ -1,8 +1,8 @@
 /** Config texts for tests: a minimal one, with the part that a test is about on top. */
-import { rmSync } from 'node:fs';
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterAll, beforeAll } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/config/problems.ts';
 
@@ -18,11 +18,18 @@ export const env = {
   WEB: 'http://x',
 };
 
-/** Where the config files live, with a few files that secrets refer to. Test files that share a process share it, so it goes with the process. */
-export const folder = await mkdtemp(join(tmpdir(), 'rekeyd-config-'));
-await writeFile(join(folder, 'kek'), `${KEK}\r\n`);
-await writeFile(join(folder, 'empty'), '\n');
-process.once('exit', () => rmSync(folder, { recursive: true }));
+/** Where the config files of a test file live, with a few files that secrets refer to. See {@link useFolder}. */
+export let folder = '';
+
+/** Makes {@link folder} for the tests of one file, and removes it after them. */
+export function useFolder(): void {
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'rekeyd-config-'));
+    await writeFile(join(folder, 'kek'), `${KEK}\r\n`);
+    await writeFile(join(folder, 'empty'), '\n');
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+}
 
 type Input = Record<string, unknown>;
 

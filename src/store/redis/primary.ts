@@ -24,7 +24,7 @@ export function primaryConnector(group: ServerGroup): ConnectorClass {
     #connectedAt = Number.NEGATIVE_INFINITY;
     /** Nodes take turns at being asked, so that one with an old view cannot keep us. */
     #turn = 0;
-    /** What the nodes said last, since one was asked in vain. */
+    /** The last problem of each node; none once a node has named the primary. */
     readonly #problems = new Map<NodeAddress, string>();
 
     constructor() {
