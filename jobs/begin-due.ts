@@ -150,7 +150,7 @@ export const HELD_BACK =
 /** What a client cannot have is told where somebody asks for it. The others of its fleet do not wait for that. */
 const REFUSALS = ['not_enrolled', 'not_eligible', 'under_way', 'algorithm_unsupported'] as const;
 
-/** `joined`: another run was faster. */
+/** `joined`: another run was faster, or this one has begun with the client before. */
 async function beginOne(
   ref: ClientRef,
   held: Loaded,
@@ -178,8 +178,8 @@ async function beginOne(
     ...(wave !== null && { wave }),
   };
   try {
-    const rotation = await startRotation(resources.store, ref, null, policy, asked, held);
-    if (rotation !== asked.id) return 'joined';
+    const { isNew } = await startRotation(resources.store, ref, null, policy, asked, held);
+    if (!isNew) return 'joined';
   } catch (error) {
     if (!REFUSALS.some((code) => hasCode(error, code))) throw error;
     log.warn({ client: ref, error: messageOf(error) }, 'a due client cannot be rotated');

@@ -148,7 +148,7 @@ async function begin(
     }
     const before = takeOver || compromised !== null ? (held?.record.enrolment ?? 'found') : 'enrolled';
     const request = { id, actor, reason, request: job, compromised, takeOver, tryAlg };
-    const rotation = await startRotation(store, ref, listed, policy, request, held);
+    const { rotation } = await startRotation(store, ref, listed, policy, request, held);
     await queues.wake(ref, compromised !== null);
     tally.begun.set(ref, rotation);
     if (before !== 'enrolled') tally.takenOver.push({ client: ref, enrolment: before });

@@ -19,11 +19,11 @@ export async function beginRotation(
   if (policy === null) throw new Error(`${ref} is not known`);
   await amend(ref, (record) => ({ ...record, server: outdated(record.server) }), policy, store);
   const cause = { actor: 'test', reason: 'a test', request: null, compromised: null, takeOver: false };
-  const id = await startRotation(store, ref, null, policy, {
+  const { rotation } = await startRotation(store, ref, null, policy, {
     ...cause,
     tryAlg,
     id: rotationId(store, `test ${Date.now()}`, ref),
   });
   await queues.wake(ref, false);
-  return id;
+  return rotation;
 }
