@@ -21,7 +21,7 @@ import { appOf, strategyEntry } from './facts.ts';
 import { hearSigners } from './hearing.ts';
 import type { RotationPolicy } from './policy.ts';
 import type { DeploymentResources, Resources } from './resources.ts';
-import type { Effects } from './steps.ts';
+import type { Effects } from './run.ts';
 
 /** An issuer that answered a proof this recently, in ms, need not be asked whether it would. */
 const ANSWERED_MS = 60_000;

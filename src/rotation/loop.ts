@@ -5,36 +5,19 @@
 import type { Action } from '../core/action.ts';
 import type { ClientRef } from '../core/client.ts';
 import { unknownDelivery } from '../core/delivering.ts';
-import { fail, turnBack } from '../core/ending.ts';
 import { isNoNews } from '../core/heard.ts';
-import { plan } from '../core/plan.ts';
 import type { ClientPolicy } from '../core/policy.ts';
 import { isPressing } from '../core/pressing.ts';
-import { destroyed, takenRefused, takenUnproven } from '../core/proving.ts';
-import { settled } from '../core/publishing.ts';
-import { delayed } from '../core/readiness.ts';
 import type { ClientRecord } from '../core/record.ts';
-import { ripen } from '../core/retirement.ts';
-import { incomingKid } from '../core/rotation.ts';
 import { SinkOutdated } from '../deliver/sink.ts';
 import { hasCode, messageOf } from '../errors.ts';
 import type { Turn } from '../store/deployments.ts';
 import type { Loaded, Records } from '../store/records.ts';
 import { monotonic, sleep } from '../time.ts';
 import { type Change, commitOf, merged } from './commit.ts';
-import {
-  choose,
-  deliver,
-  type Effects,
-  generate,
-  hear,
-  look,
-  patch,
-  proveNew,
-  proveOld,
-  type Run,
-  serve,
-} from './steps.ts';
+import { decide } from './decide.ts';
+import type { Effects, Run } from './run.ts';
+import { perform } from './steps.ts';
 
 export type RecordStore = Pick<Records, 'claim' | 'load' | 'commit'>;
 
@@ -215,52 +198,6 @@ async function work(
   }
 }
 
-/** Steps that change nothing outside the record are taken at once, and committed with what came before them. */
-function decide(
-  from: Change,
-  now: number,
-  context: () => ReturnType<Run['context']>,
-): { readonly change: Change; readonly action: Action } {
-  let change = from;
-  for (;;) {
-    const ripe = ripen(change.record, now);
-    const record = ripe === change.record ? change.record : ripe;
-    const action = plan(record, context().policy, now);
-    const step = pureStep(action, record, context);
-    if (step === null) return { change: record === change.record ? change : { ...change, record }, action };
-    change = merged({ ...change, record }, step);
-  }
-}
-
-function pureStep(action: Action, record: ClientRecord, context: () => ReturnType<Run['context']>): Change | null {
-  const { rotation } = record;
-  switch (action.do) {
-    case 'fail':
-      return rotation === null ? null : fail(record, rotation, action.why, context());
-    case 'turn_back': {
-      const kid = incomingKid(rotation);
-      return rotation === null || kid === null ? null : turnBack(record, rotation, kid, action.why);
-    }
-    case 'settle':
-      return settled(record, { purpose: action.purpose, owner: action.owner }, context());
-    case 'take_unproven':
-      return takenUnproven(record, action.kid);
-    case 'take_refused':
-      return takenRefused(record, action.old);
-    case 'tell_delay':
-      return delayed(record, action.old, action.why, context().now);
-    case 'destroy':
-      return { ...destroyed(record, action.old, context()), erase: erasedWith(record, action.old.kid) };
-    default:
-      return null;
-  }
-}
-
-/** Sealed private halves are named by thumbprint. */
-function erasedWith(record: ClientRecord, kid: string | null): readonly string[] {
-  return record.keys.flatMap((key) => (key.kid === kid ? [key.thumbprint] : []));
-}
-
 /** Null when the call may be made now, else for how long it may not. */
 async function admitted(
   { turn }: Tools,
@@ -281,36 +218,3 @@ const REASONS = {
   paused: 'the deployment is paused: its API key is refused',
   throttled: 'the API asks to be left alone',
 } as const;
-
-type Outside = Exclude<
-  Action,
-  {
-    do: 'done' | 'wait' | 'fail' | 'turn_back' | 'settle' | 'take_unproven' | 'take_refused' | 'destroy' | 'tell_delay';
-  }
->;
-
-function perform(action: Action, record: ClientRecord, effects: Effects, run: Run): Promise<Change> {
-  const outside = action as Outside; // `decide` has taken all others
-  switch (outside.do) {
-    case 'generate':
-      return generate(record, outside, effects, run);
-    case 'deliver':
-      return deliver(record, outside, effects, run);
-    case 'hear':
-      return hear(record, effects, run);
-    case 'look':
-      return look(record, outside, effects, run);
-    case 'serve':
-      return serve(record, outside, effects, run);
-    case 'patch':
-      return patch(record, outside, effects, run);
-    case 'prove_new':
-      return proveNew(record, outside, effects, run);
-    case 'prove_old':
-      return proveOld(record, outside, effects, run);
-    case 'choose':
-      return choose(record, outside, effects, run);
-    default:
-      return outside satisfies never;
-  }
-}

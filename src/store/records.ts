@@ -10,8 +10,9 @@ import { RekeydError } from '../errors.ts';
 import { rememberKey } from '../keys/key-id.ts';
 import { historyKey, keys, operationKey, recordKey, sealedKey, waveKeys } from './keys.ts';
 import { ANSWER, CLAIM, COMMIT, CONFIRM, LOAD, REPLACE_SEALED } from './lua/records.ts';
+import type { ScriptCall } from './redis/evaluate.ts';
 import { integer, list, text } from './redis/replies.ts';
-import type { ScriptCall, Scripts } from './redis/scripts.ts';
+import type { Scripts } from './redis/scripts.ts';
 import { upgradedRecord } from './upgrade.ts';
 
 /** What a record must still be for a change to it to be accepted: what that commit made of it, under that claim. */

@@ -6,8 +6,9 @@ import { type Deployments, openDeployments } from './deployments.ts';
 import { type Indexes, openIndexes } from './indexes.ts';
 import { openPauses, type Pauses } from './pauses.ts';
 import { openRecords, type Records } from './records.ts';
+import type { Guarded } from './redis/evaluate.ts';
 import { integer } from './redis/replies.ts';
-import { type Guarded, openScripts } from './redis/scripts.ts';
+import { openScripts } from './redis/scripts.ts';
 import { openWaves, type Waves } from './waves.ts';
 
 export interface Store extends Records, Indexes, AuditLog, Deployments, Pauses, Waves, Apps {
