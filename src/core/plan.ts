@@ -7,7 +7,7 @@ import { isOfferMissing, isUnsure, offering } from './adoption.ts';
 import { desiredDocument, desiredServed, publishedKeys, servesOther } from './desired.ts';
 import { sameDocument } from './document.ts';
 import { activeKey } from './keys.ts';
-import { obstacle } from './obstacle.ts';
+import { presentObstacle } from './obstacle.ts';
 import type { ClientPolicy } from './policy.ts';
 import { readBack } from './readback.ts';
 import { holdingForOverlap, holdingForSigners, overlapAction } from './readiness.ts';
@@ -58,8 +58,8 @@ const abandoning: Part = ({ rotation, server: { inFlight } }, _policy, now) => {
 /** Before a key is made: then there is nothing to clean up. */
 const impossible: Part = (record, policy) => {
   const { rotation } = record;
-  if (rotation?.phase.name !== 'requested' || rotation.abandoned !== null) return null;
-  const why = obstacle(record, rotation, policy);
+  if (rotation === null || rotation.abandoned !== null) return null;
+  const why = presentObstacle(record, rotation, policy);
   return why === null ? null : { do: 'fail', why };
 };
 
