@@ -30,13 +30,13 @@ export interface Release {
 export async function releaseClient(resources: Resources, keks: readonly Kek[], asked: Release): Promise<ManagedKey> {
   const { ref, file } = asked;
   const key = releasableKey((await knownClient(resources, ref)).record);
+  const isNew = file !== null && (await writeKey(resources, keks, ref, key, resolve(file)));
   if (file === null) await expectDelivered(resources, ref, key);
-  else await writeKey(resources, keks, ref, key, resolve(file));
   try {
     await commitRelease(resources, asked, key);
   } catch (error) {
     // Whoever reads it there would take it for the client's key.
-    if (file !== null) await rm(resolve(file), { force: true });
+    if (isNew) await rm(resolve(file), { force: true });
     throw error;
   }
   return key;
@@ -64,13 +64,14 @@ async function expectDelivered({ sinks }: Resources, ref: ClientRef, { kid }: Ma
   );
 }
 
+/** @returns false when a release that was killed has written it */
 async function writeKey(
   { store }: Resources,
   keks: readonly Kek[],
   ref: ClientRef,
   { kid, thumbprint, alg }: ManagedKey,
   file: string,
-): Promise<void> {
+): Promise<boolean> {
   const jwe = await store.sealedHalf(ref, thumbprint);
   if (jwe === null) {
     throw new RekeydError(
@@ -84,7 +85,7 @@ async function writeKey(
     : privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
   const bytes = Buffer.from(text);
   try {
-    await createFile(file, bytes, 0o600);
+    return await createFile(file, bytes, 0o600);
   } catch (error) {
     const why = codeOf(error) === 'EEXIST' ? 'it is there already, and is not overwritten' : messageOf(error);
     throw new RekeydError(

@@ -105,7 +105,7 @@ function isSkipped({ compromised, isNamed, takeOver }: Situation, { enrolment }:
   return compromised !== false && !isNamed && !takeOver && enrolment === 'found';
 }
 
-const REFUSALS = ['not_found', 'under_way', 'algorithm_unsupported'] as const;
+const REFUSALS = ['not_found', 'not_eligible', 'under_way', 'algorithm_unsupported'] as const;
 
 function attempt(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy, now: number) {
   try {
