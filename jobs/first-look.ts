@@ -25,8 +25,15 @@ const FATES = {
     'adopt: take_over rotates them as soon as their windows allow, and applications that do not read their key folders cannot sign in any more. Stop now and set adopt: import, unless that is meant',
 } as const satisfies Record<Policy['adopt'], string>;
 
-/** Never throws for what an API does: a start goes on without it. */
-export async function tellFirstLook(resources: Resources): Promise<void> {
+/** What happens to them where no schedule runs, whatever the policy says. */
+const UNSCHEDULED =
+  'no schedule runs here, so they are not taken in: a `rekeyd start` with a schedule does that, or whoever imports their keys (`rekeyd keys import --dir DIR --dry-run` shows what it would do)';
+
+/**
+ * Never throws for what an API does: a start goes on without it.
+ * @param isScheduled clients are found, and rotated, by themselves
+ */
+export async function tellFirstLook(resources: Resources, isScheduled: boolean): Promise<void> {
   const { store, log } = resources;
   const departed = await departedApps(resources);
   for (const app of departed) {
@@ -40,7 +47,7 @@ export async function tellFirstLook(resources: Resources): Promise<void> {
       try {
         for (const app of apps) {
           const isNew = (await store.appCount(`${id}/${app.slug}`)) === 0;
-          if (isNew || departed.length > 0) await tellApp(deployment, app, departed, resources);
+          if (isNew || departed.length > 0) await tellApp(deployment, app, departed, isScheduled, resources);
         }
       } catch (error) {
         const what = 'it is not known yet which clients there are: the list cannot be read now';
@@ -62,6 +69,7 @@ async function tellApp(
   deployment: DeploymentResources,
   { slug }: AppConfig,
   departed: readonly string[],
+  isScheduled: boolean,
   resources: Resources,
 ): Promise<void> {
   const { id } = deployment.config;
@@ -83,8 +91,9 @@ async function tellApp(
   }
   for (const [policy, clients] of tally.found) {
     const adopt = resources.config.policies[policy]?.adopt ?? 'import';
-    const level = adopt === 'take_over' ? 'warn' : 'info';
-    resources.log[level]({ app, policy, adopt, clients, others: tally.others }, `new clients: ${FATES[adopt]}`);
+    const level = isScheduled && adopt === 'take_over' ? 'warn' : 'info';
+    const fate = isScheduled ? FATES[adopt] : UNSCHEDULED;
+    resources.log[level]({ app, policy, adopt, clients, others: tally.others }, `new clients: ${fate}`);
   }
 }
 

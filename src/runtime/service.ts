@@ -58,8 +58,7 @@ export async function startService(config: Config, options: ServiceOptions): Pro
     const deployments = config.deployments.map(({ id }) => id);
     const queues = openQueues(resources.redis, deployments, (error) => tellError(log, error, 'queue'));
     releases.add('queues', () => queues.close());
-    // Without a schedule nothing is found by itself.
-    if (options.schedule) await tellFirstLook(resources);
+    if (options.schedule) await tellFirstLook(resources, true);
     if (options.worker) {
       const timeouts = config.deployments.map(({ timeoutMs }) => timeoutMs);
       const lockMs = options.lockMs ?? Math.max(30_000, LOCK_TIMEOUTS * Math.max(...timeouts));
