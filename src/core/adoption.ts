@@ -42,6 +42,7 @@ export function offerObstacle(record: ClientRecord, policy: ClientPolicy): strin
   if (!isSet || (policy.format !== 'keep' && policy.format !== 'jwks')) {
     return 'a second key fits only into a JWK Set that stays one: its own keys, and the format of its policy, must be jwks';
   }
+  if (isNameless(record, policy)) return NAMELESS;
   const alg = chosenAlg(record, policy);
   if (alg !== presentAlg(record)) {
     return `its policy names another alg than ${presentAlg(record)}, which its application signs: a server verifies one alg per client. Set alg: keep`;
@@ -51,6 +52,15 @@ export function offerObstacle(record: ClientRecord, policy: ClientPolicy): strin
     return 'its server is not known to take several keys. `rekeyd probe` finds out (strategy: auto); or set strategy: overlap in the policy, where it does';
   }
   return unfit(record, { alg, strategy: 'overlap', format: 'jwks' }, { alg, format: 'jwks' }, policy);
+}
+
+const NAMELESS =
+  'the client shows a key without a kid, which a server that picks keys by kid does not find beside a second one. Publish it with the kid that its application puts into its assertions';
+
+/** Beside a second key, the application that signs with such a key would be locked out, unless its server is known to try all keys. */
+function isNameless(record: ClientRecord, { facts }: ClientPolicy): boolean {
+  if (facts.findings?.picks.result === 'any') return false;
+  return foreignKeys(record).some(({ jwk }) => typeof jwk.kid !== 'string');
 }
 
 /** True when a schedule may offer a key of ours to the application of this client. */
@@ -88,6 +98,7 @@ export function whyWithdrawn(record: ClientRecord, policy: ClientPolicy, now: nu
   if (alg !== null && alg !== rotation.alg) return `the client is registered with alg ${alg} now`;
   if (jwksUri !== null) return 'the client publishes its keys at an address of its own now';
   if (foreignKeys(record).length === 0) return 'the client shows no key of its own any more';
+  if (isNameless(record, policy)) return NAMELESS;
   const until = offeredUntil(record, policy);
   if (until === null || now < until) return null;
   return policy.adopt === 'import'

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { enroll, mayBeOffered, offerObstacle, signsWith } from '../../src/core/adoption.ts';
 import { desiredDocument } from '../../src/core/desired.ts';
+import type { PublicJwk, PublishedKey } from '../../src/core/document.ts';
 import { whyDue } from '../../src/core/due.ts';
 import { imported, observed } from '../../src/core/enrolment.ts';
 import { heard } from '../../src/core/heard.ts';
@@ -40,6 +41,12 @@ const OFFER: ClientPolicy = { ...POLICY, adopt: 'overlap', alg: 'keep', format: 
 const SCHEDULE = { ...asked('r1'), actor: 'schedule:default' };
 const SIGNER = { actor: 'signer:host-1', reason: 'it reports that it signs with our key', request: null };
 const CALM = { paused: false, throttled: false, suspended: false };
+
+function nameless(kid: string): PublishedKey {
+  const { kid: _, ...jwk } = published(kid).jwk;
+  // The type of a JWK leaves its members open; this one keeps all but its name.
+  return { ...published(kid), jwk: jwk as PublicJwk };
+}
 
 /** What must hold at every moment until the application takes our key: theirs is published, first, and signs in. */
 function watchTheirs(world: World): void {
@@ -101,6 +108,18 @@ describe('a key of ours is offered', () => {
     ['to none that shows both', foundRecord(client({ jwksUri: THEIR_URI })), {}, /fits only into a JWK Set/],
     ['to none without a key', foundRecord(client({ keys: [] })), {}, /fits only into a JWK Set/],
     ['to none that is to become a PEM', foundRecord(), { format: 'pem' }, /fits only into a JWK Set/],
+    [
+      'to none whose own key has no kid',
+      foundRecord(client({ keys: [nameless('foreign-1')] })),
+      {},
+      /shows a key without a kid/,
+    ],
+    [
+      'to one whose own key has no kid, where a probe saw that the server tries all keys',
+      foundRecord(client({ keys: [nameless('foreign-1')] })),
+      { facts: knowing({ ...BY_KID, picks: 'any' }) },
+      null,
+    ],
     ['to none with another alg', foundRecord(), { alg: 'RS256' }, /a server verifies one alg per client/],
   ])('%s', (_, record, policy, why) => {
     const given = { ...OFFER, ...policy };
@@ -282,6 +301,14 @@ describe('it is withdrawn', () => {
     expect(world.server).toMatchObject({ alg: 'ES384' });
     expect(shownKids(world)).toEqual(['theirs']);
     expect(world.record.declined?.why).toMatch(/registered with alg ES384 now/);
+  });
+
+  it('when its owner publishes a key without a kid, which a server that picks by kid would not find beside ours', () => {
+    const world = new World('kid', offered().record);
+    edit(world, { keys: [nameless('theirs').jwk, published('k1').jwk] });
+    play(world, OFFER);
+    expect(world.server.keys).toEqual([nameless('theirs').jwk]);
+    expect(world.record.declined?.why).toMatch(/shows a key without a kid/);
   });
 
   it('without a PATCH when its owner has moved to an address', () => {
