@@ -54,6 +54,7 @@ export function directorySink(path: string, { access, reports, store }: Director
 
   return {
     name: `directory ${root}`,
+    placeOf: (ref) => folderOf(root, ref),
     async deliver(contents) {
       const { folder, client } = placeOf(root, contents.ref);
       // `parseReference` lets none through. It would be the folder of something else.
@@ -124,6 +125,8 @@ const HINTS: Readonly<Record<string, string>> = {
   EPERM: 'Give the folder to the user that rekeyd runs as (chown)',
   EROFS: 'The file system is read-only: mount it for writing, or set another path',
   ENOTDIR: 'A file stands where a folder is needed: move it away, or set another path',
+  LINKS:
+    'Keys are read through links: set a path on a file system that has them (FAT and some network shares do not, and no mount with the option nosymfollow)',
   OWNER:
     'The sink says owner, and giving files away takes the right CAP_CHOWN, which containers drop. Leave owner out, and set group, mode: "0640" and dir_mode: "0750" instead',
   GROUP: 'Make the user that rekeyd runs as a member of that group, and start rekeyd again',

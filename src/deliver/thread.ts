@@ -1,6 +1,6 @@
 /** What runs in a thread of {@link ../files/threads.ts}: one task at a time, each answered once. */
 import { randomBytes } from 'node:crypto';
-import { readlinkSync, rmSync, symlinkSync } from 'node:fs';
+import { readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { parentPort } from 'node:worker_threads';
 import { messageOf } from '../errors.ts';
@@ -53,9 +53,23 @@ function tryFolder({ folder, access }: Extract<Task, { do: 'try' }>): void {
   makeFolder(folder, access.dirMode, folderIds(access));
   try {
     writeDurably([[file, Buffer.from('x')]], access.mode, access);
-    symlinkSync(name, link);
-    readlinkSync(link);
+    tryLink(name, link);
   } finally {
     for (const path of [link, file]) rmSync(path, { force: true });
+  }
+}
+
+/** For the hint that follows it; see `HINTS` of the sink. */
+class NoLinks extends Error {
+  readonly code = 'LINKS';
+}
+
+/** Readers open keys through links. Some file systems make none, which they call a missing right, and some mounts follow none. */
+function tryLink(name: string, link: string): void {
+  try {
+    symlinkSync(name, link);
+    readFileSync(link);
+  } catch (error) {
+    throw new NoLinks(`a symbolic link there cannot be made and read (${messageOf(error)})`);
   }
 }

@@ -207,6 +207,20 @@ describe('a folder that somebody prepared', () => {
     await expect(sinkOf().deliver(set)).rejects.toThrow(/is not a link that rekeyd made. Move it away/);
   });
 
+  test('on a file system that follows no links is told before anything is delivered', async ({ skip }) => {
+    skip(!canMount(), 'nothing can be mounted here');
+    await mkdir(root);
+    execFileSync('mount', ['-t', 'tmpfs', 'rekeyd-test', root]);
+    try {
+      expect(await sinkOf().check()).toBeNull();
+      execFileSync('mount', ['-o', 'remount,nosymfollow', root]);
+      expect(await sinkOf().check()).toMatch(/a symbolic link there cannot be made and read .*nosymfollow/);
+      expect(await readdir(root)).toEqual([]);
+    } finally {
+      execFileSync('umount', [root]);
+    }
+  });
+
   test('on a file system that is mounted read-only is told', async ({ skip }) => {
     skip(!canMount(), 'nothing can be mounted here');
     const set = contents({ current: await sinkKey() });
