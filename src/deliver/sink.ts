@@ -50,6 +50,8 @@ export interface SinkContents {
 export interface Sink {
   /** For messages, never a secret. */
   readonly name: string;
+  /** Where signers find the keys of this client, for messages. */
+  placeOf(ref: ClientRef): string;
   /**
    * Replaces all that the sink holds for this client, in one step. Idempotent: the same contents leave the same set.
    *

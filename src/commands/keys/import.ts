@@ -126,8 +126,8 @@ function tellOne(ref: ClientRef, { outcome, key, enrolment }: Imported, { sinks 
   else if (outcome === 'replaced') {
     print(`The key of ${ref} was imported before, and rekeyd has replaced it since by ${kid}: nothing is to be done.`);
   } else {
-    const where = `delivered to ${delivered.join(', ')}`;
-    print(`Key ${kid} (${alg}, thumbprint ${thumbprint}) of ${ref} is managed now, and ${where}.`);
+    const where = sinks.map((sink) => sink.placeOf(ref)).join(', ');
+    print(`Key ${kid} (${alg}, thumbprint ${thumbprint}) of ${ref} is managed now, and delivered to ${where}.`);
   }
   if (outcome === 'imported' && proof === null) {
     note('Nobody has seen a sign-in with this key: a rotation finds out whether the client can sign in.');
