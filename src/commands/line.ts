@@ -62,7 +62,7 @@ const EXIT_CODES: Partial<Record<ErrorCode | 'internal', number>> = {
 };
 
 /** @returns the command line; its actions hand their exit code to `end` */
-function commandLine(globalsOf: (file: string | undefined) => Globals, end: (code: number) => void): Command {
+export function commandLine(globalsOf: (file: string | undefined) => Globals, end: (code: number) => void): Command {
   const program = new Command('rekeyd')
     .description(
       'Rotates the signing keys of OAuth clients registered with Wacht: proves a new key before it destroys the old one.',

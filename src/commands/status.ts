@@ -102,8 +102,10 @@ async function show(resources: Resources, filter: Filter, json: boolean): Promis
     waves: await wavesOf(resources),
   };
   if (json) printJson(shown);
-  else
-    printStatus(shown, now, { details: isNamed, isAll: select === null, left: wanted.length - shown.clients.length });
+  else {
+    const left = wanted.length - shown.clients.length;
+    printStatus(shown, now, { details: isNamed, isAll: select === null, left, state });
+  }
   if (!isNamed) return 0;
   for (const ref of unknown)
     note((await knownOtherwise(store, ref)) ?? `${ref} is not known. \`rekeyd plan ${ref}\` asks the API for it.`);

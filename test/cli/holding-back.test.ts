@@ -42,7 +42,7 @@ describe('status', () => {
       world.run(['status', '--limit', '1']),
     ]);
     expect(documentOf(some).counts).toMatchObject({ found: 1, held: 1, healthy: 0 });
-    expect(none.stdout).toMatch(/^2 clients: 1 held, 1 found$/m);
+    expect(none.stdout).toMatch(/^2 clients: 1 held, 1 found\nNone of them is halted\.$/m);
     expect(none.stdout).not.toContain(found.ref);
     expect(told.stdout).toMatch(/^3 clients: .*\nCLIENT .*\n.*\n… and 2 more$/m);
   });

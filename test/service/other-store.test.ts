@@ -2,14 +2,7 @@
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import type { Service } from '../../src/runtime/service.ts';
-import {
-  DEPLOYMENT,
-  type Fleet,
-  type FleetClient,
-  KID_APP,
-  PEM_APP,
-  startFleet,
-} from '../support/fleet.ts';
+import { DEPLOYMENT, type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
 import { startRedis } from '../support/redis.ts';
 import { expectSound } from '../support/sound.ts';

@@ -13,10 +13,12 @@ export interface Shown {
   readonly isAll: boolean;
   /** How many more there are than are listed. */
   readonly left: number;
+  /** Only clients in this state are listed; null: all. */
+  readonly state: string | null;
 }
 
 /** @param now the store's clock, ms since the epoch */
-export function printStatus(shown: Status, now: number, { details, isAll, left }: Shown): void {
+export function printStatus(shown: Status, now: number, { details, isAll, left, state }: Shown): void {
   const { clients, counts } = shown;
   printHolds(shown, now);
   const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
@@ -33,6 +35,7 @@ export function printStatus(shown: Status, now: number, { details, isAll, left }
       ['CLIENT', 'POLICY', 'KEY', 'ALG', 'AGE', 'NEXT DUE', 'STATE'],
       clients.map((client) => row(client, now)),
     );
+  else if (left === 0 && state !== null) print(`None of them is ${state}.`);
   if (left > 0) print(`… and ${left} more`);
   if (counts.found > 0) print(`Found clients: their active keys are not ours. ${howToEnroll('CLIENT')}`);
   if (counts.held > 0) print('Held clients: when their applications read their key folders, `rekeyd enroll CLIENT`.');
