@@ -112,13 +112,25 @@ export interface BegunPage {
   readonly idle: readonly ClientRef[];
 }
 
-/** Begins a rotation for each client of a page that is due now, as far as windows, freezes and pauses allow. */
-export async function beginPage(refs: readonly ClientRef[], wave: WaveRef | null, run: Run): Promise<BegunPage> {
+/**
+ * Begins a rotation for each client of a page that is due now, as far as windows, freezes and pauses allow.
+ * @param meant which clients are still to be begun. Asked for after the records were read: one that failed meanwhile is due again by its record, and no more meant
+ */
+export async function beginPage(
+  refs: readonly ClientRef[],
+  wave: WaveRef | null,
+  run: Run,
+  meant?: () => Promise<readonly ClientRef[]>,
+): Promise<BegunPage> {
   const { store, facts } = run.context.resources;
   const answering = await run.answering(refs);
   await facts.refresh(answering.map(appOf));
-  const loaded = await store.loadMany(answering);
+  const loaded = new Map(await store.loadMany(answering));
   const idle = answering.filter((ref) => !loaded.has(ref));
+  if (meant !== undefined) {
+    const still = new Set(await meant());
+    for (const ref of loaded.keys()) if (!still.has(ref)) loaded.delete(ref);
+  }
   const unprobed = new Set<string>();
   let [started, heldBack] = [0, 0];
   await inParallel(loaded, FLEET_LANES, async ([ref, held]) => {

@@ -127,8 +127,9 @@ async function beginCohort(
     }
   }
   let started = 0;
-  for (const page of pagesOf(await store.waitingFirst(run.policy))) {
-    const begun = await beginPage(page, name, run);
+  const waiting = () => store.waitingFirst(run.policy);
+  for (const page of pagesOf(await waiting())) {
+    const begun = await beginPage(page, name, run, waiting);
     started += begun.started;
     // Of a client that a person rotates, or that is gone, nothing is to be learned.
     if (begun.idle.length > 0) await store.leaveWave(name, begun.idle);

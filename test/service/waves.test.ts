@@ -188,6 +188,30 @@ describe('a wave in the middle of which workers die, start and race', () => {
     await until('nothing is left to do', async () => (await store.openWork()).length === 0);
   });
 
+  test('begins no second rotation of a client whose first one ends while it is looked at', async () => {
+    const fleet = await startFleet({ apps: [app] });
+    const clients = await fleetOf(fleet, app, 4);
+    const [ended, other] = clients.map(({ ref }) => ref);
+    if (ended === undefined || other === undefined) throw new Error('there should be more clients');
+    const { store } = fleet.resources;
+    const wave = { policy: POLICY, id: 'running' };
+    await store.beginWave(wave, { found: 4, first: 2 });
+    await store.chooseFirst(wave, [ended, other]);
+    let reads = 0;
+    const late = {
+      ...store,
+      async waitingFirst(policy: string) {
+        const waiting = await store.waitingFirst(policy);
+        reads += 1;
+        if (reads === 1) await store.leaveWave(wave, [ended]);
+        return waiting;
+      },
+    };
+    const context = { ...contextOf(fleet), resources: { ...fleet.resources, store: late } };
+    expect(await sweep(tick('late'), context)).toEqual({ started: 1 });
+    expect(await startedOf(fleet)).toEqual([other]);
+  });
+
   test('does not wait for a client that a person rotates meanwhile, or that is gone', async () => {
     const quick = changingTo('ES384', '50%');
     const fleet = await startFleet({ apps: [quick] });
