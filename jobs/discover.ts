@@ -1,18 +1,20 @@
 /**
- * Takes in the clients of a policy that are not known yet. They are only noted: a schedule rotates them when they are enrolled, or at once where the policy
- * says `adopt: take_over`. Comes after each sweep, as a job of its own: the lists of a large fleet take longer than all that is due.
+ * Takes in the clients of a policy that are not known yet. They are only noted: a schedule rotates them when they are enrolled. Where the policy says
+ * `adopt: take_over` or `overlap` it begins with them at once, as with a wave of their own. Comes after each sweep, as a job of its own: the lists of a large fleet take longer than all that is due.
  */
 import { policyFor } from '../src/config/model.ts';
 import type { ClientRef } from '../src/core/client.ts';
 import { isEligible } from '../src/core/due.ts';
 import { inParallel, pagesOf } from '../src/parallel.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
+import { openRun } from './begin-due.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
 import { type Listed, readNowAndThen, type Wanted } from './listing.ts';
+import { departedApps, knownBefore } from './renamed.ts';
 import type { Discover } from './schemas.ts';
 import { type Apps, byDeployment, noteUnread } from './selection.ts';
 import { takeFound } from './start.ts';
-import { startDue } from './sweep.ts';
+import { beginDue } from './wave.ts';
 
 export interface DiscoverResult {
   readonly found: number;
@@ -23,15 +25,11 @@ export interface DiscoverResult {
 export async function discover({ policy, slot }: Discover, context: JobContext): Promise<DiscoverResult> {
   const { resources, log } = context;
   const failures: unknown[] = [];
-  const total = { found: 0, started: 0 };
+  const fresh: ClientRef[] = [];
   await Promise.all(
     byDeployment(appsOf(context, policy)).map(async ([deployment, slugs]) => {
       try {
-        for (const app of slugs) {
-          const result = await discoverApp(deployment, app, policy, slot, context);
-          total.found += result.found;
-          total.started += result.started;
-        }
+        for (const app of slugs) fresh.push(...(await discoverApp(deployment, app, policy, context)));
       } catch (error) {
         // An API that hangs is asked once.
         await noteUnread(deployment, error, context);
@@ -39,12 +37,13 @@ export async function discover({ policy, slot }: Discover, context: JobContext):
       }
     }),
   );
-  if (total.found > 0) {
+  const started = await beginFresh(fresh, policy, slot, context);
+  if (fresh.length > 0) {
     await resources.guard.remember();
     log.info(await resources.store.enrolmentCounts(), LEFT_ALONE);
   }
   if (failures.length > 0) throw failures[0];
-  return total;
+  return { found: fresh.length, started };
 }
 
 export const LEFT_ALONE =
@@ -54,19 +53,28 @@ async function discoverApp(
   deployment: string,
   app: string,
   policy: string,
-  slot: string,
   context: JobContext,
-): Promise<DiscoverResult> {
+): Promise<readonly ClientRef[]> {
   const isNew: Wanted = (client, ref, seen) =>
     seen === null && isEligible(client) && policyFor(context.resources.config, ref)?.name === policy;
   const listing = await readNowAndThen(context, deployment, app, isNew);
-  let [found, started] = [0, 0];
-  for (const page of pagesOf(listing?.clients ?? [])) {
-    const fresh = await takeNew(page, `schedule:${policy}`, context);
-    found += fresh.length;
-    started += await startDue(fresh, policy, slot, context);
-  }
-  return { found, started };
+  const fresh: ClientRef[] = [];
+  if (listing === null || listing.clients.size === 0) return fresh;
+  const departed = await departedApps(context.resources);
+  for (const page of pagesOf(listing.clients))
+    fresh.push(...(await takeNew(page, `schedule:${policy}`, departed, context)));
+  return fresh;
+}
+
+async function beginFresh(
+  fresh: readonly ClientRef[],
+  policy: string,
+  slot: string,
+  context: JobContext,
+): Promise<number> {
+  const adopt = context.resources.config.policies[policy]?.adopt ?? 'import';
+  if (fresh.length === 0 || adopt === 'import') return 0;
+  return beginDue(openRun(policy, slot, context), { due: async () => fresh, areAll: false, isTick: false });
 }
 
 function appsOf({ resources }: JobContext, policy: string): Apps {
@@ -79,16 +87,26 @@ function appsOf({ resources }: JobContext, policy: string): Apps {
   );
 }
 
-/** @returns those that this call took in */
+/**
+ * Clients that are known under another name are left alone: see {@link knownBefore}.
+ * @param departed as {@link departedApps} answers
+ * @returns those that this call took in
+ */
 export async function takeNew(
   page: readonly (readonly [ClientRef, Listed])[],
   actor: string,
+  departed: readonly string[],
   { resources }: JobContext,
 ): Promise<readonly ClientRef[]> {
   const taken: ClientRef[] = [];
+  const known = await knownBefore(
+    page.map(([ref, { client }]) => [ref, client]),
+    departed,
+    resources,
+  );
   await inParallel(page, FLEET_LANES, async ([ref, { client }]) => {
     const policy = clientPolicy(resources, ref);
-    if (policy === null) return;
+    if (policy === null || known.has(ref)) return;
     const cause = { actor, reason: 'found in the client list', request: null };
     if (await takeFound(resources.store, ref, client, policy, cause)) taken.push(ref);
   });

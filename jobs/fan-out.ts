@@ -2,28 +2,16 @@
 import { policyFor } from '../src/config/model.ts';
 import { type ClientRef, misnamed, splitReference } from '../src/core/client.ts';
 import { isEligible } from '../src/core/due.ts';
-import { hasCode, type RekeydError } from '../src/errors.ts';
 import { inParallel } from '../src/parallel.ts';
+import { appOf } from '../src/rotation/facts.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
-import type { Loaded } from '../src/store/records.ts';
+import { type Asking, begin, type Tally } from './begin-asked.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
 import type { Listed } from './listing.ts';
-import type { NotEnrolled, RequestResult } from './request.ts';
+import type { RequestResult } from './request.ts';
 import type { Request } from './schemas.ts';
 import { type Apps, isNamed, knownRefs, noteUnread, type Read, readApps, selectedApps } from './selection.ts';
-import { rotationId, startRotation, takeFound } from './start.ts';
-
-/** What a request has come to so far. */
-interface Tally {
-  /** By client: what was begun, or joined. What an earlier try put there is not asked for again. */
-  readonly begun: Map<ClientRef, string>;
-  /** By client, since both rounds may come to the same. */
-  readonly errors: Map<string, string>;
-  readonly skipped: Map<ClientRef, NotEnrolled['enrolment']>;
-  readonly takenOver: NotEnrolled[];
-  /** What has to be waited for. */
-  readonly waiting: unknown[];
-}
+import { takeFound } from './start.ts';
 
 /**
  * Clients that the store knows are begun with first, and after a compromise without asking the API anything: the rotation itself looks at the server
@@ -41,41 +29,31 @@ export async function fanOut(
 ): Promise<RequestResult> {
   const apps = selectedApps(asked.select, context);
   const tally: Tally = { ...soFar, errors: new Map(), skipped: new Map(), waiting: [] };
-  const compromised = exposure(asked);
+  const asking = { asked, job, compromised: exposureOf(asked), tally, context };
   const known = await knownRefs(asked.select, apps, context);
   const concerned = isNamed(asked.select) ? appsOf(known, apps) : apps;
-  const unread = compromised === null ? await silent(concerned, context) : new Map<string, unknown>();
-  const left = await beginAll(
-    known.map((ref) => [ref, null]),
-    asked,
-    job,
-    unread,
-    tally,
-    context,
-  );
+  await context.resources.facts.refresh(concerned.map(({ deployment, app }) => `${deployment}/${app}`));
+  const unread = asking.compromised === null ? await silent(concerned, context) : new Map<string, unknown>();
+  const targets = known.map((ref) => [ref, null] as const);
+  const left = await beginAll(targets, unread, asking);
   if (!isNamed(asked.select) || left.length > 0) {
     const wanted = isNamed(asked.select) ? appsOf(left, apps) : apps;
-    const read = await readApps(wanted, context, { urgent: compromised !== null });
-    await beginListed(left, read, asked, job, tally, context);
+    const read = await readApps(wanted, context, { urgent: asking.compromised !== null });
+    await beginListed(left, read, asking);
   }
   await context.resources.guard.remember();
   if (tally.waiting.length > 0) throw tally.waiting[0];
   return resultOf(tally);
 }
 
-function exposure({ compromised }: Request): { readonly kid: string | null } | null {
+function exposureOf({ compromised }: Request): Asking['compromised'] {
   if (compromised === false) return null;
   return { kid: compromised === true ? null : compromised.kid };
 }
 
 function appsOf(refs: readonly ClientRef[], apps: Apps): Apps {
-  const wanted = new Set(refs.map(placeOf));
+  const wanted = new Set(refs.map(appOf));
   return apps.filter(({ deployment, app }) => wanted.has(`${deployment}/${app}`));
-}
-
-function placeOf(ref: ClientRef): string {
-  const { deployment, app } = splitReference(ref);
-  return `${deployment}/${app}`;
 }
 
 /** Deployments whose API does not answer, and why. Begun in the middle of an outage, an ordinary rotation uses its attempts up and fails. */
@@ -99,96 +77,29 @@ async function silent(apps: Apps, context: JobContext): Promise<ReadonlyMap<stri
 /** @returns the clients, or reported keys, that the store does not know */
 async function beginAll(
   targets: readonly (readonly [ClientRef, Listed | null])[],
-  asked: Request,
-  job: string,
   unread: ReadonlyMap<string, unknown>,
-  tally: Tally,
-  context: JobContext,
+  asking: Asking,
 ): Promise<readonly ClientRef[]> {
+  const { tally } = asking;
   const unknown: ClientRef[] = [];
   await inParallel(targets, FLEET_LANES, async ([ref, listed]) => {
     if (tally.begun.has(ref)) return;
     const failure = unread.get(splitReference(ref).deployment);
     if (failure !== undefined) tally.waiting.push(failure);
-    else if (!(await begin(ref, listed, asked, job, tally, context))) unknown.push(ref);
+    else if (!(await begin(ref, listed, asking))) unknown.push(ref);
   });
   return unknown;
 }
 
-/** False when the store knows neither the client nor the key, and nothing was listed. */
-async function begin(
-  ref: ClientRef,
-  listed: Listed | null,
-  asked: Request,
-  job: string,
-  tally: Tally,
-  { resources, queues }: JobContext,
-): Promise<boolean> {
-  const { store } = resources;
-  const policy = clientPolicy(resources, ref);
-  if (policy === null) {
-    const message = `The config has no policy for ${ref}. Add its app (and the client, unless clients: all).`;
-    tally.errors.set(ref, message);
-    return true;
-  }
-  const compromised = exposure(asked);
-  const id = rotationId(store, job, ref);
-  const { actor, reason, take_over: takeOver } = asked;
-  try {
-    const held = await store.load(ref);
-    if (!isNamed(asked.select) && !takeOver && isSkipped(held, compromised !== null, tally)) return true;
-    const before = takeOver || compromised !== null ? (held?.record.enrolment ?? 'found') : 'enrolled';
-    const request = { id, actor, reason, request: job, compromised, takeOver };
-    const rotation = await startRotation(store, ref, listed, policy, request, held);
-    await queues.wake(ref, compromised !== null);
-    tally.begun.set(ref, rotation);
-    if (before !== 'enrolled') tally.takenOver.push({ client: ref, enrolment: before });
-    return true;
-  } catch (error) {
-    // What the record says may be old.
-    if ((hasCode(error, 'not_found') || hasCode(error, 'not_eligible')) && listed === null) return false;
-    if (!isRefusal(error)) throw error;
-    tally.errors.set(ref, error.message);
-    const data = { request: job, code: error.code, error: error.message };
-    const draft = { type: 'rotation.refused', client: ref, rotation: null, actor, reason, data } as const;
-    await store.append([draft], `refused ${id}`);
-    return true;
-  }
-}
-
-const REFUSALS = ['not_found', 'not_enrolled', 'not_eligible', 'under_way', 'algorithm_unsupported'] as const;
-
-function isRefusal(error: unknown): error is RekeydError {
-  return REFUSALS.some((code) => hasCode(error, code));
-}
-
-/** Of a whole app or fleet, clients are left alone that an application may still sign for with a key of its own. */
-function isSkipped(held: Loaded | null, isCompromise: boolean, tally: Tally): boolean {
-  if (held === null) return false;
-  const { record } = held;
-  const { ref, enrolment } = record;
-  // A held client's key is in our store, so a compromise of all keys is about it too.
-  if (enrolment === 'enrolled' || (isCompromise && enrolment === 'held'))
-    return !isEligible(record.server.observed.client);
-  tally.skipped.set(ref, enrolment);
-  return true;
-}
-
 /** The second round: what only the lists know. */
-async function beginListed(
-  left: readonly ClientRef[],
-  { listed, unread }: Read,
-  asked: Request,
-  job: string,
-  tally: Tally,
-  context: JobContext,
-): Promise<void> {
+async function beginListed(left: readonly ClientRef[], { listed, unread }: Read, asking: Asking): Promise<void> {
+  const { asked, tally, context } = asking;
   if (isNamed(asked.select)) {
     const ids = [...listed].map(([ref, { client }]) => [ref, client.clientId] as const);
     for (const ref of left) {
-      const failure = unread.get(placeOf(ref));
+      const failure = unread.get(appOf(ref));
       if (failure !== undefined) tally.waiting.push(failure);
-      else if (!(await begin(ref, listed.get(ref) ?? null, asked, job, tally, context)))
+      else if (!(await begin(ref, listed.get(ref) ?? null, asking)))
         tally.errors.set(ref, misnamed(ref, ids) ?? notListed(ref));
     }
     return;
@@ -196,14 +107,7 @@ async function beginListed(
   tally.waiting.push(...unread.values());
   const fresh = [...listed].filter(([ref, { client }]) => isEligible(client) && isMeant(asked, ref, context));
   await takeAll(fresh, asked, context);
-  await beginAll(
-    fresh.map(([ref, found]) => [ref, found]),
-    asked,
-    job,
-    new Map(),
-    tally,
-    context,
-  );
+  await beginAll(fresh, new Map(), asking);
 }
 
 function notListed(ref: ClientRef): string {

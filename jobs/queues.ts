@@ -53,6 +53,8 @@ export interface Queues {
   wake(ref: ClientRef, urgent: boolean): Promise<void>;
   request(data: object): Promise<string>;
   addUpkeep(name: string, data: object, jobId: string): Promise<void>;
+  /** The same, for a job that is added anew once the one before it has ended. */
+  addUpkeepAgain(name: string, data: object, jobId: string): Promise<void>;
   /**
    * One upkeep run every `ms`, however many replicas ask for it. Asked again, it brings back one that was lost, or that a machine whose clock was
    * ahead has put off.
@@ -111,6 +113,13 @@ export function openQueues(
     },
 
     async addUpkeep(name, data, jobId) {
+      await upkeep.add(name, data, { ...KEPT, ...RETRIED, jobId });
+    },
+
+    async addUpkeepAgain(name, data, jobId) {
+      const state = await upkeep.getJobState(jobId);
+      // Another worker may have removed it, and added the next.
+      if (state === 'completed' || state === 'failed') await upkeep.remove(jobId).catch(() => undefined);
       await upkeep.add(name, data, { ...KEPT, ...RETRIED, jobId });
     },
 

@@ -17,25 +17,36 @@ import { clientPolicy } from '../src/rotation/policy.ts';
 import type { Loaded } from '../src/store/records.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
 import { takeNew } from './discover.ts';
+import { hearWaiting } from './hearing.ts';
 import { type Listed, type Missing, readNowAndThen } from './listing.ts';
+import { endOldPauses } from './pauses.ts';
+import { probeAgain } from './probing.ts';
+import { departedApps } from './renamed.ts';
 import { noteUnread } from './selection.ts';
 import { takeSeen } from './start.ts';
+import { watchWave } from './wave.ts';
 
 export interface ReconcileResult {
   /** Paused deployments whose API key may read again. */
   readonly resumed: readonly string[];
   readonly woken: number;
   readonly drifted: number;
+  /** Held clients whose signers were heard. */
+  readonly enrolled: number;
 }
 
 export async function reconcile(context: JobContext): Promise<ReconcileResult> {
   await context.resources.guard.check();
   await hastenRetries(context);
+  await endOldPauses(context);
   const resumed = await resumeDeployments(context);
   // Before the lists, which may take long: what is unfinished does not wait for them.
   const woken = await wakeUnfinished(context);
+  const enrolled = await hearWaiting(context);
+  for (const policy of Object.keys(context.resources.config.policies)) await watchWave(policy, context);
   const drifted = await findDrift(context);
-  return { resumed, woken, drifted };
+  await probeAgain(context);
+  return { resumed, woken, drifted, enrolled };
 }
 
 /** Requests and sweeps that failed on a machine whose clock was ahead are tried again now, and not when that one thought. */
@@ -136,10 +147,12 @@ async function compareApp(deployment: string, slug: string, context: JobContext)
   if (listing === null) return 0;
   const { clients, unreadable, readAt } = listing;
   let drifted = 0;
+  const departed = fresh.size === 0 ? [] : await departedApps(context.resources);
   for (const page of pagesOf(clients)) {
     await takeNew(
       page.filter(([ref]) => fresh.has(ref)),
       'reconcile',
+      departed,
       context,
     );
     drifted += await takeInAll(new Map(page.filter(([ref]) => !fresh.has(ref))), context);
@@ -188,9 +201,10 @@ async function takeIn(
 ): Promise<boolean> {
   const policy = clientPolicy(resources, ref);
   const { record } = held;
-  // What is being worked on looks at the server itself before it writes.
-  if (policy === null || record.rotation !== null || record.halted !== null || record.server.inFlight !== null)
-    return false;
+  // What is being worked on looks at the server itself before it writes. A key that is offered only waits.
+  const isOffered = record.rotation?.phase.name === 'offered';
+  const isBusy = (record.rotation !== null && !isOffered) || record.server.inFlight !== null;
+  if (policy === null || isBusy || record.halted !== null) return false;
   const change = takeSeen(record, seen, policy);
   if (change.record === record) return false;
   try {
@@ -199,7 +213,7 @@ async function takeIn(
     if (hasCode(error, 'store_conflict') || hasCode(error, 'store_fenced')) return false;
     throw error;
   }
-  if (!hasDrifted(change.record, policy)) return false;
+  if (!hasDrifted(change.record, policy) && !(isOffered && isDue(change.record, policy, held.now))) return false;
   log.warn({ client: ref }, 'somebody changed the published keys: they are put right');
   await queues.wake(ref, false);
   return true;

@@ -3,13 +3,14 @@ import { DelayedError, type Job } from 'bullmq';
 import type { ClientRef } from '../src/core/client.ts';
 import { backoffMs } from '../src/core/policy.ts';
 import { members } from '../src/core/reply.ts';
-import { hasCode, messageOf } from '../src/errors.ts';
+import { hasCode, messageOf, RekeydError } from '../src/errors.ts';
 import { systemClock } from '../src/time.ts';
 import { ApiError } from '../src/wacht/api-error.ts';
 import type { JobContext } from './context.ts';
 import { fanOut } from './fan-out.ts';
 import type { PutOff } from './result.ts';
 import { parseJob, requestSchema } from './schemas.ts';
+import { isNamed } from './selection.ts';
 
 export interface RequestResult {
   readonly rotations: readonly { readonly id: string; readonly client: ClientRef }[];
@@ -35,6 +36,7 @@ const BACKOFF = { baseMs: 500, maxMs: 30_000 };
 /** A request is kept until it is answered: its sender may not look again. What may pass is waited out, however few attempts the producer allowed. */
 export async function requestJob(job: Job, token: string | undefined, context: JobContext): Promise<RequestResult> {
   const asked = parseJob(requestSchema, job.name, job.data);
+  if (asked.try_alg && !isNamed(asked.select)) throw new RekeydError('job_invalid', TRY_NAMED);
   const { rotations: earlier = [], taken_over: takenOver = [] } = members(job.progress) as Partial<PutOff>; // only this function writes it
   const soFar = { begun: new Map(earlier.map(({ id, client }) => [client, id])), takenOver: [...takenOver] };
   try {
@@ -51,6 +53,9 @@ export async function requestJob(job: Job, token: string | undefined, context: J
     throw new DelayedError();
   }
 }
+
+const TRY_NAMED =
+  'try_alg goes with select.clients: an alg that nobody was seen to sign in with is tried on clients that somebody names. It is not tried again.';
 
 function waitAfter(error: unknown, tries: number, { resources: { config } }: JobContext): number {
   const ms = backoffMs(tries, { policy: { backoff: BACKOFF }, random: Math.random() });

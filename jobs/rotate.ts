@@ -5,11 +5,13 @@ import type { ClientRef } from '../src/core/client.ts';
 import type { ClientRecord } from '../src/core/record.ts';
 import { members } from '../src/core/reply.ts';
 import { handsFor } from '../src/rotation/effects.ts';
+import { appOf } from '../src/rotation/facts.ts';
 import { amend, type Rest, rotate, type Tools } from '../src/rotation/loop.ts';
 import { clientPolicy, type RotationPolicy } from '../src/rotation/policy.ts';
 import { systemClock } from '../src/time.ts';
 import type { JobContext } from './context.ts';
 import { parseJob, rotateSchema } from './schemas.ts';
+import { watchWave } from './wave.ts';
 
 /** How long a run that was outrun stays away, in ms; twice as long each time, up to the longest. */
 const OUTRUN_MS = 50;
@@ -24,6 +26,7 @@ export type RotateHooks = Pick<Tools, 'onPoint' | 'onStep'>;
 const TOLD: Partial<Record<AuditType, { readonly level: 'info' | 'warn' | 'error'; readonly message: string }>> = {
   'key.activated': { level: 'info', message: 'the new key is proven and in use' },
   'rotation.completed': { level: 'info', message: 'the old key is gone: the rotation is finished' },
+  'rotation.delayed': { level: 'error', message: 'signers still sign with the old key: both keys stay' },
   'rotation.failed': { level: 'error', message: 'the rotation failed' },
   'rotation.rolled_back': {
     level: 'error',
@@ -59,29 +62,39 @@ export async function rotateJob(
     await queues.wake(ref, false);
     return { client: ref, op: null };
   }
+  const stopping = new Set<string>();
   const tools: Tools = {
     store: resources.store,
     ...handsFor(ref, policy, resources, keks),
     random: Math.random,
+    async policyNow() {
+      await resources.facts.refresh([appOf(ref)]);
+      return clientPolicy(resources, ref) ?? policy;
+    },
     ...hooks,
-    ...toldBy(ref, policy, context, hooks),
+    ...toldBy(ref, policy, context, hooks, stopping),
   };
   const rest = await rotate(ref, policy, tools, signal);
+  // Others of the wave may be about to begin. Upkeep looks too, should this worker not get here.
+  for (const name of stopping) await watchWave(name, context);
   return settle(rest, ref, policy, job, token, context);
 }
 
+/** @param stopping takes the policies whose waves may have to stop */
 function toldBy(
   ref: ClientRef,
   policy: RotationPolicy,
   { log }: JobContext,
   hooks: RotateHooks,
+  stopping: Set<string>,
 ): Required<Pick<Tools, 'onStep' | 'onCommit'>> {
   return {
     onStep(action, record) {
       log.debug({ client: ref, rotation: record.rotation?.id, step: action.do }, 'step');
       hooks.onStep?.(action, record);
     },
-    onCommit({ entries, record }, before) {
+    onCommit({ entries, record, counted }, before) {
+      if (counted?.outcome === 'failed') stopping.add(counted.wave.policy);
       for (const { type, client, rotation, data } of entries) {
         const told = TOLD[type];
         if (told !== undefined) log[told.level]({ client, rotation, kid: data.kid, error: data.error }, told.message);

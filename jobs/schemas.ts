@@ -51,6 +51,12 @@ export const requestSchema = z.strictObject({
     .describe(
       'Rotate also clients that are not enrolled: their applications must take the new key from their key folders at once.',
     ),
+  try_alg: z
+    .boolean()
+    .default(false)
+    .describe(
+      'With select.clients: change to the alg of the policy although nobody was seen to sign in with it on that app. A refused key is rolled back.',
+    ),
 });
 
 export function requestJsonSchema(): unknown {
@@ -65,13 +71,16 @@ export const sweepSchema = z.strictObject({
   reindex: z.boolean().default(false),
 });
 export const discoverSchema = z.strictObject({ v: z.literal(1), policy: words, slot: words });
+export const waveSchema = z.strictObject({ v: z.literal(1), policy: words, slot: words });
 export const reconcileSchema = z.strictObject({ v: z.literal(1) });
+export const probeSchema = z.strictObject({ v: z.literal(1), app: appPath });
 export const rotateSchema = z.strictObject({ v: z.literal(1), client: reference, rotation: words.optional() });
 
 export type Request = z.output<typeof requestSchema>;
 export type RequestInput = z.input<typeof requestSchema>;
 export type Sweep = z.output<typeof sweepSchema>;
 export type Discover = z.output<typeof discoverSchema>;
+export type Probe = z.output<typeof probeSchema>;
 
 /** The message stays with the failed job in Redis, so it does not grow with the data. */
 const MOST_PROBLEMS = 5;

@@ -21,12 +21,18 @@ export function rotationId({ id }: Pick<Store, 'id'>, job: string, ref: ClientRe
   return `r${createHash('sha256').update(`${id} ${job} ${ref}`).digest('base64url').slice(0, 21)}`;
 }
 
+export interface Answered {
+  /** The id of the rotation that answers who asked. */
+  readonly rotation: string;
+  /** False: it was under way, or somebody was answered with it before. */
+  readonly isNew: boolean;
+}
+
 /**
  * Commits the start of a rotation, or joins the one under way. Another commit in between is no failure: the record is loaded and asked
  * again.
  * @param listed as the server listed it; null when it did not, or nobody asked
  * @param held what was just loaded; absent: it is loaded
- * @returns the id of the rotation that answers the request
  * @throws RekeydError `not_found` when neither we nor the server know this client; as {@link request}
  */
 export async function startRotation(
@@ -36,39 +42,54 @@ export async function startRotation(
   policy: ClientPolicy,
   asked: RotationRequest,
   held?: Loaded | null,
-): Promise<string> {
+): Promise<Answered> {
   // A person who asked is told that the rotation will happen. What a sweep starts, the next sweep would find again.
   const durable = asked.request !== null;
   for (let known = held; ; known = undefined) {
     const loaded = known === undefined ? await store.load(ref) : known;
-    const answer = durable && loaded !== null ? await store.answered(asked.id) : null;
+    const answer = loaded === null ? null : await earlierAnswer(asked, loaded.record, store);
     if (answer !== null && loaded !== null) {
       // The answer may have been lost because it could not be confirmed.
-      if (await store.confirm(ref, loaded.op)) return answer;
+      if (!durable || (await store.confirm(ref, loaded.op))) return { rotation: answer, isNew: false };
       continue;
     }
     const now = loaded?.now ?? (await store.now());
     const taken = takeIn(ref, loaded, listed, policy, asked, now);
     const started = request(taken.record, asked, policy, now);
     if (loaded !== null && started.record === taken.record) {
-      if (!durable) return started.rotation;
+      const joined = { rotation: started.rotation, isNew: false };
+      if (!durable) return joined;
       // Not with the record, so that a worker which is at work on it is not disturbed; and once, however often the job is retried.
       if (started.entries.length > 0) await store.append(started.entries, `requested ${asked.id}`);
       // Should it end meanwhile, it is still the one that was joined.
       await store.answer({ request: asked.id, rotation: started.rotation });
       // What began it may not be on disk yet.
-      if (await store.confirm(ref, loaded.op)) return started.rotation;
+      if (await store.confirm(ref, loaded.op)) return joined;
       continue;
     }
-    const change = { ...started, entries: [...taken.entries, ...started.entries] };
+    const change = andThen(taken, () => started);
     const answers = durable ? { answers: { request: asked.id, rotation: started.rotation } } : {};
     try {
       await store.commit({ ...commitOf(change, policy, { from: loaded, durable }), ...answers });
-      return started.rotation;
+      return { rotation: started.rotation, isNew: true };
     } catch (error) {
       if (!hasCode(error, 'store_conflict') && !hasCode(error, 'store_fenced')) throw error;
     }
   }
+}
+
+/**
+ * The rotation that answered before: a request, or the same run of a schedule. It may have ended since. A run that is tried again begins no second rotation
+ * of a client whose first one failed meanwhile: both would go by one id, in the audit trail too.
+ */
+async function earlierAnswer(
+  { id, request }: RotationRequest,
+  { ref, retirements }: ClientRecord,
+  store: Store,
+): Promise<string | null> {
+  if (request !== null) return store.answered(id);
+  const isLeaving = retirements.some(({ rotation }) => rotation.id === id);
+  return isLeaving || (await store.history(ref)).some((ended) => ended.id === id) ? id : null;
 }
 
 function takeIn(
@@ -116,7 +137,7 @@ export async function apply(
   store: Store,
   ref: ClientRef,
   policy: ClientPolicy,
-  change: (record: ClientRecord) => Transition,
+  change: (record: ClientRecord, now: number) => Transition,
 ): Promise<Transition> {
   for (;;) {
     const loaded = await store.load(ref);
@@ -124,7 +145,7 @@ export async function apply(
       const hint = await knownOtherwise(store, ref);
       throw new RekeydError('not_found', hint ?? `${ref} is not known. \`rekeyd plan ${ref}\` asks the API for it.`);
     }
-    const transition = andThen({ record: loaded.record, entries: [] }, change);
+    const transition = andThen({ record: loaded.record, entries: [] }, (record) => change(record, loaded.now));
     if (transition.record === loaded.record) return transition;
     try {
       await store.commit(commitOf(transition, policy, { from: loaded, durable: true }));

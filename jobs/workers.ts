@@ -5,12 +5,14 @@ import { sleep } from '../src/time.ts';
 import type { JobContext } from './context.ts';
 import { discover } from './discover.ts';
 import { tellError } from './errors.ts';
+import { probeJob } from './probing.ts';
 import { bullConnection, CONTROL, PREFIX, rotateQueueName, UPKEEP } from './queues.ts';
 import { reconcile } from './reconcile.ts';
 import { requestJob } from './request.ts';
 import { lookAgain, type RotateHooks, type RotateResult, rotateJob } from './rotate.ts';
-import { discoverSchema, parseJob, reconcileSchema, sweepSchema } from './schemas.ts';
+import { discoverSchema, parseJob, probeSchema, reconcileSchema, sweepSchema, waveSchema } from './schemas.ts';
 import { sweep } from './sweep.ts';
+import { waveJob } from './wave.ts';
 
 export interface Workers {
   /** Resolves when all workers are registered in Redis. */
@@ -60,10 +62,14 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
       ...common,
       concurrency: REQUESTS_AT_ONCE,
     }),
-    new Worker(UPKEEP, (job) => unrecoverable(() => upkeepJob(job, context)), {
-      ...common,
-      concurrency: UPKEEP_AT_ONCE,
-    }),
+    new Worker<unknown, unknown>(
+      UPKEEP,
+      (job, _token, signal) => unrecoverable(() => upkeepJob(job, signal ?? NEVER, context)),
+      {
+        ...common,
+        concurrency: UPKEEP_AT_ONCE,
+      },
+    ),
     ...rotating,
   ];
   for (const worker of workers) {
@@ -103,15 +109,19 @@ async function controlJob(job: Job, token: string | undefined, context: JobConte
   throw new UnrecoverableError(`There is no control job ${JSON.stringify(job.name)}. Use request.`);
 }
 
-async function upkeepJob(job: Job, context: JobContext): Promise<unknown> {
+async function upkeepJob(job: Job, signal: AbortSignal, context: JobContext): Promise<unknown> {
   switch (job.name) {
     case 'sweep':
       return sweep(parseJob(sweepSchema, job.name, job.data), context);
     case 'discover':
       return discover(parseJob(discoverSchema, job.name, job.data), context);
+    case 'wave':
+      return waveJob(parseJob(waveSchema, job.name, job.data), context);
     case 'reconcile':
       parseJob(reconcileSchema, job.name, job.data);
       return reconcile(context);
+    case 'probe':
+      return probeJob(parseJob(probeSchema, job.name, job.data), signal, context);
     default:
       throw new UnrecoverableError(`There is no upkeep job ${JSON.stringify(job.name)}.`);
   }

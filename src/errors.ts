@@ -16,6 +16,8 @@ export type ErrorCode =
   | 'key_tampered' // a sealed key fails authentication or belongs to another client
   | 'key_missing' // a managed key's private half is not in the store
   | 'key_invalid' // not a usable private key, or it fails its self-test
+  | 'key_refused' // the issuer lets nobody sign in with it
+  | 'key_unproven' // whether it signs in could not be found out
   | 'algorithm_unsupported'
   | 'under_way' // the rotation under way does not allow it
   | 'not_enrolled' // the application was not seen to take its key from us
@@ -27,6 +29,7 @@ export type ErrorCode =
   | 'sink_outdated' // a sink holds a set that was delivered under a later claim
   | 'sink_failed' // a private-key sink could not be written
   | 'publish_failed' // the public set could not be written
+  | 'probe_failed' // a probe that learned nothing
   | 'request_failed' // an on-demand job that ended without a result
   | 'export_failed' // the audit log could not be written to its folder
   | 'not_found';

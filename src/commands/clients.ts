@@ -1,8 +1,9 @@
 import { openQueues } from '../../jobs/queues.ts';
 import { countWorkers } from '../../jobs/result.ts';
 import { apply } from '../../jobs/start.ts';
+import { enroll as enrolled } from '../core/adoption.ts';
 import { type ClientRef, parseReference } from '../core/client.ts';
-import { enrolled } from '../core/enrolment.ts';
+import type { ClientPolicy } from '../core/policy.ts';
 import type { ClientRecord, Enrolment } from '../core/record.ts';
 import { abandon as abandoned } from '../core/request.ts';
 import type { Transition } from '../core/transition.ts';
@@ -17,7 +18,7 @@ export interface ChangeOptions {
   readonly json?: boolean;
 }
 
-interface Changed {
+export interface Changed {
   readonly client: ClientRef;
   readonly error: string | null;
 }
@@ -30,10 +31,14 @@ export async function enroll(globals: Globals, named: readonly string[], options
     const changed: (Changed & { readonly was: Enrolment | null })[] = [];
     for (const ref of refs) {
       let was: Enrolment | null = null;
-      const error = await change(resources, ref, (record) => {
+      let isTaken = false;
+      const error = await change(resources, ref, (record, policy, now) => {
         was = record.enrolment;
-        return enrolled(record, cause);
+        isTaken = record.rotation !== null;
+        return enrolled(record, cause, { policy, now });
       });
+      // A key that was offered takes over: what its server and its signers hold follows.
+      if (error === null && isTaken) await wake(resources, ref);
       changed.push({ client: ref, error, was });
     }
     tell(changed, options, ({ client, was }) =>
@@ -61,18 +66,18 @@ function endingOf(ref: ClientRef, workers: number): string {
   return `The rotation of ${ref} ends, at the key that the server takes. \`rekeyd status ${ref}\` shows which.`;
 }
 
-const REFUSALS = ['not_found', 'not_enrolled', 'under_way'] as const;
+const REFUSALS = ['not_found', 'not_enrolled', 'not_eligible', 'under_way', 'key_invalid'] as const;
 
 /** Null when it was done, else why not. */
-async function change(
+export async function change(
   resources: Resources,
   ref: ClientRef,
-  transition: (record: ClientRecord) => Transition,
+  transition: (record: ClientRecord, policy: ClientPolicy, now: number) => Transition,
 ): Promise<string | null> {
   const policy = clientPolicy(resources, ref);
   if (policy === null) return `The config has no policy for ${ref}. Add its app (and the client, unless clients: all).`;
   try {
-    await apply(resources.store, ref, policy, transition);
+    await apply(resources.store, ref, policy, (record, now) => transition(record, policy, now));
     return null;
   } catch (error) {
     if (REFUSALS.some((code) => hasCode(error, code))) return messageOf(error);
@@ -81,7 +86,7 @@ async function change(
 }
 
 /** @returns how many workers are connected */
-async function wake({ redis, config }: Resources, ref: ClientRef): Promise<number> {
+export async function wake({ redis, config }: Resources, ref: ClientRef): Promise<number> {
   const queues = openQueues(
     redis,
     config.deployments.map(({ id }) => id),
@@ -95,7 +100,11 @@ async function wake({ redis, config }: Resources, ref: ClientRef): Promise<numbe
   }
 }
 
-function tell<T extends Changed>(changed: readonly T[], { json }: ChangeOptions, line: (one: T) => string): void {
+export function tell<T extends Changed>(
+  changed: readonly T[],
+  { json }: ChangeOptions,
+  line: (one: T) => string,
+): void {
   if (json) printJson({ clients: changed });
   for (const one of changed) {
     if (one.error !== null) noteAbout(one.client, one.error);

@@ -4,7 +4,7 @@ import { ConfigError, formatProblem } from '../config/problems.ts';
 import { configWarnings } from '../forecast/fleet.ts';
 import { checkApis } from './doctor/api.ts';
 import { advice, type Check, fine, wrong } from './doctor/check.ts';
-import { checkPlaces } from './doctor/places.ts';
+import { checkExposure, checkPlaces } from './doctor/places.ts';
 import { checkStore } from './doctor/store.ts';
 import type { Globals } from './open.ts';
 import { print, printJson } from './output.ts';
@@ -31,6 +31,7 @@ async function examine(file: string, env: Globals['env']): Promise<{ checks: rea
     ...checkWarnings(config),
     ...configWarnings(config).map(({ path, message }) => advice(`policy ${path}`, message, UNLESS_MEANT)),
     ...(await checkPlaces(config)),
+    ...(await checkExposure(config)),
     ...(await checkStore(config)),
     ...(await checkApis(config)),
   ];

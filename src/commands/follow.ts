@@ -27,6 +27,8 @@ export interface RotationOutcome {
   readonly kid: string | null;
   readonly replaces: string | null;
   readonly error: string | null;
+  /** Its key is offered to the application, and waits for that. */
+  readonly offered: boolean;
 }
 
 const POLL_MS = 200;
@@ -60,7 +62,7 @@ export async function follow(
         const loaded = committed.get(id);
         seen.set(id, loaded?.op ?? null);
         const record = loaded?.record;
-        const outcome = outcomeOf(id, client, await summaryOf(store, id, client, record));
+        const outcome = outcomeOf(id, client, record, await summaryOf(store, id, client, record));
         const line = `${client}  ${progressOf(outcome, record)}`;
         if (told.get(client) !== line) tell(line);
         told.set(client, line);
@@ -87,11 +89,12 @@ async function committedSince(
   return new Map(committed.map(({ id, client }) => [id, loaded.get(client) ?? null]));
 }
 
-export function isGood({ state, error }: RotationOutcome, goal: Goal): boolean {
-  return error === null && (state === 'finished' || (state === 'active' && goal === 'active'));
+export function isGood({ state, error, offered }: RotationOutcome, goal: Goal): boolean {
+  return error === null && (offered || state === 'finished' || (state === 'active' && goal === 'active'));
 }
 
-function hasEnded({ state }: RotationOutcome, goal: Goal): boolean {
+function hasEnded({ state, offered }: RotationOutcome, goal: Goal): boolean {
+  if (offered) return true;
   return state === 'active' ? goal === 'active' : state !== 'running';
 }
 
@@ -107,18 +110,24 @@ async function summaryOf(
   return leaving?.rotation ?? (await store.history(client)).find((summary) => summary.id === id);
 }
 
-function outcomeOf(id: string, client: ClientRef, summary: RotationSummary | undefined): RotationOutcome {
+function outcomeOf(
+  id: string,
+  client: ClientRef,
+  record: ClientRecord | undefined,
+  summary: RotationSummary | undefined,
+): RotationOutcome {
   if (summary === undefined) {
     const error = 'the history no longer tells of this rotation';
-    return { id, client, state: 'failed', strategy: '', kid: null, replaces: null, error };
+    return { id, client, state: 'failed', strategy: '', kid: null, replaces: null, error, offered: false };
   }
   const { state, strategy, kid, replaces, error } = summary;
-  return { id, client, state, strategy, kid, replaces, error };
+  const offered = record?.rotation?.id === id && record.rotation.phase.name === 'offered';
+  return { id, client, state, strategy, kid, replaces, error, offered };
 }
 
 /** Nobody has looked at it yet. */
 function notSeen(id: string, client: ClientRef): RotationOutcome {
-  return { id, client, state: 'running', strategy: '', kid: null, replaces: null, error: null };
+  return { id, client, state: 'running', strategy: '', kid: null, replaces: null, error: null, offered: false };
 }
 
 /** The phase, and beside it what the step under way last failed with. */

@@ -3,17 +3,19 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import packageFile from '../../package.json' with { type: 'json' };
 import { type ErrorCode, messageOf, RekeydError } from '../errors.ts';
 import { ApiError } from '../wacht/api-error.ts';
+import { addSteppingIn, selecting } from './line-stepping-in.ts';
 import type { Globals } from './open.ts';
 import { note, printJson } from './output.ts';
 
 /** Loaded only when the command is run: `status`, for example, does not need the HTTP server in memory. */
 const commands = {
   audit: () => import('./audit.ts'),
-  clients: () => import('./clients.ts'),
   config: () => import('./config.ts'),
   doctor: () => import('./doctor.ts'),
-  keys: () => import('./keys.ts'),
+  keysImport: () => import('./keys/import.ts'),
+  keysRewrap: () => import('./keys/rewrap.ts'),
   plan: () => import('./plan.ts'),
+  probe: () => import('./probe.ts'),
   rotate: () => import('./rotate.ts'),
   start: () => import('./start.ts'),
   status: () => import('./status.ts'),
@@ -27,10 +29,14 @@ Examples:
   $ rekeyd config check
   $ rekeyd doctor
   $ rekeyd start
+  $ rekeyd probe 185019846023/mcp-auth
   $ rekeyd plan --app 185019846023/mcp-auth
   $ rekeyd rotate 185019846023/mcp-auth/4711 --reason "new laptop" --wait
   $ rekeyd keys import 185019846023/mcp-auth/4711 --file key.pem
+  $ rekeyd keys import --dir keys-of-all-clients --dry-run
   $ rekeyd enroll 185019846023/mcp-auth/4711
+  $ rekeyd pause --all --reason "incident 4711" --for 4h
+  $ rekeyd rollback 185019846023/mcp-auth/4711 --reason "the new key is refused by the partner"
   $ rekeyd rotate 185019846023/mcp-auth/4711 --compromised --wait finished --json
 
 Exit codes:
@@ -52,10 +58,11 @@ const EXIT_CODES: Partial<Record<ErrorCode | 'internal', number>> = {
   secret_missing: 2,
   client_reference_invalid: 2,
   redis_unreachable: 3,
+  key_unproven: 3,
 };
 
 /** @returns the command line; its actions hand their exit code to `end` */
-function commandLine(globalsOf: (file: string | undefined) => Globals, end: (code: number) => void): Command {
+export function commandLine(globalsOf: (file: string | undefined) => Globals, end: (code: number) => void): Command {
   const program = new Command('rekeyd')
     .description(
       'Rotates the signing keys of OAuth clients registered with Wacht: proves a new key before it destroys the old one.',
@@ -77,15 +84,16 @@ function commandLine(globalsOf: (file: string | undefined) => Globals, end: (cod
     .option('--no-worker', 'do not work on jobs')
     .action(async (options) => end(await (await commands.start()).start(globals(), options)));
 
-  selecting(program.command('rotate'))
+  suspecting(selecting(program.command('rotate')))
     .description('ask for rotations; the workers do them')
     .option('--reason <text>', 'for the audit trail')
     .option('--take-over', 'also clients that are not enrolled: their applications must take the new key at once')
+    .option('--try-alg', 'the named clients: try an alg that nobody was seen to sign in with on their app')
     .option('--wait [finished]', 'wait until the new keys are active, or until the old ones are gone')
     .option('--json', 'print one JSON document')
     .action(async (clients, options) => end(await (await commands.rotate()).rotate(globals(), clients, options)));
 
-  selecting(program.command('plan'))
+  suspecting(selecting(program.command('plan')))
     .description('show what would happen; writes nothing')
     .option('--take-over', 'as if rotated with --take-over')
     .option('--json', 'print one JSON document')
@@ -95,24 +103,22 @@ function commandLine(globalsOf: (file: string | undefined) => Globals, end: (cod
     .command('status')
     .description('show clients, keys, ages and what is due')
     .argument('[client...]', 'only these, with their keys')
+    .option('--app <deployment/slug>', 'only clients of an app')
+    .option('--policy <name>', 'only clients under a policy')
+    .option('--state <state>', 'list only clients in this state')
+    .option('--limit <count>', 'list at most so many', count)
+    .option('--watch', 'show it again every 2 s, until SIGINT')
     .option('--json', 'print one JSON document')
     .action(async (clients, options) => end(await (await commands.status()).status(globals(), clients, options)));
 
-  program
-    .command('enroll')
-    .description('say that the applications of these clients take their keys from their key folders')
-    .argument('<client...>', 'deployment/app-slug/oauth_client_id')
-    .option('--reason <text>', 'for the audit trail')
-    .option('--json', 'print one JSON document')
-    .action(async (clients, options) => end(await (await commands.clients()).enroll(globals(), clients, options)));
+  addSteppingIn(program, globals, end);
 
   program
-    .command('abandon')
-    .description('end a rotation that cannot go on, at whichever key the server takes')
-    .argument('<client>', 'deployment/app-slug/oauth_client_id')
-    .option('--reason <text>', 'for the audit trail')
+    .command('probe')
+    .description('find out on a disposable client how the server of an app picks keys, and which algs it verifies')
+    .argument('<deployment/slug>', 'the app')
     .option('--json', 'print one JSON document')
-    .action(async (client, options) => end(await (await commands.clients()).abandon(globals(), client, options)));
+    .action(async (app, options) => end(await (await commands.probe()).probe(globals(), app, options)));
 
   const audit = program.command('audit').description('the audit log: tail, export');
   audit
@@ -132,18 +138,23 @@ function commandLine(globalsOf: (file: string | undefined) => Globals, end: (cod
   const keys = program.command('keys').description('private keys: import, rewrap');
   keys
     .command('import')
-    .description('adopt the private key that a client signs with now')
-    .argument('<client>', 'deployment/app-slug/oauth_client_id')
-    .requiredOption('--file <pem-or-jwk>', 'the private key: PEM or JWK; - reads it from stdin')
+    .description('adopt the private keys that clients sign with now, each proven first')
+    .argument('[client]', 'deployment/app-slug/oauth_client_id, with --file')
+    .option('--file <file>', 'its private key: PEM or JWK; - reads it from stdin')
+    .option('--dir <dir>', 'of many clients: a folder of files named by client reference or client_id')
+    .option('--map <file>', 'of many clients: CSV or JSON lines with client (or client_id), file, and alg if needed')
+    .option('--dry-run', 'with --dir or --map: match and prove, and change nothing')
     .option('--alg <alg>', 'what it signs, when neither the file nor the server says')
-    .option('--enroll', 'its application takes its key from its key folder from now on')
+    .option('--passphrase-file <file>', 'the passphrase of encrypted PEM')
+    .option('--unproven', 'without a sign-in first: where no issuer can be reached from here')
+    .option('--enroll', 'the applications take their keys from their key folders from now on')
     .option('--json', 'print one JSON document')
-    .action(async (client, options) => end(await (await commands.keys()).keysImport(globals(), client, options)));
+    .action(async (client, options) => end(await (await commands.keysImport()).keysImport(globals(), client, options)));
   keys
     .command('rewrap')
     .description('re-encrypt all stored private keys under the first KEK')
     .option('--json', 'print one JSON document')
-    .action(async (options) => end(await (await commands.keys()).keysRewrap(globals(), options)));
+    .action(async (options) => end(await (await commands.keysRewrap()).keysRewrap(globals(), options)));
 
   const store = program.command('store').description('the store: status, declare-loss');
   store
@@ -179,13 +190,8 @@ function commandLine(globalsOf: (file: string | undefined) => Globals, end: (cod
   return program;
 }
 
-function selecting(command: Command): Command {
-  return command
-    .argument('[client...]', 'deployment/app-slug/oauth_client_id')
-    .option('--app <deployment/slug>', 'all clients of an app')
-    .option('--policy <name>', 'all clients under a policy')
-    .option('--all', 'all clients in the config')
-    .option('--compromised [kid]', 'the key in use (or that one) may have leaked: replace it at once');
+function suspecting(command: Command): Command {
+  return command.option('--compromised [kid]', 'the key in use (or that one) may have leaked: replace it at once');
 }
 
 function count(text: string): number {

@@ -5,6 +5,11 @@ export function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
+/** Before the same is shown anew. Elsewhere than on a terminal, a blank line does. */
+export function clearScreen(): void {
+  process.stdout.write(process.stdout.isTTY ? '\x1b[2J\x1b[H' : '\n');
+}
+
 /** The whole result as one JSON document. */
 export function printJson(document: unknown): void {
   process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);

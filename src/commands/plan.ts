@@ -3,7 +3,10 @@ import type { Config } from '../config/model.ts';
 import { type ClientRef, makeReference, misnamed, splitReference } from '../core/client.ts';
 import type { ObservedClient } from '../core/document.ts';
 import { isEligible } from '../core/due.ts';
+import { type AppFacts, NOTHING_KNOWN, takesSeveral } from '../core/findings.ts';
+import { byScope, pauseOf } from '../core/pause.ts';
 import { configWarnings, fleetOutlook } from '../forecast/fleet.ts';
+import { appOf } from '../rotation/facts.ts';
 import { lost, readFacts, readMarker, whyLost } from '../store/identity.ts';
 import type { Globals } from './open.ts';
 import { note, noteAbout, print, printJson } from './output.ts';
@@ -27,12 +30,13 @@ export async function plan(globals: Globals, named: readonly string[], options: 
     try {
       await expectPresent(config, view);
       const chosen = await selected(config, apis, select);
-      const { plans, errors } = await planAll(chosen, config, view, {
+      const facts = await factsOf(config, view.store);
+      const { plans, errors } = await planAll(chosen, config, view, facts, {
         isNamed: select !== null && 'clients' in select,
         compromised,
         takeOver: options.takeOver ?? false,
       });
-      const { warnings, deployments } = await outlook(config, view, chosen, select);
+      const { warnings, deployments } = await outlook(config, view, chosen, select, facts);
       if (options.json) printJson({ clients: plans, errors, warnings, deployments });
       else for (const one of plans) for (const line of planLines(one, select !== null)) print(line);
       for (const one of deployments) note(outlookLine(one));
@@ -60,9 +64,17 @@ type Targets = ReadonlyMap<ClientRef, ObservedClient | null>;
 type Selected = Awaited<ReturnType<typeof selected>>;
 
 /** Counts the clients of the lists that had to be read: with a selection, those of its apps only. Says nothing of a fleet where clients are named. */
-async function outlook(config: Config, { store }: StoreView, { listed }: Selected, select: Select | null) {
+async function outlook(
+  config: Config,
+  { store }: StoreView,
+  { listed }: Selected,
+  select: Select | null,
+  facts: KnownFacts,
+) {
   if (select !== null && 'clients' in select) return { warnings: configWarnings(config), deployments: [] };
-  const { warnings, deployments } = fleetOutlook(config, listed);
+  const { warnings, deployments } = fleetOutlook(config, listed, (app) =>
+    takesSeveral(facts.get(app) ?? NOTHING_KNOWN),
+  );
   const enrolled = new Map<string, number>();
   for (const [ref, { record }] of await store.loadMany([...listed.keys()])) {
     const { deployment } = splitReference(ref);
@@ -104,6 +116,15 @@ function isMeant(config: Config, ref: ClientRef, client: ObservedClient, select:
   return select === null || !('policy' in select) || select.policy === policy;
 }
 
+/** By app (`deployment/slug`). */
+type KnownFacts = ReadonlyMap<string, AppFacts>;
+
+/** Of each app in the config. */
+async function factsOf({ deployments }: Config, store: StoreView['store']): Promise<KnownFacts> {
+  const apps = deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`));
+  return new Map(await Promise.all(apps.map(async (app) => [app, await store.appFacts(app)] as const)));
+}
+
 interface ClientError {
   readonly client: ClientRef;
   readonly message: string;
@@ -113,6 +134,7 @@ async function planAll(
   { targets, listed }: Selected,
   config: Config,
   { store }: StoreView,
+  facts: KnownFacts,
   asked: Pick<Situation, 'isNamed' | 'compromised' | 'takeOver'>,
 ): Promise<{ readonly plans: readonly ClientPlan[]; readonly errors: readonly ClientError[] }> {
   const plans: ClientPlan[] = [];
@@ -121,8 +143,9 @@ async function planAll(
   const now = await store.now();
   const states = await store.deploymentStates(config.deployments.map(({ id }) => id));
   const paused = new Set([...states].flatMap(([id, state]) => (state.paused === null ? [] : [id])));
+  const pauses = byScope(await store.pauses(), now);
   for (const [ref, client] of targets) {
-    const applied = policyOf(config, ref);
+    const applied = policyOf(config, ref, facts.get(appOf(ref)));
     const record = (await store.load(ref))?.record ?? null;
     if (applied === null) {
       const message = 'The config has no policy for it. Add its app (and the client, unless clients: all).';
@@ -133,7 +156,8 @@ async function planAll(
         message: misnamed(ref, ids) ?? `The API lists no client ${ref}. Check the reference.`,
       });
     } else {
-      const answer = planOf({ ref, client, record, ...applied, now, ...asked, paused });
+      const pause = pauseOf(pauses, ref, applied.name);
+      const answer = planOf({ ref, client, record, ...applied, now, ...asked, paused, pause });
       if ('message' in answer) errors.push({ client: ref, message: answer.message });
       else plans.push(answer);
     }

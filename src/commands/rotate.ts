@@ -15,6 +15,7 @@ import { optionalValue, type SelectOptions, selectionOf, usage } from './select.
 export interface RotateOptions extends SelectOptions {
   readonly reason?: string;
   readonly takeOver?: boolean;
+  readonly tryAlg?: boolean;
   /** True without a value. */
   readonly wait?: string | true;
   readonly json?: boolean;
@@ -64,6 +65,7 @@ function goalOf(given: RotateOptions['wait'], value: string | null): Goal | null
 function requestOf(clients: readonly string[], options: RotateOptions, config: Config): RequestInput {
   const { select, compromised } = selectionOf(clients, options, config);
   if (select === null) throw usage('Say which clients to rotate: deployment/app-slug/id …, --app, --policy or --all.');
+  if (options.tryAlg && !('clients' in select)) throw usage('--try-alg is about clients that you name: name them.');
   const fallback =
     compromised === false ? 'asked for on the command line' : 'reported as compromised on the command line';
   const request = {
@@ -73,6 +75,7 @@ function requestOf(clients: readonly string[], options: RotateOptions, config: C
     actor: actor(),
     compromised,
     take_over: options.takeOver ?? false,
+    try_alg: options.tryAlg ?? false,
   };
   const problem = requestSchema.safeParse(request).error?.issues[0];
   if (problem !== undefined) throw usage(`This cannot be asked for: ${problem.path.join('.')}: ${problem.message}.`);
@@ -155,7 +158,13 @@ function tellOutcomes(
   if (json) printJson({ rotations: outcomes, errors, skipped, taken_over });
   else if (outcomes.length + errors.length === 0) note(nothingStarted(skipped.length));
   else {
-    const rows = outcomes.map(({ client, id, strategy, state, error }) => [client, id, strategy, state, error ?? '']);
+    const rows = outcomes.map(({ client, id, strategy, state, offered, error }) => [
+      client,
+      id,
+      strategy,
+      offered ? 'offered' : state,
+      error ?? '',
+    ]);
     const refused = errors.map(({ client, message }) => [client, '', '', 'not started', message]);
     printTable(['CLIENT', 'ROTATION', 'STRATEGY', 'OUTCOME', 'ERROR'], [...rows, ...refused]);
   }

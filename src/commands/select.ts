@@ -66,7 +66,8 @@ function isClient(text: string, { deployments }: Config): boolean {
   return deployments.some(({ id }) => id === deployment);
 }
 
-function knownApp(place: string, { deployments }: Config): string {
+/** @throws RekeydError `usage` */
+export function knownApp(place: string, { deployments }: Config): string {
   const known = deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`));
   if (known.includes(place)) return place;
   throw usage(`The config has no app ${JSON.stringify(place)}. It has: ${known.join(', ')}.`);

@@ -1,7 +1,9 @@
+import { tellFirstLook } from '../../jobs/first-look.ts';
 import { loadConfig } from '../config/load.ts';
 import { formatProblem } from '../config/problems.ts';
-import { RekeydError } from '../errors.ts';
+import { messageOf, RekeydError } from '../errors.ts';
 import { configWarnings } from '../forecast/fleet.ts';
+import { exposuresOf } from '../runtime/exposure.ts';
 import { createLog, type Log } from '../runtime/log.ts';
 import { type Service, startService } from '../runtime/service.ts';
 import { threadsIn } from '../runtime/thread-pool.ts';
@@ -22,10 +24,12 @@ export async function start(globals: Globals, { schedule, http, worker }: StartO
   const config = await loadConfig(globals.file, globals.env);
   for (const warning of config.warnings) log.warn({ file: config.file }, formatProblem(warning));
   for (const { path, message } of configWarnings(config)) log.warn({ file: config.file, setting: path }, message);
+  for (const { path, why, fix } of await exposuresOf(config)) log.warn({ path, fix }, why);
   const { signal, release } = awaitInterruption(globals);
   try {
     const service = await startService(config, { log, schedule, http, worker, poolThreads: threadsIn(globals.env) });
     log.info({ schedule, http, worker }, 'started');
+    if (!schedule) tellBeside(service, log, signal);
     if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
     log.info({ signal: signal.reason, grace_ms: config.shutdownGraceMs }, 'stopping');
     await stopInTime(service, config.shutdownGraceMs, log);
@@ -33,6 +37,13 @@ export async function start(globals: Globals, { schedule, http, worker }: StartO
   } finally {
     release();
   }
+}
+
+/** Without a schedule nothing is found by itself, so the start does not wait until it is told what there is. */
+function tellBeside({ resources }: Service, log: Log, signal: AbortSignal): void {
+  tellFirstLook(resources, false).catch((error: unknown) => {
+    if (!signal.aborted) log.warn({ error: messageOf(error) }, 'it is not known which clients there are');
+  });
 }
 
 /** What is left to close after the grace period: connections, which a Redis that is gone would keep us waiting for. */

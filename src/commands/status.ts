@@ -1,154 +1,130 @@
-import { policyFor } from '../config/model.ts';
-import { type ClientRef, parseReference, splitReference } from '../core/client.ts';
-import { dueAt, isScheduled, whyDue } from '../core/due.ts';
-import { activeKey, type FormerKey, findKey, type ManagedKey, usesReportedKey } from '../core/keys.ts';
-import type { ClientRecord } from '../core/record.ts';
-import type { Retirement } from '../core/retirement.ts';
-import { incomingKid } from '../core/rotation.ts';
-import { CLIENT_STATES, clientState, lastError } from '../core/state.ts';
+import { loadConfig } from '../config/load.ts';
+import { type Config, policyFor } from '../config/model.ts';
+import type { ClientRef } from '../core/client.ts';
+import { byScope } from '../core/pause.ts';
+import { CLIENT_STATES, type ClientState, isClientState } from '../core/state.ts';
+import { pagesOf } from '../parallel.ts';
 import { knownOtherwise } from '../rotation/naming.ts';
-import { clientPolicy } from '../rotation/policy.ts';
 import type { Resources } from '../rotation/resources.ts';
-import type { DeploymentState } from '../store/deployments.ts';
-import { type Globals, withResources } from './open.ts';
-import { note, printJson } from './output.ts';
-import type {
-  ClientStatus,
-  DeploymentStatus,
-  KeyStatus,
-  RetirementStatus,
-  RotationStatus,
-  Status,
-} from './status/model.ts';
+import { sleep } from '../time.ts';
+import { awaitInterruption, type Globals, withResourcesOf } from './open.ts';
+import { clearScreen, note, printJson } from './output.ts';
+import { type Select, selectionOf, usage } from './select.ts';
+import { clientStatus, countsOf, deploymentStatus, pauseStatus } from './status/build.ts';
+import type { ClientStatus, Status } from './status/model.ts';
+import { heardNow, MOST_HEARD } from './status/signers.ts';
 import { printStatus } from './status/text.ts';
+import { wavesOf } from './status/waves.ts';
 
 export interface StatusOptions {
+  readonly app?: string;
+  readonly policy?: string;
+  readonly state?: string;
+  readonly limit?: number;
+  readonly watch?: boolean;
   readonly json?: boolean;
 }
 
-export async function status(globals: Globals, named: readonly string[], { json }: StatusOptions): Promise<number> {
-  const wanted = [...new Set(named.map(parseReference))];
-  return withResources(globals, async (resources) => {
-    const { store, config } = resources;
-    const refs = wanted.length > 0 ? wanted : await store.clientRefs();
-    const [loaded, now, deployments] = await Promise.all([
-      store.loadMany(refs),
-      store.now(),
-      store.deploymentStates(config.deployments.map(({ id }) => id)),
-    ]);
-    const clients = refs.flatMap((ref) => {
-      const known = loaded.get(ref);
-      return known === undefined ? [] : [clientStatus(known.record, now, deployments, resources)];
-    });
-    const shown: Status = {
-      counts: countsOf(clients),
-      clients,
-      deployments: [...deployments].map(([id, state]) => deploymentStatus(id, state)),
-    };
-    if (json) printJson(shown);
-    else printStatus(shown, now, { details: wanted.length > 0 });
-    const unknown = refs.filter((ref) => !loaded.has(ref));
-    for (const ref of unknown)
-      note((await knownOtherwise(store, ref)) ?? `${ref} is not known. \`rekeyd plan ${ref}\` asks the API for it.`);
-    return unknown.length === 0 ? 0 : 1;
-  });
+/** Which clients are counted, and which of those are listed. */
+interface Filter {
+  /** Null: every client that is known. */
+  readonly select: Select | null;
+  readonly state: ClientState | null;
+  readonly limit: number;
 }
 
-function countsOf(clients: readonly ClientStatus[]): Status['counts'] {
-  const counts = CLIENT_STATES.map(
-    (state) => [state, clients.filter((client) => client.state === state).length] as const,
+/** Between two looks of `--watch`, in ms. */
+const WATCH_MS = 2_000;
+
+export async function status(globals: Globals, named: readonly string[], options: StatusOptions): Promise<number> {
+  const { watch = false, json = false } = options;
+  if (watch && json) throw usage('--json prints one document and --watch has no end: take one of them.');
+  const config = await loadConfig(globals.file, globals.env);
+  const filter = filterOf(named, options, config);
+  return withResourcesOf(config, (resources) =>
+    watch ? watching(globals, resources, filter) : show(resources, filter, json),
   );
-  return Object.fromEntries(counts) as Status['counts']; // one entry for each state
 }
 
-function deploymentStatus(deployment: string, { paused, throttledUntil }: DeploymentState): DeploymentStatus {
-  return { deployment, paused, throttled_until: iso(throttledUntil) };
+function filterOf(named: readonly string[], options: StatusOptions, config: Config): Filter {
+  const { app, policy, state, limit = Number.POSITIVE_INFINITY } = options;
+  const asked = { ...(app !== undefined && { app }), ...(policy !== undefined && { policy }) };
+  const { select } = selectionOf(named, asked, config);
+  if (state === undefined) return { select, state: null, limit };
+  if (isClientState(state)) return { select, state, limit };
+  throw usage(`There is no state ${JSON.stringify(state)}. There are: ${CLIENT_STATES.join(', ')}.`);
 }
 
-function clientStatus(
-  record: ClientRecord,
-  now: number,
-  deployments: ReadonlyMap<string, DeploymentState>,
-  { config, folder }: Resources,
-): ClientStatus {
-  const { ref } = record;
-  const policy = clientPolicy({ config, folder }, ref);
-  const active = activeKey(record);
-  // A reported key that is still in use is among both.
-  const past = record.former.filter(({ kid }) => findKey(record, kid) === undefined);
-  const isRotated = policy !== null && isScheduled(record, policy);
-  return {
-    client: ref,
-    client_id: record.clientId,
-    policy: policyFor(config, ref)?.name ?? null,
-    enrolment: record.enrolment,
-    state: clientState(record, policy, now, holdOf(ref, deployments)),
-    compromised: usesReportedKey(record),
-    active: active === undefined ? null : { ...keyStatus(active), age_seconds: ageOf(active, now) },
-    keys: [...past.map(formerStatus), ...record.keys.map(keyStatus)],
-    // A changed alg or format makes a client due at once, whatever its key's age.
-    next_due: isRotated ? iso(dueAt(record, policy) || now) : null,
-    due: policy === null ? null : whyDue(record, policy, now),
-    rotation: rotationStatus(record),
-    retiring: record.retirements.map(retirementStatus),
-    last_error: lastError(record),
-    halted: record.halted,
+async function watching(globals: Globals, resources: Resources, filter: Filter): Promise<number> {
+  const { signal, release } = awaitInterruption(globals);
+  try {
+    let code = 0;
+    for (; !signal.aborted; await sleep(WATCH_MS, signal)) {
+      clearScreen();
+      code = await show(resources, filter, false);
+    }
+    return code;
+  } finally {
+    release();
+  }
+}
+
+/** Ends with 1 when a client that was named is not known. */
+async function show(resources: Resources, filter: Filter, json: boolean): Promise<number> {
+  const { store, config } = resources;
+  const { select, state, limit } = filter;
+  const isNamed = select !== null && 'clients' in select;
+  const [now, deployments, paused] = await Promise.all([
+    store.now(),
+    store.deploymentStates(config.deployments.map(({ id }) => id)),
+    store.pauses(),
+  ]);
+  const pauses = byScope(paused, now);
+  const clients: ClientStatus[] = [];
+  const unknown: ClientRef[] = [];
+  // Of a large fleet, records are not kept: what is shown of them is a tenth.
+  const refs = await refsOf(select, resources);
+  for (const page of pagesOf(refs)) {
+    const stored = new Map([...(await store.loadMany(page))].map(([ref, { record }]) => [ref, record]));
+    const records = refs.length > MOST_HEARD ? stored : await heardNow(stored, now, resources);
+    for (const ref of page) {
+      const record = records.get(ref);
+      if (record === undefined) unknown.push(ref);
+      else clients.push(clientStatus(record, { now, deployments, pauses }, resources));
+    }
+  }
+  const wanted = clients.filter((client) => state === null || client.state === state).sort(inOrder);
+  const shown: Status = {
+    counts: countsOf(clients),
+    clients: wanted.slice(0, limit),
+    deployments: [...deployments].map(([id, deployment]) => deploymentStatus(id, deployment)),
+    pauses: [...pauses.values()].map(pauseStatus),
+    waves: await wavesOf(resources),
   };
+  if (json) printJson(shown);
+  else {
+    const left = wanted.length - shown.clients.length;
+    printStatus(shown, now, { details: isNamed, isAll: select === null, left, state });
+  }
+  if (!isNamed) return 0;
+  for (const ref of unknown)
+    note((await knownOtherwise(store, ref)) ?? `${ref} is not known. \`rekeyd plan ${ref}\` asks the API for it.`);
+  return unknown.length === 0 ? 0 : 1;
 }
 
-function holdOf(ref: ClientRef, deployments: ReadonlyMap<string, DeploymentState>) {
-  const state = deployments.get(splitReference(ref).deployment);
-  return { paused: state?.paused != null, throttled: state?.throttledUntil != null };
+async function refsOf(select: Select | null, { store, config }: Resources): Promise<readonly ClientRef[]> {
+  if (select !== null && 'clients' in select) return select.clients;
+  const refs = await store.clientRefs();
+  if (select === null || 'all' in select) return refs;
+  if ('app' in select) return refs.filter((ref) => ref.startsWith(`${select.app}/`));
+  return refs.filter((ref) => policyFor(config, ref)?.name === select.policy);
 }
 
-function ageOf({ activatedAt, createdAt }: ManagedKey, now: number): number {
-  return Math.max(0, Math.floor((now - (activatedAt ?? createdAt)) / 1000));
+/** Those that need a person first. */
+function inOrder(a: ClientStatus, b: ClientStatus): number {
+  return rankOf(a) - rankOf(b) || (a.client < b.client ? -1 : 1);
 }
 
-function keyStatus({ kid, alg, state, createdAt, publishedAt, activatedAt, proof }: ManagedKey): KeyStatus {
-  return {
-    kid,
-    alg,
-    state,
-    created_at: iso(createdAt),
-    published_at: iso(publishedAt),
-    activated_at: iso(activatedAt),
-    destroyed_at: null,
-    proof,
-  };
-}
-
-/** A compromised foreign key was never ours to destroy: it is off the server. */
-function formerStatus({ kid, at, compromised }: FormerKey): KeyStatus {
-  const state = compromised ? ('compromised' as const) : ('destroyed' as const);
-  const times = { created_at: null, published_at: null, activated_at: null, destroyed_at: iso(at) };
-  return { kid, alg: null, state, ...times, proof: null };
-}
-
-function rotationStatus({ rotation }: ClientRecord): RotationStatus | null {
-  if (rotation === null) return null;
-  const { id, strategy, phase, startedAt, compromised, actor, reason, tries } = rotation;
-  return {
-    id,
-    strategy,
-    phase: phase.name,
-    kid: incomingKid(rotation),
-    since: new Date(startedAt).toISOString(),
-    attempts: tries.failed,
-    next_try: tries.failed === 0 ? null : iso(tries.notBefore),
-    error: tries.error,
-    compromised: compromised !== null,
-    actor,
-    reason,
-  };
-}
-
-function retirementStatus({ kid, role, phase, until, rotation, tries }: Retirement): RetirementStatus {
-  return { kid, rotation: rotation.id, role, phase, until: iso(until), attempts: tries.failed, error: tries.error };
-}
-
-function iso(ms: number): string;
-function iso(ms: number | null): string | null;
-function iso(ms: number | null): string | null {
-  return ms === null ? null : new Date(ms).toISOString();
+function rankOf({ compromised, state }: ClientStatus): number {
+  return compromised ? -1 : CLIENT_STATES.indexOf(state);
 }

@@ -1,6 +1,7 @@
 /** A look at the store and the API that leaves no trace. (Opening all parts gives a new store its id and notes what it holds.) */
 import { type Config, type PolicyConfig, policyFor } from '../config/model.ts';
 import type { ClientRef } from '../core/client.ts';
+import { type AppFacts, NOTHING_KNOWN } from '../core/findings.ts';
 import type { ClientPolicy } from '../core/policy.ts';
 import { publishFolder } from '../publish/folder.ts';
 import { clientPolicy } from '../rotation/policy.ts';
@@ -68,9 +69,13 @@ export function viewApis(config: Config): ApiView {
 }
 
 /** The policy as it applies to one client, and its name; null when the config does not take care of that client. */
-export function policyOf(config: Config, ref: ClientRef): { name: string; policy: ClientPolicy & PolicyConfig } | null {
+export function policyOf(
+  config: Config,
+  ref: ClientRef,
+  facts: AppFacts = NOTHING_KNOWN,
+): { name: string; policy: ClientPolicy & PolicyConfig } | null {
   const name = policyFor(config, ref)?.name;
   const folder = config.publish === null ? null : publishFolder(config.publish);
-  const policy = clientPolicy({ config, folder }, ref);
+  const policy = clientPolicy({ config, folder, facts: { of: () => facts } }, ref);
   return name === undefined || policy === null ? null : { name, policy };
 }

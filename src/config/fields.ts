@@ -6,8 +6,6 @@ import { resolve } from 'node:path';
 import { z } from 'zod';
 import { isSegment } from '../core/client.ts';
 import { DURATION_PATTERN, parseDuration } from '../core/duration.ts';
-import { parseWindow } from '../core/window.ts';
-import { cronProblem } from './cron.ts';
 import { Secret } from './secret.ts';
 import { REFERENCE_PATTERN, readReference, type Sources } from './secrets.ts';
 
@@ -27,7 +25,8 @@ function expecting(expected: string) {
   };
 }
 
-function text<T>(about: About, expected: string, parse: (value: string, refuse: Refuse) => T | Promise<T>) {
+/** A setting that is written as text. */
+export function text<T>(about: About, expected: string, parse: (value: string, refuse: Refuse) => T | Promise<T>) {
   return z
     .string({ error: expecting(expected) })
     .transform((value, context) =>
@@ -90,40 +89,6 @@ export function name(description: string) {
   const expected = 'letters, digits, "_", "-", "." or "~"';
   return text({ description }, expected, (value, refuse) =>
     isSegment(value) ? value : refuse(`is not usable as a name: write ${expected}, at most 128, not starting with "."`),
-  );
-}
-
-export function cron(description: string) {
-  const expected = '5 or 6 cron fields in quotes, such as "0 3 * * *"';
-  return text({ description }, expected, (value, refuse) => {
-    const problem = cronProblem(value);
-    return problem === null ? value : refuse(`${problem}: write ${expected}`);
-  });
-}
-
-export function timezone(description: string) {
-  const expected = 'an IANA name such as UTC or Europe/Berlin';
-  return text({ description }, expected, (value, refuse) =>
-    isTimezone(value) ? value : refuse(`is not a time zone: write ${expected}`),
-  );
-}
-
-/** Intl also takes offsets such as +01:00, which know nothing of summer time: a name starts with a letter. */
-function isTimezone(value: string): boolean {
-  try {
-    new Intl.DateTimeFormat('en-US', { timeZone: value });
-    return /^[A-Za-z]/.test(value);
-  } catch {
-    return false;
-  }
-}
-
-export function window(description: string) {
-  const expected = 'days and hours, such as "Mon-Thu 01:00-05:00" or "Sat,Sun 00:00-24:00"';
-  return text(
-    { description },
-    expected,
-    (value, refuse) => parseWindow(value) ?? refuse(`is not a window: write ${expected}`),
   );
 }
 

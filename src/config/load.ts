@@ -55,10 +55,12 @@ export async function parseConfig(
   });
   const input = toValues(document, file);
   const folder = dirname(resolve(file));
-  const parsed = await configFileSchema({ folder, env }).safeParseAsync(input);
+  const secretFiles: string[] = [];
+  const sources = { folder, env, note: (path: string) => void secretFiles.push(path) };
+  const parsed = await configFileSchema(sources).safeParseAsync(input);
   const findings = [...(parsed.error?.issues ?? []).flatMap(findingsOf), ...brokenRules(input, folder)];
   if (!parsed.success || findings.length > 0) throw new ConfigError(file, shown(findings, located));
-  return { ...parsed.data, file: resolve(file), warnings: doubts(parsed.data).map(located) };
+  return { ...parsed.data, file: resolve(file), secretFiles, warnings: doubts(parsed.data).map(located) };
 }
 
 /** JSON Schema (draft 2020-12) of the config file, for editors. */

@@ -2,10 +2,13 @@
  * The config, fully resolved: every default applied, durations in milliseconds (`…Ms`), paths absolute, secrets read. Plain data otherwise;
  * nothing here changes while rekeyd runs.
  */
+import type { Freeze } from '../core/calendar.ts';
 import type { ClientRef } from '../core/client.ts';
 import { splitReference } from '../core/client.ts';
 import type { Policy } from '../core/policy.ts';
+import type { CohortPolicy } from '../core/wave.ts';
 import type { Window } from '../core/window.ts';
+import type { Access } from '../files/access.ts';
 import type { Secret } from './secret.ts';
 
 export interface Config {
@@ -20,12 +23,14 @@ export interface Config {
   readonly deployments: readonly DeploymentConfig[];
   /** By name; `default` always exists. */
   readonly policies: Readonly<Record<string, PolicyConfig>>;
-  readonly sinks: readonly { readonly kind: 'directory'; readonly path: string }[];
+  readonly sinks: readonly SinkConfig[];
   readonly http: { readonly listen: { readonly host: string; readonly port: number }; readonly tokens: Secret | null };
   /** Where `format: jwks_uri` sets are written, and the https URL (no slash at its end) under which a web server serves that folder. */
   readonly publish: { readonly path: string; readonly baseUrl: string } | null;
   readonly reconcileEveryMs: number;
   readonly shutdownGraceMs: number;
+  /** Absolute paths of the files that secrets were read from. */
+  readonly secretFiles: readonly string[];
   /** What works but probably not as meant. */
   readonly warnings: readonly Problem[];
 }
@@ -43,6 +48,14 @@ interface RedisNodes {
   /** At least one. */
   readonly nodes: readonly { readonly host: string; readonly port: number }[];
   readonly login: { readonly username: string | null; readonly password: Secret | null };
+}
+
+export interface SinkConfig {
+  readonly kind: 'directory';
+  readonly path: string;
+  readonly access: Access;
+  /** Where signers write their reports; null: beside their keys. */
+  readonly reports: string | null;
 }
 
 export interface DeploymentConfig {
@@ -79,7 +92,13 @@ export interface PolicyConfig extends Policy {
   readonly timezone: string;
   /** Empty: scheduled rotations may start at any time. */
   readonly windows: readonly Window[];
+  /** Days on which no scheduled rotation begins. */
+  readonly freeze: readonly Freeze[];
+  /** Null: everything that is due begins at once. */
+  readonly cohort: CohortPolicy | null;
   readonly modulusLength: number;
+  /** `manual`: when somebody runs `rekeyd probe`. `auto`: before a first rotation of an app, and every day. */
+  readonly probe: 'manual' | 'auto' | 'never';
   readonly standby: false;
 }
 
@@ -88,6 +107,23 @@ export interface Problem {
   readonly path: string;
   readonly message: string;
   readonly line: number | null;
+}
+
+/** The policies of an app's clients, by name. */
+export function policiesOf(
+  config: Pick<Config, 'deployments' | 'policies'>,
+  deployment: string,
+  slug: string,
+): ReadonlyMap<string, PolicyConfig> {
+  const app = config.deployments.find(({ id }) => id === deployment)?.apps.find((one) => one.slug === slug);
+  if (app === undefined) return new Map();
+  const names = app.clients === 'all' ? [app.policy] : app.clients.map(({ policy }) => policy);
+  return new Map(
+    names.flatMap((name) => {
+      const policy = config.policies[name];
+      return policy === undefined ? [] : [[name, policy] as const];
+    }),
+  );
 }
 
 /** The policy that a client falls under, or null when the config does not take care of that client. */

@@ -4,7 +4,8 @@
  */
 import { join, resolve, sep } from 'node:path';
 import { z } from 'zod';
-import type { Config } from './model.ts';
+import { parseDuration } from '../core/duration.ts';
+import type { Config, SinkConfig } from './model.ts';
 import { didYouMean, type Finding, type Path } from './problems.ts';
 
 const word = z.string().optional().catch(undefined);
@@ -12,7 +13,7 @@ const listOf = <T extends z.ZodType>(item: T) => z.array(item).catch([]);
 const named = z.looseObject({ id: word, policy: word, slug: word, path: word });
 const appOutline = named.extend({ clients: listOf(named.catch({})) });
 const deploymentOutline = named.extend({ apps: listOf(appOutline.catch({ clients: [] })) });
-const policyOutline = z.looseObject({ strategy: word, format: word });
+const policyOutline = z.looseObject({ strategy: word, format: word, rotate_every: word, must_by: word });
 const outline = z.looseObject({
   data_dir: word,
   encryption: z.looseObject({ keks: listOf(named.catch({})) }).catch({ keks: [] }),
@@ -28,7 +29,7 @@ type Outline = z.infer<typeof outline>;
 export function brokenRules(input: unknown, folder: string): Finding[] {
   const seen = outline.safeParse(input);
   if (!seen.success) return [];
-  return [uniqueNames, knownPolicies, possiblePolicies, privateFolders, oneRedis].flatMap((rule) =>
+  return [uniqueNames, knownPolicies, possiblePolicies, laterThanDue, privateFolders, oneRedis].flatMap((rule) =>
     rule(seen.data, folder),
   );
 }
@@ -96,6 +97,15 @@ function possiblePolicies({ policies, publish }: Outline): Finding[] {
   });
 }
 
+function laterThanDue({ policies }: Outline): Finding[] {
+  return Object.entries(policies).flatMap(([name, { rotate_every: due = '30d', must_by: most = '' }]) => {
+    const [dueMs, mostMs] = [parseDuration(due), parseDuration(most)];
+    if (dueMs === null || mostMs === null || mostMs > dueMs) return [];
+    const message = `would call a key overdue before it is due: write more than rotate_every, which is ${due}`;
+    return [{ path: ['policies', name, 'must_by'], message }];
+  });
+}
+
 /** A web server serves the publish folder to everybody. */
 function privateFolders({ publish, sinks, data_dir = './data' }: Outline, folder: string): Finding[] {
   if (publish === undefined) return [];
@@ -129,16 +139,40 @@ function oneRedis({ redis }: Outline): Finding[] {
 const FIRST_PEM_ALGORITHMS: readonly string[] = ['RS256', 'RS384', 'RS512', 'ES256', 'ES384'];
 
 /** What is allowed and probably not meant. */
-export function doubts({ deployments, policies }: Omit<Config, 'file' | 'warnings'>): Finding[] {
+export function doubts(config: Omit<Config, 'file' | 'warnings' | 'secretFiles'>): Finding[] {
+  return [...policyDoubts(config), ...config.sinks.flatMap(sinkDoubts)];
+}
+
+function sinkDoubts({ access: { mode, dirMode, group } }: SinkConfig, index: number): Finding[] {
+  const findings: Finding[] = [];
+  if ((mode & 0o004) !== 0) {
+    const message = 'lets every user of this machine read the private keys: write "0600", or "0640" with a group';
+    findings.push({ path: ['sinks', index, 'mode'], message });
+  }
+  if (group !== null && ((mode & 0o040) === 0 || (dirMode & 0o010) === 0)) {
+    const message = 'has no use while its members may not read: write mode: "0640" and dir_mode: "0750"';
+    findings.push({ path: ['sinks', index, 'group'], message });
+  }
+  return findings;
+}
+
+function policyDoubts({ deployments, policies }: Pick<Config, 'deployments' | 'policies'>): Finding[] {
   const apps = deployments.flatMap((deployment) => deployment.apps);
   const used = apps.flatMap(({ clients, policy }) =>
     clients === 'all' ? [policy] : clients.map((client) => client.policy),
   );
-  return Object.entries(policies).flatMap(([name, { strategy, alg, format, embedPem }]) => {
+  return Object.entries(policies).flatMap(([name, { strategy, alg, format, embedPem, adopt, probe }]) => {
     const path = ['policies', name];
     const findings: Finding[] = [];
     if (name !== 'default' && !used.includes(name))
       findings.push({ path, message: 'no app and no client uses this policy' });
+    const isUnknown = strategy === 'auto' && probe === 'never';
+    const takesOne = strategy === 'cutover' || isUnknown || format === 'pem' || format === 'jwks_uri';
+    if (adopt === 'overlap' && takesOne) {
+      const message =
+        'overlap offers a key only where the server takes several, as one more of a JWK Set: write strategy: auto and probe it, or strategy: overlap, and format: keep or jwks, where that is so';
+      findings.push({ path: [...path, 'adopt'], message });
+    }
     if (strategy === 'overlap') return findings;
     if (alg !== 'keep' && !FIRST_PEM_ALGORITHMS.includes(alg)) {
       const message = `servers that take the first PEM verify only RS256/384/512 and ES256/384: with ${alg} a rotation there is rolled back`;

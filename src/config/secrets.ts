@@ -7,6 +7,8 @@ export interface Sources {
   /** Absolute; relative paths start here. */
   readonly folder: string;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Told each file that a secret was read from. */
+  readonly note?: (path: string) => void;
 }
 
 export const REFERENCE_PATTERN = '^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$';
@@ -22,7 +24,9 @@ export async function readReference(
     return { problem: `must not stand in the config: ${HOW_TO}. If it was a real secret, replace it` };
   }
   const target = reference.slice(reference.indexOf(':') + 1);
-  return reference.startsWith('env:') ? fromEnv(target, sources.env) : fromFile(resolve(sources.folder, target));
+  return reference.startsWith('env:')
+    ? fromEnv(target, sources.env)
+    : fromFile(resolve(sources.folder, target), sources);
 }
 
 function fromEnv(name: string, env: Sources['env']) {
@@ -36,9 +40,10 @@ function fromEnv(name: string, env: Sources['env']) {
   };
 }
 
-async function fromFile(path: string) {
+async function fromFile(path: string, { note }: Sources) {
   try {
     const text = (await readFile(path, 'utf8')).replace(/[\r\n]+$/, '');
+    note?.(path);
     return text === '' ? { problem: `the file ${path} is empty: put the secret into it` } : { text };
   } catch (error) {
     return { problem: `${whyUnreadable(path, error)}: check the path, which starts at the config file's folder` };

@@ -33,6 +33,10 @@ export type Action =
   | { readonly do: 'take_unproven'; readonly kid: string }
   | { readonly do: 'take_refused'; readonly old: Retirement }
   | { readonly do: 'destroy'; readonly old: Retirement }
+  /** Read what signers report. */
+  | { readonly do: 'hear' }
+  /** Signers keep an old key in its overlap for too long: people should hear of it, once. */
+  | { readonly do: 'tell_delay'; readonly old: Retirement; readonly why: string }
   | Wait
   | { readonly do: 'done' };
 

@@ -1,14 +1,17 @@
 /** How a rotation starts. */
 import { RekeydError } from '../errors.ts';
 import type { AuditData, AuditDraft } from './audit.ts';
+import { takesSeveral } from './findings.ts';
 import type { Cause } from './history.ts';
-import { activeKey } from './keys.ts';
+import { type Algorithm, activeKey } from './keys.ts';
 import { chosenAlg, presentAlg, presentFormat, showsOwnAddress } from './obstacle.ts';
 import type { ClientPolicy } from './policy.ts';
+import { isSafeFormat, safeAlg } from './possible.ts';
 import type { ClientRecord } from './record.ts';
 import type { Rotation } from './rotation.ts';
 import { entry, type Transition } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
+import type { WaveRef } from './wave.ts';
 
 export interface RotationRequest extends Cause {
   /** The id of the rotation, should this request start one. */
@@ -17,6 +20,10 @@ export interface RotationRequest extends Cause {
   readonly compromised: { readonly kid: string | null } | null;
   /** Rotate a client also where its application was not seen to take its key from us. */
   readonly takeOver: boolean;
+  /** The wave whose sweep asks. */
+  readonly wave?: WaveRef;
+  /** Try an alg that nobody was seen to sign in with. */
+  readonly tryAlg?: boolean;
 }
 
 export interface Started extends Transition {
@@ -24,45 +31,84 @@ export interface Started extends Transition {
   readonly rotation: string;
 }
 
-/** @throws RekeydError `algorithm_unsupported` */
-export function start(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy, now: number): Started {
-  const alg = chosenAlg(record, policy);
+/**
+ * @param adopting its key is offered to the application, and does not take over by itself
+ * @throws RekeydError `algorithm_unsupported`
+ */
+export function start(
+  record: ClientRecord,
+  asked: RotationRequest,
+  policy: ClientPolicy,
+  now: number,
+  adopting = false,
+): Started {
+  const alg = newAlg(record, policy, asked);
   if (alg === null) {
     throw new RekeydError(
       'algorithm_unsupported',
       `${record.ref} is registered with alg ${JSON.stringify(presentAlg(record))}, which rekeyd makes no keys for. Name another alg in its policy.`,
     );
   }
-  const format = policy.format === 'keep' ? keptFormat(record, policy, asked) : policy.format;
-  const base = {
-    id: asked.id,
-    actor: asked.actor,
-    reason: asked.reason,
-    request: asked.request,
-    startedAt: now,
-    alg,
-    format,
-    foreignKeys: policy.foreignKeys,
-    compromised: asked.compromised,
-    before: null,
-    keysMade: 0,
-    abandoned: null,
-    marks: [],
-    tries: NO_TRIES,
-    phase: { name: 'requested' as const },
-  };
-  const strategy = chooseStrategy(record, policy, format, asked);
-  const rotation: Rotation = strategy === 'overlap' ? { ...base, strategy } : { ...base, strategy };
+  const format = newFormat(record, policy, asked);
+  const strategy = chooseStrategy(record, policy, { alg, format }, asked);
+  const rotation = newRotation(asked, { alg, format, strategy }, policy, now, adopting);
   const next: ClientRecord = { ...record, rotation };
   const replaces = activeKey(record)?.kid ?? null;
   return {
     record: next,
     entries: [
       requested(next, exposed(asked), asked.id, asked),
-      entry(next, rotation, 'rotation.started', { strategy, alg, format, replaces }),
+      entry(next, rotation, 'rotation.started', {
+        strategy,
+        alg,
+        format,
+        replaces,
+        ...(adopting && { adopting }),
+      }),
     ],
     rotation: asked.id,
   };
+}
+
+export function newRotation(
+  { id, actor, reason, request, compromised, wave, tryAlg }: RotationRequest,
+  { strategy, ...chosen }: Pick<Rotation, 'alg' | 'format' | 'strategy'>,
+  { foreignKeys }: Pick<ClientPolicy, 'foreignKeys'>,
+  now: number,
+  adopting = false,
+): Rotation {
+  const base = {
+    id,
+    actor,
+    reason,
+    request,
+    startedAt: now,
+    ...chosen,
+    foreignKeys,
+    compromised,
+    before: null,
+    keysMade: 0,
+    abandoned: null,
+    marks: [],
+    tries: NO_TRIES,
+    ...(wave !== undefined && { wave }),
+    ...(adopting && { adopting }),
+    ...(tryAlg === true && { tryAlg }),
+    phase: { name: 'requested' as const },
+  };
+  return strategy === 'overlap' ? { ...base, strategy } : { ...base, strategy };
+}
+
+function newAlg(record: ClientRecord, policy: ClientPolicy, { compromised }: RotationRequest): Algorithm | null {
+  const wanted = chosenAlg(record, policy);
+  if (compromised === null || wanted === null) return wanted;
+  return safeAlg(wanted, chosenAlg(record, { alg: 'keep' }), policy);
+}
+
+function newFormat(record: ClientRecord, policy: ClientPolicy, asked: RotationRequest): Rotation['format'] {
+  const { format } = policy;
+  const isKept = format === 'keep' || (asked.compromised !== null && !isSafeFormat(format, policy));
+  return isKept ? keptFormat(record, policy, asked) : format;
 }
 
 /** A leaked key goes also where its form cannot be kept. */
@@ -71,13 +117,17 @@ function keptFormat(record: ClientRecord, policy: ClientPolicy, { compromised }:
 }
 
 /** An overlap needs a server that is known to take several keys, and time: a single PEM, a compromise or doubt mean a cutover. */
-function chooseStrategy(
+export function chooseStrategy(
   record: ClientRecord,
   policy: ClientPolicy,
-  format: Rotation['format'],
-  asked: RotationRequest,
+  { alg, format }: Pick<Rotation, 'alg' | 'format'>,
+  asked: Pick<RotationRequest, 'compromised'>,
 ): 'overlap' | 'cutover' {
-  if (asked.compromised !== null || format === 'pem' || policy.strategy !== 'overlap') return 'cutover';
+  if (asked.compromised !== null || format === 'pem' || policy.strategy === 'cutover') return 'cutover';
+  // Somebody wrote `overlap`: where it cannot be had, the rotation fails and says so.
+  const { embedPem, facts } = policy;
+  const isSafe = alg === presentAlg(record) && takesSeveral(facts, { format, embedPem });
+  if (policy.strategy === 'auto' && !isSafe) return 'cutover';
   // Leaving a single PEM behind replaces it: there is nothing to overlap with.
   return presentFormat(record) === 'pem' ? 'cutover' : 'overlap';
 }
@@ -89,4 +139,16 @@ export function requested(record: ClientRecord, data: AuditData, rotation: strin
 
 export function exposed({ compromised }: RotationRequest): AuditData {
   return compromised === null ? { compromised: false } : { compromised: true, kid: compromised.kid };
+}
+
+/** Somebody asks to go on, whatever failed before. */
+export function resumed(record: ClientRecord): ClientRecord {
+  const { rotation, server, signers } = record;
+  return {
+    ...record,
+    halted: null,
+    rotation: rotation === null ? null : { ...rotation, tries: NO_TRIES },
+    server: { ...server, conflicts: 0, tries: NO_TRIES },
+    signers: { ...signers, tries: NO_TRIES },
+  };
 }

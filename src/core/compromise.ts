@@ -1,5 +1,6 @@
 /** A key may have leaked: it has to stop working now. */
 import { RekeydError } from '../errors.ts';
+import { withdrawReported, withoutAdopting } from './adoption.ts';
 import type { AuditDraft } from './audit.ts';
 import { exposed, type RotationRequest, requested, type Started, start } from './begin.ts';
 import { foreignKeys } from './desired.ts';
@@ -42,6 +43,8 @@ export function compromise(
     );
   }
   if (rotation === null) return start(hurried, asked, policy, now);
+  if (rotation.adopting && kid !== null && incomingKid(rotation) === kid)
+    return reportOffered(hurried, rotation, kid, asked);
   if (rotation.phase.name === 'proven' && rotation.strategy === 'cutover' && meansIncoming(rotation, kid)) {
     // The server takes nothing else, and signers may hold it as theirs already: it is the one in use.
     const done = activate(hurried, rotation, rotation.phase.kid, { policy, now });
@@ -92,6 +95,15 @@ function exposure(record: ClientRecord, kid: string, from: KeyState, id: string,
   return entry(record, { ...asked, id }, 'key.compromised', { kid, from, to: 'compromised' });
 }
 
+/** Of a key that is offered, nothing has to be replaced. */
+function reportOffered(record: ClientRecord, rotation: Rotation, kid: string, asked: RotationRequest): Started {
+  const from = keyOf(record, kid).state;
+  const next = withdrawReported(withKey(record, kid, { state: 'compromised' }), rotation);
+  const told = requested(next, { ...exposed(asked), joins: rotation.id }, rotation.id, asked);
+  const entries = from === 'compromised' ? [told] : [told, exposure(next, kid, from, rotation.id, asked)];
+  return { record: next, entries, rotation: rotation.id };
+}
+
 /**
  * True when the new key is meant: by its name, or as the one in use, which it is for signers that have it already. Somebody who reported the key in use
  * before its rotation came that far does not mean the new one.
@@ -103,7 +115,7 @@ function meansIncoming({ phase, compromised }: Rotation, kid: string | null): bo
 
 /**
  * A rotation under way becomes a cutover without waits. A new key that is itself exposed, is being taken back or got the client halted is thrown away for
- * another.
+ * another. So is one that was in use before: whoever could read the present key may have read that one too.
  */
 function escalate(
   record: ClientRecord,
@@ -115,14 +127,17 @@ function escalate(
 ): Started {
   const incoming = incomingKid(rotation);
   const isMeant = incoming !== null && meansIncoming(rotation, kid);
-  const discard = isMeant || (incoming !== null && (rotation.phase.name === 'reverting' || wasHalted));
+  const { rollsBack, ...going } = rotation;
+  const isUnfit = rotation.phase.name === 'reverting' || rollsBack !== undefined || wasHalted;
+  const discard = isMeant || (incoming !== null && isUnfit);
   const before = rememberReported(record, rotation, now);
   const marked = isMeant ? withKey(before, incoming, { state: 'compromised' }) : before;
-  const discarded = discard ? discardIncoming(marked, rotation, 'withdrawing', now) : marked;
+  const discarded = discard ? discardIncoming(marked, withoutWait(rotation, now), 'withdrawing', now) : marked;
   const next: ClientRecord = {
     ...discarded,
     rotation: {
-      ...rotation,
+      // What is reported is replaced, also where the application was only offered another key.
+      ...withoutAdopting(going),
       strategy: 'cutover',
       compromised: { kid },
       abandoned: null,
@@ -138,13 +153,21 @@ function escalate(
   return { record: next, entries, rotation: rotation.id };
 }
 
+/** Nothing that stands beside the exposed key may wait out an overlap, also not a key that is being put back. */
+function withoutWait(rotation: Rotation, now: number): Rotation {
+  const { rollsBack } = rotation;
+  return rollsBack === undefined ? rotation : { ...rotation, rollsBack: { ...rollsBack, until: now } };
+}
+
 /**
  * From `delivered` the cutover PATCH is sent: the new key B alone, without the old key A. So a rotation goes back there when the server may show more than B:
- * - `published`, or `proven` in an overlap: the server shows A and B.
+ * - `published`, `offered`, or `proven` in an overlap: the server shows A and B.
  * - `cut_over`: the server shows B, and perhaps a foreign key that is reported only now.
  * A cutover that is `proven` stays: signers may hold B as their current key, and in `delivered` they would get A again. Signers take B, and then the foreign key goes.
  */
 function withoutOverlap({ strategy, phase }: Rotation): CutoverRotation['phase'] {
-  if (phase.name === 'published' || phase.name === 'cut_over') return { name: 'delivered', kid: phase.kid };
+  if (phase.name === 'published' || phase.name === 'offered' || phase.name === 'cut_over') {
+    return { name: 'delivered', kid: phase.kid };
+  }
   return strategy === 'overlap' && phase.name === 'proven' ? { name: 'delivered', kid: phase.kid } : phase;
 }

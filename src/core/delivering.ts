@@ -1,5 +1,6 @@
 /** What handing keys to signers does to the record. */
 import type { Owner } from './action.ts';
+import { offered } from './adoption.ts';
 import type { AuditData } from './audit.ts';
 import { activate } from './ending.ts';
 import type { KeyMaterial, ManagedKey } from './keys.ts';
@@ -43,7 +44,7 @@ export interface LeftOut {
   readonly why: string;
 }
 
-/** Signers hold what they should. In the phase `proven` that flips them to the new key, which makes it the active one. */
+/** Signers hold what they should. In the phase `proven` that flips them to the new key, which makes it the active one, or the one that is offered. */
 export function delivered(
   record: ClientRecord,
   delivery: Delivery,
@@ -56,12 +57,14 @@ export function delivered(
   const on = rotation ?? held.retirements.at(-1)?.rotation ?? UPKEEP;
   const told = entry(held, on, 'key.delivered', deliveryData(delivery, leftOut));
   if (rotation?.phase.name === 'stored') {
-    const next = { ...inPhase(rotation, { name: 'delivered', kid: rotation.phase.kid }), tries: NO_TRIES };
+    const phase = { name: 'delivered', kid: rotation.phase.kid, at: context.now } as const;
+    const next = { ...inPhase(rotation, phase), tries: NO_TRIES };
     return { record: { ...held, rotation: next }, entries: [told] };
   }
   if (rotation?.phase.name === 'proven') {
-    const activated = activate(held, rotation, rotation.phase.kid, context);
-    return { ...activated, entries: [told, ...activated.entries] };
+    const { kid } = rotation.phase;
+    const next = rotation.adopting ? offered(held, rotation, kid, context) : activate(held, rotation, kid, context);
+    return { ...next, entries: [told, ...next.entries] };
   }
   return { record: held, entries: [told] };
 }

@@ -2,11 +2,12 @@
  * What the server should hold, as a pure function of the record: every worker that runs the same step sends the same bytes. Nothing here looks at a
  * clock.
  */
+import { isWithdrawn } from './adoption.ts';
 import type { Format, KeyDocument, PublicJwk, PublishedKey } from './document.ts';
 import { activeKey, isCompromised, isKnown, keyOf, type ManagedKey, publishedAs } from './keys.ts';
 import type { ClientPolicy } from './policy.ts';
 import type { ClientRecord } from './record.ts';
-import { incomingKid, isPublishing, type Rotation } from './rotation.ts';
+import { incomingKid, isPublishing, type Rotation, suspended } from './rotation.ts';
 
 /** The alg that the server verifies with when none is registered. */
 const SERVER_DEFAULT_ALG = 'RS256';
@@ -20,7 +21,7 @@ export function publishedKeys(record: ClientRecord): readonly ManagedKey[] {
   const active = activeKey(record);
   const incoming = rotation !== null && isPublishing(rotation) ? keyOf(record, incomingKid(rotation) ?? '') : undefined;
   const kept = rotation?.strategy === 'cutover' && incoming !== undefined ? [] : [active];
-  const overlapping = retirements.map(({ phase, kid }) =>
+  const overlapping = [...retirements, ...suspended(rotation)].map(({ phase, kid }) =>
     phase === 'overlap' && kid !== null ? keyOf(record, kid) : undefined,
   );
   return [...overlapping, ...kept, incoming].filter((key) => key !== undefined);
@@ -99,15 +100,17 @@ function formatInForce({ rotation, server }: ClientRecord): Format {
 function algInForce({ rotation, server }: ClientRecord, signing: ManagedKey | undefined): string {
   if (signing !== undefined) return signing.alg;
   // What is observed during a rollback is the alg that the new key brought. A null alg cannot be written back: PATCH ignores null.
-  const { alg } = rotation?.before ?? server.observed.client;
+  // Of an offer, the same as before: unless its owner has changed it, which stays.
+  const { alg } = (rotation?.adopting ? null : rotation?.before) ?? server.observed.client;
   return alg ?? SERVER_DEFAULT_ALG;
 }
 
 /**
- * The document that the server should hold, or null when there is none of ours to ask for: nothing is published yet, or a rollback leads to a client
- * without any key.
+ * The document that the server should hold, or null when there is none of ours to ask for: nothing is published yet, a rollback leads to a client
+ * without any key, or nothing of a key that was offered stands there any more.
  */
 export function desiredDocument(record: ClientRecord, policy: ClientPolicy): KeyDocument | null {
+  if (isWithdrawn(record)) return null;
   // The key that the document's alg, or its single PEM, is of.
   const signing = publishedKeys(record).at(-1);
   const alg = algInForce(record, signing);

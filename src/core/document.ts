@@ -71,6 +71,8 @@ export interface ObservedClient extends ObservedKeys {
   readonly authMethod: string;
   readonly active: boolean;
   readonly updatedAt: string;
+  /** Whose probe made it: a disposable client, which is never managed. Absent for all others. */
+  readonly probe?: string;
 }
 
 /** All that matters of a client, as one text. Not `updatedAt`, which a look moves. */

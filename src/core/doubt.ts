@@ -3,13 +3,14 @@
  * by B, and applications sign with B.
  */
 import { type ObservedClient, showsTheSame } from './document.ts';
-import { activeKey, holds } from './keys.ts';
+import { activeKey, holds, keyOf } from './keys.ts';
 import type { ClientRecord } from './record.ts';
 import { runningSummary } from './rotation.ts';
 import { newServerSide } from './server.ts';
 import { NOTHING_DELIVERED } from './signers.ts';
 import { entry, type Transition, UPKEEP } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
+import { counted } from './wave.ts';
 
 const WHY =
   'this store was rolled back or replaced a lost one, and the server shows another key than the active one in its record';
@@ -21,15 +22,16 @@ export function resolveDoubt(before: ClientRecord, next: ClientRecord, now: numb
 }
 
 /**
- * The record says that A is active. That is still true when the client was not changed since, or when the server shows A: A signs in, even if a lost store
+ * The record says that A is active, or offered. That is still true when the client was not changed since, or when the server shows A: A signs in, even if a lost store
  * added B to it. When the server shows B alone, the record is outdated. With a `jwks_uri` of ours the server does not show which keys it takes, so
  * the record is not believed.
  */
 function isStillTrue(record: ClientRecord, client: ObservedClient): boolean {
-  const active = activeKey(record);
-  if (record.server.format === 'jwks_uri' || record.rotation?.format === 'jwks_uri') return false;
+  const { rotation } = record;
+  const ours = rotation?.phase.name === 'offered' ? keyOf(record, rotation.phase.kid) : activeKey(record);
+  if (record.server.format === 'jwks_uri' || rotation?.format === 'jwks_uri') return false;
   if (showsTheSame(record.server.observed.client, client)) return true;
-  return active !== undefined && client.keys.some((shown) => holds(shown, active.id));
+  return ours !== undefined && client.keys.some((shown) => holds(shown, ours.id));
 }
 
 /** As one that is seen for the first time: the key in use is not ours to replace. The private halves stay in the store. */
@@ -37,7 +39,8 @@ function foundAgain(record: ClientRecord, now: number): Transition {
   const { rotation, retirements, server, keys } = record;
   const { client } = server.observed;
   const running = rotation === null ? [] : [runningSummary(record, rotation)];
-  const leaving = retirements.flatMap((old) => (old.role === 'replaced' ? [old.rotation] : []));
+  const taken = rotation?.rollsBack === undefined ? [] : [rotation.rollsBack];
+  const leaving = [...retirements, ...taken].flatMap((old) => (old.role === 'replaced' ? [old.rotation] : []));
   const ended = [...leaving, ...running].map((summary) => ({
     ...summary,
     state: 'failed' as const,
@@ -60,5 +63,5 @@ function foundAgain(record: ClientRecord, now: number): Transition {
   const failed = ended.map((summary) =>
     entry(next, summary, 'rotation.failed', { kid: summary.kid, outcome: 'failed', error: WHY }),
   );
-  return { record: next, entries: [...failed, told], ended };
+  return { record: next, entries: [...failed, told], ended, ...(rotation !== null && counted(rotation, 'failed')) };
 }

@@ -1,8 +1,9 @@
 /**
  * Whether and when a client is to be rotated: small named checks in a chain, first hit wins. The reason goes verbatim to the audit trail.
  */
+import { mayBeOffered } from './adoption.ts';
 import type { ObservedClient } from './document.ts';
-import { activeKey } from './keys.ts';
+import { activeKey, type ManagedKey } from './keys.ts';
 import type { ClientPolicy } from './policy.ts';
 import type { ClientRecord } from './record.ts';
 
@@ -41,20 +42,22 @@ const CHECKS = [neverRotated, algorithmChanged, formatChanged, tooOld] as const;
 export const KEY_METHOD = 'private_key_jwt';
 
 /** A client that keys can be rotated for. */
-export function isEligible({ active, authMethod }: Pick<ObservedClient, 'active' | 'authMethod'>): boolean {
-  return active && authMethod === KEY_METHOD;
+export function isEligible({
+  active,
+  authMethod,
+  probe,
+}: Pick<ObservedClient, 'active' | 'authMethod' | 'probe'>): boolean {
+  return active && authMethod === KEY_METHOD && probe === undefined;
 }
 
 /**
  * True when a schedule may rotate this client. Others are left alone: an application that signs with a key of its own is locked out when it is
- * replaced.
+ * replaced. A key that is offered beside theirs replaces nothing.
  */
-export function isScheduled(
-  { enrolment, server, doubted }: ClientRecord,
-  { adopt }: Pick<ClientPolicy, 'adopt'>,
-): boolean {
-  if (doubted) return false;
-  return isEligible(server.observed.client) && (enrolment === 'enrolled' || adopt === 'take_over');
+export function isScheduled(record: ClientRecord, policy: ClientPolicy): boolean {
+  const { enrolment, server, doubted, released } = record;
+  if (doubted || released || !isEligible(server.observed.client)) return false;
+  return enrolment === 'enrolled' || policy.adopt === 'take_over' || mayBeOffered(record, policy);
 }
 
 /** Why this client is due now, or null. A client that is being rotated, halted, or not {@link isScheduled scheduled}, is not due. */
@@ -75,10 +78,21 @@ export function dueAt(record: ClientRecord, policy: ClientPolicy): number {
   const active = activeKey(record);
   if (active === undefined) return record.foundAt + splayOffset(record.ref, policy.splayMs);
   if (algorithmChanged(record, policy, 0) !== null || formatChanged(record, policy, 0) !== null) return 0;
-  const since = active.activatedAt ?? active.createdAt;
   // A splay of a whole interval would make some clients due at all times.
   const splay = Math.min(policy.splayMs, policy.rotateEveryMs / 2);
-  return since + policy.rotateEveryMs - splayOffset(record.ref, splay);
+  return inUseSince(active) + policy.rotateEveryMs - splayOffset(record.ref, splay);
+}
+
+/** Since when the active key is in use, in ms since the epoch. */
+function inUseSince({ activatedAt, createdAt }: ManagedKey): number {
+  return activatedAt ?? createdAt;
+}
+
+/** True once the active key is older than the policy bears. Not of a client that no schedule rotates. */
+export function isOverdue(record: ClientRecord, policy: ClientPolicy, now: number): boolean {
+  const active = activeKey(record);
+  if (active === undefined || !isScheduled(record, policy)) return false;
+  return now >= inUseSince(active) + policy.mustByMs;
 }
 
 /**

@@ -1,19 +1,35 @@
 /** The ways a rotation ends or turns back: activated, failed, rolled back, abandoned, halted. */
+import { declined } from './adoption.ts';
 import { desiredDocument } from './desired.ts';
 import { enrolled } from './enrolment.ts';
+import type { Cause } from './history.ts';
 import { activeKey, findKey, holds, keyOf, remember, usesReportedKey, wasReported, withKey } from './keys.ts';
 import type { Context } from './policy.ts';
 import type { ClientRecord } from './record.ts';
 import { isSuperseded, retire, withRetirements } from './retirement.ts';
+import { undone, wayOutAgain } from './rollback.ts';
 import { incomingKid, inPhase, mayBePublished, type Rotation, runningSummary, whyAbandoned } from './rotation.ts';
 import { andThen, entry, type Transition, UPKEEP } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
+import { counted } from './wave.ts';
 
 type Time = Pick<Context, 'policy' | 'now'>;
 
-/** The proven key becomes the active one; the one before it starts on its way out. From now on the application has to take its key from us. */
-export function activate(record: ClientRecord, rotation: Rotation, kid: string, context: Time): Transition {
-  return andThen(activated(record, rotation, kid, context), (next) => enrolled(next, rotation));
+/**
+ * The proven key becomes the active one; the one before it starts on its way out. From now on the application has to take its key from us.
+ * @param cause who says that it does
+ */
+export function activate(
+  record: ClientRecord,
+  rotation: Rotation,
+  kid: string,
+  context: Time,
+  cause: Cause = rotation,
+): Transition {
+  const change = andThen(activated(record, rotation, kid, context), (next) =>
+    enrolled(next, { ...cause, id: rotation.id }),
+  );
+  return andThen(change, (next) => undone(next, rotation, context.now));
 }
 
 function activated(record: ClientRecord, rotation: Rotation, kid: string, { policy, now }: Time): Transition {
@@ -22,7 +38,9 @@ function activated(record: ClientRecord, rotation: Rotation, kid: string, { poli
   const isUrgent = isReported || rotation.compromised !== null;
   const oldState = isReported ? ('compromised' as const) : ('deactivated' as const);
   const demoted = old === undefined ? record : withKey(record, old.kid, { state: oldState });
-  const promoted = withKey(demoted, kid, { state: 'active', activatedAt: now });
+  const { state: from, activatedAt: before } = keyOf(record, kid);
+  // A key that is put back is as old as it is.
+  const promoted = withKey(demoted, kid, { state: 'active', activatedAt: before ?? now });
   const until = isUrgent ? now : now + policy.overlapMs;
   const summary = { ...runningSummary(record, rotation), state: 'active' as const, kid, activeAt: now };
   const next: ClientRecord = {
@@ -33,7 +51,7 @@ function activated(record: ClientRecord, rotation: Rotation, kid: string, { poli
   };
   const proof = findKey(record, kid)?.proof ?? null;
   const replaces = old?.kid ?? null;
-  const told = [entry(next, rotation, 'key.activated', { kid, replaces, from: 'pre-active', to: 'active', proof })];
+  const told = [entry(next, rotation, 'key.activated', { kid, replaces, from, to: 'active', proof })];
   if (old !== undefined) {
     const data = { kid: old.kid, from: 'active', to: oldState, until: new Date(until).toISOString() };
     told.push(entry(next, rotation, isReported ? 'key.compromised' : 'key.deactivated', data));
@@ -41,11 +59,13 @@ function activated(record: ClientRecord, rotation: Rotation, kid: string, { poli
   if (rotation.strategy === 'cutover' && old === undefined) {
     // The foreign key is off the server, and there is no private half to prove it with.
     const ended = [{ ...summary, state: 'finished' as const, endedAt: now }];
-    return { record: next, entries: [...told, entry(next, rotation, 'rotation.completed', FINISHED)], ended };
+    const entries = [...told, entry(next, rotation, 'rotation.completed', FINISHED)];
+    return { record: next, entries, ended, ...counted(rotation, 'active') };
   }
   const phase = rotation.strategy === 'overlap' ? ('overlap' as const) : ('withdrawn' as const);
   const leaving = retire(record, old, { role: 'replaced', phase, until, rotation: summary });
-  return { record: { ...next, retirements: [...record.retirements, leaving] }, entries: told };
+  const retirements = [...record.retirements, leaving];
+  return { record: { ...next, retirements }, entries: told, ...counted(rotation, 'active') };
 }
 
 const FINISHED = { outcome: 'finished' };
@@ -94,9 +114,13 @@ function end(
   rotation: Rotation,
   state: 'failed' | 'rolled_back',
   why: string,
-  { now }: Time,
+  context: Time,
 ): Transition {
-  return endWithout(record, discardIncoming(record, rotation, 'withdrawn', now), rotation, state, why, now);
+  const left = discardIncoming(record, rotation, 'withdrawn', context.now);
+  const ended = endWithout(record, left, rotation, state, why, context.now);
+  // One that failed before anything was published is tried again, unless a person has ended it.
+  const isOver = state === 'rolled_back' || rotation.abandoned !== null;
+  return rotation.adopting && isOver ? declined(ended, rotation, why, context) : ended;
 }
 
 /** A rotation ends without a new key. A reported key that stays in use is remembered as such: nothing else would tell of it any more. */
@@ -116,6 +140,7 @@ function endWithout(
     record: next,
     entries: [entry(next, rotation, `rotation.${state}`, { kid, outcome: state, error: failure })],
     ended: [{ ...runningSummary(record, rotation), state, endedAt: now, error: failure }],
+    ...counted(rotation, 'failed'),
   };
 }
 
@@ -142,6 +167,8 @@ export function discardIncoming(
 ): ClientRecord {
   const kid = incomingKid(rotation);
   if (kid === null) return record;
+  const { rollsBack } = rotation;
+  if (rollsBack !== undefined) return wayOutAgain(record, { ...rotation, rollsBack }, phase, now);
   const how = { role: 'discarded', until: now, rotation: runningSummary(record, rotation) } as const;
   const leaving = retire(record, keyOf(record, kid), { ...how, phase: mayBePublished(rotation) ? phase : 'refused' });
   return { ...record, retirements: [...record.retirements, leaving] };
@@ -177,6 +204,7 @@ export function halt(record: ClientRecord, why: string): Transition {
   return {
     record: next,
     entries: [entry(next, rotation, 'client.halted', { error: why }), entry(next, rotation, 'rotation.failed', data)],
+    ...counted(rotation, 'failed'),
   };
 }
 

@@ -3,6 +3,7 @@ import { RekeydError } from '../errors.ts';
 import type { ClientRef } from './client.ts';
 import type { ObservedClient } from './document.ts';
 import { resolveDoubt } from './doubt.ts';
+import { isEligible } from './due.ts';
 import type { Cause } from './history.ts';
 import { activeKey, holds, type KeyMaterial, type ManagedKey } from './keys.ts';
 import { presentFormat } from './obstacle.ts';
@@ -57,39 +58,37 @@ export function observed(
 
 /** True when somebody changed what we had published. A rotation that has sent nothing yet has not changed it either. */
 function wasChanged(record: ClientRecord, policy: ClientPolicy): boolean {
-  const { rotation } = record;
-  return (rotation === null || rotation.before === null) && hasDrifted({ ...record, rotation: null }, policy);
+  const { rotation, retirements } = record;
+  if (rotation !== null && rotation.before !== null) return false;
+  const leaving = rotation?.rollsBack === undefined ? retirements : [...retirements, rotation.rollsBack];
+  return hasDrifted({ ...record, rotation: null, retirements: leaving }, policy);
+}
+
+/** Of a key that is imported once more: it is the active one, or was, and rekeyd has replaced it since. Null: neither. */
+export function standingOf(record: ClientRecord, { id }: Pick<KeyMaterial, 'id'>): 'active' | 'replaced' | null {
+  const active = activeKey(record);
+  if (active === undefined) return null;
+  if (active.id === id) return 'active';
+  const former = record.former.find((key) => key.id === id);
+  if (former?.compromised) return null;
+  return former !== undefined || record.keys.some((key) => key.id === id) ? 'replaced' : null;
 }
 
 /**
  * Takes over the private key that the client already signs with. It keeps the kid that it is published under, so that an application which goes on
  * signing with it is not disturbed.
- * @throws RekeydError `key_invalid` when the key is not published, or another one is active
+ * @param proof null: nobody saw it sign in
+ * @throws RekeydError `key_invalid` when the key is not published, or another one is active; `not_eligible`
  */
-export function imported(record: ClientRecord, key: Omit<KeyMaterial, 'kid'>, cause: Cause, now: number): Transition {
-  const active = activeKey(record);
-  if (active !== undefined || record.rotation !== null) {
-    throw new RekeydError(
-      'key_invalid',
-      `${record.ref} already has a managed key (${active?.kid ?? 'in rotation'}): nothing was imported.`,
-    );
-  }
-  const { keys, jwksUri } = record.server.observed.client;
-  const published = keys.find((shown) => holds(shown, key.id));
-  if (published === undefined && jwksUri === null) {
-    throw new RekeydError(
-      'key_invalid',
-      `The server has no such key published for ${record.ref}, so nobody signs in with it. Import the key that the client uses now.`,
-    );
-  }
-  if (record.former.some(({ id, compromised }) => compromised && id === key.id)) {
-    throw new RekeydError(
-      'key_invalid',
-      `This key of ${record.ref} was reported as compromised: nothing was imported. Import the key that replaced it.`,
-    );
-  }
-  const name = published?.jwk.kid;
-  const kid = typeof name === 'string' && name !== '' ? name : key.thumbprint;
+export function imported(
+  record: ClientRecord,
+  key: Omit<KeyMaterial, 'kid'>,
+  cause: Cause,
+  now: number,
+  proof: 'accepted' | null = null,
+): Transition {
+  const kid = importedKid(record, key);
+  const isListed = record.server.observed.client.keys.some((shown) => holds(shown, key.id));
   const managed: ManagedKey = {
     ...key,
     kid,
@@ -97,20 +96,62 @@ export function imported(record: ClientRecord, key: Omit<KeyMaterial, 'kid'>, ca
     createdAt: now,
     publishedAt: now,
     activatedAt: now,
-    proof: null,
+    proof,
   };
-  const format = published === undefined ? 'jwks_uri' : presentFormat(record);
   const next: ClientRecord = {
-    ...record,
+    ...givenAgain(record),
     enrolment: record.enrolment === 'found' ? 'held' : record.enrolment,
     keys: [...record.keys, managed],
     former: record.former.filter(({ id }) => id !== key.id),
-    server: { ...record.server, format },
+    server: { ...record.server, format: isListed ? presentFormat(record) : 'jwks_uri' },
   };
   const on = { id: null, ...cause };
-  const told = entry(next, on, 'key.imported', { kid, thumbprint: key.thumbprint, alg: key.alg });
+  const data = { kid, thumbprint: key.thumbprint, alg: key.alg, proof: proof ?? 'none' };
+  const told = entry(next, on, 'key.imported', data);
   const entries = record.enrolment === 'found' ? [told, entry(next, on, 'client.held', { kid })] : [told];
   return { record: next, entries };
+}
+
+/** Under which kid a key would be imported: the one that it is published under, else its thumbprint. @throws RekeydError as {@link imported} */
+export function importedKid(record: ClientRecord, key: Pick<KeyMaterial, 'id' | 'thumbprint'>): string {
+  const { ref } = record;
+  const { client } = record.server.observed;
+  const active = activeKey(record);
+  if (record.rotation?.adopting) {
+    throw new RekeydError(
+      'key_invalid',
+      `A key of ours is offered to the application of ${ref}: nothing was imported. Let it take that one, or withdraw it (\`rekeyd abandon ${ref}\`) and import again.`,
+    );
+  }
+  if (active !== undefined || record.rotation !== null) {
+    const managed = active?.kid ?? 'in rotation';
+    throw new RekeydError('key_invalid', `${ref} already has a managed key (${managed}): nothing was imported.`);
+  }
+  if (!isEligible(client)) throw notImportable(ref, client);
+  const published = client.keys.find((shown) => holds(shown, key.id));
+  if (published === undefined && client.jwksUri === null) {
+    throw new RekeydError(
+      'key_invalid',
+      `The server has no such key published for ${ref}, so nobody signs in with it. Import the key that the client uses now.`,
+    );
+  }
+  if (record.former.some(({ id, compromised }) => compromised && id === key.id)) {
+    throw new RekeydError(
+      'key_invalid',
+      `This key of ${ref} was reported as compromised: nothing was imported. Import the key that replaced it.`,
+    );
+  }
+  const name = published?.jwk.kid;
+  return typeof name === 'string' && name !== '' ? name : key.thumbprint;
+}
+
+function notImportable(ref: ClientRef, { probe, active, authMethod }: ObservedClient): RekeydError {
+  if (probe !== undefined) {
+    const why = 'is a disposable client that a probe made: nothing was imported. The next probe of its app removes it.';
+    return new RekeydError('not_eligible', `${ref} ${why}`);
+  }
+  const why = active ? `authenticates with ${authMethod}, which has no keys` : 'is not active';
+  return new RekeydError('not_eligible', `${ref} ${why}: nothing was imported. Only private_key_jwt has keys.`);
 }
 
 /** In this order: an application that was enrolled before it reads its key folder cannot sign in after its next rotation. */
@@ -122,7 +163,7 @@ export function howToEnroll(client: string): string {
  * The application takes its key from us: a person or a signer says so, or the server takes no other key.
  * @throws RekeydError `not_enrolled` when there is no key of ours that it could take
  */
-export function enrolled(record: ClientRecord, cause: Cause): Transition {
+export function enrolled(record: ClientRecord, cause: Cause & { readonly id?: string | null }): Transition {
   if (record.enrolment === 'enrolled') return { record, entries: [] };
   if (activeKey(record) === undefined) {
     const { ref } = record;
@@ -131,7 +172,12 @@ export function enrolled(record: ClientRecord, cause: Cause): Transition {
       `${ref} has no key of ours that its application could take. ${howToEnroll(ref)} Or replace its key (\`rekeyd rotate ${ref} --take-over\`): then its application must take the new one from its key folder at once, or it cannot sign in.`,
     );
   }
-  const next: ClientRecord = { ...record, enrolment: 'enrolled' };
+  const next: ClientRecord = { ...givenAgain(record), enrolment: 'enrolled' };
   const data = { kid: activeKey(record)?.kid ?? null, from: record.enrolment };
   return { record: next, entries: [entry(next, { id: null, ...cause }, 'client.enrolled', data)] };
+}
+
+/** Whoever imports its key, or enrolls it, gives a released client to us again. */
+function givenAgain({ released: _, ...record }: ClientRecord): ClientRecord {
+  return record;
 }

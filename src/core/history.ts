@@ -1,4 +1,5 @@
 /** What is told about a rotation: while it runs, and in the list of those that ended, which stands beside the record. */
+import type { WaveRef } from './wave.ts';
 
 export interface Cause {
   readonly actor: string;
@@ -34,6 +35,10 @@ export interface RotationSummary extends Cause {
   readonly error: string | null;
   /** PATCHes and proofs, oldest first. */
   readonly marks: readonly Mark[];
+  /** `kid` was in use before `replaces`, and was put back. */
+  readonly rollback?: true;
+  /** The wave that it belonged to: one that a person undoes later counts there as failed. */
+  readonly wave?: WaveRef;
 }
 
 /** A rotation that does not come to its end is tried again and again: its latest marks tell enough. */

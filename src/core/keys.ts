@@ -108,8 +108,8 @@ export function usesReportedKey(record: ClientRecord): boolean {
   return record.server.observed.client.keys.some((shown) => isCompromised(record, shown));
 }
 
-/** A managed key as an entry of a set (RFC 7517 section 4): standard members, `kid`, use and alg. */
-export function publishedAs({ id, jwk, kid, alg, pem }: ManagedKey, embedPem: boolean): PublishedKey {
+/** A key of ours as an entry of a set (RFC 7517 section 4): standard members, `kid`, use and alg. */
+export function publishedAs({ id, jwk, kid, alg, pem }: KeyMaterial, embedPem: boolean): PublishedKey {
   const plain = { ...jwk, kid, use: 'sig', alg };
   return { jwk: embedPem ? { ...plain, public_key_pem: pem } : plain, ids: [id], pemId: embedPem ? id : null };
 }

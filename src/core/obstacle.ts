@@ -4,9 +4,10 @@ import type { Format } from './document.ts';
 import { isEligible } from './due.ts';
 import { type Algorithm, activeKey, isAlgorithm } from './keys.ts';
 import type { ClientPolicy } from './policy.ts';
+import { unfit } from './possible.ts';
 import { PEM_KTY } from './readback.ts';
 import type { ClientRecord } from './record.ts';
-import type { Rotation } from './rotation.ts';
+import { mayBePublished, type Rotation } from './rotation.ts';
 
 /** The alg that the client's present key signs with, as far as it can be told. Any text may be registered. */
 export function presentAlg(record: ClientRecord): string {
@@ -41,6 +42,17 @@ export function chosenAlg(record: ClientRecord, policy: Pick<ClientPolicy, 'alg'
   return isAlgorithm(present) ? present : null;
 }
 
+/**
+ * Why this rotation cannot go on from where it is, or null. A foreign key may show only in the look before the PATCH: somebody has just published it, or an
+ * answer that was wrong had left it out. Nothing was sent yet, so the rotation fails and the key stays. A compromise goes on.
+ */
+export function presentObstacle(record: ClientRecord, rotation: Rotation, policy: ClientPolicy): string | null {
+  const { phase, compromised } = rotation;
+  if (phase.name === 'requested') return obstacle(record, rotation, policy);
+  const isUnsent = phase.name === 'delivered' && !mayBePublished(rotation);
+  return isUnsent && compromised === null ? foreignObstacle(record, rotation) : null;
+}
+
 /** Why this rotation cannot be done as the policy says, or null. */
 export function obstacle(record: ClientRecord, rotation: Rotation, policy: ClientPolicy): string | null {
   const { client } = record.server.observed;
@@ -57,23 +69,34 @@ export function obstacle(record: ClientRecord, rotation: Rotation, policy: Clien
       'Set strategy: auto (or cutover) in the policy until the new alg is in use.'
     );
   }
-  const foreign = foreignKeys(record).length;
-  if (rotation.foreignKeys === 'keep' && rotation.format === 'pem' && foreign > 1) {
-    return `format pem holds one key, and ${foreign} foreign keys are published. Set foreign_keys: retire to replace them, or format: jwks to keep them.`;
-  }
+  const lost = foreignObstacle(record, rotation);
   const isLeaving = record.server.format === 'jwks_uri' && rotation.format !== 'jwks_uri';
   if (isLeaving && policy.prove === 'read_back') {
     return 'a server may go on preferring a jwks_uri, which only a sign-in shows. Set prove: required to leave it.';
   }
+  // A leaked key goes in any case; what it is replaced with was chosen with that in mind.
+  const present = { alg: presentAlg(record), format: presentFormat(record) };
+  const refusal = rotation.compromised === null ? unfit(record, rotation, present, policy) : null;
+  if (refusal !== null) return refusal;
+  if (lost !== null) return lost;
   if (rotation.format !== 'jwks_uri') return null;
-  if (foreign > 0 && rotation.compromised === null) {
-    return `format jwks_uri serves keys of rekeyd alone, and foreign keys are published (${foreign}). Rotate with format: jwks and foreign_keys: retire first, or keep format: jwks.`;
-  }
   if (policy.format === 'keep' && showsOwnAddress(record, policy)) {
     return `the client publishes its keys at an address of its own (${client.jwksUri}), where rekeyd cannot put any. Name a format in its policy: jwks, pem or jwks_uri.`;
   }
   if (policy.jwksUri === null) {
     return 'format jwks_uri needs a place to serve the set from. Set publish.path and publish.base_url in the config, or name another format.';
+  }
+  return null;
+}
+
+/** Why this rotation would take foreign keys away that nobody gave up, or null. */
+function foreignObstacle(record: ClientRecord, rotation: Rotation): string | null {
+  const foreign = foreignKeys(record).length;
+  if (rotation.foreignKeys === 'keep' && rotation.format === 'pem' && foreign > 1) {
+    return `format pem holds one key, and ${foreign} foreign keys are published. Set foreign_keys: retire to replace them, or format: jwks to keep them.`;
+  }
+  if (rotation.format === 'jwks_uri' && foreign > 0 && rotation.compromised === null) {
+    return `format jwks_uri serves keys of rekeyd alone, and foreign keys are published (${foreign}). Rotate with format: jwks and foreign_keys: retire first, or keep format: jwks.`;
   }
   return null;
 }

@@ -3,12 +3,14 @@
  * first that has something to do now is heard. Each says what would break if it were asked after its neighbour.
  */
 import type { Action, Owner, Purpose, Wait } from './action.ts';
+import { isOfferMissing, isUnsure, offering } from './adoption.ts';
 import { desiredDocument, desiredServed, publishedKeys, servesOther } from './desired.ts';
 import { sameDocument } from './document.ts';
 import { activeKey } from './keys.ts';
-import { obstacle } from './obstacle.ts';
+import { presentObstacle } from './obstacle.ts';
 import type { ClientPolicy } from './policy.ts';
 import { readBack } from './readback.ts';
+import { holdingForOverlap, holdingForSigners, overlapAction } from './readiness.ts';
 import type { ClientRecord } from './record.ts';
 import { isSuperseded, isUrgent, type Retirement } from './retirement.ts';
 import { mayBePublished, type Rotation, whyAbandoned } from './rotation.ts';
@@ -45,6 +47,7 @@ function backoff({ notBefore }: Tries, now: number): Wait | null {
 const abandoning: Part = ({ rotation, server: { inFlight } }, _policy, now) => {
   if (rotation === null || rotation.abandoned === null) return null;
   if (!mayBePublished(rotation)) return { do: 'fail', why: whyAbandoned(rotation) };
+  if (rotation.adopting) return { do: 'turn_back', why: whyAbandoned(rotation) };
   // Which key the server takes is not settled before.
   if (inFlight !== null && now < inFlight.deadline) {
     return { do: 'wait', until: inFlight.deadline, why: 'an earlier PATCH may still arrive' };
@@ -55,8 +58,8 @@ const abandoning: Part = ({ rotation, server: { inFlight } }, _policy, now) => {
 /** Before a key is made: then there is nothing to clean up. */
 const impossible: Part = (record, policy) => {
   const { rotation } = record;
-  if (rotation?.phase.name !== 'requested' || rotation.abandoned !== null) return null;
-  const why = obstacle(record, rotation, policy);
+  if (rotation === null || rotation.abandoned !== null) return null;
+  const why = presentObstacle(record, rotation, policy);
   return why === null ? null : { do: 'fail', why };
 };
 
@@ -90,18 +93,13 @@ export function triesOf({ rotation, server, signers }: ClientRecord, owner: Owne
   return owner === 'signers' ? signers.tries : owner.tries;
 }
 
-/** A cutover would cut short the overlap of keys that still wait for their time, so it lets them go first. */
-const holdingForOverlap: Part = ({ rotation, retirements }) => {
-  if (rotation?.strategy !== 'cutover' || rotation.phase.name !== 'delivered' || rotation.compromised) return null;
-  const until = retirements.flatMap((old) => (old.phase === 'overlap' ? [old.until] : []));
-  if (until.length === 0) return null;
-  return { do: 'wait', until: Math.max(...until), why: 'an older key is still in its overlap' };
-};
+/** What a cutover waits for before it is sent. */
+const HOLDING: readonly Part[] = [holdingForOverlap, holdingForSigners];
 
 /** The one document of a client: whatever part of the record asks for a change, it is sent here. */
 const publishing: Part = (record, policy, now) => {
   const asked = publication(record, policy);
-  if (asked === null || holdingForOverlap(record, policy, now) !== null) return null;
+  if (asked === null || HOLDING.some((part) => part(record, policy, now) !== null)) return null;
   const { purpose, owner } = asked;
   const document = desiredDocument(record, policy);
   const { inFlight, observed } = record.server;
@@ -112,7 +110,7 @@ const publishing: Part = (record, policy, now) => {
   }
   const wait = backoff(triesOf(record, owner), now);
   if (wait !== null) return wait;
-  if (document === null) return { do: 'settle', purpose, owner };
+  if (document === null) return isUnsure(record, now) ? { do: 'look', owner } : { do: 'settle', purpose, owner };
   if (observed.at < now - FRESH_MS) return { do: 'look', owner };
   if (servesOther(record, policy)) return { do: 'serve', keys: desiredServed(record, policy) ?? [], purpose, owner };
   const { client } = observed;
@@ -136,6 +134,7 @@ export function publication(
   }
   const leaving = retirements.find((old) => old.phase === 'withdrawing' && !isSuperseded(old, rotation));
   if (leaving !== undefined) return { purpose: 'withdraw', owner: leaving };
+  if (isOfferMissing(record)) return { purpose: 'repair', owner: 'server' };
   if (rotation !== null) return null;
   return hasDrifted(record, policy) || (record.server.confirmedAt !== null && servesOther(record, policy))
     ? { purpose: 'repair', owner: 'server' }
@@ -162,8 +161,9 @@ const provingNew: Part = ({ rotation }, policy, now) => {
   if (deadline !== null && now >= deadline && rotation.tries.error !== null) {
     return { do: 'turn_back', why: `not proven in time: ${rotation.tries.error}` };
   }
-  // Servers may cache a set. Nothing depends on the new key yet, so it can wait; after a cutover everything does, so it must not.
-  const soaked = name === 'published' ? at + policy.propagationMs : at;
+  // Servers may cache a set. Nothing depends on the new key yet, so it can wait; after a cutover everything does, so it must not. One that a rollback
+  // puts back out of its overlap was never taken away.
+  const soaked = name === 'published' && rotation.rollsBack?.phase !== 'overlap' ? at + policy.propagationMs : at;
   if (now < soaked) return { do: 'wait', until: soaked, why: 'the new key propagates' };
   if (policy.prove === 'read_back') return { do: 'take_unproven', kid };
   const wait = backoff(rotation.tries, now);
@@ -195,7 +195,7 @@ function retirementAction(old: Retirement, record: ClientRecord, policy: ClientP
   if (isSuperseded(old, record.rotation)) return null;
   switch (old.phase) {
     case 'overlap':
-      return { do: 'wait', until: old.until, why: 'the old key is in its overlap' };
+      return overlapAction(old, record, policy, now);
     case 'withdrawing':
       return null; // publication is under way
     case 'withdrawn':
@@ -228,13 +228,14 @@ const landing: Part = ({ server: { inFlight, tries } }, _policy, now) => {
 
 const PARTS: readonly Part[] = [
   abandoning,
+  offering,
   impossible,
   generating,
   provingNew,
   delivering,
   unconfirmed,
   publishing,
-  holdingForOverlap,
+  ...HOLDING,
   retiring,
   landing,
 ];

@@ -1,5 +1,6 @@
 /** What the core needs to know of a client's policy. Durations in milliseconds. */
 import type { Format } from './document.ts';
+import type { AppFacts } from './findings.ts';
 import type { Algorithm } from './keys.ts';
 
 export interface Policy {
@@ -10,15 +11,23 @@ export interface Policy {
   readonly format: Format | 'keep';
   readonly embedPem: boolean;
   readonly foreignKeys: 'keep' | 'retire';
-  /** What may happen to a client whose active key is not ours. */
-  readonly adopt: 'import' | 'take_over';
+  /** What may happen to a client whose active key is not ours. See {@link ./adoption.ts} about `overlap`. */
+  readonly adopt: 'import' | 'overlap' | 'take_over';
+  /** How long a key of ours is offered to the application of a found client. */
+  readonly adoptTimeoutMs: number;
   readonly rotateEveryMs: number;
+  /** Age of a key at which late becomes an alarm: beyond `rotateEveryMs`. */
+  readonly mustByMs: number;
   readonly splayMs: number;
   readonly propagationMs: number;
   readonly overlapMs: number;
   readonly prove: 'required' | 'read_back';
   /** A cutover that is not proven by then is rolled back. */
   readonly proveWithinMs: number;
+  /** A cutover waits until so many signers have reported the new key. */
+  readonly requireReady: number;
+  /** A rotation that signers keep waiting is given up after that long, while nothing of it is published; after that it is told. */
+  readonly readyTimeoutMs: number;
   /** Failures in a row of one step before a rotation is given up. */
   readonly attempts: number;
 }
@@ -27,6 +36,8 @@ export interface Policy {
 export interface ClientPolicy extends Policy {
   /** Where this client's public set is served; null when the config names no place. */
   readonly jwksUri: string | null;
+  /** What is known of the server of its app. */
+  readonly facts: AppFacts;
   readonly backoff: { readonly baseMs: number; readonly maxMs: number };
 }
 

@@ -37,6 +37,12 @@ export function provedNew(record: ClientRecord, kid: string, proof: Verdict, con
   }
 }
 
+/** True when this proof shows, as well as can be told, that the server takes one key: it refuses the new one beside the old one, and not for the first time. */
+export function refusesOverlap({ rotation }: ClientRecord, kid: string, { verdict }: Verdict): boolean {
+  if (rotation?.phase.name !== 'published' || rotation.phase.kid !== kid || rotation.compromised !== null) return false;
+  return verdict === 'refused' && rotation.tries.refused + 1 >= REFUSALS_BELIEVED;
+}
+
 function proven(record: ClientRecord, rotation: Rotation, kid: string, now: number): Transition {
   const marks = marked(rotation.marks, { at: now, what: 'accepted', kid });
   const next = { ...inPhase(rotation, { name: 'proven', kid }), marks, tries: NO_TRIES };

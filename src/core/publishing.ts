@@ -1,5 +1,6 @@
 /** What sending a document to the server does to the record. */
 import type { Owner, Purpose } from './action.ts';
+import { isWithdrawn } from './adoption.ts';
 import type { KeyDocument, ObservedClient, PublicJwk } from './document.ts';
 import { anotherKey, giveUp, halt, rolledBack } from './ending.ts';
 import { observed } from './enrolment.ts';
@@ -184,7 +185,8 @@ export function settled(
   );
   const calm: ClientRecord = {
     ...gone,
-    server: { ...gone.server, confirmedAt: now, conflicts: 0, tries: NO_TRIES },
+    // Where nothing of ours stands, nothing of ours was confirmed.
+    server: { ...gone.server, ...(!isWithdrawn(gone) && { confirmedAt: now }), conflicts: 0, tries: NO_TRIES },
   };
   const told = entry(calm, sender(calm, owner), 'key.published', { purpose, kids, ...data });
   const { rotation } = calm;

@@ -5,6 +5,7 @@
  * Its parts have a file each: {@link ./rotation.ts}, {@link ./retirement.ts}, {@link ./server.ts}, {@link ./signers.ts}. Rotations that ended stand in a
  * list beside it ({@link ./history.ts}).
  */
+import type { Declined } from './adoption.ts';
 import type { ClientRef } from './client.ts';
 import type { FormerKey, ManagedKey } from './keys.ts';
 import type { Retirement } from './retirement.ts';
@@ -34,8 +35,12 @@ export interface ClientRecord {
   readonly signers: Signers;
   /** Why the latest rotation ended without a new key; null once one brought a key in. */
   readonly failure: string | null;
+  /** A key of ours was offered to its application, and not taken. */
+  readonly declined?: Declined;
   /** A person has to look: nothing is done for this client until somebody asks. */
   readonly halted: string | null;
+  /** A person took the key back: schedules leave the client alone whatever its policy says, until somebody gives it to us again. */
+  readonly released?: true;
   /** It may tell what was, and not what is: nothing is done before the server is looked at. See {@link ./doubt.ts}. */
   readonly doubted?: true;
 }

@@ -1,6 +1,7 @@
 /** Asking for a rotation: it starts, or the request joins the one under way. */
 import { RekeydError } from '../errors.ts';
-import { exposed, type RotationRequest, requested, type Started, start } from './begin.ts';
+import { enroll, offerObstacle, withoutAdopting, withoutDeclined } from './adoption.ts';
+import { exposed, type RotationRequest, requested, resumed, type Started, start } from './begin.ts';
 import { compromise } from './compromise.ts';
 import { unknownDelivery } from './delivering.ts';
 import { KEY_METHOD } from './due.ts';
@@ -9,7 +10,7 @@ import type { Cause } from './history.ts';
 import type { ClientPolicy } from './policy.ts';
 import type { ClientRecord } from './record.ts';
 import type { Rotation } from './rotation.ts';
-import { entry, type Transition } from './transition.ts';
+import { andThen, entry, type Transition } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
 
 /**
@@ -20,27 +21,58 @@ import { NO_TRIES } from './tries.ts';
  */
 export function request(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy, now: number): Started {
   const { compromised, takeOver } = asked;
-  const { active, authMethod } = record.server.observed.client;
-  if (active && authMethod !== KEY_METHOD && record.rotation === null) throw notEligible(record);
+  const { active, authMethod, probe } = record.server.observed.client;
+  const isUnfit = probe !== undefined || (active && authMethod !== KEY_METHOD);
+  if (isUnfit && record.rotation === null) throw notEligible(record);
   // A leaked key goes, even where the application has to be told of its new key by hand.
   const isLeftAlone = record.enrolment !== 'enrolled' && record.rotation === null;
-  if (isLeftAlone && !takeOver && compromised === null) throw notEnrolled(record);
-  if (compromised === null) return join(record, asked, policy, now);
+  if (isLeftAlone && !takeOver && compromised === null) return offer(record, asked, policy, now);
+  if (compromised === null) return takeOver ? takeUp(record, asked, policy, now) : join(record, asked, policy, now);
   return compromise(resumed(record), asked, compromised.kid, policy, now, record.halted !== null);
 }
 
 function notEligible({ ref, server }: ClientRecord): RekeydError {
-  const method = server.observed.client.authMethod;
+  const { authMethod: method, probe } = server.observed.client;
+  if (probe !== undefined) {
+    const what = 'is a disposable client that a probe made';
+    return new RekeydError(
+      'not_eligible',
+      `${ref} ${what}: it has no application. The next probe of its app removes it.`,
+    );
+  }
   return new RekeydError(
     'not_eligible',
     `${ref} authenticates with ${method}: only ${KEY_METHOD} has keys. Change its client_auth_method first.`,
   );
 }
 
-function notEnrolled({ ref, enrolment }: ClientRecord): RekeydError {
+/** Where the policy allows it, a key of ours is offered to an application that signs with one of its own. */
+function offer(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy, now: number): Started {
+  const obstacle = offerObstacle(record, policy);
+  if (obstacle === null) return start(withoutDeclined(resumed(record)), asked, policy, now, true);
+  throw notEnrolled(
+    record,
+    policy.adopt === 'overlap' ? `, and no key of ours can be offered beside it, because ${obstacle}` : '',
+  );
+}
+
+/** The application takes our key at once: one that is offered takes over, one that would be offered does so when it is proven. */
+function takeUp(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy, now: number): Started {
+  const { rotation } = record;
+  const isOver = rotation?.abandoned !== null || rotation.phase.name === 'reverting';
+  if (isOver || rotation.adopting !== true) return join(record, asked, policy, now);
+  if (rotation.phase.name !== 'offered') {
+    return join({ ...record, rotation: withoutAdopting(rotation) }, asked, policy, now);
+  }
+  const told = requested(record, { ...exposed(asked), joins: rotation.id }, rotation.id, asked);
+  const joined = { record: resumed(record), entries: [told] };
+  return { ...andThen(joined, (next) => enroll(next, asked, { policy, now })), rotation: rotation.id };
+}
+
+function notEnrolled({ ref, enrolment }: ClientRecord, noOffer: string): RekeydError {
   const why =
     enrolment === 'found'
-      ? `its active key is not ours. ${howToEnroll(ref)}`
+      ? `its active key is not ours${noOffer}. ${howToEnroll(ref)}`
       : `its key was imported, but nobody has shown that its application takes its key from us. Let it read its key folder, then \`rekeyd enroll ${ref}\`.`;
   return new RekeydError(
     'not_enrolled',
@@ -52,6 +84,12 @@ function join(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy
   const calm = record.halted === null ? record : goingOn(resumed(record));
   const { rotation } = calm;
   if (rotation === null) return start(calm, asked, policy, now);
+  if (rotation.rollsBack !== undefined && record.halted === null) {
+    throw new RekeydError(
+      'under_way',
+      `${record.ref}: its previous key is being put back (rotation ${rotation.id}); ask again when that has ended.`,
+    );
+  }
   // It is on its way to either key, and would end without an answer to this request.
   if (rotation.abandoned !== null) {
     throw new RekeydError('under_way', `${record.ref}: its rotation is being abandoned; ask again when it has ended.`);
@@ -64,18 +102,6 @@ function join(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy
 function goingOn(record: ClientRecord): ClientRecord {
   const { rotation } = record;
   return rotation === null ? record : { ...record, rotation: { ...rotation, abandoned: null } };
-}
-
-/** Somebody asks to go on, whatever failed before. */
-function resumed(record: ClientRecord): ClientRecord {
-  const { rotation, server, signers } = record;
-  return {
-    ...record,
-    halted: null,
-    rotation: rotation === null ? null : { ...rotation, tries: NO_TRIES },
-    server: { ...server, conflicts: 0, tries: NO_TRIES },
-    signers: { ...signers, tries: NO_TRIES },
-  };
 }
 
 /**

@@ -1,4 +1,5 @@
 /** Keys on their way out. Each outlives the rotation that replaced it; several may be on their way at once. */
+import { nextHearing, RECENT_MS, recentReports } from './hearing.ts';
 import type { RotationSummary } from './history.ts';
 import { findKey, holds, type ManagedKey } from './keys.ts';
 import type { Policy } from './policy.ts';
@@ -24,7 +25,11 @@ export interface Retirement {
   readonly rotation: RotationSummary;
   /** Whether foreign keys leave the document together with it. */
   readonly foreignKeys: Policy['foreignKeys'];
+  /** It was told that signers keep it in its overlap for too long. */
+  readonly delayed?: true;
   readonly tries: Tries;
+  /** A rotation that had put this key back, and turned to another one: that has to take its place on the server first. */
+  readonly yieldsTo?: string;
 }
 
 export function retire(
@@ -50,17 +55,30 @@ export function isWithSigners({ role, phase }: Retirement): boolean {
 }
 
 /** Thrown away for another key of the same rotation, which has yet to take its place on the server. */
-export function isSuperseded({ role, rotation }: Retirement, current: Rotation | null): boolean {
-  return role === 'discarded' && rotation.id === current?.id;
+export function isSuperseded({ role, rotation, yieldsTo }: Retirement, current: Rotation | null): boolean {
+  if (current === null) return false;
+  return yieldsTo === current.id || (role === 'discarded' && rotation.id === current.id);
 }
 
 export function isUrgent(record: ClientRecord, { kid }: Retirement): boolean {
   return kid !== null && findKey(record, kid)?.state === 'compromised';
 }
 
+/**
+ * True while the overlap of a key of ours cannot end, although its time is over: a signer reported lately that it still signs with it. Signers are heard
+ * before that is known. Where they cannot be heard, they get the time in which a report counts. A compromise waits for nobody.
+ */
+function isHeldBySigners(record: ClientRecord, old: Retirement, now: number): boolean {
+  const { kid, until } = old;
+  if (kid === null || isUrgent(record, old) || record.rotation?.compromised != null) return false;
+  if (now >= nextHearing(record, until, now)) return true;
+  const isUnheard = record.signers.reported?.error != null && now < until + RECENT_MS;
+  return isUnheard || recentReports(record, now).some(({ signing }) => signing === kid);
+}
+
 /** Moves what only time moves: an overlap that is over begins to be withdrawn. Not after `now`, and never undone. */
 export function ripen(record: ClientRecord, now: number): ClientRecord {
-  const isRipe = ({ phase, until }: Retirement) => phase === 'overlap' && now >= until;
+  const isRipe = (old: Retirement) => old.phase === 'overlap' && now >= old.until && !isHeldBySigners(record, old, now);
   if (!record.retirements.some(isRipe)) return record;
   return withRetirements(record, (old) => (isRipe(old) ? { ...old, phase: 'withdrawing' } : old));
 }

@@ -4,7 +4,9 @@ import type { Cause, Mark, RotationSummary } from './history.ts';
 import { type Algorithm, activeKey } from './keys.ts';
 import type { Policy } from './policy.ts';
 import type { ClientRecord } from './record.ts';
+import type { Retirement } from './retirement.ts';
 import type { Tries } from './tries.ts';
+import type { WaveRef } from './wave.ts';
 
 interface RotationBase extends Cause {
   readonly id: string;
@@ -22,8 +24,19 @@ interface RotationBase extends Cause {
   readonly before: (ObservedKeys & { readonly sentAt: number }) | null;
   /** How many keys it made. A key that the server does not take is replaced by another one, but not for ever. */
   readonly keysMade: number;
+  /** The wave that it belongs to; absent when no cohort went first. */
+  readonly wave?: WaveRef;
+  /** Its key is offered to the application of a found client, and takes over only when that takes it. */
+  readonly adopting?: true;
   /** A person ended it: it goes to whichever key the server takes. */
   readonly abandoned: Cause | null;
+  /**
+   * Set when it makes no key, and puts the previous one back: the retirement of that key, which it has taken up. Should it end in another way, the key goes
+   * on from there.
+   */
+  readonly rollsBack?: Retirement;
+  /** A person wants to see on this client whether the server verifies an alg that nobody was seen to sign in with. */
+  readonly tryAlg?: true;
   readonly marks: readonly Mark[];
   readonly tries: Tries;
 }
@@ -34,9 +47,11 @@ export interface OverlapRotation extends RotationBase {
   readonly phase:
     | { readonly name: 'requested' }
     | { readonly name: 'stored'; readonly kid: string }
-    | { readonly name: 'delivered'; readonly kid: string }
+    | { readonly name: 'delivered'; readonly kid: string; readonly at?: number }
     | { readonly name: 'published'; readonly kid: string; readonly at: number }
     | { readonly name: 'proven'; readonly kid: string }
+    /** The application of a found client may take it, or not. */
+    | { readonly name: 'offered'; readonly kid: string; readonly at: number }
     | { readonly name: 'reverting'; readonly kid: string; readonly why: string };
 }
 
@@ -46,7 +61,8 @@ export interface CutoverRotation extends RotationBase {
   readonly phase:
     | { readonly name: 'requested' }
     | { readonly name: 'stored'; readonly kid: string }
-    | { readonly name: 'delivered'; readonly kid: string }
+    /** `at`: since when signers have it; absent where that does not matter, or was noted by no earlier version. */
+    | { readonly name: 'delivered'; readonly kid: string; readonly at?: number }
     | { readonly name: 'cut_over'; readonly kid: string; readonly at: number }
     | { readonly name: 'proven'; readonly kid: string }
     | { readonly name: 'reverting'; readonly kid: string; readonly why: string };
@@ -71,6 +87,7 @@ export function isPublishing({ phase }: Rotation): boolean {
     case 'published':
     case 'cut_over':
     case 'proven':
+    case 'offered':
       return true;
     default:
       return phase satisfies never;
@@ -80,6 +97,11 @@ export function isPublishing({ phase }: Rotation): boolean {
 /** False only when nothing that holds the new key was sent. */
 export function mayBePublished({ before }: Rotation): boolean {
   return before !== null;
+}
+
+/** The retirement that a rollback has taken up, while it publishes nothing of its own: the key stands where it stood. */
+export function suspended(rotation: Rotation | null): readonly Retirement[] {
+  return rotation?.rollsBack === undefined || isPublishing(rotation) ? [] : [rotation.rollsBack];
 }
 
 /** Why a rotation ends that a person has ended. */
@@ -110,5 +132,7 @@ export function runningSummary(record: ClientRecord, rotation: Rotation): Rotati
     activeAt: null,
     endedAt: null,
     error: halted,
+    ...(rotation.rollsBack !== undefined && { rollback: true as const }),
+    ...(rotation.wave !== undefined && { wave: rotation.wave }),
   };
 }

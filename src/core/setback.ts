@@ -86,8 +86,9 @@ function given(record: ClientRecord, rotation: Rotation, why: string, context: C
     case 'cut_over':
       return turnBack(record, rotation, rotation.phase.kid, why);
     case 'proven':
+    case 'offered':
     case 'reverting':
-      // Neither has a better place to go: signers hold both keys, so trying again is the safe thing. `rekeyd abandon` ends it.
+      // None has a better place to go: signers hold both keys, so trying again is the safe thing. `rekeyd abandon` ends it.
       return { record, entries: [] };
     default:
       return rotation.phase satisfies never;

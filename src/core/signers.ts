@@ -15,8 +15,30 @@ export interface Delivery {
 export interface Signers {
   /** What the sinks were last given; null when that is not known. */
   readonly delivered: Delivery | null;
+  /** What signers said when somebody last had to know; absent: nobody had to yet. */
+  readonly reported?: Reported;
   /** Of deliveries that no rotation waits for. */
   readonly tries: Tries;
+}
+
+/** What one process that signs says of itself. Whoever can write to the client's folder of reports can say anything there. */
+export interface SignerReport {
+  /** `<host>-<pid>` */
+  readonly name: string;
+  readonly kids: readonly string[];
+  /** The key that it signs with now; null when it has none. */
+  readonly signing: string | null;
+  /** By the clock of its machine, ms since the Unix epoch. */
+  readonly at: number;
+}
+
+export interface Reported {
+  /** When the reports were read, ms since the Unix epoch. */
+  readonly at: number;
+  /** Those that counted then: recent, and about keys of this client. */
+  readonly signers: readonly SignerReport[];
+  /** Why they could not be read. `signers` are then those from before. */
+  readonly error: string | null;
 }
 
 export const NOTHING_DELIVERED: Delivery = { current: null, next: null, previous: null };
@@ -30,7 +52,9 @@ export function desiredDelivery(record: ClientRecord): Delivery {
   const active = activeKey(record)?.kid ?? null;
   const incoming = incomingKid(rotation);
   const previous = retirements.findLast((old) => isSuperseded(old, rotation) || isWithSigners(old))?.kid ?? null;
-  if (rotation?.phase.name === 'proven') return { current: incoming, next: null, previous: active ?? previous };
+  if (rotation?.phase.name === 'proven' || rotation?.phase.name === 'offered') {
+    return { current: incoming, next: null, previous: active ?? previous };
+  }
   return { current: active, next: incoming, previous };
 }
 

@@ -1,11 +1,14 @@
 /** What a client is up to, in one word: the same in every view of a fleet. */
-import { whyDue } from './due.ts';
+import { isOverdue, whyDue } from './due.ts';
+import { holds } from './keys.ts';
 import type { ClientPolicy } from './policy.ts';
 import type { ClientRecord } from './record.ts';
 
+/** Those that need a person come first. */
 export const CLIENT_STATES = [
   'halted',
   'failed',
+  'overdue',
   'paused',
   'throttled',
   'rotating',
@@ -17,10 +20,18 @@ export const CLIENT_STATES = [
 
 export type ClientState = (typeof CLIENT_STATES)[number];
 
-/** What keeps a whole deployment. */
-export interface DeploymentHold {
+export function isClientState(text: string): text is ClientState {
+  return (CLIENT_STATES as readonly string[]).includes(text); // the only way to ask a tuple for any text
+}
+
+/** What keeps a client from being worked on. */
+export interface Hold {
+  /** Its deployment: the API key is refused. */
   readonly paused: boolean;
+  /** Its deployment: the API asks to be left alone. */
   readonly throttled: boolean;
+  /** A person holds scheduled rotations back. */
+  readonly suspended: boolean;
 }
 
 /** @param policy null when the config no longer takes care of the client */
@@ -28,13 +39,16 @@ export function clientState(
   record: ClientRecord,
   policy: ClientPolicy | null,
   now: number,
-  { paused, throttled }: DeploymentHold,
+  { paused, throttled, suspended }: Hold,
 ): ClientState {
   const { halted, rotation, failure, enrolment } = record;
   if (halted !== null) return 'halted';
-  if (rotation !== null) return paused ? 'paused' : throttled ? 'throttled' : 'rotating';
-  if (failure !== null) return 'failed';
+  if (rotation !== null && rotation.phase.name !== 'offered')
+    return paused ? 'paused' : throttled ? 'throttled' : 'rotating';
+  if (failure !== null || displaced(record) !== null) return 'failed';
   if (enrolment !== 'enrolled') return enrolment;
+  if (policy !== null && isOverdue(record, policy, now)) return 'overdue';
+  if (suspended) return 'paused';
   return policy !== null && whyDue(record, policy, now) !== null ? 'due' : 'healthy';
 }
 
@@ -44,7 +58,26 @@ export function rotationError({ rotation, signers, server }: ClientRecord): stri
 }
 
 /** What went wrong last and still matters, or null. */
-export function lastError({ halted, rotation, retirements, server, signers, failure }: ClientRecord): string | null {
+export function lastError(record: ClientRecord): string | null {
+  const { halted, rotation, retirements, server, signers, failure } = record;
   const tries = [rotation, ...retirements, signers, server].map((part) => part?.tries.error ?? null);
-  return halted ?? tries.find((error) => error !== null) ?? failure;
+  return halted ?? tries.find((error) => error !== null) ?? failure ?? displaced(record) ?? notTaken(record);
+}
+
+function notTaken({ enrolment, rotation, declined }: ClientRecord): string | null {
+  if (enrolment !== 'found' || rotation !== null || declined === undefined) return null;
+  return `our key was offered to its application and is withdrawn: ${declined.why}`;
+}
+
+/**
+ * An imported key that the server no longer shows: somebody replaced it, or the store was restored from before its first rotation. What rekeyd published
+ * itself is put right; of a key that it never published nobody knows what is right.
+ */
+function displaced({ ref, rotation, keys, server, doubted }: ClientRecord): string | null {
+  const active = keys.find(({ state }) => state === 'active');
+  const isKnown = rotation === null && server.inFlight === null && server.confirmedAt === null && !doubted;
+  const { client } = server.observed;
+  if (active === undefined || !isKnown || !client.active || client.jwksUri !== null) return null;
+  if (client.keys.some((shown) => holds(shown, active.id))) return null;
+  return `the server does not show key ${active.kid}, which was imported: its application cannot sign in with it. \`rekeyd rotate ${ref}\` replaces what the server shows; or \`rekeyd release ${ref}\`, then import the key in use`;
 }

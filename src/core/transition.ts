@@ -2,12 +2,15 @@
 import type { AuditData, AuditDraft, AuditType } from './audit.ts';
 import type { Cause, RotationSummary } from './history.ts';
 import type { ClientRecord } from './record.ts';
+import type { WaveOutcome } from './wave.ts';
 
 export interface Transition {
   readonly record: ClientRecord;
   readonly entries: readonly AuditDraft[];
   /** Rotations that ended with it: they go to the history. */
   readonly ended?: readonly RotationSummary[];
+  /** What a rotation came to, for its wave to count. */
+  readonly counted?: WaveOutcome;
 }
 
 /** Who acts when no rotation is under way: the worker itself. */
@@ -26,9 +29,11 @@ export function entry({ ref }: ClientRecord, on: On, type: AuditType, data: Audi
 /** One transition after the other, as one. */
 export function andThen(first: Transition, next: (record: ClientRecord) => Transition): Transition {
   const second = next(first.record);
+  const counted = second.counted ?? first.counted;
   return {
     record: second.record,
     entries: [...first.entries, ...second.entries],
     ended: [...(first.ended ?? []), ...(second.ended ?? [])],
+    ...(counted !== undefined && { counted }),
   };
 }

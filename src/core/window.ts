@@ -137,7 +137,7 @@ function minuteOfWeek(wall: number): number {
 }
 
 /** What the wall clock shows at `ms`, as minutes since the epoch as if the wall were in UTC. */
-function wallMinutes(timezone: string, ms: number): number {
+export function wallMinutes(timezone: string, ms: number): number {
   const shown: Record<string, number> = {};
   for (const { type, value } of formatter(timezone).formatToParts(ms)) shown[type] = Number(value);
   const { year = 0, month = 1, day = 1, hour = 0, minute = 0 } = shown;

@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import type { ClientRef } from '../core/client.ts';
 import type { PublicJwk } from '../core/document.ts';
 import type { Algorithm } from '../core/keys.ts';
-import type { Delivery } from '../core/signers.ts';
+import type { Delivery, SignerReport } from '../core/signers.ts';
 import { RekeydError } from '../errors.ts';
 
 /** A set stands there that was delivered under a later claim. */
@@ -50,6 +50,8 @@ export interface SinkContents {
 export interface Sink {
   /** For messages, never a secret. */
   readonly name: string;
+  /** Where signers find the keys of this client, for messages. */
+  placeOf(ref: ClientRef): string;
   /**
    * Replaces all that the sink holds for this client, in one step. Idempotent: the same contents leave the same set.
    *
@@ -64,6 +66,8 @@ export interface Sink {
    * @throws RekeydError `sink_failed` when the app's folder cannot be read
    */
   sets(app: string): Promise<(ref: ClientRef) => Promise<Delivery | null>>;
+  /** What the client's signers report there, as they say it: nobody has looked yet whether it is true, or recent. Rejects when that cannot be read. */
+  reports(ref: ClientRef): Promise<readonly SignerReport[]>;
   /** What keeps this sink from working and what to do about it, or null. */
   check(): Promise<string | null>;
   /** Lets go of what it holds; what is under way may fail. */

@@ -1,27 +1,25 @@
 /** What runs in a thread of {@link ../files/threads.ts}: one task at a time, each answered once. */
 import { randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { parentPort } from 'node:worker_threads';
 import { messageOf } from '../errors.ts';
+import { type Access, folderIds } from '../files/access.ts';
 import { codeOf, makeFolder, writeDurably } from '../files/durable.ts';
 import type { Failure } from '../files/threads.ts';
-import { type Files, Outdated, replaceFolder } from './versions.ts';
+import { replaceFolder, type Target } from './replace.ts';
+import { type Files, OfAnotherStore, Outdated } from './versions.ts';
 
 export type Task =
-  | {
-      readonly do: 'replace';
-      readonly folder: string;
-      readonly client: string;
-      readonly files: Files;
-      readonly epoch: number;
-    }
-  /** Tries whether the folder takes files. */
-  | { readonly do: 'try'; readonly folder: string };
+  | { readonly do: 'replace'; readonly target: Target; readonly files: Files; readonly epoch: number }
+  /** Tries whether the folder takes files, with that access, and links. */
+  | { readonly do: 'try'; readonly folder: string; readonly access: Access };
 
 export interface Undelivered extends Failure {
   /** Of the newer set that was found; 0 when it is another problem. */
   readonly epoch: number;
+  /** The other store that delivers there; null when it is another problem. */
+  readonly store: string | null;
 }
 
 parentPort?.on('message', (task: Task) => parentPort?.postMessage(answer(task)));
@@ -29,27 +27,49 @@ parentPort?.on('message', (task: Task) => parentPort?.postMessage(answer(task)))
 function answer(task: Task): Undelivered | null {
   try {
     if (task.do === 'replace') replaceAndClear(task);
-    else tryFolder(task.folder);
+    else tryFolder(task);
     return null;
   } catch (error) {
-    return { code: codeOf(error), message: messageOf(error), epoch: error instanceof Outdated ? error.epoch : 0 };
+    return {
+      code: codeOf(error),
+      message: messageOf(error),
+      epoch: error instanceof Outdated ? error.epoch : 0,
+      store: error instanceof OfAnotherStore ? error.store : null,
+    };
   }
 }
 
-function replaceAndClear({ folder, client, files, epoch }: Extract<Task, { do: 'replace' }>): void {
+function replaceAndClear({ target, files, epoch }: Extract<Task, { do: 'replace' }>): void {
   try {
-    replaceFolder(folder, client, files, epoch);
+    replaceFolder(target, files, epoch);
   } finally {
     for (const bytes of files.values()) bytes.fill(0);
   }
 }
 
-function tryFolder(folder: string): void {
-  const probe = join(folder, `.check.${randomBytes(8).toString('hex')}`);
-  makeFolder(folder, 0o700);
+function tryFolder({ folder, access }: Extract<Task, { do: 'try' }>): void {
+  const name = `.check.${randomBytes(8).toString('hex')}`;
+  const [file, link] = [join(folder, name), join(folder, `${name}.link`)];
+  makeFolder(folder, access.dirMode, folderIds(access));
   try {
-    writeDurably([[probe, Buffer.from('x')]], 0o600);
+    writeDurably([[file, Buffer.from('x')]], access.mode, access);
+    tryLink(name, link);
   } finally {
-    rmSync(probe, { force: true });
+    for (const path of [link, file]) rmSync(path, { force: true });
+  }
+}
+
+/** For the hint that follows it; see `HINTS` of the sink. */
+class NoLinks extends Error {
+  readonly code = 'LINKS';
+}
+
+/** Readers open keys through links. Some file systems make none, which they call a missing right, and some mounts follow none. */
+function tryLink(name: string, link: string): void {
+  try {
+    symlinkSync(name, link);
+    readFileSync(link);
+  } catch (error) {
+    throw new NoLinks(`a symbolic link there cannot be made and read (${messageOf(error)})`);
   }
 }

@@ -1,10 +1,10 @@
 /**
- * Swapping a client's folder. Its path is a symbolic link to a version in the hidden folder beside it (`4711` → `.4711/<epoch>-<8 hex digits>`), and one
- * rename of a link swaps the whole set: a reader that follows the link sees all of the old set or all of the new one. Blocks, as {@link ../files/durable.ts} does.
+ * Swapping a client's set. `<client>/` is a folder that stays. The names in it are links through `..data`, and that is a link to the version in force
+ * (`..<epoch>-<store>-<8 hex digits>`). One rename of a link swaps the whole set, also for those who see nothing but `<client>/`: as Kubernetes does with
+ * Secrets. Blocks, as {@link ../files/durable.ts} does.
  */
 import { randomBytes } from 'node:crypto';
 import {
-  chmodSync,
   linkSync,
   lstatSync,
   mkdirSync,
@@ -15,14 +15,15 @@ import {
   symlinkSync,
   unlinkSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { codeOf, ignoring, isWritten, linkTarget, makeFolder, syncFolder, writeDurably } from '../files/durable.ts';
+import { join } from 'node:path';
+import { type Access, folderIds } from '../files/access.ts';
+import { fitFolder, ignoring, isWritten, linkTarget, syncFolder, writeDurably } from '../files/durable.ts';
+import { addLinks, DATA, isLinkOf } from './links.ts';
 
-/** The link that will replace the client's path, kept inside its version folder until then. */
-const PENDING = 'pending';
+/** The link that will replace `..data`, kept inside its version until then. */
+const PENDING = '..data_tmp';
 
-/** A version folder is lost to a neighbour's clean-up only when that neighbour has just delivered, so a few repeats are plenty. */
-const ATTEMPTS = 20;
+const VERSION = /^\.\.(\d+)-(?:(.+)-)?[0-9a-f]{8}$/;
 
 /** By name; see {@link keySetFiles}. */
 export type Files = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
@@ -37,70 +38,100 @@ export class Outdated extends Error {
   }
 }
 
-/** The paths of one client. */
-interface Place {
-  /** What readers open: a link to the version in use. */
-  readonly link: string;
-  /** Holds the versions; its name begins with a dot, as no encoded id does. */
-  readonly versions: string;
-  /** The link's target without the version's name. */
-  readonly prefix: string;
-}
+/** A set stands there that another store delivered. */
+export class OfAnotherStore extends Error {
+  readonly store: string;
 
-/**
- * Replaces all that `<folder>/<client>` holds; on disk when it returns.
- *
- * Two deliveries at once: each takes the pending links of all others when it has swapped its own in. So an earlier epoch that was stopped on its way finds
- * its link gone, or swaps before that, and then the later one sees it and delivers again.
- * @throws the file system's own errors, and {@link Outdated}; readers then still have a complete set
- */
-export function replaceFolder(folder: string, client: string, files: Files, epoch: number): void {
-  const place: Place = { link: join(folder, client), versions: join(folder, `.${client}`), prefix: `.${client}/` };
-  makeFolder(folder, 0o700);
-  refuseForeign(place);
-  makeFolder(place.versions, 0o700);
-  do {
-    replaceSet(place, files, epoch);
-    // Of any process; a second one may be at work on one of them, see `removeUnlessCurrent`.
-    for (const name of readdirSync(place.versions)) removeUnlessCurrent(place, name);
-  } while (epochInUse(place) < epoch);
-}
-
-/** Puts a complete version on disk, then swaps it in. The order is the promise: the link never names what a power cut could take away. */
-function replaceSet(place: Place, files: Files, epoch: number): void {
-  const present = filesInUse(place);
-  for (let attempt = 1; ; attempt++) {
-    const name = `${epoch}-${randomBytes(4).toString('hex')}`;
-    const version = join(place.versions, name);
-    try {
-      mkdirSync(version, 0o700);
-      chmodSync(version, 0o700);
-      // First of all: `removeUnlessCurrent` tells by it whether this version may still be swapped in.
-      symlinkSync(place.prefix + name, join(version, PENDING));
-      const inUse = epochInUse(place);
-      if (inUse > epoch) throw new Outdated(inUse);
-      const paths = [...files].map(([file, bytes]) => [join(version, file), bytes] as const);
-      writeDurably(
-        paths.filter(([path, bytes]) => !isShared(path, bytes, present)),
-        0o600,
-      );
-      syncFolder(version);
-      syncFolder(place.versions);
-      renameSync(join(version, PENDING), place.link);
-      syncFolder(dirname(place.link));
-      return;
-    } catch (error) {
-      cleanUp(place, name);
-      // Another process delivered meanwhile and took this unfinished version for the remains of a crash.
-      if (codeOf(error) !== 'ENOENT' || attempt === ATTEMPTS) throw error;
-    }
+  constructor(store: string) {
+    super(`the store ${store} delivers there`);
+    this.store = store;
   }
 }
 
-/** 0 when nothing is there. */
-function epochInUse({ link, prefix }: Place): number {
-  const [, epoch = '0'] = /^(\d+)-/.exec(linkTarget(link)?.slice(prefix.length) ?? '') ?? [];
-  return Number(epoch);
+/** The folder of one client, and who delivers to it. */
+export interface Place {
+  /** `<client>/` */
+  readonly path: string;
+  readonly access: Access;
+  /** The id of the store that delivers, then those that it replaced; none: nobody asks. */
+  readonly stores: readonly string[];
+}
+
+export interface InUse {
+  /** 0 when nothing is there. */
+  readonly epoch: number;
+  /** Null: it does not say which store. */
+  readonly store: string | null;
+  /** The name of the version; undefined when there is none. */
+  readonly name: string | undefined;
+}
+
+function inUse({ path }: Place): InUse {
+  const name = linkTarget(join(path, DATA));
+  const [, epoch = '0', store = null] = VERSION.exec(name ?? '') ?? [];
+  return { epoch: Number(epoch), store, name };
+}
+
+/** @throws OfAnotherStore, Outdated */
+export function refuseIfFenced({ stores }: Place, { epoch: present, store }: InUse, epoch: number): void {
+  if (store !== null && stores.length > 0 && !stores.includes(store)) throw new OfAnotherStore(store);
+  if (present > epoch) throw new Outdated(present);
+}
+
+/**
+ * Replaces all that a folder which is there holds of ours; on disk when it returns.
+ *
+ * Two deliveries at once: each takes the pending links of all others when it has swapped its own in. So an earlier epoch that was stopped on its way finds
+ * its link gone, or swaps before that, and then the later one sees it and delivers again.
+ * @throws the file system's own errors (`ENOENT` also where another process took this unfinished version for the remains of a crash), {@link Outdated},
+ * {@link OfAnotherStore}; readers then still have a complete set
+ */
+export function replaceSet(place: Place, files: Files, epoch: number): void {
+  fitFolder(place.path, place.access.dirMode, folderIds(place.access));
+  let present: InUse;
+  do {
+    const name = swap(place, files, epoch);
+    tidy(place, files);
+    present = inUse(place);
+    // A process that stood still for long may just have removed a name that only a later version has.
+    if (present.name !== name && present.name !== undefined) addLinks(place.path, namesOf(place, present.name));
+  } while (present.epoch < epoch);
+}
+
+/**
+ * Puts a complete version on disk, then swaps it in. The order is the promise: the link never names what a power cut could take away, and no name that
+ * readers know from `meta.json` is missing.
+ * @returns the version's name
+ */
+function swap(place: Place, files: Files, epoch: number): string {
+  const { path, access, stores } = place;
+  const [store] = stores;
+  const name = `..${epoch}${store === undefined ? '' : `-${store}`}-${randomBytes(4).toString('hex')}`;
+  const version = join(path, name);
+  try {
+    mkdirSync(version, 0o700);
+    fitFolder(version, access.dirMode, folderIds(access));
+    // First of all: `removeUnlessCurrent` tells by it whether this version may still be swapped in.
+    symlinkSync(name, join(version, PENDING));
+    const present = inUse(place);
+    refuseIfFenced(place, present, epoch);
+    const others = filesOf(place, present.name);
+    const paths = [...files].map(([file, bytes]) => [join(version, file), bytes] as const);
+    writeDurably(
+      paths.filter(([file, bytes]) => !isShared(file, bytes, others, access)),
+      access.mode,
+      access,
+    );
+    addLinks(path, files.keys());
+    syncFolder(version);
+    syncFolder(path);
+    renameSync(join(version, PENDING), join(path, DATA));
+    syncFolder(path);
+    return name;
+  } catch (error) {
+    cleanUp(place, name);
+    throw error;
+  }
 }
 
 interface Present {
@@ -109,29 +140,31 @@ interface Present {
   readonly size: number;
 }
 
-function filesInUse({ link }: Place): readonly Present[] {
-  const target = linkTarget(link);
-  if (target === undefined) return [];
-  const version = join(dirname(link), target);
-  return (ignoring(['ENOENT'], () => readdirSync(version)) ?? []).flatMap((name) => {
-    const path = join(version, name);
+function namesOf({ path }: Place, version: string): readonly string[] {
+  return ignoring(['ENOENT'], () => readdirSync(join(path, version))) ?? [];
+}
+
+function filesOf(place: Place, version: string | undefined): readonly Present[] {
+  if (version === undefined) return [];
+  return namesOf(place, version).flatMap((name) => {
+    const path = join(place.path, version, name);
     const size = lstatSync(path, { throwIfNoEntry: false })?.size;
     return size === undefined ? [] : [{ path, size }];
   });
 }
 
-function isShared(path: string, bytes: Uint8Array, present: readonly Present[]): boolean {
+function isShared(path: string, bytes: Uint8Array, present: readonly Present[], access: Access): boolean {
   const same = present.filter(({ size }) => size === bytes.length);
-  return same.some((other) => isLinked(path, other.path, bytes));
+  return same.some((other) => isLinked(path, other.path, bytes, access));
 }
 
 /**
  * A second name for a file of the set before that holds the same: it is on disk already. One that somebody changed is not linked; whatever else keeps it
  * from that, writing the file says what is wrong.
  */
-function isLinked(path: string, other: string, bytes: Uint8Array): boolean {
+function isLinked(path: string, other: string, bytes: Uint8Array, access: Access): boolean {
   try {
-    if (!isWritten(other, bytes)) return false;
+    if (!isWritten(other, bytes, access.mode, access)) return false;
     linkSync(other, path);
     return true;
   } catch {
@@ -148,25 +181,28 @@ function cleanUp(place: Place, name: string): void {
   }
 }
 
+/** Other versions of any process (a second one may be at work on one of them, see `removeUnlessCurrent`), and names of files that the set does not have. */
+function tidy(place: Place, files: Files): void {
+  for (const name of readdirSync(place.path)) {
+    if (VERSION.test(name)) removeUnlessCurrent(place, name);
+    else if (!files.has(name) && isLinkOf(place.path, name)) {
+      ignoring(['ENOENT'], () => unlinkSync(join(place.path, name)));
+    }
+  }
+}
+
 /**
  * Removes a version that is not in use. Another process may be about to swap it in, and must not swap in half a set: so its pending link is
  * taken first. With that gone its rename cannot succeed any more, and it starts again.
  */
 function removeUnlessCurrent(place: Place, name: string): void {
-  const version = join(place.versions, name);
+  const version = join(place.path, name);
   const begun = ignoring(['ENOENT'], () => readdirSync(version)) ?? [];
   ignoring(['ENOENT'], () => unlinkSync(join(version, PENDING)));
   // Only now is it settled which version is in use: without its pending link this one never will be, unless it is already.
-  if (linkTarget(place.link) === place.prefix + name) return;
+  if (inUse(place).name === name) return;
   // One that has just been begun has no pending link yet that could be taken; it is only removed if it is still empty.
   ignoring(['ENOENT', 'ENOTEMPTY'], () =>
     begun.length === 0 ? rmdirSync(version) : rmSync(version, { recursive: true, force: true }),
   );
-}
-
-function refuseForeign({ link, prefix }: Place): void {
-  const found = lstatSync(link, { throwIfNoEntry: false });
-  if (found === undefined) return;
-  if (found.isSymbolicLink() && linkTarget(link)?.startsWith(prefix)) return;
-  throw new Error('something that rekeyd did not make stands there already. Move it away');
 }

@@ -52,15 +52,19 @@ export function configWarnings({ deployments, policies }: Config): readonly Plac
   return [...limits, ...policed];
 }
 
-/** Warnings about the clients that the API listed, and what each deployment can do for them. */
+/**
+ * Warnings about the clients that the API listed, and what each deployment can do for them.
+ * @param isOverlap whether strategy `auto` is an overlap in an app (`deployment/slug`)
+ */
 export function fleetOutlook(
   config: Config,
   seen: ReadonlyMap<ClientRef, ObservedClient>,
+  isOverlap: (app: string) => boolean,
 ): { readonly warnings: readonly PlacedWarning[]; readonly deployments: readonly DeploymentOutlook[] } {
   const warnings: PlacedWarning[] = [];
   const deployments: DeploymentOutlook[] = [];
   for (const [index, { id, rateLimit }] of config.deployments.entries()) {
-    const groups = groupsOf(config, id, seen);
+    const groups = groupsOf(config, id, seen, isOverlap);
     if (groups.length === 0) continue;
     const limits = limitWarnings(groups, rateLimit).map((warning) => placed(['deployments', index], warning));
     const about = groups.flatMap((group) =>
@@ -83,17 +87,22 @@ function groupsOf(
   config: Config,
   deployment: string,
   seen: ReadonlyMap<ClientRef, ObservedClient>,
+  isOverlap: (app: string) => boolean,
 ): readonly PolicyShare[] {
-  const counts = new Map<string, number>();
+  const groups = new Map<string, { readonly name: string; readonly policy: PolicyConfig; clients: number }>();
   for (const [ref, client] of seen) {
-    if (!isEligible(client) || splitReference(ref).deployment !== deployment) continue;
-    const name = policyFor(config, ref)?.name;
-    if (name !== undefined) counts.set(name, (counts.get(name) ?? 0) + 1);
+    const { deployment: theirs, app } = splitReference(ref);
+    if (!isEligible(client) || theirs !== deployment) continue;
+    const found = policyFor(config, ref);
+    if (found === null) continue;
+    const strategy =
+      found.policy.strategy === 'auto' && isOverlap(`${theirs}/${app}`) ? 'overlap' : found.policy.strategy;
+    const key = `${found.name} ${strategy}`;
+    const group = groups.get(key) ?? { name: found.name, policy: { ...found.policy, strategy }, clients: 0 };
+    group.clients += 1;
+    groups.set(key, group);
   }
-  return [...counts].flatMap(([name, clients]) => {
-    const policy = config.policies[name];
-    return policy === undefined ? [] : [{ name, policy, ticks: ticksOf(policy), clients }];
-  });
+  return [...groups.values()].map((group) => ({ ...group, ticks: ticksOf(group.policy) }));
 }
 
 function placed(place: readonly PropertyKey[], { code, setting, message }: Warning): PlacedWarning {

@@ -8,15 +8,18 @@ import { delivered, generated } from '../core/delivering.ts';
 import { bodyOf, type KeyDocument, type ObservedClient, type PatchBody } from '../core/document.ts';
 import { fail } from '../core/ending.ts';
 import { observed } from '../core/enrolment.ts';
+import { heard } from '../core/heard.ts';
 import type { Algorithm, KeyMaterial } from '../core/keys.ts';
 import { desiredKids, plan } from '../core/plan.ts';
 import type { ClientPolicy, Context } from '../core/policy.ts';
 import { destroyed, provedNew, provedOld, takenRefused, takenUnproven } from '../core/proving.ts';
 import { announced, patched, served, servingAnnounced, settled } from '../core/publishing.ts';
 import { PEM_KTY } from '../core/readback.ts';
+import { delayed } from '../core/readiness.ts';
 import type { ClientRecord } from '../core/record.ts';
 import { ripen } from '../core/retirement.ts';
-import type { Delivery } from '../core/signers.ts';
+import { incomingKid } from '../core/rotation.ts';
+import type { Delivery, SignerReport } from '../core/signers.ts';
 
 export type PreviewStep =
   | { readonly step: 'generate'; readonly alg: Algorithm }
@@ -33,6 +36,10 @@ export type PreviewStep =
       readonly how: 'sign_in' | 'read_back';
     }
   | { readonly step: 'activate'; readonly kid: string }
+  /** So many have to report that they hold the new key. */
+  | { readonly step: 'await_signers'; readonly count: number }
+  /** Nothing follows before the application takes it. */
+  | { readonly step: 'offer'; readonly kid: string }
   | { readonly step: 'wait'; readonly ms: number; readonly why: string }
   | { readonly step: 'destroy'; readonly kid: string | null }
   /** Nothing follows: as things are, the rotation cannot be done. */
@@ -54,8 +61,9 @@ export function preview(
     future = ripen(future, at);
     const action = plan(future, policy, at);
     if (action.do === 'done') return steps;
-    steps.push(...described(action, future, at));
-    if (action.do === 'fail') return steps;
+    steps.push(...described(action, future, policy, at));
+    // Whether the application takes what it is offered, nobody can foresee.
+    if (action.do === 'fail' || (action.do === 'wait' && future.rotation?.phase.name === 'offered')) return steps;
     if (action.do === 'wait') at = action.until;
     else future = afterwards(action, future, { policy, now: at, random: 0 }, newKey);
   }
@@ -63,10 +71,15 @@ export function preview(
 }
 
 /** Steps that only a failure, or a person in the middle of a rotation, brings about. */
-type Unplanned = Extract<Action, { do: 'turn_back' | 'choose' }>;
+type Unplanned = Extract<Action, { do: 'turn_back' | 'choose' | 'tell_delay' }>;
 type Planned = Exclude<Action, Unplanned | { do: 'done' }>;
 
-function described(action: Planned | Unplanned, record: ClientRecord, now: number): readonly PreviewStep[] {
+function described(
+  action: Planned | Unplanned,
+  record: ClientRecord,
+  { requireReady }: ClientPolicy,
+  now: number,
+): readonly PreviewStep[] {
   switch (action.do) {
     case 'fail':
       return [{ step: 'fail', why: action.why }];
@@ -76,8 +89,8 @@ function described(action: Planned | Unplanned, record: ClientRecord, now: numbe
       return [{ step: 'generate', alg: action.rotation.alg }];
     case 'deliver': {
       const { rotation } = record;
-      const activates: PreviewStep[] =
-        rotation?.phase.name === 'proven' ? [{ step: 'activate', kid: rotation.phase.kid }] : [];
+      const step = rotation?.adopting ? ('offer' as const) : ('activate' as const);
+      const activates: PreviewStep[] = rotation?.phase.name === 'proven' ? [{ step, kid: rotation.phase.kid }] : [];
       return [{ step: 'deliver', ...action.delivery }, ...activates];
     }
     case 'serve':
@@ -96,8 +109,13 @@ function described(action: Planned | Unplanned, record: ClientRecord, now: numbe
       return [{ step: 'prove', kid: action.old.kid, expect: 'refused', how: 'read_back' }];
     case 'destroy':
       return [{ step: 'destroy', kid: action.old.kid }];
+    case 'hear':
+      return requireReady > 0 && record.rotation?.phase.name === 'delivered'
+        ? [{ step: 'await_signers', count: requireReady }]
+        : [];
     case 'look':
     case 'turn_back':
+    case 'tell_delay':
     case 'choose':
       return [];
     default:
@@ -140,12 +158,24 @@ function afterwards(
       return takenRefused(record, action.old).record;
     case 'destroy':
       return destroyed(record, action.old, context).record;
+    case 'hear':
+      return heard(record, { reports: readySigners(record, context), error: null }, context).record;
+    case 'tell_delay':
+      return delayed(record, action.old, action.why, now).record;
     case 'turn_back':
     case 'choose':
       return record.rotation === null ? record : fail(record, record.rotation, '', context).record;
     default:
       return action satisfies never;
   }
+}
+
+/** As many as the policy asks for; they sign with the key that is to stay. */
+function readySigners({ rotation }: ClientRecord, { policy, now }: Context): readonly SignerReport[] {
+  const kid = incomingKid(rotation);
+  if (kid === null) return [];
+  const names = Array.from({ length: policy.requireReady }, (_, index) => `signer-${index}`);
+  return names.map((name) => ({ name, kids: [kid], signing: kid, at: now }));
 }
 
 /** What the server shows once it took a document. A PEM is stored as a set of one key. */

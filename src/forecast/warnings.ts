@@ -2,14 +2,16 @@
  * Whether what a policy asks for can be had at all. Arithmetic over settings, before anything runs: each warning says what would happen, and what
  * to change. Nothing here keeps rekeyd from starting.
  */
+import { type Calendar, longestFreeze } from '../core/calendar.ts';
 import { formatDuration } from '../core/duration.ts';
 import type { Policy } from '../core/policy.ts';
-import { inWindows, openFor, openingsOf, type Window } from '../core/window.ts';
+import { inWindows, openFor, openingsOf } from '../core/window.ts';
 
 export interface Warning {
   readonly code:
     | 'never_in_window'
     | 'sweeps_too_rare'
+    | 'overdue_before_rotated'
     | 'splay_too_long'
     | 'rotations_run_together'
     | 'overlap_too_short'
@@ -28,12 +30,18 @@ export interface Warning {
 /** A policy with its times. */
 export interface TimedPolicy
   extends Pick<
-    Policy,
-    'adopt' | 'strategy' | 'format' | 'prove' | 'rotateEveryMs' | 'splayMs' | 'propagationMs' | 'overlapMs'
-  > {
-  readonly windows: readonly Window[];
-  readonly timezone: string;
-}
+      Policy,
+      | 'adopt'
+      | 'strategy'
+      | 'format'
+      | 'prove'
+      | 'rotateEveryMs'
+      | 'mustByMs'
+      | 'splayMs'
+      | 'propagationMs'
+      | 'overlapMs'
+    >,
+    Calendar {}
 
 const MINUTE = 60_000;
 const DAY = 1440 * MINUTE;
@@ -53,7 +61,8 @@ const LONGEST_PERIOD_MS = 3 * 365 * DAY;
 /** @param ticks when the schedule next looks for what is due, in ms since the epoch, in order: a few dozen or more */
 export function policyWarnings(policy: TimedPolicy, ticks: readonly number[]): readonly Warning[] {
   const checks = [splay, runningTogether, shortOverlap, shortPropagation, unproven, takingOver, oldKeys];
-  return [schedule(policy, ticks), ...checks.map((check) => check(policy))].filter((warning) => warning !== null);
+  const timed = [schedule, overdue].map((check) => check(policy, ticks));
+  return [...timed, ...checks.map((check) => check(policy))].filter((warning) => warning !== null);
 }
 
 /** A tick that may start rotations: how long after the one before, and for how long its window stays open. In ms; Infinity without windows. */
@@ -96,6 +105,20 @@ function schedule(policy: TimedPolicy, ticks: readonly number[]): Warning | null
     `comes due just after a look grows ${formatDuration(gap + policy.rotateEveryMs)} old. Let it look at least twice in rotate_every` +
     `${policy.windows.length === 0 ? '' : ', inside the windows'}, or make rotate_every longer`;
   return { code: 'sweeps_too_rare', setting: 'schedule', message };
+}
+
+/** Looks that come more rarely than keys are due have a warning of their own. */
+function overdue(policy: TimedPolicy, ticks: readonly number[]): Warning | null {
+  const { rotateEveryMs, mustByMs, freeze } = policy;
+  const gap = longestPause(looksOf(policy, ticks));
+  const frozen = longestFreeze(freeze);
+  const age = rotateEveryMs + gap + frozen;
+  if (ticks.length < 2 || gap >= rotateEveryMs || age <= mustByMs) return null;
+  const message =
+    `a key that comes due just after a look grows up to ${formatDuration(age)} old` +
+    `${frozen === 0 ? '' : `, the longest freeze of ${formatDuration(frozen)} included`}, and counts as overdue after ${formatDuration(mustByMs)}. ` +
+    'Make must_by longer, or rotate_every, windows or freeze shorter';
+  return { code: 'overdue_before_rotated', setting: 'must_by', message };
 }
 
 function splay({ splayMs, rotateEveryMs }: TimedPolicy): Warning | null {

@@ -101,7 +101,7 @@ function certificateId(x5c: unknown): string | null {
 }
 
 /** OpenSSL wants line breaks where servers do without: a PEM on one line verifies at Wacht. */
-function wrapped(pem: string): string {
+export function wrapped(pem: string): string {
   const [, label, body] = /-----BEGIN ([A-Z0-9 ]+)-----([A-Za-z0-9+/=\s]+)-----END \1-----/.exec(pem) ?? [];
   if (label === undefined || body === undefined) return pem;
   const lines = body.replace(/\s+/g, '').match(/.{1,64}/g) ?? [];

@@ -1,4 +1,6 @@
 import type { JsonWebKey } from 'node:crypto';
+import type { RekeydError } from '../errors.ts';
+import { invalid } from './invalid.ts';
 
 /**
  * Whether the members of an RSA private key belong together (RFC 8017 section 3.2). A signature does not show it: OpenSSL checks what the primes
@@ -21,4 +23,12 @@ export function belongTogether(jwk: JsonWebKey): boolean {
 
 function integerOf(member: string | undefined): bigint {
   return BigInt(`0x0${Buffer.from(member ?? '', 'base64url').toString('hex')}`);
+}
+
+/** For a private key whose members do not belong together. */
+export function mixed(): RekeydError {
+  return invalid(
+    'The parts of the private key do not belong together',
+    'It was damaged or put together from several: export it again',
+  );
 }

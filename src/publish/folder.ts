@@ -1,5 +1,5 @@
 /** Public JWK Sets as files, for a web server that serves the folder: the target of `jwks_uri`. */
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { extname, join, resolve } from 'node:path';
 import type { ClientRef } from '../core/client.ts';
 import type { PublicJwk } from '../core/document.ts';
@@ -28,6 +28,8 @@ export interface PublicFolder {
    * @throws RekeydError `publish_failed` when the app's folder cannot be read
    */
   sets(app: string): Promise<(ref: ClientRef) => Promise<readonly PublicJwk[] | null>>;
+  /** Takes a set away that a probe wrote; nothing when there is none. */
+  remove(ref: ClientRef): Promise<void>;
   /** What is under way may fail. */
   close(): void;
 }
@@ -53,6 +55,7 @@ export function publishFolder({ path, baseUrl }: { path: string; baseUrl: string
         `The public keys could not be written to ${path}: ${failure.message}. The web server goes on serving the set from before. Mend that folder, or set another.`,
       );
     },
+    remove: (ref) => rm(join(root, ...segmentsOf(ref)), { force: true }),
     close: threads.close,
     sets: async (app) => {
       const folder = join(root, ...segmentsOf(app));

@@ -1,10 +1,12 @@
 /** A transition of the core as the store commits it: record, audit entries, keys and indexes in one script. */
 import { hash } from 'node:crypto';
+import { offeredUntil, whyWithdrawn } from '../core/adoption.ts';
 import { contentOf, type ObservedClient } from '../core/document.ts';
 import { dueAt, isScheduled } from '../core/due.ts';
 import { publication } from '../core/plan.ts';
 import type { ClientPolicy } from '../core/policy.ts';
 import type { ClientRecord } from '../core/record.ts';
+import { desiredDelivery, sameDelivery } from '../core/signers.ts';
 import { andThen, type Transition } from '../core/transition.ts';
 import type { Commit, Loaded, SealedHalf } from '../store/records.ts';
 
@@ -30,8 +32,12 @@ function isOpen(record: ClientRecord, policy: ClientPolicy): boolean {
   const { halted, rotation, retirements, server, signers, doubted } = record;
   if (doubted) return true;
   if (halted !== null) return false;
-  if (rotation !== null || retirements.length > 0 || server.inFlight !== null || signers.delivered === null)
-    return true;
+  // A key that is offered waits for its application, perhaps for a month: the due index knows until when.
+  const isUnderWay = rotation !== null && rotation.phase.name !== 'offered';
+  if (isUnderWay || retirements.length > 0 || server.inFlight !== null) return true;
+  // An import that was killed may have got no further than the store.
+  if (!sameDelivery(signers.delivered, desiredDelivery(record))) return true;
+  if (whyWithdrawn(record, policy, 0) !== null) return true;
   // What is published, or served, is to be put right: the job that was to do that may have been lost before it was added.
   return publication(record, policy) !== null;
 }
@@ -65,7 +71,7 @@ export function commitOf(
   policy: ClientPolicy,
   { from, durable }: { readonly from: Pick<Loaded, 'op' | 'claim' | 'carried'> | null; readonly durable: boolean },
 ): Commit {
-  const { record, entries, ended = [], seal = [], erase = [] } = change;
+  const { record, entries, ended = [], seal = [], erase = [], counted } = change;
   return {
     ref: record.ref,
     expected: from,
@@ -78,10 +84,11 @@ export function commitOf(
     seen: seenMark(record.server.observed.client),
     open: isOpen(record, policy),
     durable,
+    ...(counted !== undefined && { counted }),
   };
 }
 
-/** As the due index has it; null for a client that no schedule may rotate. */
+/** As the due index has it: when a schedule rotates the client, or when a key that is offered to it is withdrawn. Null when neither is to come. */
 export function dueTime(record: ClientRecord, policy: ClientPolicy): number | null {
-  return isScheduled(record, policy) ? dueAt(record, policy) : null;
+  return offeredUntil(record, policy) ?? (isScheduled(record, policy) ? dueAt(record, policy) : null);
 }

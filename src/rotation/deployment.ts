@@ -99,19 +99,24 @@ async function pause({ store, log }: Shared, deployment: string, message: string
   }
 }
 
-/** The longest that a list waits for the budget, in ms: the job that wants it is tried again later. */
+/** The longest that a call waits for the budget, in ms: the job that wants it is tried again later. */
 const LONGEST_WAIT_MS = 60_000;
 
 /**
  * For a list, which takes its turn behind rotations; one that is urgent goes before them, and does not wait until a throttle is over.
  * @throws ApiError when the deployment is paused, wants to be left alone, or has no call left in a minute
  */
-export async function turnForList(
-  { store }: Shared,
+export function turnForList(shared: Shared, deployment: DeploymentResources, urgent: boolean): Promise<void> {
+  return awaitTurn(shared, deployment, `Reading lists of deployment ${deployment.config.id}`, urgent);
+}
+
+/** The same for any call that is not part of a rotation. @param what it would do, for the error */
+export async function awaitTurn(
+  { store }: Pick<Shared, 'store'>,
   { config: { id, rateLimit } }: DeploymentResources,
+  what: string,
   urgent: boolean,
 ): Promise<void> {
-  const what = `Reading lists of deployment ${id}`;
   const { paused, throttledUntil } = (await store.deploymentStates([id])).get(id) ?? NEITHER;
   if (paused !== null) throw new ApiError(what, unasked(`it is paused, because ${paused}`));
   if (throttledUntil !== null && !urgent) throw new ApiError(what, unasked('the API asks to be left alone'));

@@ -4,6 +4,7 @@ import type { LeftOut } from '../core/delivering.ts';
 import { type Algorithm, keyOf, type ManagedKey } from '../core/keys.ts';
 import { isPressing } from '../core/pressing.ts';
 import type { Verdict } from '../core/proof.ts';
+import { refusesOverlap } from '../core/proving.ts';
 import type { PatchOutcome } from '../core/publishing.ts';
 import type { ClientRecord } from '../core/record.ts';
 import { dispensable } from '../core/signers.ts';
@@ -16,9 +17,11 @@ import { monotonic } from '../time.ts';
 import { ApiError } from '../wacht/api-error.ts';
 import type { Look } from '../wacht/looks.ts';
 import { noteAccepted, noteAnswer, throttledMs } from './deployment.ts';
+import { appOf, strategyEntry } from './facts.ts';
+import { hearSigners } from './hearing.ts';
 import type { RotationPolicy } from './policy.ts';
 import type { DeploymentResources, Resources } from './resources.ts';
-import type { Effects } from './steps.ts';
+import type { Effects } from './run.ts';
 
 /** An issuer that answered a proof this recently, in ms, need not be asked whether it would. */
 const ANSWERED_MS = 60_000;
@@ -72,6 +75,8 @@ export function handsFor(ref: ClientRef, policy: RotationPolicy, resources: Reso
       patchDeadlineMs: deployment.config.timeoutMs + INTENT_SLACK_MS,
       generate: keys.generate,
       deliver: (record, delivery, when) => deliverSet(ref, record, delivery, when, keys.open, resources),
+
+      hear: () => hearSigners(ref, resources.sinks),
 
       look,
 
@@ -190,7 +195,7 @@ async function prove(
   signal: AbortSignal,
   open: Open,
   deployment: DeploymentResources,
-  { clock }: Resources,
+  { clock, facts, store, log }: Resources,
 ): Promise<Verdict> {
   const { app } = splitReference(ref);
   const privateKey = (await open(record, key.kid)).keyObject();
@@ -208,6 +213,12 @@ async function prove(
   // A domain that is not the app's any more refuses everybody.
   if (verdict.verdict === 'refused') await deployment.issuers.confirm(app);
   if (verdict.verdict === 'accepted' || verdict.verdict === 'refused') deployment.answered.set(app, monotonic());
+  if (verdict.verdict === 'accepted') await facts.noteProven(ref, key.alg);
+  if (refusesOverlap(record, name, verdict) && (await facts.noteRefusedOverlap(ref))) {
+    const why = `${ref}: the new key is refused beside the old one, so strategy auto is a cutover until the next probe`;
+    await store.append([strategyEntry(appOf(ref), 'cutover', why, 'rekeyd')]);
+    log.warn({ client: ref, app: appOf(ref) }, why);
+  }
   if (verdict.verdict !== 'throttled') return verdict;
   return { ...verdict, retryAfterMs: throttledMs(deployment, verdict.retryAfterMs) };
 }

@@ -1,64 +1,139 @@
-/** Taking over the private key that a client already signs with: into the store first, then to the signers. */
+/** Taking over the private key that a client already signs with: proven first, then into the store, then to the signers. */
 import { type ClientRef, makeReference, misnamed, splitReference } from '../core/client.ts';
 import type { ObservedClient } from '../core/document.ts';
-import { enrolled, found, imported, observed } from '../core/enrolment.ts';
+import { enrolled, found, imported, importedKid, observed, standingOf } from '../core/enrolment.ts';
 import type { Cause } from '../core/history.ts';
 import { type Algorithm, activeKey, isAlgorithm, type ManagedKey } from '../core/keys.ts';
-import type { Enrolment } from '../core/record.ts';
-import { andThen } from '../core/transition.ts';
+import type { ClientRecord, Enrolment } from '../core/record.ts';
+import { desiredDelivery, sameDelivery } from '../core/signers.ts';
+import { andThen, type Transition } from '../core/transition.ts';
 import { hasCode, RekeydError } from '../errors.ts';
 import type { FreshKey } from '../keys/generate.ts';
 import { importPrivateKey } from '../keys/import.ts';
 import { type Kek, sealKey } from '../keys/sealed.ts';
+import { type Lanes, openLanes } from '../parallel.ts';
+import type { Loaded } from '../store/records.ts';
+import { sleep } from '../time.ts';
 import { commitOf } from './commit.ts';
 import { handsFor } from './effects.ts';
-import { rotate } from './loop.ts';
+import { proveImport } from './import-proof.ts';
+import { rotate, type Tools } from './loop.ts';
 import { clientPolicy, type RotationPolicy } from './policy.ts';
 import type { Resources } from './resources.ts';
 
 export interface Import {
   readonly ref: ClientRef;
-  /** A private key as PEM or JWK. */
-  readonly text: string;
+  /** A private key in any form that `keys/private-file.ts` reads, as text or as the bytes of a file. */
+  readonly text: string | Uint8Array;
   /** For an RSA key that does not say; when absent, what the client is registered with. */
   readonly alg?: Algorithm;
+  /** For an encrypted PEM. */
+  readonly passphrase?: Uint8Array;
+  /** Nothing is signed in with the key before it is taken: for where no issuer can be reached. */
+  readonly unproven?: boolean;
   /** The application is said to take its key from us. */
   readonly enroll: boolean;
   readonly cause: Cause;
 }
 
+/** The client as the server listed it at `readAt`, ms on the store's clock. */
+export interface Listed {
+  readonly client: ObservedClient;
+  readonly readAt: number;
+}
+
+/** `imported`: now. `active`: it was imported before. `replaced`: it was, and a rotation has put another key in its place since. */
+export type ImportOutcome = 'imported' | 'active' | 'replaced';
+
 export interface Imported {
-  readonly key: ManagedKey;
+  readonly outcome: ImportOutcome;
+  /** The active key of the client, as it is managed now. */
+  readonly key: Pick<ManagedKey, 'kid' | 'thumbprint' | 'alg' | 'proof'>;
   readonly enrolment: Enrolment;
 }
 
+export interface ImportTools {
+  readonly signal: AbortSignal;
+  /** How many proofs are sent at once. */
+  readonly proofs: Lanes;
+  /** As of the loop; `read`, `proven` and `committed` come before its own. */
+  readonly onPoint?: Tools['onPoint'];
+}
+
+const NEVER = new AbortController().signal;
+
 /**
- * Reads the client's row once, and sends nothing. Run again, it goes on where it was interrupted: a key that is in the store is only delivered.
- *
- * @returns the key as it is managed now, and what its client is by that
- * @throws RekeydError `key_invalid` (unusable, or not the published one), `not_found` (client or policy), `sink_failed` (imported, but signers do not have
- * it yet: a worker tries again), ApiError
+ * Reads the list of the client's app once, and sends no key material. Run again, it goes on where it was interrupted: a key that is in the store is only
+ * delivered.
+ * @throws RekeydError `not_found` (client or policy), and as {@link importListed}
  */
 export async function importKey(resources: Resources, keks: readonly Kek[], asked: Import): Promise<Imported> {
   const { ref } = asked;
-  const policy = clientPolicy(resources, ref);
-  if (policy === null) {
-    throw new RekeydError(
-      'not_found',
-      `The config has no policy for ${ref}. Add its app (and the client, unless clients: all).`,
-    );
-  }
+  expectPolicy(resources, ref);
+  const readAt = await resources.store.now();
   const client = await resources.deploymentOf(ref).lists.find(ref);
   if (client === null) throw new RekeydError('not_found', await notListed(resources, ref));
-  const key = await importPrivateKey(asked.text, asked.alg ?? registeredAlg(asked.text, client));
-  await commitImport(resources, keks, policy, asked, client, key);
-  await resources.guard.remember();
-  await deliverImport(resources, keks, policy, ref);
-  const loaded = await resources.store.load(ref);
-  const active = activeOf(loaded);
-  if (loaded === null || active === undefined)
-    throw new RekeydError('store_conflict', `${ref} was changed meanwhile. Look at its status.`);
-  return { key: active, enrolment: loaded.record.enrolment };
+  const tools = { signal: NEVER, proofs: openLanes(1) };
+  try {
+    return await importListed(resources, keks, asked, { client, readAt }, tools);
+  } finally {
+    // Also when signers could not be given what the store holds.
+    await resources.guard.remember();
+  }
+}
+
+/**
+ * The same for a client that was listed before, for many of them.
+ * @throws RekeydError `key_invalid` (unusable, or not the published one), `key_refused` (nobody signs in with it), `key_unproven`, `not_eligible`, `sink_failed`
+ * (imported, but signers do not have it yet: a worker tries again), ApiError
+ */
+export async function importListed(
+  resources: Resources,
+  keks: readonly Kek[],
+  asked: Import,
+  listed: Listed,
+  tools: ImportTools,
+): Promise<Imported> {
+  const { ref } = asked;
+  const policy = expectPolicy(resources, ref);
+  const checked = await check(resources, policy, asked, listed, tools);
+  if (checked.proof === 'accepted') await resources.facts.noteProven(ref, checked.key.alg);
+  const outcome = await take({ ...asked, ...checked, listed }, policy, resources, keks);
+  await tools.onPoint?.('committed', ref);
+  await deliver(resources, keks, policy, ref, tools);
+  const { record } = (await resources.store.load(ref)) ?? {};
+  const active = record === undefined ? undefined : activeKey(record);
+  if (record === undefined || active === undefined) throw changedMeanwhile(ref);
+  return { outcome, key: active, enrolment: record.enrolment };
+}
+
+/** What {@link importListed} would do. Proves the key, and changes nothing. @throws as that */
+export async function checkImport(
+  resources: Resources,
+  asked: Import,
+  listed: Listed,
+  tools: ImportTools,
+): Promise<Imported> {
+  const policy = expectPolicy(resources, asked.ref);
+  const checked = await check(resources, policy, asked, listed, tools);
+  const loaded = await resources.store.load(asked.ref);
+  const { standing, record } = changeOf(loaded, { ...asked, ...checked, listed }, policy);
+  const active = activeKey(record);
+  if (active === undefined) throw new Error(`the import of ${asked.ref} would leave it without an active key`);
+  return { outcome: standing ?? 'imported', key: active, enrolment: record.enrolment };
+}
+
+function changedMeanwhile(ref: ClientRef): RekeydError {
+  return new RekeydError('store_conflict', `${ref} was changed meanwhile. Look at its status, and try again.`);
+}
+
+function expectPolicy(resources: Resources, ref: ClientRef): RotationPolicy {
+  const policy = clientPolicy(resources, ref);
+  if (policy !== null) return policy;
+  throw new RekeydError(
+    'not_found',
+    `The config has no policy for ${ref}. Add its app (and the client, unless clients: all).`,
+  );
 }
 
 async function notListed(resources: Resources, ref: ClientRef): Promise<string> {
@@ -68,56 +143,118 @@ async function notListed(resources: Resources, ref: ClientRef): Promise<string> 
   return misnamed(ref, ids) ?? `The API lists no client ${ref}. Check the reference.`;
 }
 
-function activeOf(loaded: Awaited<ReturnType<Resources['store']['load']>>): ManagedKey | undefined {
-  return loaded === null ? undefined : activeKey(loaded.record);
+interface Checked {
+  readonly key: FreshKey;
+  readonly proof: 'accepted' | null;
+  /** It was imported before, so it was not proven again. */
+  readonly isKnown: boolean;
+}
+
+/** Nothing is sent to the issuer for a key that would not be taken anyway. */
+async function check(
+  resources: Resources,
+  policy: RotationPolicy,
+  { ref, text, alg, passphrase, unproven = false, cause }: Import,
+  { client, readAt }: Listed,
+  tools: ImportTools,
+): Promise<Checked> {
+  const registered = client.alg !== null && isAlgorithm(client.alg) ? client.alg : undefined;
+  const key = await importPrivateKey(text, alg, {
+    ...(registered !== undefined && { registered }),
+    ...(passphrase !== undefined && { passphrase }),
+  });
+  await tools.onPoint?.('read', ref);
+  const loaded = await resources.store.load(ref);
+  const { record } = seen(loaded, ref, { client, readAt }, policy, cause);
+  if (standingOf(record, key) !== null) return { key, proof: null, isKnown: true };
+  const kid = importedKid(record, key);
+  if (unproven || policy.prove === 'read_back') return { key, proof: null, isKnown: false };
+  await tools.proofs.run(() => proveImport(resources, ref, client, key, kid, tools.signal), false, tools.signal);
+  await tools.onPoint?.('proven', ref);
+  return { key, proof: 'accepted', isKnown: false };
+}
+
+/** What was seen since the list was read is not undone by it. */
+function seen(
+  loaded: Loaded | null,
+  ref: ClientRef,
+  { client, readAt }: Listed,
+  policy: RotationPolicy,
+  cause: Cause,
+): Transition {
+  if (loaded === null) return found(ref, client, cause, readAt);
+  const { record } = loaded;
+  const isNews = record.doubted || readAt > record.server.observed.at;
+  return isNews ? observed(record, client, policy, readAt) : { record, entries: [] };
+}
+
+type Taking = Import & Checked & { readonly listed: Listed };
+
+function changeOf(loaded: Loaded | null, { ref, enroll, cause, key, proof, listed }: Taking, policy: RotationPolicy) {
+  const now = loaded?.now ?? listed.readAt;
+  const known = seen(loaded, ref, listed, policy, cause);
+  const { id, thumbprint, alg, jwk, pem } = key;
+  const standing = standingOf(known.record, key);
+  const material = { id, thumbprint, alg, jwk, pem };
+  const taken = standing === null ? andThen(known, (record) => imported(record, material, cause, now, proof)) : known;
+  const change = enroll ? andThen(taken, (record) => enrolled(record, cause)) : taken;
+  return { ...change, standing };
 }
 
 /** Another commit in between is no failure: the record is loaded again. */
-async function commitImport(
+async function take(
+  taking: Taking,
+  policy: RotationPolicy,
   { store }: Resources,
   keks: readonly Kek[],
-  policy: RotationPolicy,
-  { ref, cause, enroll }: Import,
-  client: ObservedClient,
-  key: FreshKey,
-): Promise<void> {
-  const { id, thumbprint, alg, jwk, pem } = key;
-  const jwe = await sealKey(key.privateKey, { ref, thumbprint }, keks);
+): Promise<ImportOutcome> {
+  const { ref, key } = taking;
+  const { thumbprint } = key;
+  let jwe: string | null = null;
   for (;;) {
     const loaded = await store.load(ref);
-    const now = loaded?.now ?? (await store.now());
-    const isThere = activeOf(loaded)?.thumbprint === thumbprint && loaded?.record.rotation === null;
-    if (isThere && !enroll) return;
-    const known = loaded === null ? found(ref, client, cause, now) : observed(loaded.record, client, policy, now);
-    const taken = isThere
-      ? known
-      : andThen(known, (record) => imported(record, { id, thumbprint, alg, jwk, pem }, cause, now));
-    const change = enroll ? andThen(taken, (record) => enrolled(record, cause)) : taken;
-    const seal = isThere ? [] : [{ thumbprint, jwe }];
+    const { standing, ...change } = changeOf(loaded, taking, policy);
+    if (standing !== null && change.record.enrolment === loaded?.record.enrolment) return standing;
+    if (standing === null && taking.isKnown) throw changedMeanwhile(ref);
+    if (standing === null) jwe ??= await sealKey(key.privateKey, { ref, thumbprint }, keks);
+    const seal = standing === null && jwe !== null ? [{ thumbprint, jwe }] : [];
     try {
       await store.commit(commitOf({ ...change, seal }, policy, { from: loaded, durable: true }));
-      return;
+      return standing ?? 'imported';
     } catch (error) {
       if (!hasCode(error, 'store_conflict') && !hasCode(error, 'store_fenced')) throw error;
     }
   }
 }
 
-/** The loop delivers it, as it delivers everything. */
-async function deliverImport(
+/**
+ * The loop delivers it, as it delivers everything. A worker that is at work on the client does it by itself. An interruption waits for it: what is in the
+ * store and not with the signers would look like a failure.
+ */
+async function deliver(
   resources: Resources,
   keks: readonly Kek[],
   policy: RotationPolicy,
   ref: ClientRef,
+  { onPoint }: ImportTools,
 ): Promise<void> {
-  const tools = { store: resources.store, ...handsFor(ref, policy, resources, keks), random: Math.random };
-  await rotate(ref, policy, tools, new AbortController().signal);
-  const loaded = await resources.store.load(ref);
-  const error = loaded?.record.signers.tries.error ?? null;
-  if (loaded?.record.signers.delivered === null && error !== null) throw new RekeydError('sink_failed', error);
+  const hands = handsFor(ref, policy, resources, keks);
+  const tools = { store: resources.store, ...hands, random: Math.random, ...(onPoint !== undefined && { onPoint }) };
+  let error: string | null = null;
+  for (let tries = 1; tries <= DELIVERIES && error === null; tries += 1) {
+    const { record } = (await resources.store.load(ref)) ?? {};
+    if (record === undefined || record.rotation !== null || isDelivered(record)) return;
+    const { kind } = await rotate(ref, policy, tools, NEVER);
+    // Another import delivers it, too. Each would take the record from the other for ever.
+    if (kind === 'outrun') await sleep(Math.random() * APART_MS * tries);
+    else error = (await resources.store.load(ref))?.record.signers.tries.error ?? null;
+  }
+  throw new RekeydError('sink_failed', error ?? 'Another process delivers them at the same time.');
 }
 
-/** A PEM does not say what it signs; the server does. A JWK may, and is asked first. */
-function registeredAlg(text: string, { alg }: ObservedClient): Algorithm | undefined {
-  return !text.trimStart().startsWith('{') && alg !== null && isAlgorithm(alg) ? alg : undefined;
+const DELIVERIES = 10;
+const APART_MS = 100;
+
+function isDelivered(record: ClientRecord): boolean {
+  return sameDelivery(record.signers.delivered, desiredDelivery(record));
 }

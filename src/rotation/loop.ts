@@ -5,22 +5,19 @@
 import type { Action } from '../core/action.ts';
 import type { ClientRef } from '../core/client.ts';
 import { unknownDelivery } from '../core/delivering.ts';
-import { fail, turnBack } from '../core/ending.ts';
-import { plan } from '../core/plan.ts';
+import { isNoNews } from '../core/heard.ts';
 import type { ClientPolicy } from '../core/policy.ts';
 import { isPressing } from '../core/pressing.ts';
-import { destroyed, takenRefused, takenUnproven } from '../core/proving.ts';
-import { settled } from '../core/publishing.ts';
 import type { ClientRecord } from '../core/record.ts';
-import { ripen } from '../core/retirement.ts';
-import { incomingKid } from '../core/rotation.ts';
 import { SinkOutdated } from '../deliver/sink.ts';
 import { hasCode, messageOf } from '../errors.ts';
 import type { Turn } from '../store/deployments.ts';
 import type { Loaded, Records } from '../store/records.ts';
 import { monotonic, sleep } from '../time.ts';
 import { type Change, commitOf, merged } from './commit.ts';
-import { choose, deliver, type Effects, generate, look, patch, proveNew, proveOld, type Run, serve } from './steps.ts';
+import { decide } from './decide.ts';
+import type { Effects, Run } from './run.ts';
+import { perform } from './steps.ts';
 
 export type RecordStore = Pick<Records, 'claim' | 'load' | 'commit'>;
 
@@ -30,6 +27,8 @@ export interface Tools {
   /** Asks the deployment's budget for one API call. */
   readonly turn: (urgent: boolean) => Promise<Turn>;
   readonly random: () => number;
+  /** By what is known of the server by now; absent: as it was given. */
+  readonly policyNow?: () => Promise<ClientPolicy>;
   /** Told before and after every effect and commit, as `<step>:<before|after> <effect|commit>`; the run goes on when it returns. */
   readonly onPoint?: (point: string, ref: ClientRef) => void | Promise<void>;
   readonly onStep?: (action: Action, record: ClientRecord) => void;
@@ -59,7 +58,10 @@ export async function rotate(ref: ClientRef, policy: ClientPolicy, tools: Tools,
       const askedAt = monotonic();
       const claimed = await tools.store.claim(ref, leastEpoch);
       if (claimed === null) return { kind: 'done', op: null };
-      return await work(claimed, askedAt, outdated, policy, tools, signal);
+      // Whether the server can do what it asks for is decided once, when a rotation begins.
+      const isNew = claimed.record.rotation?.phase.name === 'requested';
+      const current = isNew ? await tools.policyNow?.() : undefined;
+      return await work(claimed, askedAt, outdated, current ?? policy, tools, signal);
     } catch (error) {
       if (!(error instanceof SinkOutdated)) {
         if (isOutrun(error)) return { kind: 'outrun', why: messageOf(error) };
@@ -146,6 +148,8 @@ async function work(
     if (next.change.record !== held.record) draft = next.change;
     const { record } = next.change;
     if (action.do === 'done' || action.do === 'wait') {
+      // Signers that go on saying the same are heard again and again.
+      if (draft !== null && draft.entries.length === 0 && isNoNews(held.record, draft.record)) draft = null;
       await save('rest', false);
       if (action.do === 'done') return { kind: 'done', op: held.op };
       return { kind: 'wait', op: held.op, ms: Math.max(1, action.until - now()), why: action.why };
@@ -180,8 +184,8 @@ async function work(
     const outcome = await perform(action, record, tools.effects, run);
     await point(`${action.do}:after effect`);
     draft = merged(draft, outcome);
-    // A look is committed with the intent that is built on it.
-    if (action.do === 'look') continue;
+    // A look is committed with the intent that is built on it, and what signers report with what comes of it.
+    if (action.do === 'look' || action.do === 'hear') continue;
     try {
       draft = decide(draft, now(), context).change;
       await save(action.do, false);
@@ -192,50 +196,6 @@ async function work(
       throw error;
     }
   }
-}
-
-/** Steps that change nothing outside the record are taken at once, and committed with what came before them. */
-function decide(
-  from: Change,
-  now: number,
-  context: () => ReturnType<Run['context']>,
-): { readonly change: Change; readonly action: Action } {
-  let change = from;
-  for (;;) {
-    const ripe = ripen(change.record, now);
-    const record = ripe === change.record ? change.record : ripe;
-    const action = plan(record, context().policy, now);
-    const step = pureStep(action, record, context);
-    if (step === null) return { change: record === change.record ? change : { ...change, record }, action };
-    change = merged({ ...change, record }, step);
-  }
-}
-
-function pureStep(action: Action, record: ClientRecord, context: () => ReturnType<Run['context']>): Change | null {
-  const { rotation } = record;
-  switch (action.do) {
-    case 'fail':
-      return rotation === null ? null : fail(record, rotation, action.why, context());
-    case 'turn_back': {
-      const kid = incomingKid(rotation);
-      return rotation === null || kid === null ? null : turnBack(record, rotation, kid, action.why);
-    }
-    case 'settle':
-      return settled(record, { purpose: action.purpose, owner: action.owner }, context());
-    case 'take_unproven':
-      return takenUnproven(record, action.kid);
-    case 'take_refused':
-      return takenRefused(record, action.old);
-    case 'destroy':
-      return { ...destroyed(record, action.old, context()), erase: erasedWith(record, action.old.kid) };
-    default:
-      return null;
-  }
-}
-
-/** Sealed private halves are named by thumbprint. */
-function erasedWith(record: ClientRecord, kid: string | null): readonly string[] {
-  return record.keys.flatMap((key) => (key.kid === kid ? [key.thumbprint] : []));
 }
 
 /** Null when the call may be made now, else for how long it may not. */
@@ -258,32 +218,3 @@ const REASONS = {
   paused: 'the deployment is paused: its API key is refused',
   throttled: 'the API asks to be left alone',
 } as const;
-
-type Outside = Exclude<
-  Action,
-  { do: 'done' | 'wait' | 'fail' | 'turn_back' | 'settle' | 'take_unproven' | 'take_refused' | 'destroy' }
->;
-
-function perform(action: Action, record: ClientRecord, effects: Effects, run: Run): Promise<Change> {
-  const outside = action as Outside; // `decide` has taken all others
-  switch (outside.do) {
-    case 'generate':
-      return generate(record, outside, effects, run);
-    case 'deliver':
-      return deliver(record, outside, effects, run);
-    case 'look':
-      return look(record, outside, effects, run);
-    case 'serve':
-      return serve(record, outside, effects, run);
-    case 'patch':
-      return patch(record, outside, effects, run);
-    case 'prove_new':
-      return proveNew(record, outside, effects, run);
-    case 'prove_old':
-      return proveOld(record, outside, effects, run);
-    case 'choose':
-      return choose(record, outside, effects, run);
-    default:
-      return outside satisfies never;
-  }
-}

@@ -3,20 +3,22 @@ import { type Config, type PolicyConfig, policyFor } from '../config/model.ts';
 import { type ClientRef, splitReference } from '../core/client.ts';
 import type { ClientPolicy } from '../core/policy.ts';
 import type { Kek } from '../keys/sealed.ts';
+import type { Facts } from './facts.ts';
 import type { Resources } from './resources.ts';
 
 /** A client's policy with what only making keys and schedules need. */
 export type RotationPolicy = ClientPolicy & PolicyConfig;
 
-/** Null when the config does not take care of this client. */
+/** By what is known of its server; see {@link Facts.refresh}. Null when the config does not take care of this client. */
 export function clientPolicy(
-  { config, folder }: Pick<Resources, 'config' | 'folder'>,
+  { config, folder, facts }: Pick<Resources, 'config' | 'folder'> & { readonly facts: Pick<Facts, 'of'> },
   ref: ClientRef,
 ): RotationPolicy | null {
   const found = policyFor(config, ref);
   const deployment = config.deployments.find(({ id }) => id === splitReference(ref).deployment);
   if (found === null || deployment === undefined) return null;
-  return { ...found.policy, jwksUri: folder?.urlFor(ref) ?? null, backoff: deployment.backoff };
+  const jwksUri = folder?.urlFor(ref) ?? null;
+  return { ...found.policy, jwksUri, backoff: deployment.backoff, facts: facts.of(ref) };
 }
 
 export function keksOf(config: Config): readonly Kek[] {

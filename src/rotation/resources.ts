@@ -13,6 +13,7 @@ import type { Lists } from '../wacht/lists.ts';
 import type { Looks } from '../wacht/looks.ts';
 import type { ObservedApp } from '../wacht/observed.ts';
 import type { Prover } from '../wacht/proof.ts';
+import type { Facts } from './facts.ts';
 import type { Issuers } from './issuers.ts';
 
 /** The part of a logger that is used here. */
@@ -47,6 +48,7 @@ export interface Resources {
   readonly redis: RedisTarget;
   readonly store: Store;
   readonly guard: Guard;
+  readonly facts: Facts;
   readonly generateKey: GenerateKey;
   readonly sinks: readonly Sink[];
   readonly folder: PublicFolder | null;

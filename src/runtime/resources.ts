@@ -1,15 +1,17 @@
 /** Opens everything that the service and the commands share, as the config says: store, API clients, sinks. */
-import type { Config, DeploymentConfig, RedisServerConfig } from '../config/model.ts';
+import type { Config, DeploymentConfig, RedisServerConfig, SinkConfig } from '../config/model.ts';
 import { splitReference } from '../core/client.ts';
-import { directorySink } from '../deliver/directory.ts';
+import { type DeliveringStore, directorySink } from '../deliver/directory.ts';
 import type { Sink } from '../deliver/sink.ts';
 import { RekeydError } from '../errors.ts';
 import { type GenerateKey, openGenerator, rsaAtOnce } from '../keys/generator.ts';
 import { type PublicFolder, publishFolder } from '../publish/folder.ts';
+import { openFacts } from '../rotation/facts.ts';
 import { openIssuers } from '../rotation/issuers.ts';
 import type { DeploymentResources, Log, Resources } from '../rotation/resources.ts';
 import { openEmbedded } from '../store/embedded/embedded.ts';
 import { openGuard } from '../store/guard.ts';
+import { readFacts } from '../store/identity.ts';
 import { connectRedis } from '../store/redis/connection.ts';
 import type { DurabilityOptions } from '../store/redis/durability.ts';
 import type { RedisTarget, ServerGroup } from '../store/redis/target.ts';
@@ -50,6 +52,8 @@ export async function openResources(config: Config, options: ResourceOptions): P
     const store = openStore(redis, guard);
     releases.add('store', () => store.close());
     await guard.remember();
+    const facts = openFacts(store);
+    await facts.refresh(config.deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`)));
     const generateKey = openGenerator(rsaAtOnce(options.poolThreads));
     const deployments = new Map<string, DeploymentResources>();
     for (const deployment of config.deployments) {
@@ -62,8 +66,9 @@ export async function openResources(config: Config, options: ResourceOptions): P
       redis: target,
       store,
       guard,
+      facts,
       generateKey,
-      sinks: config.sinks.map(({ path }) => openSink(path, releases.add)),
+      sinks: config.sinks.map((sink) => openSink(sink, storeOf(store, redis), releases.add)),
       folder: openFolder(config, releases.add),
       deployments,
       deploymentOf(ref) {
@@ -125,10 +130,15 @@ export function redisGroup(server: Exclude<RedisServerConfig, { kind: 'url' | 'e
   return { kind: 'sentinels', name, nodes, login, ...own };
 }
 
-function openSink(path: string, add: Add): Sink {
-  const sink = directorySink(path);
+function openSink({ path, access, reports }: SinkConfig, store: DeliveringStore, add: Add): Sink {
+  const sink = directorySink(path, { access, reports, store });
   add(`sink ${sink.name}`, sink.close);
   return sink;
+}
+
+/** A declared loss gives the store another id while it is in use. */
+function storeOf(store: Store, redis: Parameters<typeof readFacts>[0]): DeliveringStore {
+  return { id: () => store.id, predecessors: async () => (await readFacts(redis)).predecessors };
 }
 
 /** How long, in ms, anybody waits to hear whether an API answers. */

@@ -2,6 +2,7 @@
 import type { JobContext } from '../../jobs/context.ts';
 import { LEFT_ALONE } from '../../jobs/discover.ts';
 import { tellError } from '../../jobs/errors.ts';
+import { tellFirstLook } from '../../jobs/first-look.ts';
 import { openQueues, type Queues } from '../../jobs/queues.ts';
 import { restoreLost } from '../../jobs/restore.ts';
 import type { RotateHooks } from '../../jobs/rotate.ts';
@@ -11,6 +12,7 @@ import { startWorkers } from '../../jobs/workers.ts';
 import type { Config } from '../config/model.ts';
 import { messageOf } from '../errors.ts';
 import { startHttp } from '../http/server.ts';
+import { misfits } from '../rotation/misfits.ts';
 import { keksOf } from '../rotation/policy.ts';
 import type { Log, Resources } from '../rotation/resources.ts';
 import { type Clock, sleep, systemClock } from '../time.ts';
@@ -56,6 +58,7 @@ export async function startService(config: Config, options: ServiceOptions): Pro
     const deployments = config.deployments.map(({ id }) => id);
     const queues = openQueues(resources.redis, deployments, (error) => tellError(log, error, 'queue'));
     releases.add('queues', () => queues.close());
+    if (options.schedule) await tellFirstLook(resources, true);
     if (options.worker) {
       const timeouts = config.deployments.map(({ timeoutMs }) => timeoutMs);
       const lockMs = options.lockMs ?? Math.max(30_000, LOCK_TIMEOUTS * Math.max(...timeouts));
@@ -86,6 +89,7 @@ export async function startService(config: Config, options: ServiceOptions): Pro
       log.info({ url: http.url }, 'listening');
     }
     await tellLeftAlone(resources);
+    tellMisfits(resources);
     return { resources, queues, stop: releases.release };
   } catch (error) {
     await releases.release();
@@ -97,6 +101,14 @@ export async function startService(config: Config, options: ServiceOptions): Pro
 async function tellLeftAlone({ store, log }: Resources): Promise<void> {
   const counts = await store.enrolmentCounts();
   if (counts.found + counts.held > 0) log.warn(counts, LEFT_ALONE);
+}
+
+/** Rotations that would fail are told of before they do. */
+function tellMisfits({ config, facts, log }: Resources): void {
+  for (const { app, policy, kind, problem } of misfits(config, facts.ofApp)) {
+    if (kind === 'refused') log.error({ app, policy }, `the policy asks for what the server does not do: ${problem}`);
+    else log.warn({ app, policy }, problem);
+  }
 }
 
 /** Beside everything else: the folders of a large fleet take a while to go through. Stopping does not wait for it, since Redis may be away. */

@@ -1,9 +1,13 @@
-/** Reads a client's key folder as rekeyd delivers it: a link to a version folder, replaced whole. */
+/**
+ * Reads a client's key folder as rekeyd delivers it: names that are links through `..data` to one version. In version 0.1 the folder itself was a link to a
+ * version; a secret mount may be a plain folder.
+ */
 import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CompactSign } from 'jose';
 import { SignerError } from './error.ts';
+import { pause } from './time.ts';
 
 /** Which key it is: the one that signs, the one that will, or the one that did. */
 export type KeyRole = 'current' | 'next' | 'previous';
@@ -28,13 +32,19 @@ const ROLES = ['current', 'next', 'previous'] as const satisfies readonly KeyRol
 /** A set can be swapped while it is read; that it happens this often in a row is no accident. */
 const ATTEMPTS = 10;
 
+/** A folder of version 0.1 is replaced by one of today once. Between the two there is none, for much less than this, in ms. */
+const MISSING_MS = 20;
+
 /** @throws SignerError `folder_unreadable` */
 export async function readKeySet(folder: string): Promise<KeySet> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await readOnce(folder);
     } catch (error) {
-      if (attempt < ATTEMPTS) continue;
+      if (attempt < ATTEMPTS) {
+        await waitIfMissing(folder);
+        continue;
+      }
       throw new SignerError(
         'folder_unreadable',
         `The key folder ${folder} cannot be read. Check the path, that this user may read it, and that rekeyd has delivered keys there.`,
@@ -44,15 +54,34 @@ export async function readKeySet(folder: string): Promise<KeySet> {
   }
 }
 
+/** Gives a folder that is about to be there again the time for it. */
+async function waitIfMissing(folder: string): Promise<void> {
+  const isThere = await stat(folder).then(
+    () => true,
+    () => false,
+  );
+  if (!isThere) await pause(MISSING_MS);
+}
+
+/** As {@link versionOf}, over the moment in which a folder is replaced. */
+export async function latestVersionOf(folder: string): Promise<string> {
+  try {
+    return await versionOf(folder);
+  } catch {
+    await waitIfMissing(folder);
+    return versionOf(folder);
+  }
+}
+
 /** Costs one `stat`: cheap enough to be asked before every signature. */
-export async function versionOf(folder: string): Promise<string> {
+async function versionOf(folder: string): Promise<string> {
   const { dev, ino, mtimeNs } = await stat(join(folder, 'meta.json'), { bigint: true });
   return `${dev}:${ino}:${mtimeNs}`;
 }
 
 /** Follows the link once and reads all files from that one version: two versions never mix. */
 async function readOnce(folder: string): Promise<KeySet> {
-  const versionFolder = await realpath(folder);
+  const versionFolder = await realpath(join(folder, '..data')).catch(() => realpath(folder));
   const version = await versionOf(versionFolder);
   const meta = await readJson(join(versionFolder, 'meta.json'));
   const keys: SigningKey[] = [];

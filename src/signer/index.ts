@@ -10,10 +10,13 @@
  * ```
  */
 import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 import { SignJWT } from 'jose';
 import { SignerError } from './error.ts';
-import { type KeyRole, type KeySet, readKeySet, type SigningKey, versionOf } from './folder.ts';
+import { type KeyRole, type KeySet, latestVersionOf, readKeySet, type SigningKey } from './folder.ts';
 import { type Answer, discard, isRefusal } from './refusal.ts';
+import { openReporter } from './reports.ts';
+import { every } from './time.ts';
 
 export { SignerError, type SignerErrorCode } from './error.ts';
 export type { KeyRole } from './folder.ts';
@@ -25,6 +28,13 @@ export const CLIENT_ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-typ
 export interface SignerOptions {
   /** Told when the folder changed but cannot be read; the signer goes on with the keys that it has. */
   readonly onReloadError?: (error: unknown) => void;
+  /**
+   * The folder that reports go to, for rekeyd: which keys this process holds, and which one it signs with. `signers/` in the key folder when absent, as
+   * rekeyd makes it; false: nothing is reported, and nothing is read but before a signature.
+   */
+  readonly reports?: string | false;
+  /** Told when a report could not be written, although its folder is there. */
+  readonly onReportError?: (error: unknown) => void;
 }
 
 export interface AssertionOptions {
@@ -63,11 +73,16 @@ export interface Signer {
     send: (assertion: string, info: KeyInfo) => Promise<T>,
     options: AssertionOptions,
   ): Promise<T>;
+  /** Takes the report of this process back. What is signed afterwards is signed as before. A process that ends without it is forgotten after two minutes. */
+  close(): Promise<void>;
 }
+
+/** How often, in ms, a signer that signs nothing looks for new keys, so that rekeyd hears that it has them. */
+const LOOK_MS = 5_000;
 
 /**
  * Opens a client's folder of rekeyd's directory sink. The folder is looked at again before each signature (one `stat`), so there is nothing
- * to watch, to restart or to close.
+ * to watch or to restart. Nothing of it keeps the process alive.
  *
  * @throws SignerError `folder_unreadable`
  */
@@ -75,16 +90,35 @@ export async function openSigner(folder: string, options: SignerOptions = {}): P
   let held = await readKeySet(folder);
   /** While the folder's first key is refused: which one was accepted in its place. */
   let stead: { readonly first: string; readonly accepted: string } | null = null;
+  const { reports = join(folder, 'signers'), onReportError = () => {} } = options;
+  const reporter = reports === false ? null : openReporter(reports, onReportError);
 
   /** A folder that cannot be read for a moment must not stop logins: the keys from before are as good as they were. */
-  async function latest(): Promise<KeySet> {
+  async function latest(onError = options.onReloadError): Promise<KeySet> {
     try {
-      if ((await versionOf(folder)) !== held.version) held = await readKeySet(folder);
+      if ((await latestVersionOf(folder)) !== held.version) held = await readKeySet(folder);
     } catch (error) {
-      options.onReloadError?.(error);
+      onError?.(error);
     }
+    report();
     return held;
   }
+
+  /** Beside the signing, which does not wait for it. */
+  function report(): void {
+    const kids = held.keys.map(({ kid }) => kid);
+    void reporter?.report({ kids, signing: signingKey(held)?.kid ?? null });
+  }
+
+  /** The key of a set that comes first now. */
+  function signingKey(set: KeySet): SigningKey | undefined {
+    const current = set.keys.find(({ role }) => role !== 'previous');
+    return (stead?.first === current?.kid && set.keys.find(({ kid }) => kid === stead?.accepted)) || current;
+  }
+
+  // What cannot be read now is told by the next signature.
+  const stopLooking = reporter === null ? () => {} : every(LOOK_MS, () => void latest(() => {}));
+  report();
 
   return {
     get clientId() {
@@ -97,8 +131,7 @@ export async function openSigner(folder: string, options: SignerOptions = {}): P
     },
     async authenticate(send, request) {
       const set = await latest();
-      const current = firstKey(set, folder);
-      const first = (stead?.first === current.kid && set.keys.find(({ kid }) => kid === stead?.accepted)) || current;
+      const first = signingKey(set) ?? firstKey(set, folder);
       const answer = await send(await sign(set, first, request), { kid: first.kid, role: first.role });
       if (!(await isRefusal(answer))) return answer;
       // Looked up anew: the refusal may be how this process learns that the keys were changed a moment ago.
@@ -110,7 +143,12 @@ export async function openSigner(folder: string, options: SignerOptions = {}): P
       await discard(answer);
       const second = await send(await sign(newer, other, request), { kid: other.kid, role: other.role });
       if (!(await isRefusal(second))) stead = { first: firstKey(newer, folder).kid, accepted: other.kid };
+      report();
       return second;
+    },
+    async close() {
+      stopLooking();
+      await reporter?.close();
     },
   };
 }

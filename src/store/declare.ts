@@ -31,8 +31,14 @@ redis.call('SADD', KEYS[2], ARGV[1])
 
 /** What this store knows of its clients may be outdated: the next worker looks at the server first. No worker uses the store meanwhile. */
 async function doubtRecords(redis: Redis): Promise<void> {
-  const [refs, found] = await Promise.all([redis.zrange(keys.clients, '0', '-1'), redis.smembers(keys.found)]);
+  const [refs, found, offered] = await Promise.all([
+    redis.zrange(keys.clients, '0', '-1'),
+    redis.smembers(keys.found),
+    redis.smembers(keys.offered),
+  ]);
+  // A key of ours stands beside that of an offered client, or is in use there by now.
   const strangers = new Set(found);
+  for (const ref of offered) strangers.delete(ref);
   const known = refs.filter((ref) => !strangers.has(ref)).map(parseReference);
   await inParallel(known, LANES, async (ref) => {
     await redis.eval(DOUBT, 2, recordKey(ref), keys.open, ref, randomUUID());

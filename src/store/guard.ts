@@ -7,7 +7,7 @@ import { messageOf, RekeydError } from '../errors.ts';
 import { monotonic, sleep } from '../time.ts';
 import { lost, type Marker, nameStore, readFacts, readMarker, whyLost, writeMarker } from './identity.ts';
 import { checkDurability, type Durability, type DurabilityOptions } from './redis/durability.ts';
-import { type Guarded, untilAnswered } from './redis/scripts.ts';
+import { type Guarded, untilAnswered } from './redis/evaluate.ts';
 
 export interface Guard extends Guarded {
   /** Why nothing is written now; null when all is well. */

@@ -10,8 +10,8 @@ import { RekeydError } from '../errors.ts';
 import { ensureFolder } from '../files/folder.ts';
 import { replaceFile } from '../files/replace.ts';
 import { keys } from './keys.ts';
+import { untilAnswered } from './redis/evaluate.ts';
 import { integer, text } from './redis/replies.ts';
-import { untilAnswered } from './redis/scripts.ts';
 
 /** What this machine remembers of its store. */
 export interface Marker {

@@ -2,7 +2,7 @@
 import type { Redis } from 'ioredis';
 import { type ClientRef, parseReference } from '../core/client.ts';
 import { keys } from './keys.ts';
-import { SET_DUE } from './lua/records.ts';
+import { NOTE_POLICIES, SET_DUE } from './lua/records.ts';
 import type { Scripts } from './redis/scripts.ts';
 
 export interface Indexes {
@@ -11,6 +11,14 @@ export interface Indexes {
   clientCount(): Promise<number>;
   /** How many clients are known, and how many of them are found or held. */
   enrolmentCounts(): Promise<{ readonly clients: number; readonly found: number; readonly held: number }>;
+  /** Every app that clients are known of, as `deployment/slug`. One question for each, however many clients it has. */
+  apps(): Promise<string[]>;
+  /** Notes by which policies the clients of an app go, in order, and answers what was noted before; null when nothing was. */
+  notePolicies(app: string, names: readonly string[]): Promise<readonly string[] | null>;
+  /** Clients whose key was imported, and whose application was not seen to take it from us, in alphabetical order. */
+  heldRefs(): Promise<ClientRef[]>;
+  /** Found clients to whose applications a key of ours is offered, in alphabetical order. */
+  offeredRefs(): Promise<ClientRef[]>;
   /** How many clients of an app are known; `app` is `deployment/slug`. */
   appCount(app: string): Promise<number>;
   /** Up to `limit` known clients of an app in alphabetical order, from after `last` on; null: from the first. */
@@ -40,6 +48,22 @@ export function openIndexes(redis: Redis, scripts: Scripts): Indexes {
       ]);
       return { clients, found, held };
     },
+    async apps() {
+      const found: string[] = [];
+      for (let from = '-'; ; from = `[${endOf(found.at(-1) ?? '')}`) {
+        const next = from;
+        const [ref] = await references(() => redis.zrangebylex(keys.clients, next, '+', 'LIMIT', 0, 1));
+        if (ref === undefined) return found;
+        found.push(ref.slice(0, ref.lastIndexOf('/')));
+      }
+    },
+    async notePolicies(app, names) {
+      const args = [app, JSON.stringify(names)];
+      const before = await scripts.run({ lua: NOTE_POLICIES, keys: [keys.policies], args });
+      return typeof before === 'string' ? JSON.parse(before) : null; // as it was written here
+    },
+    heldRefs: async () => (await references(() => redis.smembers(keys.held))).sort(),
+    offeredRefs: async () => (await references(() => redis.smembers(keys.offered))).sort(),
     appCount: (app) => scripts.ask(() => redis.zlexcount(keys.clients, `[${app}/`, `(${endOf(app)}`)),
     appRefs: (app, limit, last) =>
       references(() => {

@@ -5,12 +5,14 @@ import type { AuditDraft } from '../core/audit.ts';
 import type { ClientRef } from '../core/client.ts';
 import type { RotationSummary } from '../core/history.ts';
 import type { ClientRecord } from '../core/record.ts';
+import type { WaveOutcome } from '../core/wave.ts';
 import { RekeydError } from '../errors.ts';
 import { rememberKey } from '../keys/key-id.ts';
-import { historyKey, keys, operationKey, recordKey, sealedKey } from './keys.ts';
+import { historyKey, keys, operationKey, recordKey, sealedKey, waveKeys } from './keys.ts';
 import { ANSWER, CLAIM, COMMIT, CONFIRM, LOAD, REPLACE_SEALED } from './lua/records.ts';
+import type { ScriptCall } from './redis/evaluate.ts';
 import { integer, list, text } from './redis/replies.ts';
-import type { ScriptCall, Scripts } from './redis/scripts.ts';
+import type { Scripts } from './redis/scripts.ts';
 import { upgradedRecord } from './upgrade.ts';
 
 /** What a record must still be for a change to it to be accepted: what that commit made of it, under that claim. */
@@ -58,6 +60,8 @@ export interface Commit {
   readonly durable: boolean;
   /** See {@link Records.answered}. */
   readonly answers?: Answer;
+  /** What a rotation came to: its wave counts it with the commit, and once. */
+  readonly counted?: WaveOutcome;
 }
 
 /** Which rotation answers a request. */
@@ -178,12 +182,13 @@ export function openRecords(redis: Redis, scripts: Scripts, confirmed: (seq: num
 
 /** @param op names this commit: sent twice, it happens once */
 export function commitCall(change: Commit, op: string): ScriptCall {
-  const { ref, expected, seal, erase, ended, answers } = change;
-  const { audit, clients, due, found, held, open, seen } = keys;
+  const { ref, expected, seal, erase, ended, answers, counted } = change;
+  const { audit, clients, due, found, held, offered, open, seen } = keys;
   return {
     lua: COMMIT,
     keys: [
-      ...[recordKey(ref), sealedKey(ref), historyKey(ref), clients, due, open, audit, seen, found, held],
+      ...[recordKey(ref), sealedKey(ref), historyKey(ref), clients, due, open, audit, seen, found, held, offered],
+      ...(counted === undefined ? [] : waveKeysOf(counted)),
       ...(answers === undefined ? [] : [operationKey(`request ${answers.request}`)]),
     ],
     args: [
@@ -200,12 +205,20 @@ export function commitCall(change: Commit, op: string): ScriptCall {
       erase.length,
       ended.length,
       answers?.rotation ?? '',
+      counted?.wave.id ?? '',
+      counted?.outcome ?? '',
+      change.record.rotation?.phase.name === 'offered' ? 1 : 0,
       ...seal.flatMap(({ thumbprint, jwe }) => [thumbprint, jwe]),
       ...erase,
       ...ended.map((summary) => JSON.stringify(summary)),
       ...change.entries.map((entry) => JSON.stringify(entry)),
     ],
   };
+}
+
+function waveKeysOf({ wave: { policy } }: WaveOutcome): readonly string[] {
+  const { wave, waiting, failed } = waveKeys(policy);
+  return [wave, waiting, failed];
 }
 
 function parseLoaded(reply: unknown): Loaded {

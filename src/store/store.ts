@@ -1,13 +1,17 @@
 /** The store: everything that outlives a process, over one Redis connection. */
 import type { Redis } from 'ioredis';
+import { type Apps, openApps } from './app-facts.ts';
 import { type AuditLog, openAuditLog } from './audit-log.ts';
 import { type Deployments, openDeployments } from './deployments.ts';
 import { type Indexes, openIndexes } from './indexes.ts';
+import { openPauses, type Pauses } from './pauses.ts';
 import { openRecords, type Records } from './records.ts';
+import type { Guarded } from './redis/evaluate.ts';
 import { integer } from './redis/replies.ts';
-import { type Guarded, openScripts } from './redis/scripts.ts';
+import { openScripts } from './redis/scripts.ts';
+import { openWaves, type Waves } from './waves.ts';
 
-export interface Store extends Records, Indexes, AuditLog, Deployments {
+export interface Store extends Records, Indexes, AuditLog, Deployments, Pauses, Waves, Apps {
   /** Random, and another one for each store. */
   readonly id: string;
   /** The store's clock, ms since the Unix epoch: one clock for all workers. */
@@ -24,6 +28,9 @@ export function openStore(redis: Redis, guard: Guarded & { confirmed(seq: number
     ...openIndexes(redis, scripts),
     ...openAuditLog(redis, scripts, guard.confirmed),
     ...openDeployments(redis, scripts),
+    ...openPauses(redis, scripts),
+    ...openWaves(redis, scripts),
+    ...openApps(redis, scripts),
     get id() {
       return guard.expected.id;
     },

@@ -6,6 +6,7 @@ import { PEM_KTY } from '../core/readback.ts';
 import { members } from '../core/reply.ts';
 import { RekeydError } from '../errors.ts';
 import { publishedKey } from '../keys/key-id.ts';
+import { probeOf } from './mark.ts';
 
 /** An OAuth app as far as rekeyd cares. */
 export interface ObservedApp {
@@ -67,11 +68,14 @@ const Client = z
     jwks_uri: Text,
     jwks: z.object({ keys: z.array(Jwk).nullish() }).nullish(),
     public_key_pem: Text,
+    // Looked at for the mark of a probe alone: a client is read whatever this is.
+    redirect_uris: z.unknown().optional(),
     is_active: z.boolean(),
     updated_at: z.string(),
   })
-  .transform(
-    (client): ObservedClient => ({
+  .transform((client): ObservedClient => {
+    const probe = probeOf(client.redirect_uris);
+    return {
       id: client.id,
       clientId: client.client_id,
       authMethod: client.client_auth_method,
@@ -80,8 +84,9 @@ const Client = z
       keys: keysOf(client.jwks?.keys ?? [], client.public_key_pem),
       active: client.is_active,
       updatedAt: client.updated_at,
-    }),
-  );
+      ...(probe !== null && { probe }),
+    };
+  });
 
 const App = z
   .object({ id: Id, slug: z.string().min(1), name: Text, fqdn: Host, is_active: z.boolean() })

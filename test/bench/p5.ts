@@ -3,6 +3,7 @@ import { type Queues, slotJobId } from '../../jobs/queues.ts';
 import { type ClientRef, makeReference } from '../../src/core/client.ts';
 import type { ObservedClient } from '../../src/core/document.ts';
 import { enrolled, found, imported } from '../../src/core/enrolment.ts';
+import { desiredDelivery } from '../../src/core/signers.ts';
 import { andThen } from '../../src/core/transition.ts';
 import { RekeydError } from '../../src/errors.ts';
 import { inParallel } from '../../src/parallel.ts';
@@ -106,7 +107,9 @@ async function store({ resources }: Stage, { ref, client }: Seed, ageMs: number)
   const cause = { actor: 'bench', reason: 'seed', request: null };
   const key = { id, alg: 'ES256', thumbprint: 'seed', jwk: { kty, crv, x, y }, pem } as const;
   const held = andThen(found(ref, client, cause, at), (record) => imported(record, key, cause, at));
-  const change = andThen(held, (record) => enrolled(record, cause));
+  const taken = andThen(held, (record) => enrolled(record, cause));
+  const signers = { ...taken.record.signers, delivered: desiredDelivery(taken.record) };
+  const change = { ...taken, record: { ...taken.record, signers } };
   await resources.store.commit(commitOf(change, policy, { from: loaded, durable: false }));
 }
 

@@ -154,6 +154,8 @@ function configFile(setting: Setting, slugs: readonly string[], url: string, red
         foreign_keys: 'retire',
         propagation: '0s',
         overlap: '0s',
+        // What is measured is a whole fleet.
+        cohort: 'off',
       },
     },
     sinks: [{ kind: 'directory', path: './keys' }],

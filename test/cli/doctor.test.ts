@@ -1,3 +1,5 @@
+import { chmod, realpath } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { CHANGE } from '../emulator/fault-rules.ts';
 import { until } from '../support/until.ts';
@@ -27,6 +29,8 @@ test('everything that is well is said to be, and what is missing gets advice', a
     ...[
       'clients',
       'deployment 185019846023',
+      'pauses',
+      'waves',
       'halted clients',
       'api key',
       'clock 185019846023',
@@ -164,4 +168,38 @@ test('an API that asks to be left alone is told by doctor and status, and no lon
   });
   expect(told.stdout).toContain(`THROTTLED  deployment 185019846023: its API asks to be left alone until ${end}.`);
   expect(told.stdout).toMatch(/^3 clients: 3 throttled$/m);
+});
+
+test('keys, and secrets in files, that other users can read are told by doctor and by the log of a start', async () => {
+  world = await openWorld();
+  const client = await world.enrolledClient('pem-app');
+  const kek = await world.writeConfig(Buffer.alloc(32, 7).toString('base64url'), 'kek');
+  const keks = [{ id: 'kek-1', key: 'file:./kek' }];
+  await world.writeConfig({ ...world.config, encryption: { keks } });
+  const key = join(world.dir, 'data', 'keys', client.ref, 'current.pem');
+  await chmod(world.dir, 0o755);
+  await chmod(kek, 0o644);
+  const exposed = async () => {
+    const { checks } = documentOf(await world.run(['doctor', '--json']));
+    return checks.filter(({ name }: { name: string }) => name === 'exposed');
+  };
+  expect(await exposed()).toEqual([
+    {
+      name: 'exposed',
+      ok: true,
+      detail: `${kek}: other users of this machine can read this secret`,
+      fix: `Run: chmod 0600 ${kek}`,
+    },
+  ]);
+
+  await chmod(kek, 0o600);
+  for (let folder = dirname(key); folder !== world.dir; folder = dirname(folder)) await chmod(folder, 0o755);
+  await chmod(dirname(await realpath(key)), 0o755);
+  await chmod(key, 0o644);
+  expect((await exposed()).map(({ detail }: { detail: string }) => detail)).toEqual([
+    `${join(world.dir, 'data', 'keys')}: other users can list it`,
+    `${key}: other users can read this private key`,
+  ]);
+  const service = await world.start('--no-schedule', '--no-http');
+  expect(service.stderr()).toContain('other users can read this private key');
 });

@@ -25,6 +25,7 @@ export interface Ended {
 /** A command that has not ended yet. */
 export interface Running {
   readonly ended: Promise<Ended>;
+  stdout(): string;
   stderr(): string;
   kill(signal: NodeJS.Signals): void;
 }
@@ -113,7 +114,7 @@ export async function openWorld(
       children.delete(child);
       return { code: code as number | null, stdout, stderr }; // the documented arguments of the event
     });
-    return { ended, stderr: () => stderr, kill: (signal) => void child.kill(signal) };
+    return { ended, stdout: () => stdout, stderr: () => stderr, kill: (signal) => void child.kill(signal) };
   }
 
   function addClient(app: AppSlug, alg = 'ES256'): Client {
@@ -125,7 +126,7 @@ export async function openWorld(
 
   async function keyFile({ id, key }: Client): Promise<string> {
     const path = join(dir, `${id}.pem`);
-    await writeFile(path, privatePem(key));
+    await writeFile(path, privatePem(key), { mode: 0o600 });
     return path;
   }
 

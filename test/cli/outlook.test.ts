@@ -83,3 +83,19 @@ test('config check and doctor warn of what shows without a list of clients, and 
   );
   expect(documentOf(fine).warnings).toEqual([]);
 });
+
+test('plan names what stands in the way of a client without keys, and plans the others that are named', async () => {
+  const good = world.addClient('pem-app');
+  const members = { deployment: '185019846023', app: 'pem-app', client_auth_method: 'client_secret_basic' };
+  const secret = `185019846023/pem-app/${world.emulator.addClient(members).id}`;
+  const [named, told] = await Promise.all([
+    world.run(['plan', good.ref, secret, '--take-over', '--json']),
+    world.run(['plan', secret]),
+  ]);
+  expect([named.code, told.code]).toEqual([1, 1]);
+  const { clients, errors } = documentOf(named);
+  expect(clients).toMatchObject([{ client: good.ref, strategy: 'cutover' }]);
+  const message = expect.stringContaining('authenticates with client_secret_basic: only private_key_jwt has keys');
+  expect(errors).toEqual([{ client: secret, message }]);
+  expect(told.stderr).toMatch(/authenticates with client_secret_basic/);
+});

@@ -50,7 +50,7 @@ describe('rotate', () => {
     expect(ended.code, ended.stderr).toBe(1);
     const { rotations, errors } = documentOf(ended);
     expect(errors).toEqual([{ client: unknown, message: expect.stringContaining('lists no client') }]);
-    const done = { id: expect.any(String), state: 'finished', kid: expect.any(String), error: null };
+    const done = { id: expect.any(String), state: 'finished', kid: expect.any(String), error: null, offered: false };
     expect(rotations).toEqual([
       { ...done, client: kid.ref, strategy: 'overlap', replaces: expect.any(String) },
       { ...done, client: pem.ref, strategy: 'cutover', replaces: expect.any(String) },
@@ -75,7 +75,7 @@ describe('rotate', () => {
     expect(documentOf(ended).rotations).toMatchObject([{ client: refused.ref, state: 'failed', error }]);
     expect(ended.stderr).toContain('not on a Monday');
     const shown = await world.run(['status', refused.ref]);
-    expect(shown.stdout).toMatch(/FAILED: .*not on a Monday.*\n1 client: 1 failed$/m);
+    expect(shown.stdout).toMatch(/^1 client: 1 failed\n.*\n.*FAILED: .*not on a Monday/m);
     const again = await world.run(['rotate', refused.ref, '--wait']);
     expect(again.code, again.stderr).toBe(0);
     expect(again.stderr, 'what another rotation failed with').not.toContain('not on a Monday');

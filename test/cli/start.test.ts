@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { until } from '../support/until.ts';
 import { documentOf, openWorld, type World } from './fixture.ts';
 
 let world: World;
@@ -20,6 +21,20 @@ test('start logs the warnings that config check gives', async () => {
   for (const { path, message } of warnings) {
     expect(logged).toContainEqual(expect.objectContaining({ level: 'warn', setting: path, msg: message }));
   }
+});
+
+test('start without a schedule tells of clients that nobody has taken in', async () => {
+  world.addClient('kid-app');
+  // What an earlier start has left in the queue would take it in.
+  const service = await world.start('--no-http', '--no-schedule', '--no-worker');
+  await until('it is told', () => service.stderr().includes('new clients: no schedule runs here'));
+  service.kill('SIGTERM');
+  const { code, stderr } = await service.ended;
+  expect(code, stderr).toBe(0);
+  const told = stderr.split('\n').filter((line) => line.includes('new clients: '));
+  expect(told.map((line) => JSON.parse(line))).toMatchObject([
+    { level: 'info', app: '185019846023/kid-app', policy: 'kid-app', adopt: 'import', clients: 1 },
+  ]);
 });
 
 test('an address that is taken is told with what to do', async () => {

@@ -22,6 +22,8 @@ import {
 
 useFolder();
 
+const PRIVATE = { mode: 0o600, dirMode: 0o700, owner: null, group: null };
+
 describe('defaults', () => {
   test('a minimal config is complete', async () => {
     const config = await read(write());
@@ -50,8 +52,10 @@ describe('defaults', () => {
           schedule: '0 3 * * *',
           timezone: 'UTC',
           rotateEveryMs: 30 * 86_400_000,
+          mustByMs: 45 * 86_400_000,
           splayMs: 0,
           windows: [],
+          freeze: [],
           alg: 'keep',
           modulusLength: 3072,
           strategy: 'auto',
@@ -59,19 +63,25 @@ describe('defaults', () => {
           embedPem: true,
           foreignKeys: 'keep',
           adopt: 'import',
+          adoptTimeoutMs: 30 * 86_400_000,
+          cohort: { firstPercent: 5, thenMs: 3_600_000, stopAfter: 1 },
+          probe: 'manual',
           standby: false,
           propagationMs: 60_000,
           overlapMs: 600_000,
           prove: 'required',
           proveWithinMs: 60_000,
+          requireReady: 0,
+          readyTimeoutMs: 15 * 60_000,
           attempts: 10,
         },
       },
-      sinks: [{ kind: 'directory', path: join(folder, 'data/keys') }],
+      sinks: [{ kind: 'directory', path: join(folder, 'data/keys'), access: PRIVATE, reports: null }],
       http: { listen: { host: '127.0.0.1', port: 8080 }, tokens: null },
       publish: null,
       reconcileEveryMs: 60_000,
       shutdownGraceMs: 30_000,
+      secretFiles: [],
       warnings: [],
     });
     expect(config.deployments[0]?.apiKey.reveal()).toBe(API_KEY);
@@ -88,7 +98,7 @@ describe('defaults', () => {
       write({ data_dir: '../elsewhere', publish: { base_url: 'https://keys.example.com/jwks/' } }),
     );
     const dataDir = join(folder, '../elsewhere');
-    expect(config.sinks).toEqual([{ kind: 'directory', path: join(dataDir, 'keys') }]);
+    expect(config.sinks).toEqual([{ kind: 'directory', path: join(dataDir, 'keys'), access: PRIVATE, reports: null }]);
     expect(config.publish).toEqual({ path: join(dataDir, 'jwks'), baseUrl: 'https://keys.example.com/jwks' });
   });
 
@@ -97,6 +107,16 @@ describe('defaults', () => {
     expect(Object.keys(config.policies)).toEqual(['default', 'other']);
     expect(config.policies.other?.windows).toEqual([{ days: [1], start: 60, end: 120 }]);
   });
+});
+
+test('a freeze counts in days, and a key is overdue when the policy says or half as late again as it is due', async () => {
+  const policies = {
+    own: { rotate_every: '10d', must_by: '11d', freeze: ['1970-01-02/1970-01-03'] },
+    other: { rotate_every: '10d' },
+  };
+  const { own, other } = (await read(write({ policies }))).policies;
+  expect([own?.mustByMs, other?.mustByMs]).toEqual([11 * 86_400_000, 15 * 86_400_000]);
+  expect([own?.freeze, other?.freeze]).toEqual([[{ first: 1, last: 2 }], []]);
 });
 
 describe('accepted', () => {
@@ -262,4 +282,48 @@ describe('policyFor', () => {
   ])('%s/%s/%s is not in our care', async (id, slug, client) => {
     expect(policyFor(await read(text), makeReference(id, slug, client))).toBeNull();
   });
+});
+
+describe('a sink', () => {
+  const sinkOf = async (settings: Record<string, unknown>) =>
+    (await read(write({ sinks: [{ kind: 'directory', path: './keys', ...settings }] }))).sinks[0];
+
+  test('says who may read the keys, and where signers report', async () => {
+    expect(await sinkOf({ mode: '0640', dir_mode: '0750', group: 4711, reports: './reports' })).toEqual({
+      kind: 'directory',
+      path: join(folder, 'keys'),
+      access: { mode: 0o640, dirMode: 0o750, owner: null, group: 4711 },
+      reports: join(folder, 'reports'),
+    });
+  });
+
+  test.each<[object, object]>([
+    [
+      { owner: 'root', group: 'root' },
+      { owner: 0, group: 0 },
+    ],
+    [{ owner: '1000' }, { owner: 1000, group: null }],
+    // Its folders stay with rekeyd: the owner of the keys has to come through.
+    [{ owner: 0 }, { dirMode: 0o711 }],
+    [{ owner: 0, dir_mode: '0750' }, { dirMode: 0o750 }],
+    [{ mode: '400' }, { mode: 0o400 }],
+  ])('%j', async (settings, access) => {
+    expect((await sinkOf({ ...settings }))?.access).toMatchObject(access);
+  });
+
+  test.each<[string, Record<string, unknown>, RegExp[]]>([
+    ['that everybody reads', { mode: '0644' }, [/^sinks\[0\]\.mode: lets every user of this machine read/]],
+    ['whose group may not read', { group: 1 }, [/^sinks\[0\]\.group: has no use/]],
+    ['whose group may read', { group: 1, mode: '0640', dir_mode: '0750' }, []],
+  ])('%s is warned about as is due', async (_, settings, messages) => {
+    const { warnings } = await read(write({ sinks: [{ kind: 'directory', path: './keys', ...settings }] }));
+    expect(warnings.map(({ path, message }) => `${path}: ${message}`)).toEqual(
+      messages.map((message) => expect.stringMatching(message)),
+    );
+  });
+});
+
+test('the files that secrets were read from are known', async () => {
+  const config = await read(write({ encryption: { keks: [{ id: 'k1', key: 'file:kek' }] } }));
+  expect(config.secretFiles).toEqual([join(folder, 'kek')]);
 });

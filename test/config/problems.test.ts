@@ -16,6 +16,7 @@ import {
 useFolder();
 
 const inRedis = (redis: object) => write({ redis });
+const inSink = (settings: object) => write({ sinks: [{ kind: 'directory', path: './keys', ...settings }] });
 const inSentinels = (over: object) => inRedis({ sentinels: { name: 'mymaster', nodes: ['s:26379'], ...over } });
 
 const cases: [what: string, text: string, path: string, message: RegExp][] = [
@@ -137,6 +138,19 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
   ['a duration in words', inPolicy({ overlap: 'an hour' }), 'policies.default.overlap', /such as 500ms/],
   ['a rotation every moment', inPolicy({ rotate_every: '0d' }), 'policies.default.rotate_every', /longer than nothing/],
   ['a malformed window', inPolicy({ windows: ['Mon 25:00-26:00'] }), 'policies.default.windows[0]', /Mon-Thu 01:00/],
+  ['a malformed freeze', inPolicy({ freeze: ['2026-12-18'] }), 'policies.default.freeze[0]', /2026-12-18\/2027-01-04/],
+  [
+    'a freeze that is no list',
+    inPolicy({ freeze: '2026-12-18/2027-01-04' }),
+    'policies.default.freeze',
+    /is not a list/,
+  ],
+  [
+    'must_by before a key is due',
+    inPolicy({ must_by: '30d' }),
+    'policies.default.must_by',
+    /more than rotate_every.*30d/,
+  ],
   ['a window that is no list', inPolicy({ windows: 'Mon 01:00-02:00' }), 'policies.default.windows', /is not a list/],
   ['an unknown alg', inPolicy({ alg: 'HS256' }), 'policies.default.alg', /write keep, RS256, RS384/],
   ['a short modulus', inPolicy({ modulus_length: 1024 }), 'policies.default.modulus_length', /from 2048/],
@@ -149,7 +163,7 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
     'policies.default.strategy',
     /write cutover/,
   ],
-  ['an unknown adopt', inPolicy({ adopt: 'all' }), 'policies.default.adopt', /write import, take_over/],
+  ['an unknown adopt', inPolicy({ adopt: 'all' }), 'policies.default.adopt', /write import, overlap, take_over/],
   ['no time for a proof', inPolicy({ prove_within: '0s' }), 'policies.default.prove_within', /./],
   ['no throttle', inDeployment({ throttle_max: '0s' }), 'deployments[0].throttle_max', /./],
   ['jwks_uri to nowhere', inPolicy({ format: 'jwks_uri' }), 'policies.default.format', /add publish/],
@@ -157,6 +171,16 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
   ['a policy that is no section', write({ policies: { default: 'x' } }), 'policies.default', /not a section/],
   ['an unknown sink', write({ sinks: [{ kind: 'vault', path: 'x' }] }), 'sinks[0].kind', /write directory/],
   ['no sink', write({ sinks: [] }), 'sinks', /at least one sink/],
+  ['a mode that YAML takes for a number', inSink({ mode: 600 }), 'sinks[0].mode', /in quotes: write four octal digits/],
+  ['a mode that is none', inSink({ mode: 'rw-r--r--' }), 'sinks[0].mode', /is not a mode/],
+  ['keys that rekeyd itself may not read', inSink({ mode: '0040' }), 'sinks[0].mode', /keeps rekeyd itself out/],
+  ['keys that others may replace', inSink({ mode: '0660' }), 'sinks[0].mode', /let others replace/],
+  ['folders that others may change', inSink({ dir_mode: '0770' }), 'sinks[0].dir_mode', /let others replace/],
+  ['a user that is not there', inSink({ owner: 'no-such-user' }), 'sinks[0].owner', /no user of .*write its number/],
+  ['a group that is not there', inSink({ group: 'no-such-group' }), 'sinks[0].group', /no group of .*write its number/],
+  ['a group that is none', inSink({ group: -1 }), 'sinks[0].group', /write its name, or its number/],
+  ['more signers than are heard', inPolicy({ require_ready: 65 }), 'policies.default.require_ready', /from 0 to 64/],
+  ['no time to get ready', inPolicy({ ready_timeout: '0s' }), 'policies.default.ready_timeout', /./],
   [
     'a sink twice',
     write({ sinks: ['a', 'a'].map((path) => ({ kind: 'directory', path })) }),

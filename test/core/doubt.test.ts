@@ -47,7 +47,7 @@ describe('a record that may tell what was', () => {
   it('is rotated by no schedule, whatever the policy says', () => {
     const record = doubt(enrolledRecord());
     for (const adopt of ['import', 'take_over'] as const) {
-      expect(isScheduled(record, { adopt })).toBe(false);
+      expect(isScheduled(record, { ...POLICY, adopt })).toBe(false);
       expect(whyDue(record, { ...POLICY, adopt }, START + 90 * DAY)).toBeNull();
     }
   });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { desiredDocument, foreignKeys } from '../../src/core/desired.ts';
 import type { PublishedKey } from '../../src/core/document.ts';
-import { enrolled, found, imported, observed } from '../../src/core/enrolment.ts';
+import { enrolled, found, imported, observed, standingOf } from '../../src/core/enrolment.ts';
 import { isKnown, remember } from '../../src/core/keys.ts';
 import { plan } from '../../src/core/plan.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
@@ -159,6 +159,38 @@ describe('importing the key that a client signs with', () => {
     ],
   ])('refuses a key that %s', (_, record) => {
     expect(() => take(record)).toThrow(expect.objectContaining({ code: 'key_invalid' }));
+  });
+
+  it.each([
+    ['is not active', { active: false }],
+    ['has a secret', { authMethod: 'client_secret_basic' }],
+  ])('refuses the key of a client that %s', (_, members) => {
+    const record = foundRecord(client({ keys: [published('own')], ...members }));
+    expect(() => take(record)).toThrow(expect.objectContaining({ code: 'not_eligible' }));
+  });
+
+  it.each([
+    ['accepted', 'accepted'],
+    [null, 'none'],
+  ] as const)('keeps whether somebody saw it sign in (%s)', (proof, told) => {
+    const { record, entries } = imported(foundRecord(seen), own, OPERATOR, START, proof);
+    expect(record.keys).toMatchObject([{ proof }]);
+    expect(entries[0]).toMatchObject({ type: 'key.imported', data: { proof: told } });
+  });
+});
+
+describe('a key that is imported once more', () => {
+  const former = { id: idOf('old'), kid: 'old', at: START, compromised: false };
+  const record = enrolledRecord();
+  it.each<[string, ClientRecord, string, 'active' | 'replaced' | null]>([
+    ['is the active one', record, 'a', 'active'],
+    ['was replaced since', remember(record, [former]), 'old', 'replaced'],
+    ['comes with the rotation under way', rotating('overlap', 'proven'), 'b', 'replaced'],
+    ['was never seen', record, 'x', null],
+    ['was reported as compromised', remember(record, [{ ...former, compromised: true }]), 'old', null],
+    ['is that of a client whose keys are lost', remember(foundRecord(), [former]), 'old', null],
+  ])('%s', (_, known, key, standing) => {
+    expect(standingOf(known, { id: idOf(key) })).toBe(standing);
   });
 });
 

@@ -12,6 +12,7 @@ import {
   client,
   enrolledRecord,
   foundRecord,
+  MINUTE,
   POLICY,
   published,
   takenOver,
@@ -60,6 +61,19 @@ describe('a foreign key that the server goes on showing beside a jwks_uri', () =
     expect(world.history[0]).toMatchObject({ state: 'failed', error: expect.stringMatching(/foreign keys/) });
     expect(world.record).toMatchObject({ rotation: null, retirements: [], keys: [{ kid: 'a' }] });
     expect(world.sent.size).toBe(0);
+  });
+
+  it('is not dropped where a look shows it only after the key was made', () => {
+    const { world, served } = begin(enrolledRecord(client({ keys: [published('a')] })));
+    ask(world, 'r1', KEEP);
+    while (world.record.rotation?.phase.name !== 'delivered') take(world, KEEP);
+    world.server.keys = [...world.server.keys, published('foreign-1').jwk];
+    world.pass(MINUTE);
+    play(world, KEEP);
+    expect(world.history[0]).toMatchObject({ state: 'failed', error: expect.stringMatching(/foreign keys/) });
+    expect(world.record).toMatchObject({ rotation: null, retirements: [], keys: [{ kid: 'a' }] });
+    expect(served).toEqual([]);
+    expect(kidsOf(world.effective())).toEqual(['a', 'foreign-1']);
   });
 
   it('is retired by a rotation in the form that it has, and then the client goes there', () => {

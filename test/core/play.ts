@@ -1,13 +1,16 @@
 /** Plays a story out in a simulated world, and checks on the way what rekeyd promises. */
 
+import { enroll, signsWith } from '../../src/core/adoption.ts';
 import { whyDue } from '../../src/core/due.ts';
-import { enrolled, observed } from '../../src/core/enrolment.ts';
+import { observed } from '../../src/core/enrolment.ts';
+import { heard } from '../../src/core/heard.ts';
 import { activeKey } from '../../src/core/keys.ts';
 import { plan } from '../../src/core/plan.ts';
 import type { ClientPolicy } from '../../src/core/policy.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
 import { abandon, request } from '../../src/core/request.ts';
 import { ripen } from '../../src/core/retirement.ts';
+import { rollback } from '../../src/core/rollback.ts';
 import { incomingKid } from '../../src/core/rotation.ts';
 import { hasCode } from '../../src/errors.ts';
 import { GOOD_LUCK, type Luck, PATCH_TIMEOUT } from './luck.ts';
@@ -28,7 +31,7 @@ import {
   THEIR_URI,
 } from './support.ts';
 import { type Point, turn } from './worker.ts';
-import { World } from './world.ts';
+import { type Signer, World } from './world.ts';
 
 /** How long a step takes, in ms. */
 const TICK = 20;
@@ -42,6 +45,9 @@ const CALM = 2 * HOUR;
 
 /** Turns that a worker may need, beyond the time for the proof, to put the old key back. */
 const MOST_TURNS_UNPROVEN = 12;
+
+/** What keeps a previous key from being put back. */
+const REFUSALS = ['under_way', 'not_found', 'key_invalid', 'not_eligible'] as const;
 
 function begin({ mode, start }: Pick<Story, 'mode' | 'start'>): ClientRecord {
   const foreign = published('foreign-1', start === 'found, no alg registered' ? 'RS256' : 'ES256');
@@ -75,6 +81,7 @@ export class Play {
     const record = begin({ mode, start });
     this.#promises = new Promises(record);
     this.#promises.excuses.untouchable = record.enrolment !== 'enrolled';
+    this.#promises.excuses.mayReplace = record.enrolment !== 'found';
     // Its set is its own affair: there are no foreign keys on the server.
     this.#promises.excuses.foreignMayGo = record.server.observed.client.jwksUri !== null;
     this.world = new World(mode, record, (world, what) => this.#promises.check(world, what, this.#policy));
@@ -105,13 +112,20 @@ export class Play {
           this.#ask(null, this.#policy.adopt === 'take_over');
         }
         break;
+      case 'signer':
+        this.#hear(incident.is);
+        break;
       case 'enroll':
-        if (activeKey(world.record) === undefined) break;
-        this.#promises.excuses.untouchable = false;
-        world.tell('enrolled', (record) => enrolled(record, OPERATOR));
+        this.#enroll();
+        break;
+      case 'report':
+        this.#report(incident.which);
         break;
       case 'abandon':
         this.#abandon();
+        break;
+      case 'roll back':
+        this.#rollBack();
         break;
       case 'compromise':
         this.#compromise(incident.what);
@@ -207,15 +221,58 @@ export class Play {
     try {
       const asking = asked(`r${this.#asked}`, compromised, takeOver);
       const started = request(held.record, asking, this.#policy, world.now);
-      if (takeOver || compromised !== null) this.#promises.excuses.untouchable = false;
+      const { excuses } = this.#promises;
+      if (takeOver || compromised !== null) excuses.mayReplace = true;
+      if (excuses.mayReplace || started.record.rotation?.adopting) excuses.untouchable = false;
       world.commit(held, started, `asked ${started.rotation} ${JSON.stringify(compromised)}`);
       return started.rotation;
     } catch (error) {
-      const isEnding = hasCode(error, 'under_way') && held.record.rotation?.abandoned != null;
+      const running = held.record.rotation;
+      const isOther = running?.abandoned != null || running?.rollsBack !== undefined;
+      const isEnding = hasCode(error, 'under_way') && isOther;
       const isLeftAlone = hasCode(error, 'not_enrolled') && enrolment !== 'enrolled' && !takeOver;
       if (isEnding || isLeftAlone) return null;
       throw error;
     }
+  }
+
+  #hear(signer: Signer): void {
+    const { world } = this;
+    world.become(signer);
+    const held = world.claim();
+    const change = heard(held.record, world.hear(), { policy: this.#policy, now: world.now });
+    if (change.record.enrolment !== held.record.enrolment) this.#mayEnroll(held.record);
+    world.commit(held, change, 'heard');
+  }
+
+  /** A report has enrolled the client of this record. */
+  #mayEnroll({ enrolment, rotation }: ClientRecord): void {
+    if (enrolment === 'found' && rotation?.phase.name !== 'offered')
+      wrong(this.world, 'enrolled by a key that is not offered');
+    Object.assign(this.#promises.excuses, { untouchable: false, mayReplace: true });
+  }
+
+  #enroll(): void {
+    const { world } = this;
+    const { rotation } = world.record;
+    const isOffered = rotation?.phase.name === 'offered';
+    if (activeKey(world.record) === undefined && !isOffered) return;
+    Object.assign(this.#promises.excuses, { untouchable: false, mayReplace: true });
+    world.tell('enrolled', (record) => enroll(record, OPERATOR, { policy: this.#policy, now: world.now }));
+  }
+
+  #report(which: Extract<Incident, { do: 'report' }>['which']): void {
+    const { world } = this;
+    const { rotation } = world.record;
+    const ours = incomingKid(rotation) ?? activeKey(world.record)?.kid ?? 'none';
+    const cause = { ...OPERATOR, actor: 'signer' };
+    const context = { policy: this.#policy, now: world.now };
+    const held = world.claim();
+    const change = signsWith(held.record, which === 'ours' ? ours : 'unknown', cause, context);
+    if (change.record === held.record) return;
+    if (which === 'unknown') wrong(world, 'a key that nobody knows has enrolled a client');
+    this.#mayEnroll(held.record);
+    world.commit(held, change, 'reported');
   }
 
   #abandon(): void {
@@ -228,6 +285,17 @@ export class Play {
       this.#promises.excuses.abandoned = true;
     } catch (error) {
       if (!hasCode(error, 'under_way') || rotation.compromised === null || world.record.halted !== null) throw error;
+    }
+  }
+
+  #rollBack(): void {
+    const { world } = this;
+    this.#asked += 1;
+    const id = `r${this.#asked}`;
+    try {
+      world.tell('asked to roll back', (record) => rollback(record, { ...OPERATOR, id }, this.#policy, world.now));
+    } catch (error) {
+      if (!REFUSALS.some((code) => hasCode(error, code))) throw error;
     }
   }
 
@@ -267,6 +335,7 @@ export class Play {
     const { world } = this;
     world.trace.push('-- nothing fails any more');
     world.server.active = true;
+    world.become('following');
     this.#workOn();
     this.#look();
     this.#workOn();

@@ -13,6 +13,8 @@ import type { World } from './world.ts';
 export interface Excuses {
   /** Nobody asked for this client, whose application does not take its key from us: it is left alone. */
   untouchable: boolean;
+  /** False: the application of a found client signs with its own key, beside which ours is offered at most. */
+  mayReplace: boolean;
   /** A compromise cuts keys off on purpose. */
   compromised: boolean;
   /** A person ended a rotation: signers are told of it afterwards, and sign with their other key until then. */
@@ -32,6 +34,7 @@ export interface Excuses {
 export class Promises {
   readonly excuses: Excuses = {
     untouchable: false,
+    mayReplace: true,
     compromised: false,
     abandoned: false,
     foreignMayGo: false,
@@ -68,6 +71,7 @@ export class Promises {
     }
     if (!excuses.compromised) checkLogins(world, excuses);
     if (!excuses.foreignMayGo) this.#checkForeign(world);
+    if (!excuses.mayReplace) checkTheirs(world, excuses);
     this.#checkGone(world, policy);
     if (what.startsWith('commit')) this.#checkAudit(world, what);
     this.#before = record;
@@ -126,7 +130,8 @@ export class Promises {
   /** Once time has run on and nothing failed any more. */
   checkRest(world: World, policy: ClientPolicy): void {
     const { record } = world;
-    if (record.rotation !== null) wrong(world, 'a rotation is still under way');
+    if (record.rotation !== null && record.rotation.phase.name !== 'offered')
+      wrong(world, 'a rotation is still under way');
     if (record.retirements.length > 0) wrong(world, 'an old key is still on its way out');
     if (record.server.inFlight !== null) wrong(world, 'a PATCH is still in flight');
     const signers = desiredDelivery(record);
@@ -256,6 +261,16 @@ function checkLogins(world: World, { abandoned }: Excuses): void {
 
 function kidsOf(sink: Delivery | null | undefined): readonly string[] {
   return [sink?.current, sink?.next, sink?.previous].filter((kid) => typeof kid === 'string');
+}
+
+/** Whatever the policy says of foreign keys: while ours is only offered, all of theirs are published, in front of it, and sign in. */
+function checkTheirs(world: World, { foreign }: Excuses): void {
+  const shown = world.effective().map(({ kid }) => `${kid}`);
+  const [first = ''] = shown;
+  const missing = foreign.filter((kid) => !shown.includes(kid));
+  if (missing.length > 0) wrong(world, `${missing} is missing while ours is only offered`);
+  if (!first.startsWith('foreign')) wrong(world, `${first} comes before the foreign keys`);
+  checkForeignSigns(world);
 }
 
 /** No key of ours ever took over: the one that customers sign with works as before. */

@@ -1,6 +1,7 @@
 /** Old keys on their way out. */
 import { describe, expect, it } from 'vitest';
 import type { Action } from '../../src/core/action.ts';
+import { heard } from '../../src/core/heard.ts';
 import { plan } from '../../src/core/plan.ts';
 import type { ClientPolicy } from '../../src/core/policy.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
@@ -30,6 +31,8 @@ import {
 
 const READ_BACK: ClientPolicy = { ...POLICY, prove: 'read_back' };
 const LATER = START + 10 * MINUTE;
+/** No signer reports anything. */
+const SILENCE = { reports: [], error: null };
 
 interface Case {
   readonly record: ClientRecord;
@@ -201,7 +204,9 @@ describe('what only time moves', () => {
   it('begins to withdraw an old key when its overlap is over, and not before', () => {
     const record = retiringRecord(retirement('overlap'));
     expect(ripen(record, LATER - 1)).toBe(record);
-    expect(ripen(record, LATER).retirements).toMatchObject([{ kid: 'a', phase: 'withdrawing' }]);
+    expect(ripen(heard(record, SILENCE, { policy: POLICY, now: LATER }).record, LATER).retirements).toMatchObject([
+      { kid: 'a', phase: 'withdrawing' },
+    ]);
   });
 
   it('also while a rotation is under way, which cannot put that off', () => {
@@ -211,8 +216,9 @@ describe('what only time moves', () => {
       signers: signersHold('a', 'b', 'c'),
     });
     const now = LATER + HOUR;
-    expect(plan(ripen(seeing(record, {}, now), now), READ_BACK, now)).toMatchObject({ do: 'take_unproven' });
-    const failing = { ...record, rotation: { ...record.rotation, tries: tries({ notBefore: now + HOUR }) } };
+    const silent = heard(record, SILENCE, { policy: POLICY, now }).record;
+    expect(plan(ripen(seeing(silent, {}, now), now), READ_BACK, now)).toMatchObject({ do: 'take_unproven' });
+    const failing = { ...silent, rotation: { ...silent.rotation, tries: tries({ notBefore: now + HOUR }) } };
     expect(plan(ripen(seeing(failing as ClientRecord, {}, now), now), POLICY, now)).toMatchObject({
       do: 'patch',
       purpose: 'withdraw',

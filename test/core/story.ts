@@ -4,7 +4,7 @@ import type { ClientPolicy } from '../../src/core/policy.ts';
 import type { Luck } from './luck.ts';
 import { HOUR, MINUTE } from './support.ts';
 import type { Point } from './worker.ts';
-import type { ServerMode } from './world.ts';
+import type { ServerMode, Signer } from './world.ts';
 
 export type Incident =
   /** A number of turns with the same luck. */
@@ -17,9 +17,14 @@ export type Incident =
   /** A schedule asks, when the client is due. */
   | { readonly do: 'sweep' }
   | { readonly do: 'enroll' }
+  /** A signer reports that it signs with a key. */
+  | { readonly do: 'report'; readonly which: 'ours' | 'unknown' }
   | { readonly do: 'abandon' }
+  | { readonly do: 'roll back' }
   | { readonly do: 'compromise'; readonly what: 'in use' | 'active' | 'incoming' | 'retiring' | 'foreign' }
   | { readonly do: 'policy'; readonly change: Partial<ClientPolicy> }
+  /** From now on its signer reports like that, and upkeep hears it. */
+  | { readonly do: 'signer'; readonly is: Signer }
   | { readonly do: 'foreign key' }
   | { readonly do: 'foreign key goes' }
   /** Somebody publishes a former key again. */
@@ -69,9 +74,10 @@ const policyChange: fc.Arbitrary<Partial<ClientPolicy>> = fc.oneof(
   fc.record({ format: fc.constantFrom<ClientPolicy['format']>('jwks', 'pem', 'jwks_uri', 'keep') }),
   fc.record({ strategy: fc.constantFrom<ClientPolicy['strategy']>('overlap', 'cutover', 'auto') }),
   fc.record({ foreignKeys: fc.constantFrom<ClientPolicy['foreignKeys']>('keep', 'retire') }),
-  fc.record({ adopt: fc.constantFrom<ClientPolicy['adopt']>('import', 'take_over') }),
+  fc.record({ adopt: fc.constantFrom<ClientPolicy['adopt']>('import', 'overlap', 'take_over') }),
   fc.record({ embedPem: fc.boolean() }),
   fc.record({ prove: fc.constantFrom<ClientPolicy['prove']>('required', 'read_back') }),
+  fc.record({ requireReady: fc.constantFrom(0, 1, 2) }),
 );
 
 const work = fc.record({
@@ -87,22 +93,32 @@ const pass = fc.record({
   ms: fc.oneof(fc.integer({ min: 0, max: 15_000 }), fc.integer({ min: 0, max: 2 * HOUR })),
 });
 
+const signer = fc.constantFrom<Signer>('silent', 'following', 'following', 'stuck', 'lying', 'unreadable');
+
 const ask = fc.record({
   do: fc.constant('ask' as const),
   times: fc.constantFrom(1, 1, 1, 5),
   takeOver: fc.constantFrom(true, true, false),
 });
 
-const usual = [
+const everyday = [
   { weight: 30, arbitrary: work },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('race' as const), luck, rival: luck, at: point }) },
   { weight: 4, arbitrary: pass },
   { weight: 1, arbitrary: fc.constant({ do: 'look' as const }) },
-  { weight: 4, arbitrary: ask },
-  { weight: 1, arbitrary: fc.constantFrom({ do: 'sweep' as const }, { do: 'enroll' as const }) },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom({ do: 'sweep' as const }, { do: 'sweep' as const }, { do: 'enroll' as const }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('report' as const), which: fc.constantFrom('ours', 'ours', 'unknown') }),
+  },
   { weight: 1, arbitrary: fc.constant({ do: 'abandon' as const }) },
+  { weight: 2, arbitrary: fc.constant({ do: 'roll back' as const }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('policy' as const), change: policyChange }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('foreign key' as const, 'foreign key goes' as const) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('signer' as const), is: signer }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('put back' as const), underItsName: fc.boolean() }) },
   {
     weight: 1,
@@ -112,6 +128,8 @@ const usual = [
     }),
   },
 ] satisfies fc.WeightedArbitrary<Incident>[];
+
+const usual = [...everyday, { weight: 4, arbitrary: ask }] satisfies fc.WeightedArbitrary<Incident>[];
 
 const compromise = {
   weight: 3,
@@ -127,7 +145,7 @@ const incidents = fc.oneof(
   { weight: 1, arbitrary: fc.array(fc.oneof(...usual, compromise), { minLength: 1, maxLength: 80, size: 'max' }) },
 );
 
-export const story: fc.Arbitrary<Story> = fc.record({
+const anything: fc.Arbitrary<Story> = fc.record({
   mode: fc.constantFrom<ServerMode>('kid', 'kid, uri wins', 'first'),
   start: fc.constantFrom<Story['start']>(
     'enrolled',
@@ -142,8 +160,29 @@ export const story: fc.Arbitrary<Story> = fc.record({
     format: rarely<ClientPolicy['format']>('jwks', 'pem', 'jwks_uri', 'jwks_uri', 'keep'),
     strategy: fc.constantFrom<ClientPolicy['strategy']>('overlap', 'cutover'),
     foreignKeys: rarely<ClientPolicy['foreignKeys']>('keep', 'retire'),
-    adopt: rarely<ClientPolicy['adopt']>('import', 'take_over'),
+    adopt: rarely<ClientPolicy['adopt']>('import', 'overlap', 'overlap', 'take_over'),
+    adoptTimeoutMs: fc.constantFrom(10 * MINUTE, 30 * MINUTE),
     proveWithinMs: fc.constantFrom(MINUTE, MINUTE, 5_000),
   }),
   incidents,
 });
+
+/** Nobody takes such a client over, so that its application can go on with its own key to the end. */
+const offer: fc.Arbitrary<Story> = fc.record({
+  mode: fc.constantFrom<ServerMode>('kid', 'kid, uri wins', 'first'),
+  start: fc.constantFrom<Story['start']>('found', 'found', 'found, no alg registered'),
+  policy: fc.record({
+    alg: fc.constant<ClientPolicy['alg']>('keep'),
+    format: fc.constantFrom<ClientPolicy['format']>('jwks', 'keep'),
+    strategy: fc.constant<ClientPolicy['strategy']>('overlap'),
+    foreignKeys: rarely<ClientPolicy['foreignKeys']>('keep', 'retire'),
+    adopt: fc.constant<ClientPolicy['adopt']>('overlap'),
+    adoptTimeoutMs: fc.constantFrom(10 * MINUTE, 30 * MINUTE),
+    proveWithinMs: fc.constant(MINUTE),
+  }),
+  incidents: fc
+    .array(fc.oneof(...everyday), { minLength: 1, maxLength: 80, size: 'max' })
+    .map((later): Incident[] => [{ do: 'sweep' }, ...later]),
+});
+
+export const story: fc.Arbitrary<Story> = fc.oneof({ weight: 5, arbitrary: anything }, { weight: 1, arbitrary: offer });

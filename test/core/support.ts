@@ -4,8 +4,16 @@ import type { RotationRequest } from '../../src/core/begin.ts';
 import { makeReference } from '../../src/core/client.ts';
 import type { KeyDocument, ObservedClient, ObservedKeys, PublicJwk, PublishedKey } from '../../src/core/document.ts';
 import { enrolled, found, imported } from '../../src/core/enrolment.ts';
+import { type AppFacts, NOTHING_KNOWN } from '../../src/core/findings.ts';
 import type { Cause, RotationSummary } from '../../src/core/history.ts';
-import { type Algorithm, findKey, type KeyMaterial, type KeyState, type ManagedKey } from '../../src/core/keys.ts';
+import {
+  ALGORITHMS,
+  type Algorithm,
+  findKey,
+  type KeyMaterial,
+  type KeyState,
+  type ManagedKey,
+} from '../../src/core/keys.ts';
 import type { ClientPolicy, Context } from '../../src/core/policy.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
 import { request } from '../../src/core/request.ts';
@@ -27,6 +35,12 @@ export const OPERATOR: Cause = { actor: 'operator', reason: 'drill', request: nu
 export const SERVED_URI = 'https://keys.example.com/jwks/4711';
 export const THEIR_URI = 'https://customer.example.com/jwks';
 
+/** An app where somebody was seen to sign in with each alg. */
+const EVERYTHING_SEEN: AppFacts = {
+  ...NOTHING_KNOWN,
+  proven: Object.fromEntries(ALGORITHMS.map((alg) => [alg, { at: START, client: REF }])),
+};
+
 export const POLICY: ClientPolicy = {
   alg: 'ES256',
   strategy: 'overlap',
@@ -34,14 +48,19 @@ export const POLICY: ClientPolicy = {
   embedPem: true,
   foreignKeys: 'keep',
   adopt: 'import',
+  adoptTimeoutMs: 30 * DAY,
   rotateEveryMs: 30 * DAY,
+  mustByMs: 45 * DAY,
   splayMs: 0,
   propagationMs: MINUTE,
   overlapMs: 10 * MINUTE,
   prove: 'required',
   proveWithinMs: MINUTE,
+  requireReady: 0,
+  readyTimeoutMs: 15 * MINUTE,
   attempts: 4,
   jwksUri: SERVED_URI,
+  facts: EVERYTHING_SEEN,
   backoff: { baseMs: 1_000, maxMs: MINUTE },
 };
 

@@ -5,11 +5,13 @@ import type { Action, Owner } from '../../src/core/action.ts';
 import { delivered, generated, notDelivered } from '../../src/core/delivering.ts';
 import { chosen, fail, turnBack } from '../../src/core/ending.ts';
 import { observed } from '../../src/core/enrolment.ts';
+import { heard } from '../../src/core/heard.ts';
 import { activeKey, keyOf, type ManagedKey } from '../../src/core/keys.ts';
 import { plan } from '../../src/core/plan.ts';
 import type { ClientPolicy, Context } from '../../src/core/policy.ts';
 import { destroyed, provedNew, provedOld, takenRefused, takenUnproven, unprovable } from '../../src/core/proving.ts';
 import { announced, patched, type Sending, served, servingAnnounced, settled } from '../../src/core/publishing.ts';
+import { delayed } from '../../src/core/readiness.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
 import { ripen } from '../../src/core/retirement.ts';
 import { incomingKid, type Rotation } from '../../src/core/rotation.ts';
@@ -121,6 +123,10 @@ function act(worker: Worker, action: Plain): Outcome {
       if (kid !== null && policy.prove === 'required') throw new Error(`${kid} is taken as refused without a proof`);
       return { change: takenRefused(record, action.old), also: () => noteRefused(worker, kid) };
     }
+    case 'hear':
+      return { change: heard(record, world.hear(), context) };
+    case 'tell_delay':
+      return { change: delayed(record, action.old, action.why, world.now) };
     case 'destroy': {
       const { kid } = action.old;
       return {

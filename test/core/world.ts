@@ -4,6 +4,7 @@
  */
 import type { AuditDraft } from '../../src/core/audit.ts';
 import { bodyOf, type KeyDocument, type ObservedClient, type PublicJwk } from '../../src/core/document.ts';
+import type { Hearing } from '../../src/core/heard.ts';
 import type { RotationSummary } from '../../src/core/history.ts';
 import { type Algorithm, holds, type KeyMaterial, publishedAs } from '../../src/core/keys.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
@@ -17,6 +18,12 @@ import { client, entryOf, material, SERVED_URI, START, THEIR_URI } from './suppo
  */
 export type ServerMode = 'kid' | 'kid, uri wins' | 'first';
 
+/**
+ * What the process that signs reports. `silent`: nothing. `following`: what its folder holds. `stuck`: what its folder held when it got stuck. `lying`: a
+ * key that nobody knows. `unreadable`: nobody can tell.
+ */
+export type Signer = 'silent' | 'following' | 'stuck' | 'lying' | 'unreadable';
+
 interface Late {
   readonly document: KeyDocument;
   readonly arrivesAt: number;
@@ -26,6 +33,8 @@ export interface Held {
   readonly record: ClientRecord;
   readonly version: number;
 }
+
+const LIE: Delivery = { current: 'nobody', next: null, previous: null };
 
 export class World {
   now = START;
@@ -48,6 +57,9 @@ export class World {
   readonly sent = new Set<string>();
   readonly refused = new Set<string>();
   readonly sinks: (Delivery | null)[] = [null, null];
+  signer: Signer = 'silent';
+  /** What the signer held when it began to be as it is. */
+  #heldThen: Delivery | null = null;
   readonly trace: string[] = [];
   readonly mode: ServerMode;
   /** As it was last read back from the store. */
@@ -157,6 +169,20 @@ export class World {
   acceptsKid(kid: string): boolean {
     const key = this.made.get(kid);
     return key !== undefined && this.accepts(key, kid);
+  }
+
+  become(signer: Signer): void {
+    this.signer = signer;
+    this.#heldThen = this.sinks[0] ?? null;
+  }
+
+  hear(): Hearing {
+    if (this.signer === 'unreadable') return { reports: [], error: 'EIO' };
+    const held = this.signer === 'stuck' ? this.#heldThen : (this.sinks[0] ?? null);
+    if (this.signer === 'silent' || held === null) return { reports: [], error: null };
+    const { current, next, previous } = this.signer === 'lying' ? LIE : held;
+    const kids = [current, next, previous].filter((kid) => kid !== null);
+    return { reports: [{ name: 'host-1', kids, signing: current, at: this.now }], error: null };
   }
 
   make(alg: Algorithm): KeyMaterial {

@@ -33,8 +33,9 @@ beforeEach(async () => {
 
 afterEach(() => rm(join(root, '..'), { recursive: true, force: true }));
 
+/** What a reader finds: not what rekeyd keeps for itself, nor where signers write. */
 async function filesOf(folder: string): Promise<Record<string, string>> {
-  const names = (await readdir(folder)).sort();
+  const names = (await readdir(folder)).filter((name) => !name.startsWith('..') && name !== 'signers').sort();
   return Object.fromEntries(
     await Promise.all(names.map(async (name) => [name, await readFile(join(folder, name), 'utf8')])),
   );
@@ -42,11 +43,12 @@ async function filesOf(folder: string): Promise<Record<string, string>> {
 
 /** One version, as a careful reader sees it: what it reads counts if the link still names that version afterwards. */
 async function readSet(path: string): Promise<Record<string, string>> {
+  const data = join(path, '..data');
   for (;;) {
-    const version = await readlink(path);
-    const files = await filesOf(join(path, '..', version)).catch((error: unknown) => error);
+    const version = await readlink(data);
+    const files = await filesOf(join(path, version)).catch((error: unknown) => error);
     // A version that was replaced meanwhile may be half removed; the one in use never is.
-    if ((await readlink(path)) !== version) continue;
+    if ((await readlink(data)) !== version) continue;
     if (files instanceof Error) throw files;
     return files as Record<string, string>; // not an error, so what filesOf resolves to
   }
@@ -54,8 +56,11 @@ async function readSet(path: string): Promise<Record<string, string>> {
 
 /** No trace of any version but the one in use. */
 async function expectOneVersion(): Promise<void> {
-  expect((await readdir(app)).sort()).toEqual(['.4711', '4711']);
-  expect((await readdir(join(app, '.4711'))).map((name) => `.4711/${name}`)).toEqual([await readlink(client)]);
+  expect(await readdir(app)).toEqual(['4711']);
+  const version = await readlink(join(client, '..data'));
+  const names = await readdir(join(client, version));
+  expect((await readdir(client)).sort()).toEqual(['..data', version, ...names, 'signers'].sort());
+  for (const name of names) expect(await readlink(join(client, name))).toBe(`..data/${name}`);
 }
 
 function expectConsistent(files: Record<string, string>): void {
@@ -103,7 +108,7 @@ describe('a delivered set', () => {
     expect(await asked()).toEqual({ current: current.kid, next: null, previous: previous.kid });
     await writeFile(join(client, 'meta.json'), '{');
     expect(await asked()).toBeNull();
-    await rm(client);
+    await rm(client, { recursive: true });
     await writeFile(client, 'in the way');
     expect(await asked()).toBeNull();
   });
@@ -161,8 +166,8 @@ describe('a delivered set', () => {
     } finally {
       process.umask(before);
     }
-    const version = await realpath(client);
-    const folders = [root, join(root, '185019846023'), app, join(app, '.4711'), version];
+    const version = await realpath(join(client, '..data'));
+    const folders = [root, join(root, '185019846023'), app, client, version, join(client, 'signers')];
     const files = (await readdir(version)).map((name) => join(version, name));
     const modes = async (paths: string[]) =>
       new Set(await Promise.all(paths.map(async (path) => (await stat(path)).mode & 0o7777)));
@@ -188,17 +193,17 @@ describe('nasty ids', () => {
 describe('what a crash left', () => {
   test.each([
     ['an empty version', []],
-    ['a begun version', ['pending']],
-    ['a half-written version', ['pending', 'current.pem']],
+    ['a begun version', ['..data_tmp']],
+    ['a half-written version', ['..data_tmp', 'current.pem']],
     ['a version that was replaced', ['current.pem', 'meta.json']],
   ])('%s is gone after the next delivery', async (_what, names) => {
     const sink = directorySink(root);
     const first = contents({ current: await sinkKey() });
     await sink.deliver(first);
-    const left = join(app, '.4711', '00112233445566aa');
+    const left = join(client, '..0-00aa11bb');
     await mkdir(left);
     for (const name of names) {
-      if (name === 'pending') await symlink('.4711/00112233445566aa', join(left, name));
+      if (name === '..data_tmp') await symlink('..0-00aa11bb', join(left, name));
       else await writeFile(join(left, name), 'half');
     }
     await sink.deliver(first);
@@ -300,20 +305,27 @@ describe('a place that cannot be written', () => {
     expect(await sink.check()).toContain('/proc/rekeyd-keys');
   });
 
-  test.each(['folder', 'file', 'foreign link'])(
-    'a %s that somebody else put at the client path is left alone',
-    async (kind) => {
-      await mkdir(app, { recursive: true });
-      if (kind === 'folder') await mkdir(client);
-      else if (kind === 'file') await writeFile(client, 'precious');
-      else await symlink('/nowhere', client);
-      await expect(directorySink(root).deliver(contents({ current: await sinkKey() }))).rejects.toMatchObject({
-        code: 'sink_failed',
-        message: expect.stringMatching(/did not make.*Move it away/),
-      });
-      expect(await readdir(app)).toEqual(['4711']);
-    },
-  );
+  test.each(['file', 'foreign link'])('a %s that somebody else put at the client path is left alone', async (kind) => {
+    await mkdir(app, { recursive: true });
+    if (kind === 'file') await writeFile(client, 'precious');
+    else await symlink('/nowhere', client);
+    await expect(directorySink(root).deliver(contents({ current: await sinkKey() }))).rejects.toMatchObject({
+      code: 'sink_failed',
+      message: expect.stringMatching(/did not make.*Move it away/),
+    });
+    expect(await readdir(app)).toEqual(['4711']);
+  });
+
+  test('a key file that somebody else put into the client folder is left alone, and no key is delivered beside it', async () => {
+    await mkdir(client, { recursive: true });
+    await writeFile(join(client, 'current.pem'), 'precious');
+    await expect(directorySink(root).deliver(contents({ current: await sinkKey() }))).rejects.toMatchObject({
+      code: 'sink_failed',
+      message: expect.stringMatching(/current\.pem is not a link that rekeyd made. Move it away/),
+    });
+    expect(await readFile(join(client, 'current.pem'), 'utf8')).toBe('precious');
+    expect(await readdir(client)).not.toContain('..data');
+  });
 
   test('its sets cannot be looked at', async () => {
     await mkdir(join(app, '..'), { recursive: true });

@@ -6,6 +6,7 @@ import { deliveryIn, keySetFiles } from '../../src/deliver/key-set.ts';
 import type { Task, Undelivered } from '../../src/deliver/thread.ts';
 import { openThreads } from '../../src/files/threads.ts';
 import { contents, sinkKey } from './contents.ts';
+import { targetIn } from './target.ts';
 
 const root = await mkdtemp(join(tmpdir(), 'rekeyd-key-set-'));
 afterAll(() => rm(root, { recursive: true }));
@@ -48,7 +49,7 @@ test('the files of a set are moved to the thread that writes them', async () => 
   const files = keySetFiles(contents({ current: await sinkKey() }));
   const secret = secretOf(files.get('current.jwk.json'));
   const moved = [...files.values()].map(({ buffer }) => buffer);
-  const answer = threads.run({ do: 'replace', folder: root, client: '4711', files, epoch: 1 }, moved);
+  const answer = threads.run({ do: 'replace', target: targetIn(root), files, epoch: 1 }, moved);
   expect([...files.values()].map(({ length }) => length)).toEqual([...files].map(() => 0));
   expect(await answer).toBeNull();
   expect(secretOf(await readFile(join(root, '4711', 'current.jwk.json')))).toBe(secret);

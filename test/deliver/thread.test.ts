@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { targetIn } from './target.ts';
 
 const ENTRY = new URL('../../src/deliver/thread.ts', import.meta.url);
 const SECRET = 'the private half of a key';
@@ -31,7 +32,7 @@ function shared(text: string): Uint8Array {
 async function deliver(folder: string): Promise<{ readonly answer: unknown; readonly left: string }> {
   const bytes = shared(SECRET);
   const files = new Map([['current.jwk.json', bytes]]);
-  thread.postMessage({ do: 'replace', folder, client: '4711', files, epoch: 1 });
+  thread.postMessage({ do: 'replace', target: targetIn(folder), files, epoch: 1 });
   const [answer] = await once(thread, 'message');
   return { answer, left: Buffer.from(bytes).toString() };
 }

@@ -3,7 +3,9 @@ import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { Outdated, replaceFolder } from '../../src/deliver/versions.ts';
+import { replaceFolder } from '../../src/deliver/replace.ts';
+import { Outdated } from '../../src/deliver/versions.ts';
+import { targetIn } from './target.ts';
 
 /** What happens at the renames to come, first to last; the others just take place. */
 const atRename = vi.hoisted((): ((swap: () => void) => void)[] => []);
@@ -43,12 +45,13 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 function deliver(set: string, epoch: number): void {
-  replaceFolder(folder, '4711', new Map([['set', new TextEncoder().encode(set)]]), epoch);
+  replaceFolder(targetIn(folder), new Map([['set', new TextEncoder().encode(set)]]), epoch);
 }
 
 function expectInUse(set: string): void {
   expect(readFileSync(join(folder, '4711', 'set'), 'utf8')).toBe(set);
-  expect(readdirSync(join(folder, '.4711'))).toHaveLength(1);
+  const inUse = readlinkSync(join(folder, '4711', '..data'));
+  expect(readdirSync(join(folder, '4711')).sort()).toEqual(['..data', inUse, 'set', 'signers'].sort());
 }
 
 test('an earlier epoch that swaps just after a later one, which has not cleaned up yet, is replaced again', () => {
@@ -77,15 +80,16 @@ test('an earlier epoch that is about to swap when a later one delivers finds out
 test('a set is swapped in when its files and their names are on disk, and is there when the swap is on disk too', () => {
   disk.done.length = 0;
   const files = new Map(['a', 'b'].map((name) => [name, new TextEncoder().encode(name)]));
-  replaceFolder(folder, '4711', files, 1);
-  const version = join(folder, readlinkSync(join(folder, '4711')));
+  replaceFolder(targetIn(folder), files, 1);
+  const client = join(folder, '4711');
+  const version = join(client, readlinkSync(join(client, '..data')));
   const at = (what: string) => disk.done.indexOf(what);
-  const swap = at(`swap ${join(folder, '4711')}`);
-  for (const needed of [join(version, 'a'), join(version, 'b'), version, join(folder, '.4711')]) {
+  const swap = at(`swap ${join(client, '..data')}`);
+  for (const needed of [join(version, 'a'), join(version, 'b'), version, client]) {
     expect(disk.done.slice(0, swap), needed).toContain(`sync ${needed}`);
   }
   expect(Math.max(at(`sync ${join(version, 'a')}`), at(`sync ${join(version, 'b')}`))).toBeLessThan(
     at(`sync ${version}`),
   );
-  expect(disk.done.slice(swap)).toContain(`sync ${folder}`);
+  expect(disk.done.slice(swap)).toContain(`sync ${client}`);
 });

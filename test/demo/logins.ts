@@ -75,6 +75,7 @@ export async function startLogins({ folder, origin, fqdn }: LoginTarget): Promis
     async stop() {
       stopping.abort();
       await running;
+      await signer.close();
       await agent.close();
     },
   };

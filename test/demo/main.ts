@@ -12,6 +12,7 @@ import { activeKey } from '../../src/core/keys.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
 import { importKey } from '../../src/rotation/import.ts';
 import { keksOf } from '../../src/rotation/policy.ts';
+import { probeApp } from '../../src/rotation/probe.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { openResources } from '../../src/runtime/resources.ts';
 import { startService } from '../../src/runtime/service.ts';
@@ -45,10 +46,18 @@ for (const { ref, privateKeyPem, before } of clients) {
   const handed = { ref: parseReference(ref), text: privateKeyPem, alg: before, enroll: true, cause };
   await importKey(resources, keksOf(config), handed);
 }
+const probed = [];
+for (const slug of Object.keys(APPS)) {
+  const signal = new AbortController().signal;
+  const { findings } = await probeApp(resources, DEPLOYMENT, slug, { actor: 'demo', reason: 'demo', signal });
+  probed.push(`${slug} ${findings.picks.result.replace('_', ' ')}`);
+}
 await resources.close();
 say(
   `${clients.length} clients handed over their present keys (rekeyd keys import --enroll) and now sign from ${relative('', join(dir, 'keys'))}.`,
 );
+
+say(`A probe of each app (rekeyd probe) found which of two keys signs in: ${probed.join(', ')}.`);
 
 const service = await startService(config, { log, schedule: true, worker: true, http: false });
 const streams = new Map<string, LoginStream>();

@@ -47,10 +47,10 @@ test('with --keys it prints a config that rekeyd takes, and writes the private k
     const env = { KEK: Buffer.alloc(32, 7).toString('base64url'), API_KEY: 'emulator-api-key' };
     const { deployments } = await parseConfig(yaml, { file: join(dir, 'rekeyd.yaml'), env });
     expect(deployments[0]?.apps.map(({ slug }) => slug)).toEqual(['mcp-auth', 'mcp-rfc']);
-    const shown = [...printed.matchAll(/client +\S+\/(\d+) +\S+ +(\S+\.pem)/g)];
+    const shown = [...printed.matchAll(/client +\d+\/(\S+)\/\d+ +(\S+) +(\S+\.pem)/g)];
     expect(shown).toHaveLength(4);
-    for (const [, id, path = ''] of shown) {
-      expect(path).toBe(join(dir, `${id}.pem`));
+    for (const [, app = '', clientId, path = ''] of shown) {
+      expect(path).toBe(join(dir, app, `${clientId}.pem`));
       expect(createPrivateKey(await readFile(path, 'utf8')).asymmetricKeyType).toBe('ec');
       expect((await stat(path)).mode & 0o777).toBe(0o600);
     }

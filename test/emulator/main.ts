@@ -44,7 +44,7 @@ async function fleetText(wacht: Emulator, keysDir: string | undefined): Promise<
   return `  deployment   ${DEPLOYMENT}
   API key      ${apiKey}
 ${apps.map((app) => `  app          ${app.slug}  https://${app.fqdn}  (${app.selection})`).join('\n')}
-${clients.map(({ app, client }) => `  client       ${DEPLOYMENT}/${app.slug}/${client.id}  ${client.client_id}  ${keys.get(client.id) ?? ''}`.trimEnd()).join('\n')}
+${clients.map(({ app, client }) => `  client       ${DEPLOYMENT}/${app.slug}/${client.id}  ${client.client_id}  ${keysDir === undefined ? '' : (keys.get(client.id) ?? '(nobody has its private key)')}`.trimEnd()).join('\n')}
 ${keysDir === undefined ? '\nTheir private keys are not kept. Start with `-- --keys DIR` to get them, for `rekeyd keys import`.\n' : ''}
 rekeyd.yaml for this server, with API_KEY=${apiKey} and a KEK (\`openssl rand -base64 32 | tr '+/' '-_' | tr -d '='\`) in the environment:
 

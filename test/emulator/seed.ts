@@ -1,34 +1,58 @@
 /** What `npm run emulator` holds when it starts: a small fleet to try things on, or what the recorded calls need. */
-import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import type { StoredClient } from './clients.ts';
 import type { Emulator } from './server.ts';
 import type { App } from './state.ts';
+import { makeKey } from './testing.ts';
 
 export const DEPLOYMENT = '185019846023';
 const OTHER_DEPLOYMENT = '185019846024';
 
 export interface Fleet {
   readonly apiKey: string;
-  readonly clients: readonly { readonly app: App; readonly client: StoredClient; readonly privateKey: KeyObject }[];
+  readonly clients: readonly FleetMember[];
 }
 
-/** Two apps with two clients each: the real server, and a variant that picks keys by `kid`. */
-export function seedFleet({ addApp, addClient, setApiKey }: Emulator): Fleet {
+export interface FleetMember {
+  readonly app: App;
+  readonly client: StoredClient;
+  /** Null: nobody has it. */
+  readonly privateKey: KeyObject | null;
+}
+
+/**
+ * Two apps: the real server, whose clients have a PEM, and a variant that picks keys by `kid`, whose clients have a JWK Set. Apps, ids and `client_id`s are
+ * those of the commands in README.md, which can be typed as they are.
+ */
+export function seedFleet(wacht: Emulator): Fleet {
   const apiKey = 'emulator-api-key';
-  setApiKey(DEPLOYMENT, apiKey);
-  const apps = [
-    addApp({ deployment: DEPLOYMENT, slug: 'mcp-auth', fqdn: 'auth.example.com' }),
-    addApp({ deployment: DEPLOYMENT, slug: 'mcp-rfc', fqdn: 'rfc.example.com', selection: 'jwks_kid' }),
+  wacht.setApiKey(DEPLOYMENT, apiKey);
+  const real = wacht.addApp({ deployment: DEPLOYMENT, slug: 'mcp-auth', fqdn: 'auth.example.com' });
+  const byKid = { deployment: DEPLOYMENT, slug: 'mcp-rfc', fqdn: 'rfc.example.com', selection: 'jwks_kid' } as const;
+  const other = wacht.addApp(byKid);
+  const clients = [
+    seedClient(wacht, real, '4711'),
+    seedClient(wacht, real, '4712'),
+    { ...seedClient(wacht, real, '4713'), privateKey: null },
+    seedClient(wacht, other, '4714'),
+    seedClient(wacht, other, '4715'),
   ];
-  const clients = apps.flatMap((app) =>
-    ['one', 'two'].map((name) => {
-      const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-      const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString();
-      const members = { deployment: DEPLOYMENT, app: app.slug, client_name: name, alg: 'ES256', public_key_pem: pem };
-      return { app, client: addClient(members), privateKey };
-    }),
-  );
   return { apiKey, clients };
+}
+
+function seedClient(wacht: Emulator, app: App, id: string): FleetMember {
+  const { alg, jwk, pem, privateKey } = makeKey('ES256');
+  wacht.restoreClient(DEPLOYMENT, app.slug, {
+    id,
+    client_id: `oc_${id}`,
+    client_name: `application ${id}`,
+    client_auth_method: 'private_key_jwt',
+    grant_types: ['authorization_code', 'refresh_token'],
+    redirect_uris: ['https://client.example.com/callback'],
+    token_endpoint_auth_signing_alg: alg,
+  });
+  const material = app.selection === 'jwks_kid' ? { jwks: { keys: [jwk] } } : { public_key_pem: pem };
+  return { app, client: wacht.edit(DEPLOYMENT, app.slug, id, material), privateKey };
 }
 
 /** Keys of the recorded calls, in the form that the platform gives them. */

@@ -61,6 +61,8 @@ export interface Emulator {
   restoreClient(deployment: string, app: string, client: KeptClient): void;
   /** As it is stored now; a later PATCH does not change the object. @throws Refusal when there is none */
   client(deployment: string, app: string, id: string): StoredClient;
+  /** All of an app, as they are stored now, oldest first. */
+  clients(deployment: string, app: string): readonly StoredClient[];
   /** Somebody else's PATCH, with the server's checks but without a request. @throws Refusal what PATCH would answer */
   edit(deployment: string, app: string, id: string, members: ClientMembers): StoredClient;
   /** The secret of a client that has one. */
@@ -117,6 +119,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     addClient: (client) => addClient(state, client),
     restoreClient: (deployment, app, client) => state.restore(state.app(deployment, app), client),
     client: (deployment, app, id) => state.client(state.app(deployment, app), id),
+    clients: (deployment, app) => [...state.app(deployment, app).clients.values()],
     edit: (deployment, app, id, members) => state.patch(state.app(deployment, app), id, readUpdate(jsonBody(members))),
     secretOf: (client) => state.secretOf(client),
     setApiKey: (deployment, key, access = 'write', kind = 'either') =>

@@ -62,7 +62,11 @@ export function goodClaims(clientId: string, host: string, path: string, now = M
   };
 }
 
-export function sign(key: TestKey, claims: object, header: { alg?: string; kid?: string } = {}): Promise<string> {
+export function sign(
+  key: Pick<TestKey, 'alg' | 'privateKey'>,
+  claims: object,
+  header: { alg?: string; kid?: string } = {},
+): Promise<string> {
   return new SignJWT({ ...claims }).setProtectedHeader({ alg: key.alg, ...header }).sign(key.privateKey);
 }
 
@@ -94,9 +98,14 @@ export async function manage(
 }
 
 /** Posts a form to a runtime endpoint. The members of `form` that are undefined are left out. */
-export async function post(emulator: Emulator, host: string, path: string, form: Record<string, string | undefined>) {
+export async function post(
+  { url }: Pick<Emulator, 'url'>,
+  host: string,
+  path: string,
+  form: Record<string, string | undefined>,
+) {
   const present = Object.entries(form).filter((entry): entry is [string, string] => entry[1] !== undefined);
-  const response = await fetch(`${emulator.url}${path}`, {
+  const response = await fetch(`${url}${path}`, {
     method: 'POST',
     headers: { 'x-forwarded-host': host },
     body: new URLSearchParams(present),
@@ -105,7 +114,12 @@ export async function post(emulator: Emulator, host: string, path: string, form:
 }
 
 /** A login at introspect with a made-up token. */
-export function introspect(emulator: Emulator, host: string, clientId: string | undefined, assertion: string) {
+export function introspect(
+  emulator: Pick<Emulator, 'url'>,
+  host: string,
+  clientId: string | undefined,
+  assertion: string,
+) {
   return post(emulator, host, '/oauth/introspect', {
     token: 'made-up',
     client_id: clientId,

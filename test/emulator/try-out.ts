@@ -26,12 +26,16 @@ export function configFor(origin: string, { clients }: Fleet): string {
   });
 }
 
-/** Writes `<dir>/<client id>.pem` for each client. @returns the paths, by client id */
+/**
+ * Writes `<dir>/<app>/<client_id>.pem` for each client whose key somebody has: the folder of an app can be given to `rekeyd keys import --dir`.
+ * @returns the paths, by client id
+ */
 export async function writeKeys(dir: string, { clients }: Fleet): Promise<ReadonlyMap<string, string>> {
-  await mkdir(dir, { recursive: true, mode: 0o700 });
   const paths = new Map<string, string>();
-  for (const { client, privateKey } of clients) {
-    const path = join(dir, `${client.id}.pem`);
+  for (const { app, client, privateKey } of clients) {
+    if (privateKey === null) continue;
+    const path = join(dir, app.slug, `${client.client_id}.pem`);
+    await mkdir(join(dir, app.slug), { recursive: true, mode: 0o700 });
     await writeFile(path, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
     await chmod(path, 0o600);
     paths.set(client.id, path);

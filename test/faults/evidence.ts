@@ -37,6 +37,8 @@ export interface StoredRecord {
     readonly compromised: object | null;
     readonly phase: { readonly name: string };
     readonly tries: StoredTries;
+    /** The retirement of the key that it puts back. */
+    readonly rollsBack?: { readonly rotation: { readonly id: string } };
   } | null;
   readonly retirements: readonly {
     readonly kid: string | null;

@@ -31,6 +31,8 @@ export interface AppSetting {
   readonly slug: string;
   readonly selection: 'first_pem' | 'jwks_kid';
   readonly policy: Readonly<Record<string, unknown>>;
+  /** An alg that somebody was seen to sign in with, before the server stopped to verify it. */
+  readonly believed?: Algorithm;
   /** How its rotations end when nobody gives up. */
   readonly ends: 'finished' | 'failed' | 'rolled_back';
   /** How many tries a login may take; `none`: nobody signs in. One that signs in with a key of its own takes one. */
@@ -108,6 +110,7 @@ export const APPS: readonly AppSetting[] = [
     slug: 'refused',
     selection: 'first_pem',
     policy: { alg: 'ES512' },
+    believed: 'ES512',
     ends: 'rolled_back',
     logins: 'none',
     clients: [ES256],
@@ -220,6 +223,7 @@ export async function buildFleet(
   const clients: FaultClient[] = [];
   for (const app of apps) {
     emulator.addApp({ deployment: DEPLOYMENT, slug: app.slug, selection: app.selection });
+    if (app.believed !== undefined) await believe(app, app.believed, resources);
     for (const setting of app.clients) {
       const client = registerClient(dir, emulator, app, setting);
       if (client.enrolment !== 'found') await handOver(client, resources);
@@ -227,6 +231,13 @@ export async function buildFleet(
     }
   }
   return clients;
+}
+
+/** Otherwise no key for that alg is made. On disk with the first client that is handed over. */
+async function believe({ slug }: AppSetting, alg: Algorithm, { store, facts }: Resources): Promise<void> {
+  const app = `${DEPLOYMENT}/${slug}`;
+  await store.noteProven(app, alg, makeReference(DEPLOYMENT, slug, '1'));
+  await facts.refresh([app]);
 }
 
 /** Registers a client with the server; rekeyd is told nothing. */
@@ -260,6 +271,7 @@ async function handOver({ ref, enrolment, initial }: FaultClient, resources: Res
     ref: makeReference(DEPLOYMENT, slug, id),
     text: initial.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
     alg: initial.alg,
+    unproven: true,
     enroll: enrolment === 'enrolled',
     cause: { actor: 'faults', reason: 'import', request: null },
   });

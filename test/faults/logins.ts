@@ -30,13 +30,14 @@ export function startLogins(
   let stopped = false;
 
   async function run(client: FaultClient): Promise<void> {
-    const signIn = signInOf(client, emulator);
+    const { signIn, close } = signInOf(client, emulator);
     while (!stopped) {
       const { tried, isAccepted, refusedAfterMs } = await signIn();
       const result = !isAccepted ? 'refused' : tried.length > 1 ? 'fallback' : 'ok';
       history.note({ kind: 'login', ref: client.ref, result, tried: result === 'ok' ? [] : tried, refusedAfterMs });
       await delay(everyMs);
     }
+    await close();
   }
 
   function add(client: FaultClient): void {
@@ -65,7 +66,10 @@ interface SignIn {
   readonly isAccepted: boolean;
 }
 
-function signInOf(client: FaultClient, emulator: Emulator): () => Promise<SignIn> {
+function signInOf(
+  client: FaultClient,
+  emulator: Emulator,
+): { readonly signIn: () => Promise<SignIn>; readonly close: () => Promise<void> } {
   const { host, clientId, folder, initial } = client;
   const audience = `https://${host}${LOGIN_PATH}`;
   let signer: Signer | null = null;
@@ -84,7 +88,7 @@ function signInOf(client: FaultClient, emulator: Emulator): () => Promise<SignIn
     return { status, error };
   }
 
-  return async () => {
+  async function signIn(): Promise<SignIn> {
     const told: Told = { tried: [], refusedAfterMs: [] };
     const { signing } = client;
     let since = performance.now();
@@ -104,5 +108,7 @@ function signInOf(client: FaultClient, emulator: Emulator): () => Promise<SignIn
       { audience },
     );
     return { ...told, isAccepted: status === 200 };
-  };
+  }
+
+  return { signIn, close: async () => signer?.close() };
 }

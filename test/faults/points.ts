@@ -11,11 +11,11 @@ const ANNOUNCED = ['patch', 'serve'];
 /** Steps whose effect is a request over the network. */
 const REQUESTS = ['patch', 'look', 'prove_new', 'prove_old', 'choose'];
 
-/** A look is committed with what follows from it. */
-const UNCOMMITTED = ['look'];
+/** What was seen, or heard, is committed with what follows from it. */
+const UNCOMMITTED = ['look', 'hear'];
 
 /** The members of the core's `Action` union, but for those that change nothing outside of the record. */
-export const STEPS: readonly string[] = stepsOf(read('src/core/action.ts'), read('src/rotation/loop.ts'));
+export const STEPS: readonly string[] = stepsOf(read('src/core/action.ts'), read('src/rotation/decide.ts'));
 
 const commitsOf = (name: string) => [`${name}:before commit`, `${name}:after commit`];
 
@@ -44,14 +44,14 @@ export const PLACES: Readonly<Record<Deed, readonly string[]>> = {
   hold: [],
 };
 
-function stepsOf(actions: string, loop: string): string[] {
+function stepsOf(actions: string, decided: string): string[] {
   const [union] = /export type Action =[\s\S]*?;\n\n/.exec(actions) ?? [];
-  const [inside] = /type Outside = Exclude<[\s\S]*?>;\n/.exec(loop) ?? [];
+  const [inside] = /type Outside = Exclude<[\s\S]*?>;\n/.exec(decided) ?? [];
   const [wait] = /export interface Wait \{[\s\S]*?\n\}/.exec(actions) ?? [];
   const all = named(`${union}${wait}`, /readonly do: '(\w+)'/g);
   const apart = named(inside ?? '', /'(\w+)'/g);
   if (apart.length === 0 || !apart.every((step) => all.includes(step)))
-    throw new Error('src/core/action.ts and src/rotation/loop.ts do not name the same steps');
+    throw new Error('src/core/action.ts and src/rotation/decide.ts do not name the same steps');
   return all.filter((step) => !apart.includes(step));
 }
 

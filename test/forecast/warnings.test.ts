@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { parseFreeze } from '../../src/core/calendar.ts';
 import type { Policy } from '../../src/core/policy.ts';
 import { request } from '../../src/core/request.ts';
 import { parseWindow } from '../../src/core/window.ts';
@@ -18,11 +19,13 @@ import { asked, DAY, enrolledRecord, HOUR, MINUTE, material, POLICY, START } fro
 const MONDAY = Date.UTC(2026, 0, 5);
 
 const windows = (...texts: string[]) => texts.flatMap((text) => parseWindow(text) ?? []);
+const freezes = (...texts: string[]) => texts.flatMap((text) => parseFreeze(text) ?? []);
 const every = (ms: number, from = MONDAY, count = 60) => Array.from({ length: count }, (_, at) => from + at * ms);
 const DAILY = every(DAY, MONDAY + 3 * HOUR);
 
 function timed(change: Partial<TimedPolicy> = {}): TimedPolicy {
-  return { ...POLICY, windows: [], timezone: 'UTC', ...change };
+  const { rotateEveryMs = POLICY.rotateEveryMs } = change;
+  return { ...POLICY, mustByMs: 1.5 * rotateEveryMs, windows: [], freeze: [], timezone: 'UTC', ...change };
 }
 
 const codes = (warnings: readonly { code: string }[]) => warnings.map(({ code }) => code);
@@ -35,6 +38,7 @@ describe('a policy that can be met has no warning', () => {
     ['looks inside the windows', { windows: windows('Mon-Thu 01:00-05:00') }, DAILY],
     ['a look a minute, which meets every window', { windows: windows('Wed 01:00-01:05') }, every(MINUTE)],
     ['a splay of half its period', { splayMs: 15 * DAY }, DAILY],
+    ['a freeze that leaves time', { freeze: freezes('2026-12-18/2026-12-31') }, DAILY],
     ['three years', { rotateEveryMs: 3 * 365 * DAY }, DAILY],
     ['an overlap of nothing where the server takes one key', { overlapMs: 0, strategy: 'auto' }, DAILY],
     ['the same with a PEM', { overlapMs: 0, format: 'pem' }, DAILY],
@@ -98,6 +102,20 @@ describe('a policy that cannot be met', () => {
     ],
     ['an overlap that assertions outlive', { overlapMs: 6 * MINUTE - 1 }, DAILY, 'overlap_too_short', /at least 6 min/],
     ['a served set in a cache', { format: 'jwks_uri' }, DAILY, 'propagation_too_short', /after 1 min: its proof is/],
+    [
+      'keys that are overdue before the schedule looks',
+      { mustByMs: 31 * DAY - 1 },
+      DAILY,
+      'overdue_before_rotated',
+      /grows up to 31 d old, and counts as overdue after 30 d 23 h/,
+    ],
+    [
+      'a freeze that outlasts what is left until then',
+      { freeze: freezes('2026-12-18/2027-01-04') },
+      DAILY,
+      'overdue_before_rotated',
+      /grows up to 49 d old, the longest freeze of 18 d included, and counts as overdue after 45 d/,
+    ],
     ['no proof', { prove: 'read_back' }, DAILY, 'not_proven', /locks the client out/],
     ['a take-over', { adopt: 'take_over' }, DAILY, 'takes_over', /cannot sign in until they read their key folders/],
     ['keys that live too long', { rotateEveryMs: 3 * 365 * DAY + 1 }, DAILY, 'keys_too_old', /three years/],

@@ -5,11 +5,13 @@ import type { z } from 'zod';
 import {
   discoverSchema,
   parseJob,
+  probeSchema,
   reconcileSchema,
   requestJsonSchema,
   requestSchema,
   rotateSchema,
   sweepSchema,
+  waveSchema,
 } from '../../jobs/schemas.ts';
 import { parseReference } from '../../src/core/client.ts';
 import { came, distorted, fuzz, oddJson } from './cases.ts';
@@ -22,11 +24,14 @@ const REQUEST = {
   actor: 'siem',
   compromised: false,
   take_over: false,
+  try_alg: false,
 };
 const TARGETS: readonly [string, z.ZodType, Record<string, unknown>][] = [
   ['request', requestSchema, REQUEST],
   ['sweep', sweepSchema, { v: 1, policy: 'default', slot: '2026-11-23T00:00:00Z', reindex: false }],
   ['discover', discoverSchema, { v: 1, policy: 'default', slot: '2026-11-23T00:00:00Z' }],
+  ['wave', waveSchema, { v: 1, policy: 'default', slot: 'wave-2026-11-23T00:00:00.000Z' }],
+  ['probe', probeSchema, { v: 1, app: '185019846023/mcp-auth' }],
   ['reconcile', reconcileSchema, { v: 1 }],
   ['rotate', rotateSchema, { v: 1, client: REF, rotation: 'r1' }],
 ];

@@ -44,6 +44,11 @@ const CORPUS = [
   `${'{"d":'.repeat(50_000)}1${'}'.repeat(50_000)}`,
   '{"__proto__":{"d":"AA","kty":"EC"}}',
   pems.join('\n'),
+  JSON.stringify({ keys: jwks }),
+  JSON.stringify({ keys: [EC, null, 5, { kty: 'RSA' }] }),
+  ...pems.map((pem) => JSON.stringify({ private_key: pem })),
+  '-----BEGIN A-----'.repeat(15_000),
+  '-----END A----------BEGIN A-----'.repeat(8_000),
   '-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----',
   '',
 ];

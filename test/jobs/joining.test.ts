@@ -14,7 +14,7 @@ it('stays with that rotation, also when it ends before the request is on disk', 
   const listed = { client: client(), readAt: 0 };
   const ask = (id: string, through: Store = store) =>
     startRotation(through, REF, listed, POLICY, { ...asked(id, null, true), ...OPERATOR, request: `job of ${id}` });
-  expect(await ask('r1')).toBe('r1');
+  expect(await ask('r1')).toEqual({ rotation: 'r1', isNew: true });
 
   /** The worker ends the rotation between the look at the record and its confirmation. */
   async function endRotation(): Promise<void> {
@@ -44,7 +44,7 @@ it('stays with that rotation, also when it ends before the request is on disk', 
       return store.confirm(ref, op);
     },
   };
-  expect(await ask('r2', raced)).toBe('r1');
+  expect(await ask('r2', raced)).toEqual({ rotation: 'r1', isNew: false });
   const { record } = (await store.load(REF)) ?? {};
   expect(record?.rotation).toBeNull();
   const told = (await store.auditAfter(0, 100)).filter(({ type }) => type === 'rotation.requested');

@@ -61,6 +61,8 @@ test.each<[what: string, data: unknown, taken: boolean]>([
   ['a longer one of them', because('\u{1f511}'.repeat(501)), false],
   ['a blank actor', { ...REQUEST, actor: '' }, false],
   ['a kid', { ...REQUEST, compromised: { kid: 'k1' } }, true],
+  ['an alg to try', { ...REQUEST, try_alg: true }, true],
+  ['nonsense for an alg to try', { ...REQUEST, try_alg: 'ES384' }, false],
   ['a blank kid', { ...REQUEST, compromised: { kid: ' ' } }, false],
 ])('the published schema and the worker agree on %s', (_what, data, taken) => {
   expect(requestSchema.safeParse(data).success).toBe(taken);

@@ -31,7 +31,7 @@ it('a request is not acknowledged while no replica has its rotation, however oft
   }
   await tell(primary, 'ACL', 'SETUSER', REPLICATION_USER.username, 'on');
   for (const id of ids) {
-    await expect.poll(() => ask(id).catch(() => null), { timeout: 30_000 }).toBe('r1');
+    await expect.poll(() => ask(id).catch(() => null), { timeout: 30_000 }).toMatchObject({ rotation: 'r1' });
   }
   const told = (await store.auditAfter(0, 100)).filter(({ type }) => type === 'rotation.requested');
   expect(told.map(({ data }) => data.request)).toEqual(ids.map((id) => `job of ${id}`));

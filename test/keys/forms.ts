@@ -8,15 +8,15 @@ export interface Form {
 }
 
 /** DER (X.690): a tag, the length of what follows, and that. */
-function der(tag: number, ...parts: readonly (Buffer | string)[]): Buffer {
+export function der(tag: number, ...parts: readonly (Buffer | string)[]): Buffer {
   const content = Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(part, 'hex') : part)));
   const { length } = content;
   const long = length < 128 ? [length] : length < 256 ? [0x81, length] : [0x82, length >> 8, length & 255];
   return Buffer.concat([Buffer.from([tag, ...long]), content]);
 }
 
-const sequence = (...parts: readonly (Buffer | string)[]) => der(0x30, ...parts);
-const integer = (hex: string) => der(0x02, hex);
+export const sequence = (...parts: readonly (Buffer | string)[]) => der(0x30, ...parts);
+export const integer = (hex: string) => der(0x02, hex);
 const bits = (...parts: readonly (Buffer | string)[]) => der(0x03, '00', ...parts);
 
 const EC_PUBLIC_KEY = '06072a8648ce3d0201';
@@ -41,7 +41,7 @@ const EXPLICIT_P256 = sequence(
 );
 
 /** An X.509 certificate with that key. Nobody looks at its signature. */
-function certificate(key: KeyObject): Buffer {
+export function certificate(key: KeyObject): Buffer {
   const ecdsaWithSha256 = sequence('06082a8648ce3d040302');
   const name = sequence(der(0x31, sequence('0603550403', der(0x0c, Buffer.from('client')))));
   const day = (text: string) => der(0x17, Buffer.from(text));
@@ -51,7 +51,7 @@ function certificate(key: KeyObject): Buffer {
   return sequence(body, ecdsaWithSha256, bits(sequence(integer('01'), integer('01'))));
 }
 
-function pemOf(label: string, bytes: Buffer): string {
+export function pemOf(label: string, bytes: Buffer): string {
   const lines = bytes.toString('base64').match(/.{1,64}/g) ?? [];
   return [`-----BEGIN ${label}-----`, ...lines, `-----END ${label}-----`, ''].join('\n');
 }

@@ -46,7 +46,8 @@ function global(name: string, rest: string): RegExp {
   return new RegExp(`(?:(?<![.\\w$])|\\bglobalThis\\s*\\??\\.\\s*)${name}\\b\\s*${rest}`);
 }
 
-const TIME = ['src/time.ts'];
+/** The signer is a package of its own. */
+const TIME = ['src/time.ts', 'src/signer/time.ts'];
 const PROCESS = ['src/runtime/lifecycle.ts', 'src/cli.ts'];
 
 const EFFECTS: readonly Effect[] = [

@@ -85,7 +85,7 @@ test.each<[string, () => unknown]>([
   ['imported with half of another', () => importPrivateKey(JSON.stringify({ ...jwk, x: other.x, y: other.y }))],
   ['imported for another alg', () => importPrivateKey(JSON.stringify(jwk), 'RS256')],
   ['imported with damage', () => importPrivateKey(`${JSON.stringify(jwk)}}`)],
-  ['imported in a set', () => importPrivateKey(JSON.stringify({ keys: [jwk] }))],
+  ['imported beside another', () => importPrivateKey(JSON.stringify({ keys: [jwk, { ...jwk, kid: 'other' }] }))],
   ['delivered where a file stands', deliverOverFile],
   ['to sign what it cannot', proveWithAnotherAlg],
 ])('a key %s', async (_, work) => {

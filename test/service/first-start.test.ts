@@ -3,7 +3,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { parse } from 'yaml';
 import { goodClaims, introspect, sign } from '../emulator/testing.ts';
-import { type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet, wrongClock } from '../support/fleet.ts';
+import {
+  DEPLOYMENT,
+  type Fleet,
+  type FleetClient,
+  KID_APP,
+  PEM_APP,
+  startFleet,
+  wrongClock,
+} from '../support/fleet.ts';
 import { until } from '../support/until.ts';
 
 const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
@@ -81,4 +89,42 @@ test.each([
   expect(clients.flatMap((client) => fleet.patches(client))).toEqual([]);
   expect((await fleet.audit()).map(({ type }) => type)).toEqual(clients.map(() => 'client.found'));
   expect(fleet.lines.some((line) => line.includes('found and held clients are left alone'))).toBe(true);
+});
+
+function linesOf({ lines }: Fleet, what: string): readonly Record<string, unknown>[] {
+  return lines.map((line) => JSON.parse(line)).filter(({ msg }) => String(msg).includes(what));
+}
+
+test('a first start tells what it found, and what will happen to it, before anything is taken in', async () => {
+  const taken = { ...KID_APP, policy: { ...KID_APP.policy, adopt: 'take_over', windows: ['Sun 03:00-03:01'] } };
+  const fleet = await startFleet({ apps: [PEM_APP, taken] });
+  for (let each = 0; each < 3; each += 1) await fleet.foreign(PEM_APP);
+  await fleet.foreign(taken);
+  // Nothing is worked on: whatever is told comes from the lists alone.
+  const told = await fleet.start({ schedule: true, worker: false });
+  expect(linesOf(fleet, 'new clients: ')).toMatchObject([
+    { level: 'info', app: `${DEPLOYMENT}/${PEM_APP.slug}`, policy: PEM_APP.slug, adopt: 'import', clients: 3 },
+    { level: 'warn', app: `${DEPLOYMENT}/${taken.slug}`, policy: taken.slug, adopt: 'take_over', clients: 1 },
+  ]);
+  expect(linesOf(fleet, 'keys import --dir DIR --dry-run')).toHaveLength(1);
+  expect(linesOf(fleet, 'cannot sign in any more')).toHaveLength(1);
+  expect(await fleet.audit()).toEqual([]);
+  await told.stop();
+
+  await fleet.start({ schedule: true });
+  const { store } = fleet.resources;
+  await until('all are found', async () => (await store.enrolmentCounts()).clients === 4);
+  const before = fleet.lines.length;
+  await fleet.start({ schedule: true });
+  expect(linesOf({ ...fleet, lines: fleet.lines.slice(before) }, 'new clients: '), 'they are known').toEqual([]);
+});
+
+test('a first start goes on while the API cannot be read', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const client = await fleet.foreign(PEM_APP);
+  fleet.emulator.faults.add({ kind: 'status', status: 503, match: { path: /clients$/ }, times: 1 });
+  await fleet.start({ schedule: true });
+  expect(linesOf(fleet, 'not known yet which clients there are')).toMatchObject([{ deployment: DEPLOYMENT }]);
+  const { store } = fleet.resources;
+  await until('it is found', async () => (await store.clientRefs()).includes(client.ref));
 });

@@ -33,7 +33,8 @@ test('a compromise that was acknowledged after the failover is not overwritten b
       if (point !== 'deliver:before effect' || asked !== null) return;
       await failOver();
       const report = { actor: 'siem', reason: 'found in a log', request: 'job-1', takeOver: false };
-      asked = await startRotation(store, client.ref, null, policy, { ...report, id: 'r2', compromised: { kid: null } });
+      const request = { ...report, id: 'r2', compromised: { kid: null } };
+      asked = (await startRotation(store, client.ref, null, policy, request)).rotation;
     },
   };
   const rest = await rotate(client.ref, policy, tools, new AbortController().signal);

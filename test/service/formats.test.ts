@@ -33,7 +33,8 @@ test.each<Case>([
   const client = await fleet.managed(app, { alg });
   await fleet.start();
   const logins = await startLogins(client, fleet);
-  await fleet.reached(client, await fleet.rotate(client));
+  const more = policy.alg === undefined || policy.alg === alg ? {} : { try_alg: true };
+  await fleet.reached(client, await fleet.rotate(client, more));
   const { kid } = await fleet.reached(client, await fleet.rotate(client));
   await logins.more(2);
   const { refused, fallback } = await logins.stop();

@@ -42,6 +42,7 @@ const POISON: readonly [queue: string, name: string, data: unknown][] = [
   [CONTROL, 'no-such-job', { v: 1 }],
   [UPKEEP, 'sweep', { v: 1 }],
   [UPKEEP, 'discover', { v: 1, policy: PEM_APP.slug }],
+  [UPKEEP, 'wave', { v: 1, policy: PEM_APP.slug }],
   [UPKEEP, 'reconcile', { v: 'one' }],
   [UPKEEP, 'no-such-job', { v: 1 }],
   [rotateQueueName(DEPLOYMENT), 'rotate', {}],

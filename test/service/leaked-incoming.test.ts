@@ -1,8 +1,13 @@
 /** A new key that leaks before it is in use: what was published is destroyed only when it is shown to be refused. */
 import { expect, test } from 'vitest';
+import { handsFor } from '../../src/rotation/effects.ts';
+import { rotate } from '../../src/rotation/loop.ts';
+import { clientPolicy, keksOf } from '../../src/rotation/policy.ts';
+import { beginRotation } from '../support/begin.ts';
 import { DEPLOYMENT, KID_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
 import { thumbprints } from '../support/published.ts';
+import { expectSound } from '../support/sound.ts';
 import { until } from '../support/until.ts';
 
 const APP = { ...KID_APP, policy: { ...KID_APP.policy, propagation: '1h' } };
@@ -47,4 +52,40 @@ test('a leaked new key that was published is destroyed after it is shown to be r
     expect.objectContaining({ kid: leaked, compromised: true }),
   );
   await until('nothing is left to do', async () => (await fleet.record(client)).retirements.length === 0);
+});
+
+test('a report of the key in use that comes just when a new one is proven replaces both within the same rotation', async () => {
+  const fleet = await startFleet({ apps: [KID_APP] });
+  const client = await fleet.managed(KID_APP);
+  const rotation = await beginRotation(fleet, client);
+  const { resources } = fleet;
+  const policy = clientPolicy(resources, client.ref);
+  if (policy === null) throw new Error('there should be a policy');
+  // A worker stands still before signers get the proven key.
+  const stop = new AbortController();
+  const tools = {
+    store: resources.store,
+    ...handsFor(client.ref, policy, resources, keksOf(fleet.config)),
+    random: Math.random,
+    async onPoint(point: string) {
+      if (point !== 'deliver:before effect') return;
+      if ((await fleet.record(client)).rotation?.phase.name === 'proven') stop.abort();
+      stop.signal.throwIfAborted();
+    },
+  };
+  await until('the new key is proven', async () => {
+    await rotate(client.ref, policy, tools, stop.signal).catch(() => null);
+    return stop.signal.aborted;
+  });
+  const { phase } = (await fleet.record(client)).rotation ?? {};
+  if (phase?.name !== 'proven') throw new Error(`the rotation should be proven, and is ${phase?.name}`);
+
+  await fleet.start();
+  expect(await fleet.rotate(client, { compromised: true })).toBe(rotation);
+  const { kid } = await fleet.reached(client, rotation);
+  const exposed = [client.key.kid, phase.kid];
+  expect(exposed).not.toContain(kid);
+  const reported = (await fleet.audit()).filter(({ type }) => type === 'key.compromised');
+  expect(reported.map(({ data }) => data.kid).sort()).toEqual(exposed.sort());
+  await expectSound(fleet, [client]);
 });

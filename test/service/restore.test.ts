@@ -30,7 +30,7 @@ test('a set of private keys that its sink lost is delivered again, and nothing e
   const before = { lost: await metaIn(lost.folder), kept: await metaIn(kept.folder) };
   const sent = fleet.emulator.log.filter(isChange).length;
 
-  await rm(lost.folder);
+  await rm(lost.folder, { recursive: true });
   await fleet.start();
   await until('the set is back', () => isThere(join(lost.folder, 'meta.json')));
   expect(await metaIn(lost.folder)).toEqual({ ...before.lost, updated_at: expect.any(String) });

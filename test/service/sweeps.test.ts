@@ -7,8 +7,10 @@ import { sweep } from '../../jobs/sweep.ts';
 import type { ClientRef } from '../../src/core/client.ts';
 import { foreignKeys } from '../../src/core/desired.ts';
 import { keksOf } from '../../src/rotation/policy.ts';
+import { CHANGE } from '../emulator/fault-rules.ts';
 import { DEPLOYMENT, type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { expectSound } from '../support/sound.ts';
+import { until } from '../support/until.ts';
 
 /** The jobs are run by hand: nothing else looks at the lists meanwhile. */
 function contextOf({ resources, queues }: Fleet): JobContext {
@@ -65,6 +67,33 @@ test('while a deployment does not answer nothing of it is started, and the other
   expect(await sweep(SWEEP, context)).toEqual({ started: 1 });
   expect(await rotationOf(fleet, there)).not.toBeNull();
 });
+
+test.each([
+  ['failed', { kind: 'status', status: 400, match: CHANGE }],
+  ['finished', null],
+] as const)(
+  'a sweep that is tried again begins no second rotation of a client whose first one %s meanwhile',
+  async (end, fault) => {
+    const fleet = await startFleet({ apps: [DUE_APP] });
+    const client = await fleet.managed(DUE_APP);
+    if (fault !== null) fleet.emulator.faults.add(fault);
+    const context = contextOf(fleet);
+    expect(await sweep(SWEEP, context)).toEqual({ started: 1 });
+    const first = await rotationOf(fleet, client);
+    const service = await fleet.start();
+    await fleet.reached(client, first?.id ?? '', end);
+    expect(await sweep(SWEEP, context)).toEqual({ started: 0 });
+    expect(await rotationOf(fleet, client)).toBeNull();
+    // It is due all the same: that is for the next run.
+    expect(await sweep({ ...SWEEP, slot: 'two' }, context)).toEqual({ started: 1 });
+    const second = await until('the second one has ended', async () => {
+      const [latest, before] = await fleet.resources.store.history(client.ref);
+      return before !== undefined && latest;
+    });
+    expect(second.id).not.toBe(first?.id);
+    await service.stop();
+  },
+);
 
 test.each(['deactivated', 'no longer listed'])('a client that is %s is left alone until it is back', async (how) => {
   const fleet = await startFleet({ apps: [DUE_APP] });

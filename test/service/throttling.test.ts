@@ -85,7 +85,7 @@ test.each<[string, FleetApp, FaultRule, Readonly<Record<string, unknown>>, 'fini
   // An application would meet the one that is meant for the proof.
   const logins = rule.match?.path === undefined ? await startLogins(client, fleet) : null;
   await fleet.start();
-  await fleet.reached(client, await beginRotation(fleet, client), end);
+  await fleet.reached(client, await beginRotation(fleet, client, { tryAlg: true }), end);
   expect(fault.fired).toBe(1);
   await logins?.more(5);
   // Only where the server takes one key, and the new one cannot be verified, there is none until the old one is back.

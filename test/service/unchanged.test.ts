@@ -1,6 +1,7 @@
 /** Where nothing changed, nothing is sent and nothing is delivered: after restarts, and with one more replica. */
 
 import { readlink } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { isChange } from '../emulator/log.ts';
 import { type Fleet, type FleetApp, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
@@ -12,7 +13,7 @@ const APPS: readonly FleetApp[] = [PEM_APP, KID_APP];
 
 /** What others would notice of rekeyd. */
 async function tracesOf(fleet: Fleet, clients: readonly FleetClient[]) {
-  const sets = clients.map(({ folder }) => readlink(folder).catch(() => null));
+  const sets = clients.map(({ folder }) => readlink(join(folder, '..data')).catch(() => null));
   return {
     patches: fleet.emulator.log.filter(isChange).length,
     /** A delivery makes another link, also of the same keys. */

@@ -1,7 +1,7 @@
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** Folders whose tests take longest, slowest first. */
-const SLOW = ['takeover', 'service', 'cli', 'deploy', 'store'];
+const SLOW = ['takeover', 'readme', 'service', 'cli', 'deploy', 'store'];
 
 /** Starts slow tests first: one that starts last runs on alone while the other cores have nothing to do. */
 export class SlowFirst extends BaseSequencer {

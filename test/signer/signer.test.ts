@@ -1,8 +1,10 @@
-import { copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { renameSync } from 'node:fs';
+import { copyFile, mkdir, mkdtemp, readFile, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { decodeJwt, decodeProtectedHeader, importJWK, jwtVerify } from 'jose';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -109,6 +111,27 @@ describe('changes in the folder', () => {
     await writeFile(join(plain, 'current.jwk.json'), jwk);
     await writeFile(join(plain, 'meta.json'), meta);
     expect((await (await openSigner(plain)).assertion({ audience })).kid).toBe(a.kid);
+  });
+
+  test('may come with a moment in which the path is missing, as when a folder of version 0.1 is replaced', async () => {
+    await deliver({ current: a });
+    const version = join(root, 'version');
+    await rename(await realpath(join(folder, '..data')), version);
+    await rm(folder, { recursive: true });
+    await symlink(version, folder);
+    const signer = await openSigner(folder, { onReloadError: (error) => expect.unreachable(String(error)) });
+    /** Its timer began before those of the signer, which take longer: it ends before them on any machine. */
+    const missingFor = async <T>(ms: number, work: () => Promise<T>): Promise<T> => {
+      renameSync(folder, `${folder}.away`);
+      const [done] = await Promise.all([work(), delay(ms).then(() => renameSync(`${folder}.away`, folder))]);
+      return done;
+    };
+    expect((await missingFor(10, () => signer.assertion({ audience }))).kid).toBe(a.kid);
+    const opened = await missingFor(30, () => openSigner(folder));
+    expect((await opened.assertion({ audience })).kid).toBe(a.kid);
+    await rm(folder);
+    await deliver({ current: b, previous: a });
+    expect((await signer.assertion({ audience })).kid).toBe(b.kid);
   });
 
   test('that cannot be read leave the signer with the keys it has, and are reported', async () => {

@@ -58,6 +58,7 @@ const OVERLAPS = {
   format: 'jwks',
   prove: 'required',
   windows: [],
+  freeze: [],
   timezone: 'UTC',
   splayMs: 0,
   propagationMs: 0,
@@ -67,7 +68,7 @@ const OVERLAPS = {
 function rowOf({ clients, days, perSecond }: Fleet): readonly string[] {
   const limit: RateLimit = { max: perSecond, perMs: SECOND };
   const period = days * DAY;
-  const policy = { ...OVERLAPS, rotateEveryMs: period };
+  const policy = { ...OVERLAPS, rotateEveryMs: period, mustByMs: 2 * period };
   const { load, rotationMs, compromiseMs } = capacityOf([{ name: 'default', policy, ticks: [], clients }], limit);
   return [
     clients.toLocaleString('en-US'),

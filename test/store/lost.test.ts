@@ -15,6 +15,7 @@ import { draft, firstCommit, type OpenedStore, open, openEmpty, ref, snapshot } 
 
 const CAUSE = { actor: 'test', reason: 'the disk is gone' };
 const [alpha, beta] = [ref('alpha'), ref('beta')];
+const PAUSE = { scope: { all: true }, ...CAUSE, at: 1, until: null } as const;
 const DAMAGES = ['emptied', 'replaced', 'rolled back'] as const;
 
 describe.each(redisKinds)('the store of a worker on %s', (kind) => {
@@ -77,6 +78,8 @@ describe.each(redisKinds)('the store of a worker on %s', (kind) => {
       ['turnedDown', () => store.turnedDown('dep', 'client', 'limited')],
       ['accepted', () => store.accepted('dep', [draft(null)])],
       ['takePausedBefore', () => store.takePausedBefore('dep')],
+      ['beginPause', () => store.beginPause(PAUSE, [draft(null)])],
+      ['endPause', () => store.endPause(PAUSE.scope, [draft(null)])],
     ];
   };
 

@@ -237,6 +237,8 @@ describe.each(redisKinds)('records on %s', (kind) => {
     expect(await store.appRefs(app, 3, ours[2] ?? null)).toEqual(ours.slice(3));
     expect(await store.appRefs(app, 3, ours[3] ?? null)).toEqual([]);
     expect(await store.appCount('185019846023/none')).toBe(0);
+    const apps = [...ours, ...others].map((one) => one.slice(0, one.lastIndexOf('/')));
+    expect((await store.apps()).sort()).toEqual([...new Set(apps)].sort());
   });
 
   it('keeps all its keys in one slot and under one name', async () => {

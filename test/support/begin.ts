@@ -9,16 +9,21 @@ import type { Fleet, FleetClient } from './fleet.ts';
  * writes.
  * @returns the rotation's id
  */
-export async function beginRotation({ resources, queues }: Fleet, { ref }: FleetClient): Promise<string> {
+export async function beginRotation(
+  { resources, queues }: Fleet,
+  { ref }: FleetClient,
+  { tryAlg = false }: { readonly tryAlg?: boolean } = {},
+): Promise<string> {
   const { store } = resources;
   const policy = clientPolicy(resources, ref);
   if (policy === null) throw new Error(`${ref} is not known`);
   await amend(ref, (record) => ({ ...record, server: outdated(record.server) }), policy, store);
   const cause = { actor: 'test', reason: 'a test', request: null, compromised: null, takeOver: false };
-  const id = await startRotation(store, ref, null, policy, {
+  const { rotation } = await startRotation(store, ref, null, policy, {
     ...cause,
+    tryAlg,
     id: rotationId(store, `test ${Date.now()}`, ref),
   });
   await queues.wake(ref, false);
-  return id;
+  return rotation;
 }

@@ -24,6 +24,7 @@ import { type Clock, systemClock } from '../../src/time.ts';
 import type { LogEntry } from '../emulator/log.ts';
 import { isChange } from '../emulator/log.ts';
 import { type Emulator, type EmulatorOptions, startEmulator } from '../emulator/server.ts';
+import type { App, Selection } from '../emulator/state.ts';
 import { makeKey, type TestKey, withPem } from '../emulator/testing.ts';
 import { openHandles } from './leaks.ts';
 import { type RedisServer, type RedisSetup, startRedis } from './redis.ts';
@@ -38,7 +39,7 @@ export const KEK = Buffer.alloc(32, 7).toString('base64url');
 /** An app and the policy of its clients; members that are absent are as in {@link QUICK}. */
 export interface FleetApp {
   readonly slug: string;
-  readonly selection: 'first_pem' | 'jwks_kid';
+  readonly selection: Selection;
   readonly deployment?: string;
   readonly policy?: Readonly<Record<string, unknown>>;
 }
@@ -110,6 +111,8 @@ export interface Fleet {
   /** Waits until the rotation is in that state. @throws when it ended in another one */
   reached(client: FleetClient, id: string, state?: RotationState): Promise<RotationSummary>;
   audit(): Promise<AuditEntry[]>;
+  /** The server of the app becomes another one. */
+  become(app: FleetApp, selection: Selection): void;
   /** PATCHes of this client, in order of arrival. */
   patches(client: FleetClient): LogEntry[];
 }
@@ -136,8 +139,9 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   releases.push(() => redis.stop());
   const emulator = await startEmulator(options.emulator);
   releases.push(() => emulator.close());
+  const served = new Map<string, App>();
   for (const { slug, selection, deployment = DEPLOYMENT } of apps) {
-    emulator.addApp({ deployment, slug, selection });
+    served.set(`${deployment}/${slug}`, emulator.addApp({ deployment, slug, selection }));
     emulator.setApiKey(deployment, apiKeyOf(deployment));
   }
   const { file, env } = configFile(options, apps, dir, redis, emulator);
@@ -208,6 +212,8 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
         ref: made.ref,
         text: pem,
         cause,
+        // Some tests make clients that nobody can sign in as.
+        unproven: true,
         enroll: client?.enroll ?? true,
         ...alg,
       });
@@ -235,6 +241,11 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
         }
         return summary?.state === state && summary;
       });
+    },
+    become({ slug, deployment = DEPLOYMENT }, selection) {
+      const app = served.get(`${deployment}/${slug}`);
+      if (app === undefined) throw new Error(`there is no app ${slug}`);
+      app.selection = selection;
     },
     audit: () => resources.store.auditAfter(0, 1_000_000),
     patches: ({ id }) => emulator.log.filter((call) => isChange(call) && call.client === id),

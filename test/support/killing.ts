@@ -23,26 +23,40 @@ export interface Killed {
   readonly logins: Logins;
 }
 
+/** Begins a rotation of each client, and leaves them to the next worker. @returns their ids, in the same order */
+export type Begin = (fleet: Fleet, clients: readonly FleetClient[]) => Promise<readonly string[]>;
+
+const beginRotations: Begin = (fleet, clients) => Promise.all(clients.map((client) => beginRotation(fleet, client)));
+
 /** The points that a rotation of a client of `app` passes when nothing goes wrong, in order. */
-export async function pointsOf(app: FleetApp): Promise<readonly string[]> {
+export async function pointsOf(app: FleetApp, begin: Begin = beginRotations): Promise<readonly string[]> {
   const fleet = await startFleet({ apps: [app] });
   const client = await fleet.managed(app);
   const points: string[] = [];
+  const [rotation = ''] = await begin(fleet, [client]);
   const service = await fleet.start({ hooks: { onPoint: countedPoints((point) => void points.push(point)) } });
-  await fleet.reached(client, await beginRotation(fleet, client));
+  await fleet.reached(client, rotation);
   await service.stop(); // drained: the last point is passed
   return points;
 }
 
 /** For each point a client, and one worker for them all that dies with every client at its own point. */
-export async function killAtEach(app: FleetApp, points: readonly string[]): Promise<[Fleet, readonly Killed[]]> {
+export async function killAtEach(
+  app: FleetApp,
+  points: readonly string[],
+  begin: Begin = beginRotations,
+): Promise<[Fleet, readonly Killed[]]> {
   const fleet = await startFleet({ apps: [app], deployment: { concurrency: points.length, timeout: '3s' } });
-  const killed: Killed[] = [];
+  const standing: Omit<Killed, 'rotation'>[] = [];
   await inParallel(points, 4, async (point) => {
     const client = await fleet.managed(app);
-    const logins = await startLogins(client, { ...fleet, everyMs: LOGIN_EVERY_MS });
-    killed.push({ point, client, rotation: await beginRotation(fleet, client), logins });
+    standing.push({ point, client, logins: await startLogins(client, { ...fleet, everyMs: LOGIN_EVERY_MS }) });
   });
+  const begun = await begin(
+    fleet,
+    standing.map(({ client }) => client),
+  );
+  const killed = standing.map((one, index): Killed => ({ ...one, rotation: begun[index] ?? '' }));
   const stopAt = Object.fromEntries(killed.map(({ client, point }) => [client.ref, point]));
   const worker = await startWorker(fleet, fleet.file, { stopAt, lockMs: LOCK_MS, signal: 'SIGKILL' });
   const signal = await signalOf(worker);

@@ -68,6 +68,8 @@ export async function startLogins(client: FleetClient, options: LoginOptions): P
     async stop() {
       stopped = true;
       await running;
+      // A report that nobody takes back would hold up the end of the next overlap.
+      await signer.close();
       return logins;
     },
   };

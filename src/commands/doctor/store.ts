@@ -6,6 +6,7 @@ import type { Config } from '../../config/model.ts';
 import type { ClientRef } from '../../core/client.ts';
 import { formatDuration } from '../../core/duration.ts';
 import { usesReportedKey } from '../../core/keys.ts';
+import { isInForce, scopeWords, selectorOf } from '../../core/pause.ts';
 import { messageOf, RekeydError } from '../../errors.ts';
 import { openKey } from '../../keys/sealed.ts';
 import { keksOf } from '../../rotation/policy.ts';
@@ -17,6 +18,7 @@ import { inspectGroup } from '../../store/redis/group.ts';
 import { systemClock } from '../../time.ts';
 import { type StoreView, viewStore } from '../view.ts';
 import { advice, type Check, fine, looking, wrong } from './check.ts';
+import { checkProbes } from './probes.ts';
 
 /** How many keys are decrypted to see that the KEKs are the right ones. */
 const OPENED = 5;
@@ -61,6 +63,9 @@ async function checkView(config: Config, view: StoreView): Promise<readonly Chec
     ...(await look('keks', () => checkKeks(config, view, loaded))),
     ...(await look('workers', () => checkWorkers(view))),
     ...(await look('deployments', () => checkPaused(config, view))),
+    ...(await look('pauses', () => checkPauses(view))),
+    ...(await look('waves', () => checkWaves(config, view))),
+    ...(await look('probes', () => checkProbes(config, store))),
     checkHalted(loaded),
     ...checkReported(loaded),
   ];
@@ -172,6 +177,30 @@ async function checkPaused({ deployments }: Config, { store }: StoreView): Promi
     const detail = `the API asks to be left alone until ${new Date(throttledUntil).toISOString()}`;
     return [advice(name, detail, 'Rotations go on by themselves. If this comes often, lower rate_limit.')];
   });
+}
+
+/** By people: a pause that somebody has forgotten keeps keys growing older. */
+async function checkPauses({ store }: StoreView): Promise<Check> {
+  const now = await store.now();
+  const pauses = (await store.pauses()).filter((pause) => isInForce(pause, now));
+  if (pauses.length === 0) return fine('pauses', 'none');
+  const told = pauses.map(({ scope, actor, reason, until }) => {
+    const end = until === null ? '' : ` until ${new Date(until).toISOString()}`;
+    return `${scopeWords(scope)}, by ${actor}${end}: ${reason}`;
+  });
+  const ways = pauses.slice(0, 10).map(({ scope }) => `\`rekeyd resume ${selectorOf(scope)}\``);
+  return advice('pauses', firstOf(told), `No scheduled rotation begins there. When that is over: ${ways.join(', ')}.`);
+}
+
+async function checkWaves({ policies }: Config, { store }: StoreView): Promise<Check> {
+  const stopped: string[] = [];
+  for (const name of Object.keys(policies)) {
+    const standing = await store.wave(name);
+    if (standing?.wave.phase === 'stopped') stopped.push(`policy ${name}: ${standing.wave.why ?? ''}`);
+  }
+  if (stopped.length === 0) return fine('waves', 'none stopped');
+  const ways = 'Nothing more of it is rotated on schedule. Find out why, then `rekeyd resume --policy NAME`.';
+  return wrong('waves', firstOf(stopped), ways);
 }
 
 function checkHalted(loaded: ReadonlyMap<ClientRef, Loaded>): Check {

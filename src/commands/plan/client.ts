@@ -1,14 +1,15 @@
 /** What a rotation of one client would be, were it asked for now. */
 import type { RotationRequest } from '../../core/begin.ts';
+import { type Calendar, nextBeginning } from '../../core/calendar.ts';
 import { type ClientRef, splitReference } from '../../core/client.ts';
 import type { ObservedClient } from '../../core/document.ts';
-import { type DueReason, dueAt, isEligible, whyDue } from '../../core/due.ts';
+import { type DueReason, dueAt, isEligible, isOverdue, whyDue } from '../../core/due.ts';
 import { found, observed } from '../../core/enrolment.ts';
 import { type Algorithm, isKnown, type KeyMaterial } from '../../core/keys.ts';
+import { type Pause, scopeWords, selectorOf } from '../../core/pause.ts';
 import type { ClientPolicy } from '../../core/policy.ts';
 import type { ClientRecord, Enrolment } from '../../core/record.ts';
 import { request } from '../../core/request.ts';
-import { nextOpening, type Window } from '../../core/window.ts';
 import { hasCode, messageOf } from '../../errors.ts';
 import { type PreviewStep, preview } from '../../forecast/preview.ts';
 import { KEY_SHAPES } from '../../keys/algorithms.ts';
@@ -22,8 +23,10 @@ export interface ClientPlan {
   readonly enrolment: Enrolment;
   /** Why the schedule would rotate it now; null when it would not. */
   readonly due: DueReason | null;
+  /** The key in use is older than `must_by`. */
+  readonly overdue: boolean;
   readonly next_due: string;
-  /** From when on a rotation may start: due, and inside a window; after a compromise at once. */
+  /** From when on a rotation may start: due, inside a window and outside a freeze; after a compromise at once. A pause is among the warnings. */
   readonly next_start: string;
   /** It would be replaced as compromised. */
   readonly compromised: boolean;
@@ -43,14 +46,17 @@ export interface Situation {
   /** Null: not known yet. Either this or `client` is there. */
   readonly record: ClientRecord | null;
   readonly name: string;
-  readonly policy: ClientPolicy & { readonly windows: readonly Window[]; readonly timezone: string };
+  readonly policy: ClientPolicy & Calendar;
   /** On the store's clock. */
   readonly now: number;
   /** Somebody named this client, and not its app, its policy or all. */
   readonly isNamed: boolean;
   readonly compromised: boolean | { readonly kid: string };
   readonly takeOver: boolean;
+  /** Deployments whose API key is refused. */
   readonly paused: ReadonlySet<string>;
+  /** By a person. */
+  readonly pause: Pause | null;
 }
 
 /** Stands for what is not known before the key is made. */
@@ -68,13 +74,14 @@ export function planOf(situation: Situation): ClientPlan | { readonly message: s
   if ('message' in started) return started;
   const steps = preview(started.record, policy, now, plannedKey);
   const due = Math.max(now, dueAt(record, policy));
-  const start = suspect === null ? nextOpening(policy.windows, policy.timezone, due) : now;
+  const start = suspect === null ? nextBeginning(policy, due) : now;
   return {
     client: ref,
     policy: name,
     known: situation.record !== null,
     enrolment: record.enrolment,
     due: whyDue(record, policy, now),
+    overdue: isOverdue(record, policy, now),
     next_due: new Date(due).toISOString(),
     next_start: new Date(start).toISOString(),
     compromised: suspect !== null,
@@ -98,7 +105,7 @@ function isSkipped({ compromised, isNamed, takeOver }: Situation, { enrolment }:
   return compromised !== false && !isNamed && !takeOver && enrolment === 'found';
 }
 
-const REFUSALS = ['not_found', 'under_way', 'algorithm_unsupported'] as const;
+const REFUSALS = ['not_found', 'not_eligible', 'under_way', 'algorithm_unsupported'] as const;
 
 function attempt(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy, now: number) {
   try {
@@ -123,6 +130,7 @@ function leftAlone(
     known: known !== null,
     enrolment: record.enrolment,
     due: null,
+    overdue: false,
     next_due: next,
     next_start: next,
     compromised: compromised !== false,
@@ -148,7 +156,7 @@ function warningsOf(
   steps: readonly PreviewStep[],
   isNew: boolean,
 ): string[] {
-  const { ref, client, paused } = situation;
+  const { ref, client, paused, pause } = situation;
   const { deployment } = splitReference(ref);
   const halted = situation.record?.halted ?? null;
   const failure = steps.find((step) => step.step === 'fail');
@@ -159,10 +167,16 @@ function warningsOf(
     isNew ? noOverlap(situation, record) : null,
     foreignKeys(situation, record, steps),
     halted === null ? null : `It is halted, and a request takes it up again: ${halted}`,
+    pause === null ? null : pausedBy(pause),
     paused.has(deployment)
       ? `Deployment ${deployment} is paused, because its API key was refused: nothing is sent until it is accepted again.`
       : null,
   ].filter((warning) => warning !== null);
+}
+
+function pausedBy({ scope, actor, reason, until }: Pause): string {
+  const end = until === null ? '' : ` until ${new Date(until).toISOString()}`;
+  return `No scheduled rotation begins${end}: ${actor} paused ${scopeWords(scope)} (${reason}). \`rekeyd rotate\` goes through; \`rekeyd resume ${selectorOf(scope)}\` ends the pause.`;
 }
 
 function noOverlap({ policy, compromised }: Situation, { rotation }: ClientRecord): string | null {

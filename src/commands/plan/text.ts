@@ -41,9 +41,10 @@ function firstLine(plan: ClientPlan): string {
   return enrolment !== 'enrolled' && steps.length === 0 ? 'left alone by schedules' : dueLine(plan);
 }
 
-function dueLine({ due, next_due: nextDue, next_start: nextStart }: ClientPlan): string {
-  const why = due === null ? `not due before ${nextDue}` : `due: ${due.message}`;
-  return nextStart === nextDue ? why : `${why}; the next window opens at ${nextStart}`;
+function dueLine({ due, overdue, next_due: nextDue, next_start: nextStart }: ClientPlan): string {
+  const isDue = overdue ? 'OVERDUE (its key is older than must_by)' : 'due';
+  const why = due === null ? `not due before ${nextDue}` : `${isDue}: ${due.message}`;
+  return nextStart === nextDue ? why : `${why}; the next window opens, or the freeze ends, at ${nextStart}`;
 }
 
 function numbered(steps: readonly PreviewStep[]): readonly string[] {
@@ -69,8 +70,14 @@ function linesOf(step: PreviewStep): readonly string[] {
       return ['nothing to send: the server holds the document already'];
     case 'prove':
       return [proofLine(step)];
+    case 'await_signers':
+      return [`wait until ${step.count} ${step.count === 1 ? 'signer reports' : 'signers report'} the new key`];
     case 'activate':
       return [`${step.kid} is active`];
+    case 'offer':
+      return [
+        `${step.kid} is offered to the application: the client is enrolled when it signs with it, or when you say so`,
+      ];
     case 'wait':
       return [`wait ${formatDuration(step.ms)}: ${step.why}`];
     case 'destroy':

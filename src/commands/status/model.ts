@@ -2,6 +2,7 @@
 import type { ClientRef } from '../../core/client.ts';
 import type { DueReason } from '../../core/due.ts';
 import type { ManagedKey } from '../../core/keys.ts';
+import type { Scope } from '../../core/pause.ts';
 import type { Enrolment } from '../../core/record.ts';
 import type { Retirement } from '../../core/retirement.ts';
 import type { ClientState } from '../../core/state.ts';
@@ -15,6 +16,10 @@ export interface ClientStatus {
   readonly policy: string | null;
   readonly enrolment: Enrolment;
   readonly state: ClientState;
+  /** The key in use is older than `must_by`, whatever else the client is up to. */
+  readonly overdue: boolean;
+  /** By a person: no scheduled rotation begins. Of several pauses, the one that lasts longest. */
+  readonly paused: PauseStatus | null;
   /** A key that was reported as compromised still signs in, and no rotation is under way that replaces it. */
   readonly compromised: boolean;
   readonly active: (KeyStatus & { readonly age_seconds: number }) | null;
@@ -24,6 +29,10 @@ export interface ClientStatus {
   readonly due: DueReason | null;
   readonly rotation: RotationStatus | null;
   readonly retiring: readonly RetirementStatus[];
+  /** What its signers report; null when nobody had to hear them yet. */
+  readonly signers: SignersStatus | null;
+  /** What the next step waits for. */
+  readonly waiting: WaitStatus | null;
   /** What went wrong last and still matters. */
   readonly last_error: string | null;
   readonly halted: string | null;
@@ -46,7 +55,11 @@ export interface RotationStatus {
   readonly strategy: 'overlap' | 'cutover';
   readonly phase: string;
   readonly kid: string | null;
+  /** While its key is offered to the application of a found client: when that is withdrawn. Else null. */
+  readonly offered_until: string | null;
   readonly since: string;
+  /** It puts the previous key back, `kid`. */
+  readonly rollback: boolean;
   /** Failures in a row of the step under way. */
   readonly attempts: number;
   readonly next_try: string | null;
@@ -67,6 +80,38 @@ export interface RetirementStatus {
   readonly error: string | null;
 }
 
+/** What it covers stands in it as `client`, `app`, `policy` or `all`. */
+export type PauseStatus = Scope & {
+  readonly actor: string;
+  readonly reason: string;
+  readonly since: string;
+  /** Null: until somebody ends it. */
+  readonly until: string | null;
+};
+
+export interface SignersStatus {
+  readonly heard_at: string;
+  /** Why reports could not be read. */
+  readonly error: string | null;
+  readonly reports: readonly {
+    /** `<host>-<pid>` */
+    readonly name: string;
+    readonly kids: readonly string[];
+    readonly signing: string | null;
+    readonly at: string;
+    /** False: it is too old to count. */
+    readonly recent: boolean;
+  }[];
+  /** Names of those that reported lately, and do not hold the key that a rotation brings in. */
+  readonly missing: readonly string[];
+}
+
+export interface WaitStatus {
+  readonly why: string;
+  /** When it is looked at again. */
+  readonly until: string;
+}
+
 export interface DeploymentStatus {
   readonly deployment: string;
   /** Why nothing is sent; null when it is not paused. */
@@ -74,9 +119,34 @@ export interface DeploymentStatus {
   readonly throttled_until: string | null;
 }
 
+/** A wave of a policy whose rest is not begun; counts are of clients. */
+export interface WaveStatus {
+  readonly policy: string;
+  readonly wave: string;
+  /** `cohort`: only the cohort is begun. `rest`: the others are being begun. `stopped`: nothing begins until a person resumes. */
+  readonly phase: 'cohort' | 'rest' | 'stopped';
+  /** How many were due when it began, and how many of them go first. */
+  readonly clients: number;
+  readonly first: number;
+  /** Of those that go first: not ended yet, and in use of their new keys. */
+  readonly waiting: number;
+  readonly active: number;
+  /** Of all. */
+  readonly failed: number;
+  readonly since: string;
+  /** When the others follow at the earliest. */
+  readonly rest_after: string;
+  /** Why it stopped; null when it did not. */
+  readonly stopped: string | null;
+}
+
 export interface Status {
-  /** How many clients are in each state. */
+  /** How many of the selected clients are in each state. */
   readonly counts: Readonly<Record<ClientState, number>>;
+  /** Those that need a person first; with `--state` and `--limit` not all that are counted. */
   readonly clients: readonly ClientStatus[];
   readonly deployments: readonly DeploymentStatus[];
+  /** Those by people that are in force. */
+  readonly pauses: readonly PauseStatus[];
+  readonly waves: readonly WaveStatus[];
 }

@@ -1,31 +1,67 @@
 /** The state of the fleet as a person reads it: one line per client, what is wrong in capitals. */
 import { formatDuration } from '../../core/duration.ts';
 import { howToEnroll } from '../../core/enrolment.ts';
+import { scopeWords, selectorOf } from '../../core/pause.ts';
 import { print, printTable } from '../output.ts';
-import type { ClientStatus, KeyStatus, Status } from './model.ts';
+import type { ClientStatus, KeyStatus, PauseStatus, RotationStatus, Status } from './model.ts';
+import { waveLine } from './waves.ts';
+
+export interface Shown {
+  /** Somebody named these clients: their keys are listed. */
+  readonly details: boolean;
+  /** No app, policy or client was selected. */
+  readonly isAll: boolean;
+  /** How many more there are than are listed. */
+  readonly left: number;
+  /** Only clients in this state are listed; null: all. */
+  readonly state: string | null;
+}
 
 /** @param now the store's clock, ms since the epoch */
-export function printStatus(shown: Status, now: number, { details }: { details: boolean }): void {
-  const { clients, counts, deployments } = shown;
+export function printStatus(shown: Status, now: number, { details, isAll, left, state }: Shown): void {
+  const { clients, counts } = shown;
+  printHolds(shown, now);
+  const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  if (total === 0) {
+    if (details) return;
+    print(
+      isAll ? 'No clients are known yet. Clients are taken in by the next sweep or request.' : 'No client matches.',
+    );
+    return;
+  }
+  print(summary(total, counts));
+  if (clients.length > 0)
+    printTable(
+      ['CLIENT', 'POLICY', 'KEY', 'ALG', 'AGE', 'NEXT DUE', 'STATE'],
+      clients.map((client) => row(client, now)),
+    );
+  else if (left === 0 && state !== null) print(`None of them is ${state}.`);
+  if (left > 0) print(`… and ${left} more`);
+  if (counts.found > 0) print(`Found clients: their active keys are not ours. ${howToEnroll('CLIENT')}`);
+  if (counts.held > 0) print('Held clients: when their applications read their key folders, `rekeyd enroll CLIENT`.');
+  if (clients.some(({ compromised }) => compromised))
+    print('COMPROMISED clients: `rekeyd rotate CLIENT --compromised` replaces their keys.');
+  if (!details) return;
+  for (const client of clients) {
+    printKeys(client, now);
+    printSigners(client, now);
+  }
+}
+
+function printHolds({ deployments, pauses, waves }: Status, now: number): void {
   for (const { deployment, paused, throttled_until: until } of deployments) {
     if (paused !== null)
       print(`PAUSED  deployment ${deployment}: ${paused}. Correct the key; rekeyd tries it now and then.`);
     if (until !== null) print(`THROTTLED  deployment ${deployment}: its API asks to be left alone until ${until}.`);
   }
-  if (clients.length === 0) {
-    if (!details) print('No clients are known yet. Clients are taken in by the next sweep or request.');
-    return;
-  }
-  printTable(
-    ['CLIENT', 'POLICY', 'KEY', 'ALG', 'AGE', 'NEXT DUE', 'STATE'],
-    clients.map((client) => row(client, now)),
-  );
-  print(summary(clients.length, counts));
-  if (counts.found > 0) print(`Found clients: their active keys are not ours. ${howToEnroll('CLIENT')}`);
-  if (counts.held > 0) print('Held clients: when their applications read their key folders, `rekeyd enroll CLIENT`.');
-  if (clients.some(({ compromised }) => compromised))
-    print('COMPROMISED clients: `rekeyd rotate CLIENT --compromised` replaces their keys.');
-  if (details) for (const client of clients) printKeys(client, now);
+  // Single clients say so themselves, and may be many.
+  for (const pause of pauses.filter((pause) => !('client' in pause)))
+    print(`PAUSED  ${scopeWords(pause)}, ${pauseWords(pause)}. \`rekeyd resume ${selectorOf(pause)}\` ends it.`);
+  for (const wave of waves) print(waveLine(wave, now));
+}
+
+function pauseWords({ actor, reason, until }: PauseStatus): string {
+  return `by ${actor}${until === null ? '' : ` until ${until}`}: ${reason}`;
 }
 
 function row(client: ClientStatus, now: number): readonly string[] {
@@ -48,19 +84,28 @@ function dueIn(ms: number): string {
 
 /** What needs a person is in capitals. */
 function stateOf(client: ClientStatus, now: number): string {
-  const { state, halted, rotation, due, retiring, last_error: lastError } = client;
+  const { state, halted, rotation, due, retiring, paused, overdue, last_error: lastError } = client;
   const since = rotation === null ? '' : formatDuration(Math.max(0, now - Date.parse(rotation.since)));
   const parts = [
     client.compromised ? 'COMPROMISED: the key in use was reported and STILL SIGNS IN' : null,
     halted === null ? null : `HALTED: ${halted}`,
-    rotation === null ? null : `rotating (${rotation.strategy}): ${rotation.phase}, for ${since}`,
-    state === 'paused' || state === 'throttled' ? state : null,
+    overdue ? 'OVERDUE: its key is older than must_by' : null,
+    rotation === null ? null : rotationLine(rotation, since, now),
+    paused === null ? null : `paused ${pauseWords(paused)}`,
+    rotation !== null && (state === 'paused' || state === 'throttled') ? state : null,
     state === 'found' || state === 'held' ? state : null,
     due === null ? null : `DUE: ${due.message}`,
+    client.waiting === null || rotation?.offered_until != null ? null : `waiting: ${client.waiting.why}`,
     retiring.length === 0 ? null : `${retiring.length} old ${retiring.length === 1 ? 'key' : 'keys'} on the way out`,
     lastError === null || lastError === halted ? null : `${state === 'failed' ? 'FAILED' : 'last error'}: ${lastError}`,
   ].filter((part) => part !== null);
   return parts.length === 0 ? 'healthy' : parts.join('; ');
+}
+
+function rotationLine({ phase, strategy, rollback, offered_until: until }: RotationStatus, since: string, now: number) {
+  const doing = rollback ? 'putting the previous key back' : 'rotating';
+  if (until === null) return `${doing} (${strategy}): ${phase}, for ${since}`;
+  return `our key is offered to its application for ${since}, and withdrawn ${dueIn(Date.parse(until) - now)}`;
 }
 
 function summary(clients: number, counts: Status['counts']): string {
@@ -85,6 +130,20 @@ function printKeys({ client, client_id: clientId, keys, retiring }: ClientStatus
     until.get(key.kid) ?? '-',
   ]);
   printTable(['KEY', 'ALG', 'STATE', 'AGE', 'PROOF', 'KEPT UNTIL'], rows);
+}
+
+function printSigners({ signers }: ClientStatus, now: number): void {
+  if (signers === null) return;
+  if (signers.error !== null) print(`Reports of signers cannot be read: ${signers.error}`);
+  if (signers.reports.length === 0) return;
+  const rows = signers.reports.map(({ name, kids, signing, at, recent }) => [
+    name,
+    signing === null ? '-' : short(signing),
+    kids.map(short).join(' ') || '-',
+    `${formatDuration(Math.max(0, now - Date.parse(at)))} ago`,
+    signers.missing.includes(name) ? 'NEW KEY MISSING' : recent ? '' : 'too old to count',
+  ]);
+  printTable(['SIGNER', 'SIGNS WITH', 'HOLDS', 'REPORTED', ''], rows);
 }
 
 /** Enough of a thumbprint to tell keys apart at a glance. */

@@ -25,10 +25,11 @@ return {held[1], held[2], epoch, args[1], held[5] or '', at, held[6] or 0}
 `;
 
 /**
- * KEYS record, sealed, history, clients, due, open, audit, seen, found, held, and the request that is answered, if one is.
+ * KEYS record, sealed, history, clients, due, open, audit, seen, found, held, offered; the wave that is counted in, if one is, with its waiting and its failed;
+ * the request that is answered, if one is.
  * ARGV op, expected op ('' for a new client), expected claim, record, due ('' for none), open (1 or 0), reference, enrolment, what was seen, number of
- * sealed keys, of erased keys, of ended rotations, the answer ('' for none); then thumbprint and JWE of each sealed key, the erased thumbprints, the ended rotations, the audit
- * drafts. → {'done', version, now, seq}, {'conflict'} or {'fenced'}.
+ * sealed keys, of erased keys, of ended rotations, the answer ('' for none), the wave's id ('' for none), what its rotation came to, whether a key
+ * is offered (1 or 0); then thumbprint and JWE of each sealed key, the erased thumbprints, the ended rotations, the audit drafts. → {'done', version, now, seq}, {'conflict'} or {'fenced'}.
  *
  * The record must be what the last commit that the caller saw made of it. That commit is named by a random id: a version number that a failover forgot is
  * given out a second time, and would let two workers build on different records.
@@ -37,7 +38,9 @@ return {held[1], held[2], epoch, args[1], held[5] or '', at, held[6] or 0}
  * on the new connection waits only for what that connection wrote.
  */
 export const COMMIT = `${PRELUDE}
-local record, sealed, history, clients, due, open, log, seen, found, held, answered = unpack(keys)
+local record, sealed, history, clients, due, open, log, seen, found, held, offered = unpack(keys)
+local counted = args[14] ~= ''
+local answered = keys[counted and 15 or 12]
 local stands = redis.call('HMGET', record, 'op', 'claim', 'version', 'at', 'seq')
 if stands[1] == args[1] then
   redis.call('HINCRBY', record, 'touched', 1)
@@ -54,7 +57,7 @@ end
 local at = now()
 local version = (stands[3] or 0) + 1
 local ref = args[7]
-local sealing = 14
+local sealing = 17
 local erasing = sealing + 2 * args[10]
 local ending = erasing + args[11]
 local drafts = ending + args[12]
@@ -73,7 +76,13 @@ if args[5] == '' then redis.call('ZREM', due, ref) else redis.call('ZADD', due, 
 redis.call(args[6] == '1' and 'SADD' or 'SREM', open, ref)
 redis.call(args[8] == 'found' and 'SADD' or 'SREM', found, ref)
 redis.call(args[8] == 'held' and 'SADD' or 'SREM', held, ref)
+redis.call(args[16] == '1' and 'SADD' or 'SREM', offered, ref)
 if answered then redis.call('SET', answered, args[13], 'PX', ${REMEMBER_MS}) end
+if counted and redis.call('HGET', keys[12], 'id') == args[14] then
+  local waited = redis.call('SREM', keys[13], ref) == 1
+  if args[15] == 'failed' then redis.call('SADD', keys[14], ref)
+  elseif waited then redis.call('HINCRBY', keys[12], 'active', 1) end
+end
 return {'done', version, at, seq}
 `;
 
@@ -92,6 +101,13 @@ export const SET_DUE = `${PRELUDE}
 local due, ref, at = keys[1], args[1], args[2]
 if at == '' then redis.call('ZREM', due, ref) else redis.call('ZADD', due, at, ref) end
 return 1
+`;
+
+/** KEYS policies. ARGV app, names. → the names before, or nil. */
+export const NOTE_POLICIES = `${PRELUDE}
+local before = redis.call('HGET', keys[1], args[1])
+if before ~= args[2] then redis.call('HSET', keys[1], args[1], args[2]) end
+return before
 `;
 
 /** KEYS request. ARGV rotation. → 1. */

@@ -24,7 +24,8 @@ const OF_KEYS: Readonly<Record<string, { readonly from: readonly State[]; readon
   'key.generated': { from: [null], to: 'generated' },
   'key.stored': { from: ['generated'], to: 'pre-active' },
   'key.imported': { from: [null], to: 'active' },
-  'key.activated': { from: ['pre-active'], to: 'active' },
+  // Out of `deactivated`: one that was put back.
+  'key.activated': { from: ['pre-active', 'deactivated'], to: 'active' },
   'key.deactivated': { from: ['active'], to: 'deactivated' },
   'key.compromised': { from: ['pre-active', 'active', 'deactivated'], to: 'compromised' },
   'key.destroyed': { from: ['pre-active', 'deactivated', 'compromised'], to: null },
@@ -35,6 +36,7 @@ const OF_ENROLMENT: Readonly<Record<string, { readonly from: readonly State[]; r
   'client.found': { from: [null, 'held', 'enrolled'], to: 'found' },
   'client.held': { from: ['found'], to: 'held' },
   'client.enrolled': { from: ['found', 'held'], to: 'enrolled' },
+  'client.released': { from: ['held', 'enrolled'], to: 'found' },
 };
 
 const OF_ENDS: Readonly<Record<string, string>> = {
@@ -52,8 +54,8 @@ export function misaccounted(change: Change): readonly string[] {
 }
 
 function keyProblems({ before, after, drafts }: Change): readonly string[] {
-  // A client that is found again begins anew.
-  if (before !== null && drafts.some(({ type }) => type === 'client.found')) return [];
+  // A client that is found again, or given back to its owner, begins anew.
+  if (before !== null && drafts.some(({ type }) => type === 'client.found' || type === 'client.released')) return [];
   const stateIn = (record: StoredRecord | null, kid: string) =>
     record?.keys.find((key) => key.kid === kid)?.state ?? null;
   const told = drafts.filter(({ type }) => OF_KEYS[type] !== undefined);
@@ -122,7 +124,9 @@ const lost = (id: string) => `of the end of rotation ${id}, which is gone`;
 function idsIn(record: StoredRecord | null): readonly string[] {
   if (record === null) return [];
   const leaving = record.retirements.flatMap(({ role, rotation }) => (role === 'replaced' ? [rotation.id] : []));
-  return record.rotation === null ? leaving : [record.rotation.id, ...leaving];
+  if (record.rotation === null) return leaving;
+  const { id, rollsBack } = record.rotation;
+  return [id, ...(rollsBack === undefined ? [] : [rollsBack.rotation.id]), ...leaving];
 }
 
 /** A rotation that waits for a person counts as failed until somebody asks again. */

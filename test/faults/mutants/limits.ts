@@ -12,7 +12,10 @@ export const limits: readonly Mutant[] = [
   },
   {
     name: 'ignore-windows',
-    edits: [{ file: 'jobs/sweep.ts', within: 'startDue', find: conditionOf(call('inWindows')), put: 'why === null' }],
+    edits: [
+      { file: 'jobs/wave.ts', within: 'isOpen', find: call('mayBegin'), put: 'true' },
+      { file: 'jobs/begin-due.ts', within: 'beginOne', find: call('mayBegin'), put: 'true' },
+    ],
     caught: { in: 'closed-windows', as: 'outside_window' },
   },
   {

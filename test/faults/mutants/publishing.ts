@@ -35,7 +35,7 @@ export const publishing: readonly Mutant[] = [
   },
   {
     name: 'forget-to-erase',
-    edits: [{ file: LOOP, within: 'pureStep', find: propertyOf('erase'), put: '[]' }],
+    edits: [{ file: 'src/rotation/decide.ts', within: 'pureStep', find: propertyOf('erase'), put: '[]' }],
     caught: { in: 'calm', as: 'leftover' },
   },
   {

@@ -94,7 +94,7 @@ function judgeDelivered({ clients, history, accuse }: Scene<Losable>): void {
   }
   for (const { ref, folder } of clients) {
     if (!existsSync(folder)) continue;
-    const [, epoch] = /\/(\d+)-[^/]*$/.exec(readlinkSync(folder)) ?? [];
+    const [, epoch] = /^\.\.(\d+)-/.exec(readlinkSync(join(folder, '..data'))) ?? [];
     if (!known.has(`${ref} ${epoch}`)) accuse('delivered_while_lost', ref, `keys were delivered under claim ${epoch}`);
   }
 }

@@ -12,6 +12,7 @@ import type { Task } from '../../../src/deliver/thread.ts';
 import { isWritten, writeDurably } from '../../../src/files/durable.ts';
 import { generateKey } from '../../../src/keys/generate.ts';
 import { openKey, sealKey } from '../../../src/keys/sealed.ts';
+import { targetIn } from '../../deliver/target.ts';
 import { makeKey } from '../../emulator/testing.ts';
 
 const KEKS = [{ id: 'kek-1', key: new Uint8Array(32).fill(7) }];
@@ -94,9 +95,9 @@ test('the files of a set that was delivered are cleared', async () => {
   const files = new Map([['current.pem', bytes]]) as unknown as Extract<Task, { do: 'replace' }>['files']; // it only reads them
   const thread = new Worker(new URL('../../../src/deliver/thread.ts', import.meta.url));
   onTestFinished(() => thread.terminate().then(() => undefined));
-  thread.postMessage({ do: 'replace', folder, client: '1', files, epoch: 1 } satisfies Task);
+  thread.postMessage({ do: 'replace', target: targetIn(folder), files, epoch: 1 } satisfies Task);
   expect(await once(thread, 'message')).toEqual([null]);
-  expect(readFileSync(join(folder, '1', 'current.pem'), 'utf8')).toBe(text);
+  expect(readFileSync(join(folder, '4711', 'current.pem'), 'utf8')).toBe(text);
   expect(bytes.every((byte) => byte === 0)).toBe(true);
 });
 

@@ -4,16 +4,17 @@ import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { replaceFolder } from '../../../src/deliver/versions.ts';
+import { replaceFolder } from '../../../src/deliver/replace.ts';
+import { targetIn } from '../../deliver/target.ts';
 
 const CLIENT = '4711';
 
-/** `write current.pem`, `sync current.pem`, `swap`, … in the order in which they were done; a version's folder is called `version`. */
+/** `write current.pem`, `sync current.pem`, `swap ..data`, … in the order in which they were done; a version's folder is called `version`. */
 function deliveryOf(folder: string): readonly string[] {
   const done: string[] = [];
   const names = new Map<number, string>();
   const { openSync, writeFileSync, fsyncSync, renameSync } = fs;
-  const nameOf = (path: string) => (/^\d+-/.test(basename(path)) ? 'version' : basename(path));
+  const nameOf = (path: string) => (/^\.\.\d+-/.test(basename(path)) ? 'version' : basename(path));
   fs.openSync = (path, ...rest) => {
     const file = openSync(path, ...rest);
     names.set(file, nameOf(`${path}`));
@@ -33,7 +34,7 @@ function deliveryOf(folder: string): readonly string[] {
   };
   syncBuiltinESMExports();
   try {
-    replaceFolder(folder, CLIENT, new Map(FILES.map((name) => [name, bytesOf(name)])), 1);
+    replaceFolder(targetIn(folder), new Map(FILES.map((name) => [name, bytesOf(name)])), 1);
   } finally {
     Object.assign(fs, { openSync, writeFileSync, fsyncSync, renameSync });
     syncBuiltinESMExports();
@@ -55,7 +56,7 @@ function temporaryFolder(): string {
 
 test('key files are on disk before they are swapped in', () => {
   const done = deliveryOf(temporaryFolder());
-  const swap = done.indexOf(`swap ${CLIENT}`);
+  const swap = done.indexOf('swap ..data');
   expect(swap).toBeGreaterThan(0);
   for (const name of FILES) {
     const synced = done.indexOf(`sync ${name}`);
@@ -66,13 +67,12 @@ test('key files are on disk before they are swapped in', () => {
 });
 
 test('the names of key files are on disk before and after they are swapped in', () => {
-  const folder = temporaryFolder();
-  const done = deliveryOf(folder);
-  const swap = done.indexOf(`swap ${CLIENT}`);
+  const done = deliveryOf(temporaryFolder());
+  const swap = done.indexOf('swap ..data');
   expect(swap).toBeGreaterThan(0);
   const before = done.slice(0, swap);
-  for (const name of ['version', `.${CLIENT}`]) {
+  for (const name of ['version', CLIENT]) {
     expect(before.lastIndexOf(`sync ${name}`), done.join(', ')).toBeGreaterThan(before.lastIndexOf('write meta.json'));
   }
-  expect(done.slice(swap)).toContain(`sync ${basename(folder)}`);
+  expect(done.slice(swap)).toContain(`sync ${CLIENT}`);
 });

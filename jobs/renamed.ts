@@ -1,0 +1,46 @@
+/** Clients that are known under another name: their deployment or app has another one in the config than before. */
+import type { Config } from '../src/config/model.ts';
+import { type ClientRef, makeReference, splitReference } from '../src/core/client.ts';
+import { activeKey } from '../src/core/keys.ts';
+import type { Resources } from '../src/rotation/resources.ts';
+
+type Known = Pick<Resources, 'store' | 'config'>;
+
+/** Apps, as `deployment/slug`, that clients are known of and that the config does not name. */
+export async function departedApps({ store, config }: Known): Promise<readonly string[]> {
+  const named = appsIn(config);
+  return (await store.apps()).filter((app) => !named.has(app));
+}
+
+/** As `deployment/slug`. */
+export function appsIn({ deployments }: Config): ReadonlySet<string> {
+  return new Set(deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`)));
+}
+
+/**
+ * Which of these new clients have a key of ours under another name. A row keeps its id and its OAuth `client_id` when its app is renamed. Taken for new, they
+ * would be found, and under `adopt: take_over` rotated, while their applications read the folder of the old name.
+ *
+ * @param departed as {@link departedApps} answers
+ * @returns by the new reference, the old one
+ */
+export async function knownBefore(
+  clients: readonly (readonly [ClientRef, { readonly clientId: string }])[],
+  departed: readonly string[],
+  { store }: Pick<Known, 'store'>,
+): Promise<ReadonlyMap<ClientRef, ClientRef>> {
+  const known = new Map<ClientRef, ClientRef>();
+  for (const place of departed) {
+    const [deployment = '', app = ''] = place.split('/');
+    const pairs = clients.map(
+      ([ref, { clientId }]) => [ref, makeReference(deployment, app, splitReference(ref).id), clientId] as const,
+    );
+    const held = new Set(await store.withKeys(pairs.map(([, old]) => old)));
+    const loaded = await store.loadMany([...held]);
+    for (const [ref, old, clientId] of pairs) {
+      const record = loaded.get(old)?.record;
+      if (record?.clientId === clientId && activeKey(record) !== undefined) known.set(ref, old);
+    }
+  }
+  return known;
+}

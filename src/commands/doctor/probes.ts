@@ -1,0 +1,42 @@
+/** Checks of what is known of each app's server, and whether the policies ask for more. */
+import type { Config } from '../../config/model.ts';
+import { type AppFacts, type Findings, NOTHING_KNOWN, takesSeveral } from '../../core/findings.ts';
+import { ALGORITHMS } from '../../core/keys.ts';
+import { misfits } from '../../rotation/misfits.ts';
+import type { Store } from '../../store/store.ts';
+import { advice, type Check, fine, wrong } from './check.ts';
+
+export async function checkProbes(config: Config, store: Pick<Store, 'appFacts'>): Promise<readonly Check[]> {
+  const apps = config.deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`));
+  const facts = new Map(await Promise.all(apps.map(async (app) => [app, await store.appFacts(app)] as const)));
+  const factsOf = (app: string) => facts.get(app) ?? NOTHING_KNOWN;
+  return [
+    ...apps.map((app) => checkProbe(app, factsOf(app))),
+    ...misfits(config, factsOf).map(({ policy, app, kind, problem }) =>
+      kind === 'refused'
+        ? wrong(`policy ${policy} at ${app}`, problem, 'Change the policy: its rotations fail there.')
+        : advice(`policy ${policy} at ${app}`, problem, 'Do that, or change the policy.'),
+    ),
+  ];
+}
+
+function checkProbe(app: string, facts: AppFacts): Check {
+  const name = `probe ${app}`;
+  const { findings, failed } = facts;
+  const again = `Run \`rekeyd probe ${app}\`.`;
+  if (failed !== null) {
+    const before = findings === null ? '' : '. What was found before still counts';
+    return advice(name, `the last probe failed: ${failed.error}${before}`, `Remove the cause. ${again}`);
+  }
+  if (findings !== null) return fine(name, `on ${new Date(findings.at).toISOString()}: ${summary(facts, findings)}`);
+  return advice(
+    name,
+    'never: strategy auto is a cutover, and no client is changed to an alg that none signs in with',
+    again,
+  );
+}
+
+function summary(facts: AppFacts, { picks, algs }: Findings): string {
+  const verified = ALGORITHMS.filter((alg) => algs[alg].result === 'accepted').join(' ');
+  return `${picks.evidence}; verifies ${verified}; strategy auto is ${takesSeveral(facts) ? 'an overlap' : 'a cutover'}`;
+}

@@ -1,0 +1,86 @@
+import { open } from 'node:fs/promises';
+import { messageOf } from '../errors.ts';
+import { type Meant, readAnyKey } from '../keys/any-key.ts';
+import { identify as identified, type Match } from '../rotation/identify.ts';
+import { keksOf } from '../rotation/policy.ts';
+import { awaitInterruption, type Globals, withResources } from './open.ts';
+import { note, printJson, printTable } from './output.ts';
+import { usage } from './select.ts';
+
+export interface IdentifyOptions {
+  readonly json?: boolean;
+}
+
+/** Ends with 1 when nobody has the key. */
+export async function identify(globals: Globals, file: string, { json }: IdentifyOptions): Promise<number> {
+  const meant = await readMeant(file);
+  return withResources(globals, async (resources) => {
+    const { signal, release } = awaitInterruption(globals);
+    try {
+      const matches = await identified(resources, keksOf(resources.config), meant, signal);
+      if (json) printJson({ keys: keysOf(meant), matches });
+      else if (matches.length > 0) printTable(['CLIENT', 'KEY', 'WHAT IT IS', 'SIGNS IN'], matches.map(row));
+      if (matches.length === 0) note('Nobody has this key: no client in the store, and none that the API lists.');
+      return matches.length > 0 ? 0 : 1;
+    } finally {
+      release();
+    }
+  });
+}
+
+function keysOf(meant: Meant) {
+  if ('name' in meant) return [];
+  return meant.keys.map(({ id, thumbprint, privateKey }) => ({ id, thumbprint, private: privateKey !== null }));
+}
+
+function row({ client, kid, state, known, reported, sign_in, detail }: Match): readonly string[] {
+  const what = [
+    state === 'foreign' ? 'published, not ours' : state,
+    reported ? 'reported as COMPROMISED' : null,
+    known ? null : 'client not known yet',
+  ].filter((part) => part !== null);
+  const works = { accepted: 'yes', refused: 'no', unknown: 'not known' };
+  const answer = sign_in === null ? 'not tried' : works[sign_in];
+  return [client, kid ?? '-', what.join(', '), detail === null ? answer : `${answer}: ${detail}`];
+}
+
+/** More than any key has, also in a set. */
+const MAX_BYTES = 1024 * 1024;
+
+const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
+
+/** @throws RekeydError `usage`, `key_invalid` */
+async function readMeant(file: string): Promise<Meant> {
+  let text: string;
+  try {
+    text = file === '-' ? await textOf(process.stdin) : await textOfFile(file);
+  } catch (error) {
+    // A thumbprint may stand where the file's name would.
+    if (THUMBPRINT.test(file)) return { name: file };
+    throw usage(
+      `The key cannot be read: ${messageOf(error)}. Name a file with a PEM, JWK or thumbprint, or - for stdin.`,
+    );
+  }
+  return readAnyKey(text);
+}
+
+async function textOfFile(file: string): Promise<string> {
+  const opened = await open(file, 'r');
+  try {
+    return await textOf(opened.createReadStream({ autoClose: false }));
+  } finally {
+    await opened.close();
+  }
+}
+
+async function textOf(stream: AsyncIterable<unknown>): Promise<string> {
+  const pieces: Buffer[] = [];
+  let size = 0;
+  for await (const piece of stream) {
+    const bytes = Buffer.isBuffer(piece) ? piece : Buffer.from(String(piece));
+    size += bytes.length;
+    if (size > MAX_BYTES) throw new Error(`it is longer than ${MAX_BYTES} bytes`);
+    pieces.push(bytes);
+  }
+  return Buffer.concat(pieces).toString('utf8');
+}

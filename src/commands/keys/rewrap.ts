@@ -1,0 +1,73 @@
+import type { ClientRef } from '../../core/client.ts';
+import { hasCode } from '../../errors.ts';
+import { type Kek, rewrapKey } from '../../keys/sealed.ts';
+import { inParallel } from '../../parallel.ts';
+import { keksOf } from '../../rotation/policy.ts';
+import type { Resources } from '../../rotation/resources.ts';
+import { type Globals, withResources } from '../open.ts';
+import { note, print, printJson, printTable } from '../output.ts';
+
+interface Failed {
+  readonly client: ClientRef;
+  readonly thumbprint: string;
+  readonly code: string;
+  readonly message: string;
+}
+
+interface Rewrapped {
+  readonly rewrapped: number;
+  /** Under the first KEK already. */
+  readonly unchanged: number;
+  /** Replaced or erased by another process meanwhile. */
+  readonly gone: number;
+  readonly failed: readonly Failed[];
+}
+
+/** Clients whose keys are re-encrypted at the same time. */
+const LANES = 16;
+
+/** Every sealed key goes under the first KEK. Those that cannot be opened are listed, and stay as they are. */
+export async function keysRewrap(globals: Globals, { json }: { readonly json?: boolean }): Promise<number> {
+  return withResources(globals, async (resources) => {
+    const counts = { rewrapped: 0, unchanged: 0, gone: 0 };
+    const failed: Failed[] = [];
+    const keks = keksOf(resources.config);
+    await inParallel(await resources.store.clientRefs(), LANES, async (ref) => {
+      for (const [thumbprint, jwe] of await resources.store.sealedHalves(ref)) {
+        try {
+          counts[await rewrapOne(resources, keks, ref, thumbprint, jwe)] += 1;
+        } catch (error) {
+          if (!hasCode(error, 'kek_missing') && !hasCode(error, 'key_tampered')) throw error;
+          failed.push({ client: ref, thumbprint, code: error.code, message: error.message });
+        }
+      }
+    });
+    const result = { ...counts, failed: failed.sort((a, b) => (a.client < b.client ? -1 : 1)) };
+    if (json) printJson(result);
+    else tellRewrapped(result, keks[0]?.id ?? '');
+    return failed.length === 0 ? 0 : 1;
+  });
+}
+
+async function rewrapOne(resources: Resources, keks: readonly Kek[], ref: ClientRef, thumbprint: string, jwe: string) {
+  const fresh = await rewrapKey(jwe, { ref, thumbprint }, keks);
+  if (fresh === null) return 'unchanged';
+  return (await resources.store.replaceSealed(ref, thumbprint, jwe, fresh)) ? 'rewrapped' : 'gone';
+}
+
+function tellRewrapped({ rewrapped, unchanged, gone, failed }: Rewrapped, kek: string): void {
+  const total = rewrapped + unchanged + failed.length;
+  const keys = total === 1 ? '1 key' : `${total} keys`;
+  const replaced = gone === 0 ? '' : `, ${gone} were replaced meanwhile`;
+  if (rewrapped === 0 && failed.length === 0) print(`${keys} checked: all use KEK ${kek} already${replaced}.`);
+  else
+    print(
+      `${keys} checked: ${rewrapped} use KEK ${kek} now, ${unchanged} did already, ${failed.length} failed${replaced}.`,
+    );
+  if (failed.length === 0) note('Once every worker runs with this config, other KEKs can be removed from it.');
+  else
+    printTable(
+      ['CLIENT', 'THUMBPRINT', 'PROBLEM'],
+      failed.map(({ client, thumbprint, message }) => [client, thumbprint, message]),
+    );
+}

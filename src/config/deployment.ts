@@ -1,0 +1,89 @@
+/** `deployments`: where the Wacht API is, and the apps and clients there. */
+import { z } from 'zod';
+import * as field from './fields.ts';
+import { choice, count, duration, list, name, section } from './fields.ts';
+import type { AppConfig, DeploymentConfig } from './model.ts';
+import type { Sources } from './secrets.ts';
+
+const client = section({
+  id: name("The client's id in the API path."),
+  policy: name("Instead of the app's policy.").optional(),
+});
+
+const app = section({
+  slug: name('OAuth app slug.'),
+  issuer: field
+    .url("Where the app's OAuth endpoints live and proofs go. Absent: https:// and the app's own fqdn.")
+    .optional(),
+  resolve: z
+    .record(field.host(), field.url('Origin to connect to.', { only: 'origin' }), {
+      error: 'is not a section: write "host": "http://127.0.0.1:8443" below it',
+    })
+    .describe('Issuer host → origin to connect to instead; Host header, audience and TLS name stay.')
+    .prefault({}),
+  clients: z
+    .union([z.literal('all'), z.array(client)], {
+      error: 'is neither all nor a list: write all, or entries like - { id: "4711" }',
+    })
+    .describe('Which clients of the app rekeyd takes care of.')
+    .prefault('all'),
+  policy: name('Policy of its clients.').prefault('default'),
+}).transform(
+  ({ issuer, clients, ...same }): AppConfig => ({
+    ...same,
+    issuer: issuer ?? null,
+    clients: clients === 'all' ? clients : clients.map(({ id, policy: own }) => ({ id, policy: own ?? same.policy })),
+  }),
+);
+
+export function deployment(sources: Sources) {
+  const rateLimit = section({
+    max: count('Requests …', 1, 1_000_000).prefault(10),
+    per: duration('… in this time.').prefault('1s'),
+  });
+  const backoff = section({
+    base: duration('First wait; doubles with each failure.').prefault('1s'),
+    max: duration('Longest wait.').prefault('5m'),
+  });
+  return section({
+    id: name('Deployment id, in quotes: as a number it would lose digits.'),
+    api_url: field.url('Base URL of the Wacht API.').prefault('https://api.wacht.dev'),
+    url_style: choice(
+      'deployment: paths start with /deployments/{id}, for access tokens; flat: the API key says which deployment; auto: found out.',
+      ['auto', 'deployment', 'flat'],
+    ).prefault('auto'),
+    api_key: field.secret('Wacht API key: env:NAME or file:PATH.', sources, field.headerSecret),
+    throttle_max: duration(
+      'A server that asks to be left alone is asked again after this time at the latest.',
+    ).prefault('60s'),
+    rate_limit: rateLimit.prefault({}).describe('API budget of this deployment, over all workers.'),
+    timeout: duration('Deadline of one API call, body included.', { most: '1d' }).prefault('10s'),
+    backoff: backoff.prefault({}).describe('Waits between retries, with full jitter.'),
+    concurrency: count('Rotation jobs at once in one worker.', 1, 1000).prefault(10),
+    apps: list(app, 'app'),
+  }).transform(
+    ({
+      id,
+      api_url,
+      url_style,
+      api_key,
+      throttle_max,
+      rate_limit,
+      timeout,
+      backoff: wait,
+      concurrency,
+      apps,
+    }): DeploymentConfig => ({
+      id,
+      apiUrl: api_url,
+      urlStyle: url_style,
+      apiKey: api_key,
+      throttleMaxMs: throttle_max,
+      rateLimit: { max: rate_limit.max, perMs: rate_limit.per },
+      timeoutMs: timeout,
+      backoff: { baseMs: wait.base, maxMs: wait.max },
+      concurrency,
+      apps,
+    }),
+  );
+}

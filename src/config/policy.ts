@@ -1,0 +1,120 @@
+/** `policies`: who is rotated when, and how. */
+import { z } from 'zod';
+import { ALGORITHMS } from '../core/keys.ts';
+import { cohort } from './cohort.ts';
+import { choice, count, duration, flag, section } from './fields.ts';
+import type { PolicyConfig } from './model.ts';
+import * as time from './time-fields.ts';
+
+export const policy = section({
+  schedule: time.cron('When scheduled rotations are looked for: node-cron, 5 or 6 fields.').prefault('0 3 * * *'),
+  timezone: time.timezone('IANA time zone of schedule and windows.').prefault('UTC'),
+  rotate_every: duration('Age at which the active key is due.').prefault('30d'),
+  splay: duration('Spreads clients over this much time after they are due, the same for a client each time.', {
+    zero: true,
+  }).prefault('0s'),
+  windows: z
+    .array(time.window('Days and hours, such as "Mon-Thu 01:00-05:00".'), {
+      error: 'is not a list: write ["Mon-Thu 01:00-05:00"]',
+    })
+    .describe('Scheduled rotations start only inside one of these; none: at any time. Compromised keys do not wait.')
+    .prefault([]),
+  freeze: z
+    .array(time.freeze('First and last day of a change freeze, such as "2026-12-18/2027-01-04".'), {
+      error: 'is not a list: write ["2026-12-18/2027-01-04"]',
+    })
+    .describe('No scheduled rotation begins on these days, in timezone. Compromised keys do not wait.')
+    .prefault([]),
+  must_by: duration(
+    'Age at which a key is overdue, which is an alarm. Absent: half as long again as rotate_every.',
+  ).optional(),
+  alg: choice('JWS algorithm of new keys; keep: the one that the client has.', ['keep', ...ALGORITHMS]).prefault(
+    'keep',
+  ),
+  modulus_length: count('Bits of new RSA keys; no effect on other algorithms.', 2048, 8192).prefault(3072),
+  strategy: choice(
+    'Does the server accept several keys (overlap) or exactly one (cutover)? auto: what `probe` found out, else cutover.',
+    ['auto', 'overlap', 'cutover'],
+  ).prefault('auto'),
+  format: choice('How the public key is published; keep: as the client has it.', [
+    'keep',
+    'jwks',
+    'pem',
+    'jwks_uri',
+  ]).prefault('keep'),
+  embed_pem: flag('Add public_key_pem to each JWK, for servers that use only that.').prefault(true),
+  foreign_keys: choice('What becomes of published keys that rekeyd did not make.', ['keep', 'retire']).prefault('keep'),
+  adopt: choice(
+    'What may happen to a client whose active key is not ours. import: nothing, until its key is imported and it is enrolled. overlap: where the server takes several keys, a key of ours is offered beside its own. take_over: the schedule replaces the key, and locks an application out that does not read its key folder.',
+    ['import', 'overlap', 'take_over'],
+  ).prefault('import'),
+  adopt_timeout: duration(
+    'adopt: overlap: a key that the application does not take in this time is withdrawn.',
+  ).prefault('30d'),
+  cohort: cohort(),
+  probe: choice(
+    'When a disposable client finds out how the server picks keys and which algs it verifies. manual: with `rekeyd probe`; auto: also before a first rotation of an app, and every day.',
+    ['manual', 'auto', 'never'],
+  ).prefault('manual'),
+  standby: z
+    .literal(false, { error: 'asks for standby keys, which this version does not have: write false or leave it out' })
+    .describe('Keep a pre-active key ready. Not available in this version: only false.')
+    .prefault(false),
+  propagation: duration('How long a published key is left to spread before it is used.', { zero: true }).prefault(
+    '60s',
+  ),
+  overlap: duration(
+    "How long the old key stays valid after the new one took over: at least an assertion's lifetime and clock skew.",
+    {
+      zero: true,
+    },
+  ).prefault('10m'),
+  prove: choice('How a new key is shown to work: an accepted client assertion, or only reading it back.', [
+    'required',
+    'read_back',
+  ]).prefault('required'),
+  prove_within: duration('After a cutover: when nothing was proven by then, the old key is put back.').prefault('60s'),
+  require_ready: count(
+    'A cutover waits until so many signers have reported that they hold the new key; 0: it does not wait.',
+    0,
+    64,
+  ).prefault(0),
+  ready_timeout: duration(
+    'How long signers are waited for. Then a rotation that has published nothing fails; one in its overlap keeps both keys, and says so.',
+  ).prefault('15m'),
+  attempts: count(
+    'Failures in a row of one step before the rotation fails; after a compromise it goes on.',
+    1,
+    1000,
+  ).prefault(10),
+}).transform(
+  ({
+    rotate_every,
+    must_by,
+    splay,
+    modulus_length,
+    embed_pem,
+    foreign_keys,
+    adopt_timeout,
+    propagation,
+    overlap,
+    prove_within,
+    require_ready,
+    ready_timeout,
+    ...same
+  }): PolicyConfig => ({
+    ...same,
+    rotateEveryMs: rotate_every,
+    mustByMs: must_by ?? rotate_every * 1.5,
+    splayMs: splay,
+    modulusLength: modulus_length,
+    embedPem: embed_pem,
+    foreignKeys: foreign_keys,
+    adoptTimeoutMs: adopt_timeout,
+    propagationMs: propagation,
+    overlapMs: overlap,
+    proveWithinMs: prove_within,
+    requireReady: require_ready,
+    readyTimeoutMs: ready_timeout,
+  }),
+);

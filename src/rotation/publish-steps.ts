@@ -1,0 +1,128 @@
+/** The steps that change what the server shows: the look before, the set that we serve, the PATCH. Each answers with the transition for what it came to. */
+import type { Owner, Purpose } from '../core/action.ts';
+import { bodyOf, showsTheSame } from '../core/document.ts';
+import { observed } from '../core/enrolment.ts';
+import { keyOf } from '../core/keys.ts';
+import { publication } from '../core/plan.ts';
+import { isPressing } from '../core/pressing.ts';
+import { announced, patched, served, servingAnnounced, withdrawn } from '../core/publishing.ts';
+import type { ClientRecord } from '../core/record.ts';
+import { FRESH_MS, SLOW_MS } from '../core/server.ts';
+import { failedStep, heldUpStep, refusedStep, throttledStep } from '../core/setback.ts';
+import type { Transition } from '../core/transition.ts';
+import { messageOf } from '../errors.ts';
+import { after, monotonic } from '../time.ts';
+import { ApiError } from '../wacht/api-error.ts';
+import type { Change } from './commit.ts';
+import type { Effects, Run, Step } from './run.ts';
+
+/** Nothing that may take long comes between a look and the PATCH that is built on it: the issuer is asked before it. */
+export async function look(record: ClientRecord, { owner }: Step<'look'>, effects: Effects, run: Run): Promise<Change> {
+  const asked = publication(record, run.policy);
+  const obstacle = await cutoverObstacle(record, asked?.purpose ?? null, effects, run);
+  if (obstacle !== null) return obstacle;
+  try {
+    const { client, ageMs } = await effects.look(isPressing(record), run.signal);
+    if (asked === null) return observed(record, client, run.policy, run.now() - ageMs);
+    if (ageMs > SLOW_MS && !isPressing(record)) return failedStep(record, owner, tooSlow(ageMs), run.context());
+    return observed(record, client, run.policy, run.now() - Math.min(ageMs, SLOW_MS));
+  } catch (error) {
+    // Never taken for a client without keys: the next PATCH would erase everybody else's.
+    return lookFailed(record, owner, error, run);
+  }
+}
+
+function tooSlow(ageMs: number): string {
+  return `the API took ${Math.round(ageMs / 100) / 10} s to show the client: meanwhile somebody else may have changed it`;
+}
+
+function lookFailed(record: ClientRecord, owner: Owner, error: unknown, run: Run): Transition {
+  const why = messageOf(error);
+  const reply = error instanceof ApiError ? error.reply : null;
+  if (reply?.class === 'throttled') return throttledStep(record, owner, { ms: reply.retryAfterMs, why }, run.context());
+  if (reply?.class === 'refused') return refusedStep(record, owner, why, run.context());
+  if (reply?.class === 'credential') return heldUpStep(record, owner, why, run.context());
+  return failedStep(record, owner, why, run.context());
+}
+
+export async function serve(record: ClientRecord, step: Step<'serve'>, effects: Effects, run: Run): Promise<Change> {
+  // Where the server looks there already, the set alone takes the old key away, before any PATCH.
+  const obstacle = await cutoverObstacle(record, step.purpose, effects, run);
+  if (obstacle !== null) return obstacle;
+  const intended = await run.announce(servingAnnounced(record, step, run.now()));
+  try {
+    await effects.serve(step.keys);
+    return served(intended, step.keys, step.owner);
+  } catch (error) {
+    return failedStep(intended, step.owner, messageOf(error), run.context());
+  }
+}
+
+export async function patch(record: ClientRecord, step: Step<'patch'>, effects: Effects, run: Run): Promise<Change> {
+  const obstacle = await cutoverObstacle(record, step.purpose, effects, run);
+  if (obstacle !== null) return obstacle;
+  const isOldAt = (time: number) => time - record.server.observed.at > FRESH_MS;
+  // The question took long: look again. The issuer is not asked a second time.
+  if (isOldAt(run.now())) return { record, entries: [] };
+  const deadline = run.latest() + effects.patchDeadlineMs;
+  const intended = await run.announce(announced(record, step, { now: run.now(), deadline }));
+  if (isOldAt(run.latest())) {
+    const change = await changedMeanwhile(record, withdrawn(intended, record), step.owner, effects, run);
+    if (change !== null) return change;
+  }
+  const startedAt = monotonic();
+  const restMs = deadline - run.latest();
+  if (restMs <= 0) {
+    const why = 'no time was left before the deadline: nothing was sent';
+    return failedStep(withdrawn(intended, record), step.owner, why, run.context());
+  }
+  const outcome = await effects.patch(bodyOf(step.document), AbortSignal.any([run.signal, after(restMs)]));
+  return patched(intended, step, outcome, monotonic() - startedAt, run.context());
+}
+
+/**
+ * The store took long to make the intent durable: null when the server still shows what it was built on. Else nothing is sent, and the next step starts from
+ * what it shows now.
+ * @param unsent the record without the intent
+ */
+async function changedMeanwhile(
+  { server }: ClientRecord,
+  unsent: ClientRecord,
+  owner: Owner,
+  effects: Effects,
+  run: Run,
+): Promise<Change | null> {
+  try {
+    const { client, ageMs } = await effects.lookAgain(isPressing(unsent), run.signal);
+    if (ageMs > SLOW_MS && !isPressing(unsent)) return failedStep(unsent, owner, tooSlow(ageMs), run.context());
+    if (client !== null && showsTheSame(client, server.observed.client)) return null;
+    return observed(unsent, client, run.policy, run.now() - Math.min(ageMs, SLOW_MS));
+  } catch (error) {
+    return lookFailed(unsent, owner, error, run);
+  }
+}
+
+/**
+ * A cutover that cannot be proven afterwards would have to be taken back after a while without sign-ins, so it is not begun. Not after a compromise: there
+ * the old key must go in any case.
+ */
+async function cutoverObstacle(
+  record: ClientRecord,
+  purpose: Purpose | null,
+  effects: Effects,
+  run: Run,
+): Promise<Transition | null> {
+  const { rotation, server } = record;
+  if (purpose !== 'cut_over' || rotation?.phase.name !== 'delivered' || rotation.compromised !== null) return null;
+  if (run.policy.prove !== 'required' || server.inFlight !== null) return null;
+  try {
+    const answer = await effects.unreachable(record, keyOf(record, rotation.phase.kid), run.signal);
+    if (answer === null) return null;
+    const why = `nothing was sent: the new key could not be proven after the cutover: ${answer.message}`;
+    return answer.verdict === 'throttled'
+      ? throttledStep(record, 'rotation', { ms: answer.retryAfterMs, why }, run.context())
+      : failedStep(record, 'rotation', why, run.context());
+  } catch (error) {
+    return failedStep(record, 'rotation', messageOf(error), run.context());
+  }
+}

@@ -1,0 +1,31 @@
+import { PRELUDE, REMEMBER_MS } from './prelude.ts';
+
+/** KEYS app. ARGV field, text. → 1. */
+export const NOTE_FACT = `${PRELUDE}
+redis.call('HSET', keys[1], args[1], string.format('%d', now()) .. ' ' .. args[2])
+return 1
+`;
+
+/** What was seen before a probe counts no longer. KEYS app, audit, op. ARGV findings, drafts. → 1. */
+export const STORE_FINDINGS = `${PRELUDE}
+if redis.call('EXISTS', keys[3]) == 1 then return 1 end
+append(keys[2], now(), 2)
+redis.call('HSET', keys[1], 'findings', args[1])
+redis.call('HDEL', keys[1], 'failed', 'overlap')
+redis.call('SET', keys[3], 1, 'PX', ${REMEMBER_MS})
+return 1
+`;
+
+/** KEYS lease. ARGV holder, ms. → 0 when the holder has it for that long from now on, else the ms until it is free. */
+export const HOLD = `${PRELUDE}
+local holder = redis.call('GET', keys[1])
+if holder and holder ~= args[1] then return math.max(1, redis.call('PTTL', keys[1])) end
+redis.call('SET', keys[1], args[1], 'PX', args[2])
+return 0
+`;
+
+/** KEYS lease. ARGV holder. → 1. */
+export const LET_GO = `${PRELUDE}
+if redis.call('GET', keys[1]) == args[1] then redis.call('DEL', keys[1]) end
+return 1
+`;

@@ -1,0 +1,65 @@
+/** `rekeyd release --to`: a process that dies between the file and the commit. */
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { keksOf } from '../../src/rotation/policy.ts';
+import { releaseClient } from '../../src/rotation/release.ts';
+import { type Fleet, type FleetClient, PEM_APP, startFleet } from '../support/fleet.ts';
+import { until } from '../support/until.ts';
+
+function release(fleet: Fleet, { ref }: FleetClient, file: string, resources = fleet.resources) {
+  const cause = { actor: 'test', reason: 'they do it themselves', request: null };
+  return releaseClient(resources, keksOf(fleet.config), { ref, file, cause });
+}
+
+/** Stands still where it would commit, for ever: all that others see of a process that was killed there. */
+async function releaseHalfWay(fleet: Fleet, client: FleetClient, file: string): Promise<void> {
+  const { resources } = fleet;
+  let isThere = false;
+  const commit = () => {
+    isThere = true;
+    return new Promise<never>(() => {});
+  };
+  void release(fleet, client, file, { ...resources, store: { ...resources.store, commit } });
+  await until('it is about to commit', () => isThere);
+}
+
+test('is finished when it is typed again, with the file that it wrote', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const client = await fleet.managed(PEM_APP);
+  const file = join(fleet.dir, 'handed-over.pem');
+  await releaseHalfWay(fleet, client, file);
+  expect((await fleet.record(client)).enrolment).toBe('enrolled');
+  const { ino } = await stat(file);
+
+  await release(fleet, client, file);
+  expect((await fleet.record(client)).enrolment).toBe('found');
+  expect((await stat(file)).ino).toBe(ino);
+  expect(await readFile(file, 'utf8')).toBe(client.key.privateKey.export({ format: 'pem', type: 'pkcs8' }));
+  expect((await fleet.audit()).filter(({ type }) => type === 'client.released')).toHaveLength(1);
+});
+
+test('takes no file for its own that holds another key', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const [client, other] = [await fleet.managed(PEM_APP), await fleet.managed(PEM_APP)];
+  const file = join(fleet.dir, 'handed-over.pem');
+  await releaseHalfWay(fleet, other, file);
+  await expect(release(fleet, client, file)).rejects.toMatchObject({ code: 'usage' });
+  expect((await fleet.record(client)).enrolment).toBe('enrolled');
+  expect(await readFile(file, 'utf8')).toBe(other.key.privateKey.export({ format: 'pem', type: 'pkcs8' }));
+});
+
+test('that is refused by the store leaves no file that was not there before', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const client = await fleet.managed(PEM_APP);
+  const [file, left] = [join(fleet.dir, 'new.pem'), join(fleet.dir, 'left.pem')];
+  await releaseHalfWay(fleet, client, left);
+  const { resources } = fleet;
+  const commit = () => Promise.reject(new Error('the store says no'));
+  const refusing = { ...resources, store: { ...resources.store, commit } };
+  for (const path of [file, left]) {
+    await expect(release(fleet, client, path, refusing)).rejects.toThrow('the store says no');
+  }
+  await expect(stat(file)).rejects.toMatchObject({ code: 'ENOENT' });
+  expect((await stat(left)).isFile()).toBe(true);
+});
