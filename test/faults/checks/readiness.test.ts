@@ -63,16 +63,23 @@ describe('a cutover where two signers are waited for, and', () => {
 
 const withdrawing = commitOf(0, recordOf(FLIPPED, leaving('withdrawing')));
 
-const OVERLAPS: readonly (readonly [what: string, told: readonly Told[], ...rules: string[]])[] = [
-  ['everybody signs with the new key', [report('web-1', old.kid), report('web-1', kidOf(fresh)), withdrawing]],
-  ['one signs with the old key', [report('web-1', old.kid), report('web-2', kidOf(fresh)), withdrawing], 'overlap_cut'],
-  ['one fell silent long ago', [report('web-1', old.kid), withdrawing, 0]],
+const OVERLAPS: readonly (readonly [what: string, told: readonly Told[], laterMs: number, ...rules: string[]])[] = [
+  ['everybody signs with the new key', [report('web-1', old.kid), report('web-1', kidOf(fresh)), withdrawing], 0],
+  [
+    'one signs with the old key',
+    [report('web-1', old.kid), report('web-2', kidOf(fresh)), withdrawing],
+    0,
+    'overlap_cut',
+  ],
+  ['one fell silent long ago', [report('web-1', old.kid), withdrawing], 200_000],
 ];
 
 describe('an overlap that ends when', () => {
-  test.each(OVERLAPS.map(([what, told, ...rules]) => ({ what, told, rules })))('$what', ({ what, told, rules }) => {
-    const later = what.includes('long ago') ? 200_000 : 0;
-    const requests = [{ ...patch(documentOf(fresh)), at: BEGIN + LATER_MS + later }];
-    expect(rulesOf(signersAreAwaited, fleetOf(1, {}), told, requests)).toEqual(rules);
-  });
+  test.each(OVERLAPS.map(([what, told, laterMs, ...rules]) => ({ what, told, laterMs, rules })))(
+    '$what',
+    ({ told, laterMs, rules }) => {
+      const requests = [{ ...patch(documentOf(fresh)), at: BEGIN + LATER_MS + laterMs }];
+      expect(rulesOf(signersAreAwaited, fleetOf(1, {}), told, requests)).toEqual(rules);
+    },
+  );
 });

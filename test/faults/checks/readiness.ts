@@ -20,7 +20,7 @@ const HEARD_MS = 2_000;
 type Report = Extract<Event, { kind: 'report' }>;
 
 interface Standing {
-  /** Signer → its latest report, and the one before. */
+  /** Signer → its latest report. */
   readonly reports: Map<string, Report>;
   record: StoredRecord | null;
   /** Keys that have been in a PATCH, by thumbprint. */
