@@ -3,13 +3,18 @@ import type { Emulator } from '../emulator/server.ts';
 import { auditAgrees, auditIsKept, auditIsWhole } from './checks/audit.ts';
 import { refusedBeforeDestroyed } from './checks/destruction.ts';
 import { endsWell } from './checks/ends.ts';
+import { importsAreProven } from './checks/imports.ts';
 import { loginsSucceed } from './checks/logins.ts';
 import { nothingIsDoneWithoutTheStore } from './checks/lost-store.ts';
 import { pauseIsKept } from './checks/pause.ts';
 import { publishesSafely } from './checks/publication.ts';
+import { signersAreAwaited } from './checks/readiness.ts';
+import { rollbacksGoBack } from './checks/rollback.ts';
+import { schedulesAreHeldBack } from './checks/schedules.ts';
 import { storeIsFenced } from './checks/store.ts';
 import { throttleIsRespected } from './checks/throttle.ts';
 import { strangersAreLeftAlone } from './checks/trust.ts';
+import { wavesAreKept } from './checks/waves.ts';
 import { windowsAreKept } from './checks/windows.ts';
 import type { Evidence } from './evidence.ts';
 
@@ -35,6 +40,11 @@ const CHECKS: readonly Check[] = [
   throttleIsRespected,
   pauseIsKept,
   windowsAreKept,
+  schedulesAreHeldBack,
+  wavesAreKept,
+  signersAreAwaited,
+  importsAreProven,
+  rollbacksGoBack,
 ];
 
 /** What can be said of the history alone. */

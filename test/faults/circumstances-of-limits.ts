@@ -4,9 +4,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { CHANGE } from '../emulator/fault-rules.ts';
 import { isChange } from '../emulator/log.ts';
 import { until } from '../support/until.ts';
-import { API_KEY, APPS, type AppSetting, DEPLOYMENT } from './fleet.ts';
+import { APPS, type AppSetting } from './apps.ts';
+import { API_KEY, DEPLOYMENT } from './fleet.ts';
 import { type Kind, kindOf } from './scenario.ts';
+import { enrolment } from './scenarios/enrolment.ts';
 import { emptied, rolledBack } from './scenarios/lost-store.ts';
+import { readiness } from './scenarios/readiness.ts';
+import { rollback } from './scenarios/rollback.ts';
+import { waves } from './scenarios/waves.ts';
 import { openStage, type Stage } from './stage.ts';
 
 const DAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
@@ -113,4 +118,15 @@ const lockLost = kindOf({
   },
 });
 
-export const LIMITS: readonly Kind[] = [closedWindows, keyRefused, lockLost, leftAlone, emptied, rolledBack];
+export const LIMITS: readonly Kind[] = [
+  closedWindows,
+  keyRefused,
+  lockLost,
+  leftAlone,
+  emptied,
+  rolledBack,
+  waves,
+  readiness,
+  enrolment,
+  rollback,
+];

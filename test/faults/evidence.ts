@@ -28,17 +28,24 @@ export interface StoredRecord {
     readonly thumbprint: string;
     readonly alg: string;
     readonly state: string;
+    /** Milliseconds since the epoch. */
+    readonly activatedAt?: number | null;
   }[];
   /** Keys that are destroyed, and foreign ones that were reported. */
   readonly former: readonly { readonly kid: string }[];
   readonly rotation: {
     readonly id: string;
+    readonly actor?: string;
     readonly strategy: string;
     readonly compromised: object | null;
-    readonly phase: { readonly name: string };
+    readonly phase: { readonly name: string; readonly kid?: string };
     readonly tries: StoredTries;
+    /** Its key is only offered to the application of a found client. */
+    readonly adopting?: true;
+    /** The wave that it belongs to. */
+    readonly wave?: { readonly policy: string; readonly id: string };
     /** The retirement of the key that it puts back. */
-    readonly rollsBack?: { readonly rotation: { readonly id: string } };
+    readonly rollsBack?: { readonly rotation: { readonly id: string }; readonly delayed?: true };
   } | null;
   readonly retirements: readonly {
     readonly kid: string | null;
@@ -46,6 +53,8 @@ export interface StoredRecord {
     readonly phase: string;
     readonly until: number;
     readonly rotation: { readonly id: string };
+    /** It was told that signers keep it for too long. */
+    readonly delayed?: true;
     readonly tries: StoredTries;
   }[];
   readonly server: { readonly inFlight: { readonly document: StoredDocument; readonly deadline: number } | null };

@@ -1,5 +1,6 @@
-/** Clients of every kind that a policy can make of them: most with keys that rekeyd was given, some that sign in with keys of their own. */
+/** The clients of a run: registered with the server, and most of them with keys that rekeyd was given. */
 import { type JsonWebKey, type KeyObject, randomUUID } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeReference } from '../../src/core/client.ts';
 import type { Algorithm } from '../../src/core/keys.ts';
@@ -8,123 +9,11 @@ import { keksOf } from '../../src/rotation/policy.ts';
 import type { Resources } from '../../src/rotation/resources.ts';
 import type { Emulator } from '../emulator/server.ts';
 import { makeKey, withPem } from '../emulator/testing.ts';
+import type { AppSetting, FleetSetting, NewClient } from './apps.ts';
 import type { JwkMembers } from './history.ts';
 import { API_KEY, DEPLOYMENT, KEK, KEYS_HOST } from './names.ts';
 
 export { API_KEY, DEPLOYMENT, KEYS_HOST };
-
-export interface NewClient {
-  /** Of the key that it begins with. */
-  readonly alg: Algorithm;
-  /** A key of somebody else stands beside it. */
-  readonly foreign?: boolean;
-  /** Its own key is registered twice, under two names. */
-  readonly twice?: boolean;
-  /**
-   * `enrolled` (when absent): rekeyd has its key, and its application takes its keys from its key folder. `held`: rekeyd has a copy of its key. `found`:
-   * rekeyd was told nothing. The applications of the last two sign in with keys of their own.
-   */
-  readonly enrolment?: 'enrolled' | 'held' | 'found';
-}
-
-export interface AppSetting {
-  readonly slug: string;
-  readonly selection: 'first_pem' | 'jwks_kid';
-  readonly policy: Readonly<Record<string, unknown>>;
-  /** An alg that somebody was seen to sign in with, before the server stopped to verify it. */
-  readonly believed?: Algorithm;
-  /** How its rotations end when nobody gives up. */
-  readonly ends: 'finished' | 'failed' | 'rolled_back';
-  /** How many tries a login may take; `none`: nobody signs in. One that signs in with a key of its own takes one. */
-  readonly logins: 'one' | 'two' | 'none';
-  readonly clients: readonly NewClient[];
-}
-
-/** What is rotated, and how. */
-export interface FleetSetting {
-  readonly apps: readonly AppSetting[];
-  /** Laid over each policy, but for what an app says itself. */
-  readonly policy?: Readonly<Record<string, unknown>>;
-  /** Laid over the config, and over its deployment. */
-  readonly config?: Readonly<Record<string, unknown>>;
-  readonly deployment?: Readonly<Record<string, unknown>>;
-}
-
-const ES256: NewClient = { alg: 'ES256' };
-const HELD: NewClient = { alg: 'ES256', enrolment: 'held' };
-const FOUND: NewClient = { alg: 'ES256', enrolment: 'found' };
-
-/** Of every kind that there is. */
-export const APPS: readonly AppSetting[] = [
-  {
-    slug: 'overlap',
-    selection: 'jwks_kid',
-    policy: { strategy: 'overlap' },
-    ends: 'finished',
-    logins: 'one',
-    clients: [ES256, { ...ES256, twice: true }, { ...ES256, foreign: true }, HELD, FOUND],
-  },
-  {
-    slug: 'cutover',
-    selection: 'first_pem',
-    policy: {},
-    ends: 'finished',
-    logins: 'two',
-    clients: [ES256, { alg: 'RS256' }, { ...ES256, foreign: true }, HELD, FOUND],
-  },
-  {
-    slug: 'pem',
-    selection: 'first_pem',
-    policy: { format: 'pem' },
-    ends: 'finished',
-    logins: 'two',
-    clients: [ES256],
-  },
-  {
-    slug: 'unproven',
-    selection: 'jwks_kid',
-    policy: { strategy: 'overlap', prove: 'read_back' },
-    ends: 'finished',
-    logins: 'one',
-    clients: [ES256],
-  },
-  {
-    slug: 'served',
-    selection: 'jwks_kid',
-    policy: { strategy: 'overlap', format: 'jwks_uri' },
-    ends: 'finished',
-    // Its first rotation moves it from a set on the server to one that is served elsewhere.
-    logins: 'one',
-    clients: [ES256],
-  },
-  {
-    slug: 'lonely',
-    selection: 'jwks_kid',
-    policy: { strategy: 'overlap', foreign_keys: 'retire' },
-    ends: 'finished',
-    logins: 'one',
-    clients: [{ ...ES256, foreign: true }],
-  },
-  // A server that does not verify ES512 takes the key and refuses every login until the old one is back.
-  {
-    slug: 'refused',
-    selection: 'first_pem',
-    policy: { alg: 'ES512' },
-    believed: 'ES512',
-    ends: 'rolled_back',
-    logins: 'none',
-    clients: [ES256],
-  },
-  // An overlap cannot change the alg.
-  {
-    slug: 'impossible',
-    selection: 'jwks_kid',
-    policy: { strategy: 'overlap', alg: 'EdDSA' },
-    ends: 'failed',
-    logins: 'one',
-    clients: [ES256],
-  },
-];
 
 /** Where an application finds the key that it signs with: `own, then folder` while somebody moves it over. */
 export type Signing = 'own' | 'folder' | 'own, then folder';
@@ -152,6 +41,8 @@ export interface FaultClient {
   /** Where its signers find their keys. */
   readonly folder: string;
   readonly host: string;
+  /** Where its application reports to; null: to rekeyd. */
+  readonly outbox: string | null;
   signing: Signing;
 }
 
@@ -242,13 +133,16 @@ async function believe({ slug }: AppSetting, alg: Algorithm, { store, facts }: R
 
 /** Registers a client with the server; rekeyd is told nothing. */
 export function registerClient(dir: string, emulator: Emulator, app: AppSetting, setting: NewClient): FaultClient {
-  const { alg, foreign = false, twice = false, enrolment = 'enrolled' } = setting;
+  const { alg, foreign = false, twice = false, enrolment = 'enrolled', reportsApart = false } = setting;
   const key = makeKey(alg);
   const otherNames = twice ? [randomUUID()] : [];
   const again = otherNames.map((kid) => ({ ...withPem(key), kid }));
   const others = foreign ? [withPem(makeKey(alg))] : [];
   const keys = [withPem(key), ...again, ...others];
   const made = emulator.addClient({ deployment: DEPLOYMENT, app: app.slug, alg, jwks: { keys } });
+  const outbox = reportsApart ? join(dir, 'outbox', made.id) : null;
+  // What cannot be written is written half a minute later.
+  if (outbox !== null) mkdirSync(outbox, { recursive: true });
   return {
     ref: makeReference(DEPLOYMENT, app.slug, made.id),
     id: made.id,
@@ -258,9 +152,11 @@ export function registerClient(dir: string, emulator: Emulator, app: AppSetting,
     // The JWK is of jose's type, and the same object.
     initial: { kid: key.kid, otherNames, alg, jwk: key.jwk as JsonWebKey, privateKey: key.privateKey },
     foreign: (made.jwks?.keys ?? []).slice(1 + again.length).map((jwk) => ({ ...jwk })),
-    visitors: [],
+    // What rekeyd offers stands beside it: it is a key of somebody else, and stays.
+    visitors: enrolment === 'found' && app.policy.adopt === 'overlap' ? [{ ...key.jwk }] : [],
     folder: join(keysIn(dir), DEPLOYMENT, app.slug, made.id),
     host: hostOf(app.slug),
+    outbox,
     signing: enrolment === 'enrolled' ? 'folder' : 'own',
   };
 }

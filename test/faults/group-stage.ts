@@ -1,7 +1,7 @@
 /** A world whose store is a group of servers. Nothing stands between them and the workers: the group says itself where to go. */
 import { Redis } from 'ioredis';
 import type { RedisGroup } from '../support/redis-ha.ts';
-import type { FleetSetting } from './fleet.ts';
+import type { FleetSetting } from './apps.ts';
 import { buildWorld, type Patience, type Place, type World } from './world.ts';
 
 export interface GroupStage extends World {

@@ -30,6 +30,14 @@ export type Event =
   | (At & { readonly kind: 'sealed' | 'erased'; readonly ref: string; readonly kid: string })
   /** An audit entry that came without a change of a record. */
   | (At & { readonly kind: 'loose_entry'; readonly draft: string })
+  /** The store was told that a wave begins: how many are due, and how many of them go first. */
+  | (At & {
+      readonly kind: 'wave';
+      readonly policy: string;
+      readonly id: string;
+      readonly found: number;
+      readonly first: number;
+    })
   /** The store was told that a deployment wants to be left alone until then. */
   | (At & { readonly kind: 'left_alone'; readonly deployment: string; readonly until: number })
   /** What Redis holds after it came back: what was written last may be gone. */
@@ -62,6 +70,24 @@ export type Event =
   | (At & { readonly kind: 'edit'; readonly ref: string; readonly what: string })
   /** A person is about to tell rekeyd that it may rotate this client. */
   | (At & { readonly kind: 'entrusted'; readonly ref: string; readonly how: string })
+  /** A report of a signer is about to lie where rekeyd reads it. */
+  | (At & {
+      readonly kind: 'report';
+      readonly ref: string;
+      readonly name: string;
+      readonly kids: readonly string[];
+      readonly signing: string | null;
+    })
+  /** A person had the key `restores` put back in place of `replaces`, by that rotation. */
+  | (At & {
+      readonly kind: 'undone';
+      readonly ref: string;
+      readonly rotation: string;
+      readonly restores: string;
+      readonly replaces: string;
+    })
+  /** A person is about to take the client out of rekeyd's hands. */
+  | (At & { readonly kind: 'released'; readonly ref: string })
   | (At & { readonly kind: 'asked'; readonly job: string; readonly rotations: readonly string[] })
   /** The server asked to be left alone. */
   | (At & {

@@ -70,7 +70,7 @@ function signInOf(
   client: FaultClient,
   emulator: Emulator,
 ): { readonly signIn: () => Promise<SignIn>; readonly close: () => Promise<void> } {
-  const { host, clientId, folder, initial } = client;
+  const { host, clientId, folder, initial, outbox } = client;
   const audience = `https://${host}${LOGIN_PATH}`;
   let signer: Signer | null = null;
 
@@ -97,7 +97,7 @@ function signInOf(
       const { status } = await present(assertion, `its own ${initial.kid}`, since, told);
       if (status === 200 || signing === 'own') return { ...told, isAccepted: status === 200 };
     }
-    signer ??= await openSigner(folder);
+    signer ??= await openSigner(folder, outbox === null ? {} : { reports: outbox });
     since = performance.now();
     const { status } = await signer.authenticate(
       async (assertion, { kid, role }) => {

@@ -11,6 +11,7 @@ import { api } from './scenarios/api.ts';
 import { away, clock, dst } from './scenarios/clock.ts';
 import { compromise } from './scenarios/compromise.ts';
 import { diskFull } from './scenarios/disk-full.ts';
+import { enrolment } from './scenarios/enrolment.ts';
 import { fleet } from './scenarios/fleet.ts';
 import { cluster, sentinel, writers } from './scenarios/groups.ts';
 import { humans } from './scenarios/humans.ts';
@@ -18,9 +19,12 @@ import { kills } from './scenarios/kills.ts';
 import { emptied, replaced, rolledBack } from './scenarios/lost-store.ts';
 import { points } from './scenarios/points.ts';
 import { random } from './scenarios/random.ts';
+import { readiness } from './scenarios/readiness.ts';
 import { redis, redisOutage } from './scenarios/redis.ts';
 import { refusals } from './scenarios/refusals.ts';
+import { rollback } from './scenarios/rollback.ts';
 import { strangers } from './scenarios/strangers.ts';
+import { waves } from './scenarios/waves.ts';
 import { type Broken, describeViolations, HEADER, rowOf, type Totals, totalsOf } from './totals.ts';
 
 interface Row {
@@ -54,6 +58,10 @@ const MATRIX: readonly Row[] = [
   { kind: dst, short: [], long: upTo(2) },
   { kind: away, short: upTo(1), long: upTo(4) },
   { kind: compromise, short: upTo(1), long: upTo(6) },
+  { kind: enrolment, short: upTo(1), long: upTo(6) },
+  { kind: waves, short: upTo(1), long: upTo(6) },
+  { kind: readiness, short: upTo(1), long: upTo(6) },
+  { kind: rollback, short: upTo(1), long: upTo(6) },
   { kind: fleet, short: [], long: upTo(2) },
   // The longest last: what the others find is known by then.
   { kind: points, short: upTo(1), long: upTo(12) },

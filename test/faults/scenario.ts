@@ -4,12 +4,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { messageOf } from '../../src/errors.ts';
 import { createReleases } from '../../src/runtime/lifecycle.ts';
 import { until } from '../support/until.ts';
+import type { NewClient } from './apps.ts';
 import { ask, PATIENCE_MS, POLL_MS, quiet, type Wish } from './asking.ts';
 import { judge, type Violation } from './checker.ts';
 import { gather } from './evidence.ts';
-import { ENVIRONMENT, type FaultClient, type NewClient, registerClient, type Signing } from './fleet.ts';
+import { ENVIRONMENT, type FaultClient, registerClient, type Signing } from './fleet.ts';
 import type { Event } from './history.ts';
 import { startLogins } from './logins.ts';
 import { rekeyd } from './people.ts';
@@ -105,6 +107,10 @@ async function runScenario<W extends World>(plot: Plot<W>, options: RunOptions):
     const result = await act(plot, { seed: options.seed, dir: folder, later: releases.add }, options);
     if (options.keep || result.violations.length > 0) dir = folder;
     return { ...result, dir };
+  } catch (error) {
+    if (!options.keep) throw error;
+    dir = folder;
+    throw new Error(`${messageOf(error)}; the history is in ${folder}`, { cause: error });
   } finally {
     await releases.release();
   }

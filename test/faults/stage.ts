@@ -1,8 +1,8 @@
 /** A world whose store is one server behind a proxy that can be cut, on a disk that can lose what nobody confirmed. */
 import { Redis } from 'ioredis';
 import { type RedisServer, type RedisSetup, startRedis } from '../support/redis.ts';
+import { APPS, type FleetSetting } from './apps.ts';
 import { type Disk, watchDisk } from './disk.ts';
-import { APPS, type FleetSetting } from './fleet.ts';
 import { type FaultyProxy, startProxy } from './proxy.ts';
 import { buildWorld, type Place, type World } from './world.ts';
 

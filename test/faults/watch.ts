@@ -14,6 +14,7 @@ const CLIENT = `${STORE}client:`;
 const SEALED = `${STORE}sealed:`;
 const ENDED = `${STORE}history:`;
 const DEPLOYMENT = `${STORE}deployment:`;
+const WAVE = `${STORE}wave:`;
 const AUDIT = `${STORE}audit`;
 const ID = `${STORE}id`;
 
@@ -90,6 +91,12 @@ export function watchStore(socketPath: string, history: History): Watch {
     } else if (key.startsWith(DEPLOYMENT) && fields.until !== undefined) {
       const deployment = key.slice(DEPLOYMENT.length);
       history.note({ kind: 'left_alone', deployment, until: Number(fields.until) }, at);
+    } else if (key.startsWith(WAVE) && fields.first !== undefined) {
+      const { id = '', found, first } = fields;
+      history.note(
+        { kind: 'wave', policy: key.slice(WAVE.length), id, found: Number(found), first: Number(first) },
+        at,
+      );
     } else if (key.startsWith(CLIENT)) inspectRecord(key.slice(CLIENT.length), fields, at);
   }
 

@@ -11,16 +11,8 @@ import { openResources } from '../../src/runtime/resources.ts';
 import type { RedisTarget } from '../../src/store/redis/target.ts';
 import { systemClock } from '../../src/time.ts';
 import { type Emulator, startEmulator } from '../emulator/server.ts';
-import {
-  API_KEY,
-  buildFleet,
-  configFile,
-  DEPLOYMENT,
-  ENVIRONMENT,
-  type FaultClient,
-  type FleetSetting,
-  KEYS_HOST,
-} from './fleet.ts';
+import type { FleetSetting } from './apps.ts';
+import { API_KEY, buildFleet, configFile, DEPLOYMENT, ENVIRONMENT, type FaultClient, KEYS_HOST } from './fleet.ts';
 import { type History, openHistory } from './history.ts';
 import { type Watch, watchStore } from './watch.ts';
 

@@ -15,9 +15,13 @@ const ENOUGH = 3;
 export const refusedBeforeDestroyed: Check = (evidence) =>
   evidence.ends.flatMap(({ client }) => {
     if (client.app.policy.prove === 'read_back') return [];
-    return evidence.events.flatMap((event) =>
-      event.kind === 'erased' && event.ref === client.ref ? judgeErased(event.kid, event.at, client, evidence) : [],
-    );
+    const releasedAt = evidence.events.find((event) => event.kind === 'released' && event.ref === client.ref)?.at;
+    return evidence.events.flatMap((event) => {
+      if (event.kind !== 'erased' || event.ref !== client.ref) return [];
+      // Its owner has it, and it goes on being accepted.
+      const isReleased = releasedAt !== undefined && event.at >= releasedAt;
+      return isReleased ? [] : judgeErased(event.kid, event.at, client, evidence);
+    });
   });
 
 /** When a key was last published under each of its names, before `at`. */

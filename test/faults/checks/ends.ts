@@ -14,6 +14,7 @@ import {
   thumbprintOf,
   thumbprintOfKey,
 } from './keys.ts';
+import { mayBeOffered } from './offers.ts';
 import { stretchesOf } from './trust.ts';
 
 export async function endsWell({ ends, events }: Evidence, emulator: Emulator): Promise<readonly Violation[]> {
@@ -39,7 +40,12 @@ async function judgeStranger(end: ClientEnd, emulator: Emulator, say: Say): Prom
     if (record.halted !== null) say('halted', record.halted);
   }
   if (client.enrolment === 'enrolled') return judgeLeftBehind(end, emulator, say);
-  for (const { id, state } of history) say('outcome', `rotation ${id} is ${state}, and none was to begin`);
+  const isOffered = mayBeOffered(client);
+  for (const { id, state } of history) {
+    // An offer that was not taken ends as if it had not been made.
+    if (isOffered && state === 'rolled_back') continue;
+    say('outcome', `rotation ${id} is ${state}, and none was to begin`);
+  }
   const kids = server.keys.map(thumbprintOf);
   const wanted = [initialOf(client), ...client.foreign.map(thumbprintOf)];
   const visitors = client.visitors.map(thumbprintOf);
@@ -47,7 +53,8 @@ async function judgeStranger(end: ClientEnd, emulator: Emulator, say: Say): Prom
     say('not_entrusted', `its keys on the server were changed: ${kids.join(', ')}`);
   const held = record?.enrolment === 'held' ? [initialOf(client)] : [];
   if ([...sealed.keys()].join() !== held.join()) say('leftover', `${[...sealed.keys()].join()} are stored`);
-  if (client.enrolment === 'found' && folder !== null) say('folder', 'was delivered keys');
+  const wasDelivered = isOffered ? folder?.has('current.jwk.json') : folder !== null;
+  if (client.enrolment === 'found' && wasDelivered) say('folder', 'was delivered keys');
   const { privateKey, alg, kid } = client.initial;
   await judgeSignIn(client, { key: privateKey, alg, kid }, 'its own key', emulator, say);
 }
@@ -68,21 +75,30 @@ async function judgeLeftBehind({ client, folder }: ClientEnd, emulator: Emulator
 /** What was done to a client besides what rekeyd did. */
 interface Story {
   readonly isEdited: boolean;
+  /** A person had a key put back, which ends the rotation that had replaced it. */
+  readonly isUndone: boolean;
   /** Private halves of a store that told what was, and had the client found again: they stay. */
   readonly leftBy: readonly string[] | null;
 }
 
 function storyOf(ref: string, events: Evidence['events']): Story {
-  const isEdited = events.some((event) => event.kind === 'edit' && event.ref === ref);
+  const has = (kind: Evidence['events'][number]['kind']) =>
+    events.some((event) => event.kind === kind && 'ref' in event && event.ref === ref);
+  const did = { isEdited: has('edit'), isUndone: has('undone') };
   const declared = events.findLastIndex((event) => event.kind === 'store' && event.what === 'declared');
   const isFoundAgain = (event: Evidence['events'][number]) =>
     event.kind === 'commit' && event.ref === ref && JSON.parse(event.record).enrolment === 'found';
-  if (declared === -1 || !events.slice(declared).some(isFoundAgain)) return { isEdited, leftBy: null };
+  if (declared === -1 || !events.slice(declared).some(isFoundAgain)) return { ...did, leftBy: null };
   const before = events.slice(0, declared).findLast((event) => event.kind === 'snapshot');
-  return { isEdited, leftBy: before?.clients[ref]?.sealed ?? [] };
+  return { ...did, leftBy: before?.clients[ref]?.sealed ?? [] };
 }
 
-async function judgeEnd(end: ClientEnd, { isEdited, leftBy }: Story, emulator: Emulator, say: Say): Promise<void> {
+async function judgeEnd(
+  end: ClientEnd,
+  { isEdited, isUndone, leftBy }: Story,
+  emulator: Emulator,
+  say: Say,
+): Promise<void> {
   const { client, record, sealed, open, history } = end;
   const active = record?.keys.filter(({ state }) => state === 'active') ?? [];
   const [only] = active;
@@ -95,7 +111,7 @@ async function judgeEnd(end: ClientEnd, { isEdited, leftBy }: Story, emulator: E
   for (const { id, state, error } of history) {
     // Somebody who takes a new key away before it is proven has it rolled back; and a person may end a rotation at any time.
     const isAbandoned = error?.startsWith('abandoned') ?? false;
-    const isEndedByPeople = isEdited && (state === 'rolled_back' || isAbandoned);
+    const isEndedByPeople = (isEdited && (state === 'rolled_back' || isAbandoned)) || (isUndone && isTakenBack(error));
     const isLost = leftBy !== null && state === 'failed';
     const isAllowed = state === client.app.ends || isEndedByPeople || isLost;
     if (!isAllowed) say('outcome', `rotation ${id} is ${state}: ${error}`);
@@ -106,6 +122,10 @@ async function judgeEnd(end: ClientEnd, { isEdited, leftBy }: Story, emulator: E
   judgeServer(end, only.thumbprint, say);
   judgeFolder(end, only.thumbprint, say);
   await judgeKey(end, only, emulator, say);
+}
+
+function isTakenBack(error: string | null): boolean {
+  return error?.startsWith('undone by rotation ') ?? false;
 }
 
 function judgeServer({ client, server, served }: ClientEnd, active: string, say: Say): void {

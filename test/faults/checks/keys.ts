@@ -98,6 +98,7 @@ export async function openSealed(jwe: string, kek: Uint8Array): Promise<KeyObjec
 /** Node's names for the algs of the fleet, each with its form of signature (RFC 7518 section 3.4 for ECDSA). */
 const SIGNED: Readonly<Record<string, { hash: string | null; options: object }>> = {
   ES256: { hash: 'sha256', options: { dsaEncoding: 'ieee-p1363' } },
+  ES384: { hash: 'sha384', options: { dsaEncoding: 'ieee-p1363' } },
   ES512: { hash: 'sha512', options: { dsaEncoding: 'ieee-p1363' } },
   RS256: { hash: 'sha256', options: {} },
   EdDSA: { hash: null, options: {} },

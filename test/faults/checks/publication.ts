@@ -19,6 +19,8 @@ interface Standing {
   showsDisk: boolean;
   /** The store is not the workers' own. */
   isLost: boolean;
+  /** Its key goes back to its owner: the private half leaves the store, and the key stays published. */
+  isReleased: boolean;
   /** Keys whose private halves are gone with a lost store, after a person declared that loss. Nobody manages them now. */
   readonly orphans: Set<string>;
   /** Keys that logins with it were accepted for, by thumbprint. */
@@ -51,6 +53,7 @@ function judgeClient(client: FaultClient, { events, requests }: Evidence): reado
     intents: [],
     showsDisk: false,
     isLost: false,
+    isReleased: false,
     orphans: new Set(),
     proven: new Set(),
     published: client.enrolment === 'found' ? [] : [initialOf(client)],
@@ -89,12 +92,16 @@ function takeIn(event: Event, client: FaultClient, standing: Standing, say: Say)
       return;
     case 'erased':
       sealed.delete(event.kid);
-      if ([...standing.published, ...standing.served].includes(event.kid))
+      if (standing.isReleased) standing.orphans.add(event.kid);
+      else if ([...standing.published, ...standing.served].includes(event.kid))
         say('lost_key', `${event.kid} was erased while it was published`);
       return;
     case 'durable':
       standing.showsDisk = true;
       for (const intent of standing.intents) intent.isDurable = true;
+      return;
+    case 'released':
+      standing.isReleased = true;
       return;
     case 'store':
       takeInStore(event, standing);

@@ -55,10 +55,12 @@ function judgeClaim({ ref, claim, epoch }: Extract<Event, { kind: 'claim' }>, be
   return isLater ? [] : [{ rule: 'epoch', ref, message }];
 }
 
-/** What concerns a client stands or falls with a change of its record; only somebody who joins a rotation under way, or is turned away, changes nothing. */
+/** What concerns a client stands or falls with a change of its record; only somebody who joins a rotation under way, or is turned away, or pauses a client, changes nothing of it. */
 function judgeLoose(draft: string): Violation[] {
   const { client, type, data } = JSON.parse(draft);
-  const changesNothing = type === 'rotation.refused' || (type === 'rotation.requested' && data.joins !== undefined);
+  const isPause = type === 'schedule.paused' || type === 'schedule.resumed';
+  const changesNothing =
+    isPause || type === 'rotation.refused' || (type === 'rotation.requested' && data.joins !== undefined);
   if (client === null || changesNothing) return [];
   return [{ rule: 'loose_entry', ref: client, message: `an entry without its change: ${draft.slice(0, 200)}` }];
 }

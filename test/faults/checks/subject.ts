@@ -43,6 +43,7 @@ export const client: FaultClient = {
   visitors: [],
   folder: '/nowhere',
   host: 'overlap.example.com',
+  outbox: null,
   signing: 'folder',
 };
 

@@ -32,8 +32,8 @@ const OF_KEYS: Readonly<Record<string, { readonly from: readonly State[]; readon
 };
 
 const OF_ENROLMENT: Readonly<Record<string, { readonly from: readonly State[]; readonly to: State }>> = {
-  // Also again, where a store told what was.
-  'client.found': { from: [null, 'held', 'enrolled'], to: 'found' },
+  // Also again, where a store told what was, and where it did not take the key that was offered to it.
+  'client.found': { from: [null, 'found', 'held', 'enrolled'], to: 'found' },
   'client.held': { from: ['found'], to: 'held' },
   'client.enrolled': { from: ['found', 'held'], to: 'enrolled' },
   'client.released': { from: ['held', 'enrolled'], to: 'found' },
@@ -46,7 +46,14 @@ const OF_ENDS: Readonly<Record<string, string>> = {
 };
 
 /** Entries that something else owes, as `type subject`. */
-const OWED = new Set([...Object.values(OF_ENDS), 'rotation.started', 'client.halted', 'key.publishing']);
+const OWED = new Set([
+  ...Object.values(OF_ENDS),
+  'rotation.started',
+  'rotation.delayed',
+  'client.halted',
+  'client.offered',
+  'key.publishing',
+]);
 
 /** What is wrong with the entries of one commit. */
 export function misaccounted(change: Change): readonly string[] {
@@ -55,7 +62,8 @@ export function misaccounted(change: Change): readonly string[] {
 
 function keyProblems({ before, after, drafts }: Change): readonly string[] {
   // A client that is found again, or given back to its owner, begins anew.
-  if (before !== null && drafts.some(({ type }) => type === 'client.found' || type === 'client.released')) return [];
+  const isAnew = drafts.some(({ type }) => type === 'client.found' || type === 'client.released');
+  if (before !== null && before.enrolment !== 'found' && isAnew) return [];
   const stateIn = (record: StoredRecord | null, kid: string) =>
     record?.keys.find((key) => key.kid === kid)?.state ?? null;
   const told = drafts.filter(({ type }) => OF_KEYS[type] !== undefined);
@@ -94,7 +102,8 @@ function replayed(
 function owedProblems(change: Change): readonly string[] {
   const given = change.drafts.flatMap(subjectOf);
   const missing: string[] = [];
-  for (const owed of [...rotationsOwed(change), ...haltOwed(change), ...patchesOwed(change)]) {
+  const owing = [rotationsOwed, haltOwed, patchesOwed, offersOwed, delaysOwed];
+  for (const owed of owing.flatMap((owedBy) => owedBy(change))) {
     const index = given.indexOf(owed);
     if (index === -1) missing.push(`a change without its entry ${owed}`);
     else given.splice(index, 1);
@@ -133,6 +142,22 @@ function idsIn(record: StoredRecord | null): readonly string[] {
 function haltOwed({ before, after }: Change): readonly string[] {
   if (after.halted === null || before === null || before.halted !== null) return [];
   return ['client.halted', ...(after.rotation === null ? [] : [`rotation.failed ${after.rotation.id}`])];
+}
+
+/** A key of ours lies ready for an application that signs with its own. */
+function offersOwed({ before, after }: Change): readonly string[] {
+  const isOffered = (record: StoredRecord | null) => record?.rotation?.phase.name === 'offered';
+  return isOffered(after) && !isOffered(before) ? ['client.offered'] : [];
+}
+
+/** Signers keep an old key in use for longer than they may: told once. */
+function delaysOwed({ before, after }: Change): readonly string[] {
+  const delayed = (record: StoredRecord | null) =>
+    [...(record?.retirements ?? []), record?.rotation?.rollsBack].flatMap((old) =>
+      old?.delayed === true ? [old.rotation.id] : [],
+    );
+  const known = delayed(before);
+  return delayed(after).flatMap((id) => (known.includes(id) ? [] : [`rotation.delayed ${id}`]));
 }
 
 function patchesOwed({ before, after }: Change): readonly string[] {

@@ -1,6 +1,6 @@
 /**
  * Clients whose applications sign in with keys of their own are left alone: no PATCH is sent for them and no rotation begins before a person says so. The
- * same holds for clients that are found again after a store was lost.
+ * same holds for clients that are found again after a store was lost, and for those that were released. Where a policy offers keys, an offer may stand beside their own.
  */
 import type { Check, Violation } from '../checker.ts';
 import type { Evidence, StoredRecord } from '../evidence.ts';
@@ -8,6 +8,7 @@ import type { FaultClient } from '../fleet.ts';
 import type { Event } from '../history.ts';
 import { intentOf } from './intents.ts';
 import { carriesKeys } from './keys.ts';
+import { isOffer, mayBeOffered, whyNoOffer } from './offers.ts';
 
 /** From when to when a client was not to be touched. */
 interface Stretch {
@@ -39,6 +40,7 @@ export function stretchesOf({ ref, enrolment }: FaultClient, events: Evidence['e
       since = null;
       isDeclared = false;
     }
+    if (event.kind === 'released' && event.ref === ref) since ??= event.at;
     if (isDeclared && stored !== 'enrolled') since ??= event.at;
   }
   return since === null ? stretches : [...stretches, { from: since, to: Number.POSITIVE_INFINITY }];
@@ -53,20 +55,27 @@ function enrolmentAfter(event: Event, ref: string, before: StoredRecord['enrolme
 
 type IsWithin = (at: number) => boolean;
 
-function sentFor({ ref, id }: FaultClient, isWithin: IsWithin, evidence: Evidence): Violation[] {
+function sentFor(client: FaultClient, isWithin: IsWithin, evidence: Evidence): Violation[] {
+  const { ref, id } = client;
   return evidence.requests.flatMap((request) => {
     if (request.client !== id || !carriesKeys(request) || !isWithin(request.at)) return [];
     // What was on its way when the store was lost had been begun before.
     const intent = intentOf(request, ref, evidence);
     if (intent !== null && !isWithin(intent.at)) return [];
+    const wrong = mayBeOffered(client) ? whyNoOffer(request, client) : null;
+    if (wrong !== null) return [{ rule: 'offer', ref, message: `a PATCH ${wrong}` }];
+    if (mayBeOffered(client)) return [];
     return [{ rule: 'not_entrusted', ref, message: 'a PATCH for a client that nobody entrusted to rekeyd' }];
   });
 }
 
-function changedFor({ ref }: FaultClient, isWithin: IsWithin, { events }: Evidence): Violation[] {
+function changedFor(client: FaultClient, isWithin: IsWithin, { events }: Evidence): Violation[] {
+  const { ref } = client;
   return events.flatMap((event) => {
     if (event.kind !== 'commit' || event.ref !== ref || !isWithin(event.at)) return [];
-    const { enrolment, rotation }: StoredRecord = JSON.parse(event.record);
+    const record: StoredRecord = JSON.parse(event.record);
+    const { enrolment, rotation } = record;
+    if (mayBeOffered(client) && isOffer(record)) return [];
     if (enrolment !== 'enrolled' && rotation === null) return [];
     const message = rotation === null ? 'was enrolled, and nobody had said so' : `rotation ${rotation.id} was begun`;
     return [{ rule: 'not_entrusted', ref, message }];

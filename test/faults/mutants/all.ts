@@ -1,7 +1,8 @@
+import { fleet } from './fleet.ts';
 import { limits } from './limits.ts';
 import type { Mutant } from './mutant.ts';
 import { publishing } from './publishing.ts';
 import { secrets } from './secrets.ts';
 import { store } from './store.ts';
 
-export const MUTANTS: readonly Mutant[] = [...publishing, ...store, ...limits, ...secrets];
+export const MUTANTS: readonly Mutant[] = [...publishing, ...store, ...limits, ...fleet, ...secrets];

@@ -3,9 +3,10 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { until } from '../../support/until.ts';
+import { APPS, type FleetSetting } from '../apps.ts';
 import { recordOf } from '../asking.ts';
 import type { StoredRecord } from '../evidence.ts';
-import { APPS, DEPLOYMENT, type FleetSetting } from '../fleet.ts';
+import { DEPLOYMENT } from '../fleet.ts';
 import type { Crew } from '../pool.ts';
 import { kindOf, type Scene } from '../scenario.ts';
 import { openStage, type Stage } from '../stage.ts';

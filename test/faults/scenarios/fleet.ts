@@ -1,6 +1,6 @@
 /** Two hundred clients of every kind and three workers, some of which die. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { APPS, type AppSetting } from '../fleet.ts';
+import { APPS, type AppSetting } from '../apps.ts';
 import { kindOf } from '../scenario.ts';
 import { openStage } from '../stage.ts';
 

@@ -11,7 +11,7 @@ import {
   tell,
 } from '../../support/redis-ha.ts';
 import { until } from '../../support/until.ts';
-import { APPS } from '../fleet.ts';
+import { APPS } from '../apps.ts';
 import { type GroupStage, openGroupStage } from '../group-stage.ts';
 import { kindOf, type Scene } from '../scenario.ts';
 

@@ -7,8 +7,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isChange } from '../../emulator/log.ts';
 import { makeKey, withPem } from '../../emulator/testing.ts';
+import { APPS, type AppSetting } from '../apps.ts';
 import { thumbprintOf, thumbprintsIn } from '../checks/keys.ts';
-import { APPS, type AppSetting, DEPLOYMENT, type FaultClient } from '../fleet.ts';
+import { DEPLOYMENT, type FaultClient } from '../fleet.ts';
 import type { JwkMembers } from '../history.ts';
 import type { Chance } from '../random.ts';
 import { kindOf, type Scene } from '../scenario.ts';

@@ -5,8 +5,8 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { CHANGE } from '../../emulator/fault-rules.ts';
+import { APPS, type AppSetting } from '../apps.ts';
 import { recordOf, type Wish } from '../asking.ts';
-import { APPS, type AppSetting } from '../fleet.ts';
 import { kindOf, type Scene } from '../scenario.ts';
 import { openStage, type Stage } from '../stage.ts';
 import { Docket } from './docket.ts';

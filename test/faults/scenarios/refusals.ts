@@ -6,8 +6,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { CHANGE } from '../../emulator/fault-rules.ts';
 import { until } from '../../support/until.ts';
+import { APPS } from '../apps.ts';
 import { isBusy, recordOf } from '../asking.ts';
-import { API_KEY, APPS, DEPLOYMENT, type FaultClient } from '../fleet.ts';
+import { API_KEY, DEPLOYMENT, type FaultClient } from '../fleet.ts';
 import { kindOf, type Scene } from '../scenario.ts';
 import { openStage, type Stage } from '../stage.ts';
 import { RETRY_AFTER_S } from '../world.ts';

@@ -7,8 +7,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { until } from '../../support/until.ts';
+import type { AppSetting, NewClient } from '../apps.ts';
 import { isBusy, recordOf } from '../asking.ts';
-import type { AppSetting, FaultClient, NewClient } from '../fleet.ts';
+import type { FaultClient } from '../fleet.ts';
 import { kindOf, type Scene } from '../scenario.ts';
 import { openStage, type Stage } from '../stage.ts';
 
@@ -99,9 +100,13 @@ async function entrustSome(scene: Scene<Season>): Promise<void> {
   }
 }
 
+/** A list that took long to read is left alone for fifty times as long: on a busy machine that is half a minute. */
+const FOUND_MS = 120_000;
+
 /** Every client that is registered is found sooner or later. */
 async function untilFound({ clients, raw }: Scene<Season>): Promise<void> {
-  for (const { ref } of clients) await until(`${ref} is found`, async () => (await recordOf(raw, ref)) !== null);
+  for (const { ref } of clients)
+    await until(`${ref} is found`, async () => (await recordOf(raw, ref)) !== null, FOUND_MS);
 }
 
 /** Ticks do something, or it would be no wonder that strangers are left alone. */
