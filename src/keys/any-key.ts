@@ -3,7 +3,7 @@ import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } fr
 import type { PublicJwk } from '../core/document.ts';
 import { RekeydError } from '../errors.ts';
 import { publicJwkFrom } from './generate.ts';
-import { publishedKey, wrapped } from './key-id.ts';
+import { keyId, publishedKey, wrapped } from './key-id.ts';
 
 export interface AnyKey {
   /** See {@link PublishedKey.ids}. */
@@ -97,8 +97,8 @@ function keyIn(pem: string, label: string): KeyObject {
 async function described(read: () => KeyObject): Promise<readonly AnyKey[]> {
   const key = read();
   const privateKey = key.type === 'private' ? key : null;
-  const { id, thumbprint } = await publicJwkFrom(privateKey === null ? key : createPublicKey(privateKey));
-  return [{ id, thumbprint, privateKey }];
+  const { thumbprint } = await publicJwkFrom(privateKey === null ? key : createPublicKey(privateKey));
+  return [{ id: keyId(key), thumbprint, privateKey }];
 }
 
 /** The names of a published entry: its `kid`, and the thumbprints of the keys in it. */

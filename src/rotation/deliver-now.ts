@@ -26,7 +26,7 @@ export async function deliverNow(
   keks: readonly Kek[],
   policy: RotationPolicy,
   ref: ClientRef,
-  { onPoint }: Pick<Tools, 'onPoint'>,
+  { onPoint }: { readonly onPoint?: Tools['onPoint'] },
 ): Promise<void> {
   const hands = handsFor(ref, policy, resources, keks);
   const tools = { store: resources.store, ...hands, random: Math.random, ...(onPoint !== undefined && { onPoint }) };

@@ -4,8 +4,7 @@ import type { ObservedClient } from '../core/document.ts';
 import { enrolled, found, imported, importedKid, observed, standingOf } from '../core/enrolment.ts';
 import type { Cause } from '../core/history.ts';
 import { type Algorithm, activeKey, isAlgorithm, type ManagedKey } from '../core/keys.ts';
-import type { ClientRecord, Enrolment } from '../core/record.ts';
-import { desiredDelivery, sameDelivery } from '../core/signers.ts';
+import type { Enrolment } from '../core/record.ts';
 import { andThen, type Transition } from '../core/transition.ts';
 import { hasCode, RekeydError } from '../errors.ts';
 import type { FreshKey } from '../keys/generate.ts';
@@ -13,11 +12,10 @@ import { importPrivateKey } from '../keys/import.ts';
 import { type Kek, sealKey } from '../keys/sealed.ts';
 import { type Lanes, openLanes } from '../parallel.ts';
 import type { Loaded } from '../store/records.ts';
-import { sleep } from '../time.ts';
 import { commitOf } from './commit.ts';
-import { handsFor } from './effects.ts';
+import { deliverNow } from './deliver-now.ts';
 import { proveImport } from './import-proof.ts';
-import { rotate, type Tools } from './loop.ts';
+import type { Tools } from './loop.ts';
 import { clientPolicy, type RotationPolicy } from './policy.ts';
 import type { Resources } from './resources.ts';
 
@@ -100,7 +98,7 @@ export async function importListed(
   if (checked.proof === 'accepted') await resources.facts.noteProven(ref, checked.key.alg);
   const outcome = await take({ ...asked, ...checked, listed }, policy, resources, keks);
   await tools.onPoint?.('committed', ref);
-  await deliver(resources, keks, policy, ref, tools);
+  await deliverNow(resources, keks, policy, ref, tools);
   const { record } = (await resources.store.load(ref)) ?? {};
   const active = record === undefined ? undefined : activeKey(record);
   if (record === undefined || active === undefined) throw changedMeanwhile(ref);
@@ -225,36 +223,4 @@ async function take(
       if (!hasCode(error, 'store_conflict') && !hasCode(error, 'store_fenced')) throw error;
     }
   }
-}
-
-/**
- * The loop delivers it, as it delivers everything. A worker that is at work on the client does it by itself. An interruption waits for it: what is in the
- * store and not with the signers would look like a failure.
- */
-async function deliver(
-  resources: Resources,
-  keks: readonly Kek[],
-  policy: RotationPolicy,
-  ref: ClientRef,
-  { onPoint }: ImportTools,
-): Promise<void> {
-  const hands = handsFor(ref, policy, resources, keks);
-  const tools = { store: resources.store, ...hands, random: Math.random, ...(onPoint !== undefined && { onPoint }) };
-  let error: string | null = null;
-  for (let tries = 1; tries <= DELIVERIES && error === null; tries += 1) {
-    const { record } = (await resources.store.load(ref)) ?? {};
-    if (record === undefined || record.rotation !== null || isDelivered(record)) return;
-    const { kind } = await rotate(ref, policy, tools, NEVER);
-    // Another import delivers it, too. Each would take the record from the other for ever.
-    if (kind === 'outrun') await sleep(Math.random() * APART_MS * tries);
-    else error = (await resources.store.load(ref))?.record.signers.tries.error ?? null;
-  }
-  throw new RekeydError('sink_failed', error ?? 'Another process delivers them at the same time.');
-}
-
-const DELIVERIES = 10;
-const APART_MS = 100;
-
-function isDelivered(record: ClientRecord): boolean {
-  return sameDelivery(record.signers.delivered, desiredDelivery(record));
 }
