@@ -1,7 +1,6 @@
 /** Clients that are known under another name: their deployment or app has another one in the config than before. */
 import type { Config } from '../src/config/model.ts';
 import { type ClientRef, makeReference, splitReference } from '../src/core/client.ts';
-import { activeKey } from '../src/core/keys.ts';
 import type { Resources } from '../src/rotation/resources.ts';
 
 type Known = Pick<Resources, 'store' | 'config'>;
@@ -39,7 +38,8 @@ export async function knownBefore(
     const loaded = await store.loadMany([...held]);
     for (const [ref, old, clientId] of pairs) {
       const record = loaded.get(old)?.record;
-      if (record?.clientId === clientId && activeKey(record) !== undefined) known.set(ref, old);
+      // One that was only offered a key counts, too: its application may have taken it meanwhile.
+      if (record?.clientId === clientId && record.keys.length > 0) known.set(ref, old);
     }
   }
   return known;

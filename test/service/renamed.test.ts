@@ -1,7 +1,7 @@
 /** A deployment, app or policy that has another name in the config than before is noticed and named. */
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { DEPLOYMENT, type Fleet, type FleetApp, PEM_APP, startFleet } from '../support/fleet.ts';
+import { DEPLOYMENT, type Fleet, type FleetApp, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { importingAll } from '../support/importing.ts';
 import { until } from '../support/until.ts';
 
@@ -43,6 +43,28 @@ test('clients of a renamed deployment are neither found anew nor rotated, and th
   ]);
   expect(clients.flatMap((client) => fleet.patches(client))).toEqual([]);
   expect(await Promise.all(clients.map(fleet.record))).toEqual(before);
+});
+
+test('a client that was only offered a key is not found anew either', async () => {
+  const app: FleetApp = { ...KID_APP, policy: { strategy: 'overlap', adopt: 'overlap' } };
+  const fleet = await startFleet({ apps: [app] });
+  const client = await fleet.foreign(app);
+  const first = await fleet.start({ schedule: true });
+  await until(
+    'a key is offered',
+    async () => (await fleet.resources.store.load(client.ref))?.record.rotation?.phase.name === 'offered',
+  );
+  await first.stop();
+  const patches = fleet.patches(client).length;
+  const looks = async () => (await fleet.queues.upkeep.getCompleted()).filter(({ name }) => name === 'discover').length;
+  const before = await looks();
+  const config = await fleet.configOf(renamedDeployment(fleet, 'prod'));
+  const service = await fleet.start({ schedule: true }, config);
+  await until('the list was looked through', async () => (await looks()) > before);
+  await service.stop();
+  expect(told(fleet, RENAMED)).toMatchObject([{ app: `prod/${app.slug}`, example: client.ref }]);
+  expect(await fleet.resources.store.appCount(`prod/${app.slug}`)).toBe(0);
+  expect(fleet.patches(client)).toHaveLength(patches);
 });
 
 test('their keys are taken over from their old folders under the new name', async () => {
