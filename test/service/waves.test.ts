@@ -96,7 +96,13 @@ test('a first part that cannot sign in stops the wave: the rest keep their keys 
   const counts = { clients: 4, first: 1, active: 0, failed: 1 };
   expect(stopped).toMatchObject({ client: null, actor: 'rekeyd', data: { policy: POLICY, ...counts } });
   expect(stopped?.reason).toBe('1 rotation of the 1 that went first failed or was rolled back');
-  const told = fleet.lines.map((line) => JSON.parse(line)).filter(({ level, policy }) => level === 'error' && policy);
+  // The log is told after the audit entry is committed.
+  const told = await until('the log tells of it', () => {
+    const errors = fleet.lines
+      .map((line) => JSON.parse(line))
+      .filter(({ level, policy }) => level === 'error' && policy);
+    return errors.length > 0 && errors;
+  });
   expect(told).toMatchObject([{ policy: POLICY, msg: expect.stringContaining(`rekeyd resume --policy ${POLICY}`) }]);
   await service.stop();
 
