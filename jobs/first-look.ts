@@ -12,7 +12,7 @@ import type { DeploymentResources, Resources } from '../src/rotation/resources.t
 import { after } from '../src/time.ts';
 import { departedApps, knownBefore } from './renamed.ts';
 
-/** A start does not wait longer, in ms, for lists of an app. What they would have told is found by the first sweep all the same. */
+/** How long a start waits for the lists of an app, in ms. After that it goes on: the first sweep reads them again. */
 const PATIENCE_MS = 10_000;
 
 /** What will happen to a client that is found. */
@@ -27,7 +27,7 @@ const FATES = {
 
 /** What happens to them where no schedule runs, whatever the policy says. */
 const UNSCHEDULED =
-  'no schedule runs here, so they are not taken in: a `rekeyd start` with a schedule does that, or whoever imports their keys (`rekeyd keys import --dir DIR --dry-run` shows what it would do)';
+  'no schedule runs here, so they are not taken in. Run `rekeyd start` with a schedule, or import their keys (`rekeyd keys import --dir DIR --dry-run` shows what that would do)';
 
 /**
  * Never throws for what an API does: a start goes on without it.

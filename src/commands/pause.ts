@@ -21,7 +21,7 @@ export async function pause(globals: Globals, named: readonly string[], options:
   const scopes = scopesIn(selectionOf(named, options, config).select, 'pause');
   const forMs = options.for === undefined ? null : durationOf(options.for);
   const reason = options.reason.trim();
-  if (reason === '') throw usage('--reason is blank. Say why: whoever looks at the status reads it.');
+  if (reason === '') throw usage('--reason is blank. Say why: `rekeyd status` shows the reason.');
   return withResourcesOf(config, async ({ store }) => {
     const errors = await unknownClients(scopes, config, store);
     const now = await store.now();

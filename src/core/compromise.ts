@@ -115,7 +115,7 @@ function meansIncoming({ phase, compromised }: Rotation, kid: string | null): bo
 
 /**
  * A rotation under way becomes a cutover without waits. A new key that is itself exposed, is being taken back or got the client halted is thrown away for
- * another. So is one that was in use before: whoever could read the present key may have read that one too.
+ * another. So is one that was in use before: a thief who read the present key may have read that one too.
  */
 function escalate(
   record: ClientRecord,

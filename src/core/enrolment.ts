@@ -177,7 +177,7 @@ export function enrolled(record: ClientRecord, cause: Cause & { readonly id?: st
   return { record: next, entries: [entry(next, { id: null, ...cause }, 'client.enrolled', data)] };
 }
 
-/** Whoever imports its key, or enrolls it, gives a released client to us again. */
+/** A released client is ours again when a person imports its key or enrolls it. */
 function givenAgain({ released: _, ...record }: ClientRecord): ClientRecord {
   return record;
 }

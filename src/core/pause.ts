@@ -1,4 +1,4 @@
-/** Pauses by people: no scheduled rotation begins for a client, an app, a policy or the whole fleet. Who asks for one by name gets it all the same. */
+/** Pauses by people: no scheduled rotation begins for a client, an app, a policy or the whole fleet. A request for a rotation goes through. */
 import type { AuditData, AuditDraft } from './audit.ts';
 import { type ClientRef, splitReference } from './client.ts';
 import type { Cause } from './history.ts';

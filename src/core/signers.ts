@@ -21,7 +21,7 @@ export interface Signers {
   readonly tries: Tries;
 }
 
-/** What one process that signs says of itself. Whoever can write to the client's folder of reports can say anything there. */
+/** What one process that signs says of itself. It is not trusted: any process that can write to the client's folder of reports can say anything. */
 export interface SignerReport {
   /** `<host>-<pid>` */
   readonly name: string;

@@ -22,7 +22,7 @@ export interface DirectoryOptions {
   readonly access: Access;
   /** Signers write their reports below it, at the path that their keys have in the sink; null: beside their keys. */
   readonly reports: string | null;
-  /** The store that delivers; null: whoever else delivers there is not looked at. */
+  /** The store that delivers. Null: deliveries by other stores are not looked for. */
   readonly store: DeliveringStore | null;
 }
 

@@ -20,7 +20,7 @@ export interface Exposed {
 export async function exposedIn(root: string, { mode }: Pick<Access, 'mode'>): Promise<readonly Exposed[]> {
   const found: Exposed[] = [];
   if (await canBeReplacedIn(root)) found.push({ path: root, why: REPLACEABLE });
-  // Where nobody else comes in, nothing below can be read.
+  // Others cannot read what lies in a folder that they cannot enter.
   const isOpen = await canBeEntered(root);
   if (isOpen && (await isReadableByOthers(root))) found.push({ path: root, why: 'other users can list it' });
   let looked = 0;

@@ -60,7 +60,7 @@ function replaceOnce(target: Target, files: Files, epoch: number): void {
   const present = lstatSync(place.path, { throwIfNoEntry: false });
   if (present !== undefined && !present.isDirectory()) {
     if (!present.isSymbolicLink() || !linkTarget(place.path)?.startsWith(former.prefix)) {
-      throw new Error('something that rekeyd did not make stands there already. Move it away');
+      throw new Error('there is already something that rekeyd did not make. Move it away');
     }
     migrate(place, former, files, epoch);
     makeReports(target);
@@ -82,7 +82,7 @@ interface Former {
 
 /**
  * A complete folder is made aside and takes the place of the link. No call swaps a link for a folder, so the path is missing for a moment: the signer library
- * tries again. Whoever reads the version that the link led to may go on: it stays until the next delivery.
+ * tries again. The version that the link led to stays until the next delivery, for readers that have it open.
  */
 function migrate(place: Place, former: Former, files: Files, epoch: number): void {
   const [, before = '0'] = /^(\d+)-/.exec(linkTarget(place.path)?.slice(former.prefix.length) ?? '') ?? [];

@@ -18,7 +18,7 @@ export const OWN: Ids = { owner: null, group: null };
 /** For the user of this process alone. */
 export const PRIVATE: Access = { ...OWN, mode: 0o600, dirMode: 0o700 };
 
-/** Folders always belong to rekeyd: whoever owns one can replace what is in it. Only their group is given away. */
+/** Folders always belong to rekeyd: their owner can replace what is in them. Only their group is given away. */
 export function folderIds({ group }: Ids): Ids {
   return { owner: null, group };
 }

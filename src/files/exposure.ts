@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 
 const OTHERS_READ = 0o004;
 const OTHERS_ENTER = 0o001;
-/** Of a folder: whoever may write there replaces what is in it. */
+/** Of a folder: a user who may write there can replace what is in it. */
 const NOT_OWNER_WRITES = 0o022;
 const STICKY = 0o1000;
 

@@ -35,7 +35,7 @@ export async function releaseClient(resources: Resources, keks: readonly Kek[], 
   try {
     await commitRelease(resources, asked, key);
   } catch (error) {
-    // Whoever reads it there would take it for the client's key.
+    // An application that reads it there would take it for the client's key.
     if (isNew) await rm(resolve(file), { force: true });
     throw error;
   }

@@ -33,7 +33,7 @@ export interface ProbeTools {
   /** A server that asks to be left alone is for no longer than this, in ms. */
   readonly throttleMaxMs: number;
   readonly signal: AbortSignal;
-  /** Told why a disposable client may have stayed behind: whoever looks at the list finds it by its mark. */
+  /** Told why a disposable client may have stayed behind. The list shows it with its mark. */
   readonly onLeft: (why: string) => void;
 }
 
@@ -77,7 +77,7 @@ export async function makeDisposable(tools: ProbeTools, first: ProbeKey): Promis
     jwks: { keys: [entryOf(first)] },
   };
   const { id, clientId } = await wacht.createClient(app, body, signal).catch((error: unknown) => {
-    // Without an answer it may have been made all the same.
+    // The client may exist even though no answer came.
     if (!(error instanceof ApiError) || error.reply.class === 'unknown') tools.onLeft(messageOf(error));
     throw error;
   });

@@ -37,7 +37,7 @@ const USUAL = ['ES256', 'RS256'] as const satisfies readonly Algorithm[];
 const FIRST_PATIENCE_MS = 5_000;
 
 /**
- * @throws RekeydError `probe_failed` when no key signs in, or a change has no effect; ApiError. The client is deactivated all the same, or `onLeft` is told
+ * @throws RekeydError `probe_failed` when no key signs in, or a change has no effect; ApiError. The client is deactivated then, too, or `onLeft` is told
  */
 export async function probe(tools: ProbeTools): Promise<Learned> {
   const keys = keyMaker(tools);

@@ -1,10 +1,10 @@
 /** What all workers know of the server of an app. */
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { makeReference } from '../../src/core/client.ts';
 import { type Findings, NOTHING_KNOWN } from '../../src/core/findings.ts';
 import { appKey, probingKey } from '../../src/store/keys.ts';
-import { type RedisServer, redisKinds, startRedis } from '../support/redis.ts';
-import { draft, type OpenedStore, open, openEmpty } from './fixtures.ts';
+import { redisKinds } from '../support/redis.ts';
+import { draft, twoStores } from './fixtures.ts';
 
 const APP = '1/mcp-auth';
 const REF = makeReference('1', 'mcp-auth', '4711');
@@ -12,47 +12,33 @@ const REF = makeReference('1', 'mcp-auth', '4711');
 const FINDINGS = { v: 1, at: 5, issuer: 'https://auth.example.com' } as unknown as Findings;
 
 describe.each(redisKinds)('%s', (kind) => {
-  let server: RedisServer;
-  let opened: OpenedStore;
-  let other: OpenedStore;
-  beforeAll(async () => {
-    server = await startRedis({ kind });
-  });
-  beforeEach(async () => {
-    opened = await openEmpty(server.socketPath);
-    other = await open(server.socketPath);
-    return async () => {
-      await opened.close();
-      await other.close();
-    };
-  });
-  afterAll(() => server.stop());
+  const workers = twoStores(kind);
 
   it('is nothing at first, and is told to all', async () => {
-    expect(await other.store.appFacts(APP)).toEqual(NOTHING_KNOWN);
-    const since = await opened.store.now();
-    await opened.store.noteProven(APP, 'ES256', REF);
-    await opened.store.noteRefusedOverlap(APP, REF);
-    await opened.store.noteFailedProbe(APP, 'it said:\n  "no 1"');
-    const { findings, proven, refusedOverlap, failed } = await other.store.appFacts(APP);
+    expect(await workers.other.store.appFacts(APP)).toEqual(NOTHING_KNOWN);
+    const since = await workers.opened.store.now();
+    await workers.opened.store.noteProven(APP, 'ES256', REF);
+    await workers.opened.store.noteRefusedOverlap(APP, REF);
+    await workers.opened.store.noteFailedProbe(APP, 'it said:\n  "no 1"');
+    const { findings, proven, refusedOverlap, failed } = await workers.other.store.appFacts(APP);
     expect([findings, proven]).toEqual([null, { ES256: { at: expect.any(Number), client: REF } }]);
     expect(refusedOverlap?.client).toBe(REF);
     expect(failed?.error).toBe('it said:\n  "no 1"');
-    const until = await opened.store.now();
+    const until = await workers.opened.store.now();
     for (const at of [proven.ES256?.at, refusedOverlap?.at, failed?.at]) {
       expect(at).toBeGreaterThanOrEqual(since);
       expect(at).toBeLessThanOrEqual(until);
     }
-    expect(await other.store.appFacts('1/mcp-auth-2')).toEqual(NOTHING_KNOWN);
+    expect(await workers.other.store.appFacts('1/mcp-auth-2')).toEqual(NOTHING_KNOWN);
   });
 
   it('holds findings with their audit entries; what was seen before them counts no longer, but for who signs in', async () => {
-    const { store } = opened;
+    const { store } = workers.opened;
     await store.noteProven(APP, 'ES256', REF);
     await store.noteRefusedOverlap(APP, REF);
     await store.noteFailedProbe(APP, 'no');
     await store.storeFindings(APP, FINDINGS, [draft(null, 'probed')]);
-    expect(await other.store.appFacts(APP)).toEqual({
+    expect(await workers.other.store.appFacts(APP)).toEqual({
       findings: FINDINGS,
       proven: { ES256: { at: expect.any(Number), client: REF } },
       refusedOverlap: null,
@@ -62,27 +48,27 @@ describe.each(redisKinds)('%s', (kind) => {
   });
 
   it('are no findings when a later version has written them', async () => {
-    await opened.redis.hset(appKey(APP), 'findings', JSON.stringify({ ...FINDINGS, v: 2 }));
-    expect((await opened.store.appFacts(APP)).findings).toBeNull();
-    await opened.redis.hset(appKey(APP), 'findings', 'no JSON');
-    expect((await opened.store.appFacts(APP)).findings).toBeNull();
+    await workers.opened.redis.hset(appKey(APP), 'findings', JSON.stringify({ ...FINDINGS, v: 2 }));
+    expect((await workers.opened.store.appFacts(APP)).findings).toBeNull();
+    await workers.opened.redis.hset(appKey(APP), 'findings', 'no JSON');
+    expect((await workers.opened.store.appFacts(APP)).findings).toBeNull();
   });
 
   it('lets one at a time probe an app, until that one lets go or is silent for too long', async () => {
-    const { store } = opened;
+    const { store } = workers.opened;
     expect(await store.holdProbe(APP, 'a', 60_000)).toBe(0);
-    const rest = await other.store.holdProbe(APP, 'b', 60_000);
+    const rest = await workers.other.store.holdProbe(APP, 'b', 60_000);
     expect(rest).toBeGreaterThan(50_000);
     expect(rest).toBeLessThanOrEqual(60_000);
-    expect(await other.store.holdProbe('1/other', 'b', 60_000)).toBe(0);
+    expect(await workers.other.store.holdProbe('1/other', 'b', 60_000)).toBe(0);
     expect(await store.holdProbe(APP, 'a', 60_000)).toBe(0);
-    await other.store.letGoProbe(APP, 'b');
-    expect(await other.store.holdProbe(APP, 'b', 60_000)).toBeGreaterThan(0);
+    await workers.other.store.letGoProbe(APP, 'b');
+    expect(await workers.other.store.holdProbe(APP, 'b', 60_000)).toBeGreaterThan(0);
     await store.letGoProbe(APP, 'a');
-    expect(await other.store.holdProbe(APP, 'b', 60_000)).toBe(0);
+    expect(await workers.other.store.holdProbe(APP, 'b', 60_000)).toBe(0);
     // As if it had been silent.
-    await opened.redis.pexpire(probingKey(APP), 1);
+    await workers.opened.redis.pexpire(probingKey(APP), 1);
     await expect.poll(() => store.holdProbe(APP, 'a', 60_000)).toBe(0);
-    expect(await other.store.holdProbe(APP, 'b', 60_000)).toBeGreaterThan(0);
+    expect(await workers.other.store.holdProbe(APP, 'b', 60_000)).toBeGreaterThan(0);
   });
 });

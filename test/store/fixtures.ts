@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command, type Redis } from 'ioredis';
+import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 import type { AuditDraft } from '../../src/core/audit.ts';
 import { type ClientRef, makeReference } from '../../src/core/client.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
@@ -13,6 +14,7 @@ import { connectRedis } from '../../src/store/redis/connection.ts';
 import type { DurabilityOptions } from '../../src/store/redis/durability.ts';
 import type { RedisTarget } from '../../src/store/redis/target.ts';
 import { openStore, type Store } from '../../src/store/store.ts';
+import { type RedisKind, type RedisServer, startRedis } from '../support/redis.ts';
 
 export const ref = (id: string): ClientRef => makeReference('185019846023', 'mcp-auth', id);
 
@@ -112,6 +114,43 @@ export async function openEmpty(socketPath: string, options: OpenOptions = {}): 
   await redis.flushall();
   redis.disconnect();
   return open(socketPath, options);
+}
+
+/** What two workers have open on one server, which is emptied before each test. */
+export interface TwoStores {
+  readonly server: RedisServer;
+  readonly opened: OpenedStore;
+  readonly other: OpenedStore;
+}
+
+/** For the tests of the suite that calls it; its members are there once a test runs. */
+export function twoStores(kind: RedisKind): TwoStores {
+  let server: RedisServer;
+  let opened: OpenedStore;
+  let other: OpenedStore;
+  beforeAll(async () => {
+    server = await startRedis({ kind });
+  });
+  afterAll(() => server.stop());
+  beforeEach(async () => {
+    opened = await openEmpty(server.socketPath);
+    other = await open(server.socketPath);
+  });
+  afterEach(async () => {
+    await opened.close();
+    await other.close();
+  });
+  return {
+    get server() {
+      return server;
+    },
+    get opened() {
+      return opened;
+    },
+    get other() {
+      return other;
+    },
+  };
 }
 
 /** All keys at one moment, each with what it holds and how long it is kept. */

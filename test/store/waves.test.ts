@@ -1,9 +1,9 @@
 /** The waves of a policy: begun once, counted once, and the same for all workers and after a restart. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { WaveOutcome } from '../../src/core/wave.ts';
 import { commitCall } from '../../src/store/records.ts';
-import { type RedisServer, redisKinds, startRedis } from '../support/redis.ts';
-import { draft, firstCommit, type OpenedStore, onTopOf, open, openEmpty, ref } from './fixtures.ts';
+import { redisKinds, startRedis } from '../support/redis.ts';
+import { draft, firstCommit, onTopOf, openEmpty, ref, twoStores } from './fixtures.ts';
 
 const POLICY = 'default';
 const W1 = { policy: POLICY, id: 'w1' };
@@ -14,65 +14,53 @@ const STOPPED = { ...draft(null, 'one failed'), type: 'policy.stopped' } as cons
 const RESUMED = { ...draft(null, 'seen'), type: 'policy.resumed' } as const;
 
 describe.each(redisKinds)('waves on %s', (kind) => {
-  let server: RedisServer;
-  let opened: OpenedStore;
-  let other: OpenedStore;
+  const workers = twoStores(kind);
 
-  beforeAll(async () => {
-    server = await startRedis({ kind });
-  });
-  afterAll(() => server.stop());
-  beforeEach(async () => {
-    opened = await openEmpty(server.socketPath);
-    other = await open(server.socketPath);
-  });
-  afterEach(async () => {
-    await opened.close();
-    await other.close();
-  });
-
-  const waveNow = async () => (await opened.store.wave(POLICY))?.wave ?? null;
-  const types = async () => (await opened.store.auditAfter(0, 100)).map(({ type }) => type);
+  const waveNow = async () => (await workers.opened.store.wave(POLICY))?.wave ?? null;
+  const types = async () => (await workers.opened.store.auditAfter(0, 100)).map(({ type }) => type);
 
   /** A commit of a client in which a rotation of a wave comes to that. */
   async function count(client: typeof A, outcome: WaveOutcome['outcome'], wave = W1): Promise<void> {
-    const before = await opened.store.load(client);
+    const before = await workers.opened.store.load(client);
     const expected = before === null ? null : onTopOf(before);
-    await opened.store.commit(firstCommit(client, { expected, counted: { wave, outcome } }));
+    await workers.opened.store.commit(firstCommit(client, { expected, counted: { wave, outcome } }));
   }
 
   it('are begun once, whoever begins them, and each policy has its own', async () => {
     expect(await waveNow()).toBeNull();
-    await Promise.all([opened.store.beginWave(W1, SIZE), other.store.beginWave(W2, { found: 99, first: 9 })]);
+    await Promise.all([
+      workers.opened.store.beginWave(W1, SIZE),
+      workers.other.store.beginWave(W2, { found: 99, first: 9 }),
+    ]);
     const wave = await waveNow();
-    expect(await other.store.wave(POLICY)).toMatchObject({ wave: wave ?? {} });
+    expect(await workers.other.store.wave(POLICY)).toMatchObject({ wave: wave ?? {} });
     const empty = { chosen: 0, waiting: 0, active: 0, failed: 0, forgiven: 0, why: null };
     const isFirst = wave?.id === 'w1';
     expect(wave).toMatchObject({ ...empty, phase: 'cohort', ...(isFirst ? SIZE : { found: 99, first: 9 }) });
-    expect(await opened.store.wave('payments')).toBeNull();
+    expect(await workers.opened.store.wave('payments')).toBeNull();
   });
 
   it('choose no larger cohort than they were begun with, whoever chooses, and nobody twice', async () => {
-    await opened.store.beginWave(W1, SIZE);
-    await Promise.all([opened.store.chooseFirst(W1, [A, B]), other.store.chooseFirst(W1, [C, D])]);
+    await workers.opened.store.beginWave(W1, SIZE);
+    await Promise.all([workers.opened.store.chooseFirst(W1, [A, B]), workers.other.store.chooseFirst(W1, [C, D])]);
     expect(await waveNow()).toMatchObject({ chosen: 2, waiting: 2 });
-    const chosen = await opened.store.waitingFirst(POLICY);
+    const chosen = await workers.opened.store.waitingFirst(POLICY);
     expect([[A, B].join(), [C, D].join()]).toContain(chosen.join());
-    expect(await opened.store.chooseFirst(W1, [A, B, C, D])).toBe(2);
-    expect(await opened.store.waitingFirst(POLICY)).toEqual(chosen);
-    expect(await opened.store.chooseFirst(W2, [A]), 'another wave').toBe(2);
+    expect(await workers.opened.store.chooseFirst(W1, [A, B, C, D])).toBe(2);
+    expect(await workers.opened.store.waitingFirst(POLICY)).toEqual(chosen);
+    expect(await workers.opened.store.chooseFirst(W2, [A]), 'another wave').toBe(2);
   });
 
   it('count what rotations come to with the commit that says so, and once', async () => {
-    await opened.store.beginWave(W1, { found: 40, first: 3 });
-    await opened.store.chooseFirst(W1, [A, B, C]);
+    await workers.opened.store.beginWave(W1, { found: 40, first: 3 });
+    await workers.opened.store.chooseFirst(W1, [A, B, C]);
     await count(A, 'active');
     await count(A, 'active');
     expect(await waveNow()).toMatchObject({ waiting: 2, active: 1, failed: 0 });
     await count(B, 'failed');
     await count(B, 'failed');
     expect(await waveNow()).toMatchObject({ waiting: 1, active: 1, failed: 1 });
-    expect(await opened.store.failedOf(POLICY)).toEqual([B]);
+    expect(await workers.opened.store.failedOf(POLICY)).toEqual([B]);
     // A client of the rest: its failure counts, and its success says nothing of the cohort.
     await count(D, 'active');
     expect(await waveNow()).toMatchObject({ waiting: 1, active: 1, failed: 1 });
@@ -83,66 +71,66 @@ describe.each(redisKinds)('waves on %s', (kind) => {
   });
 
   it('count a commit once that is sent twice, and beside the answer to a request', async () => {
-    await opened.store.beginWave(W1, SIZE);
-    await opened.store.chooseFirst(W1, [A]);
+    await workers.opened.store.beginWave(W1, SIZE);
+    await workers.opened.store.chooseFirst(W1, [A]);
     const counted = { wave: W1, outcome: 'active' } as const;
     const change = firstCommit(A, { counted, answers: { request: 'asked', rotation: 'r1' } });
     const { lua, keys, args } = commitCall(change, 'one-op');
     const all = ['{rekeyd}:store:id', '{rekeyd}:store:audit:size', ...keys];
-    const { id, size } = opened.guard.expected;
-    for (const _ of [1, 2]) await opened.redis.eval(lua, all.length, ...all, id, size, ...args);
+    const { id, size } = workers.opened.guard.expected;
+    for (const _ of [1, 2]) await workers.opened.redis.eval(lua, all.length, ...all, id, size, ...args);
     expect(await waveNow()).toMatchObject({ waiting: 0, active: 1 });
-    expect(await opened.store.answered('asked')).toBe('r1');
+    expect(await workers.opened.store.answered('asked')).toBe('r1');
   });
 
   it('wait for no client that leaves them', async () => {
-    await opened.store.beginWave(W1, SIZE);
-    await opened.store.chooseFirst(W1, [A, B]);
-    await opened.store.leaveWave(W2, [A]);
-    await opened.store.leaveWave(W1, [B, C]);
+    await workers.opened.store.beginWave(W1, SIZE);
+    await workers.opened.store.chooseFirst(W1, [A, B]);
+    await workers.opened.store.leaveWave(W2, [A]);
+    await workers.opened.store.leaveWave(W1, [B, C]);
     expect(await waveNow()).toMatchObject({ chosen: 2, waiting: 1, active: 0, failed: 0 });
   });
 
   it('stop once, with one entry, and stay as they are until somebody resumes them', async () => {
-    await opened.store.beginWave(W1, SIZE);
-    await opened.store.chooseFirst(W1, [A, B]);
+    await workers.opened.store.beginWave(W1, SIZE);
+    await workers.opened.store.chooseFirst(W1, [A, B]);
     await count(A, 'failed');
-    const stops = [opened, other].map(({ store }) => store.stopWave(W1, 'one failed', [STOPPED]));
+    const stops = [workers.opened, workers.other].map(({ store }) => store.stopWave(W1, 'one failed', [STOPPED]));
     expect((await Promise.all(stops)).filter(Boolean)).toHaveLength(1);
-    expect(await opened.store.stopWave(W2, 'another', [STOPPED])).toBe(false);
+    expect(await workers.opened.store.stopWave(W2, 'another', [STOPPED])).toBe(false);
     expect(await types()).toEqual(['client.found', 'policy.stopped']);
     expect(await waveNow()).toMatchObject({ phase: 'stopped', why: 'one failed' });
-    expect(await opened.store.follow(W1)).toBe(false);
-    await opened.store.endWave(W1);
-    await opened.store.beginWave(W2, SIZE);
+    expect(await workers.opened.store.follow(W1)).toBe(false);
+    await workers.opened.store.endWave(W1);
+    await workers.opened.store.beginWave(W2, SIZE);
     expect(await waveNow()).toMatchObject({ id: 'w1', phase: 'stopped' });
 
-    const resumes = [opened, other].map(({ store }) => store.resumeWave(POLICY, [RESUMED]));
+    const resumes = [workers.opened, workers.other].map(({ store }) => store.resumeWave(POLICY, [RESUMED]));
     expect((await Promise.all(resumes)).filter(Boolean)).toHaveLength(1);
     expect(await types()).toEqual(['client.found', 'policy.stopped', 'policy.resumed']);
     expect(await waveNow()).toMatchObject({ phase: 'rest', failed: 1, forgiven: 1, why: null });
-    expect(await opened.store.resumeWave(POLICY, [RESUMED]), 'it is not stopped').toBe(false);
-    expect(await opened.store.stopWave(W1, 'two failed', [STOPPED])).toBe(true);
+    expect(await workers.opened.store.resumeWave(POLICY, [RESUMED]), 'it is not stopped').toBe(false);
+    expect(await workers.opened.store.stopWave(W1, 'two failed', [STOPPED])).toBe(true);
   });
 
   it('are over when all is begun, and leave nothing to the next one', async () => {
-    await opened.store.beginWave(W1, SIZE);
-    await opened.store.chooseFirst(W1, [A, B]);
+    await workers.opened.store.beginWave(W1, SIZE);
+    await workers.opened.store.chooseFirst(W1, [A, B]);
     await count(A, 'failed');
-    expect(await opened.store.follow(W1)).toBe(true);
-    expect(await opened.store.follow(W2), 'another wave').toBe(false);
-    await opened.store.endWave(W2);
+    expect(await workers.opened.store.follow(W1)).toBe(true);
+    expect(await workers.opened.store.follow(W2), 'another wave').toBe(false);
+    await workers.opened.store.endWave(W2);
     expect(await waveNow()).toMatchObject({ phase: 'rest' });
-    await opened.store.endWave(W1);
+    await workers.opened.store.endWave(W1);
     expect(await waveNow()).toBeNull();
-    expect(await opened.redis.keys('*:wave:*')).toEqual([]);
-    await opened.store.beginWave(W2, SIZE);
+    expect(await workers.opened.redis.keys('*:wave:*')).toEqual([]);
+    await workers.opened.store.beginWave(W2, SIZE);
     await count(A, 'failed');
     expect(await waveNow()).toMatchObject({ id: 'w2', chosen: 0, waiting: 0, failed: 0 });
   });
 
   it('are not resumed where there are none', async () => {
-    expect(await opened.store.resumeWave(POLICY, [RESUMED])).toBe(false);
+    expect(await workers.opened.store.resumeWave(POLICY, [RESUMED])).toBe(false);
     expect(await types()).toEqual([]);
   });
 });

@@ -21,7 +21,7 @@ redis.call('HSET', keys[1], 'id', args[1], 'phase', 'cohort', 'at', now(), 'foun
 return 1
 `;
 
-/** KEYS wave, cohort, waiting. ARGV id, clients. → how many clients the cohort has now. Never more than `first`, whoever chooses. `at` is when the last one was chosen. */
+/** KEYS wave, cohort, waiting. ARGV id, clients. → how many clients the cohort has now. Never more than `first`, also when two workers choose at once. `at` is when the last one was chosen. */
 export const CHOOSE = `${PRELUDE}
 local held = redis.call('HMGET', keys[1], 'id', 'phase', 'first')
 if held[1] == args[1] and held[2] == 'cohort' then
