@@ -1,5 +1,5 @@
 /** The names that readers open: links through `..data` to the version in force. */
-import { readdirSync, symlinkSync } from 'node:fs';
+import { readdirSync, readlinkSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { ignoring, linkTarget } from '../files/durable.ts';
 
@@ -14,9 +14,14 @@ export function isLinkOf(folder: string, name: string): boolean {
   return linkTarget(join(folder, name)) === targetOf(name);
 }
 
+/** @throws Error `ENOENT` when another process has just removed the name: the delivery begins again */
+function isOurs(folder: string, name: string): boolean {
+  return ignoring(['EINVAL'], () => readlinkSync(join(folder, name))) === targetOf(name);
+}
+
 /**
  * Before the set that has these names is swapped in: until then a new one leads nowhere, as if it were not there.
- * @throws Error where something else has one of the names: it may be the only copy of a key
+ * @throws Error where something else has one of the names: it may be the only copy of a key; `ENOENT` as {@link isOurs}
  */
 export function addLinks(folder: string, names: Iterable<string>): void {
   const present = new Map(readdirSync(folder, { withFileTypes: true }).map((entry) => [entry.name, entry]));
@@ -24,7 +29,7 @@ export function addLinks(folder: string, names: Iterable<string>): void {
   const missing: string[] = [];
   for (const name of names) {
     if (!present.has(name)) missing.push(name);
-    else if (!isLinkOf(folder, name)) throw inTheWay(folder, name);
+    else if (!isOurs(folder, name)) throw inTheWay(folder, name);
   }
   for (const name of missing) addLink(folder, name);
 }
@@ -32,7 +37,7 @@ export function addLinks(folder: string, names: Iterable<string>): void {
 function addLink(folder: string, name: string): void {
   // Another process may have been faster.
   ignoring(['EEXIST'], () => symlinkSync(targetOf(name), join(folder, name)));
-  if (!isLinkOf(folder, name)) throw inTheWay(folder, name);
+  if (!isOurs(folder, name)) throw inTheWay(folder, name);
 }
 
 function inTheWay(folder: string, name: string): Error {

@@ -54,6 +54,8 @@ export interface World {
   addClient(app: AppSlug, alg?: string): Client;
   /** The same, imported and enrolled by the command line. */
   enrolledClient(app: AppSlug, alg?: string): Promise<Client>;
+  /** Found by a `rekeyd start` that has ended again. */
+  foundClient(app: AppSlug): Promise<Client>;
   /** Writes the client's private key to a file; returns its path. */
   keyFile(client: Client): Promise<string>;
   patches(): number;
@@ -117,6 +119,12 @@ export async function openWorld(
     return { ended, stdout: () => stdout, stderr: () => stderr, kill: (signal) => void child.kill(signal) };
   }
 
+  async function start(...args: readonly string[]): Promise<Running> {
+    const service = spawnCli(['start', ...args]);
+    await until('the service starts', () => service.stderr().includes('"msg":"started"'));
+    return service;
+  }
+
   function addClient(app: AppSlug, alg = 'ES256'): Client {
     const key = makeKey(alg);
     const members = { deployment: DEPLOYMENT, app, alg, jwks: { keys: [withPem(key)] } };
@@ -137,17 +145,22 @@ export async function openWorld(
     writeConfig,
     run: (args, env, stdin) => spawnCli(args, env, stdin).ended,
     spawn: spawnCli,
-    async start(...args) {
-      const service = spawnCli(['start', ...args]);
-      await until('the service starts', () => service.stderr().includes('"msg":"started"'));
-      return service;
-    },
+    start,
     addClient,
     keyFile,
     async enrolledClient(app, alg) {
       const client = addClient(app, alg);
       const ended = await spawnCli(['keys', 'import', client.ref, '--file', await keyFile(client), '--enroll']).ended;
       if (ended.code !== 0) throw new Error(ended.stderr);
+      return client;
+    },
+    async foundClient(app) {
+      const client = addClient(app);
+      const service = await start('--no-http');
+      await until('it is found', async () => (await spawnCli(['status', client.ref]).ended).code === 0);
+      service.kill('SIGTERM');
+      const { code, stderr } = await service.ended;
+      if (code !== 0) throw new Error(stderr);
       return client;
     },
     patches: () => emulator.log.filter(isChange).length,

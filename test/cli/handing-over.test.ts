@@ -15,12 +15,7 @@ let found: Client;
 beforeAll(async () => {
   world = await openWorld();
   enrolled = await world.enrolledClient('pem-app');
-  found = world.addClient('kid-app');
-  // A sweep looks for it.
-  const service = await world.start('--no-http');
-  await until('it is found', async () => (await world.run(['status', found.ref])).code === 0);
-  service.kill('SIGTERM');
-  expect((await service.ended).code).toBe(0);
+  found = await world.foundClient('kid-app');
 });
 afterAll(() => world.close());
 

@@ -13,12 +13,7 @@ beforeAll(async () => {
   held = world.addClient('kid-app');
   const imported = await world.run(['keys', 'import', held.ref, '--file', await world.keyFile(held)]);
   expect(imported.code, imported.stderr).toBe(0);
-  found = world.addClient('kid-app');
-  // A sweep looks for it.
-  const service = await world.start('--no-http');
-  await until('it is found', async () => (await world.run(['status', found.ref])).code === 0);
-  service.kill('SIGTERM');
-  expect((await service.ended).code).toBe(0);
+  found = await world.foundClient('kid-app');
 });
 afterAll(() => world.close());
 
