@@ -23,15 +23,15 @@ export function resolveDoubt(before: ClientRecord, next: ClientRecord, now: numb
 
 /**
  * The record says that A is active, or offered. That is still true when the client was not changed since, or when the server shows A: A signs in, even if a lost store
- * added B to it. When the server shows B alone, the record is outdated. With a `jwks_uri` of ours the server does not show which keys it takes, so
- * the record is not believed.
+ * added B to it. When the server shows B alone, the record is outdated. A server with a `jwks_uri` does not show which keys it takes, whatever set stands
+ * beside the address: the lost store may have set it, so the record is not believed.
  */
 function isStillTrue(record: ClientRecord, client: ObservedClient): boolean {
   const { rotation } = record;
   const ours = rotation?.phase.name === 'offered' ? keyOf(record, rotation.phase.kid) : activeKey(record);
   if (record.server.format === 'jwks_uri' || rotation?.format === 'jwks_uri') return false;
   if (showsTheSame(record.server.observed.client, client)) return true;
-  return ours !== undefined && client.keys.some((shown) => holds(shown, ours.id));
+  return client.jwksUri === null && ours !== undefined && client.keys.some((shown) => holds(shown, ours.id));
 }
 
 /** As one that is seen for the first time: the key in use is not ours to replace. The private halves stay in the store. */

@@ -81,6 +81,8 @@ describe('it is a found client again', () => {
       withServer(enrolledRecord(), { format: 'jwks_uri' }),
       served,
     ],
+    // Its first rotation to a served set withdrew the active key there; the set beside the address is the one from before.
+    ['when the lost store began to serve its set', enrolledRecord(), { ...served, keys: [published('a')] }],
     ['when it was about to be', rotating('overlap', 'published', {}, { format: 'jwks_uri' }), served],
   ])('%s', (_, record, seen) => {
     const change = look(record, seen);
