@@ -183,9 +183,10 @@ function cleanUp(place: Place, name: string): void {
 
 /** Other versions of any process (a second one may be at work on one of them, see `removeUnlessCurrent`), and names of files that the set does not have. */
 function tidy(place: Place, files: Files): void {
-  for (const name of readdirSync(place.path)) {
+  for (const entry of readdirSync(place.path, { withFileTypes: true })) {
+    const { name } = entry;
     if (VERSION.test(name)) removeUnlessCurrent(place, name);
-    else if (!files.has(name) && isLinkOf(place.path, name)) {
+    else if (entry.isSymbolicLink() && !files.has(name) && isLinkOf(place.path, name)) {
       ignoring(['ENOENT'], () => unlinkSync(join(place.path, name)));
     }
   }
@@ -197,8 +198,9 @@ function tidy(place: Place, files: Files): void {
  */
 function removeUnlessCurrent(place: Place, name: string): void {
   const version = join(place.path, name);
-  const begun = ignoring(['ENOENT'], () => readdirSync(version)) ?? [];
-  ignoring(['ENOENT'], () => unlinkSync(join(version, PENDING)));
+  const begun = namesOf(place, name);
+  // The first name that a version gets: one that has others, and not this, was swapped in, or has lost it already.
+  if (begun.includes(PENDING)) ignoring(['ENOENT'], () => unlinkSync(join(version, PENDING)));
   // Only now is it settled which version is in use: without its pending link this one never will be, unless it is already.
   if (inUse(place).name === name) return;
   // One that has just been begun has no pending link yet that could be taken; it is only removed if it is still empty.
