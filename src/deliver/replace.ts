@@ -70,7 +70,8 @@ function replaceOnce(target: Target, files: Files, epoch: number): void {
   makeReports(target);
   replaceSet(place, files, epoch);
   // Its readers have had time since the migration.
-  if (lstatSync(former.path, { throwIfNoEntry: false }) !== undefined) rmSync(former.path, { recursive: true, force: true });
+  if (lstatSync(former.path, { throwIfNoEntry: false }) !== undefined)
+    rmSync(former.path, { recursive: true, force: true });
 }
 
 /** In version 0.1 the client's path was a link to a version in a hidden folder beside it: `4711` → `.4711/<epoch>-<8 hex digits>`. */
