@@ -104,8 +104,9 @@ function migrate(place: Place, former: Former, files: Files, epoch: number): voi
 
 function makeReports({ reports, access }: Target): void {
   const { mode, ...ids } = reportsAccess(access);
-  if (lstatSync(reports, { throwIfNoEntry: false }) === undefined) {
+  const present = lstatSync(reports, { throwIfNoEntry: false });
+  if (present === undefined) {
     makeFolder(dirname(reports), access.dirMode, folderIds(access));
     makeFolder(reports, mode, ids);
-  } else fitFolder(reports, mode, ids);
+  } else fitFolder(reports, mode, ids, present);
 }

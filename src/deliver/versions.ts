@@ -91,7 +91,7 @@ export function replaceSet(place: Place, files: Files, epoch: number): void {
   let present: InUse;
   do {
     const name = swap(place, files, epoch);
-    tidy(place, files);
+    tidy(place, files, name);
     present = inUse(place);
     // A process that stood still for long may just have removed a name that only a later version has.
     if (present.name !== name && present.name !== undefined) addLinks(place.path, namesOf(place, present.name));
@@ -181,10 +181,14 @@ function cleanUp(place: Place, name: string): void {
   }
 }
 
-/** Other versions of any process (a second one may be at work on one of them, see `removeUnlessCurrent`), and names of files that the set does not have. */
-function tidy(place: Place, files: Files): void {
+/**
+ * Other versions of any process (a second one may be at work on one of them, see `removeUnlessCurrent`), and names of files that the set does not have.
+ * @param own the version that was swapped in. Where another one has taken its place since, that one's process finds it.
+ */
+function tidy(place: Place, files: Files, own: string): void {
   for (const entry of readdirSync(place.path, { withFileTypes: true })) {
     const { name } = entry;
+    if (name === own || name === DATA) continue;
     if (VERSION.test(name)) removeUnlessCurrent(place, name);
     else if (entry.isSymbolicLink() && !files.has(name) && isLinkOf(place.path, name)) {
       ignoring(['ENOENT'], () => unlinkSync(join(place.path, name)));

@@ -12,6 +12,7 @@ import {
   openSync,
   readlinkSync,
   readSync,
+  type Stats,
   statSync,
   writeFileSync,
 } from 'node:fs';
@@ -37,9 +38,12 @@ export function makeFolder(path: string, mode: number, ids: Ids = OWN): void {
   syncFolder(dirname(path));
 }
 
-/** Gives a folder that is there the mode and ids of one that is made today: the config may have changed. @throws NotGiven */
-export function fitFolder(path: string, mode: number, ids: Ids): void {
-  const present = lstatSync(path);
+/**
+ * Gives a folder that is there the mode and ids of one that is made today: the config may have changed.
+ * @param present what stands there, for callers that have just looked
+ * @throws NotGiven
+ */
+export function fitFolder(path: string, mode: number, ids: Ids, present: Stats = lstatSync(path)): void {
   if (!present.isDirectory()) throw new Error(`${path} is not a folder, and rekeyd did not make it. Move it away`);
   const { owner, group } = ids;
   if ((present.mode & 0o7777) !== mode) chmodSync(path, mode);
