@@ -103,7 +103,7 @@ export async function wakeUnfinished({ resources, queues }: JobContext): Promise
   return woken;
 }
 
-function isDue(record: ClientRecord, policy: ClientPolicy, now: number): boolean {
+export function isDue(record: ClientRecord, policy: ClientPolicy, now: number): boolean {
   const action = plan(ripen(record, now), policy, now);
   return action.do !== 'wait' && action.do !== 'done';
 }

@@ -1,7 +1,7 @@
 /** The workers: one for requests, one for upkeep, one per deployment. */
-import { type Job, UnrecoverableError, Worker, type WorkerOptions } from 'bullmq';
+import { DelayedError, type Job, UnrecoverableError, Worker, type WorkerOptions } from 'bullmq';
 import { hasCode, messageOf } from '../src/errors.ts';
-import { sleep } from '../src/time.ts';
+import { sleep, systemClock } from '../src/time.ts';
 import type { JobContext } from './context.ts';
 import { discover } from './discover.ts';
 import { tellError } from './errors.ts';
@@ -17,6 +17,8 @@ import { waveJob } from './wave.ts';
 export interface Workers {
   /** Resolves when all workers are registered in Redis. */
   connected(): Promise<void>;
+  /** From now on no job begins here. */
+  takeNoMore(): void;
   /** Takes no new jobs and waits for those under way; after `graceMs` those are told to stop. They go on elsewhere, from their last commit. */
   drain(graceMs: number): Promise<void>;
 }
@@ -29,6 +31,13 @@ const NEVER = new AbortController().signal;
 
 export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
   const { resources, log, lockMs } = context;
+  let takesMore = true;
+  /** A BullMQ worker that closes may still get the job that it was waiting for. */
+  async function running<T>(job: Job, token: string | undefined, work: () => Promise<T>): Promise<T> {
+    if (takesMore) return unrecoverable(work);
+    await job.moveToDelayed(systemClock.now(), token);
+    throw new DelayedError();
+  }
   const common = {
     connection: bullConnection(resources.redis),
     prefix: PREFIX,
@@ -43,7 +52,7 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
       new Worker<unknown, RotateResult>(
         rotateQueueName(id),
         // Three parameters, none with a default: BullMQ counts them, and gives a signal only to those who take it.
-        (job, token, signal) => unrecoverable(() => rotateJob(job, token, signal ?? NEVER, context, hooks)),
+        (job, token, signal) => running(job, token, () => rotateJob(job, token, signal ?? NEVER, context, hooks)),
         { ...common, concurrency },
       ),
   );
@@ -58,13 +67,13 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
     });
   }
   const workers = [
-    new Worker(CONTROL, (job, token) => unrecoverable(() => controlJob(job, token, context)), {
+    new Worker(CONTROL, (job, token) => running(job, token, () => controlJob(job, token, context)), {
       ...common,
       concurrency: REQUESTS_AT_ONCE,
     }),
     new Worker<unknown, unknown>(
       UPKEEP,
-      (job, _token, signal) => unrecoverable(() => upkeepJob(job, signal ?? NEVER, context)),
+      (job, token, signal) => running(job, token, () => upkeepJob(job, signal ?? NEVER, context)),
       {
         ...common,
         concurrency: UPKEEP_AT_ONCE,
@@ -91,7 +100,12 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
       await Promise.all(workers.map((worker) => worker.waitUntilReady()));
     },
 
+    takeNoMore() {
+      takesMore = false;
+    },
+
     async drain(graceMs) {
+      takesMore = false;
       const drained = new AbortController();
       const closed = Promise.all(workers.map((worker) => worker.close())).finally(() => drained.abort());
       await sleep(graceMs, drained.signal);

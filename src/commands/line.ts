@@ -16,6 +16,7 @@ const commands = {
   keysRewrap: () => import('./keys/rewrap.ts'),
   plan: () => import('./plan.ts'),
   probe: () => import('./probe.ts'),
+  reload: () => import('./reload.ts'),
   rotate: () => import('./rotate.ts'),
   start: () => import('./start.ts'),
   status: () => import('./status.ts'),
@@ -174,6 +175,13 @@ export function commandLine(globalsOf: (file: string | undefined) => Globals, en
     .description('look for what is wrong, say what to do')
     .option('--json', 'print one JSON document')
     .action(async (options) => end(await (await commands.doctor()).doctor(globals(), options)));
+
+  program
+    .command('reload')
+    .description('let every service read its config again, as SIGHUP does for one')
+    .option('--reason <text>', 'for the audit trail')
+    .option('--json', 'print one JSON document')
+    .action(async (options) => end(await (await commands.reload()).reload(globals(), options)));
 
   const config = program.command('config').description('the config file: check, schema');
   config

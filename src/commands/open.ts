@@ -32,7 +32,7 @@ export async function withResourcesOf<T>(config: Config, work: (parts: Resources
 }
 
 export interface Interruption {
-  /** Aborts on the first SIGTERM or SIGINT; its reason is the signal's name. A second one ends the process at once. */
+  /** Aborts on the first SIGTERM or SIGINT (on a terminal also SIGHUP); its reason is the signal's name. A second one ends the process at once. */
   readonly signal: AbortSignal;
   /** Stops listening. */
   release(): void;

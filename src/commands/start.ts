@@ -1,14 +1,15 @@
 import { tellFirstLook } from '../../jobs/first-look.ts';
-import { loadConfig } from '../config/load.ts';
+import { parseConfig, readConfig } from '../config/load.ts';
 import { formatProblem } from '../config/problems.ts';
 import { messageOf, RekeydError } from '../errors.ts';
 import { configWarnings } from '../forecast/fleet.ts';
 import { exposuresOf } from '../runtime/exposure.ts';
+import { onHangup } from '../runtime/lifecycle.ts';
 import { createLog, type Log } from '../runtime/log.ts';
 import { type Service, startService } from '../runtime/service.ts';
 import { threadsIn } from '../runtime/thread-pool.ts';
 import { sleep } from '../time.ts';
-import { awaitInterruption, type Globals } from './open.ts';
+import { actor, awaitInterruption, type Globals } from './open.ts';
 
 export interface StartOptions {
   readonly schedule: boolean;
@@ -21,13 +22,17 @@ const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 /** Runs the service until SIGTERM or SIGINT, which may come while it still starts. */
 export async function start(globals: Globals, { schedule, http, worker }: StartOptions): Promise<number> {
   const log = createLog({ level: levelOf(globals) });
-  const config = await loadConfig(globals.file, globals.env);
+  const { file, env } = globals;
+  const source = { text: await readConfig(file), env };
+  const config = await parseConfig(source.text, { file, env });
   for (const warning of config.warnings) log.warn({ file: config.file }, formatProblem(warning));
   for (const { path, message } of configWarnings(config)) log.warn({ file: config.file, setting: path }, message);
   for (const { path, why, fix } of await exposuresOf(config)) log.warn({ path, fix }, why);
   const { signal, release } = awaitInterruption(globals);
+  const hangups = awaitHangups();
   try {
-    const service = await startService(config, { log, schedule, http, worker, poolThreads: threadsIn(globals.env) });
+    const service = await startService(config, { log, schedule, http, worker, source, poolThreads: threadsIn(env) });
+    hangups.pass(() => service.reload({ actor: actor(), reason: 'SIGHUP' }));
     log.info({ schedule, http, worker }, 'started');
     if (!schedule) tellBeside(service, log, signal);
     if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
@@ -36,7 +41,24 @@ export async function start(globals: Globals, { schedule, http, worker }: StartO
     return 0;
   } finally {
     release();
+    hangups.release();
   }
+}
+
+/** One that comes while rekeyd still starts is kept until it has started: the config may have been read before it was changed. */
+function awaitHangups(): { pass(reload: () => unknown): void; release(): void } {
+  let isKept = false;
+  let reload: () => unknown = () => {
+    isKept = true;
+  };
+  const release = onHangup(() => reload());
+  return {
+    release,
+    pass(to) {
+      reload = to;
+      if (isKept) reload();
+    },
+  };
 }
 
 /** Without a schedule nothing is found by itself, so the start does not wait until it is told what there is. */

@@ -182,11 +182,14 @@ export function headerSecret(value: string): Secret | string {
     : 'leads to a value with blanks, line ends or non-ASCII characters in it: store the bare key there';
 }
 
-/** A key encryption key: 32 bytes. */
+/** A key encryption key: 32 bytes. Never told to make a new one: where keys are sealed under it already, that would look like a way out. */
 export function kekSecret(value: string): Secret | string {
   const bytes = Buffer.from(value, 'base64url');
   if (/^[A-Za-z0-9_-]{43}$/.test(value) && bytes.length === 32) return new Secret(bytes);
-  return 'does not lead to 32 bytes in base64url (43 characters): make one with: openssl rand -base64 32 | tr "+/" "-_" | tr -d "="';
+  if (/^[A-Za-z0-9+/_-]{43}=?$/.test(value)) {
+    return 'leads to base64, not base64url: write "-" for "+" and "_" for "/" there, and leave out the "=" at its end';
+  }
+  return 'does not lead to 32 bytes in base64url (43 characters): put back the value that this KEK was made with. What is encrypted under it opens with no other';
 }
 
 /** Unlike other secrets, a Redis URL without a password in it may also stand in the config itself. */

@@ -1,5 +1,4 @@
 /** Reads the config file: YAML in, {@link Config} out, or every problem at once. */
-import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { type Document, LineCounter } from 'yaml';
 import { z } from 'zod';
@@ -8,8 +7,9 @@ import type { Config, Problem } from './model.ts';
 import { ConfigError, type Finding, findingsOf, formatPath, lineOf } from './problems.ts';
 import { brokenRules, doubts } from './rules.ts';
 import { configFileSchema } from './schema.ts';
-import { type Sources, whyUnreadable } from './secrets.ts';
+import type { Sources } from './secrets.ts';
 import { MAX_LENGTH, parseYaml } from './syntax.ts';
+import { readText } from './text.ts';
 
 type Env = Sources['env'];
 
@@ -18,14 +18,15 @@ const MOST_PROBLEMS = 500;
 
 /** @throws ConfigError (a RekeydError `config`) */
 export async function loadConfig(file: string, env: Env): Promise<Config> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    const message = `${whyUnreadable(resolve(file), error)}: name the config file with --config FILE or REKEYD_CONFIG`;
-    throw new ConfigError(file, [{ path: '', message, line: null }]);
-  }
-  return parseConfig(text, { file, env });
+  return parseConfig(await readConfig(file), { file, env });
+}
+
+/** What the config file says. @throws ConfigError (a RekeydError `config`) when it cannot be read */
+export async function readConfig(file: string): Promise<string> {
+  const read = await readText(resolve(file));
+  if ('text' in read) return read.text;
+  const way = read.problem.includes('UTF-') ? '' : ': name the config file with --config FILE or REKEYD_CONFIG';
+  throw new ConfigError(file, [{ path: '', message: `${read.problem}${way}`, line: null }]);
 }
 
 /**

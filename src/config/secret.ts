@@ -19,6 +19,11 @@ export class Secret {
     return Uint8Array.from(this.#bytes);
   }
 
+  /** Whether both have the same value. */
+  equals(other: Secret): boolean {
+    return Buffer.compare(this.#bytes, other.#bytes) === 0;
+  }
+
   toString(): string {
     return '[secret]';
   }

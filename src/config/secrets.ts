@@ -1,6 +1,6 @@
 /** Secret references: `env:NAME` and `file:PATH`. A value in the config itself is refused, and no message here repeats one. */
-import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { readText } from './text.ts';
 
 /** Where references and relative paths of one config file lead. */
 export interface Sources {
@@ -15,7 +15,7 @@ export const REFERENCE_PATTERN = '^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$';
 
 const HOW_TO = 'write a reference, env:NAME or file:PATH, never the value itself';
 
-/** The text that `reference` leads to, without the line ends that editors leave at the end of a file; or what is wrong with it. */
+/** The text that `reference` leads to, without the line ends that editors and commands leave at its end; or what is wrong with it. */
 export async function readReference(
   reference: string,
   sources: Sources,
@@ -31,7 +31,8 @@ export async function readReference(
 
 function fromEnv(name: string, env: Sources['env']) {
   // An own member only: every object also has a `constructor`.
-  const text = Object.hasOwn(env, name) ? env[name] : undefined;
+  const value = Object.hasOwn(env, name) ? env[name] : undefined;
+  const text = value === undefined ? undefined : withoutLineEnd(value);
   if (text !== undefined && text !== '') return { text };
   // A name in small letters may be a secret that somebody put after env: by mistake.
   const shown = /^[A-Z0-9_]+$/.test(name) ? ` ${name}` : '';
@@ -41,20 +42,15 @@ function fromEnv(name: string, env: Sources['env']) {
 }
 
 async function fromFile(path: string, { note }: Sources) {
-  try {
-    const text = (await readFile(path, 'utf8')).replace(/[\r\n]+$/, '');
-    note?.(path);
-    return text === '' ? { problem: `the file ${path} is empty: put the secret into it` } : { text };
-  } catch (error) {
-    return { problem: `${whyUnreadable(path, error)}: check the path, which starts at the config file's folder` };
+  const read = await readText(path);
+  if ('problem' in read) {
+    return { problem: `${read.problem}: check the path, which starts at the config file's folder` };
   }
+  note?.(path);
+  const text = withoutLineEnd(read.text);
+  return text === '' ? { problem: `the file ${path} is empty: put the secret into it` } : { text };
 }
 
-/** A sentence without the full stop: what kept `path` from being read. */
-export function whyUnreadable(path: string, error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? error.code : null;
-  if (code === 'ENOENT') return `the file ${path} does not exist`;
-  if (code === 'EACCES' || code === 'EPERM') return `rekeyd may not read ${path}`;
-  if (code === 'EISDIR') return `${path} is a folder, not a file`;
-  return `${path} cannot be read (${String(code)})`;
+function withoutLineEnd(text: string): string {
+  return text.replace(/[\r\n]+$/, '');
 }

@@ -15,7 +15,13 @@ interface Fault {
 export function parseYaml(text: string, lines: LineCounter): { document: Document; problems: readonly Problem[] } {
   // Pretty errors quote the source, where a secret may stand by mistake. Looking for equal keys is left to `faultsOf`: the parser compares each
   // with each.
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false });
+  // `<<: *anchor` takes over settings that another section has.
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    uniqueKeys: false,
+    merge: true,
+  });
   const parsed = document.errors.map(({ message, pos }) => ({ message, offset: pos[0] }));
   const problems = new Map<number, Problem>();
   for (const { message, offset } of [...faultsOf(document), ...parsed]) {

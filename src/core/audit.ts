@@ -37,6 +37,7 @@ export type AuditType =
   | 'policy.resumed'
   | 'app.probed'
   | 'app.strategy'
+  | 'config.reloaded'
   | 'store.segment'
   | 'audit.sealed';
 

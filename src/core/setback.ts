@@ -69,6 +69,12 @@ export function throttledStep(
 /** What is pressing asks again after this time, in ms: the store lets one such call of a deployment through that often. */
 const PRESSING_MS = 5_000;
 
+/** What kept the API from taking calls is gone: nothing that failed over it has to wait any longer. */
+export function hastened(record: ClientRecord): ClientRecord {
+  const owners: readonly Owner[] = ['rotation', 'server', ...record.retirements];
+  return owners.reduce((next, owner) => withTries(next, owner, (tries) => ({ ...tries, notBefore: 0 })), record);
+}
+
 function usedUp(record: ClientRecord, counted: 'failed' | 'refused', why: string, context: Context): Transition {
   const { rotation } = record;
   if (rotation === null || rotation.tries[counted] < context.policy.attempts) return { record, entries: [] };

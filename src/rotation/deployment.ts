@@ -89,13 +89,14 @@ async function throttle({ store, log }: Shared, deployment: DeploymentResources,
   }
 }
 
+/** What becomes of a deployment whose API key is refused. Log, status, doctor and README say it in these words. */
+export const WHILE_REFUSED =
+  'It is tried now and then, and goes on at once when a working key lies in the file behind api_key (behind env: that takes a restart).';
+
 async function pause({ store, log }: Shared, deployment: string, message: string): Promise<void> {
   const why = `the API key is refused: ${message}`;
   if (await store.pause(deployment, why, [entry('deployment.paused', deployment, why)])) {
-    log.error(
-      { deployment, error: message },
-      'the API key is refused: this deployment is paused, and tried now and then',
-    );
+    log.error({ deployment, error: message, fix: WHILE_REFUSED }, 'the API key is refused: this deployment is paused');
   }
 }
 

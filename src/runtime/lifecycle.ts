@@ -32,8 +32,23 @@ export function createReleases(onError: (name: string, message: string) => void)
   };
 }
 
+/** Runs `open`, and releases again what it has added when it fails. */
+export async function opening<T>(
+  log: { error(fields: object, message: string): void },
+  open: (add: Releases['add'], release: () => Promise<void>) => Promise<T>,
+): Promise<T> {
+  const releases = createReleases((name, message) => log.error({ name, error: message }, 'could not be closed'));
+  try {
+    return await open(releases.add, releases.release);
+  } catch (error) {
+    await releases.release();
+    throw error;
+  }
+}
+
 /**
- * Calls `stop` on the first SIGTERM or SIGINT, and `abort` on a second one. Returns a function that stops listening.
+ * Calls `stop` on the first SIGTERM or SIGINT (on a terminal also SIGHUP, which comes when it is closed), and `abort` on a second one. Returns a function
+ * that stops listening.
  */
 export function onTermination(stop: (signal: string) => void, abort: () => void): () => void {
   let asked = false;
@@ -42,12 +57,26 @@ export function onTermination(stop: (signal: string) => void, abort: () => void)
     asked = true;
     stop(signal);
   };
-  process.on('SIGTERM', listen);
-  process.on('SIGINT', listen);
+  const signals: readonly NodeJS.Signals[] = isOnTerminal() ? ['SIGTERM', 'SIGINT', 'SIGHUP'] : ['SIGTERM', 'SIGINT'];
+  for (const signal of signals) process.on(signal, listen);
   return () => {
-    process.off('SIGTERM', listen);
-    process.off('SIGINT', listen);
+    for (const signal of signals) process.off(signal, listen);
   };
+}
+
+/**
+ * Calls `listen` on each SIGHUP. On a terminal that signal says that the terminal is gone, and nobody who could have meant a reload: there it is left to
+ * {@link onTermination}. Returns a function that stops listening.
+ */
+export function onHangup(listen: () => void): () => void {
+  if (isOnTerminal()) return () => {};
+  process.on('SIGHUP', listen);
+  return () => void process.off('SIGHUP', listen);
+}
+
+/** Streams stay terminals when theirs is gone. */
+function isOnTerminal(): boolean {
+  return process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
 }
 
 /**

@@ -10,19 +10,19 @@ import { openFacts } from '../rotation/facts.ts';
 import { openIssuers } from '../rotation/issuers.ts';
 import type { DeploymentResources, Log, Resources } from '../rotation/resources.ts';
 import { openEmbedded } from '../store/embedded/embedded.ts';
-import { openGuard } from '../store/guard.ts';
+import { type Guard, openGuard } from '../store/guard.ts';
 import { readFacts } from '../store/identity.ts';
 import { connectRedis } from '../store/redis/connection.ts';
 import type { DurabilityOptions } from '../store/redis/durability.ts';
 import type { RedisTarget, ServerGroup } from '../store/redis/target.ts';
 import { openStore, type Store } from '../store/store.ts';
-import { type Clock, sleep } from '../time.ts';
-import { ApiError } from '../wacht/api-error.ts';
+import type { Clock } from '../time.ts';
 import { createWachtClient, type RequestInfo } from '../wacht/client.ts';
 import { appLists } from '../wacht/lists.ts';
 import { openLooks } from '../wacht/looks.ts';
 import { createProver, type Prover } from '../wacht/proof.ts';
-import { createReleases } from './lifecycle.ts';
+import { opening } from './lifecycle.ts';
+import { patiently } from './patiently.ts';
 
 export interface ResourceOptions {
   readonly log: Log;
@@ -32,32 +32,63 @@ export interface ResourceOptions {
   readonly poolThreads?: number | undefined;
 }
 
+/** The store as this process reaches it, for as long as it lives. */
+export interface StoreHandle {
+  /** See {@link ../store/redis/target.ts#renewTarget}. */
+  readonly target: RedisTarget;
+  readonly redis: Awaited<ReturnType<typeof connectRedis>>;
+  readonly guard: Guard;
+  readonly store: Store;
+  close(): Promise<void>;
+}
+
 /** @throws RekeydError `redis_unreachable`, `redis_unsafe`, `store_lost`, `config`; what was opened before is closed again */
-export async function openResources(config: Config, options: ResourceOptions): Promise<Resources> {
-  const { log, clock } = options;
-  const releases = createReleases((name, message) => log.error({ name, error: message }, 'could not be closed'));
-  try {
-    const target = await redisTarget(config, releases.add);
+export async function openStoreHandle(config: Config, { log }: Pick<ResourceOptions, 'log'>): Promise<StoreHandle> {
+  return opening(log, async (add, close) => {
+    const target = await redisTarget(config, add);
     const redis = await connectRedis(target, { name: 'rekeyd', log });
-    releases.add('redis', () => redis.disconnect());
+    add('redis', () => redis.disconnect());
     const guard = await openGuard(redis, {
       ...durabilityOptions(config, target),
       dataDir: config.dataDir,
       onChange: tell(log),
     });
-    releases.add('store marker', () => guard.close());
+    add('store marker', () => guard.close());
     for (const { name, fix, detail } of guard.durability.requirements) {
       if (fix !== null) log.warn({ check: name, fix }, detail);
     }
     const store = openStore(redis, guard);
-    releases.add('store', () => store.close());
+    add('store', () => store.close());
     await guard.remember();
+    return { target, redis, guard, store, close };
+  });
+}
+
+/** @throws RekeydError `redis_unreachable`, `redis_unsafe`, `store_lost`, `config`; what was opened before is closed again */
+export async function openResources(config: Config, options: ResourceOptions): Promise<Resources> {
+  return opening(options.log, async (add, close) => {
+    const handle = await openStoreHandle(config, options);
+    add('store handle', () => handle.close());
+    const resources = await openResourcesOn(handle, config, options);
+    add('resources', () => resources.close());
+    return { ...resources, close };
+  });
+}
+
+/** All but the store, which stays open when these are closed: what one config asks for. */
+export async function openResourcesOn(
+  { target, redis, guard, store }: StoreHandle,
+  config: Config,
+  options: ResourceOptions,
+): Promise<Resources> {
+  const { log, clock } = options;
+  return opening(log, async (add, close) => {
     const facts = openFacts(store);
     await facts.refresh(config.deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`)));
     const generateKey = openGenerator(rsaAtOnce(options.poolThreads));
     const deployments = new Map<string, DeploymentResources>();
     for (const deployment of config.deployments) {
-      deployments.set(deployment.id, openDeployment(deployment, store, generateKey, options, releases.add));
+      deployments.set(deployment.id, openDeployment(deployment, store, generateKey, options, add));
     }
     return {
       config,
@@ -68,20 +99,17 @@ export async function openResources(config: Config, options: ResourceOptions): P
       guard,
       facts,
       generateKey,
-      sinks: config.sinks.map((sink) => openSink(sink, storeOf(store, redis), releases.add)),
-      folder: openFolder(config, releases.add),
+      sinks: config.sinks.map((sink) => openSink(sink, storeOf(store, redis), add)),
+      folder: openFolder(config, add),
       deployments,
       deploymentOf(ref) {
         const found = deployments.get(splitReference(ref).deployment);
         if (found === undefined) throw new RekeydError('not_found', `The config has no deployment for ${ref}.`);
         return found;
       },
-      close: releases.release,
+      close,
     };
-  } catch (error) {
-    await releases.release();
-    throw error;
-  }
+  });
 }
 
 /** A store that cannot be worked with any more is told once, and once more when it can. */
@@ -139,28 +167,6 @@ function openSink({ path, access, reports }: SinkConfig, store: DeliveringStore,
 /** A declared loss gives the store another id while it is in use. */
 function storeOf(store: Store, redis: Parameters<typeof readFacts>[0]): DeliveringStore {
   return { id: () => store.id, predecessors: async () => (await readFacts(redis)).predecessors };
-}
-
-/** How long, in ms, anybody waits to hear whether an API answers. */
-const PATIENCE_MS = 2_000;
-
-/** One question at a time, however many ask. It goes on when they have stopped waiting, so that those who ask again hear the answer. */
-function patiently(deployment: string, ask: () => Promise<void>): () => Promise<void> {
-  let asking: Promise<void> | null = null;
-  return async () => {
-    asking ??= ask().finally(() => {
-      asking = null;
-    });
-    const answered = new AbortController();
-    const answer = asking.finally(() => answered.abort());
-    const late = sleep(PATIENCE_MS, answered.signal).then(() => {
-      if (answered.signal.aborted) return;
-      const message = `no answer within ${PATIENCE_MS / 1000} s`;
-      throw new ApiError(`Asking the API of ${deployment}`, { class: 'unknown', status: null, message });
-    });
-    late.catch(() => {}); // the answer may have come first
-    await Promise.race([answer, late.then(() => answer)]);
-  };
 }
 
 function openDeployment(

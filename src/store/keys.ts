@@ -35,6 +35,10 @@ export const keys = {
   touched: `${PREFIX}:touched`,
   /** hash: scope → pause by a person (JSON). */
   pauses: `${PREFIX}:pauses`,
+  /** hash: service that runs → `<ms of its last word>:<what it says of itself (JSON)>`. */
+  presence: `${PREFIX}:presence`,
+  /** hash: `id`, `actor`, `reason` of the newest wish that all services read their config again. */
+  reload: `${PREFIX}:reload`,
   /** hash: paused deployments, as version 0.1 noted them. */
   pausedBefore: `${PREFIX}:paused`,
 } as const;

@@ -5,13 +5,14 @@ import { type AuditLog, openAuditLog } from './audit-log.ts';
 import { type Deployments, openDeployments } from './deployments.ts';
 import { type Indexes, openIndexes } from './indexes.ts';
 import { openPauses, type Pauses } from './pauses.ts';
+import { openPresence, type Presence } from './presence.ts';
 import { openRecords, type Records } from './records.ts';
 import type { Guarded } from './redis/evaluate.ts';
 import { integer } from './redis/replies.ts';
 import { openScripts } from './redis/scripts.ts';
 import { openWaves, type Waves } from './waves.ts';
 
-export interface Store extends Records, Indexes, AuditLog, Deployments, Pauses, Waves, Apps {
+export interface Store extends Records, Indexes, AuditLog, Deployments, Pauses, Waves, Apps, Presence {
   /** Random, and another one for each store. */
   readonly id: string;
   /** The store's clock, ms since the Unix epoch: one clock for all workers. */
@@ -31,6 +32,7 @@ export function openStore(redis: Redis, guard: Guarded & { confirmed(seq: number
     ...openPauses(redis, scripts),
     ...openWaves(redis, scripts),
     ...openApps(redis, scripts),
+    ...openPresence(scripts),
     get id() {
       return guard.expected.id;
     },

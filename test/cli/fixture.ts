@@ -42,6 +42,8 @@ export interface World {
   readonly emulator: Emulator;
   /** The config file as data; variants of it go to {@link writeConfig}. */
   readonly config: Settings;
+  /** What the config refers to as env:NAME. */
+  readonly secrets: Readonly<Record<string, string>>;
   /** Returns its path. */
   writeConfig(config: unknown, name?: string): Promise<string>;
   /** Runs `rekeyd` with that config file unless `args` name another, and waits for its end. */
@@ -142,6 +144,7 @@ export async function openWorld(
     dir,
     emulator,
     config,
+    secrets,
     writeConfig,
     run: (args, env, stdin) => spawnCli(args, env, stdin).ended,
     spawn: spawnCli,

@@ -1,19 +1,14 @@
 /** Checks of what lies beyond the network: the API of each deployment, the issuer of each app, and everybody's clock. */
 import type { AppConfig, Config, DeploymentConfig } from '../../config/model.ts';
-import { formatDuration } from '../../core/duration.ts';
 import { messageOf } from '../../errors.ts';
 import { generateKey } from '../../keys/generate.ts';
+import { advice, type Check, fine, looking, wrong } from '../../runtime/checks/check.ts';
+import { clockCheck } from '../../runtime/checks/clocks.ts';
 import { systemClock } from '../../time.ts';
 import { ApiError } from '../../wacht/api-error.ts';
 import type { ObservedApp } from '../../wacht/observed.ts';
 import { createProver } from '../../wacht/proof.ts';
 import { viewApis } from '../view.ts';
-import { advice, type Check, fine, looking, wrong } from './check.ts';
-
-/** A clock that is this far off deserves a word; servers allow for it. */
-const NOTED_MS = 5_000;
-/** The skew that servers commonly allow in an assertion's times. */
-const ALLOWED_MS = 60_000;
 
 export async function checkApis(config: Config): Promise<readonly Check[]> {
   return looking('api', 'Correct the config.', async () => {
@@ -113,15 +108,4 @@ async function checkIssuer(
   } finally {
     await prover.close();
   }
-}
-
-/** @param skewMs the server's clock minus ours */
-function clockCheck(name: string, skewMs: number, whose: string): Check {
-  const off = Math.abs(skewMs);
-  if (off <= NOTED_MS) return fine(name, `agrees with ${whose}`);
-  const seconds = Math.round(off / 1000);
-  const detail = `this machine's clock is ${seconds} s ${skewMs > 0 ? 'behind' : 'ahead of'} ${whose} (${formatDuration(off)})`;
-  const fix =
-    'Synchronise this clock (NTP). Proofs allow for the difference, signers may not. Overlaps are measured by the store’s clock.';
-  return off > ALLOWED_MS ? wrong(name, detail, fix) : advice(name, detail, fix);
 }

@@ -3,8 +3,8 @@ import type { Config } from '../../config/model.ts';
 import { type AppFacts, type Findings, NOTHING_KNOWN, takesSeveral } from '../../core/findings.ts';
 import { ALGORITHMS } from '../../core/keys.ts';
 import { misfits } from '../../rotation/misfits.ts';
+import { advice, type Check, fine, wrong } from '../../runtime/checks/check.ts';
 import type { Store } from '../../store/store.ts';
-import { advice, type Check, fine, wrong } from './check.ts';
 
 export async function checkProbes(config: Config, store: Pick<Store, 'appFacts'>): Promise<readonly Check[]> {
   const apps = config.deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`));

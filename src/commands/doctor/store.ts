@@ -1,27 +1,23 @@
 /** Checks of the store: whether it keeps what it is given, whether it is the right one, and whether what it holds can be used. */
-import { decodeProtectedHeader } from 'jose';
 import { openQueues } from '../../../jobs/queues.ts';
 import { countWorkers } from '../../../jobs/result.ts';
 import type { Config } from '../../config/model.ts';
 import type { ClientRef } from '../../core/client.ts';
-import { formatDuration } from '../../core/duration.ts';
 import { usesReportedKey } from '../../core/keys.ts';
 import { isInForce, scopeWords, selectorOf } from '../../core/pause.ts';
 import { messageOf, RekeydError } from '../../errors.ts';
-import { openKey } from '../../keys/sealed.ts';
+import { WHILE_REFUSED } from '../../rotation/deployment.ts';
 import { keksOf } from '../../rotation/policy.ts';
+import { advice, type Check, fine, looking, wrong } from '../../runtime/checks/check.ts';
+import { checkStoreClock } from '../../runtime/checks/clocks.ts';
+import { checkKeks } from '../../runtime/checks/keks.ts';
 import { redisGroup } from '../../runtime/resources.ts';
 import { readFacts, readMarker, waysOn, whyLost } from '../../store/identity.ts';
 import type { Loaded } from '../../store/records.ts';
 import { inspectDurability, type Requirement } from '../../store/redis/durability.ts';
 import { inspectGroup } from '../../store/redis/group.ts';
-import { systemClock } from '../../time.ts';
 import { type StoreView, viewStore } from '../view.ts';
-import { advice, type Check, fine, looking, wrong } from './check.ts';
 import { checkProbes } from './probes.ts';
-
-/** How many keys are decrypted to see that the KEKs are the right ones. */
-const OPENED = 5;
 
 export async function checkStore(config: Config): Promise<readonly Check[]> {
   const { server } = config.redis;
@@ -59,8 +55,8 @@ async function checkView(config: Config, view: StoreView): Promise<readonly Chec
     ...(await look('redis', () => checkDurability(config, view))),
     ...(await look('store', () => checkIdentity(config, view))),
     ...(await look('clients', () => checkEnrolment(view))),
-    ...(await look('store clock', () => checkStoreClock(view))),
-    ...(await look('keks', () => checkKeks(config, view, loaded))),
+    ...(await look('store clock', () => checkStoreClock(store))),
+    ...(await look('keks', () => checkKeks(keksOf(config), store))),
     ...(await look('workers', () => checkWorkers(view))),
     ...(await look('deployments', () => checkPaused(config, view))),
     ...(await look('pauses', () => checkPauses(view))),
@@ -103,53 +99,6 @@ function redisCheck({ name, ok, detail, fix }: Requirement): Check {
   return { name: `redis ${name}`, ok, detail, fix };
 }
 
-/** Overlaps and due times are measured by the store's clock; assertions are signed by this machine's. */
-async function checkStoreClock({ store }: StoreView): Promise<Check> {
-  const before = systemClock.now();
-  const skew = (await store.now()) - (before + systemClock.now()) / 2;
-  const detail = `the store's clock is ${formatDuration(Math.abs(skew))} ${skew < 0 ? 'behind' : 'ahead of'} this machine's; overlaps and due times are measured by it`;
-  if (Math.abs(skew) <= 5_000) return fine('store clock', detail);
-  const fix = 'Synchronise the clocks of both machines (NTP).';
-  return Math.abs(skew) > 60_000 ? wrong('store clock', detail, fix) : advice('store clock', detail, fix);
-}
-
-async function checkKeks(config: Config, { store }: StoreView, loaded: ReadonlyMap<ClientRef, Loaded>): Promise<Check> {
-  const keks = keksOf(config);
-  const known = new Set<unknown>(keks.map(({ id }) => id));
-  const [problems, counts] = [[] as string[], { sealed: 0, opened: 0, old: 0 }];
-  for (const [ref, { record }] of loaded) {
-    for (const [thumbprint, jwe] of await store.sealedHalves(ref)) {
-      counts.sealed += 1;
-      const kek = decodeProtectedHeader(jwe).kid;
-      const key = record.keys.find((one) => one.thumbprint === thumbprint);
-      if (!known.has(kek))
-        problems.push(
-          `key ${thumbprint} of ${ref} is sealed under the KEK ${JSON.stringify(kek)}, which is not configured`,
-        );
-      else if (kek !== keks[0]?.id) counts.old += 1;
-      if (!known.has(kek) || key === undefined || counts.opened >= OPENED) continue;
-      counts.opened += 1;
-      await openKey(jwe, { ref, thumbprint, alg: key.alg }, keks).catch((error: unknown) =>
-        problems.push(messageOf(error)),
-      );
-    }
-  }
-  const detail = `${counts.sealed} sealed keys, ${counts.opened} of them opened to see`;
-  if (problems.length > 0) {
-    return wrong(
-      'keks',
-      firstOf(problems),
-      'Put the missing KEK back under encryption.keks, or its right value under its id.',
-    );
-  }
-  if (counts.old === 0) return fine('keks', detail);
-  return advice(
-    'keks',
-    `${detail}; ${counts.old} under an old KEK`,
-    'Run `rekeyd keys rewrap` before the old KEK is removed.',
-  );
-}
-
 async function checkWorkers({ target }: StoreView): Promise<Check> {
   const queues = openQueues(target, [], () => {});
   try {
@@ -165,14 +114,7 @@ async function checkPaused({ deployments }: Config, { store }: StoreView): Promi
   const states = await store.deploymentStates(deployments.map(({ id }) => id));
   return [...states].flatMap(([id, { paused, throttledUntil }]) => {
     const name = `deployment ${id}`;
-    if (paused !== null)
-      return [
-        wrong(
-          name,
-          `paused: ${paused}`,
-          'Correct its API key. Rotations try it now and then, and go on by themselves.',
-        ),
-      ];
+    if (paused !== null) return [wrong(name, `paused: ${paused}`, WHILE_REFUSED)];
     if (throttledUntil === null) return [fine(name, 'neither paused nor throttled')];
     const detail = `the API asks to be left alone until ${new Date(throttledUntil).toISOString()}`;
     return [advice(name, detail, 'Rotations go on by themselves. If this comes often, lower rate_limit.')];

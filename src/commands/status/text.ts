@@ -1,7 +1,9 @@
 /** The state of the fleet as a person reads it: one line per client, what is wrong in capitals. */
+
 import { formatDuration } from '../../core/duration.ts';
 import { howToEnroll } from '../../core/enrolment.ts';
 import { scopeWords, selectorOf } from '../../core/pause.ts';
+import { WHILE_REFUSED } from '../../rotation/deployment.ts';
 import { print, printTable } from '../output.ts';
 import type { ClientStatus, KeyStatus, PauseStatus, RotationStatus, Status } from './model.ts';
 import { waveLine } from './waves.ts';
@@ -50,8 +52,7 @@ export function printStatus(shown: Status, now: number, { details, isAll, left, 
 
 function printHolds({ deployments, pauses, waves }: Status, now: number): void {
   for (const { deployment, paused, throttled_until: until } of deployments) {
-    if (paused !== null)
-      print(`PAUSED  deployment ${deployment}: ${paused}. Correct the key; rekeyd tries it now and then.`);
+    if (paused !== null) print(`PAUSED  deployment ${deployment}: ${paused}. ${WHILE_REFUSED}`);
     if (until !== null) print(`THROTTLED  deployment ${deployment}: its API asks to be left alone until ${until}.`);
   }
   // Single clients say so themselves, and may be many.

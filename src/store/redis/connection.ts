@@ -2,7 +2,7 @@ import { Redis, type RedisOptions } from 'ioredis';
 import { messageOf, RekeydError } from '../../errors.ts';
 import { sleep } from '../../time.ts';
 import { addressOptions } from './address.ts';
-import { isMisdirected, isPassing } from './replies.ts';
+import { isLoginRefused, isMisdirected, isPassing } from './replies.ts';
 import { describeTarget, type RedisTarget } from './target.ts';
 
 /** The part of a logger that a connection needs. */
@@ -62,9 +62,19 @@ function commonOptions(target: RedisTarget) {
     ...addressOptions(target),
     // Never give a command up: it waits for the connection to come back. BullMQ insists on it for its blocking connections.
     maxRetriesPerRequest: null,
-    retryStrategy: (attempt: number) => Math.min(50 * 2 ** (attempt - 1), 2000),
+    retryStrategy(this: RedisOptions, attempt: number) {
+      // ioredis calls it as a method of the options of the next try; those of a `duplicate()` too. The password may be another one by now.
+      Object.assign(this, renewed(target));
+      return Math.min(50 * 2 ** (attempt - 1), 2000);
+    },
     socketTimeout: 'group' in target ? GROUP_SOCKET_TIMEOUT_MS : SOCKET_TIMEOUT_MS,
   } satisfies RedisOptions;
+}
+
+/** What may change while the place stays. A group's connector reads it from the group. */
+function renewed(target: RedisTarget) {
+  const { username, password, tls }: RedisOptions = addressOptions(target);
+  return { username, password, tls };
 }
 
 /** Null once the connection is ready, else what was wrong at the last try. A refused password fails at once, anything else is tried again. */
@@ -79,7 +89,7 @@ async function firstConnection(redis: Redis, timeout: number): Promise<string | 
   redis.on('error', (error) => {
     if (settled.signal.aborted) return;
     problem = messageOf(error);
-    if (/NOAUTH|WRONGPASS|NOPERM|cluster support disabled/.test(problem)) settled.abort();
+    if (isLoginRefused(error) || /NOPERM|cluster support disabled/.test(problem)) settled.abort();
   });
   await sleep(timeout, settled.signal);
   settled.abort();
@@ -93,12 +103,19 @@ function unreachable(target: RedisTarget, problem: string): RekeydError {
   );
 }
 
+const LOGIN_REFUSED =
+  'Redis refuses the user or the password; work waits until it takes them. Put the right ones where redis in the config refers to: a file is read again by itself';
+
 /** One line when the connection goes and one when it is back, not one for every try. */
 function logChanges(redis: Redis, address: string, log: ConnectionLog): void {
   let connected = true;
   let last = '';
+  let refused = false;
   redis.on('error', (error) => {
     last = messageOf(error);
+    if (refused || !isLoginRefused(error)) return;
+    refused = true;
+    log.warn({ redis: address, error: last }, LOGIN_REFUSED);
   });
   redis.on('reconnecting', () => {
     if (connected)
@@ -111,6 +128,7 @@ function logChanges(redis: Redis, address: string, log: ConnectionLog): void {
   redis.on('ready', () => {
     if (!connected) log.info({ redis: address }, 'connected to Redis again');
     connected = true;
+    refused = false;
     last = '';
   });
 }

@@ -5,7 +5,7 @@ import { messageOf } from '../../errors.ts';
 import { sleep } from '../../time.ts';
 import { keys } from '../keys.ts';
 import type { Durability } from './durability.ts';
-import { isAborted, isMisdirected, isPassing, storeError } from './replies.ts';
+import { isAborted, isLoginRefused, isMisdirected, isPassing, storeError } from './replies.ts';
 
 export interface ScriptCall {
   readonly lua: string;
@@ -75,7 +75,7 @@ export async function untilAnswered<T>(command: () => Promise<T>): Promise<T> {
 }
 
 export function isUnanswered(error: unknown): boolean {
-  return isAborted(error) || isMisdirected(error) || isPassing(error);
+  return isAborted(error) || isMisdirected(error) || isPassing(error) || isLoginRefused(error);
 }
 
 /** At once, where the connection is made anew and the command waits for it; after a moment where it stays. */

@@ -43,12 +43,18 @@ export function isPassing(error: unknown): boolean {
   return error instanceof Error && /^(TRYAGAIN|ASK|MASTERDOWN|LOADING) /.test(error.message);
 }
 
-/** An error of the connection, not an answer: it could not be made, or was lost. */
+/** The server does not take our user and password. The next connection brings them again, and by then they may be the right ones. */
+export function isLoginRefused(error: unknown): boolean {
+  return error instanceof Error && /^(WRONGPASS|NOAUTH) |^ERR invalid password/.test(error.message);
+}
+
+/** An error of the connection, not an answer to what was asked: it could not be made, or was lost. */
 export function isOutage(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   if (error instanceof AggregateError) return error.errors.every(isOutage);
   return (
     'syscall' in error ||
+    isLoginRefused(error) ||
     /^(Connection is closed|Socket (closed|timeout))|^LOADING /.test(error.message) ||
     isAborted(error)
   );

@@ -28,6 +28,15 @@ export type ServerGroup =
 /** A URL (`redis://`, `rediss://` or `unix:///path`), a unix socket, or a group that says itself where its primary is. */
 export type RedisTarget = { readonly url: string } | { readonly socketPath: string } | { readonly group: ServerGroup };
 
+/**
+ * Another password, or another certificate, for the same place. `target` itself changes: connections look there whenever they are made anew, and those that
+ * exist stay.
+ */
+export function renewTarget(target: RedisTarget, next: RedisTarget): void {
+  if ('group' in target && 'group' in next) Object.assign(target.group, next.group);
+  else Object.assign(target, next);
+}
+
 /** @throws RekeydError `config` (not a Redis URL) */
 export function parseUrl(url: string): URL {
   const parsed = URL.parse(url);

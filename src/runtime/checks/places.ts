@@ -5,7 +5,7 @@ import type { Config } from '../../config/model.ts';
 import { directorySink } from '../../deliver/directory.ts';
 import { messageOf } from '../../errors.ts';
 import { closedTo } from '../../files/exposure.ts';
-import { exposuresOf } from '../../runtime/exposure.ts';
+import { exposuresOf } from '../exposure.ts';
 import { advice, type Check, fine, wrong } from './check.ts';
 
 export async function checkPlaces({ sinks, publish }: Config): Promise<readonly Check[]> {

@@ -1,0 +1,39 @@
+/** Reading files that people wrote, as text. */
+import { readFile } from 'node:fs/promises';
+
+/**
+ * What the file says, without a byte order mark, or what is wrong with it, as a sentence without the full stop. Bytes that are no UTF-8 are refused: read as
+ * something else, they would make another password.
+ */
+export async function readText(path: string): Promise<{ readonly text: string } | { readonly problem: string }> {
+  let bytes: Buffer;
+  try {
+    bytes = await readFile(path);
+  } catch (error) {
+    return { problem: whyUnreadable(path, error) };
+  }
+  try {
+    if (isUtf16(bytes)) return { problem: `${path} is UTF-16 text: save it as UTF-8` };
+    return { text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) };
+  } catch {
+    return { problem: `${path} is not UTF-8 text: save it as UTF-8` };
+  } finally {
+    bytes.fill(0); // it may hold a secret
+  }
+}
+
+/** By its byte order mark, or without one by the zero bytes that letters have in it. */
+function isUtf16(bytes: Uint8Array): boolean {
+  const [first, second] = bytes;
+  if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff)) return true;
+  return bytes.length >= 2 && (first === 0) !== (second === 0);
+}
+
+/** A sentence without the full stop: what kept `path` from being read. */
+export function whyUnreadable(path: string, error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : null;
+  if (code === 'ENOENT') return `the file ${path} does not exist`;
+  if (code === 'EACCES' || code === 'EPERM') return `rekeyd may not read ${path}`;
+  if (code === 'EISDIR') return `${path} is a folder, not a file`;
+  return `${path} cannot be read (${String(code)})`;
+}

@@ -1,0 +1,62 @@
+/** What has to be looked at in the store and in Redis before a new config takes over. */
+import type { Config } from '../config/model.ts';
+import { hasCode, messageOf } from '../errors.ts';
+import { connectRedis } from '../store/redis/connection.ts';
+import { answerOf } from '../store/redis/patience.ts';
+import { renewTarget } from '../store/redis/target.ts';
+import { checkKeks, clientsSealedUnder, SAMPLED } from './checks/keks.ts';
+import { redisTarget, type StoreHandle } from './resources.ts';
+
+/** How long a reload waits for Redis, in ms. */
+const PATIENCE_MS = 10_000;
+
+/** What is wrong with the KEKs of the new config, one sentence each. @throws RekeydError `redis_unreachable` when Redis does not answer in time */
+export async function checkCandidate(
+  { store }: StoreHandle,
+  { encryption: before }: Config,
+  { encryption: { keks } }: Config,
+): Promise<readonly string[]> {
+  const { signal } = new AbortController();
+  const soon = <T>(answer: Promise<T>) =>
+    answerOf(answer, { signal, ms: PATIENCE_MS }, 'The config from before goes on; reload again when it is back.');
+  await soon(store.now());
+  const left = before.keks.filter(({ id }) => !keks.some((kek) => kek.id === id)).map(({ id }) => id);
+  const isSame = before.keks.every(({ id, key }) => keks.find((kek) => kek.id === id)?.key.equals(key) === true);
+  if (isSame) return [];
+  const [sealing] = before.keks;
+  if (sealing !== undefined && left.includes(sealing.id)) {
+    return [
+      `encryption.keks: ${sealing.id} encrypts new keys until now, so it may not leave the list at once: put the new KEK before it, run \`rekeyd reload\`, then \`rekeyd keys rewrap\`, and remove it after that`,
+    ];
+  }
+  const opening = keks.map(({ id, key }) => ({ id, key: key.revealBytes() }));
+  const look = async () => {
+    const needed = await clientsSealedUnder(left, store);
+    const gone = [...needed].map(
+      ([id, ref]) =>
+        `encryption.keks: ${id} still encrypts keys, such as one of ${ref}: put it back, run \`rekeyd keys rewrap\`, and remove it after that`,
+    );
+    const opens = await checkKeks(opening, store, SAMPLED);
+    return gone.length > 0 || opens.ok ? gone : [`encryption.keks: ${opens.detail}`];
+  };
+  return (await soon(look())) ?? [];
+}
+
+/**
+ * Another user, password or certificate for Redis is tried before connections use it; those that exist stay.
+ * @returns what is wrong with it
+ */
+export async function renewLogin(handle: StoreHandle, before: Config, config: Config): Promise<readonly string[]> {
+  if (config.redis.server.kind === 'embedded') return [];
+  const [target, old] = [await redisTarget(config, () => {}), await redisTarget(before, () => {})];
+  if (JSON.stringify(target) === JSON.stringify(old)) return [];
+  try {
+    const redis = await connectRedis(target, { name: 'rekeyd-reload', connectTimeout: PATIENCE_MS });
+    redis.disconnect();
+  } catch (error) {
+    if (hasCode(error, 'redis_unreachable') || hasCode(error, 'config')) return [messageOf(error)];
+    throw error;
+  }
+  renewTarget(handle.target, target);
+  return [];
+}

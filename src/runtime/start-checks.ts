@@ -1,0 +1,88 @@
+/** Looks, at the start and while something is wrong, at what `doctor` looks at: KEKs, sinks, clocks. */
+import { keksOf } from '../rotation/policy.ts';
+import type { Resources } from '../rotation/resources.ts';
+import { sleep } from '../time.ts';
+import { type Check, looking } from './checks/check.ts';
+import { checkStoreClock, clockCheck } from './checks/clocks.ts';
+import { checkKeks, SAMPLED } from './checks/keks.ts';
+
+export interface StartChecks {
+  /** Why keys cannot be opened, so that this service is not ready; null when they can. */
+  readonly problem: string | null;
+  /** Looks again, because another config is in force. */
+  again(): void;
+  stop(): void;
+}
+
+/** Between two times that checks are made again, in ms. */
+const AGAIN_MS = 10_000;
+
+/** @param current what the config in force has opened: it may be another one each time */
+export async function watchChecks(current: () => Resources): Promise<StartChecks> {
+  const told = new Set<string>();
+  const ended = new AbortController();
+  let problem: string | null = null;
+  let checked: Resources | null = null;
+
+  async function check(): Promise<void> {
+    const resources = current();
+    // KEKs and sinks stay as they are until the config changes, unless something is wrong with them.
+    const all = checked !== resources || told.size > 0;
+    const checks = await checksOf(resources, all);
+    checked = resources;
+    for (const one of checks) tell(one, resources);
+    const keks = checks.find(({ name }) => name === 'keks');
+    if (keks !== undefined) problem = keks.ok ? null : `${keks.detail}. ${keks.fix}`;
+  }
+
+  function tell({ name, ok, detail, fix }: Check, { log }: Resources): void {
+    if (ok) {
+      if (told.delete(name)) log.info({ check: name }, detail);
+      return;
+    }
+    if (!told.has(name)) log.error({ check: name, fix }, detail);
+    told.add(name);
+  }
+
+  async function run(): Promise<void> {
+    for (;;) {
+      await sleep(AGAIN_MS, ended.signal);
+      if (ended.signal.aborted) return;
+      await check().catch(() => {}); // Redis is away: the next time
+    }
+  }
+
+  await check().catch(() => {}); // as below
+  void run();
+  const again = () => void check().catch(() => {});
+  return {
+    get problem() {
+      return problem;
+    },
+    again,
+    stop: () => ended.abort(),
+  };
+}
+
+async function checksOf(resources: Resources, all: boolean): Promise<readonly Check[]> {
+  const { store, deployments, config } = resources;
+  const clocks = [
+    ...(await looking('store clock', 'Mend that.', () => checkStoreClock(store))),
+    ...[...deployments.values()].flatMap(({ wacht, config: { id, apiUrl } }) => {
+      const skew = wacht.clockSkewMs(); // not known before the first call
+      return skew === null ? [] : [clockCheck(`clock ${id}`, skew, `the API of deployment ${id} (${apiUrl})`)];
+    }),
+  ];
+  if (!all) return clocks;
+  return [...clocks, await checkKeks(keksOf(config), store, SAMPLED), ...(await checkSinks(resources))];
+}
+
+async function checkSinks({ sinks }: Resources): Promise<readonly Check[]> {
+  return Promise.all(
+    sinks.map(async (sink) => {
+      const problem = await sink.check();
+      const fix = 'Rotations wait until it can be written, and fail after the attempts of their policies.';
+      return { name: `sink ${sink.name}`, ok: problem === null, detail: problem ?? 'can be written', fix };
+    }),
+  );
+}

@@ -1,0 +1,45 @@
+import { PRELUDE } from './prelude.ts';
+
+/** A service that says nothing for this long, in ms, is gone. */
+export const GONE_MS = 15_000;
+
+/**
+ * KEYS presence, reload. ARGV the service, what it says of itself. → {id, actor, reason} of the newest wish for a reload; all '' when there was none.
+ * Services that are gone are forgotten on the way.
+ */
+export const BE_PRESENT = `${PRELUDE}
+local at = now()
+for _, name in ipairs(redis.call('HKEYS', keys[1])) do
+  local said = tonumber(string.match(redis.call('HGET', keys[1], name), '^%d+'))
+  if at - said > ${GONE_MS} then redis.call('HDEL', keys[1], name) end
+end
+redis.call('HSET', keys[1], args[1], string.format('%d', at) .. ':' .. args[2])
+local wish = redis.call('HMGET', keys[2], 'id', 'actor', 'reason')
+return {wish[1] or '', wish[2] or '', wish[3] or ''}
+`;
+
+/** KEYS presence. ARGV the service. → 1. */
+export const LEAVE = `${PRELUDE}
+redis.call('HDEL', keys[1], args[1])
+return 1
+`;
+
+/** KEYS reload. ARGV id, actor, reason. → 1. */
+export const WISH_RELOAD = `${PRELUDE}
+redis.call('HSET', keys[1], 'id', args[1], 'actor', args[2], 'reason', args[3])
+return 1
+`;
+
+/** KEYS presence. → {service, what it said, …} of those that are not gone. */
+export const PRESENT = `${PRELUDE}
+local at, found = now(), {}
+for _, name in ipairs(redis.call('HKEYS', keys[1])) do
+  local said, about = string.match(redis.call('HGET', keys[1], name), '^(%d+):(.*)$')
+  local ago = at - tonumber(said)
+  if ago <= ${GONE_MS} then
+    table.insert(found, name)
+    table.insert(found, about)
+  end
+end
+return found
+`;

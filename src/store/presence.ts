@@ -1,0 +1,63 @@
+/** Which services run, what each says of itself, and the wish that they all read their config again. */
+import { keys } from './keys.ts';
+import { BE_PRESENT, LEAVE, PRESENT, WISH_RELOAD } from './lua/presence.ts';
+import { list, text } from './redis/replies.ts';
+import type { Scripts } from './redis/scripts.ts';
+
+/** What came of reading the config again. */
+export type ReloadOutcome =
+  | { readonly kind: 'changed'; readonly changes: readonly string[] }
+  | { readonly kind: 'unchanged' }
+  /** The config from before goes on. */
+  | { readonly kind: 'refused'; readonly problems: readonly string[] };
+
+/** What a service says of itself. */
+export interface ServiceNote {
+  readonly host: string;
+  readonly pid: number;
+  /** The newest wish that it has answered, and how; null: none since it started. */
+  readonly reload: { readonly wish: string; readonly outcome: ReloadOutcome } | null;
+  /** Why it goes on with an older config than the one that lies there; null: it does not. */
+  readonly problem: string | null;
+}
+
+/** Read once by each service that runs, or comes back, after it was made. */
+export interface ReloadWish {
+  readonly id: string;
+  readonly actor: string;
+  readonly reason: string;
+}
+
+export interface Presence {
+  /** Has to be said again every few seconds. Resolves with the newest wish, null when nobody had one yet. */
+  bePresent(service: string, note: ServiceNote): Promise<ReloadWish | null>;
+  /** The service ends. */
+  leave(service: string): Promise<void>;
+  /** Those that said something in the last seconds, by name. */
+  present(): Promise<ReadonlyMap<string, ServiceNote>>;
+  wishReload(wish: ReloadWish): Promise<void>;
+}
+
+export function openPresence(scripts: Scripts): Presence {
+  return {
+    async bePresent(service, note) {
+      const call = { lua: BE_PRESENT, keys: [keys.presence, keys.reload], args: [service, JSON.stringify(note)] };
+      const [id, actor, reason] = list(await scripts.run(call)).map(text);
+      return id === undefined || id === '' ? null : { id, actor: actor ?? '', reason: reason ?? '' };
+    },
+    async leave(service) {
+      await scripts.run({ lua: LEAVE, keys: [keys.presence], args: [service] });
+    },
+    async present() {
+      const found = list(await scripts.run({ lua: PRESENT, keys: [keys.presence], args: [] })).map(text);
+      const notes = new Map<string, ServiceNote>();
+      for (let index = 0; index < found.length; index += 2) {
+        notes.set(found[index] ?? '', JSON.parse(found[index + 1] ?? '')); // only `bePresent` writes it
+      }
+      return notes;
+    },
+    async wishReload({ id, actor, reason }) {
+      await scripts.run({ lua: WISH_RELOAD, keys: [keys.reload], args: [id, actor, reason] });
+    },
+  };
+}
