@@ -3,6 +3,7 @@ import { loadConfig } from '../config/load.ts';
 import { formatProblem } from '../config/problems.ts';
 import { messageOf, RekeydError } from '../errors.ts';
 import { configWarnings } from '../forecast/fleet.ts';
+import { divertConsole } from '../runtime/console.ts';
 import { exposuresOf } from '../runtime/exposure.ts';
 import { createLog, type Log } from '../runtime/log.ts';
 import { type Service, startService } from '../runtime/service.ts';
@@ -26,6 +27,7 @@ export async function start(globals: Globals, { schedule, http, worker }: StartO
   for (const { path, message } of configWarnings(config)) log.warn({ file: config.file, setting: path }, message);
   for (const { path, why, fix } of await exposuresOf(config)) log.warn({ path, fix }, why);
   const { signal, release } = awaitInterruption(globals);
+  const giveConsoleBack = divertConsole(log);
   try {
     const service = await startService(config, { log, schedule, http, worker, poolThreads: threadsIn(globals.env) });
     log.info({ schedule, http, worker }, 'started');
@@ -36,6 +38,7 @@ export async function start(globals: Globals, { schedule, http, worker }: StartO
     return 0;
   } finally {
     release();
+    giveConsoleBack();
   }
 }
 

@@ -50,6 +50,17 @@ export function onTermination(stop: (signal: string) => void, abort: () => void)
   };
 }
 
+/** Node.js prints its warnings, unless somebody else listens. Returns a function that lets it print them again. */
+export function onWarnings(listen: (warning: Error) => void): () => void {
+  const before = process.listeners('warning');
+  process.removeAllListeners('warning');
+  process.on('warning', listen);
+  return () => {
+    process.off('warning', listen);
+    for (const listener of before) process.on('warning', listener);
+  };
+}
+
 /**
  * Should this process crash, the core dump has none of its memory in it, whatever limit was set for core dumps. Linux asks this file which kinds of
  * memory to write (core(5)); other systems have no such file, and a container may show it read-only: there the limit has to be 0.

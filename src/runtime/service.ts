@@ -3,6 +3,7 @@ import type { JobContext } from '../../jobs/context.ts';
 import { LEFT_ALONE } from '../../jobs/discover.ts';
 import { tellError } from '../../jobs/errors.ts';
 import { tellFirstLook } from '../../jobs/first-look.ts';
+import { notePresence } from '../../jobs/presence.ts';
 import { openQueues, type Queues } from '../../jobs/queues.ts';
 import { restoreLost } from '../../jobs/restore.ts';
 import type { RotateHooks } from '../../jobs/rotate.ts';
@@ -55,8 +56,9 @@ export async function startService(config: Config, options: ServiceOptions): Pro
   try {
     const resources = await openResources(config, { log, clock, poolThreads });
     releases.add('resources', () => resources.close());
+    await resources.guard.tryWrite();
     const deployments = config.deployments.map(({ id }) => id);
-    const queues = openQueues(resources.redis, deployments, (error) => tellError(log, error, 'queue'));
+    const queues = openQueues(resources, deployments, (error) => tellError(resources, error, 'queue'));
     releases.add('queues', () => queues.close());
     if (options.schedule) await tellFirstLook(resources, true);
     if (options.worker) {
@@ -66,6 +68,7 @@ export async function startService(config: Config, options: ServiceOptions): Pro
       await upgradeQueues(context);
       const workers = startWorkers(context, hooks);
       releases.add('workers', () => workers.drain(config.shutdownGraceMs));
+      releases.add('presence', await notePresence(resources));
       const background = new AbortController();
       releases.add('background', () => background.abort());
       restore(context, background.signal);
@@ -134,9 +137,7 @@ async function keepUpkeep({ resources, queues, log }: JobContext, signal: AbortS
 
 async function obstacleOf(resources: Resources): Promise<string | null> {
   const asked = new AbortController();
-  const { problem } = resources.guard;
-  if (problem !== null) return problem.message;
-  const answered = resources.store.now().then(
+  const answered = resources.guard.tryWrite().then(
     () => null,
     (error) => messageOf(error),
   );

@@ -4,14 +4,17 @@ import { type Apps, openApps } from './app-facts.ts';
 import { type AuditLog, openAuditLog } from './audit-log.ts';
 import { type Deployments, openDeployments } from './deployments.ts';
 import { type Indexes, openIndexes } from './indexes.ts';
+import type { StoreKeys } from './keys.ts';
 import { openPauses, type Pauses } from './pauses.ts';
 import { openRecords, type Records } from './records.ts';
 import type { Guarded } from './redis/evaluate.ts';
 import { integer } from './redis/replies.ts';
 import { openScripts } from './redis/scripts.ts';
 import { openWaves, type Waves } from './waves.ts';
+import { openWorkerNotes, type WorkerNotes } from './workers.ts';
 
-export interface Store extends Records, Indexes, AuditLog, Deployments, Pauses, Waves, Apps {
+export interface Store extends Records, Indexes, AuditLog, Deployments, Pauses, Waves, Apps, WorkerNotes {
+  readonly keys: StoreKeys;
   /** Random, and another one for each store. */
   readonly id: string;
   /** The store's clock, ms since the Unix epoch: one clock for all workers. */
@@ -24,6 +27,7 @@ export interface Store extends Records, Indexes, AuditLog, Deployments, Pauses, 
 export function openStore(redis: Redis, guard: Guarded & { confirmed(seq: number): void }): Store {
   const scripts = openScripts(redis, guard);
   return {
+    keys: scripts.keys,
     ...openRecords(redis, scripts, guard.confirmed),
     ...openIndexes(redis, scripts),
     ...openAuditLog(redis, scripts, guard.confirmed),
@@ -31,6 +35,7 @@ export function openStore(redis: Redis, guard: Guarded & { confirmed(seq: number
     ...openPauses(redis, scripts),
     ...openWaves(redis, scripts),
     ...openApps(redis, scripts),
+    ...openWorkerNotes(scripts),
     get id() {
       return guard.expected.id;
     },

@@ -1,7 +1,5 @@
 /** Checks of the store: whether it keeps what it is given, whether it is the right one, and whether what it holds can be used. */
 import { decodeProtectedHeader } from 'jose';
-import { openQueues } from '../../../jobs/queues.ts';
-import { countWorkers } from '../../../jobs/result.ts';
 import type { Config } from '../../config/model.ts';
 import type { ClientRef } from '../../core/client.ts';
 import { formatDuration } from '../../core/duration.ts';
@@ -10,7 +8,7 @@ import { isInForce, scopeWords, selectorOf } from '../../core/pause.ts';
 import { messageOf, RekeydError } from '../../errors.ts';
 import { openKey } from '../../keys/sealed.ts';
 import { keksOf } from '../../rotation/policy.ts';
-import { redisGroup } from '../../runtime/resources.ts';
+import { redisGroup } from '../../runtime/redis-target.ts';
 import { readFacts, readMarker, waysOn, whyLost } from '../../store/identity.ts';
 import type { Loaded } from '../../store/records.ts';
 import { inspectDurability, type Requirement } from '../../store/redis/durability.ts';
@@ -19,6 +17,7 @@ import { systemClock } from '../../time.ts';
 import { type StoreView, viewStore } from '../view.ts';
 import { advice, type Check, fine, looking, wrong } from './check.ts';
 import { checkProbes } from './probes.ts';
+import { checkWorkers } from './workers.ts';
 
 /** How many keys are decrypted to see that the KEKs are the right ones. */
 const OPENED = 5;
@@ -26,7 +25,7 @@ const OPENED = 5;
 export async function checkStore(config: Config): Promise<readonly Check[]> {
   const { server } = config.redis;
   const isGroup = server.kind === 'sentinels' || server.kind === 'cluster';
-  const nodes = isGroup ? (await inspectGroup(redisGroup(server))).map(redisCheck) : [];
+  const nodes = isGroup ? (await inspectGroup(redisGroup(config, server))).map(redisCheck) : [];
   return [...nodes, ...(await checkReachable(config))];
 }
 
@@ -71,8 +70,8 @@ async function checkView(config: Config, view: StoreView): Promise<readonly Chec
   ];
 }
 
-async function checkIdentity({ dataDir }: Config, { redis }: StoreView): Promise<Check> {
-  const [facts, marker] = [await readFacts(redis), await readMarker(dataDir)];
+async function checkIdentity({ dataDir }: Config, { redis, store }: StoreView): Promise<Check> {
+  const [facts, marker] = [await readFacts(redis, store.keys), await readMarker(dataDir)];
   const why = whyLost(marker, facts);
   if (why === null) return fine('store', `${facts.id ?? 'new'}, ${facts.clients} clients`);
   return wrong('store', `it ${why}`, waysOn);
@@ -148,17 +147,6 @@ async function checkKeks(config: Config, { store }: StoreView, loaded: ReadonlyM
     `${detail}; ${counts.old} under an old KEK`,
     'Run `rekeyd keys rewrap` before the old KEK is removed.',
   );
-}
-
-async function checkWorkers({ target }: StoreView): Promise<Check> {
-  const queues = openQueues(target, [], () => {});
-  try {
-    const workers = await countWorkers(queues);
-    if (workers > 0) return fine('workers', `${workers} connected`);
-    return advice('workers', 'no worker is connected: nothing is rotated', 'Run `rekeyd start`.');
-  } finally {
-    await queues.close();
-  }
 }
 
 async function checkPaused({ deployments }: Config, { store }: StoreView): Promise<readonly Check[]> {
