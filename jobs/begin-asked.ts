@@ -1,7 +1,7 @@
 /** Begins the rotation of one client that somebody asked for. */
 import type { ClientRef } from '../src/core/client.ts';
 import { isEligible } from '../src/core/due.ts';
-import { hasCode, type RekeydError } from '../src/errors.ts';
+import { hasCode, RekeydError } from '../src/errors.ts';
 import { appOf } from '../src/rotation/facts.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
 import type { Loaded } from '../src/store/records.ts';
@@ -33,6 +33,8 @@ export interface Asking {
   /** What may have leaked: a key by its `kid`, or with null the one in use. Null: nothing. */
   readonly compromised: { readonly kid: string | null } | null;
   readonly tally: Tally;
+  /** What the config of this worker does not know is not waited for any more. */
+  readonly isLast: boolean;
   readonly context: JobContext;
 }
 
@@ -40,14 +42,15 @@ export interface Asking {
 export async function begin(
   ref: ClientRef,
   listed: Listed | null,
-  { asked, job, compromised, tally, context }: Asking,
+  { asked, job, compromised, tally, isLast, context }: Asking,
 ): Promise<boolean> {
   const { resources, queues } = context;
   const { store } = resources;
   const policy = clientPolicy(resources, ref);
   if (policy === null) {
     const message = `The config has no policy for ${ref}. Add its app (and the client, unless clients: all).`;
-    tally.errors.set(ref, message);
+    if (isLast) tally.errors.set(ref, message);
+    else tally.waiting.push(new RekeydError('not_configured', message));
     return true;
   }
   const id = rotationId(store, job, ref);

@@ -1,9 +1,18 @@
 /** Errors of BullMQ and of jobs, told in the log once. */
 import { messageOf } from '../src/errors.ts';
-import type { Log } from '../src/rotation/resources.ts';
-import { isOutage } from '../src/store/redis/replies.ts';
+import type { Resources } from '../src/rotation/resources.ts';
+import { isOutage, isRefusal } from '../src/store/redis/replies.ts';
 
-/** BullMQ's connections report every try of an outage; the store's connection tells the outage once, so these are for debugging. */
-export function tellError(log: Log, error: Error, what: string, fields: object = {}): void {
-  log[isOutage(error) ? 'debug' : 'warn']({ ...fields, error: messageOf(error) }, what);
+/**
+ * BullMQ's connections report every try of an outage, and each command that Redis refuses. The store's own connection tells the outage once, and its guard
+ * the refusal, so these are for debugging.
+ */
+export function tellError(
+  { log, guard }: Pick<Resources, 'log' | 'guard'>,
+  error: Error,
+  what: string,
+  fields: object = {},
+): void {
+  guard.doubt(error);
+  log[isOutage(error) || isRefusal(error) ? 'debug' : 'warn']({ ...fields, error: messageOf(error) }, what);
 }

@@ -19,17 +19,19 @@ import { takeFound } from './start.ts';
  *
  * @param job the job's id: a retry of the same job asks for the same rotations
  * @param soFar what earlier tries of the job came to
+ * @param isLast nobody waits any more for a config that knows the clients which are named
  * @throws when something has to be waited for; what was begun by then is in `soFar`
  */
 export async function fanOut(
   asked: Request,
   job: string,
   soFar: Pick<Tally, 'begun' | 'takenOver'>,
+  isLast: boolean,
   context: JobContext,
 ): Promise<RequestResult> {
   const apps = selectedApps(asked.select, context);
   const tally: Tally = { ...soFar, errors: new Map(), skipped: new Map(), waiting: [] };
-  const asking = { asked, job, compromised: exposureOf(asked), tally, context };
+  const asking = { asked, job, compromised: exposureOf(asked), tally, isLast, context };
   const known = await knownRefs(asked.select, apps, context);
   const concerned = isNamed(asked.select) ? appsOf(known, apps) : apps;
   await context.resources.facts.refresh(concerned.map(({ deployment, app }) => `${deployment}/${app}`));

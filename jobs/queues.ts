@@ -2,12 +2,11 @@
 import { type ConnectionOptions, type JobsOptions, Queue } from 'bullmq';
 import { type ClientRef, splitReference } from '../src/core/client.ts';
 import { members } from '../src/core/reply.ts';
+import type { StoreKeys } from '../src/store/keys.ts';
 import { bullConnectionOptions } from '../src/store/redis/connection.ts';
 import type { RedisTarget } from '../src/store/redis/target.ts';
 import { systemClock } from '../src/time.ts';
 
-/** A hash tag: all keys in one slot of a Redis Cluster. */
-export const PREFIX = '{rekeyd}';
 export const CONTROL = 'control';
 export const UPKEEP = 'upkeep';
 const RECONCILE = 'reconcile';
@@ -63,14 +62,20 @@ export interface Queues {
   close(): Promise<void>;
 }
 
+/** Where queues are: a Redis, and the namespace in it. */
+export interface QueuesPlace {
+  readonly redis: RedisTarget;
+  readonly store: { readonly keys: Pick<StoreKeys, 'queues'> };
+}
+
 export function openQueues(
-  target: RedisTarget,
+  { redis, store: { keys } }: QueuesPlace,
   deployments: readonly string[],
   onError: (error: Error) => void,
 ): Queues {
-  const connection = bullConnection(target);
+  const connection = bullConnection(redis);
   const open = (name: string) => {
-    const queue = new Queue(name, { connection, prefix: PREFIX });
+    const queue = new Queue(name, { connection, prefix: keys.queues });
     queue.on('error', onError);
     return queue;
   };

@@ -11,6 +11,7 @@ import { fanOut } from './fan-out.ts';
 import type { PutOff } from './result.ts';
 import { parseJob, requestSchema } from './schemas.ts';
 import { isNamed } from './selection.ts';
+import { awayMs, MOST_TRIES } from './unknown.ts';
 
 export interface RequestResult {
   readonly rotations: readonly { readonly id: string; readonly client: ClientRef }[];
@@ -37,18 +38,23 @@ const BACKOFF = { baseMs: 500, maxMs: 30_000 };
 export async function requestJob(job: Job, token: string | undefined, context: JobContext): Promise<RequestResult> {
   const asked = parseJob(requestSchema, job.name, job.data);
   if (asked.try_alg && !isNamed(asked.select)) throw new RekeydError('job_invalid', TRY_NAMED);
-  const { rotations: earlier = [], taken_over: takenOver = [] } = members(job.progress) as Partial<PutOff>; // only this function writes it
+  const before = members(job.progress) as Partial<PutOff>; // only this function writes it
+  const { rotations: earlier = [], taken_over: takenOver = [], unknown = 0 } = before;
+  const isLast = unknown >= MOST_TRIES;
   const soFar = { begun: new Map(earlier.map(({ id, client }) => [client, id])), takenOver: [...takenOver] };
   try {
-    return await fanOut(asked, job.id ?? '', soFar, context);
+    return await fanOut(asked, job.id ?? '', soFar, isLast, context);
   } catch (error) {
     if (hasCode(error, 'job_invalid')) throw error;
     const { attemptsStarted: tries } = job;
-    const waitMs = waitAfter(error, tries, context);
+    const isUnknown = hasCode(error, 'not_configured');
+    if (isUnknown && isLast) throw new RekeydError('job_invalid', messageOf(error));
+    const waitMs = isUnknown ? awayMs(unknown) : waitAfter(error, tries, context);
     const why = messageOf(error);
     context.log.warn({ job: job.id, tries, wait_ms: waitMs, error: why }, 'a request waits: it is tried again');
     const rotations = [...soFar.begun].map(([client, id]) => ({ id, client }));
-    await job.updateProgress({ tries, why, rotations, taken_over: soFar.takenOver } satisfies PutOff);
+    const putOff = { tries, why, rotations, taken_over: soFar.takenOver, unknown: isUnknown ? unknown + 1 : unknown };
+    await job.updateProgress(putOff satisfies PutOff);
     await job.moveToDelayed(systemClock.now() + waitMs, token);
     throw new DelayedError();
   }

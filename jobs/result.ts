@@ -18,6 +18,8 @@ export interface PutOff {
   /** What it has begun, or joined, so far: the answer names those too. */
   readonly rotations: readonly { readonly id: string; readonly client: ClientRef }[];
   readonly taken_over: readonly NotEnrolled[];
+  /** How often the config of a worker did not know what it is about. */
+  readonly unknown: number;
 }
 
 export interface WaitOptions extends Patience {

@@ -1,5 +1,5 @@
 /** The job that wakes the loop for one client, and what its coming to rest means to BullMQ. */
-import { DelayedError, type Job, UnrecoverableError } from 'bullmq';
+import { DelayedError, type Job } from 'bullmq';
 import type { AuditType } from '../src/core/audit.ts';
 import type { ClientRef } from '../src/core/client.ts';
 import type { ClientRecord } from '../src/core/record.ts';
@@ -11,6 +11,7 @@ import { clientPolicy, type RotationPolicy } from '../src/rotation/policy.ts';
 import { systemClock } from '../src/time.ts';
 import type { JobContext } from './context.ts';
 import { parseJob, rotateSchema } from './schemas.ts';
+import { putBack } from './unknown.ts';
 import { watchWave } from './wave.ts';
 
 /** How long a run that was outrun stays away, in ms; twice as long each time, up to the longest. */
@@ -53,9 +54,8 @@ export async function rotateJob(
   const { resources, keks, queues } = context;
   const policy = clientPolicy(resources, ref);
   if (policy === null) {
-    throw new UnrecoverableError(
-      `The config no longer takes care of ${ref}. Its record stays as it is; put it back to go on.`,
-    );
+    const why = `The config does not take care of ${ref}. Its record stays as it is; put it back to go on.`;
+    return putBack(job, token, why, context);
   }
   if (job.id !== ref) {
     // Version 0.1 named jobs after rotations: two of them could be at work on one client.

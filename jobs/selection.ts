@@ -16,11 +16,11 @@ export function isNamed(select: Select): select is Extract<Select, { clients: un
   return 'clients' in select;
 }
 
-/** The apps of the config that a request is about. @throws RekeydError `job_invalid` when the config does not have what it names */
+/** The apps of the config that a request is about. @throws RekeydError `not_configured` when the config does not have what it names */
 export function selectedApps(select: Select, { resources: { config } }: JobContext): Apps {
   if ('policy' in select && config.policies[select.policy] === undefined) {
     throw new RekeydError(
-      'job_invalid',
+      'not_configured',
       `The config has no policy ${select.policy}. It has: ${Object.keys(config.policies).join(', ')}.`,
     );
   }
@@ -29,7 +29,7 @@ export function selectedApps(select: Select, { resources: { config } }: JobConte
   const named = apps.filter(({ deployment, app }) => `${deployment}/${app}` === select.app);
   if (named.length > 0) return named;
   throw new RekeydError(
-    'job_invalid',
+    'not_configured',
     `The config has no app ${select.app}. Write deployment/app-slug as they stand in the config.`,
   );
 }

@@ -1,6 +1,7 @@
 /** Requests that are in the queue and not answered yet. They survive the loss of a store, and run when a worker is connected. */
-import { shortMessage } from '../src/core/reply.ts';
+import { members, shortMessage } from '../src/core/reply.ts';
 import type { Queues } from './queues.ts';
+import type { PutOff } from './result.ts';
 import { requestSchema } from './schemas.ts';
 
 export interface WaitingRequest {
@@ -9,15 +10,18 @@ export interface WaitingRequest {
   /** Null: the job's data cannot be read, so it will fail. */
   readonly reason: string | null;
   readonly compromised: boolean;
+  /** Why it was put off; null when it was not. */
+  readonly why: string | null;
 }
 
 /** The oldest first. */
 export async function waitingRequests({ control }: Queues): Promise<readonly WaitingRequest[]> {
   const jobs = await control.getJobs(['active', 'prioritized', 'waiting', 'delayed']);
   const oldestFirst = jobs.sort((a, b) => a.timestamp - b.timestamp);
-  return oldestFirst.map(({ id = '', data }) => {
+  return oldestFirst.map(({ id = '', data, progress }) => {
+    const { why = null } = members(progress) as Partial<PutOff>; // absent until it is put off
     const asked = requestSchema.safeParse(data).data;
-    if (asked === undefined) return { id, reason: null, compromised: false };
-    return { id, reason: shortMessage(asked.reason), compromised: asked.compromised !== false };
+    if (asked === undefined) return { id, reason: null, compromised: false, why };
+    return { id, reason: shortMessage(asked.reason), compromised: asked.compromised !== false, why };
   });
 }

@@ -1,17 +1,21 @@
 /** The workers: one for requests, one for upkeep, one per deployment. */
 import { DelayedError, type Job, UnrecoverableError, Worker, type WorkerOptions } from 'bullmq';
+import { members, shortMessage } from '../src/core/reply.ts';
 import { hasCode, messageOf } from '../src/errors.ts';
+import { isRefusal } from '../src/store/redis/replies.ts';
 import { sleep, systemClock } from '../src/time.ts';
 import type { JobContext } from './context.ts';
 import { discover } from './discover.ts';
 import { tellError } from './errors.ts';
 import { probeJob } from './probing.ts';
-import { bullConnection, CONTROL, PREFIX, rotateQueueName, UPKEEP } from './queues.ts';
+import { bullConnection, CONTROL, rotateQueueName, UPKEEP } from './queues.ts';
 import { reconcile } from './reconcile.ts';
 import { requestJob } from './request.ts';
+import { restAfterErrors } from './resting.ts';
 import { lookAgain, type RotateHooks, type RotateResult, rotateJob } from './rotate.ts';
 import { discoverSchema, parseJob, probeSchema, reconcileSchema, sweepSchema, waveSchema } from './schemas.ts';
 import { sweep } from './sweep.ts';
+import { putBack } from './unknown.ts';
 import { waveJob } from './wave.ts';
 
 export interface Workers {
@@ -40,7 +44,7 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
   }
   const common = {
     connection: bullConnection(resources.redis),
-    prefix: PREFIX,
+    prefix: resources.store.keys.queues,
     lockDuration: lockMs,
     stalledInterval: Math.ceil(lockMs / 3),
     // A job whose worker was killed is simply run again, however often: every step can be repeated.
@@ -73,7 +77,7 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
     }),
     new Worker<unknown, unknown>(
       UPKEEP,
-      (job, token, signal) => running(job, token, () => upkeepJob(job, signal ?? NEVER, context)),
+      (job, token, signal) => running(job, token, () => upkeepJob(job, token, signal ?? NEVER, context)),
       {
         ...common,
         concurrency: UPKEEP_AT_ONCE,
@@ -81,12 +85,15 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
     ),
     ...rotating,
   ];
+  const resting = new AbortController();
   for (const worker of workers) {
-    worker.on('error', (error) => tellError(log, error, 'worker', { queue: worker.name }));
+    worker.on('error', (error) => tellError(resources, error, 'worker', { queue: worker.name }));
+    restAfterErrors(worker, resting.signal);
     worker.on('failed', (job, error) => {
       const told = messageOf(error);
       // What is wrong with the store is told when the guard notices it, and not again by each job that it keeps from running.
-      const level = told === resources.guard.problem?.message ? 'debug' : 'error';
+      const isTold = told === resources.guard.problem?.message || isRefusal(error);
+      const level = isTold ? 'debug' : 'error';
       log[level]({ queue: worker.name, job: job?.id, name: job?.name, error: told }, 'job failed');
     });
     // Without its lock a job may already run elsewhere: stop before the next PATCH.
@@ -106,6 +113,7 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
 
     async drain(graceMs) {
       takesMore = false;
+      resting.abort();
       const drained = new AbortController();
       const closed = Promise.all(workers.map((worker) => worker.close())).finally(() => drained.abort());
       await sleep(graceMs, drained.signal);
@@ -123,7 +131,14 @@ async function controlJob(job: Job, token: string | undefined, context: JobConte
   throw new UnrecoverableError(`There is no control job ${JSON.stringify(job.name)}. Use request.`);
 }
 
-async function upkeepJob(job: Job, signal: AbortSignal, context: JobContext): Promise<unknown> {
+async function upkeepJob(
+  job: Job,
+  token: string | undefined,
+  signal: AbortSignal,
+  context: JobContext,
+): Promise<unknown> {
+  const unknown = unknownIn(members(job.data), context);
+  if (unknown !== null) return putBack(job, token, `The config has no ${unknown}.`, context);
   switch (job.name) {
     case 'sweep':
       return sweep(parseJob(sweepSchema, job.name, job.data), context);
@@ -139,6 +154,14 @@ async function upkeepJob(job: Job, signal: AbortSignal, context: JobContext): Pr
     default:
       throw new UnrecoverableError(`There is no upkeep job ${JSON.stringify(job.name)}.`);
   }
+}
+
+/** A sweep of a policy that this config does not have would find nothing due, and be done. */
+function unknownIn({ policy, app }: Readonly<Record<string, unknown>>, { resources }: JobContext): string | null {
+  const { policies, deployments } = resources.config;
+  if (typeof policy === 'string' && !Object.hasOwn(policies, policy)) return `policy ${shortMessage(policy)}`;
+  const apps = deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`));
+  return typeof app === 'string' && !apps.includes(app) ? `app ${shortMessage(app)}` : null;
 }
 
 /** What a retry cannot mend is not retried. */

@@ -7,6 +7,7 @@ export type ErrorCode =
   | 'config' // the config cannot be used as it is
   | 'secret_missing' // a secret reference points nowhere
   | 'redis_unreachable'
+  | 'redis_denied' // the Redis user lacks a right
   | 'redis_unsafe' // persistence or eviction settings that could lose a key
   | 'store_lost' // not the store that was there before: empty, another one, or rolled back
   | 'store_conflict' // the record moved on since it was read (compare-and-set refused)
@@ -24,6 +25,7 @@ export type ErrorCode =
   | 'not_eligible' // the client does not sign in with a key
   | 'client_reference_invalid'
   | 'job_invalid' // job data that does not parse
+  | 'not_configured' // the config of this worker does not have it; that of another may
   | 'issuer_changed' // the API tells another domain of an app than before
   | 'api_failed' // a Wacht call that did not succeed; carries the classified reply
   | 'sink_outdated' // a sink holds a set that was delivered under a later claim

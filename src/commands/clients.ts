@@ -86,10 +86,10 @@ export async function change(
 }
 
 /** @returns how many workers are connected */
-export async function wake({ redis, config }: Resources, ref: ClientRef): Promise<number> {
+export async function wake(resources: Resources, ref: ClientRef): Promise<number> {
   const queues = openQueues(
-    redis,
-    config.deployments.map(({ id }) => id),
+    resources,
+    resources.config.deployments.map(({ id }) => id),
     () => {},
   ); // the store's own connection reports what is wrong with Redis
   try {

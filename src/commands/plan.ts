@@ -53,10 +53,10 @@ export async function plan(globals: Globals, named: readonly string[], options: 
 }
 
 /** A plan over a store that was lost would tell that every client is new. @throws RekeydError `store_lost` */
-async function expectPresent({ dataDir }: Config, { redis }: StoreView): Promise<void> {
+async function expectPresent({ dataDir }: Config, { redis, store }: StoreView): Promise<void> {
   const marker = await readMarker(dataDir);
-  const why = whyLost(marker, await readFacts(redis));
-  if (marker !== null && why !== null) throw lost(marker, why);
+  const why = whyLost(marker, await readFacts(redis, store.keys));
+  if (marker !== null && why !== null) throw lost(marker, why, store.keys, null);
 }
 
 type Targets = ReadonlyMap<ClientRef, ObservedClient | null>;

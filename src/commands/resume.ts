@@ -69,11 +69,12 @@ export async function resume(globals: Globals, named: readonly string[], options
 async function resumeWave(
   policy: string,
   cause: Pick<Cause, 'actor' | 'reason'>,
-  { store, redis, config }: Resources,
+  resources: Resources,
 ): Promise<boolean> {
+  const { store, config } = resources;
   const deployments = config.deployments.map(({ id }) => id);
   // The store's own connection reports what is wrong with Redis.
-  const queues = openQueues(redis, deployments, () => {});
+  const queues = openQueues(resources, deployments, () => {});
   try {
     return await resumePolicy(policy, cause, { store, queues });
   } finally {

@@ -33,7 +33,7 @@ export async function rotate(globals: Globals, named: readonly string[], options
   const goal = goalOf(options.wait, waited.value);
   const request = requestOf(waited.clients, options, config);
   return withResourcesOf(config, async (parts) => {
-    const queues = openQueues(parts.redis, [], () => {}); // the store's own connection reports what is wrong with Redis
+    const queues = openQueues(parts, [], () => {}); // the store's own connection reports what is wrong with Redis
     const { signal, release } = awaitInterruption(globals);
     try {
       const id = await answerOf(queues.request(request), { signal }, UNSURE);

@@ -3,6 +3,7 @@ import { parseConfig, readConfig } from '../config/load.ts';
 import { formatProblem } from '../config/problems.ts';
 import { messageOf, RekeydError } from '../errors.ts';
 import { configWarnings } from '../forecast/fleet.ts';
+import { divertConsole } from '../runtime/console.ts';
 import { exposuresOf } from '../runtime/exposure.ts';
 import { onHangup } from '../runtime/lifecycle.ts';
 import { createLog, type Log } from '../runtime/log.ts';
@@ -30,6 +31,7 @@ export async function start(globals: Globals, { schedule, http, worker }: StartO
   for (const { path, why, fix } of await exposuresOf(config)) log.warn({ path, fix }, why);
   const { signal, release } = awaitInterruption(globals);
   const hangups = awaitHangups();
+  const giveConsoleBack = divertConsole(log);
   try {
     const service = await startService(config, { log, schedule, http, worker, source, poolThreads: threadsIn(env) });
     hangups.pass(() => service.reload({ actor: actor(), reason: 'SIGHUP' }));
@@ -42,6 +44,7 @@ export async function start(globals: Globals, { schedule, http, worker }: StartO
   } finally {
     release();
     hangups.release();
+    giveConsoleBack();
   }
 }
 

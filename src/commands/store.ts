@@ -12,7 +12,7 @@ export async function storeStatus({ file, env }: Globals, { json }: { readonly j
   const config = await loadConfig(file, env);
   const view = await viewStore(config);
   try {
-    const [facts, marker] = [await readFacts(view.redis), await readMarker(config.dataDir)];
+    const [facts, marker] = [await readFacts(view.redis, view.store.keys), await readMarker(config.dataDir)];
     const problem = whyLost(marker, facts);
     const known = marker === null ? null : { id: marker.id, clients: marker.clients, entries: marker.size };
     if (json) printJson({ id: facts.id, clients: facts.clients, entries: facts.size, known, problem });
@@ -57,8 +57,8 @@ export async function storeDeclareLoss({ file, env }: Globals, { reason, json }:
     const cause = { actor: actor(), reason: reason ?? 'declared on the command line' };
     // Before workers may take them.
     const requests = await requestsOf(view);
-    const id = await declareLoss(view.redis, config.dataDir, marker, cause);
-    if (json) printJson({ id, lost: marker?.id ?? null, requests });
+    const id = await declareLoss(view.redis, view.store.keys, config.dataDir, marker, cause);
+    if (json) printJson({ id, lost: marker?.id ?? null, requests: requests.map(({ why: _, ...request }) => request) });
     else print(`Store ${id} replaces store ${marker?.id}. Running workers take it up by themselves.`);
     note(
       'What is there is taken as the truth: clients that it does not know are found again. Import their keys from their key folders (`rekeyd keys import`).',
@@ -70,8 +70,8 @@ export async function storeDeclareLoss({ file, env }: Globals, { reason, json }:
   }
 }
 
-async function requestsOf({ target }: StoreView): Promise<readonly WaitingRequest[]> {
-  const queues = openQueues(target, [], () => {}); // the store's own connection reports what is wrong with Redis
+async function requestsOf({ target, store }: StoreView): Promise<readonly WaitingRequest[]> {
+  const queues = openQueues({ redis: target, store }, [], () => {}); // the store's own connection reports what is wrong with Redis
   try {
     return await waitingRequests(queues);
   } finally {

@@ -7,8 +7,9 @@ import { publishFolder } from '../publish/folder.ts';
 import { clientPolicy } from '../rotation/policy.ts';
 import { createReleases } from '../runtime/lifecycle.ts';
 import { createLog } from '../runtime/log.ts';
-import { redisTarget } from '../runtime/resources.ts';
+import { redisTarget } from '../runtime/redis-target.ts';
 import { readFacts } from '../store/identity.ts';
+import { type StoreKeys, storeKeys } from '../store/keys.ts';
 import { connectRedis } from '../store/redis/connection.ts';
 import { openStore } from '../store/store.ts';
 import { systemClock } from '../time.ts';
@@ -16,15 +17,20 @@ import { createWachtClient, type WachtClient } from '../wacht/client.ts';
 import { note } from './output.ts';
 
 /** A reader has nothing to be confirmed on disk, and reads whatever store stands there. */
-async function readOnly(redis: Parameters<typeof openStore>[0]): Promise<Parameters<typeof openStore>[1]> {
-  const { id } = await readFacts(redis);
+async function readOnly(
+  redis: Parameters<typeof openStore>[0],
+  keys: StoreKeys,
+): Promise<Parameters<typeof openStore>[1]> {
+  const { id } = await readFacts(redis, keys);
   return {
+    keys,
     expected: { id: id ?? '', size: 0 },
     durability: { kind: 'none', requirements: [], confirmation: null },
     ready: async () => {},
     refused: async (error) => {
       throw error;
     },
+    doubt: () => {},
     confirmed: () => {},
   };
 }
@@ -36,7 +42,7 @@ export async function viewStore(config: Config) {
     const target = await redisTarget(config, releases.add);
     const redis = await connectRedis(target, { name: 'rekeyd-view', log: createLog({ level: 'warn' }) });
     releases.add('redis', () => redis.disconnect());
-    const store = openStore(redis, await readOnly(redis));
+    const store = openStore(redis, await readOnly(redis, storeKeys(config.namespace)));
     releases.add('store', () => store.close());
     return { target, redis, store, close: releases.release };
   } catch (error) {

@@ -6,6 +6,7 @@ import { resolve } from 'node:path';
 import { z } from 'zod';
 import { isSegment } from '../core/client.ts';
 import { DURATION_PATTERN, parseDuration } from '../core/duration.ts';
+import { readRedisUrl } from './redis-url.ts';
 import { Secret } from './secret.ts';
 import { REFERENCE_PATTERN, readReference, type Sources } from './secrets.ts';
 
@@ -92,6 +93,14 @@ export function name(description: string) {
   );
 }
 
+/** A name in Redis: short, and without a character that means something there. */
+export function namespace(description: string) {
+  const pattern = '^[a-z0-9-]{1,40}$';
+  return text({ description, pattern }, 'a short name such as staging', (value, refuse) =>
+    new RegExp(pattern).test(value) ? value : refuse('is not usable: write 1 to 40 small letters, digits or "-"'),
+  );
+}
+
 /** Absolute. */
 export function path(description: string, sources: Sources) {
   return text({ description }, 'a path', (value, refuse) =>
@@ -154,8 +163,9 @@ export function url(description: string, { only = 'any' }: { readonly only?: 'an
   });
 }
 
-function isLoopback(host: string): boolean {
-  return host === '[::1]' || /^127(\.\d+){3}$/.test(host) || /^(.+\.)?localhost$/.test(host);
+/** Of this machine: nobody on the network sees what is sent there. */
+export function isLoopback(host: string): boolean {
+  return host === '[::1]' || host === '::1' || /^127(\.\d+){3}$/.test(host) || /^(.+\.)?localhost$/.test(host);
 }
 
 export function secret(description: string, sources: Sources, decode: (value: string) => Secret | string) {
@@ -197,23 +207,24 @@ export function redisUrl(description: string, sources: Sources) {
   const expected =
     'env:NAME, file:PATH, or a URL without a password such as redis://127.0.0.1:6379 or unix:///run/redis.sock';
   return text({ description }, expected, async (value, refuse) => {
-    if (isRedisUrl(value) && !hasUserinfo(value)) return new Secret(value);
+    if (isRedisUrl(value) && !mayHoldPassword(value)) return usable(value, refuse);
     const found = await readReference(value, sources);
     if ('problem' in found)
       return refuse(/^(env|file):/.test(value) ? found.problem : `cannot stand in the config: write ${expected}`);
-    return isRedisUrl(found.text)
-      ? new Secret(found.text)
-      : refuse('does not lead to a Redis URL: store redis://…, rediss://… or unix:///… there');
+    if (isRedisUrl(found.text)) return usable(found.text, refuse);
+    return refuse('does not lead to a Redis URL: store redis://…, rediss://… or unix:///… there');
   });
 }
 
-function isRedisUrl(value: string): boolean {
-  const parsed = URL.parse(value);
-  if (parsed?.protocol === 'unix:') return parsed.host === '' && parsed.pathname.length > 1;
-  return parsed !== null && /^rediss?:$/.test(parsed.protocol) && parsed.hostname !== '';
+function usable(url: string, refuse: Refuse): Secret {
+  const read = readRedisUrl(url);
+  return 'problem' in read ? refuse(`is a URL that cannot be used: ${read.problem}`) : new Secret(url);
 }
 
-function hasUserinfo(value: string): boolean {
-  const parsed = URL.parse(value);
-  return parsed === null || parsed.username !== '' || parsed.password !== '' || parsed.searchParams.has('password');
+function isRedisUrl(value: string): boolean {
+  return /^(rediss?|unix):\/\//i.test(value);
+}
+
+function mayHoldPassword(value: string): boolean {
+  return value.includes('@') || /[?&][^=]*(pass|auth)/i.test(value);
 }

@@ -15,8 +15,15 @@ export interface Config {
   /** Absolute path of the config file. */
   readonly file: string;
   readonly dataDir: string;
+  /** Part of every name in Redis: see {@link ../store/keys.ts}. */
+  readonly namespace: string;
   /** `replicas`: how many must confirm a write before it counts as safe. */
-  readonly redis: { readonly server: RedisServerConfig; readonly replicas: number };
+  readonly redis: {
+    readonly server: RedisServerConfig;
+    readonly replicas: number;
+    /** Null: without TLS, unless the URL is `rediss://`. */
+    readonly tls: RedisTlsConfig | null;
+  };
   readonly durability: 'strict' | 'relaxed';
   /** At least one. The first encrypts, all decrypt; each `key` is 32 bytes. */
   readonly encryption: { readonly keks: readonly { readonly id: string; readonly key: Secret }[] };
@@ -38,8 +45,8 @@ export interface Config {
 export type RedisServerConfig =
   /** `searchPath`: where the server's program is looked for, as in PATH. */
   | { readonly kind: 'embedded'; readonly searchPath: string }
-  /** `redis://`, `rediss://` or `unix:///path/to/socket`. */
-  | { readonly kind: 'url'; readonly url: Secret }
+  /** `redis://`, `rediss://` or `unix:///path/to/socket`. `login` is empty where the URL has a user or password itself. */
+  | { readonly kind: 'url'; readonly url: Secret; readonly login: RedisLogin }
   /** `name` is what the Sentinels call the primary; `sentinelPassword` is their own, `login` that of the servers they watch over. */
   | (RedisNodes & { readonly kind: 'sentinels'; readonly name: string; readonly sentinelPassword: Secret | null })
   | (RedisNodes & { readonly kind: 'cluster' });
@@ -47,7 +54,22 @@ export type RedisServerConfig =
 interface RedisNodes {
   /** At least one. */
   readonly nodes: readonly { readonly host: string; readonly port: number }[];
-  readonly login: { readonly username: string | null; readonly password: Secret | null };
+  readonly login: RedisLogin;
+}
+
+interface RedisLogin {
+  readonly username: string | null;
+  readonly password: Secret | null;
+}
+
+/** PEM texts; null: not set. `cert` and `key` come together. */
+export interface RedisTlsConfig {
+  /** Instead of the certificate authorities that Node.js knows. */
+  readonly ca: Secret | null;
+  readonly cert: Secret | null;
+  readonly key: Secret | null;
+  /** The name that is asked for (SNI), and that the server's certificate must have. Null: the host that is connected to. */
+  readonly servername: string | null;
 }
 
 export interface SinkConfig {

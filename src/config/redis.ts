@@ -1,10 +1,12 @@
 /** The section `redis`: one server, a group that says itself which of its servers is the primary, or none: then rekeyd runs its own. */
-
+import type { z } from 'zod';
 import * as field from './fields.ts';
 import { count, list, name, section } from './fields.ts';
 import type { Config, RedisServerConfig } from './model.ts';
+import { type RedisAddress, readRedisUrl } from './redis-url.ts';
 import type { Secret } from './secret.ts';
 import type { Sources } from './secrets.ts';
+import { redisTls, tlsProblems } from './tls.ts';
 
 /** Where a machine without a PATH has its programs. */
 const USUAL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -22,10 +24,15 @@ export function redis(sources: Sources) {
     cluster: list(field.serverAddress('host:port of a node.'), 'node')
       .describe('Instead of url: nodes of a Redis Cluster; each is asked in turn who owns the keys.')
       .optional(),
-    username: name('User on the servers of sentinels or cluster.').optional(),
-    password: field.secret('Password on the servers of sentinels or cluster.', sources, field.plainSecret).optional(),
+    username: name('User, where the URL has none.').optional(),
+    password: field.secret('Password, where the URL has none.', sources, field.plainSecret).optional(),
     replicas: count('Replicas that must confirm a write before it counts as safe.', 0, 100).prefault(0),
-  }).transform(({ replicas, ...input }): Config['redis'] => ({ server: serverOf(input, searchPath), replicas }));
+    tls: redisTls(sources).describe('For rediss:// URLs, and what turns TLS on for sentinels and cluster.').optional(),
+  }).transform(({ replicas, tls = null, ...input }, context): Config['redis'] => {
+    for (const { path, message } of problemsOf({ ...input, tls }))
+      context.addIssue({ code: 'custom', path: [...path], message });
+    return { server: serverOf(input, searchPath), replicas, tls };
+  });
 }
 
 interface Written {
@@ -42,11 +49,54 @@ type Nodes = Extract<RedisServerConfig, { kind: 'cluster' }>['nodes'];
 
 /** That only one of the three is written is a rule (`oneRedis`). */
 function serverOf({ url, sentinels, cluster, username, password }: Written, searchPath: string): RedisServerConfig {
-  if (url !== undefined) return { kind: 'url', url };
   const login = { username: username ?? null, password: password ?? null };
+  if (url !== undefined) return { kind: 'url', url, login };
   if (sentinels !== undefined) {
     const { name, nodes, password: own } = sentinels;
     return { kind: 'sentinels', name, nodes, sentinelPassword: own ?? null, login };
   }
   return cluster === undefined ? { kind: 'embedded', searchPath } : { kind: 'cluster', nodes: cluster, login };
+}
+
+type Problem = Pick<z.core.$ZodIssue, 'path' | 'message'>;
+
+function problemsOf({ url, sentinels, cluster, username, password, tls }: Written & Pick<Config['redis'], 'tls'>) {
+  const problems: Problem[] = [];
+  const add = (name: string, message: string) => void problems.push({ path: [name], message });
+  const address = url === undefined ? null : addressOf(url);
+  if (address !== null && 'password' in address && address.password !== null) {
+    for (const name of ['username', 'password'] as const) {
+      if ({ username, password }[name] !== undefined)
+        add(name, 'is in the URL, too: write it in one of the two places');
+    }
+  } else if (username !== undefined && password === undefined && (url ?? sentinels ?? cluster) !== undefined) {
+    add('username', 'has no password: write password: env:NAME or file:PATH beside it');
+  }
+  if (tls === null) return problems;
+  if (address !== null && !('isTls' in address && address.isTls))
+    add('tls', 'is for TLS, and the URL is not: write rediss:// there');
+  return [...problems, ...tlsProblems(tls).map(({ path, message }) => ({ path: ['tls', ...path], message }))];
+}
+
+function addressOf(url: Secret): RedisAddress | null {
+  const read = readRedisUrl(url.reveal());
+  return 'address' in read ? read.address : null;
+}
+
+/** A password that others on the network can read. Null: there is none. */
+export function exposedPassword({ server, tls }: Config['redis']): string | null {
+  if (server.kind === 'embedded') return null;
+  if (server.kind !== 'url') {
+    const hasPassword =
+      server.login.password !== null || (server.kind === 'sentinels' && server.sentinelPassword !== null);
+    const isFar = server.nodes.some(({ host }) => !field.isLoopback(host));
+    return hasPassword && tls === null && isFar
+      ? `write tls: {} beside ${server.kind}, and let the servers speak TLS`
+      : null;
+  }
+  const address = addressOf(server.url);
+  if (address === null || !('host' in address) || address.isTls || field.isLoopback(address.host)) return null;
+  return address.password === null && server.login.password === null
+    ? null
+    : 'write rediss://, and let the server speak TLS';
 }

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { parseDuration } from '../core/duration.ts';
 import type { Config, SinkConfig } from './model.ts';
 import { didYouMean, type Finding, type Path } from './problems.ts';
+import { exposedPassword } from './redis.ts';
 
 const word = z.string().optional().catch(undefined);
 const listOf = <T extends z.ZodType>(item: T) => z.array(item).catch([]);
@@ -126,13 +127,13 @@ function oneRedis({ redis }: Outline): Finding[] {
     path: ['redis', key],
     message: `says where Redis is, and so does ${first}: write one of ${REDIS_PLACES.join(', ')}`,
   }));
-  if (first === 'sentinels' || first === 'cluster') return findings;
-  const where = first === 'url' ? 'put user and password into the URL' : 'add sentinels or cluster, or leave it out';
-  const logins = ['username', 'password'].filter((key) => key in redis);
-  return [
-    ...findings,
-    ...logins.map((key) => ({ path: ['redis', key], message: `is for sentinels and cluster: ${where}` })),
-  ];
+  if (first !== undefined) return findings;
+  return ['username', 'password', 'tls']
+    .filter((key) => key in redis)
+    .map((key) => ({
+      path: ['redis', key],
+      message: 'is for a server elsewhere: add url, sentinels or cluster, or leave it out',
+    }));
 }
 
 /** Algorithms that a server verifies which takes the first PEM it finds (as Wacht's did in June 2026). */
@@ -140,7 +141,13 @@ const FIRST_PEM_ALGORITHMS: readonly string[] = ['RS256', 'RS384', 'RS512', 'ES2
 
 /** What is allowed and probably not meant. */
 export function doubts(config: Omit<Config, 'file' | 'warnings' | 'secretFiles'>): Finding[] {
-  return [...policyDoubts(config), ...config.sinks.flatMap(sinkDoubts)];
+  return [...policyDoubts(config), ...config.sinks.flatMap(sinkDoubts), ...redisDoubts(config)];
+}
+
+function redisDoubts({ redis }: Pick<Config, 'redis'>): Finding[] {
+  const way = exposedPassword(redis);
+  if (way === null) return [];
+  return [{ path: ['redis'], message: `sends its password where everybody on the network can read it: ${way}` }];
 }
 
 function sinkDoubts({ access: { mode, dirMode, group } }: SinkConfig, index: number): Finding[] {

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { PRIVATE } from '../files/access.ts';
 import { deployment } from './deployment.ts';
 import * as field from './fields.ts';
-import { choice, duration, list, name, section } from './fields.ts';
+import { choice, duration, list, name, namespace, section } from './fields.ts';
 import type { Config } from './model.ts';
 import { policy } from './policy.ts';
 import { redis } from './redis.ts';
@@ -27,6 +27,7 @@ export function configFileSchema(sources: Sources) {
   });
   return section({
     data_dir: field.path('Embedded Redis, audit export, default sink.', sources).prefault('./data'),
+    namespace: namespace('Several environments on one Redis: each has its own.').prefault('rekeyd'),
     redis: redis(sources).prefault({}).describe('The store.'),
     durability: choice('strict: refuse a Redis that could lose a key.', ['strict', 'relaxed']).prefault('strict'),
     encryption: section({
@@ -45,6 +46,7 @@ export function configFileSchema(sources: Sources) {
   }).transform(
     (input): Omit<Config, 'file' | 'warnings' | 'secretFiles'> => ({
       dataDir: input.data_dir,
+      namespace: input.namespace,
       redis: input.redis,
       durability: input.durability,
       encryption: input.encryption,

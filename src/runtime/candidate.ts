@@ -5,7 +5,8 @@ import { connectRedis } from '../store/redis/connection.ts';
 import { answerOf } from '../store/redis/patience.ts';
 import { renewTarget } from '../store/redis/target.ts';
 import { checkKeks, clientsSealedUnder, SAMPLED } from './checks/keks.ts';
-import { redisTarget, type StoreHandle } from './resources.ts';
+import { redisTarget } from './redis-target.ts';
+import type { StoreHandle } from './resources.ts';
 
 /** How long a reload waits for Redis, in ms. */
 const PATIENCE_MS = 10_000;

@@ -64,6 +64,17 @@ export function onTermination(stop: (signal: string) => void, abort: () => void)
   };
 }
 
+/** Node.js prints its warnings, unless somebody else listens. Returns a function that lets it print them again. */
+export function onWarnings(listen: (warning: Error) => void): () => void {
+  const before = process.listeners('warning');
+  process.removeAllListeners('warning');
+  process.on('warning', listen);
+  return () => {
+    process.off('warning', listen);
+    for (const listener of before) process.on('warning', listener);
+  };
+}
+
 /**
  * Calls `listen` on each SIGHUP. On a terminal that signal says that the terminal is gone, and nobody who could have meant a reload: there it is left to
  * {@link onTermination}. Returns a function that stops listening.

@@ -1,5 +1,6 @@
 /** The log: one JSON line per event on stderr. Secrets are opaque values; the redaction here is the second line, not the first. */
 import { type DestinationStream, type Logger, pino } from 'pino';
+import { openQuiet } from './quiet.ts';
 
 export type Log = Logger;
 
@@ -19,6 +20,9 @@ const REDACTED = [
   'k',
 ];
 
+/** Lines below that are never left out: they tell of work that was done. */
+const WARN = 40;
+
 export interface LogOptions {
   readonly level: string;
   /** Where lines go; stderr when absent, since stdout belongs to `--json`. */
@@ -26,12 +30,22 @@ export interface LogOptions {
 }
 
 export function createLog({ level, destination }: LogOptions): Log {
+  const quiet = openQuiet();
   return pino(
     {
       level,
       base: { service: 'rekeyd' },
       timestamp: pino.stdTimeFunctions.isoTime,
       redact: { paths: REDACTED.flatMap((name) => [name, `*.${name}`]), censor: '[redacted]' },
+      hooks: {
+        logMethod(args, write, level) {
+          const [fields, message]: readonly unknown[] = args;
+          const missed = level < WARN ? 0 : quiet.leftOut(fields, message);
+          if (missed === null) return;
+          if (missed === 0 || typeof fields !== 'object') return write.apply(this, args);
+          write.apply(this, [{ ...fields, left_out: missed }, String(message)]);
+        },
+      },
       formatters: { level: (label) => ({ level: label }) },
     },
     destination ?? pino.destination({ dest: 2, sync: true }),

@@ -1,6 +1,9 @@
 /** Tells the store that this service runs, and hears there that all are to read their config again. */
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import packageFile from '../../package.json' with { type: 'json' };
+import { configParts } from '../config/digest.ts';
+import type { Config } from '../config/model.ts';
 import type { ReloadOutcome, ServiceNote } from '../store/presence.ts';
 import type { Store } from '../store/store.ts';
 import { sleep } from '../time.ts';
@@ -10,6 +13,7 @@ import type { Cause } from './reload.ts';
 const EVERY_MS = 2_000;
 
 interface Reloading {
+  readonly crew: { readonly config: Config };
   readonly problem: string | null;
   reload(cause: Cause): Promise<ReloadOutcome>;
 }
@@ -31,7 +35,14 @@ export async function bePresent(
   const ended = new AbortController();
   let answered: ServiceNote['reload'] = null;
   const say = () =>
-    store.bePresent(service, { host: hostname(), pid: process.pid, reload: answered, problem: reloading.problem });
+    store.bePresent(service, {
+      host: hostname(),
+      pid: process.pid,
+      version: packageFile.version,
+      config: configParts(reloading.crew.config),
+      reload: answered,
+      problem: reloading.problem,
+    });
   let heard = (await say())?.id ?? null;
 
   async function listen(): Promise<void> {

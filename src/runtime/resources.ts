@@ -1,5 +1,5 @@
 /** Opens everything that the service and the commands share, as the config says: store, API clients, sinks. */
-import type { Config, DeploymentConfig, RedisServerConfig, SinkConfig } from '../config/model.ts';
+import type { Config, DeploymentConfig, SinkConfig } from '../config/model.ts';
 import { splitReference } from '../core/client.ts';
 import { type DeliveringStore, directorySink } from '../deliver/directory.ts';
 import type { Sink } from '../deliver/sink.ts';
@@ -9,12 +9,12 @@ import { type PublicFolder, publishFolder } from '../publish/folder.ts';
 import { openFacts } from '../rotation/facts.ts';
 import { openIssuers } from '../rotation/issuers.ts';
 import type { DeploymentResources, Log, Resources } from '../rotation/resources.ts';
-import { openEmbedded } from '../store/embedded/embedded.ts';
 import { type Guard, openGuard } from '../store/guard.ts';
 import { readFacts } from '../store/identity.ts';
+import { storeKeys } from '../store/keys.ts';
 import { connectRedis } from '../store/redis/connection.ts';
 import type { DurabilityOptions } from '../store/redis/durability.ts';
-import type { RedisTarget, ServerGroup } from '../store/redis/target.ts';
+import type { RedisTarget } from '../store/redis/target.ts';
 import { openStore, type Store } from '../store/store.ts';
 import type { Clock } from '../time.ts';
 import { createWachtClient, type RequestInfo } from '../wacht/client.ts';
@@ -23,6 +23,7 @@ import { openLooks } from '../wacht/looks.ts';
 import { createProver, type Prover } from '../wacht/proof.ts';
 import { opening } from './lifecycle.ts';
 import { patiently } from './patiently.ts';
+import { redisTarget } from './redis-target.ts';
 
 export interface ResourceOptions {
   readonly log: Log;
@@ -48,7 +49,9 @@ export async function openStoreHandle(config: Config, { log }: Pick<ResourceOpti
     const target = await redisTarget(config, add);
     const redis = await connectRedis(target, { name: 'rekeyd', log });
     add('redis', () => redis.disconnect());
+    const keys = storeKeys(config.namespace);
     const guard = await openGuard(redis, {
+      keys,
       ...durabilityOptions(config, target),
       dataDir: config.dataDir,
       onChange: tell(log),
@@ -135,29 +138,6 @@ function openFolder({ publish }: Config, add: Add): PublicFolder | null {
 
 type Add = (name: string, release: () => unknown) => void;
 
-/** Where the config's Redis is; the embedded one is started for it. */
-export async function redisTarget(config: Config, add: Add): Promise<RedisTarget> {
-  const { server } = config.redis;
-  if (server.kind === 'url') return { url: server.url.reveal() };
-  if (server.kind !== 'embedded') return { group: redisGroup(server) };
-  const embedded = await openEmbedded({ dataDir: config.dataDir, searchPath: server.searchPath });
-  add('embedded redis', () => embedded.close());
-  return { socketPath: embedded.socketPath };
-}
-
-export function redisGroup(server: Exclude<RedisServerConfig, { kind: 'url' | 'embedded' }>): ServerGroup {
-  const { username, password } = server.login;
-  const login = {
-    ...(username !== null && { username }),
-    ...(password !== null && { password: password.reveal() }),
-  };
-  const { nodes } = server;
-  if (server.kind === 'cluster') return { kind: 'cluster', nodes, login };
-  const { name, sentinelPassword } = server;
-  const own = sentinelPassword === null ? {} : { sentinelPassword: sentinelPassword.reveal() };
-  return { kind: 'sentinels', name, nodes, login, ...own };
-}
-
 function openSink({ path, access, reports }: SinkConfig, store: DeliveringStore, add: Add): Sink {
   const sink = directorySink(path, { access, reports, store });
   add(`sink ${sink.name}`, sink.close);
@@ -166,7 +146,7 @@ function openSink({ path, access, reports }: SinkConfig, store: DeliveringStore,
 
 /** A declared loss gives the store another id while it is in use. */
 function storeOf(store: Store, redis: Parameters<typeof readFacts>[0]): DeliveringStore {
-  return { id: () => store.id, predecessors: async () => (await readFacts(redis)).predecessors };
+  return { id: () => store.id, predecessors: async () => (await readFacts(redis, store.keys)).predecessors };
 }
 
 function openDeployment(

@@ -45,6 +45,7 @@ export async function startService(config: Config, options: ServiceOptions): Pro
   return opening(log, async (add, stop) => {
     const handle = await openStoreHandle(config, { log });
     add('store', () => handle.close());
+    await handle.guard.tryWrite();
     let secrets: SecretWatch | null = null;
     let checks: StartChecks | null = null;
     const onRequest: CrewOptions['onRequest'] = (_, { status }) => {
@@ -113,9 +114,7 @@ function tellMisfits({ config, facts, log }: Resources): void {
 
 async function obstacleOf(resources: Resources): Promise<string | null> {
   const asked = new AbortController();
-  const { problem } = resources.guard;
-  if (problem !== null) return problem.message;
-  const answered = resources.store.now().then(
+  const answered = resources.guard.tryWrite().then(
     () => null,
     (error) => messageOf(error),
   );

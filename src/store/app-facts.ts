@@ -6,7 +6,6 @@ import type { ClientRef } from '../core/client.ts';
 import type { AppFacts, Findings, Sighting } from '../core/findings.ts';
 import { ALGORITHMS, type Algorithm } from '../core/keys.ts';
 import { parseJson } from '../core/reply.ts';
-import { appKey, keys, operationKey, probingKey } from './keys.ts';
 import { HOLD, LET_GO, NOTE_FACT, STORE_FINDINGS } from './lua/app-facts.ts';
 import { integer } from './redis/replies.ts';
 import type { Scripts } from './redis/scripts.ts';
@@ -26,16 +25,17 @@ export interface Apps {
 }
 
 export function openApps(redis: Redis, scripts: Scripts): Apps {
+  const { keys } = scripts;
   async function note(app: string, field: string, text: string): Promise<void> {
-    await scripts.run({ lua: NOTE_FACT, keys: [appKey(app)], args: [field, text] });
+    await scripts.run({ lua: NOTE_FACT, keys: [keys.app(app)], args: [field, text] });
   }
 
   return {
     async appFacts(app) {
-      return factsOf(await scripts.ask(() => redis.hgetall(appKey(app))));
+      return factsOf(await scripts.ask(() => redis.hgetall(keys.app(app))));
     },
     async storeFindings(app, findings, entries) {
-      const touched = [appKey(app), keys.audit, operationKey(randomUUID())];
+      const touched = [keys.app(app), keys.audit, keys.operation(randomUUID())];
       const args = [JSON.stringify(findings), ...entries.map((entry) => JSON.stringify(entry))];
       await scripts.run({ lua: STORE_FINDINGS, keys: touched, args });
     },
@@ -43,10 +43,10 @@ export function openApps(redis: Redis, scripts: Scripts): Apps {
     noteProven: (app, alg, client) => note(app, `alg:${alg}`, client),
     noteRefusedOverlap: (app, client) => note(app, 'overlap', client),
     async holdProbe(app, holder, ms) {
-      return integer(await scripts.run({ lua: HOLD, keys: [probingKey(app)], args: [holder, ms] }));
+      return integer(await scripts.run({ lua: HOLD, keys: [keys.probing(app)], args: [holder, ms] }));
     },
     async letGoProbe(app, holder) {
-      await scripts.run({ lua: LET_GO, keys: [probingKey(app)], args: [holder] });
+      await scripts.run({ lua: LET_GO, keys: [keys.probing(app)], args: [holder] });
     },
   };
 }

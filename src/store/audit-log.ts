@@ -2,7 +2,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AuditDraft, AuditEntry } from '../core/audit.ts';
-import { keys, operationKey } from './keys.ts';
 import { APPEND, SEEN } from './lua/log.ts';
 import { integer } from './redis/replies.ts';
 import type { Scripts } from './redis/scripts.ts';
@@ -28,11 +27,12 @@ export interface AuditLog {
 
 /** @param confirmed told the number of the newest entry that is known to be on disk */
 export function openAuditLog(redis: Redis, scripts: Scripts, confirmed: (seq: number) => void): AuditLog {
+  const { keys } = scripts;
   return {
     async append(drafts, op = randomUUID()) {
       const call = {
         lua: APPEND,
-        keys: [keys.audit, operationKey(op)],
+        keys: [keys.audit, keys.operation(op)],
         args: drafts.map((draft) => JSON.stringify(draft)),
       };
       return integer(await scripts.run(call));

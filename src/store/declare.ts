@@ -6,7 +6,7 @@ import { parseReference } from '../core/client.ts';
 import { RekeydError } from '../errors.ts';
 import { inParallel } from '../parallel.ts';
 import { type Marker, readFacts, whyLost, writeMarker } from './identity.ts';
-import { keys, recordKey } from './keys.ts';
+import type { StoreKeys } from './keys.ts';
 import { integer } from './redis/replies.ts';
 
 /**
@@ -30,7 +30,7 @@ redis.call('SADD', KEYS[2], ARGV[1])
 `;
 
 /** What this store knows of its clients may be outdated: the next worker looks at the server first. No worker uses the store meanwhile. */
-async function doubtRecords(redis: Redis): Promise<void> {
+async function doubtRecords(redis: Redis, keys: StoreKeys): Promise<void> {
   const [refs, found, offered] = await Promise.all([
     redis.zrange(keys.clients, '0', '-1'),
     redis.smembers(keys.found),
@@ -41,7 +41,7 @@ async function doubtRecords(redis: Redis): Promise<void> {
   for (const ref of offered) strangers.delete(ref);
   const known = refs.filter((ref) => !strangers.has(ref)).map(parseReference);
   await inParallel(known, LANES, async (ref) => {
-    await redis.eval(DOUBT, 2, recordKey(ref), keys.open, ref, randomUUID());
+    await redis.eval(DOUBT, 2, keys.record(ref), keys.open, ref, randomUUID());
   });
 }
 
@@ -55,11 +55,12 @@ const LANES = 16;
  */
 export async function declareLoss(
   redis: Redis,
+  keys: StoreKeys,
   dataDir: string,
   marker: Marker | null,
   cause: Pick<AuditDraft, 'actor' | 'reason'>,
 ): Promise<string> {
-  const facts = await readFacts(redis);
+  const facts = await readFacts(redis, keys);
   const why = whyLost(marker, facts);
   if (marker === null || why === null) {
     throw new RekeydError(
@@ -67,7 +68,7 @@ export async function declareLoss(
       'Nothing is lost: this is the store that was there before. There is nothing to declare.',
     );
   }
-  await doubtRecords(redis);
+  await doubtRecords(redis, keys);
   const id = randomUUID();
   const data = { store: id, lost: marker.id, lost_size: marker.size, found: facts.id, found_size: facts.size, why };
   const draft: AuditDraft = { type: 'store.segment', client: null, rotation: null, ...cause, data };

@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../core/audit.ts';
 import type { LookBy } from '../core/server.ts';
-import { deploymentKey, keys, operationKey } from './keys.ts';
 import {
   ACCEPTED,
   FIRST_DOMAIN,
@@ -75,11 +74,12 @@ export interface Deployments {
 const LOOKED_FOR_MS = 7 * 86_400_000;
 
 export function openDeployments(redis: Redis, scripts: Scripts): Deployments {
+  const { keys } = scripts;
   const drafts = (entries: readonly AuditDraft[]) => entries.map((entry) => JSON.stringify(entry));
   return {
     async take(deployment, { max, perMs }, urgent) {
       const args = [max, perMs, urgent ? 1 : 0];
-      const [answer, value] = list(await scripts.run({ lua: TAKE, keys: [deploymentKey(deployment)], args }));
+      const [answer, value] = list(await scripts.run({ lua: TAKE, keys: [keys.deployment(deployment)], args }));
       if (answer === 'go' || answer === 'try') return { go: true, isWatched: value === 1, isTry: answer === 'try' };
       const because = answer === 'paused' || answer === 'throttled' ? answer : 'budget';
       return { go: false, forMs: Math.max(1, integer(value)), because };
@@ -87,43 +87,43 @@ export function openDeployments(redis: Redis, scripts: Scripts): Deployments {
     async throttle(deployment, ms, entries) {
       const call = {
         lua: THROTTLE,
-        keys: [deploymentKey(deployment), keys.audit],
+        keys: [keys.deployment(deployment), keys.audit],
         args: [Math.ceil(ms), ...drafts(entries)],
       };
       return (await scripts.runDurably(call)) === 1;
     },
     async pause(deployment, why, entries) {
       const args = [randomUUID(), why, ...drafts(entries)];
-      return (await scripts.run({ lua: PAUSE, keys: [deploymentKey(deployment), keys.audit], args })) === 1;
+      return (await scripts.run({ lua: PAUSE, keys: [keys.deployment(deployment), keys.audit], args })) === 1;
     },
     async turnedDown(deployment, client, by) {
-      return (await scripts.run({ lua: REFUSED, keys: [deploymentKey(deployment)], args: [client, by] })) === 1;
+      return (await scripts.run({ lua: REFUSED, keys: [keys.deployment(deployment)], args: [client, by] })) === 1;
     },
     async accepted(deployment, entries) {
-      const touched = [deploymentKey(deployment), keys.audit, operationKey(randomUUID())];
+      const touched = [keys.deployment(deployment), keys.audit, keys.operation(randomUUID())];
       return (await scripts.run({ lua: ACCEPTED, keys: touched, args: drafts(entries) })) === 1;
     },
     async spend(deployment, { max, perMs }) {
-      await scripts.run({ lua: SPEND, keys: [deploymentKey(deployment)], args: [max, perMs] });
+      await scripts.run({ lua: SPEND, keys: [keys.deployment(deployment)], args: [max, perMs] });
     },
     async lookedBy(deployment) {
-      const [by, ageMs] = list(await scripts.run({ lua: LOOKED_BY, keys: [deploymentKey(deployment)], args: [] }));
+      const [by, ageMs] = list(await scripts.run({ lua: LOOKED_BY, keys: [keys.deployment(deployment)], args: [] }));
       return (by === 'patch' || by === 'list') && integer(ageMs) < LOOKED_FOR_MS ? by : null;
     },
     async noteLookedBy(deployment, by) {
-      await scripts.run({ lua: NOTE_LOOKED_BY, keys: [deploymentKey(deployment)], args: [by] });
+      await scripts.run({ lua: NOTE_LOOKED_BY, keys: [keys.deployment(deployment)], args: [by] });
     },
     async firstDomain(deployment, app, domain) {
-      const call = { lua: FIRST_DOMAIN, keys: [deploymentKey(deployment)], args: [`domain:${app}`, domain] };
+      const call = { lua: FIRST_DOMAIN, keys: [keys.deployment(deployment)], args: [`domain:${app}`, domain] };
       return text(await scripts.run(call));
     },
     async listRest(deployment, app) {
-      const call = { lua: LIST_REST, keys: [deploymentKey(deployment)], args: [`list_at:${app}`] };
+      const call = { lua: LIST_REST, keys: [keys.deployment(deployment)], args: [`list_at:${app}`] };
       return integer(await scripts.run(call));
     },
     async noteList(deployment, app, ms) {
       const args = [`list_at:${app}`, Math.ceil(ms)];
-      await scripts.run({ lua: NOTE_LIST, keys: [deploymentKey(deployment)], args });
+      await scripts.run({ lua: NOTE_LIST, keys: [keys.deployment(deployment)], args });
     },
     async takePausedBefore(deployment) {
       const call = { lua: TAKE_PAUSED_BEFORE, keys: [keys.pausedBefore], args: [deployment] };
@@ -139,7 +139,7 @@ export function openDeployments(redis: Redis, scripts: Scripts): Deployments {
     const [seconds, microseconds] = await scripts.ask(() => redis.time());
     const now = integer(seconds) * 1000 + integer(microseconds) / 1000;
     const [why, paused, until] = await scripts.ask(() =>
-      redis.hmget(deploymentKey(deployment), 'why', 'paused_by', 'until'),
+      redis.hmget(keys.deployment(deployment), 'why', 'paused_by', 'until'),
     );
     const throttledUntil = Math.ceil(Number(until ?? 0));
     return {

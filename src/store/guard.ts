@@ -5,13 +5,28 @@
 import type { Redis } from 'ioredis';
 import { messageOf, RekeydError } from '../errors.ts';
 import { monotonic, sleep } from '../time.ts';
-import { lost, type Marker, nameStore, readFacts, readMarker, whyLost, writeMarker } from './identity.ts';
+import {
+  lost,
+  type Marker,
+  nameStore,
+  readFacts,
+  readMarker,
+  type StoreFacts,
+  whyLost,
+  writeMarker,
+} from './identity.ts';
+import type { StoreKeys } from './keys.ts';
+import { SEEN } from './lua/log.ts';
+import { findNamespaces, type NamespaceFound } from './namespaces.ts';
 import { checkDurability, type Durability, type DurabilityOptions } from './redis/durability.ts';
-import { type Guarded, untilAnswered } from './redis/evaluate.ts';
+import { evaluate, type Guarded, untilAnswered } from './redis/evaluate.ts';
+import { isOtherStore, isRefusal } from './redis/replies.ts';
 
 export interface Guard extends Guarded {
-  /** Why nothing is written now; null when all is well. */
+  /** Why nothing is written now; null when all is well. While there is a problem, it is looked at again by itself. */
   readonly problem: RekeydError | null;
+  /** Writes a byte. Many may ask at once: one write answers all who ask within a second. @throws RekeydError as {@link openGuard}, or that Redis refuses to write */
+  tryWrite(): Promise<void>;
   /** A commit with that audit entry is on disk: a store that shows less was rolled back. */
   confirmed(seq: number): void;
   /** Calls `listener` whenever the store can be worked with again, or another store was declared to replace it. */
@@ -25,19 +40,30 @@ export interface Guard extends Guarded {
 }
 
 export interface GuardOptions extends DurabilityOptions {
+  readonly keys: StoreKeys;
   readonly dataDir: string;
-  /** Told when a check finds something else than the one before. */
+  /** Told when a check finds something else than the one before, and once a minute while it lasts. */
   readonly onChange?: (problem: RekeydError | null) => void;
 }
 
 /** The marker is written down at most this often, in ms. */
 const NOTE_MS = 1_000;
 
+/** A problem is looked at again after this time, in ms, then after twice that, and so on up to the longest. */
+const AGAIN_MS = 500;
+const LONGEST_MS = 5_000;
+
+/** And told again after this time, in ms. */
+const REMIND_MS = 60_000;
+
+/** For how long a write that was tried answers the same question, in ms. */
+const TRIED_MS = 1_000;
+
 /** @throws RekeydError `store_lost`, `redis_unsafe` */
 export async function openGuard(redis: Redis, options: GuardOptions): Promise<Guard> {
-  const { dataDir, onChange = () => {} } = options;
+  const { dataDir, keys, onChange = () => {} } = options;
   let durability: Durability = await checkDurability(redis, options);
-  let marker = await identify(redis, dataDir, await readMarker(dataDir));
+  let marker = await identify(redis, options, await readMarker(dataDir));
   let noted = marker;
   let notedAt = monotonic();
   let planned: Promise<void> | null = null;
@@ -46,6 +72,9 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
   let writing: Promise<void> = Promise.resolve();
   let problem: RekeydError | null = null;
   let checking: Promise<void> | null = null;
+  let watching = false;
+  let toldAt = monotonic();
+  let trying: { readonly since: number; readonly answer: Promise<void> } | null = null;
 
   /** The marker in `data_dir`; null when it cannot be read. */
   function readNoted(): Promise<Marker | null> {
@@ -77,14 +106,50 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
   function setProblem(next: RekeydError | null): void {
     const isNews = problem?.message !== next?.message;
     problem = next;
-    if (isNews) onChange(next);
+    if (isNews || (next !== null && monotonic() - toldAt > REMIND_MS)) {
+      toldAt = monotonic();
+      onChange(next);
+    }
+    if (next !== null && !watching) void watch();
+  }
+
+  /** Nobody else may look: upkeep itself waits for the store. */
+  async function watch(): Promise<void> {
+    watching = true;
+    for (let ms = AGAIN_MS; problem !== null; ms = Math.min(2 * ms, LONGEST_MS)) {
+      await sleep(ms, closing.signal);
+      if (closing.signal.aborted) return;
+      await check().catch(() => {}); // it is the problem now
+    }
+    watching = false;
+  }
+
+  /** @throws what Redis says against it */
+  async function write(expected: Marker): Promise<void> {
+    const call = { lua: SEEN, keys: [keys.touched], args: [] };
+    await untilAnswered(() => evaluate(redis, { keys, expected }, call));
+  }
+
+  async function tryWrite(): Promise<void> {
+    if (problem !== null) throw problem;
+    try {
+      await write(marker);
+    } catch (error) {
+      if (!isRefusal(error) && !isOtherStore(error)) throw error;
+      await check(); // which says it in full
+    }
+  }
+
+  function doubt(error: unknown): void {
+    if (problem === null && (isRefusal(error) || isOtherStore(error))) void check().catch(() => {});
   }
 
   async function look(): Promise<void> {
     try {
       durability = await untilAnswered(() => checkDurability(redis, options));
       // Another worker of this machine may have seen more.
-      const next = await identify(redis, dataDir, furthest(marker, await readNoted()));
+      const next = await identify(redis, options, furthest(marker, await readNoted()));
+      await write(next);
       // Meanwhile more may have been confirmed.
       const isBack = problem !== null || next.id !== marker.id;
       marker = furthest(next, marker);
@@ -108,6 +173,7 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
   redis.on('ready', onReady);
 
   return {
+    keys,
     get expected() {
       return marker;
     },
@@ -124,6 +190,11 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
     async refused() {
       await check();
     },
+    doubt,
+    tryWrite() {
+      if (trying === null || monotonic() - trying.since > TRIED_MS) trying = { since: monotonic(), answer: tryWrite() };
+      return trying.answer;
+    },
     confirmed(seq) {
       if (seq <= marker.size) return;
       marker = { ...marker, size: seq };
@@ -131,7 +202,7 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
     },
     onRecovery: (listener) => void recovered.push(listener),
     async remember() {
-      const { clients } = await readFacts(redis);
+      const { clients } = await readFacts(redis, keys);
       if (clients > marker.clients) marker = { ...marker, clients };
       await note();
     },
@@ -157,13 +228,19 @@ function asProblem(error: unknown): RekeydError {
 }
 
 /** The marker of the store that answers: the one known before, one that was declared to replace it, or a new one. @throws RekeydError `store_lost` */
-async function identify(redis: Redis, dataDir: string, before: Marker | null): Promise<Marker> {
-  const facts = await readFacts(redis);
+async function identify(redis: Redis, { keys, dataDir }: GuardOptions, before: Marker | null): Promise<Marker> {
+  const facts = await readFacts(redis, keys);
   const why = whyLost(before, facts);
-  if (before !== null && why !== null) throw lost(before, why);
-  const id = facts.id ?? (await nameStore(redis));
+  if (before !== null && why !== null) throw lost(before, why, keys, await elsewhere(redis, before, facts));
+  const id = facts.id ?? (await nameStore(redis, keys));
   if (before?.id === id) return { ...before, clients: Math.max(before.clients, facts.clients) };
   const marker = { id, clients: facts.clients, size: facts.size };
   await writeMarker(dataDir, marker);
   return marker;
+}
+
+/** The namespace that holds the lost store. One that was rolled back is where it was. */
+async function elsewhere(redis: Redis, before: Marker, facts: StoreFacts): Promise<NamespaceFound | null> {
+  if (facts.id === before.id) return null;
+  return (await findNamespaces(redis)).find(({ id }) => id === before.id) ?? null;
 }

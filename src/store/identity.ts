@@ -9,7 +9,8 @@ import type { Redis } from 'ioredis';
 import { RekeydError } from '../errors.ts';
 import { ensureFolder } from '../files/folder.ts';
 import { replaceFile } from '../files/replace.ts';
-import { keys } from './keys.ts';
+import type { StoreKeys } from './keys.ts';
+import type { NamespaceFound } from './namespaces.ts';
 import { untilAnswered } from './redis/evaluate.ts';
 import { integer, text } from './redis/replies.ts';
 
@@ -32,7 +33,7 @@ export interface StoreFacts {
   readonly predecessors: readonly string[];
 }
 
-export async function readFacts(redis: Redis): Promise<StoreFacts> {
+export async function readFacts(redis: Redis, keys: StoreKeys): Promise<StoreFacts> {
   const [id, clients, size, predecessors] = await Promise.all([
     untilAnswered(() => redis.get(keys.id)),
     untilAnswered(() => redis.zcard(keys.clients)),
@@ -57,16 +58,19 @@ export function whyLost(marker: Marker | null, facts: StoreFacts): string | null
 export const waysOn =
   'Restore the backup of Redis. If it cannot be restored, `rekeyd store declare-loss` takes what is there as the truth: clients that it does not know are found again.';
 
-export function lost(marker: Marker, why: string): RekeydError {
+/** @param where the namespace of this Redis that holds the lost store, when there is one */
+export function lost(marker: Marker, why: string, keys: StoreKeys, where: NamespaceFound | null): RekeydError {
   const clients = marker.clients === 1 ? '1 client' : `${marker.clients} clients`;
-  return new RekeydError(
-    'store_lost',
-    `The store ${marker.id} held ${clients} and their private keys, but the Redis that answers now ${why}. Nothing is taken in, delivered or sent. Restore the backup of Redis, or correct redis.url (host and database number). If it cannot be restored, \`rekeyd store declare-loss\` takes what is there as the truth: clients that it does not know are found again.`,
-  );
+  const what = `The store ${marker.id} held ${clients} and their private keys, but namespace ${keys.namespace} of the Redis that answers now ${why}. Nothing is taken in, delivered or sent.`;
+  const message =
+    where === null
+      ? `${what} Restore the backup of Redis, or correct redis.url (host and database number) or namespace. If it cannot be restored, \`rekeyd store declare-loss\` takes what is there as the truth: clients that it does not know are found again.`
+      : `${what} That store is in namespace ${where.namespace} of this Redis, with its clients: write namespace: ${where.namespace} in the config, or give the new namespace a data_dir of its own.`;
+  return new RekeydError('store_lost', message);
 }
 
 /** Of several processes that start at once, one names the store. */
-export async function nameStore(redis: Redis): Promise<string> {
+export async function nameStore(redis: Redis, keys: StoreKeys): Promise<string> {
   await untilAnswered(() => redis.set(keys.id, randomUUID(), 'NX'));
   return text(await untilAnswered(() => redis.get(keys.id)));
 }

@@ -1,7 +1,6 @@
 /** Who is known and how they looked, who is due, who has unfinished work. */
 import type { Redis } from 'ioredis';
 import { type ClientRef, parseReference } from '../core/client.ts';
-import { keys } from './keys.ts';
 import { NOTE_POLICIES, SET_DUE } from './lua/records.ts';
 import type { Scripts } from './redis/scripts.ts';
 
@@ -33,6 +32,7 @@ export interface Indexes {
 }
 
 export function openIndexes(redis: Redis, scripts: Scripts): Indexes {
+  const { keys } = scripts;
   async function references(command: () => Promise<string[]>): Promise<ClientRef[]> {
     return (await scripts.ask(command)).map(parseReference);
   }

@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../core/audit.ts';
 import { type Pause, type Scope, scopeName } from '../core/pause.ts';
-import { keys, operationKey } from './keys.ts';
 import { BEGIN_PAUSE, END_PAUSE } from './lua/pauses.ts';
 import type { Scripts } from './redis/scripts.ts';
 
@@ -23,7 +22,8 @@ export interface Pauses {
 }
 
 export function openPauses(redis: Redis, scripts: Scripts): Pauses {
-  const touched = () => [keys.pauses, keys.audit, operationKey(randomUUID())];
+  const { keys } = scripts;
+  const touched = () => [keys.pauses, keys.audit, keys.operation(randomUUID())];
   const drafts = (entries: readonly AuditDraft[]) => entries.map((entry) => JSON.stringify(entry));
   return {
     async pauses() {

@@ -1,5 +1,4 @@
 /** Which services run, what each says of itself, and the wish that they all read their config again. */
-import { keys } from './keys.ts';
 import { BE_PRESENT, LEAVE, PRESENT, WISH_RELOAD } from './lua/presence.ts';
 import { list, text } from './redis/replies.ts';
 import type { Scripts } from './redis/scripts.ts';
@@ -15,6 +14,9 @@ export type ReloadOutcome =
 export interface ServiceNote {
   readonly host: string;
   readonly pid: number;
+  readonly version: string;
+  /** What matters of the config that it works by: see {@link ../config/digest.ts}. */
+  readonly config: Readonly<Record<string, string>>;
   /** The newest wish that it has answered, and how; null: none since it started. */
   readonly reload: { readonly wish: string; readonly outcome: ReloadOutcome } | null;
   /** Why it goes on with an older config than the one that lies there; null: it does not. */
@@ -39,6 +41,7 @@ export interface Presence {
 }
 
 export function openPresence(scripts: Scripts): Presence {
+  const { keys } = scripts;
   return {
     async bePresent(service, note) {
       const call = { lua: BE_PRESENT, keys: [keys.presence, keys.reload], args: [service, JSON.stringify(note)] };

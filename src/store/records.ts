@@ -8,7 +8,7 @@ import type { ClientRecord } from '../core/record.ts';
 import type { WaveOutcome } from '../core/wave.ts';
 import { RekeydError } from '../errors.ts';
 import { rememberKey } from '../keys/key-id.ts';
-import { historyKey, keys, operationKey, recordKey, sealedKey, waveKeys } from './keys.ts';
+import type { StoreKeys } from './keys.ts';
 import { ANSWER, CLAIM, COMMIT, CONFIRM, LOAD, REPLACE_SEALED } from './lua/records.ts';
 import type { ScriptCall } from './redis/evaluate.ts';
 import { integer, list, text } from './redis/replies.ts';
@@ -111,18 +111,19 @@ export interface Records {
 
 /** @param confirmed told the number of the newest audit entry that is known to be on disk */
 export function openRecords(redis: Redis, scripts: Scripts, confirmed: (seq: number) => void): Records {
+  const { keys } = scripts;
   async function load(ref: ClientRef): Promise<Loaded | null> {
-    const reply = await scripts.run({ lua: LOAD, keys: [recordKey(ref)], args: [] });
+    const reply = await scripts.run({ lua: LOAD, keys: [keys.record(ref)], args: [] });
     return reply === null ? null : parseLoaded(reply);
   }
 
   return {
     load,
 
-    lastOp: (ref) => scripts.ask(() => redis.hget(recordKey(ref), 'op')),
+    lastOp: (ref) => scripts.ask(() => redis.hget(keys.record(ref), 'op')),
 
     async claim(ref, leastEpoch = 0) {
-      const reply = await scripts.run({ lua: CLAIM, keys: [recordKey(ref)], args: [randomUUID(), leastEpoch] });
+      const reply = await scripts.run({ lua: CLAIM, keys: [keys.record(ref)], args: [randomUUID(), leastEpoch] });
       if (reply === null) return null;
       const loaded = parseLoaded(reply);
       for (const key of loaded.record.keys) rememberKey(key);
@@ -138,14 +139,17 @@ export function openRecords(redis: Redis, scripts: Scripts, confirmed: (seq: num
     },
 
     async history(ref) {
-      const [listed, loaded] = await Promise.all([scripts.ask(() => redis.lrange(historyKey(ref), 0, -1)), load(ref)]);
+      const [listed, loaded] = await Promise.all([
+        scripts.ask(() => redis.lrange(keys.history(ref), 0, -1)),
+        load(ref),
+      ]);
       const ended = listed.map((summary) => JSON.parse(summary) as RotationSummary); // only `commit` writes it
       return [...ended, ...(loaded?.carried ?? []).toReversed()];
     },
 
     async commit(change) {
       const op = randomUUID();
-      const call = commitCall(change, op);
+      const call = commitCall(keys, change, op);
       const reply = await (change.durable ? scripts.runDurably(call) : scripts.run(call));
       const { now, seq } = parseCommitted(change.ref, reply);
       if (change.durable) confirmed(seq);
@@ -153,43 +157,43 @@ export function openRecords(redis: Redis, scripts: Scripts, confirmed: (seq: num
     },
 
     async confirm(ref, op) {
-      return (await scripts.runDurably({ lua: CONFIRM, keys: [recordKey(ref)], args: [op] })) === 1;
+      return (await scripts.runDurably({ lua: CONFIRM, keys: [keys.record(ref)], args: [op] })) === 1;
     },
 
-    answered: (request) => scripts.ask(() => redis.get(operationKey(`request ${request}`))),
+    answered: (request) => scripts.ask(() => redis.get(keys.operation(`request ${request}`))),
 
     async answer({ request, rotation }) {
-      await scripts.run({ lua: ANSWER, keys: [operationKey(`request ${request}`)], args: [rotation] });
+      await scripts.run({ lua: ANSWER, keys: [keys.operation(`request ${request}`)], args: [rotation] });
     },
 
     async withKeys(refs) {
-      const counts = await Promise.all(refs.map((ref) => scripts.ask(() => redis.exists(sealedKey(ref)))));
+      const counts = await Promise.all(refs.map((ref) => scripts.ask(() => redis.exists(keys.sealed(ref)))));
       return refs.filter((_, index) => counts[index] === 1);
     },
 
-    sealedHalf: (ref, thumbprint) => scripts.ask(() => redis.hget(sealedKey(ref), thumbprint)),
+    sealedHalf: (ref, thumbprint) => scripts.ask(() => redis.hget(keys.sealed(ref), thumbprint)),
 
     async sealedHalves(ref) {
-      return new Map(Object.entries(await scripts.ask(() => redis.hgetall(sealedKey(ref)))));
+      return new Map(Object.entries(await scripts.ask(() => redis.hgetall(keys.sealed(ref)))));
     },
 
     async replaceSealed(ref, thumbprint, oldJwe, newJwe) {
-      const call = { lua: REPLACE_SEALED, keys: [sealedKey(ref)], args: [thumbprint, oldJwe, newJwe] };
+      const call = { lua: REPLACE_SEALED, keys: [keys.sealed(ref)], args: [thumbprint, oldJwe, newJwe] };
       return (await scripts.runDurably(call)) === 1;
     },
   };
 }
 
 /** @param op names this commit: sent twice, it happens once */
-export function commitCall(change: Commit, op: string): ScriptCall {
+export function commitCall(keys: StoreKeys, change: Commit, op: string): ScriptCall {
   const { ref, expected, seal, erase, ended, answers, counted } = change;
   const { audit, clients, due, found, held, offered, open, seen } = keys;
   return {
     lua: COMMIT,
     keys: [
-      ...[recordKey(ref), sealedKey(ref), historyKey(ref), clients, due, open, audit, seen, found, held, offered],
-      ...(counted === undefined ? [] : waveKeysOf(counted)),
-      ...(answers === undefined ? [] : [operationKey(`request ${answers.request}`)]),
+      ...[keys.record(ref), keys.sealed(ref), keys.history(ref), clients, due, open, audit, seen, found, held, offered],
+      ...(counted === undefined ? [] : waveKeysOf(keys, counted)),
+      ...(answers === undefined ? [] : [keys.operation(`request ${answers.request}`)]),
     ],
     args: [
       op,
@@ -216,8 +220,8 @@ export function commitCall(change: Commit, op: string): ScriptCall {
   };
 }
 
-function waveKeysOf({ wave: { policy } }: WaveOutcome): readonly string[] {
-  const { wave, waiting, failed } = waveKeys(policy);
+function waveKeysOf(keys: StoreKeys, { wave: { policy } }: WaveOutcome): readonly string[] {
+  const { wave, waiting, failed } = keys.wave(policy);
   return [wave, waiting, failed];
 }
 

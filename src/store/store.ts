@@ -4,6 +4,7 @@ import { type Apps, openApps } from './app-facts.ts';
 import { type AuditLog, openAuditLog } from './audit-log.ts';
 import { type Deployments, openDeployments } from './deployments.ts';
 import { type Indexes, openIndexes } from './indexes.ts';
+import type { StoreKeys } from './keys.ts';
 import { openPauses, type Pauses } from './pauses.ts';
 import { openPresence, type Presence } from './presence.ts';
 import { openRecords, type Records } from './records.ts';
@@ -13,6 +14,7 @@ import { openScripts } from './redis/scripts.ts';
 import { openWaves, type Waves } from './waves.ts';
 
 export interface Store extends Records, Indexes, AuditLog, Deployments, Pauses, Waves, Apps, Presence {
+  readonly keys: StoreKeys;
   /** Random, and another one for each store. */
   readonly id: string;
   /** The store's clock, ms since the Unix epoch: one clock for all workers. */
@@ -25,6 +27,7 @@ export interface Store extends Records, Indexes, AuditLog, Deployments, Pauses, 
 export function openStore(redis: Redis, guard: Guarded & { confirmed(seq: number): void }): Store {
   const scripts = openScripts(redis, guard);
   return {
+    keys: scripts.keys,
     ...openRecords(redis, scripts, guard.confirmed),
     ...openIndexes(redis, scripts),
     ...openAuditLog(redis, scripts, guard.confirmed),

@@ -4,7 +4,6 @@ import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../core/audit.ts';
 import { type ClientRef, parseReference } from '../core/client.ts';
 import type { Wave, WaveRef } from '../core/wave.ts';
-import { keys, waveKeys } from './keys.ts';
 import { BEGIN_WAVE, CHOOSE, END_WAVE, FOLLOW, LEAVE_WAVE, RESUME_WAVE, STOP_WAVE, WAVE } from './lua/waves.ts';
 import { integer, list, text } from './redis/replies.ts';
 import type { Scripts } from './redis/scripts.ts';
@@ -33,6 +32,7 @@ export interface Waves {
 }
 
 export function openWaves(redis: Redis, scripts: Scripts): Waves {
+  const { keys } = scripts;
   const drafts = (entries: readonly AuditDraft[]) => entries.map((entry) => JSON.stringify(entry));
 
   async function members(key: string): Promise<readonly ClientRef[]> {
@@ -41,12 +41,12 @@ export function openWaves(redis: Redis, scripts: Scripts): Waves {
 
   return {
     async wave(policy) {
-      const { wave, cohort, waiting, failed } = waveKeys(policy);
+      const { wave, cohort, waiting, failed } = keys.wave(policy);
       const reply = await scripts.run({ lua: WAVE, keys: [wave, cohort, waiting, failed], args: [] });
       return reply === null ? null : parseWave(list(reply));
     },
     async beginWave({ policy, id }, { found, first }) {
-      const { wave, cohort, waiting, failed } = waveKeys(policy);
+      const { wave, cohort, waiting, failed } = keys.wave(policy);
       await scripts.runDurably({
         lua: BEGIN_WAVE,
         keys: [wave, cohort, waiting, failed],
@@ -54,29 +54,29 @@ export function openWaves(redis: Redis, scripts: Scripts): Waves {
       });
     },
     async chooseFirst({ policy, id }, clients) {
-      const { wave, cohort, waiting } = waveKeys(policy);
+      const { wave, cohort, waiting } = keys.wave(policy);
       return integer(await scripts.run({ lua: CHOOSE, keys: [wave, cohort, waiting], args: [id, ...clients] }));
     },
-    waitingFirst: (policy) => members(waveKeys(policy).waiting),
-    failedOf: (policy) => members(waveKeys(policy).failed),
+    waitingFirst: (policy) => members(keys.wave(policy).waiting),
+    failedOf: (policy) => members(keys.wave(policy).failed),
     async leaveWave({ policy, id }, clients) {
-      const { wave, waiting } = waveKeys(policy);
+      const { wave, waiting } = keys.wave(policy);
       await scripts.run({ lua: LEAVE_WAVE, keys: [wave, waiting], args: [id, ...clients] });
     },
     async follow({ policy, id }) {
-      return (await scripts.run({ lua: FOLLOW, keys: [waveKeys(policy).wave], args: [id] })) === 1;
+      return (await scripts.run({ lua: FOLLOW, keys: [keys.wave(policy).wave], args: [id] })) === 1;
     },
     async stopWave({ policy, id }, why, entries) {
       const args = [randomUUID(), id, why, ...drafts(entries)];
-      return (await scripts.runDurably({ lua: STOP_WAVE, keys: [waveKeys(policy).wave, keys.audit], args })) === 1;
+      return (await scripts.runDurably({ lua: STOP_WAVE, keys: [keys.wave(policy).wave, keys.audit], args })) === 1;
     },
     async resumeWave(policy, entries) {
-      const { wave, failed } = waveKeys(policy);
+      const { wave, failed } = keys.wave(policy);
       const args = [randomUUID(), ...drafts(entries)];
       return (await scripts.runDurably({ lua: RESUME_WAVE, keys: [wave, failed, keys.audit], args })) === 1;
     },
     async endWave({ policy, id }) {
-      const { wave, cohort, waiting, failed } = waveKeys(policy);
+      const { wave, cohort, waiting, failed } = keys.wave(policy);
       await scripts.run({ lua: END_WAVE, keys: [wave, cohort, waiting, failed], args: [id] });
     },
   };

@@ -1,12 +1,14 @@
 /** Rotating the whole fleet of a stage, from the request to the last destroyed key, and what that took. */
 
 import { inParallel } from '../../src/parallel.ts';
-import { keys } from '../../src/store/keys.ts';
+import { storeKeys } from '../../src/store/keys.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import { until } from '../support/until.ts';
 import type { Child } from './child.ts';
 import { type Snapshot, snapshot, spentPerRotation } from './spent.ts';
 import type { Stage } from './stage.ts';
+
+const keys = storeKeys('rekeyd');
 
 const PATIENCE_MS = 600_000;
 const LANES = 100;

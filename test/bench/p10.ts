@@ -1,10 +1,12 @@
 import type { Redis } from 'ioredis';
-import { historyKey, keys, recordKey, sealedKey } from '../../src/store/keys.ts';
+import { storeKeys } from '../../src/store/keys.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import { until } from '../support/until.ts';
 import { type Figure, judge, medians, type Result, type Scale } from './figure.ts';
 import { rotateFleet } from './fleet.ts';
 import { onStage, type Setting, type Stage } from './stage.ts';
+
+const keys = storeKeys('rekeyd');
 
 /** By then a record has all that it remembers of former keys: it grows no further. Its history does, up to 50 rotations. */
 const ROTATIONS = 12;
@@ -117,9 +119,9 @@ async function settled({ queues, resources }: Stage): Promise<void> {
   await until('no job is under way', async () => (await queue.getActiveCount()) + (await queue.count()) === 0);
 }
 
-const RECORD = recordKey('' as Parameters<typeof recordKey>[0]); // the part before the reference
-const HISTORY = historyKey('' as Parameters<typeof historyKey>[0]); // the part before the reference
-const SEALED = sealedKey('' as Parameters<typeof sealedKey>[0]);
+const RECORD = keys.record('' as Parameters<typeof keys.record>[0]); // the part before the reference
+const HISTORY = keys.history('' as Parameters<typeof keys.history>[0]); // the part before the reference
+const SEALED = keys.sealed('' as Parameters<typeof keys.sealed>[0]);
 
 async function sizesOf(redis: Redis): Promise<Sizes> {
   const info = await redis.info('memory');

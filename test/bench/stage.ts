@@ -88,7 +88,7 @@ async function build(setting: Setting, dir: string, later: Later): Promise<Stage
     clock: systemClock,
   });
   later('resources', () => resources.close());
-  const queues = openQueues(resources.redis, [DEPLOYMENT], (error) => console.error(String(error)));
+  const queues = openQueues(resources, [DEPLOYMENT], (error) => console.error(String(error)));
   later('queues', () => queues.close());
 
   return {

@@ -30,7 +30,8 @@ describe('defaults', () => {
     expect(config).toEqual({
       file: join(folder, 'rekeyd.yaml'),
       dataDir: join(folder, 'data'),
-      redis: { server: { kind: 'embedded', searchPath: expect.stringContaining('/usr/bin') }, replicas: 0 },
+      namespace: 'rekeyd',
+      redis: { server: { kind: 'embedded', searchPath: expect.stringContaining('/usr/bin') }, replicas: 0, tls: null },
       durability: 'strict',
       encryption: { keks: [{ id: 'k1', key: expect.any(Secret) }] },
       deployments: [

@@ -50,12 +50,15 @@ export const inDeployment = (over: Input) => write({ deployments: [deployment(ov
 export const inApp = (over: Input) => inDeployment({ apps: [app(over)] });
 export const inPolicy = (over: Input, top: Input = {}) => write({ policies: { default: over }, ...top });
 
-export const read = (text: string) => parseConfig(text, { file: join(folder, 'rekeyd.yaml'), env });
+type Env = Readonly<Record<string, string>>;
+
+export const read = (text: string, variables: Env = env) =>
+  parseConfig(text, { file: join(folder, 'rekeyd.yaml'), env: variables });
 
 /** The error with which `text` is refused; throws when it is accepted. */
-export async function refusal(text: string): Promise<ConfigError> {
+export async function refusal(text: string, variables: Env = env): Promise<ConfigError> {
   try {
-    await read(text);
+    await read(text, variables);
   } catch (error) {
     if (error instanceof ConfigError) return error;
     throw error;

@@ -69,7 +69,7 @@ arrangeMishaps(emulator, clients);
 
 say('Rotating them all (rekeyd rotate --all) while they keep signing in ...');
 const startedAt = monotonic();
-const queues = openQueues(service.resources.redis, [DEPLOYMENT], (error) => say(String(error)));
+const queues = openQueues(service.resources, [DEPLOYMENT], (error) => say(String(error)));
 const reason = 'demo: show a rotation';
 await queues.request({ v: 1, select: { all: true }, reason, actor: 'demo', compromised: false });
 const ended = await rotationsEnded();

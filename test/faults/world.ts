@@ -8,6 +8,7 @@ import { openQueues, type Queues } from '../../jobs/queues.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { openResources } from '../../src/runtime/resources.ts';
+import { storeKeys } from '../../src/store/keys.ts';
 import type { RedisTarget } from '../../src/store/redis/target.ts';
 import { systemClock } from '../../src/time.ts';
 import { type Emulator, startEmulator } from '../emulator/server.ts';
@@ -99,7 +100,7 @@ export async function buildWorld({ dir, later }: Place, fleet: FleetSetting, bac
   later('raw connection', () => raw.disconnect());
   const section = await backing.open();
   await watch.attach();
-  const queues = openQueues(backing.target, [DEPLOYMENT], () => {});
+  const queues = openQueues({ redis: backing.target, store: { keys: storeKeys('rekeyd') } }, [DEPLOYMENT], () => {});
   later('queues', () => queues.close());
   const machines = Array.from({ length: MOST_MACHINES }, (_, index) => `machine-${index + 1}`);
   const configs = await Promise.all(machines.map((machine) => configFor(machine, machine, section)));

@@ -5,10 +5,12 @@ import { expect, test } from 'vitest';
 import { type ClientRef, makeReference, parseReference, splitReference } from '../../src/core/client.ts';
 import { directorySink } from '../../src/deliver/directory.ts';
 import { publishFolder } from '../../src/publish/folder.ts';
-import { recordKey, sealedKey } from '../../src/store/keys.ts';
+import { storeKeys } from '../../src/store/keys.ts';
 import { createWachtClient } from '../../src/wacht/client.ts';
 import { serve } from '../wacht/serve.ts';
 import { came, fuzz, mutated, piecesOf, scratchFolder } from './cases.ts';
+
+const names = storeKeys('rekeyd');
 
 const root = await scratchFolder();
 
@@ -57,7 +59,7 @@ test('a reference is three plain names, or it is refused without showing a key t
       expect(new URL(`http://h/x/${name}/y`).pathname).toBe(`/x/${name}/y`);
       expect(encodeURIComponent(name)).toBe(name);
     }
-    const keys = [recordKey(result.value), sealedKey(result.value)];
+    const keys = [names.record(result.value), names.sealed(result.value)];
     expect(keys.every((key) => key.endsWith(`:${text}`))).toBe(true);
   });
 });

@@ -5,7 +5,7 @@ import { probeAgain, probeJob } from '../../jobs/probing.ts';
 import { sweep } from '../../jobs/sweep.ts';
 import { NOTHING_KNOWN } from '../../src/core/findings.ts';
 import { keksOf } from '../../src/rotation/policy.ts';
-import { appKey } from '../../src/store/keys.ts';
+import { storeKeys } from '../../src/store/keys.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import { beginRotation } from '../support/begin.ts';
 import { DEPLOYMENT, type Fleet, type FleetApp, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
@@ -13,6 +13,8 @@ import { startLogins } from '../support/logins.ts';
 import { apiCalls, disposables, probeOn } from '../support/probing.ts';
 import { expectSound } from '../support/sound.ts';
 import { until } from '../support/until.ts';
+
+const keys = storeKeys('rekeyd');
 
 const AUTO: FleetApp = { slug: 'app', selection: 'first_pem', policy: { strategy: 'auto' } };
 const PLACE = `${DEPLOYMENT}/${AUTO.slug}`;
@@ -150,7 +152,7 @@ test('algs that clients signed in with before this was noted are noted at the ne
   await service.stop();
   const redis = await connectRedis({ socketPath: fleet.redis.socketPath }, { name: 'test' });
   onTestFinished(() => redis.disconnect());
-  await redis.del(appKey(`${DEPLOYMENT}/${app.slug}`));
+  await redis.del(keys.app(`${DEPLOYMENT}/${app.slug}`));
   expect(await factsOf(fleet, app)).toEqual(NOTHING_KNOWN);
   await fleet.start({ schedule: true });
   await until('it is noted', async () => (await factsOf(fleet, app)).proven.ES256 !== undefined);
@@ -222,8 +224,8 @@ test('probe: auto: apps are probed again after a day, after a failure sooner; ma
     const ago = (at: number) => at - hours * 3_600_000;
     const { findings, failed } = await factsOf(fleet, EAGER);
     if (findings !== null)
-      await redis.hset(appKey(PLACE), 'findings', JSON.stringify({ ...findings, at: ago(findings.at) }));
-    if (failed !== null) await redis.hset(appKey(PLACE), 'failed', `${ago(failed.at)} ${failed.error}`);
+      await redis.hset(keys.app(PLACE), 'findings', JSON.stringify({ ...findings, at: ago(findings.at) }));
+    if (failed !== null) await redis.hset(keys.app(PLACE), 'failed', `${ago(failed.at)} ${failed.error}`);
   };
   expect(await asked(), 'the first one comes with a rotation').toEqual([]);
   await Promise.all([probeOn(fleet, EAGER), probeOn(fleet, manual)]);

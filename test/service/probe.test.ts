@@ -4,7 +4,7 @@ import { makeReference } from '../../src/core/client.ts';
 import { type Findings, NOTHING_KNOWN, takesSeveral } from '../../src/core/findings.ts';
 import { ALGORITHMS } from '../../src/core/keys.ts';
 import { openResources } from '../../src/runtime/resources.ts';
-import { deploymentKey } from '../../src/store/keys.ts';
+import { storeKeys } from '../../src/store/keys.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import { systemClock } from '../../src/time.ts';
 import { CHANGE } from '../emulator/fault-rules.ts';
@@ -12,6 +12,8 @@ import { DEPLOYMENT, type FleetApp, startFleet } from '../support/fleet.ts';
 import { type Issuer, type IssuerOptions, startIssuer } from '../support/issuer.ts';
 import { startServedFleet } from '../support/key-server.ts';
 import { apiCalls, disposables, probeOn } from '../support/probing.ts';
+
+const keys = storeKeys('rekeyd');
 
 const WACHT: FleetApp = { slug: 'app', selection: 'wacht' };
 const PEM: FleetApp = { slug: 'app', selection: 'first_pem' };
@@ -92,7 +94,7 @@ test('every call of a probe counts in the API budget', async () => {
   const fleet = await startFleet({ apps: [KID], deployment: { rate_limit: { max: 1000, per: '3650d' } } });
   await probeOn(fleet, KID);
   const redis = await connectRedis({ socketPath: fleet.redis.socketPath }, { name: 'test' });
-  const tokens = Number(await redis.hget(deploymentKey(DEPLOYMENT), 'tokens'));
+  const tokens = Number(await redis.hget(keys.deployment(DEPLOYMENT), 'tokens'));
   redis.disconnect();
   const calls = apiCalls(fleet, KID);
   expect(calls.length).toBeGreaterThan(15);

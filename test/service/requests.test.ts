@@ -1,7 +1,7 @@
 /** Requests that come while the API does not answer: they are somebody's word, and stay until they are answered. */
 import { type Job, Queue } from 'bullmq';
 import { expect, onTestFinished, test } from 'vitest';
-import { bullConnection, CONTROL, PREFIX } from '../../jobs/queues.ts';
+import { bullConnection, CONTROL } from '../../jobs/queues.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import type { FaultRule } from '../emulator/faults.ts';
 import { type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
@@ -14,7 +14,10 @@ const GONE: FaultRule = { kind: 'status', status: 503, message: 'under repair', 
 
 /** From a producer that knows nothing of rekeyd but the contract: BullMQ gives its job one attempt. */
 async function ask(fleet: Fleet, clients: readonly FleetClient[], more: object = {}): Promise<Job> {
-  const queue = new Queue(CONTROL, { connection: bullConnection(fleet.resources.redis), prefix: PREFIX });
+  const queue = new Queue(CONTROL, {
+    connection: bullConnection(fleet.resources.redis),
+    prefix: fleet.resources.store.keys.queues,
+  });
   onTestFinished(() => queue.close());
   const select = { clients: clients.map(({ ref }) => ref) };
   return queue.add('request', { v: 1, select, reason: 'a test', actor: 'siem', ...more });

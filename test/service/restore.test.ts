@@ -124,7 +124,10 @@ test('folders that are newer than a restored store are left as they are until th
   await service.stop();
   await rollBack();
   const dataDir = join(fleet.dir, 'data');
-  await declareLoss(operator, dataDir, await readMarker(dataDir), { actor: 'test', reason: 'restored' });
+  await declareLoss(operator, fleet.resources.store.keys, dataDir, await readMarker(dataDir), {
+    actor: 'test',
+    reason: 'restored',
+  });
 
   for (const method of ['GET', 'PATCH'] as const) {
     fleet.emulator.faults.add({ kind: 'status', status: 503, match: { method }, times: Number.POSITIVE_INFINITY });

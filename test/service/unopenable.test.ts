@@ -4,12 +4,14 @@ import { Redis } from 'ioredis';
 import { expect, test } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
 import type { Config } from '../../src/config/model.ts';
-import { sealedKey } from '../../src/store/keys.ts';
+import { storeKeys } from '../../src/store/keys.ts';
 import { type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
 import { thumbprints } from '../support/published.ts';
 import { expectSound } from '../support/sound.ts';
 import { until } from '../support/until.ts';
+
+const keys = storeKeys('rekeyd');
 
 const QUITTER = { ...PEM_APP, policy: { attempts: 3 } };
 const LONG_OVERLAP = { ...KID_APP, policy: { ...KID_APP.policy, attempts: 3, propagation: '0s', overlap: '1h' } };
@@ -19,7 +21,7 @@ type Spoil = (fleet: Fleet, client: FleetClient, kid: string) => Promise<Config>
 
 const missing: Spoil = async ({ redis: { socketPath }, config }, { ref }, kid) => {
   const redis = new Redis(socketPath);
-  await redis.hdel(sealedKey(ref), kid);
+  await redis.hdel(keys.sealed(ref), kid);
   redis.disconnect();
   return config;
 };

@@ -2,9 +2,11 @@
 import { describe, expect, it } from 'vitest';
 import { makeReference } from '../../src/core/client.ts';
 import { type Findings, NOTHING_KNOWN } from '../../src/core/findings.ts';
-import { appKey, probingKey } from '../../src/store/keys.ts';
+import { storeKeys } from '../../src/store/keys.ts';
 import { redisKinds } from '../support/redis.ts';
 import { draft, twoStores } from './fixtures.ts';
+
+const keys = storeKeys('rekeyd');
 
 const APP = '1/mcp-auth';
 const REF = makeReference('1', 'mcp-auth', '4711');
@@ -48,9 +50,9 @@ describe.each(redisKinds)('%s', (kind) => {
   });
 
   it('are no findings when a later version has written them', async () => {
-    await workers.opened.redis.hset(appKey(APP), 'findings', JSON.stringify({ ...FINDINGS, v: 2 }));
+    await workers.opened.redis.hset(keys.app(APP), 'findings', JSON.stringify({ ...FINDINGS, v: 2 }));
     expect((await workers.opened.store.appFacts(APP)).findings).toBeNull();
-    await workers.opened.redis.hset(appKey(APP), 'findings', 'no JSON');
+    await workers.opened.redis.hset(keys.app(APP), 'findings', 'no JSON');
     expect((await workers.opened.store.appFacts(APP)).findings).toBeNull();
   });
 
@@ -67,7 +69,7 @@ describe.each(redisKinds)('%s', (kind) => {
     await store.letGoProbe(APP, 'a');
     expect(await workers.other.store.holdProbe(APP, 'b', 60_000)).toBe(0);
     // As if it had been silent.
-    await workers.opened.redis.pexpire(probingKey(APP), 1);
+    await workers.opened.redis.pexpire(keys.probing(APP), 1);
     await expect.poll(() => store.holdProbe(APP, 'a', 60_000)).toBe(0);
     expect(await workers.other.store.holdProbe(APP, 'b', 60_000)).toBeGreaterThan(0);
   });

@@ -1,4 +1,6 @@
-import { expect, it } from 'vitest';
+import { Queue } from 'bullmq';
+import { expect, it, onTestFinished } from 'vitest';
+import { bullConnection } from '../../jobs/queues.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import { startRedis } from '../support/redis.ts';
 
@@ -48,4 +50,52 @@ it('says once that the connection is lost and once that it is back', async () =>
   expect(lines).toEqual([expect.stringContaining('lost'), expect.stringContaining('again')]);
   redis.disconnect();
   await server.stop();
+});
+
+it('a database that the server does not have is an error, for BullMQ too, and never database 0', async () => {
+  const server = await startRedis({ settings: ['--databases', '4'] });
+  onTestFinished(() => server.stop());
+  const target = { url: `${server.url}/4` };
+  await expect(connectRedis(target, { name: 'test', connectTimeout: 3_600_000 })).rejects.toMatchObject({
+    code: 'redis_unreachable',
+    message: expect.stringMatching(/database 4 cannot be used: .*out of range.*Correct the number in redis\.url/),
+  });
+
+  const queue = new Queue('control', { connection: bullConnection(target) });
+  onTestFinished(() => queue.close());
+  const refused = new Promise<string>((resolve) => {
+    let errors = 0;
+    queue.on('error', ({ message }) => {
+      errors += 1;
+      if (errors === 3) resolve(message); // it is tried again and again
+    });
+  });
+  const added = queue.add('job', {}).then(() => 'added');
+  added.catch(() => {}); // when the test is over
+  expect(await Promise.race([added, refused])).toMatch(/database 4 cannot be used/);
+  const operator = await connectRedis({ url: server.url }, { name: 'operator' });
+  onTestFinished(() => operator.disconnect());
+  expect(await operator.dbsize()).toBe(0);
+});
+
+it('signs in with the password of the moment when a connection is made anew', async () => {
+  const server = await startRedis();
+  onTestFinished(() => server.stop());
+  const operator = await connectRedis({ socketPath: server.socketPath }, { name: 'operator' });
+  onTestFinished(() => operator.disconnect());
+  await operator.config('SET', 'requirepass', 'one');
+  let password = 'one';
+  const target = {
+    url: server.url,
+    get login() {
+      return { password };
+    },
+  };
+  const redis = await connectRedis(target, { name: 'test' });
+  onTestFinished(() => redis.disconnect());
+  await operator.config('SET', 'requirepass', 'two');
+  password = 'two';
+  const id = await redis.client('ID');
+  await operator.client('KILL', 'ID', id);
+  expect(await redis.client('ID')).not.toBe(id);
 });

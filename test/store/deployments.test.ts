@@ -1,9 +1,11 @@
 /** The API budget, the pauses and the throttles of a deployment: one place for all workers. */
 import { describe, expect, it } from 'vitest';
-import { deploymentKey, keys } from '../../src/store/keys.ts';
+import { storeKeys } from '../../src/store/keys.ts';
 import { redisKinds } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 import { draft, twoStores } from './fixtures.ts';
+
+const keys = storeKeys('rekeyd');
 
 const DEP = 'dep';
 const PLENTY = { max: 1000, perMs: 1_000 };
@@ -16,11 +18,11 @@ describe.each(redisKinds)('deployments on %s', (kind) => {
   const state = async () => (await workers.opened.store.deploymentStates([DEP])).get(DEP);
   /** Lets that much time pass for the deployment, in ms. */
   async function age(ms: number): Promise<void> {
-    const held = await workers.opened.redis.hgetall(deploymentKey(DEP));
+    const held = await workers.opened.redis.hgetall(keys.deployment(DEP));
     for (const field of ['at', 'until', 'urgent_at', 'try_at', 'next'])
-      if (held[field] !== undefined) await workers.opened.redis.hincrbyfloat(deploymentKey(DEP), field, -ms);
+      if (held[field] !== undefined) await workers.opened.redis.hincrbyfloat(keys.deployment(DEP), field, -ms);
     const refused = (held.refused ?? '').replace(/@(\d+)/g, (_, at) => `@${Number(at) - ms}`);
-    if (refused !== '') await workers.opened.redis.hset(deploymentKey(DEP), 'refused', refused);
+    if (refused !== '') await workers.opened.redis.hset(keys.deployment(DEP), 'refused', refused);
   }
 
   it('share one budget among all workers', async () => {
@@ -120,7 +122,7 @@ describe.each(redisKinds)('deployments on %s', (kind) => {
     expect(await workers.opened.store.lookedBy(DEP)).toBeNull();
     await workers.opened.store.noteLookedBy(DEP, 'list');
     expect(await workers.other.store.lookedBy(DEP)).toBe('list');
-    await workers.opened.redis.hincrbyfloat(deploymentKey(DEP), 'look_at', -8 * 86_400_000);
+    await workers.opened.redis.hincrbyfloat(keys.deployment(DEP), 'look_at', -8 * 86_400_000);
     expect(await workers.other.store.lookedBy(DEP)).toBeNull();
   });
 

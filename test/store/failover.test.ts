@@ -1,6 +1,6 @@
 /** What the store makes of a group of servers whose primary changes. */
 import { expect, it, onTestFinished } from 'vitest';
-import { recordKey } from '../../src/store/keys.ts';
+import { storeKeys } from '../../src/store/keys.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import { checkDurability, type DurabilityOptions } from '../../src/store/redis/durability.ts';
 import type { ServerGroup } from '../../src/store/redis/target.ts';
@@ -8,6 +8,8 @@ import { NO_WAITAOF, redisKinds, waitaofKinds } from '../support/redis.ts';
 import { REPLICATION_USER, type RedisGroup, startCluster, startSentinelGroup, tell } from '../support/redis-ha.ts';
 import { until } from '../support/until.ts';
 import { firstCommit, open, ref } from './fixtures.ts';
+
+const keys = storeKeys('rekeyd');
 
 const [alpha, beta] = [ref('alpha'), ref('beta')];
 
@@ -88,7 +90,7 @@ it('a durable commit whose node loses its keys before WAITAOF answers is sent ag
   expect(await store.load(alpha)).toMatchObject({ version: 1 });
   expect(await store.auditSize()).toBe(1);
   await store.commit(firstCommit(beta, { durable: true }));
-  expect(await tell(replica ?? primary, 'EXISTS', recordKey(beta))).toBe(1);
+  expect(await tell(replica ?? primary, 'EXISTS', keys.record(beta))).toBe(1);
 });
 
 it('signs in to Sentinels and servers with their own passwords, and says what they refuse', async () => {

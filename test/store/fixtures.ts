@@ -9,6 +9,7 @@ import type { ClientRecord } from '../../src/core/record.ts';
 import { newServerSide } from '../../src/core/server.ts';
 import { NO_TRIES } from '../../src/core/tries.ts';
 import { type Guard, openGuard } from '../../src/store/guard.ts';
+import { type StoreKeys, storeKeys } from '../../src/store/keys.ts';
 import type { Commit, Expected } from '../../src/store/records.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import type { DurabilityOptions } from '../../src/store/redis/durability.ts';
@@ -84,6 +85,8 @@ export interface OpenedStore {
 export interface OpenOptions extends Partial<DurabilityOptions> {
   /** What a worker on another machine knows of the store; its own folder when absent. */
   readonly dataDir?: string;
+  /** Of another namespace than `rekeyd`. */
+  readonly keys?: StoreKeys;
   /** Told as {@link openGuard} tells it. */
   readonly onChange?: (problem: Error | null) => void;
 }
@@ -99,7 +102,7 @@ export async function open(target: string | RedisTarget, options: OpenOptions = 
     if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true });
   }
   try {
-    const guard = await openGuard(redis, { mode: 'strict', ...options, dataDir });
+    const guard = await openGuard(redis, { mode: 'strict', keys: storeKeys('rekeyd'), ...options, dataDir });
     const store = openStore(redis, guard);
     return { store, redis, guard, close: () => release(guard, store) };
   } catch (error) {

@@ -3,10 +3,12 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it, onTestFinished } from 'vitest';
-import { keys } from '../../src/store/keys.ts';
+import { storeKeys } from '../../src/store/keys.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
 import { firstCommit, type OpenedStore, open, ref, snapshot } from './fixtures.ts';
+
+const keys = storeKeys('rekeyd');
 
 let server: RedisServer;
 let dir: string;

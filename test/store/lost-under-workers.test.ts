@@ -105,7 +105,7 @@ test('after the loss is declared, clients are found again, and no application is
   await until('readiness is red', async () => (await readiness(url)).status === 503);
   const dataDir = join(fleet.dir, 'data');
   const cause = { actor: 'test', reason: 'the disk is gone' };
-  const id = await declareLoss(operator, dataDir, await readMarker(dataDir), cause);
+  const id = await declareLoss(operator, fleet.resources.store.keys, dataDir, await readMarker(dataDir), cause);
   await until('readiness is green', async () => (await readiness(url)).status === 200);
   await until('the client is found again', () => fleet.record(client).catch(() => null));
   expect(fleet.resources.store.id).toBe(id);
@@ -132,6 +132,9 @@ test('after the loss of an emptied store is declared, clients are found again wi
     fleet.lines.some((line) => line.includes('the store cannot be worked with')),
   );
   const dataDir = join(fleet.dir, 'data');
-  await declareLoss(operator, dataDir, await readMarker(dataDir), { actor: 'test', reason: 'the disk is gone' });
+  await declareLoss(operator, fleet.resources.store.keys, dataDir, await readMarker(dataDir), {
+    actor: 'test',
+    reason: 'the disk is gone',
+  });
   await until('the client is found again', isKnown);
 });

@@ -6,12 +6,14 @@ import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { declareLoss } from '../../src/store/declare.ts';
 import { readMarker } from '../../src/store/identity.ts';
-import { keys } from '../../src/store/keys.ts';
+import { storeKeys } from '../../src/store/keys.ts';
 import type { Expected } from '../../src/store/records.ts';
 import { openStore, type Store } from '../../src/store/store.ts';
 import { type RedisServer, redisKinds, startRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 import { draft, firstCommit, type OpenedStore, open, openEmpty, ref, snapshot } from './fixtures.ts';
+
+const keys = storeKeys('rekeyd');
 
 const CAUSE = { actor: 'test', reason: 'the disk is gone' };
 const [alpha, beta] = [ref('alpha'), ref('beta')];
@@ -104,12 +106,14 @@ describe.each(redisKinds)('the store of a worker on %s', (kind) => {
     const { expected, durability } = worker.guard;
     // A guard that has not looked: what stands between a script and the wrong store is the script.
     const trusting: Parameters<typeof openStore>[1] = {
+      keys,
       expected,
       durability,
       ready: async () => {},
       refused: async (error) => {
         throw error;
       },
+      doubt: () => {},
       confirmed: () => {},
     };
     const store = openStore(worker.redis, trusting);
@@ -144,7 +148,7 @@ describe.each(redisKinds)('the store of a worker on %s', (kind) => {
     for (const { guard } of [worker, elsewhere]) guard.onRecovery(() => recovered.push(guard.expected.id));
     await damage(how);
     await expect(worker.store.load(alpha)).rejects.toMatchObject({ code: 'store_lost' });
-    const id = await declareLoss(elsewhere.redis, dir, await readMarker(dir), CAUSE);
+    const id = await declareLoss(elsewhere.redis, keys, dir, await readMarker(dir), CAUSE);
     await worker.guard.check();
     // This one has not noticed anything yet, and need not.
     expect(await elsewhere.store.load(beta)).toBeNull();
@@ -161,8 +165,8 @@ describe.each(redisKinds)('the store of a worker on %s', (kind) => {
 
   it('is not declared lost when it is not', async () => {
     const { redis, store } = worker;
-    await expect(declareLoss(redis, dir, await readMarker(dir), CAUSE)).rejects.toMatchObject({ code: 'usage' });
-    await expect(declareLoss(redis, dir, null, CAUSE)).rejects.toMatchObject({ code: 'usage' });
+    await expect(declareLoss(redis, keys, dir, await readMarker(dir), CAUSE)).rejects.toMatchObject({ code: 'usage' });
+    await expect(declareLoss(redis, keys, dir, null, CAUSE)).rejects.toMatchObject({ code: 'usage' });
     expect(await store.load(alpha)).toMatchObject({ version: 2 });
     expect(await store.auditSize()).toBe(2);
   });
@@ -171,7 +175,7 @@ describe.each(redisKinds)('the store of a worker on %s', (kind) => {
     await damage('replaced');
     const marker = await readMarker(dir);
     const declared = await Promise.allSettled(
-      Array.from({ length: 5 }, () => declareLoss(worker.redis, dir, marker, CAUSE)),
+      Array.from({ length: 5 }, () => declareLoss(worker.redis, keys, dir, marker, CAUSE)),
     );
     expect(declared.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
     for (const outcome of declared) {

@@ -2,12 +2,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { keys, recordKey } from '../../src/store/keys.ts';
+import { storeKeys } from '../../src/store/keys.ts';
 import { commitCall } from '../../src/store/records.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import { NO_OTHER, NO_WAITAOF, type RedisServer, redisKinds, startRedis, waitaofKinds } from '../support/redis.ts';
 import { draft, firstCommit, type OpenedStore, onTopOf, open, ref } from './fixtures.ts';
 import { type LossyProxy, startProxy } from './proxy.ts';
+
+const keys = storeKeys('rekeyd');
 
 describe.each(redisKinds)('when the connection to %s drops', (kind) => {
   const alpha = ref('alpha');
@@ -31,7 +33,7 @@ describe.each(redisKinds)('when the connection to %s drops', (kind) => {
     await rm(dir, { recursive: true });
   });
 
-  const touched = () => opened.redis.hget(recordKey(alpha), 'touched');
+  const touched = () => opened.redis.hget(keys.record(alpha), 'touched');
 
   it.each([false, true])('a commit whose answer was lost happens once (durable: %s)', async (durable) => {
     const { store } = opened;
@@ -83,7 +85,7 @@ describe.each(redisKinds)('when the connection to %s drops', (kind) => {
 
   it('the answer to a commit sent twice is the first one, and another writer is still refused', async () => {
     const { store, redis, guard } = opened;
-    const { lua, keys: own, args } = commitCall(firstCommit(alpha), 'one-op');
+    const { lua, keys: own, args } = commitCall(keys, firstCommit(alpha), 'one-op');
     const all = [keys.id, keys.auditSize, ...own];
     const send = () => redis.eval(lua, all.length, ...all, guard.expected.id, 0, ...args);
     const first = await send();

@@ -1,9 +1,11 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { makeReference } from '../../src/core/client.ts';
 import type { RotationSummary } from '../../src/core/history.ts';
-import { keys, recordKey } from '../../src/store/keys.ts';
+import { storeKeys } from '../../src/store/keys.ts';
 import { type RedisServer, redisKinds, startRedis } from '../support/redis.ts';
 import { draft, firstCommit, type OpenedStore, onTopOf, openEmpty, record, ref, snapshot } from './fixtures.ts';
+
+const keys = storeKeys('rekeyd');
 
 function summary(id: string): RotationSummary {
   const when = { startedAt: 1, activeAt: 2, endedAt: 3 };
@@ -131,7 +133,7 @@ describe.each(redisKinds)('records on %s', (kind) => {
     const { store, redis } = opened;
     await store.commit(firstCommit(alpha));
     const first = await store.claim(alpha);
-    await redis.hset(recordKey(alpha), 'epoch', 0); // as a restart from an older disk would
+    await redis.hset(keys.record(alpha), 'epoch', 0); // as a restart from an older disk would
     const { now = 0 } = first ?? {};
     while ((await store.now()) === now);
     expect((await store.claim(alpha))?.epoch).toBeGreaterThan(first?.epoch ?? 0);

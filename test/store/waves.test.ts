@@ -1,6 +1,7 @@
 /** The waves of a policy: begun once, counted once, and the same for all workers and after a restart. */
 import { describe, expect, it } from 'vitest';
 import type { WaveOutcome } from '../../src/core/wave.ts';
+import { storeKeys } from '../../src/store/keys.ts';
 import { commitCall } from '../../src/store/records.ts';
 import { redisKinds, startRedis } from '../support/redis.ts';
 import { draft, firstCommit, onTopOf, openEmpty, ref, twoStores } from './fixtures.ts';
@@ -75,7 +76,7 @@ describe.each(redisKinds)('waves on %s', (kind) => {
     await workers.opened.store.chooseFirst(W1, [A]);
     const counted = { wave: W1, outcome: 'active' } as const;
     const change = firstCommit(A, { counted, answers: { request: 'asked', rotation: 'r1' } });
-    const { lua, keys, args } = commitCall(change, 'one-op');
+    const { lua, keys, args } = commitCall(storeKeys('rekeyd'), change, 'one-op');
     const all = ['{rekeyd}:store:id', '{rekeyd}:store:audit:size', ...keys];
     const { id, size } = workers.opened.guard.expected;
     for (const _ of [1, 2]) await workers.opened.redis.eval(lua, all.length, ...all, id, size, ...args);

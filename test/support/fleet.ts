@@ -152,7 +152,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   const resources = await openResources(config, { log, clock: systemClock });
   releases.push(() => resources.close());
   const queues = openQueues(
-    resources.redis,
+    resources,
     config.deployments.map(({ id }) => id),
     () => {},
   );

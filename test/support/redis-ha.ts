@@ -5,6 +5,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
+import { storeKeys } from '../../src/store/keys.ts';
 import type { ServerGroup } from '../../src/store/redis/target.ts';
 import { freePort, onFreePorts, type RedisServer, redisKinds, startRedis } from './redis.ts';
 import { until } from './until.ts';
@@ -165,7 +166,12 @@ export async function startCluster({ replicas = 0 }: { readonly replicas?: numbe
   }
   return {
     section: { cluster: nodes.map((node) => `127.0.0.1:${portOf(node)}`) },
-    group: { kind: 'cluster', nodes: nodes.map((node) => ({ host: '127.0.0.1', port: portOf(node) })), login: {} },
+    group: {
+      kind: 'cluster',
+      nodes: nodes.map((node) => ({ host: '127.0.0.1', port: portOf(node) })),
+      login: {},
+      key: storeKeys('rekeyd').id,
+    },
     primary,
     others: nodes.filter((node) => node !== primary),
     async stop() {

@@ -37,7 +37,7 @@ const config = await loadConfig(order.config, env);
 const log = createLog({ level: 'fatal' });
 const resources = await openResources(config, { log, clock: systemClock });
 const ids = config.deployments.map(({ id }) => id);
-const queues = openQueues(resources.redis, ids, () => {});
+const queues = openQueues(resources, ids, () => {});
 const context = {
   resources: { ...resources, store: stopping(resources.store) },
   queues,

@@ -1,6 +1,4 @@
 /** Checks of the store: whether it keeps what it is given, whether it is the right one, and whether what it holds can be used. */
-import { openQueues } from '../../../jobs/queues.ts';
-import { countWorkers } from '../../../jobs/result.ts';
 import type { Config } from '../../config/model.ts';
 import type { ClientRef } from '../../core/client.ts';
 import { usesReportedKey } from '../../core/keys.ts';
@@ -11,18 +9,19 @@ import { keksOf } from '../../rotation/policy.ts';
 import { advice, type Check, fine, looking, wrong } from '../../runtime/checks/check.ts';
 import { checkStoreClock } from '../../runtime/checks/clocks.ts';
 import { checkKeks } from '../../runtime/checks/keks.ts';
-import { redisGroup } from '../../runtime/resources.ts';
+import { redisGroup } from '../../runtime/redis-target.ts';
 import { readFacts, readMarker, waysOn, whyLost } from '../../store/identity.ts';
 import type { Loaded } from '../../store/records.ts';
 import { inspectDurability, type Requirement } from '../../store/redis/durability.ts';
 import { inspectGroup } from '../../store/redis/group.ts';
 import { type StoreView, viewStore } from '../view.ts';
 import { checkProbes } from './probes.ts';
+import { checkWorkers } from './workers.ts';
 
 export async function checkStore(config: Config): Promise<readonly Check[]> {
   const { server } = config.redis;
   const isGroup = server.kind === 'sentinels' || server.kind === 'cluster';
-  const nodes = isGroup ? (await inspectGroup(redisGroup(server))).map(redisCheck) : [];
+  const nodes = isGroup ? (await inspectGroup(redisGroup(config, server))).map(redisCheck) : [];
   return [...nodes, ...(await checkReachable(config))];
 }
 
@@ -67,8 +66,8 @@ async function checkView(config: Config, view: StoreView): Promise<readonly Chec
   ];
 }
 
-async function checkIdentity({ dataDir }: Config, { redis }: StoreView): Promise<Check> {
-  const [facts, marker] = [await readFacts(redis), await readMarker(dataDir)];
+async function checkIdentity({ dataDir }: Config, { redis, store }: StoreView): Promise<Check> {
+  const [facts, marker] = [await readFacts(redis, store.keys), await readMarker(dataDir)];
   const why = whyLost(marker, facts);
   if (why === null) return fine('store', `${facts.id ?? 'new'}, ${facts.clients} clients`);
   return wrong('store', `it ${why}`, waysOn);
@@ -97,17 +96,6 @@ async function checkDurability(config: Config, { redis, target }: StoreView): Pr
 
 function redisCheck({ name, ok, detail, fix }: Requirement): Check {
   return { name: `redis ${name}`, ok, detail, fix };
-}
-
-async function checkWorkers({ target }: StoreView): Promise<Check> {
-  const queues = openQueues(target, [], () => {});
-  try {
-    const workers = await countWorkers(queues);
-    if (workers > 0) return fine('workers', `${workers} connected`);
-    return advice('workers', 'no worker is connected: nothing is rotated', 'Run `rekeyd start`.');
-  } finally {
-    await queues.close();
-  }
 }
 
 async function checkPaused({ deployments }: Config, { store }: StoreView): Promise<readonly Check[]> {

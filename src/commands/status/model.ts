@@ -140,6 +140,16 @@ export interface WaveStatus {
   readonly stopped: string | null;
 }
 
+/** A request that was put off. */
+export interface RequestStatus {
+  /** Of its job. */
+  readonly request: string;
+  /** As it was asked; null when it cannot be read. */
+  readonly reason: string | null;
+  /** What it waits for. */
+  readonly why: string;
+}
+
 export interface Status {
   /** How many of the selected clients are in each state. */
   readonly counts: Readonly<Record<ClientState, number>>;
@@ -149,4 +159,6 @@ export interface Status {
   /** Those by people that are in force. */
   readonly pauses: readonly PauseStatus[];
   readonly waves: readonly WaveStatus[];
+  /** Those that were put off, the oldest first. */
+  readonly requests: readonly RequestStatus[];
 }

@@ -50,7 +50,7 @@ export function printStatus(shown: Status, now: number, { details, isAll, left, 
   }
 }
 
-function printHolds({ deployments, pauses, waves }: Status, now: number): void {
+function printHolds({ deployments, pauses, waves, requests }: Status, now: number): void {
   for (const { deployment, paused, throttled_until: until } of deployments) {
     if (paused !== null) print(`PAUSED  deployment ${deployment}: ${paused}. ${WHILE_REFUSED}`);
     if (until !== null) print(`THROTTLED  deployment ${deployment}: its API asks to be left alone until ${until}.`);
@@ -59,6 +59,7 @@ function printHolds({ deployments, pauses, waves }: Status, now: number): void {
   for (const pause of pauses.filter((pause) => !('client' in pause)))
     print(`PAUSED  ${scopeWords(pause)}, ${pauseWords(pause)}. \`rekeyd resume ${selectorOf(pause)}\` ends it.`);
   for (const wave of waves) print(waveLine(wave, now));
+  for (const { request, why } of requests) print(`WAITING  request ${request}: ${why} It is tried again.`);
 }
 
 function pauseWords({ actor, reason, until }: PauseStatus): string {

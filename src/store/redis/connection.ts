@@ -1,8 +1,9 @@
 import { Redis, type RedisOptions } from 'ioredis';
 import { messageOf, RekeydError } from '../../errors.ts';
 import { sleep } from '../../time.ts';
-import { addressOptions } from './address.ts';
-import { isLoginRefused, isMisdirected, isPassing } from './replies.ts';
+import { connectorTo } from './primary.ts';
+import { isMisdirected, isPassing } from './replies.ts';
+import { ConnectError, type Obstacle } from './socket.ts';
 import { describeTarget, type RedisTarget } from './target.ts';
 
 /** The part of a logger that a connection needs. */
@@ -59,27 +60,17 @@ export function bullConnectionOptions(target: RedisTarget): RedisOptions {
 
 function commonOptions(target: RedisTarget) {
   return {
-    ...addressOptions(target),
+    Connector: connectorTo(target),
     // Never give a command up: it waits for the connection to come back. BullMQ insists on it for its blocking connections.
     maxRetriesPerRequest: null,
-    retryStrategy(this: RedisOptions, attempt: number) {
-      // ioredis calls it as a method of the options of the next try; those of a `duplicate()` too. The password may be another one by now.
-      Object.assign(this, renewed(target));
-      return Math.min(50 * 2 ** (attempt - 1), 2000);
-    },
+    retryStrategy: (attempt: number) => Math.min(50 * 2 ** (attempt - 1), 2000),
     socketTimeout: 'group' in target ? GROUP_SOCKET_TIMEOUT_MS : SOCKET_TIMEOUT_MS,
   } satisfies RedisOptions;
 }
 
-/** What may change while the place stays. A group's connector reads it from the group. */
-function renewed(target: RedisTarget) {
-  const { username, password, tls }: RedisOptions = addressOptions(target);
-  return { username, password, tls };
-}
-
-/** Null once the connection is ready, else what was wrong at the last try. A refused password fails at once, anything else is tried again. */
-async function firstConnection(redis: Redis, timeout: number): Promise<string | null> {
-  let problem: string | null = `no answer within ${timeout} ms`;
+/** Null once the connection is ready, else what was wrong at the last try. What does not pass by itself fails at once, anything else is tried again. */
+async function firstConnection(redis: Redis, timeout: number): Promise<ConnectError | null> {
+  let problem: ConnectError | null = new ConnectError('away', `no answer within ${timeout} ms`);
   const settled = new AbortController();
   redis.once('ready', () => {
     problem = null;
@@ -88,23 +79,33 @@ async function firstConnection(redis: Redis, timeout: number): Promise<string | 
   // Stays on for good: an `error` event without a listener is printed by ioredis, command arguments and all.
   redis.on('error', (error) => {
     if (settled.signal.aborted) return;
-    problem = messageOf(error);
-    if (isLoginRefused(error) || /NOPERM|cluster support disabled/.test(problem)) settled.abort();
+    problem = error instanceof ConnectError ? error : new ConnectError(obstacleIn(error), messageOf(error));
+    if (problem.obstacle !== 'away' || /cluster support disabled/.test(problem.message)) settled.abort();
   });
   await sleep(timeout, settled.signal);
   settled.abort();
   return problem;
 }
 
-function unreachable(target: RedisTarget, problem: string): RekeydError {
-  return new RekeydError(
-    'redis_unreachable',
-    `Could not connect to Redis at ${describeTarget(target)}: ${problem}. Start the server or correct the redis section of the config (host, port, user and password; rediss:// for TLS).`,
-  );
+/** ioredis asks for more once the socket is open: a server that wants a password, and was given none, says so then. */
+function obstacleIn(error: Error): Obstacle {
+  return /NOAUTH|WRONGPASS|NOPERM/.test(messageOf(error)) ? 'login' : 'away';
 }
 
-const LOGIN_REFUSED =
-  'Redis refuses the user or the password; work waits until it takes them. Put the right ones where redis in the config refers to: a file is read again by itself';
+const ADVICE: Readonly<Record<Obstacle, string>> = {
+  away: 'Start the server or correct the redis section of the config (host and port; rediss:// for TLS).',
+  tls: 'The certificate must be signed by an authority that Node.js knows or that redis.tls.ca names, and have the name of the host or of redis.tls.servername. A server that asks for a certificate of ours needs redis.tls.cert and key.',
+  login:
+    'The server runs and turns us away: correct user and password where the config refers to. A file is read again by itself.',
+  database: 'Correct the number in redis.url, or give the server more databases (its setting `databases`).',
+};
+
+function unreachable(target: RedisTarget, { obstacle, message }: ConnectError): RekeydError {
+  return new RekeydError(
+    'redis_unreachable',
+    `Could not connect to Redis at ${describeTarget(target)}: ${message}. ${ADVICE[obstacle]}`,
+  );
+}
 
 /** One line when the connection goes and one when it is back, not one for every try. */
 function logChanges(redis: Redis, address: string, log: ConnectionLog): void {
@@ -113,9 +114,13 @@ function logChanges(redis: Redis, address: string, log: ConnectionLog): void {
   let refused = false;
   redis.on('error', (error) => {
     last = messageOf(error);
-    if (refused || !isLoginRefused(error)) return;
+    // A server that cannot be reached comes back. One that turns us away needs somebody.
+    if (refused || !(error instanceof ConnectError) || error.obstacle === 'away') return;
     refused = true;
-    log.warn({ redis: address, error: last }, LOGIN_REFUSED);
+    log.warn(
+      { redis: address, error: last, fix: ADVICE[error.obstacle] },
+      'Redis does not take the connection; work waits until it does',
+    );
   });
   redis.on('reconnecting', () => {
     if (connected)

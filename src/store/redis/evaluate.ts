@@ -3,7 +3,7 @@ import { hash } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { messageOf } from '../../errors.ts';
 import { sleep } from '../../time.ts';
-import { keys } from '../keys.ts';
+import type { StoreKeys } from '../keys.ts';
 import type { Durability } from './durability.ts';
 import { isAborted, isLoginRefused, isMisdirected, isPassing, storeError } from './replies.ts';
 
@@ -15,6 +15,7 @@ export interface ScriptCall {
 
 /** Tells whether Redis is the one that was there before, and keeps what it acknowledges; see {@link ../guard.ts}. */
 export interface Guarded {
+  readonly keys: StoreKeys;
   /** What every script is given: the id of the store, and the least number of audit entries that it must have. */
   readonly expected: { readonly id: string; readonly size: number };
   readonly durability: Durability;
@@ -22,7 +23,11 @@ export interface Guarded {
   ready(): Promise<void>;
   /** A script was refused as run on another store. Resolves when that store was declared to replace ours. @throws RekeydError `store_lost` */
   refused(error: Error): Promise<void>;
+  /** A command failed: should it be because Redis takes no writes, it is looked into. */
+  doubt(error: unknown): void;
 }
+
+type Expecting = Pick<Guarded, 'keys' | 'expected'>;
 
 /** Between two tries at a server that asks for patience, in ms. */
 const RETRY_MS = 100;
@@ -33,7 +38,7 @@ export type By = 'evalsha' | 'eval';
 /** Each script is given its store first; see {@link ../lua/prelude.ts}. */
 export function scriptArguments(
   by: By,
-  { expected: { id, size } }: Guarded,
+  { keys, expected: { id, size } }: Expecting,
   { lua, keys: own, args }: ScriptCall,
 ): [string, number, ...(string | number)[]] {
   const script = by === 'eval' ? lua : nameOf(lua);
@@ -53,7 +58,7 @@ export function isNotKnown(error: unknown): boolean {
   return messageOf(error).startsWith('NOSCRIPT');
 }
 
-export async function evaluate(redis: Redis, guard: Guarded, call: ScriptCall): Promise<unknown> {
+export async function evaluate(redis: Redis, guard: Expecting, call: ScriptCall): Promise<unknown> {
   try {
     return await redis.evalsha(...scriptArguments('evalsha', guard, call));
   } catch (error) {

@@ -1,17 +1,20 @@
 /** Asking the members of a group: a Sentinel where its primary is, a cluster node who owns our keys. */
 import { Redis } from 'ioredis';
 import { messageOf } from '../../errors.ts';
-import { HASH_TAG } from '../keys.ts';
+import { connectorOf } from './connector.ts';
 import type { Requirement } from './durability.ts';
 import { integer, list, text } from './replies.ts';
+import { ConnectError, openSocket } from './socket.ts';
 import { describeNode, type NodeAddress, type ServerGroup } from './target.ts';
 
 /** How long one node may take to connect or to answer, in ms. */
 const NODE_TIMEOUT_MS = 2_000;
 
-/** The primary that holds our keys, in the view of `node`. @throws Error naming `node` */
+/** The primary that holds our keys, in the view of `node`. @throws ConnectError naming `node` */
 export function askForPrimary(node: NodeAddress, group: ServerGroup): Promise<NodeAddress> {
-  return askNode(node, group, (redis) => (group.kind === 'cluster' ? slotOwner(redis, node) : watched(redis, group)));
+  return askNode(node, group, (redis) =>
+    group.kind === 'cluster' ? slotOwner(redis, node, group.key) : watched(redis, group),
+  );
 }
 
 /** What each node says of its group, for `doctor`. */
@@ -49,12 +52,12 @@ async function watched(redis: Redis, { name }: Extract<ServerGroup, { kind: 'sen
   return { host: text(host), port: integer(port) };
 }
 
-async function slotOwner(redis: Redis, node: NodeAddress): Promise<NodeAddress> {
+async function slotOwner(redis: Redis, node: NodeAddress, key: string): Promise<NodeAddress> {
   // Until it is whole again, every node refuses every command.
   if (!text(await redis.call('CLUSTER', 'INFO')).includes('cluster_state:ok')) {
     throw new Error('the cluster lacks a part (cluster_state is not ok): CLUSTER NODES says which');
   }
-  const slot = integer(await redis.call('CLUSTER', 'KEYSLOT', HASH_TAG));
+  const slot = integer(await redis.call('CLUSTER', 'KEYSLOT', key));
   for (const range of list(await redis.call('CLUSTER', 'SLOTS'))) {
     const [first, last, primary] = list(range);
     if (slot < integer(first) || slot > integer(last)) continue;
@@ -65,27 +68,31 @@ async function slotOwner(redis: Redis, node: NodeAddress): Promise<NodeAddress> 
   throw new Error(`no node of the cluster serves slot ${slot}, where rekeyd keeps its keys`);
 }
 
-/** One question to one node of the config, over a connection of its own. @throws Error naming the node */
+/** One question to one node of the config, over a connection of its own. @throws ConnectError naming the node */
 async function askNode<T>(node: NodeAddress, group: ServerGroup, ask: (redis: Redis) => Promise<T>): Promise<T> {
+  const place = { at: node, login: loginAt(group), database: 0, tls: group.tls ?? null };
+  const open = (signal: AbortSignal) => openSocket(place, signal, NODE_TIMEOUT_MS);
   const redis = new Redis({
-    ...node,
-    ...loginAt(group),
+    Connector: connectorOf(() => ({ open, suits: () => true })),
     lazyConnect: true,
     enableReadyCheck: false,
     retryStrategy: null,
-    connectTimeout: NODE_TIMEOUT_MS,
     commandTimeout: NODE_TIMEOUT_MS,
     disconnectTimeout: 100,
   });
-  let cause = '';
+  let cause: unknown = null;
   redis.on('error', (error) => {
-    cause = messageOf(error);
+    cause = error;
   });
   try {
     await redis.connect();
     return await ask(redis);
   } catch (error) {
-    throw new Error(`${describeNode(node)}: ${cause === '' ? messageOf(error) : cause}`);
+    const why = cause ?? error;
+    throw new ConnectError(
+      why instanceof ConnectError ? why.obstacle : 'away',
+      `${describeNode(node)}: ${messageOf(why)}`,
+    );
   } finally {
     redis.disconnect();
   }

@@ -1,6 +1,7 @@
 /** Reading what Redis answers: checked shapes instead of casts, and Redis's own errors as ours. */
-import { messageOf, RekeydError } from '../../errors.ts';
+import { hasCode, messageOf, RekeydError } from '../../errors.ts';
 import { OTHER_STORE, ROLLED_BACK } from '../lua/prelude.ts';
+import { ConnectError } from './socket.ts';
 
 /** @throws TypeError when a script did not answer with a list: a mistake of ours, not of the caller. */
 export function list(reply: unknown): readonly unknown[] {
@@ -52,12 +53,31 @@ export function isLoginRefused(error: unknown): boolean {
 export function isOutage(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   if (error instanceof AggregateError) return error.errors.every(isOutage);
+  if (error instanceof ConnectError) return true;
   return (
     'syscall' in error ||
     isLoginRefused(error) ||
     /^(Connection is closed|Socket (closed|timeout))|^LOADING /.test(error.message) ||
     isAborted(error)
   );
+}
+
+/**
+ * The answer of a server that does not take this write, or any: it is full, its disk is, its replicas are gone, or its user may not. Trying again at once
+ * does not help, and the store's guard tells it once ({@link ../guard.ts}).
+ */
+export function isRefusal(error: unknown): boolean {
+  const message = messageOf(error);
+  return hasCode(error, 'redis_denied') || isFull(message) || isDenial(message) || /^READONLY /.test(message);
+}
+
+function isFull(message: string): boolean {
+  return /^(MISCONF|OOM|NOREPLICAS) |^Redis refuses to write: /.test(message);
+}
+
+/** Redis 6 and 7 say it in other words when a script does it. */
+function isDenial(message: string): boolean {
+  return /^NOPERM |ACL failure in script|The user executing the script can't/.test(message);
 }
 
 /** A script's own refusal: this is not the store that its caller means; see {@link ../lua/prelude.ts}. */
@@ -72,10 +92,16 @@ export function isOtherStore(error: unknown): error is Error {
 export function storeError(error: unknown): Error {
   if (error instanceof RekeydError || isOtherStore(error)) return error;
   const message = messageOf(error);
-  if (/^(MISCONF|OOM|NOREPLICAS) /.test(message)) {
+  if (isFull(message)) {
     return new RekeydError(
       'not_durable',
       `Redis refuses to write: ${message} Nothing was changed. Free disk or memory on the Redis server, or bring its replicas back.`,
+    );
+  }
+  if (isDenial(message)) {
+    return new RekeydError(
+      'redis_denied',
+      `Redis does not let its user do what rekeyd needs: ${message} Nothing was changed. Give the user the rights that docs/operations.md lists; \`rekeyd doctor\` says which are missing.`,
     );
   }
   if (message === 'Connection is closed.') {

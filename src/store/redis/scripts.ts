@@ -1,11 +1,13 @@
 /** Sends scripts to Redis: at once and answered as soon as executed, or in groups and answered only when on disk. */
 import type { Redis } from 'ioredis';
 import { RekeydError } from '../../errors.ts';
+import type { StoreKeys } from '../keys.ts';
 import { evaluate, type Guarded, type ScriptCall, untilAnswered } from './evaluate.ts';
 import { openGroupWriter } from './group-commit.ts';
 import { isOtherStore } from './replies.ts';
 
 export interface Scripts {
+  readonly keys: StoreKeys;
   /** Runs an idempotent command, waiting for Redis when it is away. @throws RekeydError `redis_unreachable` (closed) */
   ask<T>(command: () => Promise<T>): Promise<T>;
   /** Resolves with the script's answer. @throws RekeydError `not_durable` (Redis refuses writes), `redis_unreachable` (closed) */
@@ -40,13 +42,17 @@ export function openScripts(redis: Redis, guard: Guarded): Scripts {
     try {
       return await send();
     } catch (error) {
-      if (!isOtherStore(error)) throw error;
+      if (!isOtherStore(error)) {
+        guard.doubt(error);
+        throw error;
+      }
       await guard.refused(error);
       return send();
     }
   }
 
   return {
+    keys: guard.keys,
     ask,
     run: (call) => untilClosed(() => guarded(() => untilAnswered(() => evaluate(redis, guard, call)))),
     runDurably: (call) =>

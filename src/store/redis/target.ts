@@ -1,4 +1,5 @@
 /** Where Redis is, and how that is told to a person. */
+import { readRedisUrl } from '../../config/redis-url.ts';
 import { RekeydError } from '../../errors.ts';
 
 export interface NodeAddress {
@@ -6,27 +7,51 @@ export interface NodeAddress {
   readonly port: number;
 }
 
-/** How to sign in to the servers that Sentinel or the cluster names; empty where nothing is asked. */
+/** How to sign in; empty where nothing is asked. */
 export interface Login {
   readonly username?: string;
   readonly password?: string;
 }
 
+/** PEM texts. Without `ca`, the certificate authorities that Node.js knows; without `servername`, the host that is connected to. */
+export interface Tls {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly servername?: string;
+}
+
+interface Group {
+  readonly nodes: readonly NodeAddress[];
+  /** To the servers that Sentinel or the cluster names. */
+  readonly login: Login;
+  /** For every connection, those to Sentinels too. Absent: plain TCP. */
+  readonly tls?: Tls;
+}
+
 /** A group of servers of which one, the primary, takes writes: a Sentinel service, or the part of a cluster that holds our keys. */
 export type ServerGroup =
-  | {
+  | (Group & {
       readonly kind: 'sentinels';
       /** What the Sentinels call the primary they watch over. */
       readonly name: string;
-      readonly nodes: readonly NodeAddress[];
       /** Of the Sentinels themselves. */
       readonly sentinelPassword?: string;
-      readonly login: Login;
-    }
-  | { readonly kind: 'cluster'; readonly nodes: readonly NodeAddress[]; readonly login: Login };
+    })
+  | (Group & {
+      readonly kind: 'cluster';
+      /** A key of ours: the node with its slot is the primary that we need. */
+      readonly key: string;
+    });
 
-/** A URL (`redis://`, `rediss://` or `unix:///path`), a unix socket, or a group that says itself where its primary is. */
-export type RedisTarget = { readonly url: string } | { readonly socketPath: string } | { readonly group: ServerGroup };
+/**
+ * A URL (`redis://`, `rediss://` or `unix:///path`), a unix socket, or a group that says itself where its primary is. It is read anew for each connection
+ * that is opened: a getter may answer another password than before.
+ */
+export type RedisTarget =
+  | { readonly url: string; readonly login?: Login; readonly tls?: Tls }
+  | { readonly socketPath: string }
+  | { readonly group: ServerGroup };
 
 /**
  * Another password, or another certificate, for the same place. `target` itself changes: connections look there whenever they are made anew, and those that
@@ -37,31 +62,39 @@ export function renewTarget(target: RedisTarget, next: RedisTarget): void {
   else Object.assign(target, next);
 }
 
-/** @throws RekeydError `config` (not a Redis URL) */
-export function parseUrl(url: string): URL {
-  const parsed = URL.parse(url);
-  const usable = parsed?.protocol === 'unix:' ? parsed.pathname.length > 1 : isServerUrl(parsed);
-  // The value is not shown: it may hold a password.
-  if (parsed === null || !usable) {
-    throw new RekeydError(
-      'config',
-      'redis.url is not a Redis URL. Write redis://[user:password@]host[:port][/database], rediss:// for TLS, or unix:///path/of/the/socket.',
-    );
-  }
-  return parsed;
+/** One server, and what is said to it first. `database` 0 is the one that a connection begins in. */
+export interface Place {
+  readonly at: NodeAddress | { readonly path: string };
+  readonly login: Login;
+  readonly database: number;
+  /** Null: plain TCP, or a unix socket. */
+  readonly tls: Tls | null;
 }
 
-function isServerUrl(url: URL | null): boolean {
-  const tcp = url?.protocol === 'redis:' || url?.protocol === 'rediss:';
-  return tcp && url.hostname !== '' && /^\/?\d*$/.test(url.pathname);
+/** @throws RekeydError `config` (not a Redis URL) */
+export function placeOf(target: Exclude<RedisTarget, { group: ServerGroup }>): Place {
+  if ('socketPath' in target) return { at: { path: target.socketPath }, login: {}, database: 0, tls: null };
+  const address = parseUrl(target.url);
+  const { database } = address;
+  if ('path' in address) return { at: { path: address.path }, login: target.login ?? {}, database, tls: null };
+  const { host, port, isTls, username, password } = address;
+  const own = { ...(username !== null && { username }), ...(password !== null && { password }) };
+  return { at: { host, port }, login: { ...target.login, ...own }, database, tls: isTls ? (target.tls ?? {}) : null };
+}
+
+/** The value is not shown: it may hold a password. */
+function parseUrl(url: string) {
+  const read = readRedisUrl(url);
+  if ('address' in read) return read.address;
+  throw new RekeydError('config', `redis.url cannot be used: ${read.problem}.`);
 }
 
 /** The address without user and password. */
 export function describeTarget(target: RedisTarget): string {
-  if ('socketPath' in target) return target.socketPath;
   if ('group' in target) return describeGroup(target.group);
-  const { protocol, host, pathname } = parseUrl(target.url);
-  return protocol === 'unix:' ? pathname : host;
+  const { at, database } = placeOf(target);
+  const server = 'path' in at ? at.path : describeNode(at);
+  return database === 0 ? server : `${server}, database ${database}`;
 }
 
 function describeGroup(group: ServerGroup): string {

@@ -56,12 +56,11 @@ export const store: readonly Mutant[] = [
         file: 'src/store/records.ts',
         within: 'openRecords.commit',
         find: statementOf(call('commitCall')),
-        put: `const call = commitCall({ ...change, entries: [] }, op);
+        put: `const call = commitCall(keys, { ...change, entries: [] }, op);
       if (change.entries.length > 0) {
         const { APPEND } = await import('./lua/log.ts');
-        const { operationKey } = await import('./keys.ts');
         const args = change.entries.map((entry) => JSON.stringify(entry));
-        await scripts.run({ lua: APPEND, keys: [keys.audit, operationKey(randomUUID())], args });
+        await scripts.run({ lua: APPEND, keys: [keys.audit, keys.operation(randomUUID())], args });
       }`,
       },
     ],

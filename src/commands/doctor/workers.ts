@@ -1,0 +1,37 @@
+/** Checks of the workers: whether there are any, and whether they go by one config. */
+import { openQueues } from '../../../jobs/queues.ts';
+import { countWorkers } from '../../../jobs/result.ts';
+import { advice, type Check, fine, wrong } from '../../runtime/checks/check.ts';
+import type { ServiceNote } from '../../store/presence.ts';
+import type { StoreView } from '../view.ts';
+
+export async function checkWorkers({ target, store }: StoreView): Promise<readonly Check[]> {
+  const queues = openQueues({ redis: target, store }, [], () => {});
+  try {
+    const workers = await countWorkers(queues);
+    if (workers === 0) return [advice('workers', 'no worker is connected: nothing is rotated', 'Run `rekeyd start`.')];
+    return [fine('workers', `${workers} connected`), ...checkAgreement(await store.present())];
+  } finally {
+    await queues.close();
+  }
+}
+
+/** A job is worked on by whichever worker takes it: which config it meets must not be luck. */
+export function checkAgreement(present: ReadonlyMap<string, ServiceNote>): readonly Check[] {
+  const notes = [...present.values()];
+  const names = new Set(notes.flatMap(({ config }) => Object.keys(config)));
+  const differ = [...names].filter((part) => new Set(notes.map(({ config }) => config[part])).size > 1).sort();
+  if (differ.length === 0) return notes.length < 2 ? [] : [fine('worker configs', `all ${notes.length} are the same`)];
+  const groups = Map.groupBy(notes, ({ config }) => differ.map((part) => config[part] ?? '').join(' '));
+  const largestFirst = [...groups.values()].sort((a, b) => b.length - a.length);
+  const told = largestFirst.map((group) =>
+    group
+      .map(({ host, pid }) => `${host}:${pid}`)
+      .sort()
+      .join(' and '),
+  );
+  const detail = `${told.join(' against ')}: they differ in ${differ.join(', ')}`;
+  const fix =
+    'Give all workers of one namespace the same config. Workers of another environment need another namespace (docs/operations.md).';
+  return [wrong('worker configs', detail, fix)];
+}

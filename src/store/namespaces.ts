@@ -1,0 +1,48 @@
+/** Which namespaces of a Redis hold a store: where a store is that is not found under its name. */
+import type { Redis } from 'ioredis';
+import { monotonic } from '../time.ts';
+import { storeKeys } from './keys.ts';
+import { integer, list, text } from './redis/replies.ts';
+
+export interface NamespaceFound {
+  readonly namespace: string;
+  /** Of its store. */
+  readonly id: string;
+  readonly clients: number;
+}
+
+/** Other applications may have millions of keys in the same database. */
+const PAGE = 1_000;
+const LONGEST_MS = 2_000;
+
+/**
+ * Looks through the names of the database that `redis` is in, for two seconds at most; on a cluster, through those of one node. Empty where the server does
+ * not let us look.
+ */
+export async function findNamespaces(redis: Redis): Promise<readonly NamespaceFound[]> {
+  const found: NamespaceFound[] = [];
+  const start = monotonic();
+  let cursor = '0';
+  try {
+    do {
+      const reply = list(await redis.scan(cursor, 'MATCH', storeKeys('*').id, 'COUNT', PAGE));
+      cursor = text(reply[0]);
+      for (const key of list(reply[1])) found.push(...(await lookInto(redis, text(key))));
+    } while (cursor !== '0' && monotonic() - start < LONGEST_MS);
+  } catch {
+    // It is advice, and the problem that it is about is told anyway.
+  }
+  return found.sort((a, b) => (a.namespace < b.namespace ? -1 : 1));
+}
+
+/** Nothing, where the ACL user may not look into that namespace. */
+async function lookInto(redis: Redis, key: string): Promise<readonly NamespaceFound[]> {
+  const [, namespace = ''] = /^\{([^{}]+)\}/.exec(key) ?? [];
+  const keys = storeKeys(namespace);
+  try {
+    const [id, clients] = [await redis.get(keys.id), await redis.zcard(keys.clients)];
+    return id === null ? [] : [{ namespace, id, clients: integer(clients) }];
+  } catch {
+    return [];
+  }
+}

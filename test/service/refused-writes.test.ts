@@ -1,0 +1,92 @@
+/** A Redis that answers and takes no writes: full, with a full disk, without its replicas, or with a user that may not. */
+import { type AddressInfo, createServer } from 'node:net';
+import type { Redis } from 'ioredis';
+import { expect, onTestFinished, test } from 'vitest';
+import { connectRedis } from '../../src/store/redis/connection.ts';
+import { type Fleet, PEM_APP, startFleet } from '../support/fleet.ts';
+import { until } from '../support/until.ts';
+
+interface Refusal {
+  readonly what: string;
+  begin(operator: Redis): Promise<unknown>;
+  end(operator: Redis): Promise<unknown>;
+  readonly says: RegExp;
+}
+
+const REFUSALS: readonly Refusal[] = [
+  {
+    what: 'full (OOM)',
+    begin: (operator) => operator.config('SET', 'maxmemory', '1'),
+    end: (operator) => operator.config('SET', 'maxmemory', '0'),
+    says: /Redis refuses to write: OOM.*Free disk or memory/,
+  },
+  {
+    what: 'without the replicas that it wants (NOREPLICAS)',
+    begin: (operator) => operator.config('SET', 'min-replicas-to-write', '1'),
+    end: (operator) => operator.config('SET', 'min-replicas-to-write', '0'),
+    says: /Redis refuses to write: NOREPLICAS/,
+  },
+  {
+    what: 'with a user that may not write any more (NOPERM)',
+    begin: (operator) => operator.acl('SETUSER', 'default', '-incr', '-evalsha', '-eval'),
+    end: (operator) => operator.acl('SETUSER', 'default', '+@all'),
+    says: /does not let its user.*docs\/operations\.md lists/,
+  },
+];
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address() as AddressInfo; // a TCP server that listens has one
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** A worker with its probes, and an operator whose connection nobody limits. */
+async function startWatched(): Promise<{ fleet: Fleet; operator: Redis; ready(): Promise<Response> }> {
+  const listen = `127.0.0.1:${await freePort()}`;
+  const fleet = await startFleet({ apps: [PEM_APP], config: { http: { listen } } });
+  const admin = await connectRedis({ socketPath: fleet.redis.socketPath }, { name: 'admin' });
+  await admin.acl('SETUSER', 'operator', 'on', '>secret', '~*', '&*', '+@all');
+  admin.disconnect();
+  const login = { username: 'operator', password: 'secret' };
+  const operator = await connectRedis({ url: fleet.redis.url, login }, { name: 'operator' });
+  onTestFinished(() => operator.disconnect());
+  return { fleet, operator, ready: () => fetch(`http://${listen}/readyz`) };
+}
+
+test.each(REFUSALS)(
+  '$what: told once, not ready, no rush of questions, and work goes on when it is over',
+  async (refusal) => {
+    const { fleet, operator, ready } = await startWatched();
+    const client = await fleet.managed(PEM_APP);
+    const service = await fleet.start({ http: true, lockMs: 3_000 });
+    await fleet.reached(client, await fleet.rotate(client));
+    expect((await ready()).status).toBe(200);
+
+    const before = fleet.lines.length;
+    const told = () => fleet.lines.slice(before).map((line) => JSON.parse(line));
+    await refusal.begin(operator);
+    const answer = await until('it is not ready', async () => {
+      const response = await ready();
+      return response.status === 503 && response;
+    });
+    expect(await answer.json()).toMatchObject({ detail: expect.stringMatching(refusal.says) });
+    // The guard looks again by itself, and asks for this setting each time; the rests of the workers grow meanwhile.
+    const looks = async () =>
+      Number(/cmdstat_config\|get:calls=(\d+)/.exec(await operator.info('commandstats'))?.[1] ?? 0);
+    const start = await looks();
+    await until('the guard has looked again', async () => (await looks()) >= start + 3);
+    expect(told().filter(({ msg }) => msg === 'worker').length).toBeLessThan(60);
+    const problems = told().filter(({ level }) => level === 'warn' || level === 'error');
+    const ofGuard = problems.filter(({ msg }) => msg === 'the store cannot be worked with: nothing is changed');
+    expect(ofGuard).toMatchObject([{ error: expect.stringMatching(refusal.says) }]);
+    expect(problems.length).toBeLessThan(10);
+    expect(JSON.stringify(problems)).not.toMatch(/\bat .*\.js:\d+/);
+
+    await refusal.end(operator);
+    await until('it is ready', async () => (await ready()).status === 200);
+    await fleet.reached(client, await fleet.rotate(client));
+    expect(service.resources.guard.problem).toBeNull();
+  },
+);
