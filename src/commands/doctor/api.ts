@@ -92,7 +92,7 @@ async function checkIssuer(
     const detail = 'not known: the config names none, and the API did not tell the domain of the app';
     return [wrong(name, detail, 'Set the issuer of this app.')];
   }
-  const prover = createProver({ resolve: app.resolve, timeoutMs, generateKey });
+  const prover = createProver({ resolve: app.resolve, ...app.route, timeoutMs, generateKey });
   try {
     // Of a client that does not exist: found is an issuer that accepts everybody, or that proves nothing at all.
     const answer = await prover.control({ issuer, clientId: 'rekeyd-doctor', alg: 'ES256', nowMs: systemClock.now() });
