@@ -19,6 +19,8 @@ export interface Tally {
   readonly begun: Map<ClientRef, string>;
   /** By client, since both rounds may come to the same. */
   readonly errors: Map<string, string>;
+  /** Those of them that nobody knows. */
+  readonly unknown: Set<ClientRef>;
   readonly skipped: Map<ClientRef, NotEnrolled['enrolment']>;
   readonly takenOver: NotEnrolled[];
   /** What has to be waited for. */
@@ -48,6 +50,7 @@ export async function begin(
   if (policy === null) {
     const message = `The config has no policy for ${ref}. Add its app (and the client, unless clients: all).`;
     tally.errors.set(ref, message);
+    tally.unknown.add(ref);
     return true;
   }
   const id = rotationId(store, job, ref);

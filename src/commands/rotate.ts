@@ -1,16 +1,19 @@
 import { openQueues, type Queues } from '../../jobs/queues.ts';
 import type { NotEnrolled, RequestResult } from '../../jobs/request.ts';
-import { controlResult, countWorkers, stillQueued } from '../../jobs/result.ts';
-import { type RequestInput, requestSchema } from '../../jobs/schemas.ts';
+import { controlResult, countWorkers } from '../../jobs/result.ts';
+import { problemsOf, type RequestInput, requestSchema } from '../../jobs/schemas.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/model.ts';
+import { parseReference } from '../core/client.ts';
 import { RekeydError } from '../errors.ts';
+import type { Resources } from '../rotation/resources.ts';
 import { answerOf } from '../store/redis/patience.ts';
 import { sleep } from '../time.ts';
 import { follow, type Goal, isGood, type RotationOutcome } from './follow.ts';
 import { actor, awaitInterruption, type Globals, withResourcesOf } from './open.ts';
 import { note, noteAbout, print, printJson, printTable } from './output.ts';
 import { optionalValue, type SelectOptions, selectionOf, usage } from './select.ts';
+import { unknownAmong } from './unknown.ts';
 
 export interface RotateOptions extends SelectOptions {
   readonly reason?: string;
@@ -36,10 +39,13 @@ export async function rotate(globals: Globals, named: readonly string[], options
     const queues = openQueues(parts.redis, [], () => {}); // the store's own connection reports what is wrong with Redis
     const { signal, release } = awaitInterruption(globals);
     try {
+      const workers = await answerOf(countWorkers(queues), { signal }, 'Nothing was asked for yet.');
+      if (workers === null)
+        throw new RekeydError('request_failed', 'Stopped before Redis answered: nothing was asked for.');
+      const unknown = workers === 0 ? await unknownOf(request, parts) : [];
       const id = await answerOf(queues.request(request), { signal }, UNSURE);
       if (id === null) throw new RekeydError('request_failed', `Stopped before Redis answered. ${UNSURE}`);
-      const workers = await answerOf(countWorkers(queues), { signal }, stillQueued(id));
-      if (workers === 0 && goal === null) return leftBehind(id, options);
+      if (workers === 0 && goal === null) return leftBehind(id, unknown, options);
       if (workers === 0) note(`${noWorker(id)} Start one with \`rekeyd start\`; waiting for it …`);
       const result = await resultOf(queues, id, signal);
       if (result === null) return stoppedWaiting(id, options);
@@ -77,8 +83,8 @@ function requestOf(clients: readonly string[], options: RotateOptions, config: C
     take_over: options.takeOver ?? false,
     try_alg: options.tryAlg ?? false,
   };
-  const problem = requestSchema.safeParse(request).error?.issues[0];
-  if (problem !== undefined) throw usage(`This cannot be asked for: ${problem.path.join('.')}: ${problem.message}.`);
+  const { error } = requestSchema.safeParse(request);
+  if (error !== undefined) throw usage(`This cannot be asked for: ${problemsOf(error, request).join('; ')}.`);
   return request;
 }
 
@@ -92,10 +98,21 @@ function noWorker(id: string): string {
 }
 
 /** Somebody asked, and did not ask to wait. */
-function leftBehind(id: string, { json }: RotateOptions): number {
+function leftBehind(id: string, unknown: Errors, { json }: RotateOptions): number {
   note(`${noWorker(id)} It is worked on when one starts (\`rekeyd start\`).`);
-  if (json) printJson({ request: id, rotations: [], errors: [] });
-  return 0;
+  if (json) printJson({ request: id, rotations: [], errors: unknown });
+  noteErrors(unknown);
+  return unknown.length > 0 ? 1 : 0;
+}
+
+/** What a worker would say; a request that is about nobody else is not left behind for one. */
+async function unknownOf({ select }: RequestInput, parts: Resources): Promise<Errors> {
+  if (!('clients' in select)) return [];
+  const named = select.clients.map(parseReference);
+  const unknown = await unknownAmong(named, parts);
+  if (unknown.length < named.length) return unknown;
+  const why = unknown.map(({ message }) => message).join(' ');
+  throw new RekeydError('not_found', `Nothing was asked for: no client that is named is known. ${why}`);
 }
 
 function stoppedWaiting(id: string, { json }: RotateOptions): number {

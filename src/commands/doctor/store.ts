@@ -7,7 +7,7 @@ import type { ClientRef } from '../../core/client.ts';
 import { formatDuration } from '../../core/duration.ts';
 import { usesReportedKey } from '../../core/keys.ts';
 import { isInForce, scopeWords, selectorOf } from '../../core/pause.ts';
-import { messageOf, RekeydError } from '../../errors.ts';
+import { hasCode, messageOf, RekeydError } from '../../errors.ts';
 import { openKey } from '../../keys/sealed.ts';
 import { keksOf } from '../../rotation/policy.ts';
 import { redisGroup } from '../../runtime/resources.ts';
@@ -35,11 +35,11 @@ async function checkReachable(config: Config): Promise<readonly Check[]> {
   try {
     view = await viewStore(config);
   } catch (error) {
-    if (config.redis.server.kind === 'embedded' && !(error instanceof RekeydError)) {
+    const isOurs = config.redis.server.kind === 'embedded';
+    if (isOurs && (hasCode(error, 'config') || !(error instanceof RekeydError))) {
       return [wrong('data_dir', messageOf(error), 'Correct data_dir: rekeyd keeps its own Redis there.')];
     }
-    const fix =
-      'Start Redis, or correct the redis section. Rotations wait until it is back; signers go on with the keys they have.';
+    const fix = 'Do that. Rotations wait until then; signers go on with the keys they have.';
     return [{ ...wrong('redis', messageOf(error), fix), unreachable: true }];
   }
   try {
