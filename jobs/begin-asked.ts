@@ -19,6 +19,8 @@ export interface Tally {
   readonly begun: Map<ClientRef, string>;
   /** By client, since both rounds may come to the same. */
   readonly errors: Map<string, string>;
+  /** Those of them that nobody knows. */
+  readonly unknown: Set<ClientRef>;
   readonly skipped: Map<ClientRef, NotEnrolled['enrolment']>;
   readonly takenOver: NotEnrolled[];
   /** What has to be waited for. */
@@ -49,8 +51,10 @@ export async function begin(
   const policy = clientPolicy(resources, ref);
   if (policy === null) {
     const message = `The config has no policy for ${ref}. Add its app (and the client, unless clients: all).`;
-    if (isLast) tally.errors.set(ref, message);
-    else tally.waiting.push(new RekeydError('not_configured', message));
+    if (isLast) {
+      tally.errors.set(ref, message);
+      tally.unknown.add(ref);
+    } else tally.waiting.push(new RekeydError('not_configured', message));
     return true;
   }
   const id = rotationId(store, job, ref);

@@ -12,6 +12,7 @@ import type { RequestResult } from './request.ts';
 import type { Request } from './schemas.ts';
 import { type Apps, isNamed, knownRefs, noteUnread, type Read, readApps, selectedApps } from './selection.ts';
 import { takeFound } from './start.ts';
+import { tellUnknown } from './unknown.ts';
 
 /**
  * Clients that the store knows are begun with first, and after a compromise without asking the API anything: the rotation itself looks at the server
@@ -30,7 +31,7 @@ export async function fanOut(
   context: JobContext,
 ): Promise<RequestResult> {
   const apps = selectedApps(asked.select, context);
-  const tally: Tally = { ...soFar, errors: new Map(), skipped: new Map(), waiting: [] };
+  const tally: Tally = { ...soFar, errors: new Map(), unknown: new Set(), skipped: new Map(), waiting: [] };
   const asking = { asked, job, compromised: exposureOf(asked), tally, isLast, context };
   const known = await knownRefs(asked.select, apps, context);
   const concerned = isNamed(asked.select) ? appsOf(known, apps) : apps;
@@ -45,6 +46,7 @@ export async function fanOut(
   }
   await context.resources.guard.remember();
   if (tally.waiting.length > 0) throw tally.waiting[0];
+  await tellUnknown(asking);
   return resultOf(tally);
 }
 
@@ -101,8 +103,10 @@ async function beginListed(left: readonly ClientRef[], { listed, unread }: Read,
     for (const ref of left) {
       const failure = unread.get(appOf(ref));
       if (failure !== undefined) tally.waiting.push(failure);
-      else if (!(await begin(ref, listed.get(ref) ?? null, asking)))
+      else if (!(await begin(ref, listed.get(ref) ?? null, asking))) {
         tally.errors.set(ref, misnamed(ref, ids) ?? notListed(ref));
+        tally.unknown.add(ref);
+      }
     }
     return;
   }

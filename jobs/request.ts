@@ -8,10 +8,10 @@ import { systemClock } from '../src/time.ts';
 import { ApiError } from '../src/wacht/api-error.ts';
 import type { JobContext } from './context.ts';
 import { fanOut } from './fan-out.ts';
+import { awayMs, MOST_TRIES } from './put-back.ts';
 import type { PutOff } from './result.ts';
 import { parseJob, requestSchema } from './schemas.ts';
 import { isNamed } from './selection.ts';
-import { awayMs, MOST_TRIES } from './unknown.ts';
 
 export interface RequestResult {
   readonly rotations: readonly { readonly id: string; readonly client: ClientRef }[];

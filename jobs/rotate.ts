@@ -1,8 +1,6 @@
 /** The job that wakes the loop for one client, and what its coming to rest means to BullMQ. */
 import { DelayedError, type Job } from 'bullmq';
-import type { AuditType } from '../src/core/audit.ts';
 import type { ClientRef } from '../src/core/client.ts';
-import type { ClientRecord } from '../src/core/record.ts';
 import { members } from '../src/core/reply.ts';
 import { handsFor } from '../src/rotation/effects.ts';
 import { appOf } from '../src/rotation/facts.ts';
@@ -10,8 +8,9 @@ import { amend, type Rest, rotate, type Tools } from '../src/rotation/loop.ts';
 import { clientPolicy, type RotationPolicy } from '../src/rotation/policy.ts';
 import { systemClock } from '../src/time.ts';
 import type { JobContext } from './context.ts';
+import { putBack } from './put-back.ts';
 import { parseJob, rotateSchema } from './schemas.ts';
-import { putBack } from './unknown.ts';
+import { teller } from './telling.ts';
 import { watchWave } from './wave.ts';
 
 /** How long a run that was outrun stays away, in ms; twice as long each time, up to the longest. */
@@ -22,20 +21,6 @@ const LONGEST_OUTRUN_MS = 60_000;
 const OUTRUN_TOLD = 6;
 
 export type RotateHooks = Pick<Tools, 'onPoint' | 'onStep'>;
-
-/** What a person should hear of, and how loudly. */
-const TOLD: Partial<Record<AuditType, { readonly level: 'info' | 'warn' | 'error'; readonly message: string }>> = {
-  'key.activated': { level: 'info', message: 'the new key is proven and in use' },
-  'rotation.completed': { level: 'info', message: 'the old key is gone: the rotation is finished' },
-  'rotation.delayed': { level: 'error', message: 'signers still sign with the old key: both keys stay' },
-  'rotation.failed': { level: 'error', message: 'the rotation failed' },
-  'rotation.rolled_back': {
-    level: 'error',
-    message: 'the rotation was rolled back: the key from before is in use again',
-  },
-  'client.drifted': { level: 'warn', message: 'somebody changed the published keys: they are put right' },
-  'client.halted': { level: 'error', message: 'nothing more is done for this client until it is rotated on demand' },
-};
 
 /** What a run came to; see {@link lookAgain}. */
 export interface RotateResult {
@@ -63,6 +48,7 @@ export async function rotateJob(
     return { client: ref, op: null };
   }
   const stopping = new Set<string>();
+  const told = teller(ref, policy, context.log);
   const tools: Tools = {
     store: resources.store,
     ...handsFor(ref, policy, resources, keks),
@@ -72,44 +58,19 @@ export async function rotateJob(
       return clientPolicy(resources, ref) ?? policy;
     },
     ...hooks,
-    ...toldBy(ref, policy, context, hooks, stopping),
+    onStep(action, record) {
+      told.onStep(action, record);
+      hooks.onStep?.(action, record);
+    },
+    onCommit(change, before) {
+      told.onCommit(change, before);
+      if (change.counted?.outcome === 'failed') stopping.add(change.counted.wave.policy);
+    },
   };
   const rest = await rotate(ref, policy, tools, signal);
   // Others of the wave may be about to begin. Upkeep looks too, should this worker not get here.
   for (const name of stopping) await watchWave(name, context);
   return settle(rest, ref, policy, job, token, context);
-}
-
-/** @param stopping takes the policies whose waves may have to stop */
-function toldBy(
-  ref: ClientRef,
-  policy: RotationPolicy,
-  { log }: JobContext,
-  hooks: RotateHooks,
-  stopping: Set<string>,
-): Required<Pick<Tools, 'onStep' | 'onCommit'>> {
-  return {
-    onStep(action, record) {
-      log.debug({ client: ref, rotation: record.rotation?.id, step: action.do }, 'step');
-      hooks.onStep?.(action, record);
-    },
-    onCommit({ entries, record, counted }, before) {
-      if (counted?.outcome === 'failed') stopping.add(counted.wave.policy);
-      for (const { type, client, rotation, data } of entries) {
-        const told = TOLD[type];
-        if (told !== undefined) log[told.level]({ client, rotation, kid: data.kid, error: data.error }, told.message);
-      }
-      if (!goesOnUsedUp(record, policy) || goesOnUsedUp(before, policy)) return;
-      const { rotation } = record;
-      const fields = { client: ref, rotation: rotation?.id, error: rotation?.tries.error };
-      log.error(fields, 'a key that may have leaked is not replaced yet');
-    },
-  };
-}
-
-/** After a compromise a rotation outlasts its attempts. */
-function goesOnUsedUp({ rotation }: ClientRecord, policy: RotationPolicy): boolean {
-  return rotation !== null && rotation.compromised !== null && rotation.tries.failed >= policy.attempts;
 }
 
 /** Waiting is BullMQ's business, on this machine's clock: a timer would die with the process. */

@@ -28,19 +28,22 @@ const appPath = z.string().regex(APP_PATH, 'must be deployment/app-slug');
 export const requestSchema = z.strictObject({
   v: z.literal(1).describe('Version of this format.'),
   select: z
-    .union([
-      z.strictObject({
-        clients: z.array(reference.describe('deployment/app-slug/oauth_client_id')).min(1).max(10_000),
-      }),
-      z.strictObject({ app: appPath.describe('deployment/app-slug') }),
-      z.strictObject({ policy: words }),
-      z.strictObject({ all: z.literal(true) }),
-    ])
+    .union(
+      [
+        z.strictObject({
+          clients: z.array(reference.describe('deployment/app-slug/oauth_client_id')).min(1).max(10_000),
+        }),
+        z.strictObject({ app: appPath.describe('deployment/app-slug') }),
+        z.strictObject({ policy: words }),
+        z.strictObject({ all: z.literal(true, { error: 'must be true' }) }),
+      ],
+      { error: 'must have exactly one of these: clients (a list of references), app, policy, all (true)' },
+    )
     .describe('Which clients to rotate: exactly one of these.'),
   reason: words.describe('Goes verbatim to the audit trail.'),
   actor: words.describe('Who asks; goes verbatim to the audit trail.'),
   compromised: z
-    .union([z.boolean(), z.strictObject({ kid: words })])
+    .union([z.boolean(), z.strictObject({ kid: words })], { error: 'must be true, false or { kid }' })
     .default(false)
     .describe(
       'True when the key in use may have leaked, or { kid } for a certain one: no soak, no overlap, no rollback to it.',
@@ -85,14 +88,37 @@ export type Probe = z.output<typeof probeSchema>;
 /** The message stays with the failed job in Redis, so it does not grow with the data. */
 const MOST_PROBLEMS = 5;
 
+/** What is wrong with `data`, each with the member that it is about, as far as it fits. */
+export function problemsOf({ issues }: z.core.$ZodError, data: unknown): readonly string[] {
+  const problems = issues.slice(0, MOST_PROBLEMS).flatMap((issue) => told(issue, [], data));
+  return problems.slice(0, MOST_PROBLEMS).map(shortMessage);
+}
+
+/** Of a member that may be one thing or another, what is wrong with the one that was meant. */
+function told(issue: z.core.$ZodIssue, above: readonly PropertyKey[], data: unknown): readonly string[] {
+  const path = [...above, ...issue.path];
+  const meant = issue.code === 'invalid_union' ? issue.errors.find((branch) => isMeant(branch, path, data)) : undefined;
+  if (meant !== undefined) return meant.flatMap((inner) => told(inner, path, data));
+  return [`${path.join('.') || 'data'}: ${issue.message}`];
+}
+
+/** It has the members that it must have and no others, and what is wrong is within them. */
+function isMeant(branch: readonly z.core.$ZodIssue[], above: readonly PropertyKey[], data: unknown): boolean {
+  return branch.every(
+    ({ code, path }) => code !== 'unrecognized_keys' && path.length > 0 && isThere(data, [...above, ...path]),
+  );
+}
+
+function isThere(data: unknown, path: readonly PropertyKey[]): boolean {
+  return path.reduce<unknown>((value, part) => Object(value)[part], data) !== undefined;
+}
+
 /** @throws RekeydError `job_invalid` */
 export function parseJob<T>(schema: z.ZodType<T>, name: string, data: unknown): T {
   const parsed = schema.safeParse(data);
   if (parsed.success) return parsed.data;
-  const issues = parsed.error.issues.slice(0, MOST_PROBLEMS);
-  const problems = issues.map(({ path, message }) => shortMessage(`${path.join('.') || 'data'}: ${message}`));
   throw new RekeydError(
     'job_invalid',
-    `The data of this ${name} job cannot be used: ${problems.join('; ')}. It is not tried again.`,
+    `The data of this ${name} job cannot be used: ${problemsOf(parsed.error, data).join('; ')}. It is not tried again.`,
   );
 }

@@ -1,41 +1,42 @@
+/** Clients that a request names, and that neither the config, nor the store, nor the API knows. */
+import { RekeydError } from '../src/errors.ts';
+import type { Asking } from './begin-asked.ts';
+import { isNamed } from './selection.ts';
+
+/** How many are named in the log and in the audit entry, and how many of their messages in the error. */
+const NAMED = 20;
+const TOLD = 5;
+
 /**
- * Jobs that the config of this worker does not know: their client, app or policy may stand in the config of another worker of the namespace, or be about to
- * stand in this one. They go back with a delay, and fail only when nobody has taken them in some ten minutes.
+ * Its sender may not read the answer, so log and audit tell of them too.
+ * @throws RekeydError `job_invalid` when the request names no other
  */
-import { DelayedError, type Job, UnrecoverableError } from 'bullmq';
-import { members } from '../src/core/reply.ts';
-import { systemClock } from '../src/time.ts';
-import type { JobContext } from './context.ts';
-
-/** In ms; the first, and the longest. Each is twice as long as the one before. */
-const FIRST_MS = 5_000;
-const LONGEST_MS = 60_000;
-
-/** Together they take some ten minutes. */
-export const MOST_TRIES = 12;
-
-/** What such a job tells of itself, as its progress. */
-interface PutBack {
-  /** How often it was put back. */
-  readonly unknown: number;
-  readonly why: string;
-}
-
-/** How long a job stays away that was put back that often before, in ms. */
-export function awayMs(before: number): number {
-  return Math.min(LONGEST_MS, FIRST_MS * 2 ** before);
-}
-
-/** @throws DelayedError; UnrecoverableError when it was put back often enough */
-export async function putBack(job: Job, token: string | undefined, why: string, { log }: JobContext): Promise<never> {
-  const { unknown = 0 } = members(job.progress) as Partial<PutBack>; // only this function writes it
-  if (unknown >= MOST_TRIES) throw new UnrecoverableError(why);
-  const ms = awayMs(unknown);
-  log.warn(
-    { queue: job.queueName, job: job.id, name: job.name, tries: unknown + 1, wait_ms: ms, error: why },
-    'the config of this worker does not know what a job is about: another worker may',
+export async function tellUnknown({ asked, job, tally, context }: Asking): Promise<void> {
+  if (!isNamed(asked.select) || tally.unknown.size === 0) return;
+  const refs = [...tally.unknown].sort();
+  const messages = refs.map((ref) => tally.errors.get(ref) ?? ref);
+  const { actor, reason } = asked;
+  const data = { request: job, code: 'not_found', clients: refs.slice(0, NAMED), count: refs.length };
+  const error = `the request names clients that nobody knows: ${messages[0]}`;
+  const draft = {
+    type: 'rotation.refused',
+    client: null,
+    rotation: null,
+    actor,
+    reason,
+    data: { ...data, error },
+  } as const;
+  await context.resources.store.append([draft], `unknown ${job}`);
+  if (refs.length === new Set(asked.select.clients).size) {
+    throw new RekeydError('job_invalid', `Nothing was started: no client that is named is known. ${some(messages)}`);
+  }
+  context.log.warn(
+    { ...data, error: messages[0] },
+    'a request names clients that nobody knows: the others are rotated',
   );
-  await job.updateProgress({ unknown: unknown + 1, why } satisfies PutBack);
-  await job.moveToDelayed(systemClock.now() + ms, token);
-  throw new DelayedError();
+}
+
+function some(messages: readonly string[]): string {
+  const more = messages.length - TOLD;
+  return [...messages.slice(0, TOLD), ...(more > 0 ? [`And ${more} more.`] : [])].join(' ');
 }

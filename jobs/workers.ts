@@ -8,6 +8,7 @@ import type { JobContext } from './context.ts';
 import { discover } from './discover.ts';
 import { tellError } from './errors.ts';
 import { probeJob } from './probing.ts';
+import { putBack } from './put-back.ts';
 import { bullConnection, CONTROL, rotateQueueName, UPKEEP } from './queues.ts';
 import { reconcile } from './reconcile.ts';
 import { requestJob } from './request.ts';
@@ -15,7 +16,6 @@ import { restAfterErrors } from './resting.ts';
 import { lookAgain, type RotateHooks, type RotateResult, rotateJob } from './rotate.ts';
 import { discoverSchema, parseJob, probeSchema, reconcileSchema, sweepSchema, waveSchema } from './schemas.ts';
 import { sweep } from './sweep.ts';
-import { putBack } from './unknown.ts';
 import { waveJob } from './wave.ts';
 
 export interface Workers {

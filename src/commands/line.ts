@@ -3,6 +3,7 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import packageFile from '../../package.json' with { type: 'json' };
 import { type ErrorCode, messageOf, RekeydError } from '../errors.ts';
 import { ApiError } from '../wacht/api-error.ts';
+import { helpOnlyForCommands } from './line-help.ts';
 import { addSteppingIn, selecting } from './line-stepping-in.ts';
 import type { Globals } from './open.ts';
 import { note, printJson } from './output.ts';
@@ -195,6 +196,7 @@ export function commandLine(globalsOf: (file: string | undefined) => Globals, en
     .option('--request', 'of the on-demand job instead')
     .action(async (options) => end((await commands.config()).printSchema(options)));
 
+  helpOnlyForCommands(program);
   return program;
 }
 

@@ -1,16 +1,19 @@
 import { openQueues, type Queues } from '../../jobs/queues.ts';
 import type { NotEnrolled, RequestResult } from '../../jobs/request.ts';
-import { controlResult, countWorkers, stillQueued } from '../../jobs/result.ts';
-import { type RequestInput, requestSchema } from '../../jobs/schemas.ts';
+import { controlResult, countWorkers } from '../../jobs/result.ts';
+import { problemsOf, type RequestInput, requestSchema } from '../../jobs/schemas.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/model.ts';
+import { parseReference } from '../core/client.ts';
 import { RekeydError } from '../errors.ts';
+import type { Resources } from '../rotation/resources.ts';
 import { answerOf } from '../store/redis/patience.ts';
 import { sleep } from '../time.ts';
 import { follow, type Goal, isGood, type RotationOutcome } from './follow.ts';
 import { actor, awaitInterruption, type Globals, withResourcesOf } from './open.ts';
 import { note, noteAbout, print, printJson, printTable } from './output.ts';
 import { optionalValue, type SelectOptions, selectionOf, usage } from './select.ts';
+import { unconfigured, unknownAmong } from './unknown.ts';
 
 export interface RotateOptions extends SelectOptions {
   readonly reason?: string;
@@ -31,18 +34,22 @@ export async function rotate(globals: Globals, named: readonly string[], options
   const config = await loadConfig(globals.file, globals.env);
   const waited = optionalValue(options.wait, named, config);
   const goal = goalOf(options.wait, waited.value);
-  const request = requestOf(waited.clients, options, config);
+  const asked = requestOf(waited.clients, options, config);
   return withResourcesOf(config, async (parts) => {
     const queues = openQueues(parts, [], () => {}); // the store's own connection reports what is wrong with Redis
     const { signal, release } = awaitInterruption(globals);
     try {
+      const workers = await answerOf(countWorkers(queues), { signal }, 'Nothing was asked for yet.');
+      if (workers === null)
+        throw new RekeydError('request_failed', 'Stopped before Redis answered: nothing was asked for.');
+      const { request, unknown } = await withoutUnknown(asked, workers > 0, parts);
       const id = await answerOf(queues.request(request), { signal }, UNSURE);
       if (id === null) throw new RekeydError('request_failed', `Stopped before Redis answered. ${UNSURE}`);
-      const workers = await answerOf(countWorkers(queues), { signal }, stillQueued(id));
-      if (workers === 0 && goal === null) return leftBehind(id, options);
+      if (workers === 0 && goal === null) return leftBehind(id, unknown, options);
       if (workers === 0) note(`${noWorker(id)} Start one with \`rekeyd start\`; waiting for it …`);
-      const result = await resultOf(queues, id, signal);
-      if (result === null) return stoppedWaiting(id, options);
+      const answer = await resultOf(queues, id, signal);
+      if (answer === null) return stoppedWaiting(id, options);
+      const result = { ...answer, errors: [...unknown, ...(answer.errors ?? [])] };
       if (goal === null || signal.aborted) return tell(result, options);
       const outcomes = await follow(parts.store, result.rotations, goal, { signal }, note);
       if (signal.aborted) note('Stopped waiting. The rotations go on; `rekeyd status` shows how far they are.');
@@ -77,8 +84,8 @@ function requestOf(clients: readonly string[], options: RotateOptions, config: C
     take_over: options.takeOver ?? false,
     try_alg: options.tryAlg ?? false,
   };
-  const problem = requestSchema.safeParse(request).error?.issues[0];
-  if (problem !== undefined) throw usage(`This cannot be asked for: ${problem.path.join('.')}: ${problem.message}.`);
+  const { error } = requestSchema.safeParse(request);
+  if (error !== undefined) throw usage(`This cannot be asked for: ${problemsOf(error, request).join('; ')}.`);
   return request;
 }
 
@@ -92,10 +99,31 @@ function noWorker(id: string): string {
 }
 
 /** Somebody asked, and did not ask to wait. */
-function leftBehind(id: string, { json }: RotateOptions): number {
+function leftBehind(id: string, unknown: Errors, { json }: RotateOptions): number {
   note(`${noWorker(id)} It is worked on when one starts (\`rekeyd start\`).`);
-  if (json) printJson({ request: id, rotations: [], errors: [] });
-  return 0;
+  if (json) printJson({ request: id, rotations: [], errors: unknown });
+  noteErrors(unknown);
+  return unknown.length > 0 ? 1 : 0;
+}
+
+/**
+ * The request without clients that nobody knows. Workers say so of clients that the API does not list; where none is connected, it is found out here. What the
+ * config does not name would wait for a worker whose config does.
+ * @throws RekeydError `not_found` when it is about nobody else
+ */
+async function withoutUnknown(
+  request: RequestInput,
+  hasWorkers: boolean,
+  parts: Resources,
+): Promise<{ readonly request: RequestInput; readonly unknown: Errors }> {
+  const { select } = request;
+  if (!('clients' in select)) return { request, unknown: [] };
+  const named = select.clients.map(parseReference);
+  const unknown = hasWorkers ? unconfigured(named, parts.config) : await unknownAmong(named, parts);
+  const clients = named.filter((ref) => !unknown.some(({ client }) => client === ref));
+  if (clients.length > 0) return { request: { ...request, select: { clients } }, unknown };
+  const why = unknown.map(({ message }) => message).join(' ');
+  throw new RekeydError('not_found', `Nothing was asked for: no client that is named is known. ${why}`);
 }
 
 function stoppedWaiting(id: string, { json }: RotateOptions): number {

@@ -61,8 +61,17 @@ export interface ApiView {
 /** @throws RekeydError `config` when an API key cannot stand in a header */
 export function viewApis(config: Config): ApiView {
   const clients = new Map(
-    config.deployments.map(({ id, apiUrl, urlStyle, apiKey, timeoutMs }) => {
-      const options = { deployment: id, apiUrl, urlStyle, apiKey, timeoutMs, connections: 4, clock: systemClock };
+    config.deployments.map(({ id, apiUrl, urlStyle, apiKey, timeoutMs, route }) => {
+      const options = {
+        deployment: id,
+        apiUrl,
+        urlStyle,
+        apiKey,
+        timeoutMs,
+        ...route,
+        connections: 4,
+        clock: systemClock,
+      };
       return [id, createWachtClient(options)];
     }),
   );

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import * as field from './fields.ts';
 import { choice, count, duration, list, name, section } from './fields.ts';
 import type { AppConfig, DeploymentConfig } from './model.ts';
+import { authorities, proxy } from './route.ts';
 import type { Sources } from './secrets.ts';
 
 const client = section({
@@ -10,31 +11,37 @@ const client = section({
   policy: name("Instead of the app's policy.").optional(),
 });
 
-const app = section({
-  slug: name('OAuth app slug.'),
-  issuer: field
-    .url("Where the app's OAuth endpoints live and proofs go. Absent: https:// and the app's own fqdn.")
-    .optional(),
-  resolve: z
-    .record(field.host(), field.url('Origin to connect to.', { only: 'origin' }), {
-      error: 'is not a section: write "host": "http://127.0.0.1:8443" below it',
-    })
-    .describe('Issuer host → origin to connect to instead; Host header, audience and TLS name stay.')
-    .prefault({}),
-  clients: z
-    .union([z.literal('all'), z.array(client)], {
-      error: 'is neither all nor a list: write all, or entries like - { id: "4711" }',
-    })
-    .describe('Which clients of the app rekeyd takes care of.')
-    .prefault('all'),
-  policy: name('Policy of its clients.').prefault('default'),
-}).transform(
-  ({ issuer, clients, ...same }): AppConfig => ({
-    ...same,
-    issuer: issuer ?? null,
-    clients: clients === 'all' ? clients : clients.map(({ id, policy: own }) => ({ id, policy: own ?? same.policy })),
-  }),
-);
+const AUTHORITIES = 'PEM certificates of authorities that are trusted beside the usual ones: file:PATH.';
+
+function app(sources: Sources) {
+  return section({
+    slug: name('OAuth app slug.'),
+    issuer: field
+      .url("Where the app's OAuth endpoints live and proofs go. Absent: https:// and the app's own fqdn.")
+      .optional(),
+    resolve: z
+      .record(field.host(), field.url('Origin to connect to.', { only: 'origin' }), {
+        error: 'is not a section: write "host": "http://127.0.0.1:8443" below it',
+      })
+      .describe('Issuer host → origin to connect to instead; Host header, audience and TLS name stay.')
+      .prefault({}),
+    ca: authorities(AUTHORITIES, sources).optional(),
+    clients: z
+      .union([z.literal('all'), z.array(client)], {
+        error: 'is neither all nor a list: write all, or entries like - { id: "4711" }',
+      })
+      .describe('Which clients of the app rekeyd takes care of.')
+      .prefault('all'),
+    policy: name('Policy of its clients.').prefault('default'),
+  }).transform(
+    ({ issuer, clients, ca = [], ...same }): Omit<AppConfig, 'route'> & { readonly ca: readonly string[] } => ({
+      ...same,
+      issuer: issuer ?? null,
+      ca,
+      clients: clients === 'all' ? clients : clients.map(({ id, policy: own }) => ({ id, policy: own ?? same.policy })),
+    }),
+  );
+}
 
 export function deployment(sources: Sources) {
   const rateLimit = section({
@@ -53,6 +60,11 @@ export function deployment(sources: Sources) {
       ['auto', 'deployment', 'flat'],
     ).prefault('auto'),
     api_key: field.secret('Wacht API key: env:NAME or file:PATH.', sources, field.headerSecret),
+    proxy: proxy(
+      'How the API and the issuers are connected to. env: HTTPS_PROXY and NO_PROXY; none: straight; or the URL of a proxy.',
+      sources,
+    ).prefault('env'),
+    ca: authorities(AUTHORITIES, sources).optional(),
     throttle_max: duration(
       'A server that asks to be left alone is asked again after this time at the latest.',
     ).prefault('60s'),
@@ -60,13 +72,15 @@ export function deployment(sources: Sources) {
     timeout: duration('Deadline of one API call, body included.', { most: '1d' }).prefault('10s'),
     backoff: backoff.prefault({}).describe('Waits between retries, with full jitter.'),
     concurrency: count('Rotation jobs at once in one worker.', 1, 1000).prefault(10),
-    apps: list(app, 'app'),
+    apps: list(app(sources), 'app'),
   }).transform(
     ({
       id,
       api_url,
       url_style,
       api_key,
+      proxy,
+      ca = [],
       throttle_max,
       rate_limit,
       timeout,
@@ -78,12 +92,13 @@ export function deployment(sources: Sources) {
       apiUrl: api_url,
       urlStyle: url_style,
       apiKey: api_key,
+      route: { proxy, authorities: ca },
       throttleMaxMs: throttle_max,
       rateLimit: { max: rate_limit.max, perMs: rate_limit.per },
       timeoutMs: timeout,
       backoff: { baseMs: wait.base, maxMs: wait.max },
       concurrency,
-      apps,
+      apps: apps.map(({ ca: own, ...app }) => ({ ...app, route: { proxy, authorities: [...ca, ...own] } })),
     }),
   );
 }

@@ -6,6 +6,7 @@ import { resolve } from 'node:path';
 import { z } from 'zod';
 import { isSegment } from '../core/client.ts';
 import { DURATION_PATTERN, parseDuration } from '../core/duration.ts';
+import { isLoopback } from '../core/host.ts';
 import { readRedisUrl } from './redis-url.ts';
 import { Secret } from './secret.ts';
 import { REFERENCE_PATTERN, readReference, type Sources } from './secrets.ts';
@@ -161,11 +162,6 @@ export function url(description: string, { only = 'any' }: { readonly only?: 'an
     }
     return parsed.href.replace(/\/+$/, '');
   });
-}
-
-/** Of this machine: nobody on the network sees what is sent there. */
-export function isLoopback(host: string): boolean {
-  return host === '[::1]' || host === '::1' || /^127(\.\d+){3}$/.test(host) || /^(.+\.)?localhost$/.test(host);
 }
 
 export function secret(description: string, sources: Sources, decode: (value: string) => Secret | string) {

@@ -80,12 +80,28 @@ export interface SinkConfig {
   readonly reports: string | null;
 }
 
+export interface ProxyConfig {
+  /** http or https, with user and password if it wants them. */
+  readonly url: Secret;
+  /** As in the environment variable NO_PROXY; empty: everything goes through it. */
+  readonly noProxy: string;
+}
+
+/** The way to a server over HTTP. */
+interface RouteConfig {
+  /** Null: straight. */
+  readonly proxy: ProxyConfig | null;
+  /** PEM certificates of authorities, beside those that Node trusts. */
+  readonly authorities: readonly string[];
+}
+
 export interface DeploymentConfig {
   readonly id: string;
   /** No slash at its end. */
   readonly apiUrl: string;
   readonly urlStyle: 'auto' | 'deployment' | 'flat';
   readonly apiKey: Secret;
+  readonly route: RouteConfig;
   /** A server's wish to be left alone is a hint: never longer than this. */
   readonly throttleMaxMs: number;
   readonly rateLimit: { readonly max: number; readonly perMs: number };
@@ -103,6 +119,8 @@ export interface AppConfig {
   readonly issuer: string | null;
   /** Host (and port, if any) of an issuer → origin to connect to instead. */
   readonly resolve: Readonly<Record<string, string>>;
+  /** To its issuer: by the deployment's proxy, trusting its own authorities too. */
+  readonly route: RouteConfig;
   readonly clients: 'all' | readonly { readonly id: string; readonly policy: string }[];
   readonly policy: string;
 }

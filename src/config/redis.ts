@@ -1,5 +1,6 @@
 /** The section `redis`: one server, a group that says itself which of its servers is the primary, or none: then rekeyd runs its own. */
 import type { z } from 'zod';
+import { isLoopback } from '../core/host.ts';
 import * as field from './fields.ts';
 import { count, list, name, section } from './fields.ts';
 import type { Config, RedisServerConfig } from './model.ts';
@@ -89,13 +90,13 @@ export function exposedPassword({ server, tls }: Config['redis']): string | null
   if (server.kind !== 'url') {
     const hasPassword =
       server.login.password !== null || (server.kind === 'sentinels' && server.sentinelPassword !== null);
-    const isFar = server.nodes.some(({ host }) => !field.isLoopback(host));
+    const isFar = server.nodes.some(({ host }) => !isLoopback(host));
     return hasPassword && tls === null && isFar
       ? `write tls: {} beside ${server.kind}, and let the servers speak TLS`
       : null;
   }
   const address = addressOf(server.url);
-  if (address === null || !('host' in address) || address.isTls || field.isLoopback(address.host)) return null;
+  if (address === null || !('host' in address) || address.isTls || isLoopback(address.host)) return null;
   return address.password === null && server.login.password === null
     ? null
     : 'write rediss://, and let the server speak TLS';

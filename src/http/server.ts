@@ -17,6 +17,14 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
+/** What is wrong with an address, and what to do. */
+const UNUSABLE: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another process listens there, which may be another rekeyd. Stop that one, set a free address',
+  EADDRNOTAVAIL: 'this machine has no such address. Set one of its own, such as 127.0.0.1 or 0.0.0.0',
+  EACCES: 'rekeyd may not listen on a port below 1024. Set a higher one',
+  ENOTFOUND: 'the host name is not known here. Set an address of this machine',
+};
+
 /** @throws RekeydError `config` when the address is taken or not one of this machine */
 export async function startHttp({ host, port, ready, onError }: HttpOptions): Promise<HttpServer> {
   function refuse(error: unknown, _request: FastifyRequest, reply: FastifyReply): void {
@@ -40,8 +48,11 @@ export async function startHttp({ host, port, ready, onError }: HttpOptions): Pr
   });
 
   const url = await server.listen({ host, port }).catch((error: unknown) => {
-    const message = `${messageOf(error)}: does another rekeyd run here? Set http.listen to a free address, or start with --no-http.`;
-    throw new RekeydError('config', message);
+    const why = UNUSABLE[error instanceof Error && 'code' in error ? String(error.code) : ''] ?? 'it cannot be used';
+    throw new RekeydError(
+      'config',
+      `http.listen ${host}:${port}: ${why}, or start with --no-http. (${messageOf(error)})`,
+    );
   });
   return { url, close: () => server.close() };
 }

@@ -1,9 +1,10 @@
 /** One HTTP exchange with a hard end: a deadline, a size cap, no redirects, and never an exception for what the network does. */
 import { isUtf8 } from 'node:buffer';
-import type { Pool } from 'undici';
 import { type AnswerHeaders, shortMessage } from '../core/reply.ts';
 import { messageOf } from '../errors.ts';
 import { alarm } from '../time.ts';
+import { decoded, isReadable } from './coding.ts';
+import type { HttpPool } from './pool.ts';
 
 export interface Exchange {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
@@ -15,6 +16,7 @@ export interface Exchange {
   readonly timeoutMs: number;
   /** Ends the exchange when nothing arrives for this long, in ms. */
   readonly stallMs?: number;
+  /** Of the body, once it is decompressed. */
   readonly maxBytes: number;
   /** Takes the body of a 2xx in pieces, as it arrives; nothing of it is kept. Rejects when the rest is of no use. */
   readonly take?: ((piece: Uint8Array) => Promise<void>) | undefined;
@@ -44,34 +46,34 @@ interface Arrived {
 }
 
 /** Never throws for what the network or the server does. */
-export async function exchange(pool: Pool, request: Exchange): Promise<Exchanged> {
+export async function exchange(pool: HttpPool, request: Exchange): Promise<Exchanged> {
   const deadline = startDeadline(request, request.signal);
   const arrived: Arrived = { head: null, chunks: [] };
   try {
     return outcomeOf(arrived, await run(pool, request, deadline, arrived));
   } catch (error) {
-    return outcomeOf(arrived, deadline.why() ?? shortMessage(messageOf(error)));
+    const why = deadline.why() ?? shortMessage(messageOf(error));
+    return outcomeOf(arrived, arrived.head === null ? `${why}${pool.via}` : why);
   } finally {
     deadline.clear();
   }
 }
 
 /** Returns why the answer is not whole, or null when it is. */
-async function run(pool: Pool, request: Exchange, deadline: Deadline, arrived: Arrived): Promise<string | null> {
+async function run(pool: HttpPool, request: Exchange, deadline: Deadline, arrived: Arrived): Promise<string | null> {
   const { method, path, headers, body, now } = request;
   const startedAt = now();
   const answer = await pool.request({ method, path, headers, body, signal: deadline.signal });
   const received = firstValues(answer.headers);
   arrived.head = { status: answer.statusCode, headers: received, skewMs: skewOf(received, (startedAt + now()) / 2) };
-  const isWanted = isSuccess(answer.statusCode);
-  if (!isWanted) {
-    await collect(answer.body, Math.min(request.maxBytes, ERROR_BYTES), arrived.chunks, deadline, undefined);
-    return null;
-  }
   const coding = received['content-encoding'] ?? 'identity';
-  if (coding === 'identity') return collect(answer.body, request.maxBytes, arrived.chunks, deadline, request.take);
-  await collect(answer.body, 0, [], deadline, undefined);
-  return `the answer is compressed (${shortMessage(coding)}), which nobody asked for`;
+  if (!isReadable(coding)) {
+    await collect(answer.body, 0, [], deadline, undefined);
+    return `the answer is encoded as ${shortMessage(coding)}, which rekeyd does not read`;
+  }
+  const isWanted = isSuccess(answer.statusCode);
+  const maxBytes = isWanted ? request.maxBytes : Math.min(request.maxBytes, ERROR_BYTES);
+  return collect(decoded(answer.body, coding), maxBytes, arrived.chunks, deadline, isWanted ? request.take : undefined);
 }
 
 /** Enough of an error page to say what it is. */

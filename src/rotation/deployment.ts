@@ -119,17 +119,20 @@ export async function awaitTurn(
   urgent: boolean,
 ): Promise<void> {
   const { paused, throttledUntil } = (await store.deploymentStates([id])).get(id) ?? NEITHER;
-  if (paused !== null) throw new ApiError(what, unasked(`it is paused, because ${paused}`));
-  if (throttledUntil !== null && !urgent) throw new ApiError(what, unasked('the API asks to be left alone'));
+  if (paused !== null) throw new ApiError(what, unasked(`the deployment is paused, because ${paused}`), PUT_RIGHT);
+  if (throttledUntil !== null && !urgent) throw new ApiError(what, unasked('the API asks to be left alone'), BY_ITSELF);
   for (const startedAt = monotonic(); ; ) {
     const turn = await store.take(id, rateLimit, urgent);
     if (turn.go) return;
     const isWorthIt = turn.because === 'budget' || (urgent && turn.because === 'throttled');
     if (!isWorthIt || monotonic() - startedAt + turn.forMs > LONGEST_WAIT_MS)
-      throw new ApiError(what, unasked('the rate limit of the deployment is used up'));
+      throw new ApiError(what, unasked('the rate limit of the deployment is used up'), BY_ITSELF);
     await sleep(turn.forMs);
   }
 }
+
+const PUT_RIGHT = 'Put a working API key in place: the deployment goes on when it is accepted.';
+const BY_ITSELF = 'It goes on by itself when that is over.';
 
 const NEITHER = { paused: null, throttledUntil: null };
 

@@ -1,5 +1,5 @@
 /** Where the clients of an app sign in: the config says so, or the API does. A domain that changed is not believed until a person says so. */
-import type { DeploymentConfig } from '../config/model.ts';
+import type { AppConfig } from '../config/model.ts';
 import { RekeydError } from '../errors.ts';
 import type { Deployments } from '../store/deployments.ts';
 import { monotonic } from '../time.ts';
@@ -19,7 +19,7 @@ const DOUBTED_MS = 60_000;
 
 /** @param listApps throws ApiError */
 export function openIssuers(
-  { id, apps }: Pick<DeploymentConfig, 'id' | 'apps'>,
+  { id, apps }: { readonly id: string; readonly apps: readonly Pick<AppConfig, 'slug' | 'issuer'>[] },
   listApps: () => Promise<readonly ObservedApp[]>,
   store: Pick<Deployments, 'firstDomain'>,
 ): Issuers {

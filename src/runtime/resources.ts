@@ -163,6 +163,7 @@ function openDeployment(
     apiUrl: config.apiUrl,
     urlStyle: config.urlStyle,
     apiKey: config.apiKey,
+    ...config.route,
     timeoutMs: config.timeoutMs,
     connections: config.concurrency + 1, // a list beside the rotations
     clock,
@@ -171,7 +172,7 @@ function openDeployment(
   add(`API client of ${config.id}`, () => wacht.close());
   const provers = new Map<string, Prover>();
   for (const app of config.apps) {
-    const prover = createProver({ resolve: app.resolve, timeoutMs: config.timeoutMs, generateKey });
+    const prover = createProver({ resolve: app.resolve, ...app.route, timeoutMs: config.timeoutMs, generateKey });
     add(`prover of ${config.id}/${app.slug}`, () => prover.close());
     provers.set(app.slug, prover);
   }

@@ -7,6 +7,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
 import { RekeydError } from '../errors.ts';
+import { inDataDir } from '../files/data-dir.ts';
+import { codeOf } from '../files/durable.ts';
 import { ensureFolder } from '../files/folder.ts';
 import { replaceFile } from '../files/replace.ts';
 import type { StoreKeys } from './keys.ts';
@@ -82,13 +84,13 @@ function markerFile(dataDir: string): string {
 /** @throws RekeydError `store_lost` when there is one that cannot be read: taken for "nothing known", it would silence the alarm */
 export async function readMarker(dataDir: string): Promise<Marker | null> {
   const file = markerFile(dataDir);
-  let content: string;
-  try {
-    content = await readFile(file, 'utf8');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
-    throw error;
-  }
+  const content = await inDataDir(dataDir, () =>
+    readFile(file, 'utf8').catch((error: unknown) => {
+      if (codeOf(error) === 'ENOENT') return null;
+      throw error;
+    }),
+  );
+  if (content === null) return null;
   const marker = parseMarker(content);
   if (marker !== null) return marker;
   throw new RekeydError(
@@ -110,6 +112,8 @@ function parseMarker(content: string): Marker | null {
 }
 
 export async function writeMarker(dataDir: string, marker: Marker): Promise<void> {
-  await ensureFolder(dataDir, 0o700);
-  await replaceFile(markerFile(dataDir), `${JSON.stringify(marker)}\n`, 0o600);
+  await inDataDir(dataDir, async () => {
+    await ensureFolder(dataDir, 0o700);
+    await replaceFile(markerFile(dataDir), `${JSON.stringify(marker)}\n`, 0o600);
+  });
 }

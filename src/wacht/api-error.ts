@@ -5,9 +5,10 @@ import { RekeydError } from '../errors.ts';
 export class ApiError extends RekeydError {
   readonly reply: FailedReply;
 
-  constructor(what: string, reply: FailedReply) {
+  /** @param next what to do; absent: what usually has to be done about such a reply */
+  constructor(what: string, reply: FailedReply, next = nextStep(reply)) {
     const status = reply.status === null ? '' : ` with HTTP ${reply.status}`;
-    super('api_failed', `${what} failed${status} (${reply.class}): ${reply.message}. ${nextStep(reply)}`);
+    super('api_failed', `${what} failed${status}: ${reply.message}. ${next}`);
     this.reply = reply;
   }
 }

@@ -4,7 +4,7 @@ import type { ObservedClient, PatchBody } from '../core/document.ts';
 import { classifyReply, type FailedReply, type Reply } from '../core/reply.ts';
 import { messageOf, RekeydError } from '../errors.ts';
 import { type Exchange, type Exchanged, exchange } from '../net/exchange.ts';
-import { openPool } from '../net/pool.ts';
+import { openPool, type Route } from '../net/pool.ts';
 import { type Clock, monotonic } from '../time.ts';
 import { ApiError } from './api-error.ts';
 import { clientListReader, type Keep } from './list.ts';
@@ -36,7 +36,8 @@ export interface RequestInfo {
   readonly durationMs: number;
 }
 
-export interface WachtClientOptions {
+/** Without a route: straight, and with the authorities that Node trusts. */
+export interface WachtClientOptions extends Partial<Route> {
   readonly deployment: string;
   readonly apiUrl: string;
   /** `auto`: found out with the first calls. */

@@ -11,7 +11,7 @@ import { RekeydError } from '../errors.ts';
 import { MIN_MODULUS_LENGTH } from '../keys/algorithms.ts';
 import type { GenerateKey } from '../keys/generator.ts';
 import { type Exchanged, exchange } from '../net/exchange.ts';
-import { type HttpPool, openPool } from '../net/pool.ts';
+import { type HttpPool, openPool, type Route } from '../net/pool.ts';
 import { monotonic } from '../time.ts';
 
 /** Wacht takes up to 300 s; the shorter, the less a stolen assertion is worth. */
@@ -35,7 +35,8 @@ export interface ProofRequest {
   readonly urgent?: boolean;
 }
 
-export interface ProverOptions {
+/** Without a route: straight, and with the authorities that Node trusts. */
+export interface ProverOptions extends Partial<Route> {
   /** By the issuer's host (with its port, if it has one): the origin to connect to instead. Host header, audience and TLS name stay. */
   readonly resolve: Readonly<Record<string, string>>;
   /** Total time of one request in ms; a corrected second try has its own. */
@@ -65,7 +66,7 @@ interface Endpoint {
   readonly audience: string;
 }
 
-export function createProver({ resolve, timeoutMs, generateKey }: ProverOptions): Prover {
+export function createProver({ resolve, timeoutMs, generateKey, ...route }: ProverOptions): Prover {
   const pools = new Map<string, HttpPool>();
   const skews = new Map<string, number>();
   /** Issuers that were seen to refuse a throw-away key. */
@@ -76,8 +77,8 @@ export function createProver({ resolve, timeoutMs, generateKey }: ProverOptions)
     const url = new URL(issuer);
     const base = `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
     const target = Object.hasOwn(resolve, url.host) ? resolve[url.host] : undefined;
-    const pool =
-      pools.get(url.origin) ?? openPool(new URL(target ?? url.origin).origin, { connections: CONNECTIONS, timeoutMs });
+    const options = { ...route, connections: CONNECTIONS, timeoutMs, host: url.host };
+    const pool = pools.get(url.origin) ?? openPool(new URL(target ?? url.origin).origin, options);
     pools.set(url.origin, pool);
     return {
       pool,

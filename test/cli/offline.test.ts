@@ -60,6 +60,30 @@ test('plan says that schedules leave clients alone whose key is not ours, and wh
   expect(await written()).toEqual({ entries: [], clients: [] });
 });
 
+test('rotate finds out by itself that nobody knows a client, and leaves no request behind that is about nobody', async () => {
+  const [unknown, elsewhere] = [`${pem.ref}0`, '185019846023/nowhere/1'];
+  const [nobody, some, away] = await Promise.all([
+    world.run(['rotate', unknown, elsewhere]),
+    world.run(['rotate', pem.ref, unknown, '--json']),
+    world.run(['rotate', unknown, '--config', await unreachable()]),
+  ]);
+  expect(nobody.code, nobody.stderr).toBe(1);
+  expect(nobody.stderr).toMatch(/^rekeyd: Nothing was asked for: .*has no policy for .*nowhere.* lists no client/);
+  expect(some.code, some.stderr).toBe(1);
+  const message = expect.stringContaining('lists no client');
+  expect(documentOf(some)).toMatchObject({ request: '1', errors: [{ client: unknown, message }] });
+  // Whether there is such a client cannot be known: a worker will see.
+  expect([away.code, away.stderr]).toEqual([0, expect.stringContaining('is queued, but no worker is connected')]);
+});
+
+/** A config whose API is away, with a store of its own. */
+function unreachable(): Promise<string> {
+  const [deployment] = Object(world.config.deployments);
+  const deployments = [{ ...deployment, api_url: 'http://127.0.0.1:1' }];
+  const elsewhere = { ...world.config, data_dir: join(world.dir, 'elsewhere'), deployments };
+  return world.writeConfig(elsewhere, 'unreachable.yaml');
+}
+
 test('plan shows what the schedule does with such clients under adopt: take_over', async () => {
   const policies = { ...Object(world.config.policies), 'pem-app': { adopt: 'take_over' } };
   const file = await world.writeConfig({ ...world.config, policies }, 'take-over.yaml');

@@ -37,12 +37,23 @@ test('start without a schedule tells of clients that nobody has taken in', async
   ]);
 });
 
-test('an address that is taken is told with what to do', async () => {
-  const listen = new URL(world.emulator.url).host;
-  const file = await world.writeConfig({ ...world.config, http: { listen } }, 'taken.yaml');
-  const ended = await world.run(['start', '--config', file]);
-  expect(ended.code, ended.stderr).toBe(2);
-  expect(ended.stderr).toMatch(/EADDRINUSE.*: does another rekeyd run here\? Set http\.listen .*--no-http/);
+test('a data_dir that cannot be used is told with what to do, by whatever comes upon it', async () => {
+  const blocked = join(await world.writeConfig('a file, and no folder', 'blocker'), 'data');
+  const sinks = [{ kind: 'directory', path: join(world.dir, 'keys') }];
+  const file = await world.writeConfig({ ...world.config, data_dir: blocked, sinks }, 'blocker.yaml');
+  const impossible = await world.writeConfig({ ...world.config, data_dir: '/proc/1/rekeyd', sinks }, 'proc.yaml');
+  const [started, shown, nowhere] = await Promise.all([
+    world.run(['start', '--config', file]),
+    world.run(['status', '--json', '--config', file]),
+    world.run(['start', '--config', impossible]),
+  ]);
+  const message = `data_dir ${blocked} cannot be used: something on its path is a file, and no folder. Move that away, or set data_dir to a folder.`;
+  expect([started.code, started.stderr]).toEqual([2, expect.stringContaining(`rekeyd: ${message} (ENOTDIR`)]);
+  expect([shown.code, documentOf(shown).error.code]).toEqual([2, 'config']);
+  expect([nowhere.code, nowhere.stderr]).toEqual([
+    2,
+    expect.stringMatching(/data_dir \/proc\/1\/rekeyd cannot be used: /),
+  ]);
 });
 
 test('keys import reads the key from stdin', async () => {

@@ -59,6 +59,9 @@ test('a Node.js that is too old is told before any package is imported', async (
 
 test.each<[string, string[], RegExp]>([
   ['an unknown command', ['rotat'], /unknown command 'rotat'\n\(Did you mean rotate\?\)/],
+  ['the help of an unknown command', ['rotat', '--help'], /unknown command 'rotat' Did you mean "rotate"\?/],
+  ['the same in other words', ['help', 'rotat'], /unknown command 'rotat'/],
+  ['the help of an unknown one below another', ['audit', 'tial', '-h'], /unknown command 'tial' Did you mean "tail"\?/],
   ['an unknown option', ['status', '--jsn'], /unknown option '--jsn'\n\(Did you mean --json\?\)/],
   ['a number that is none', ['audit', 'tail', '-n', 'many'], /Give a whole number/],
   ['a document without end', ['audit', 'tail', '--json', '--follow'], /take one of them/],

@@ -40,12 +40,22 @@ describe('defaults', () => {
           apiUrl: 'https://api.wacht.dev',
           urlStyle: 'auto',
           apiKey: expect.any(Secret),
+          route: { proxy: null, authorities: [] },
           throttleMaxMs: 60_000,
           rateLimit: { max: 10, perMs: 1000 },
           timeoutMs: 10_000,
           backoff: { baseMs: 1000, maxMs: 300_000 },
           concurrency: 10,
-          apps: [{ slug: 'mcp-auth', issuer: null, resolve: {}, clients: 'all', policy: 'default' }],
+          apps: [
+            {
+              slug: 'mcp-auth',
+              issuer: null,
+              resolve: {},
+              route: { proxy: null, authorities: [] },
+              clients: 'all',
+              policy: 'default',
+            },
+          ],
         },
       ],
       policies: {

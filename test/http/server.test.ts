@@ -70,3 +70,15 @@ test.each([
   expect(JSON.stringify(answer)).not.toContain('hunter2');
   expect(failures.at(-1)).toBe(thrown);
 });
+
+test.each([
+  [
+    'a port that is taken',
+    () => ({ port: Number(new URL(server.url).port) }),
+    /another process listens there.*EADDRINUSE/,
+  ],
+  ['an address of another machine', () => ({ host: '192.0.2.1' }), /this machine has no such address.*EADDRNOTAVAIL/],
+])('%s is told with what to do', async (_what, where, message) => {
+  const options = { host: '127.0.0.1', port: 0, ready: async () => null, onError: () => {}, ...where() };
+  await expect(startHttp(options)).rejects.toMatchObject({ code: 'config', message: expect.stringMatching(message) });
+});

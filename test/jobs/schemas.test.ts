@@ -5,6 +5,8 @@ import { RekeydError } from '../../src/errors.ts';
 
 const REQUEST = { v: 1, select: { all: true }, reason: 'r', actor: 'a' };
 
+const REF = '185019846023/mcp-auth/4711';
+
 function refusal(data: unknown): string {
   try {
     parseJob(requestSchema, 'request', data);
@@ -32,7 +34,28 @@ test('members of a prototype are refused, not merged', () => {
   expect(refusal(data)).toContain('__proto__');
 });
 
-const REF = '185019846023/mcp-auth/4711';
+test.each<[data: object, problem: string]>([
+  [
+    { select: { clients: [REF, 'nonsense'] } },
+    'select.clients.1: "nonsense" is not a client reference. Write deployment/',
+  ],
+  [{ select: { clients: [] } }, 'select.clients: '],
+  [{ select: { clients: REF } }, 'select.clients: '],
+  [{ select: { app: '1' } }, 'select.app: must be deployment/app-slug'],
+  [{ select: { all: false } }, 'select.all: must be true'],
+  [{ select: { policy: ' ' } }, 'select.policy: must have 1 to 500 characters'],
+  [{ select: {} }, 'select: must have exactly one of these: clients'],
+  [{ select: { client: REF } }, 'select: must have exactly one of these: clients'],
+  [{ select: { all: true, app: 'a/b' } }, 'select: must have exactly one of these: clients'],
+  [{ select: REF }, 'select: must have exactly one of these: clients'],
+  [{ compromised: 'yes' }, 'compromised: must be true, false or { kid }'],
+  [{ compromised: { kid: '' } }, 'compromised.kid: must have 1 to 500 characters'],
+])('a refusal says which member is wrong, and how: %j', (data, problem) => {
+  const message = refusal({ ...REQUEST, ...data });
+  expect(message).toContain(`cannot be used: ${problem}`);
+  expect(message).not.toContain('Invalid input: ;');
+});
+
 const LONGEST = 'x'.repeat(500);
 const selecting = (select: unknown) => ({ ...REQUEST, select });
 const because = (reason: unknown) => ({ ...REQUEST, reason });

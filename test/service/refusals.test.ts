@@ -92,6 +92,31 @@ test('a named client that was deleted, or signs in another way, fails and says w
   for (const { ref } of [basic, gone]) expect(everybody).not.toContain(ref);
 });
 
+test('a request about nobody fails, and one about some unknown clients says so in log and audit', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const good = await fleet.managed(PEM_APP);
+  await fleet.start();
+  const [first, second] = [`${DEPLOYMENT}/${PEM_APP.slug}/1`, `${DEPLOYMENT}/elsewhere/2`];
+  await expect(fleet.request({ select: { clients: [first, second] } })).rejects.toThrow(
+    /Nothing was started: no client that is named is known\. .*has no policy for .*\/2\. .*lists no client .*\/1,/,
+  );
+  const { rotations, errors } = await fleet.request({ select: { clients: [good.ref, first] }, reason: 'a list' });
+  expect(errors).toEqual([{ client: first, message: expect.stringContaining('lists no client') }]);
+  await fleet.reached(good, rotations[0]?.id ?? '');
+  const refused = (await fleet.audit()).filter(({ type }) => type === 'rotation.refused');
+  expect(refused).toMatchObject([
+    { client: null, actor: 'test', data: { clients: [second, first].sort(), count: 2, code: 'not_found' } },
+    {
+      client: null,
+      reason: 'a list',
+      data: { clients: [first], count: 1, error: expect.stringContaining('lists no') },
+    },
+  ]);
+  const told = fleet.lines.map((line) => JSON.parse(line)).filter(({ msg }) => msg.includes('nobody knows'));
+  expect(told).toMatchObject([{ level: 'warn', clients: [first], count: 1 }]);
+  await expectSound(fleet, [good]);
+});
+
 test('an alg that the server cannot verify is rolled back, and the old key signs in again', async () => {
   const app = { ...PEM_APP, policy: { alg: 'EdDSA' } };
   const fleet = await startFleet({ apps: [app] });

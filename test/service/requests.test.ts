@@ -50,7 +50,7 @@ async function answered(fleet: Fleet, asked: Job) {
 
 test.each<[string, FaultRule, string]>([
   ['an error', GONE, 'under repair'],
-  ['no answer', { kind: 'drop', when: 'before', ...LIST }, 'failed (unknown)'],
+  ['no answer', { kind: 'drop', when: 'before', ...LIST }, 'failed: '],
   ['a 429', { kind: 'status', status: 429, retryAfter: 1, message: 'slow down', ...LIST }, 'slow down'],
   ['a refused API key', { kind: 'status', status: 401, ...LIST }, 'Authentication failed'],
 ])('a request that meets %s waits, says why, and is answered once that has passed', async (_, fault, why) => {

@@ -62,14 +62,16 @@ async function checkApi(
   }
 }
 
+const NOT_FOUND_FIX =
+  'There is no such deployment, or not for this API key: check the id of the deployment and api_url. An API key (sk_…) needs url_style flat, an access token deployment.';
+
 const API_FIX = 'Check api_url, the network and the state of Wacht.';
 
 function fixOf({ reply: { class: kind, status } }: ApiError): string {
+  if (status === 404) return NOT_FOUND_FIX;
   if (kind === 'unknown') return API_FIX;
   if (kind === 'throttled') return 'Ask again later. If this comes often, lower rate_limit.';
   if (status === 403) return 'Give the API key of this deployment the right to manage OAuth clients.';
-  if (status === 404)
-    return 'Check the id of the deployment and api_url. An API key needs url_style flat, an access token deployment.';
   return 'Check the API key of this deployment: it is refused.';
 }
 
@@ -87,7 +89,7 @@ async function checkIssuer(
     const detail = 'not known: the config names none, and the API did not tell the domain of the app';
     return [wrong(name, detail, 'Set the issuer of this app.')];
   }
-  const prover = createProver({ resolve: app.resolve, timeoutMs, generateKey });
+  const prover = createProver({ resolve: app.resolve, ...app.route, timeoutMs, generateKey });
   try {
     // Of a client that does not exist: found is an issuer that accepts everybody, or that proves nothing at all.
     const answer = await prover.control({ issuer, clientId: 'rekeyd-doctor', alg: 'ES256', nowMs: systemClock.now() });

@@ -3,7 +3,7 @@ import type { Config } from '../../config/model.ts';
 import type { ClientRef } from '../../core/client.ts';
 import { usesReportedKey } from '../../core/keys.ts';
 import { isInForce, scopeWords, selectorOf } from '../../core/pause.ts';
-import { messageOf, RekeydError } from '../../errors.ts';
+import { hasCode, messageOf, RekeydError } from '../../errors.ts';
 import { WHILE_REFUSED } from '../../rotation/deployment.ts';
 import { keksOf } from '../../rotation/policy.ts';
 import { advice, type Check, fine, looking, wrong } from '../../runtime/checks/check.ts';
@@ -30,11 +30,11 @@ async function checkReachable(config: Config): Promise<readonly Check[]> {
   try {
     view = await viewStore(config);
   } catch (error) {
-    if (config.redis.server.kind === 'embedded' && !(error instanceof RekeydError)) {
+    const isOurs = config.redis.server.kind === 'embedded';
+    if (isOurs && (hasCode(error, 'config') || !(error instanceof RekeydError))) {
       return [wrong('data_dir', messageOf(error), 'Correct data_dir: rekeyd keeps its own Redis there.')];
     }
-    const fix =
-      'Start Redis, or correct the redis section. Rotations wait until it is back; signers go on with the keys they have.';
+    const fix = 'Do that. Rotations wait until then; signers go on with the keys they have.';
     return [{ ...wrong('redis', messageOf(error), fix), unreachable: true }];
   }
   try {

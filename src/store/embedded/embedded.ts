@@ -4,6 +4,7 @@ import { chmod } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Redis } from 'ioredis';
 import { hasCode } from '../../errors.ts';
+import { inDataDir } from '../../files/data-dir.ts';
 import { ensureFolder } from '../../files/folder.ts';
 import { connectRedis } from '../redis/connection.ts';
 import { isAlive, withLock } from './lock.ts';
@@ -29,10 +30,14 @@ const HOLDER = 'rekeyd-embedded';
 
 /**
  * Uses the server that runs over the data in `dataDir`, or starts one. While open, a server that dies is started again.
- * @throws RekeydError `redis_unreachable` when no server is installed or it does not start
+ * @throws RekeydError `redis_unreachable` when no server is installed or it does not start; `config` when `dataDir` cannot be used
  */
-export async function openEmbedded({ dataDir, searchPath }: EmbeddedOptions): Promise<Embedded> {
-  const dir = join(resolve(dataDir), 'redis');
+export function openEmbedded({ dataDir, searchPath }: EmbeddedOptions): Promise<Embedded> {
+  const folder = resolve(dataDir);
+  return inDataDir(folder, () => openIn(join(folder, 'redis'), searchPath));
+}
+
+async function openIn(dir: string, searchPath: string): Promise<Embedded> {
   await ensureFolder(dir, 0o700);
   await chmod(dir, 0o700);
   const name = `${HOLDER}:${process.pid}:${randomUUID()}`;

@@ -1,0 +1,35 @@
+/** What the system says when `data_dir` cannot be used, as a person who wrote the config needs it. */
+import { RekeydError } from '../errors.ts';
+import { codeOf } from './durable.ts';
+
+/** What happened, and what to do. A full disk is not among them: it says enough itself, and the config is right. */
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES:
+    'the user that rekeyd runs as may not write there. Give it the folder (chown), or set data_dir to another one',
+  EPERM: 'the user that rekeyd runs as may not write there. Give it the folder (chown), or set data_dir to another one',
+  EROFS: 'its file system is read-only. Mount it writable, or set data_dir to another folder',
+  ENOTDIR: 'something on its path is a file, and no folder. Move that away, or set data_dir to a folder',
+  ENOENT: 'it cannot be made there. Make it, or set data_dir to another folder',
+  ELOOP: 'its path goes round in circles of links. Set data_dir to a folder',
+  ENAMETOOLONG: 'its path is too long. Set data_dir to a shorter one',
+};
+
+/**
+ * Runs `work`, which reads and writes below `dataDir` (absolute).
+ * @throws RekeydError `config` when the system does not let it; whatever else `work` throws
+ */
+export async function inDataDir<T>(dataDir: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const why = isAbout(dataDir, error) ? REASONS[codeOf(error)] : undefined;
+    if (why === undefined || !(error instanceof Error)) throw error;
+    throw new RekeydError('config', `data_dir ${dataDir} cannot be used: ${why}. (${error.message})`);
+  }
+}
+
+/** Sockets and programs have errors of the same names. */
+function isAbout(dataDir: string, error: unknown): boolean {
+  if (!(error instanceof Error && 'path' in error && typeof error.path === 'string')) return false;
+  return error.path.startsWith(dataDir) || dataDir.startsWith(error.path);
+}

@@ -1,0 +1,39 @@
+/** Answers that a server, or something before it, has compressed: nobody asks for it, and a proxy may do it all the same (RFC 9110 section 8.4). */
+import { pipeline, type Readable, type Transform } from 'node:stream';
+import { constants, createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
+import { messageOf } from '../errors.ts';
+
+/** RFC 9659 section 3: no larger window, which is memory that the sender decides about. */
+const ZSTD = { params: { [constants.ZSTD_d_windowLogMax]: 23 } };
+
+const DECODERS: Readonly<Record<string, () => Transform>> = {
+  gzip: createGunzip,
+  'x-gzip': createGunzip,
+  deflate: createInflate,
+  br: createBrotliDecompress,
+  zstd: () => createZstdDecompress(ZSTD),
+};
+
+/** @param coding value of the header Content-Encoding */
+export function isReadable(coding: string): boolean {
+  return nameOf(coding) === 'identity' || Object.hasOwn(DECODERS, nameOf(coding));
+}
+
+/**
+ * The bytes of the document, piece by piece. Leaving early destroys `body` too. Throws when it is not what `coding` says, or is cut off.
+ * @param coding one that {@link isReadable}
+ */
+export async function* decoded(body: Readable, coding: string): AsyncGenerator<Uint8Array> {
+  const decoder = DECODERS[nameOf(coding)]?.();
+  if (decoder === undefined) return yield* body;
+  try {
+    // What goes wrong is thrown where the pieces are read.
+    yield* pipeline(body, decoder, () => {});
+  } catch (error) {
+    throw new Error(`the answer cannot be read as ${nameOf(coding)}: ${messageOf(error)}`);
+  }
+}
+
+function nameOf(coding: string): string {
+  return coding.trim().toLowerCase();
+}
