@@ -90,12 +90,15 @@ export function commandLine(globalsOf: (file: string | undefined) => Globals, en
     .option('--take-over', 'also clients that are not enrolled: their applications must take the new key at once')
     .option('--try-alg', 'the named clients: try an alg that nobody was seen to sign in with on their app')
     .option('--wait [finished]', 'wait until the new keys are active, or until the old ones are gone')
+    .option('--verbose', 'with --wait: a line for each step of each client, and at the end for each client')
     .option('--json', 'print one JSON document')
     .action(async (clients, options) => end(await (await commands.rotate()).rotate(globals(), clients, options)));
 
   suspecting(selecting(program.command('plan')))
     .description('show what would happen; writes nothing')
     .option('--take-over', 'as if rotated with --take-over')
+    .option('--limit <count>', 'list at most so many, failures first', count)
+    .option('--verbose', 'all of them, with their steps and PATCH bodies')
     .option('--json', 'print one JSON document')
     .action(async (clients, options) => end(await (await commands.plan()).plan(globals(), clients, options)));
 
@@ -106,7 +109,7 @@ export function commandLine(globalsOf: (file: string | undefined) => Globals, en
     .option('--app <deployment/slug>', 'only clients of an app')
     .option('--policy <name>', 'only clients under a policy')
     .option('--state <state>', 'list only clients in this state')
-    .option('--limit <count>', 'list at most so many', count)
+    .option('--limit <count>', 'list at most so many; on a terminal as many as it has room for', count)
     .option('--watch', 'show it again every 2 s, until SIGINT')
     .option('--json', 'print one JSON document')
     .action(async (clients, options) => end(await (await commands.status()).status(globals(), clients, options)));

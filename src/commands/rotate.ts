@@ -6,10 +6,13 @@ import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/model.ts';
 import { RekeydError } from '../errors.ts';
 import { answerOf } from '../store/redis/patience.ts';
-import { sleep } from '../time.ts';
-import { follow, type Goal, isGood, type RotationOutcome } from './follow.ts';
+import type { Store } from '../store/store.ts';
+import { monotonic, sleep } from '../time.ts';
+import { follow, type Goal, type RotationOutcome } from './follow.ts';
 import { actor, awaitInterruption, type Globals, withResourcesOf } from './open.ts';
-import { note, noteAbout, print, printJson, printTable } from './output.ts';
+import { printOutcomes, watchRotations } from './outcomes.ts';
+import { note, noteAbout, print, printJson, stderrScreen } from './output.ts';
+import { openProgress } from './progress.ts';
 import { optionalValue, type SelectOptions, selectionOf, usage } from './select.ts';
 
 export interface RotateOptions extends SelectOptions {
@@ -18,6 +21,7 @@ export interface RotateOptions extends SelectOptions {
   readonly tryAlg?: boolean;
   /** True without a value. */
   readonly wait?: string | true;
+  readonly verbose?: boolean;
   readonly json?: boolean;
 }
 
@@ -44,9 +48,7 @@ export async function rotate(globals: Globals, named: readonly string[], options
       const result = await resultOf(queues, id, signal);
       if (result === null) return stoppedWaiting(id, options);
       if (goal === null || signal.aborted) return tell(result, options);
-      const outcomes = await follow(parts.store, result.rotations, goal, { signal }, note);
-      if (signal.aborted) note('Stopped waiting. The rotations go on; `rekeyd status` shows how far they are.');
-      return tellOutcomes(outcomes, result, goal, options);
+      return await followAll(parts.store, result, goal, signal, options);
     } finally {
       release();
       // A Redis that is gone would keep us waiting for the farewell.
@@ -148,29 +150,38 @@ function noteClients(clients: readonly NotEnrolled[], heading: string): void {
   if (clients.length > NAMED) note(`  and ${clients.length - NAMED} more`);
 }
 
-function tellOutcomes(
-  outcomes: readonly RotationOutcome[],
+async function followAll(
+  store: Store,
   result: RequestResult,
   goal: Goal,
-  { json, compromised }: RotateOptions,
-): number {
-  const { errors = [], skipped = [], taken_over = [] } = result;
-  if (json) printJson({ rotations: outcomes, errors, skipped, taken_over });
-  else if (outcomes.length + errors.length === 0) note(nothingStarted(skipped.length));
-  else {
-    const rows = outcomes.map(({ client, id, strategy, state, offered, error }) => [
-      client,
-      id,
-      strategy,
-      offered ? 'offered' : state,
-      error ?? '',
-    ]);
-    const refused = errors.map(({ client, message }) => [client, '', '', 'not started', message]);
-    printTable(['CLIENT', 'ROTATION', 'STRATEGY', 'OUTCOME', 'ERROR'], [...rows, ...refused]);
+  signal: AbortSignal,
+  { json = false, verbose = false, compromised }: RotateOptions,
+): Promise<number> {
+  const { rotations, errors = [], skipped = [], taken_over = [] } = result;
+  const startedAt = monotonic();
+  const progress = openProgress(stderrScreen());
+  const watch = watchRotations({ goal, total: rotations.length, verbose, json }, progress);
+  try {
+    await follow(store, rotations, goal, { signal }, watch);
+  } finally {
+    progress.end();
   }
+  if (signal.aborted) note('Stopped waiting. The rotations go on; `rekeyd status` shows how far they are.');
+  if (json) printJson({ rotations: inOrderOf(rotations, watch.outcomes()), errors, skipped, taken_over });
+  else if (rotations.length + errors.length === 0) note(nothingStarted(skipped.length));
+  else printOutcomes(watch, errors, monotonic() - startedAt);
   if (json) noteErrors(errors);
   noteNotEnrolled(result, compromised !== undefined);
-  return isDone(result, compromised !== undefined) && outcomes.every((outcome) => isGood(outcome, goal)) ? 0 : 1;
+  return isDone(result, compromised !== undefined) && watch.isGood ? 0 : 1;
+}
+
+/** As the request answered them. */
+function inOrderOf(
+  rotations: RequestResult['rotations'],
+  outcomes: readonly RotationOutcome[],
+): readonly RotationOutcome[] {
+  const byId = new Map(outcomes.map((outcome) => [outcome.id, outcome]));
+  return rotations.flatMap(({ id }) => byId.get(id) ?? []);
 }
 
 function noteErrors(errors: Errors): void {
