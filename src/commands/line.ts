@@ -12,6 +12,7 @@ const commands = {
   audit: () => import('./audit.ts'),
   config: () => import('./config.ts'),
   doctor: () => import('./doctor.ts'),
+  health: () => import('./health.ts'),
   keysImport: () => import('./keys/import.ts'),
   keysRewrap: () => import('./keys/rewrap.ts'),
   plan: () => import('./plan.ts'),
@@ -177,6 +178,11 @@ export function commandLine(globalsOf: (file: string | undefined) => Globals, en
     .description('look for what is wrong, say what to do')
     .option('--json', 'print one JSON document')
     .action(async (options) => end(await (await commands.doctor()).doctor(globals(), options)));
+
+  program
+    .command('health')
+    .description('ask the worker of this config, on this machine, whether it lives: for a health check')
+    .action(async () => end(await (await commands.health()).health(globals())));
 
   const config = program.command('config').description('the config file: check, schema');
   config

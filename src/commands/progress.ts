@@ -46,7 +46,7 @@ const SAMPLE_MS = 1_000;
 const ERASE = '\x1b[2K';
 
 export function openProgress({ columns, write, now }: Screen): Progress {
-  const rate = openRate(now());
+  const rate = openRate();
   let nextAt = now() + LINE_MS;
   let shown = '';
   return {
@@ -97,8 +97,9 @@ function leftMs(left: number, perSecond: number): number {
   return Math.ceil(left / perSecond) * 1_000;
 }
 
-function openRate(since: number) {
-  let samples = [{ at: since, ended: 0 }];
+/** From the first look on: what had ended before it says nothing of the rate. */
+function openRate() {
+  let samples: readonly { readonly at: number; readonly ended: number }[] = [];
   return {
     sample(at: number, ended: number): void {
       const last = samples.at(-1);

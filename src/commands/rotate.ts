@@ -36,6 +36,7 @@ export async function rotate(globals: Globals, named: readonly string[], options
   const waited = optionalValue(options.wait, named, config);
   const goal = goalOf(options.wait, waited.value);
   const request = requestOf(waited.clients, options, config);
+  const startedAt = monotonic();
   return withResourcesOf(config, async (parts) => {
     const queues = openQueues(parts.redis, [], () => {}); // the store's own connection reports what is wrong with Redis
     const { signal, release } = awaitInterruption(globals);
@@ -48,7 +49,7 @@ export async function rotate(globals: Globals, named: readonly string[], options
       const result = await resultOf(queues, id, signal);
       if (result === null) return stoppedWaiting(id, options);
       if (goal === null || signal.aborted) return tell(result, options);
-      return await followAll(parts.store, result, goal, signal, options);
+      return await followAll(parts.store, result, { goal, signal, startedAt }, options);
     } finally {
       release();
       // A Redis that is gone would keep us waiting for the farewell.
@@ -153,12 +154,10 @@ function noteClients(clients: readonly NotEnrolled[], heading: string): void {
 async function followAll(
   store: Store,
   result: RequestResult,
-  goal: Goal,
-  signal: AbortSignal,
+  { goal, signal, startedAt }: { readonly goal: Goal; readonly signal: AbortSignal; readonly startedAt: number },
   { json = false, verbose = false, compromised }: RotateOptions,
 ): Promise<number> {
   const { rotations, errors = [], skipped = [], taken_over = [] } = result;
-  const startedAt = monotonic();
   const progress = openProgress(stderrScreen());
   const watch = watchRotations({ goal, total: rotations.length, verbose, json }, progress);
   try {

@@ -71,7 +71,7 @@ export function openReport(options: ReportOptions): Report {
       else {
         if (isDetailed) printDetails(shown, summary, options);
         else printList(shown, summary, options);
-        if (summary.clients > limit) print(`… and ${summary.clients - limit} more: --limit N lists more of them`);
+        if (summary.clients > limit) print(moreLine(summary.clients - limit, isDetailed));
       }
       if (odd > NAMED) note(`and ${odd - NAMED} more that cannot be read`);
       for (const one of deployments) note(outlookLine(one));
@@ -94,5 +94,12 @@ function printList(shown: Foremost<ClientPlan>, summary: PlanSummary, { isCompro
   for (const line of summaryLines(summary, isCompromise)) print(line);
   const rows = shown.list().map(planRow);
   if (rows.length > 0) openTable(PLAN_HEADINGS)(rows);
-  print('--verbose shows the steps and PATCH bodies of each, as `rekeyd plan CLIENT` does of one.');
+  if (summary.clients <= rows.length) print(VERBOSE);
+}
+
+const VERBOSE = '--verbose shows steps and PATCH bodies, and so does `rekeyd plan CLIENT`.';
+
+function moreLine(count: number, isDetailed: boolean): string {
+  const line = `… and ${count} more: --limit N lists more of them`;
+  return isDetailed ? line : `${line}. ${VERBOSE}`;
 }

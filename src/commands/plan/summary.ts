@@ -19,7 +19,8 @@ export interface PlanSummary {
   };
   /** The schedule would rotate them now, if a window is open. */
   readonly due: number;
-  readonly warnings: number;
+  /** What is said of many clients, the most frequent first; `CLIENT` stands for the reference. At most 50. */
+  readonly warnings: readonly { readonly message: string; readonly clients: number }[];
   /** When the schedule may begin the next one of those that are not due; null when there is none. */
   readonly next_start: string | null;
 }
@@ -29,10 +30,14 @@ export interface SummaryCount {
   summary(): PlanSummary;
 }
 
+/** So many different warnings are counted. */
+const MOST_WARNINGS = 50;
+
 export function countPlans(): SummaryCount {
   const counts = Object.fromEntries(CLIENT_STATES.map((name) => [name, 0])) as Record<ClientState, number>; // one entry for each state
   const would = { overlap: 0, cutover: 0, join: 0, fail: 0, leave_alone: 0 };
-  let [clients, due, warnings] = [0, 0, 0];
+  const warnings = new Map<string, number>();
+  let [clients, due] = [0, 0];
   let next: string | null = null;
   return {
     add(plan) {
@@ -40,11 +45,19 @@ export function countPlans(): SummaryCount {
       counts[plan.state] += 1;
       would[outcomeOf(plan)] += 1;
       due += plan.due === null ? 0 : 1;
-      warnings += plan.warnings.length === 0 ? 0 : 1;
+      for (const warning of plan.warnings) {
+        const message = warning.replaceAll(plan.client, 'CLIENT');
+        if (warnings.size < MOST_WARNINGS || warnings.has(message))
+          warnings.set(message, (warnings.get(message) ?? 0) + 1);
+      }
       const isLater = plan.due === null && plan.joins === null && outcomeOf(plan) !== 'leave_alone';
       if (isLater && (next === null || plan.next_start < next)) next = plan.next_start;
     },
-    summary: () => ({ clients, counts, would, due, warnings, next_start: next }),
+    summary: () => ({
+      ...{ clients, counts, would, due },
+      warnings: [...warnings].map(([message, clients]) => ({ message, clients })).sort((a, b) => b.clients - a.clients),
+      next_start: next,
+    }),
   };
 }
 

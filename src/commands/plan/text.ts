@@ -6,6 +6,9 @@ import type { PreviewStep } from '../../forecast/preview.ts';
 import type { ClientPlan } from './client.ts';
 import { outcomeOf, type PlanSummary } from './summary.ts';
 
+/** So many of the most frequent warnings stand above a list. */
+const MOST_WARNINGS = 3;
+
 /** What many plans come to, in a few lines. */
 export function summaryLines(summary: PlanSummary, isCompromise: boolean): readonly string[] {
   const { clients, counts, would, due, warnings, next_start: next } = summary;
@@ -23,7 +26,7 @@ export function summaryLines(summary: PlanSummary, isCompromise: boolean): reado
     `${clients === 1 ? '1 client' : `${clients} clients`}: ${states.join(', ')}`,
     ...(isCompromise ? [] : [`The schedule ${schedule}`]),
     `A request for all of them ${request}`,
-    ...(warnings === 0 ? [] : [`${warnings === 1 ? '1 has a warning' : `${warnings} have a warning`}, marked !`]),
+    ...warnings.slice(0, MOST_WARNINGS).map(({ message, clients }) => `! ${clients}: ${message}`),
   ];
 }
 
@@ -37,13 +40,11 @@ function listed(parts: readonly (string | null)[]): string {
 
 export const PLAN_HEADINGS = ['CLIENT', 'POLICY', 'STATE', 'STRATEGY', 'WHAT WOULD HAPPEN'];
 
-/** One line; its warnings are shortened to the first. */
+/** One line, with a mark where there is a warning. Why it would fail is told. */
 export function planRow(plan: ClientPlan): readonly string[] {
   const { client, policy, state, strategy, warnings } = plan;
-  const [warning] = warnings;
-  const what = outcomeOf(plan) === 'fail' ? null : firstLine(plan);
-  const parts = [what, warning === undefined ? null : `! ${warning}`].filter((part) => part !== null);
-  return [client, policy, state, strategy ?? '-', parts.join('; ')];
+  const what = outcomeOf(plan) === 'fail' ? warnings.join(' ') : `${firstLine(plan)}${warnings.length > 0 ? ' !' : ''}`;
+  return [client, policy, state, strategy ?? '-', what];
 }
 
 /** @param asked somebody chose these clients; otherwise those that are not due get a line and no steps */

@@ -39,17 +39,20 @@ interface Listed {
   status: ClientStatus | null;
 }
 
-/** So many are held as they were counted: what is shown of a small fleet is of one moment. */
-const MOST_HELD = MOST_HEARD;
-
-export async function survey(filter: Filter, seen: Surroundings, resources: Resources): Promise<Survey> {
+/** @param mostHeld so many are held as they were counted, so that what is shown of a small fleet is of one moment; more are read again */
+export async function survey(
+  filter: Filter,
+  seen: Surroundings,
+  resources: Resources,
+  mostHeld = MOST_HEARD,
+): Promise<Survey> {
   const { select, state, limit } = filter;
   const counts = Object.fromEntries(CLIENT_STATES.map((name) => [name, 0])) as Record<ClientState, number>; // one entry for each state
   const listed = keepForemost<Listed>(limit, (a, b) => a.rank - b.rank || (a.ref < b.ref ? -1 : 1));
   const unknown: ClientRef[] = [];
   const isHeard = (await countOf(select, resources)) <= MOST_HEARD;
   let compromised = 0;
-  let isHeld = true;
+  let areHeld = true;
   for await (const refs of refPages(select, resources)) {
     const page = await statusesOf(refs, isHeard, seen, resources);
     unknown.push(...refs.filter((ref) => !page.has(ref)));
@@ -57,10 +60,10 @@ export async function survey(filter: Filter, seen: Surroundings, resources: Reso
       counts[status.state] += 1;
       if (state !== null && status.state !== state) continue;
       compromised += status.compromised ? 1 : 0;
-      listed.offer({ ref, rank: rankOf(status), status: isHeld ? status : null });
+      listed.offer({ ref, rank: rankOf(status), status: areHeld ? status : null });
     }
-    if (isHeld && Math.min(limit, listed.offered) > MOST_HELD) {
-      isHeld = false;
+    if (areHeld && Math.min(limit, listed.offered) > mostHeld) {
+      areHeld = false;
       for (const one of listed.list()) one.status = null;
     }
   }
