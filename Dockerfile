@@ -27,13 +27,17 @@ WORKDIR /app
 COPY package.json ./
 COPY --from=production /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
-# All that rekeyd writes is under data_dir: /data. The rest of the file system may be read-only.
-RUN mkdir -m 0700 /data && chown node:node /data
+# `docker compose exec rekeyd-1 rekeyd status`; the first line of cli.js starts Node as the entry point below does.
+RUN chmod 0755 dist/src/cli.js && ln -s /app/dist/src/cli.js /usr/local/bin/rekeyd
+# What a worker writes for itself is under data_dir: /data. /keys is for the keys of applications, where all workers hand them out. The rest of the file
+# system may be read-only.
+RUN mkdir -m 0700 /data /keys && chown node:node /data /keys
 VOLUME /data
 USER node
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=15s --timeout=5s --start-period=20s CMD ["node", "-e", "fetch('http://127.0.0.1:8080/livez').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
+# Asks at the port that the config names. A worker that was started with --no-http is not asked: `--no-healthcheck`.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD ["rekeyd", "health"]
 # As in the first line of cli.js. Memory that is not used any more is collected early, instead of after it filled the machine.
 ENTRYPOINT ["node", "--max-semi-space-size=4", "--heap-growing-percent=25", "dist/src/cli.js"]
 CMD ["start"]

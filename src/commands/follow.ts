@@ -31,13 +31,32 @@ export interface RotationOutcome {
   readonly offered: boolean;
 }
 
+/** Told while rotations are followed. */
+export interface Follower {
+  /** A rotation moved on. @param phase of the rotation, or its state @param why what went wrong; a step that failed is tried again while the state is `running` */
+  moved(outcome: RotationOutcome, phase: string, why: string | null): void;
+  /** It came to what is waited for, or to nothing. Once for each. */
+  ended(outcome: RotationOutcome): void;
+  /** After each look at all that have not ended. */
+  looked(): void;
+}
+
 const POLL_MS = 200;
+
+/** A client whose rotation waits costs one question a look: of a large fleet they are asked more rarely, so that Redis has time for the workers. */
+const POLL_MS_PER_CLIENT = 0.1;
 
 const MEANWHILE = 'The rotations go on when Redis is back; `rekeyd status` then shows how far they are.';
 
+/** What was last seen of a rotation that has not ended. */
+interface Seen {
+  readonly op: string | null;
+  readonly line: string;
+  readonly outcome: RotationOutcome;
+}
+
 /**
- * @param tell one line each time that a client's rotation moves on
- * @returns what is known of each, also when `patience.signal` aborted before all of them came to it
+ * Returns when all have ended, or `patience.signal` aborted: then the others are told as `ended` as far as they came.
  * @throws RekeydError `redis_unreachable`
  */
 export async function follow(
@@ -45,46 +64,63 @@ export async function follow(
   rotations: readonly Followed[],
   goal: Goal,
   patience: Patience,
-  tell: (line: string) => void,
-): Promise<readonly RotationOutcome[]> {
-  const outcomes = new Map<string, RotationOutcome>();
-  const told = new Map<string, string>();
-  /** By rotation: the last commit of its client that was looked at. */
-  const seen = new Map<string, string | null>();
+  follower: Follower,
+): Promise<void> {
+  /** By rotation. */
+  const seen = new Map<string, Seen>();
   let waiting = rotations;
   for (;;) {
     const left: Followed[] = [];
     for (const page of pagesOf(waiting)) {
-      const committed = await answerOf(committedSince(store, page, seen), patience, MEANWHILE);
-      if (committed === null) break;
-      left.push(...page.filter(({ id }) => !committed.has(id)));
-      for (const { id, client } of page.filter(({ id }) => committed.has(id))) {
-        const loaded = committed.get(id);
-        seen.set(id, loaded?.op ?? null);
-        const record = loaded?.record;
-        const outcome = outcomeOf(id, client, record, await summaryOf(store, id, client, record));
-        const line = `${client}  ${progressOf(outcome, record)}`;
-        if (told.get(client) !== line) tell(line);
-        told.set(client, line);
-        outcomes.set(id, outcome);
-        if (!hasEnded(outcome, goal) && record?.halted == null) left.push({ id, client });
+      const { aborted } = patience.signal;
+      const committed = aborted ? null : await answerOf(committedSince(store, page, seen), patience, MEANWHILE);
+      if (committed === null) {
+        left.push(...page);
+        continue;
+      }
+      for (const followed of page) {
+        const loaded = committed.get(followed.id);
+        const goesOn = loaded === undefined || (await look(store, followed, loaded, goal, seen, follower));
+        if (goesOn) left.push(followed);
+        else seen.delete(followed.id);
       }
     }
     waiting = left;
+    follower.looked();
     if (waiting.length === 0 || patience.signal.aborted) break;
-    await sleep(POLL_MS, patience.signal);
+    await sleep(Math.max(POLL_MS, waiting.length * POLL_MS_PER_CLIENT), patience.signal);
   }
-  return rotations.map(({ id, client }) => outcomes.get(id) ?? notSeen(id, client));
+  for (const { id, client } of waiting) follower.ended(seen.get(id)?.outcome ?? notSeen(id, client));
+}
+
+/** @param loaded null: nobody knows the client any more @returns whether it has to be looked at again */
+async function look(
+  store: Pick<Store, 'history'>,
+  { id, client }: Followed,
+  loaded: Loaded | null,
+  goal: Goal,
+  seen: Map<string, Seen>,
+  { moved, ended }: Follower,
+): Promise<boolean> {
+  const record = loaded?.record;
+  const outcome = outcomeOf(id, client, record, await summaryOf(store, id, client, record));
+  const { phase, why } = progressOf(outcome, record);
+  const line = `${phase} ${why}`;
+  if (seen.get(id)?.line !== line) moved(outcome, phase, why);
+  seen.set(id, { op: loaded?.op ?? null, line, outcome });
+  if (!hasEnded(outcome, goal) && record?.halted == null) return true;
+  ended(outcome);
+  return false;
 }
 
 /** By rotation: the clients that were committed since they were looked at; null for one that is not known. Most of a large fleet rests, and is not loaded. */
 async function committedSince(
   store: Pick<Store, 'lastOp' | 'loadMany'>,
   rotations: readonly Followed[],
-  seen: ReadonlyMap<string, string | null>,
+  seen: ReadonlyMap<string, Seen>,
 ): Promise<ReadonlyMap<string, Loaded | null>> {
   const ops = await Promise.all(rotations.map(({ client }) => store.lastOp(client)));
-  const committed = rotations.filter(({ id }, at) => ops[at] !== seen.get(id));
+  const committed = rotations.filter(({ id }, at) => ops[at] !== seen.get(id)?.op);
   const loaded = await store.loadMany(committed.map(({ client }) => client));
   return new Map(committed.map(({ id, client }) => [id, loaded.get(client) ?? null]));
 }
@@ -130,11 +166,10 @@ function notSeen(id: string, client: ClientRef): RotationOutcome {
   return { id, client, state: 'running', strategy: '', kid: null, replaces: null, error: null, offered: false };
 }
 
-/** The phase, and beside it what the step under way last failed with. */
-function progressOf({ id, state, error }: RotationOutcome, record: ClientRecord | undefined): string {
+/** The phase, and what the step under way last failed with. */
+function progressOf({ id, state, error }: RotationOutcome, record: ClientRecord | undefined) {
   const rotation = record?.rotation ?? null;
   const isUnderWay = rotation !== null && rotation.id === id && state === 'running';
-  const phase = isUnderWay ? rotation.phase.name : state;
-  const why = error ?? (record !== undefined && isUnderWay ? rotationError(record) : null);
-  return why === null ? phase : `${phase}: ${why}`;
+  const phase: string = isUnderWay ? rotation.phase.name : state;
+  return { phase, why: error ?? (record !== undefined && isUnderWay ? rotationError(record) : null) };
 }

@@ -13,6 +13,7 @@ const commands = {
   audit: () => import('./audit.ts'),
   config: () => import('./config.ts'),
   doctor: () => import('./doctor.ts'),
+  health: () => import('./health.ts'),
   keysImport: () => import('./keys/import.ts'),
   keysRewrap: () => import('./keys/rewrap.ts'),
   plan: () => import('./plan.ts'),
@@ -92,12 +93,15 @@ export function commandLine(globalsOf: (file: string | undefined) => Globals, en
     .option('--take-over', 'also clients that are not enrolled: their applications must take the new key at once')
     .option('--try-alg', 'the named clients: try an alg that nobody was seen to sign in with on their app')
     .option('--wait [finished]', 'wait until the new keys are active, or until the old ones are gone')
+    .option('--verbose', 'with --wait: a line for each step of each client, and at the end for each client')
     .option('--json', 'print one JSON document')
     .action(async (clients, options) => end(await (await commands.rotate()).rotate(globals(), clients, options)));
 
   suspecting(selecting(program.command('plan')))
     .description('show what would happen; writes nothing')
     .option('--take-over', 'as if rotated with --take-over')
+    .option('--limit <count>', 'list at most so many, failures first', count)
+    .option('--verbose', 'all of them, with their steps and PATCH bodies')
     .option('--json', 'print one JSON document')
     .action(async (clients, options) => end(await (await commands.plan()).plan(globals(), clients, options)));
 
@@ -108,7 +112,7 @@ export function commandLine(globalsOf: (file: string | undefined) => Globals, en
     .option('--app <deployment/slug>', 'only clients of an app')
     .option('--policy <name>', 'only clients under a policy')
     .option('--state <state>', 'list only clients in this state')
-    .option('--limit <count>', 'list at most so many', count)
+    .option('--limit <count>', 'list at most so many; on a terminal as many as it has room for', count)
     .option('--watch', 'show it again every 2 s, until SIGINT')
     .option('--json', 'print one JSON document')
     .action(async (clients, options) => end(await (await commands.status()).status(globals(), clients, options)));
@@ -183,6 +187,11 @@ export function commandLine(globalsOf: (file: string | undefined) => Globals, en
     .option('--reason <text>', 'for the audit trail')
     .option('--json', 'print one JSON document')
     .action(async (options) => end(await (await commands.reload()).reload(globals(), options)));
+
+  program
+    .command('health')
+    .description('ask the worker of this config, on this machine, whether it lives: for a health check')
+    .action(async () => end(await (await commands.health()).health(globals())));
 
   const config = program.command('config').description('the config file: check, schema');
   config

@@ -1,4 +1,6 @@
 /** What commands show: results on stdout, everything else on stderr, so that stdout can be piped into another program. */
+import { monotonic } from '../time.ts';
+import type { Screen } from './progress.ts';
 
 /** A line of the result. */
 export function print(line: string): void {
@@ -10,9 +12,52 @@ export function clearScreen(): void {
   process.stdout.write(process.stdout.isTTY ? '\x1b[2J\x1b[H' : '\n');
 }
 
-/** The whole result as one JSON document. */
+/** Lines of a screen that what stands above and below a list needs. */
+const AROUND = 10;
+
+/** How many lines a list may have so that the summary above it stays in sight. Elsewhere than on a terminal, any number: a program reads it. */
+export function screenful({ isTTY, rows = 24 }: Partial<typeof process.stdout> = process.stdout): number {
+  return isTTY ? Math.max(AROUND, rows - AROUND) : Number.POSITIVE_INFINITY;
+}
+
+/** For progress: beside the result. */
+export function stderrScreen(): Screen {
+  const { isTTY, columns } = process.stderr;
+  return { columns: isTTY ? columns : null, write: (text) => void process.stderr.write(text), now: monotonic };
+}
+
+/** A list on stdout that has not ended yet; `isEmpty` until an element was written. */
+let openList: { isEmpty: boolean } | null = null;
+
+/**
+ * Begins a document whose list may be too long to be held. {@link printElement} writes the list, and {@link printJson} ends the document with the members
+ * that follow: an error in the middle becomes such a member, so that stdout holds one document whatever happens.
+ * @param before members that stand before the list
+ */
+export function beginJson(before: Readonly<Record<string, unknown>>, list: string): void {
+  const members = [...Object.entries(before), [list, []]] as const;
+  process.stdout.write(JSON.stringify(Object.fromEntries(members), null, 2).slice(0, -']\n}'.length));
+  openList = { isEmpty: true };
+}
+
+export function printElement(element: unknown): void {
+  if (openList === null) throw new Error('no list was begun');
+  process.stdout.write(`${openList.isEmpty ? '' : ','}\n${JSON.stringify(element, null, 2).replace(/^/gm, '    ')}`);
+  openList.isEmpty = false;
+}
+
+/** The whole result as one JSON document, or the rest of the one that was begun. */
 export function printJson(document: unknown): void {
-  process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
+  const list = openList;
+  openList = null;
+  if (list === null) print(JSON.stringify(document, null, 2));
+  else print(`${list.isEmpty ? '' : '\n  '}]${inner(document)}\n}`);
+}
+
+/** The members of an object after others, as they stand in a document. */
+function inner(members: unknown): string {
+  const text = JSON.stringify(members, null, 2).slice(1, -2);
+  return text === '' ? '' : `,${text}`;
 }
 
 /** A line beside the result: progress, warnings, hints. */
@@ -27,13 +72,24 @@ export function noteAbout(client: string, message: string): void {
 
 /** Columns as wide as their widest cell, under their names. Cells are one line each. */
 export function printTable(headings: readonly string[], rows: readonly (readonly string[])[]): void {
-  const lines = [headings, ...rows];
-  const widths = headings.map((_, column) => Math.max(...lines.map((line) => (line[column] ?? '').length)));
-  for (const line of lines)
-    print(
-      line
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    );
+  openTable(headings)(rows);
+}
+
+/** A table that is printed page by page: columns are as wide as their widest cell so far. @returns prints one page; the headings stand above the first */
+export function openTable(headings: readonly string[]): (rows: readonly (readonly string[])[]) => void {
+  const widths = headings.map(() => 0);
+  let above = [headings];
+  return (rows) => {
+    const lines = [...above, ...rows];
+    above = [];
+    for (const line of lines)
+      for (const [column, cell] of line.entries()) widths[column] = Math.max(widths[column] ?? 0, cell.length);
+    for (const line of lines)
+      print(
+        line
+          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+          .join('  ')
+          .trimEnd(),
+      );
+  };
 }

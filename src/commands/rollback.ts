@@ -80,9 +80,23 @@ async function holdBack(
 async function awaited(globals: Globals, { store }: Resources, client: ClientRef, id: string): Promise<number> {
   const { signal, release } = awaitInterruption(globals);
   try {
-    const [outcome] = await follow(store, [{ id, client }], 'active', { signal }, note);
+    const told = (line: string) => note(`${client}  ${line}`);
+    let good = false;
+    await follow(
+      store,
+      [{ id, client }],
+      'active',
+      { signal },
+      {
+        moved: (_, phase, why) => told(why === null ? phase : `${phase}: ${why}`),
+        ended: (outcome) => {
+          good = isGood(outcome, 'active');
+        },
+        looked: () => {},
+      },
+    );
     if (signal.aborted) note(`Stopped waiting. The rollback goes on; \`rekeyd status ${client}\` shows how far it is.`);
-    return outcome !== undefined && isGood(outcome, 'active') ? 0 : 1;
+    return good ? 0 : 1;
   } finally {
     release();
   }

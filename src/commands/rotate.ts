@@ -8,10 +8,13 @@ import { parseReference } from '../core/client.ts';
 import { RekeydError } from '../errors.ts';
 import type { Resources } from '../rotation/resources.ts';
 import { answerOf } from '../store/redis/patience.ts';
-import { sleep } from '../time.ts';
-import { follow, type Goal, isGood, type RotationOutcome } from './follow.ts';
+import type { Store } from '../store/store.ts';
+import { monotonic, sleep } from '../time.ts';
+import { follow, type Goal, type RotationOutcome } from './follow.ts';
 import { actor, awaitInterruption, type Globals, withResourcesOf } from './open.ts';
-import { note, noteAbout, print, printJson, printTable } from './output.ts';
+import { printOutcomes, watchRotations } from './outcomes.ts';
+import { note, noteAbout, print, printJson, stderrScreen } from './output.ts';
+import { openProgress } from './progress.ts';
 import { optionalValue, type SelectOptions, selectionOf, usage } from './select.ts';
 import { unconfigured, unknownAmong } from './unknown.ts';
 
@@ -21,6 +24,7 @@ export interface RotateOptions extends SelectOptions {
   readonly tryAlg?: boolean;
   /** True without a value. */
   readonly wait?: string | true;
+  readonly verbose?: boolean;
   readonly json?: boolean;
 }
 
@@ -35,6 +39,7 @@ export async function rotate(globals: Globals, named: readonly string[], options
   const waited = optionalValue(options.wait, named, config);
   const goal = goalOf(options.wait, waited.value);
   const asked = requestOf(waited.clients, options, config);
+  const startedAt = monotonic();
   return withResourcesOf(config, async (parts) => {
     const queues = openQueues(parts, [], () => {}); // the store's own connection reports what is wrong with Redis
     const { signal, release } = awaitInterruption(globals);
@@ -51,9 +56,7 @@ export async function rotate(globals: Globals, named: readonly string[], options
       if (answer === null) return stoppedWaiting(id, options);
       const result = { ...answer, errors: [...unknown, ...(answer.errors ?? [])] };
       if (goal === null || signal.aborted) return tell(result, options);
-      const outcomes = await follow(parts.store, result.rotations, goal, { signal }, note);
-      if (signal.aborted) note('Stopped waiting. The rotations go on; `rekeyd status` shows how far they are.');
-      return tellOutcomes(outcomes, result, goal, options);
+      return await followAll(parts.store, result, { goal, signal, startedAt }, options);
     } finally {
       release();
       // A Redis that is gone would keep us waiting for the farewell.
@@ -176,29 +179,36 @@ function noteClients(clients: readonly NotEnrolled[], heading: string): void {
   if (clients.length > NAMED) note(`  and ${clients.length - NAMED} more`);
 }
 
-function tellOutcomes(
-  outcomes: readonly RotationOutcome[],
+async function followAll(
+  store: Store,
   result: RequestResult,
-  goal: Goal,
-  { json, compromised }: RotateOptions,
-): number {
-  const { errors = [], skipped = [], taken_over = [] } = result;
-  if (json) printJson({ rotations: outcomes, errors, skipped, taken_over });
-  else if (outcomes.length + errors.length === 0) note(nothingStarted(skipped.length));
-  else {
-    const rows = outcomes.map(({ client, id, strategy, state, offered, error }) => [
-      client,
-      id,
-      strategy,
-      offered ? 'offered' : state,
-      error ?? '',
-    ]);
-    const refused = errors.map(({ client, message }) => [client, '', '', 'not started', message]);
-    printTable(['CLIENT', 'ROTATION', 'STRATEGY', 'OUTCOME', 'ERROR'], [...rows, ...refused]);
+  { goal, signal, startedAt }: { readonly goal: Goal; readonly signal: AbortSignal; readonly startedAt: number },
+  { json = false, verbose = false, compromised }: RotateOptions,
+): Promise<number> {
+  const { rotations, errors = [], skipped = [], taken_over = [] } = result;
+  const progress = openProgress(stderrScreen());
+  const watch = watchRotations({ goal, total: rotations.length, verbose, json }, progress);
+  try {
+    await follow(store, rotations, goal, { signal }, watch);
+  } finally {
+    progress.end();
   }
+  if (signal.aborted) note('Stopped waiting. The rotations go on; `rekeyd status` shows how far they are.');
+  if (json) printJson({ rotations: inOrderOf(rotations, watch.outcomes()), errors, skipped, taken_over });
+  else if (rotations.length + errors.length === 0) note(nothingStarted(skipped.length));
+  else printOutcomes(watch, errors, monotonic() - startedAt);
   if (json) noteErrors(errors);
   noteNotEnrolled(result, compromised !== undefined);
-  return isDone(result, compromised !== undefined) && outcomes.every((outcome) => isGood(outcome, goal)) ? 0 : 1;
+  return isDone(result, compromised !== undefined) && watch.isGood ? 0 : 1;
+}
+
+/** As the request answered them. */
+function inOrderOf(
+  rotations: RequestResult['rotations'],
+  outcomes: readonly RotationOutcome[],
+): readonly RotationOutcome[] {
+  const byId = new Map(outcomes.map((outcome) => [outcome.id, outcome]));
+  return rotations.flatMap(({ id }) => byId.get(id) ?? []);
 }
 
 function noteErrors(errors: Errors): void {

@@ -74,13 +74,32 @@ function tellBeside({ resources }: Service, log: Log, signal: AbortSignal): void
 /** What is left to close after the grace period: connections, which a Redis that is gone would keep us waiting for. */
 const CLOSING_MS = 5_000;
 
+/** Redis may fail over while a worker stops; one that is silent for longer is away. In ms. */
+const SILENT_MS = 10_000;
+
+const ASK_MS = 1_000;
+
 /** Nothing is lost by leaving at once: the next worker goes on from the last commit. */
 async function stopInTime(service: Service, graceMs: number, log: Log): Promise<void> {
   const stopped = new AbortController();
   const stopping = service.stop().finally(() => stopped.abort());
-  await Promise.race([stopping, sleep(graceMs + CLOSING_MS, stopped.signal)]);
+  const late = sleep(graceMs + CLOSING_MS, stopped.signal);
+  await Promise.race([stopping, late, redisIsSilent(service, stopped.signal)]);
   if (stopped.signal.aborted) log.info('stopped');
   else log.warn('stopped without closing everything: Redis or the API did not answer');
+}
+
+/** Without Redis no step can be finished: the grace is not waited for, since whoever stops us has a patience of its own (30 s in many places). */
+async function redisIsSilent({ resources: { store } }: Service, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    // An error is an answer: the connection is being closed.
+    const answered = store.now().then(
+      () => true,
+      () => true,
+    );
+    if (!(await Promise.race([answered, sleep(SILENT_MS, signal).then(() => false)]))) return;
+    await sleep(ASK_MS, signal);
+  }
 }
 
 function levelOf({ env }: Globals): string {

@@ -138,7 +138,8 @@ export function serverAddress(description: string) {
   });
 }
 
-function parseAddress(value: string) {
+/** `host:port`; null when it is not. */
+export function parseAddress(value: string): { readonly host: string; readonly port: number } | null {
   const [, bracketed, plain, port] = /^(?:\[([0-9A-Fa-f:.]+)\]|([^\s:[\]/@]+)):([0-9]{1,5})$/.exec(value) ?? [];
   const host = bracketed ?? plain;
   return host === undefined || Number(port) > 65535 ? null : { host, port: Number(port) };

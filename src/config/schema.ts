@@ -5,6 +5,7 @@ import { PRIVATE } from '../files/access.ts';
 import { deployment } from './deployment.ts';
 import * as field from './fields.ts';
 import { choice, duration, list, name, namespace, section } from './fields.ts';
+import { DEFAULT_LISTEN } from './listen.ts';
 import type { Config } from './model.ts';
 import { policy } from './policy.ts';
 import { redis } from './redis.ts';
@@ -18,7 +19,7 @@ export function configFileSchema(sources: Sources) {
     key: field.secret('32 bytes in base64url: env:NAME or file:PATH.', sources, field.kekSecret),
   });
   const http = section({
-    listen: field.listenAddress('host:port.').prefault('127.0.0.1:8080'),
+    listen: field.listenAddress('host:port.').prefault(DEFAULT_LISTEN),
     tokens: field.secret('Bearer tokens, hashed: env:NAME or file:PATH.', sources, field.plainSecret).optional(),
   });
   const publish = section({

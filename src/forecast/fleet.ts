@@ -52,19 +52,53 @@ export function configWarnings({ deployments, policies }: Config): readonly Plac
   return [...limits, ...policed];
 }
 
+export interface FleetOutlook {
+  readonly warnings: readonly PlacedWarning[];
+  readonly deployments: readonly DeploymentOutlook[];
+}
+
+export interface FleetCount {
+  /** A client as the API lists it. Those that no policy takes care of, or that have no keys, do not count. */
+  add(ref: ClientRef, client: ObservedClient): void;
+  /** Warnings about the clients that were counted, and what each deployment can do for them. */
+  outlook(): FleetOutlook;
+}
+
 /**
- * Warnings about the clients that the API listed, and what each deployment can do for them.
+ * Counts a fleet client by client, so that nobody has to hold it.
  * @param isOverlap whether strategy `auto` is an overlap in an app (`deployment/slug`)
  */
-export function fleetOutlook(
-  config: Config,
-  seen: ReadonlyMap<ClientRef, ObservedClient>,
-  isOverlap: (app: string) => boolean,
-): { readonly warnings: readonly PlacedWarning[]; readonly deployments: readonly DeploymentOutlook[] } {
+export function countFleet(config: Config, isOverlap: (app: string) => boolean): FleetCount {
+  /** By deployment, then by policy and strategy. */
+  const fleets = new Map(config.deployments.map(({ id }) => [id, new Map<string, Group>()]));
+  return {
+    add(ref, client) {
+      const found = policyFor(config, ref);
+      const { deployment, app } = splitReference(ref);
+      const groups = fleets.get(deployment);
+      if (!isEligible(client) || found === null || groups === undefined) return;
+      const { name, policy } = found;
+      const strategy = policy.strategy === 'auto' && isOverlap(`${deployment}/${app}`) ? 'overlap' : policy.strategy;
+      const group = groups.get(`${name} ${strategy}`) ?? { name, policy: { ...policy, strategy }, clients: 0 };
+      group.clients += 1;
+      groups.set(`${name} ${strategy}`, group);
+    },
+    outlook: () => outlookOf(config, fleets),
+  };
+}
+
+interface Group {
+  readonly name: string;
+  readonly policy: PolicyConfig;
+  clients: number;
+}
+
+function outlookOf(config: Config, fleets: ReadonlyMap<string, ReadonlyMap<string, Group>>): FleetOutlook {
   const warnings: PlacedWarning[] = [];
   const deployments: DeploymentOutlook[] = [];
   for (const [index, { id, rateLimit }] of config.deployments.entries()) {
-    const groups = groupsOf(config, id, seen, isOverlap);
+    const counted = [...(fleets.get(id)?.values() ?? [])];
+    const groups: readonly PolicyShare[] = counted.map((group) => ({ ...group, ticks: ticksOf(group.policy) }));
     if (groups.length === 0) continue;
     const limits = limitWarnings(groups, rateLimit).map((warning) => placed(['deployments', index], warning));
     const about = groups.flatMap((group) =>
@@ -81,28 +115,6 @@ export function fleetOutlook(
     });
   }
   return { warnings, deployments };
-}
-
-function groupsOf(
-  config: Config,
-  deployment: string,
-  seen: ReadonlyMap<ClientRef, ObservedClient>,
-  isOverlap: (app: string) => boolean,
-): readonly PolicyShare[] {
-  const groups = new Map<string, { readonly name: string; readonly policy: PolicyConfig; clients: number }>();
-  for (const [ref, client] of seen) {
-    const { deployment: theirs, app } = splitReference(ref);
-    if (!isEligible(client) || theirs !== deployment) continue;
-    const found = policyFor(config, ref);
-    if (found === null) continue;
-    const strategy =
-      found.policy.strategy === 'auto' && isOverlap(`${theirs}/${app}`) ? 'overlap' : found.policy.strategy;
-    const key = `${found.name} ${strategy}`;
-    const group = groups.get(key) ?? { name: found.name, policy: { ...found.policy, strategy }, clients: 0 };
-    group.clients += 1;
-    groups.set(key, group);
-  }
-  return [...groups.values()].map((group) => ({ ...group, ticks: ticksOf(group.policy) }));
 }
 
 function placed(place: readonly PropertyKey[], { code, setting, message }: Warning): PlacedWarning {

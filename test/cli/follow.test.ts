@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { follow } from '../../src/commands/follow.ts';
+import { follow, type RotationOutcome } from '../../src/commands/follow.ts';
 import type { ClientRef } from '../../src/core/client.ts';
 import { beginRotation } from '../support/begin.ts';
 import { PEM_APP, startFleet } from '../support/fleet.ts';
@@ -28,11 +28,22 @@ test('whoever follows a fleet loads a record only when it was committed', async 
   const stop = new AbortController();
   onTestFinished(() => stop.abort());
   const lines: string[] = [];
-  const following = follow(watched, rotations, 'active', { signal: stop.signal }, (line) => lines.push(line));
+  const outcomes: RotationOutcome[] = [];
+  const following = follow(
+    watched,
+    rotations,
+    'active',
+    { signal: stop.signal },
+    {
+      moved: ({ client }, phase) => lines.push(`${client} ${phase}`),
+      ended: (outcome) => outcomes.push(outcome),
+      looked: () => {},
+    },
+  );
   await until('each was looked at three times', () => asked >= 9);
   expect(loaded.toSorted()).toEqual(clients.map(({ ref }) => ref).toSorted());
   await fleet.start();
-  const outcomes = await following;
+  await following;
   expect(outcomes.map(({ state, error }) => ({ state, error }))).toEqual(
     Array(3).fill({ state: expect.stringMatching(/active|finished/), error: null }),
   );

@@ -2,12 +2,12 @@
 
 import { expect, onTestFinished, test } from 'vitest';
 import { controlResult } from '../../jobs/result.ts';
-import { follow } from '../../src/commands/follow.ts';
+import { follow, type RotationOutcome } from '../../src/commands/follow.ts';
 import { CHANGE } from '../emulator/fault-rules.ts';
 import { PEM_APP, startFleet } from '../support/fleet.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
-import { documentOf, openWorld, type Running, type World } from './fixture.ts';
+import { documentOf, type Ended, openWorld, type Running, type World } from './fixture.ts';
 
 async function openBoth(): Promise<{ world: World; redis: RedisServer }> {
   const redis = await startRedis();
@@ -44,7 +44,7 @@ test('the first signal ends rotate that follows its rotation while Redis is gone
   const client = await world.enrolledClient('pem-app');
   world.emulator.faults.add({ kind: 'stall', when: 'before', match: CHANGE });
   await world.start();
-  const asking = world.spawn(['rotate', client.ref, '--wait', '--json']);
+  const asking = world.spawn(['rotate', client.ref, '--wait', '--verbose', '--json']);
   await until('it follows', () => asking.stderr().includes(`${client.ref}  delivered`));
   await redis.kill();
   await until('it notices', () => asking.stderr().includes('lost the connection'));
@@ -73,17 +73,39 @@ test('whoever follows a rotation is told that it goes on when Redis is back', as
   await fleet.redis.kill();
   const lost = { code: 'redis_unreachable' };
   const rotations = [{ id: 'r1', client: client.ref }];
-  const following = follow(fleet.resources.store, rotations, 'active', { signal, ms: 10 }, () => {});
+  const outcomes: RotationOutcome[] = [];
+  const follower = { moved: () => {}, ended: (one: RotationOutcome) => outcomes.push(one), looked: () => {} };
+  const following = follow(fleet.resources.store, rotations, 'active', { signal, ms: 10 }, follower);
   await expect(following).rejects.toMatchObject({ ...lost, message: expect.stringContaining('The rotations go on') });
-  const interrupted = await follow(
-    fleet.resources.store,
-    rotations,
-    'active',
-    { signal: AbortSignal.abort() },
-    () => {},
-  );
-  expect(interrupted).toMatchObject([{ id: 'r1', state: 'running' }]);
+  expect(outcomes).toEqual([]);
+  await follow(fleet.resources.store, rotations, 'active', { signal: AbortSignal.abort() }, follower);
+  expect(outcomes).toMatchObject([{ id: 'r1', state: 'running' }]);
   const result = controlResult(fleet.queues, '1', { signal, ms: 10, onRetry: () => {} });
   await expect(result).rejects.toMatchObject({ ...lost, message: expect.stringContaining('Request 1 stays queued') });
   await fleet.redis.restart();
+});
+
+/** A worker with a step under way, whose Redis goes away, and which is told to stop. */
+async function stopped(fault: 'kill' | 'pause'): Promise<Ended> {
+  const { world, redis } = await openBoth();
+  await world.writeConfig({ ...world.config, shutdown_grace: '10m' });
+  const client = await world.enrolledClient('pem-app');
+  world.emulator.faults.add({ kind: 'stall', when: 'before', match: CHANGE });
+  const service = await world.start('--no-schedule', '--no-http');
+  expect((await world.run(['rotate', client.ref])).code).toBe(0);
+  await until('a PATCH is under way', () => world.patches() > 0);
+  await redis[fault]();
+  service.kill('SIGTERM');
+  let ended: Ended | null = null;
+  void service.ended.then((end) => {
+    ended = end;
+  });
+  return until(`it ends, while Redis does not answer (${fault})`, () => ended, 30_000);
+}
+
+test('SIGTERM ends a worker within 30 s while Redis is gone or stands still, however long its grace is', async () => {
+  for (const { code, stderr } of await Promise.all([stopped('kill'), stopped('pause')])) {
+    expect(code, stderr).toBe(0);
+    expect(stderr).toContain('stopped without closing everything');
+  }
 });

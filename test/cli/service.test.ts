@@ -34,14 +34,17 @@ describe('rotate', () => {
     });
   });
 
-  test('--wait shows each phase on stderr and ends with a table', async () => {
+  test('--wait ends with a summary and a table, and shows each phase on stderr when it is --verbose', async () => {
     const ended = await world.run(['rotate', '--wait', pem.ref, '--reason', 'a new laptop']);
-    expect(ended.code, ended.stderr).toBe(0);
-    expect(ended.stderr).toContain(`${pem.ref}  active`);
-    const [heading, row, ...others] = ended.stdout.trimEnd().split('\n');
+    expect(ended, ended.stderr).toMatchObject({ code: 0, stderr: '' });
+    const [summary, heading, row, ...others] = ended.stdout.trimEnd().split('\n');
+    expect(summary).toMatch(/^1 rotation in \d+ s: 1 (active|finished)$/);
     expect(heading).toMatch(/^CLIENT +ROTATION +STRATEGY +OUTCOME +ERROR$/);
     expect(row).toMatch(new RegExp(`^${pem.ref}  r\\S+ +cutover +(active|finished)$`));
     expect(others).toEqual([]);
+    const told = await world.run(['rotate', '--wait', pem.ref, '--verbose']);
+    expect(told.code, told.stderr).toBe(0);
+    expect(told.stderr).toContain(`${pem.ref}  active\n`);
   });
 
   test('--wait finished waits until the old keys are gone, and tells of clients that nobody knows', async () => {

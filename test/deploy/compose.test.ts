@@ -1,8 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Ajv } from 'ajv';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
 
@@ -32,26 +34,25 @@ const Service = z.looseObject({
   init: z.boolean(),
   ulimits: z.object({ core: z.number() }),
   user: z.string().optional(),
-  healthcheck: z.looseObject({ test: z.array(z.string()) }).optional(),
+  healthcheck: z.looseObject({ test: z.array(z.string()).default([]) }).optional(),
   stop_grace_period: z.string(),
   environment: z.record(z.string(), z.string()).default({}),
-  secrets: z.array(z.string()).default([]),
+  entrypoint: z.array(z.string()).default([]),
   volumes: z.array(z.string()).default([]),
   tmpfs: z.array(z.string()).default([]),
   networks: z.array(z.string()).default([]),
   ports: z.undefined().optional(),
   profiles: z.array(z.string()).default([]),
   depends_on: z.record(z.string(), z.object({ condition: z.string() })).default({}),
-  deploy: z.object({ replicas: z.number() }).optional(),
 });
 
-const { services, secrets, networks } = z
+const compose = z
   .looseObject({
     services: z.record(z.string(), Service),
-    secrets: z.record(z.string(), z.object({ file: z.string() })),
     networks: z.record(z.string(), z.object({ internal: z.boolean() }).nullable()),
   })
   .parse(readCompose());
+const { services, networks } = compose;
 
 function service(name: string): z.infer<typeof Service> {
   const found = services[name];
@@ -105,22 +106,77 @@ test('Valkey keeps every write, and nobody but the workers reaches it', () => {
   expect(networks.store).toEqual({ internal: true });
 });
 
-test('two workers wait for Valkey and share what they hand to signers', () => {
-  const { deploy, depends_on, environment, volumes } = service('rekeyd');
-  expect(deploy).toEqual({ replicas: 2 });
-  expect(depends_on).toEqual({ valkey: { condition: 'service_healthy' } });
+/** The config that the workers read, where the compose file mounts it. */
+const config = parse(readFileSync(join(repository, 'compose/rekeyd.yaml'), 'utf8'));
+const WORKERS = ['rekeyd-1', 'rekeyd-2'];
+
+test.each(WORKERS)('%s waits for Valkey and for what a person has to make', (name) => {
+  const { depends_on, environment } = service(name);
+  expect(depends_on).toEqual({
+    preflight: { condition: 'service_completed_successfully' },
+    valkey: { condition: 'service_healthy' },
+  });
   expect(environment).toEqual({ REDIS_URL: 'redis://valkey:6379' });
-  expect(volumes).toEqual(['data:/data']);
 });
 
-test('secrets are files that git does not take', () => {
-  expect(service('rekeyd').secrets).toEqual(Object.keys(secrets));
-  for (const { file } of Object.values(secrets)) expect(file).toMatch(/^\.\/secrets\//);
-  expect(readFileSync(join(repository, '.gitignore'), 'utf8').split('\n')).toContain('secrets/');
+test('each worker has a data_dir of its own, and all share the folder of the keys', () => {
+  const [first = [], second = []] = WORKERS.map((name) => service(name).volumes);
+  const targetsOf = (volumes: readonly string[]) => volumes.map((volume) => volume.split(':')[1]);
+  expect(targetsOf(first)).toEqual(['/etc/rekeyd', '/run/secrets', config.data_dir, config.sinks[0].path]);
+  expect(targetsOf(second)).toEqual(targetsOf(first));
+  expect(first.filter((volume) => !second.includes(volume))).toEqual(['data-1:/data']);
+  const named = [...first, ...second]
+    .map((volume) => volume.split(':')[0])
+    .filter((source) => !source?.startsWith('.'));
+  expect(Object.keys(Object(compose.volumes)).toSorted()).toEqual([...new Set([...named, 'valkey'])].toSorted());
+});
+
+describe('secrets', () => {
+  const HEADER = readFileSync(join(repository, 'docker-compose.yml'), 'utf8').split('\nname:')[0] ?? '';
+  const README = readFileSync(join(repository, 'README.md'), 'utf8');
+
+  test('are files in a folder that git takes nothing from, and that config, README and compose file call the same', () => {
+    const names = [config.encryption.keks[0].key, config.deployments[0].api_key].map((reference: string) =>
+      reference.replace('file:/run/secrets/', 'secrets/'),
+    );
+    expect(names).toEqual(['secrets/rekeyd_kek', 'secrets/wacht_api_key']);
+    expect(README).toContain(`key: file:./${names[0]} `);
+    for (const name of names) for (const text of [HEADER, README]) expect(text).toContain(`> ${name}`);
+    expect(service('preflight').volumes).toEqual(['./secrets:/run/secrets:ro']);
+    expect(readFileSync(join(repository, '.gitignore'), 'utf8').split('\n')).toContain('secrets/*');
+  });
+
+  /** The check before the start, with another folder in the place of the mounted one. */
+  function preflight(files: Readonly<Record<string, string>>) {
+    const folder = mkdtempSync(join(tmpdir(), 'rekeyd-secrets-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+    const [shell = '', ...args] = service('preflight').entrypoint;
+    // Compose reads $$ as $.
+    const line = args.map((text) => text.replaceAll('$$', '$').replaceAll('/run/secrets', folder));
+    const { status, stdout, stderr } = spawnSync(shell, line, { encoding: 'utf8' });
+    expect(stderr).toBe('');
+    return { status, stdout };
+  }
+
+  test('that are missing or empty are named before anything starts, with the command that makes them', () => {
+    const { status, stdout } = preflight({ wacht_api_key: '' });
+    expect(status).toBe(1);
+    const [kek = '', key = '', ...others] = stdout.trim().split('\n');
+    expect(others).toEqual([]);
+    expect(kek).toMatch(/^secrets\/rekeyd_kek does not exist\. .*Put back the one/);
+    expect(key).toMatch(/^secrets\/wacht_api_key is empty\./);
+    // As the README has it.
+    for (const line of [kek, key]) expect(README).toContain(/(?:make it|there): (.*)$/.exec(line)?.[1]);
+  });
+
+  test('that are there are passed over in silence', () => {
+    expect(preflight({ wacht_api_key: 'a', rekeyd_kek: 'b' })).toEqual({ status: 0, stdout: '' });
+  });
 });
 
 test('the demo keeps nothing and starts only when it is asked for', () => {
   const demo = Object.entries(services).filter(([, { profiles }]) => profiles.includes('demo'));
   expect(demo.map(([name]) => name)).toEqual(['demo-valkey', 'wacht', 'demo']);
-  for (const [, { volumes, secrets: used }] of demo) expect([...volumes, ...used]).toEqual([]);
+  for (const [, { volumes }] of demo) expect(volumes).toEqual([]);
 });

@@ -1,10 +1,11 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { execForm, lastOf, parseDockerfile, type Stage } from './dockerfile.ts';
@@ -46,8 +47,8 @@ describe('the image', () => {
     });
   }
 
-  test('is made by commands that this rehearsal ran, but for the data folder', () => {
-    expect(built.skipped).toEqual(['mkdir -m 0700 /data && chown node:node /data']);
+  test('is made by commands that this rehearsal ran, but for its folders', () => {
+    expect(built.skipped).toEqual(['mkdir -m 0700 /data /keys && chown node:node /data /keys']);
     expect(process.version).toMatch(/^v24\./);
     expect(image.base).toBe('node:24-slim');
   });
@@ -76,6 +77,48 @@ describe('the image', () => {
     expect(status).toBe(0);
   });
 
+  /** As `docker compose exec` types it. */
+  function onPath(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+    const { PATH = '', ...clean } = cleanEnvironment();
+    const path = `${join(built.root, 'usr/local/bin')}:${PATH}`;
+    return spawn('rekeyd', args, { cwd: '/', env: { ...clean, ...built.env, ...env, PATH: path } });
+  }
+
+  async function ended(child: ReturnType<typeof onPath>) {
+    const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+    return { code, stdout, stderr };
+  }
+
+  test('has rekeyd on its PATH', async () => {
+    const { code, stdout, stderr } = await ended(onPath(['--help']));
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(/Usage: rekeyd/);
+  });
+
+  test('is well while the worker answers at the port that the config names, whatever else is wrong with the config', async () => {
+    const health = setting(image, 'HEALTHCHECK') ?? '';
+    const [program, ...args] = execForm(health.slice(health.indexOf('[')));
+    expect(program).toBe('rekeyd');
+    let status = 200;
+    const server = createServer((request, response) => {
+      response.writeHead(request.url === '/livez' ? status : 404).end();
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const file = join(folder, 'listening.yaml');
+    // A TCP server's address is an object.
+    const { port } = server.address() as AddressInfo;
+    writeFileSync(file, `http: { listen: "0.0.0.0:${port}" }\nhttps: unknown\n`);
+    const check = () => ended(onPath(args, { REKEYD_CONFIG: file }));
+    expect(await check()).toMatchObject({ code: 0, stderr: '' });
+    status = 503;
+    expect(await check()).toMatchObject({ code: 1, stderr: expect.stringContaining('it answers 503') });
+    server.close();
+    await once(server, 'close');
+    expect(await check()).toMatchObject({ code: 1, stderr: expect.stringContaining('ECONNREFUSED') });
+    writeFileSync(file, 'http: { listen: nowhere }\n');
+    expect(await check()).toMatchObject({ code: 2, stderr: expect.stringContaining('http.listen is no address') });
+  });
+
   test.each([[execForm(setting(image, 'CMD') ?? '')], [['config', 'check']]])(
     'says which config file is missing on %j',
     (args) => {
@@ -86,6 +129,23 @@ describe('the image', () => {
       expect(status).toBe(2);
     },
   );
+
+  test('accepts the config of the workers in docker-compose.yml, and says what is missing without secrets', () => {
+    const compose = parse(readFileSync(join(repository, 'docker-compose.yml'), 'utf8'), { merge: true });
+    const { environment } = compose.services['rekeyd-1'];
+    const config = join(repository, 'compose/rekeyd.yaml');
+    const missing = start(['--config', config, 'config', 'check'], environment);
+    expect(missing.status).toBe(2);
+    expect(missing.stdout).toMatch(/rekeyd_kek does not exist.*wacht_api_key does not exist/s);
+    const secrets = join(folder, 'secrets');
+    mkdirSync(secrets);
+    writeFileSync(join(secrets, 'rekeyd_kek'), Buffer.alloc(32, 1).toString('base64url'));
+    writeFileSync(join(secrets, 'wacht_api_key'), 'a-key');
+    const file = join(folder, 'workers.yaml');
+    writeFileSync(file, readFileSync(config, 'utf8').replaceAll('/run/secrets', secrets));
+    const checked = start(['--config', file, 'config', 'check'], environment);
+    expect(checked, checked.stdout).toMatchObject({ status: 0 });
+  });
 
   test('accepts the config of the demo in docker-compose.yml', () => {
     const compose = parse(readFileSync(join(repository, 'docker-compose.yml'), 'utf8'), { merge: true });
@@ -110,27 +170,20 @@ describe('the image’s settings', () => {
     expect(setting(image, 'VOLUME')).toBe('/data');
   });
 
-  test.each([
-    ['rekeyd', image, '/livez', '8080'],
-    ['the local Wacht', demo, '/_emulator/faults', '8787'],
-  ])('tell whether %s is well', async (_, stage, path, port) => {
-    const health = setting(stage, 'HEALTHCHECK') ?? '';
+  test('tell whether the local Wacht is well', async () => {
+    const health = setting(demo, 'HEALTHCHECK') ?? '';
     const [program = '', ...args] = execForm(health.slice(health.indexOf('[')));
     let status = 200;
     const server = createServer((request, response) => {
-      response.writeHead(request.url === path ? status : 404).end();
+      response.writeHead(request.url === '/_emulator/faults' ? status : 404).end();
     }).listen(0, '127.0.0.1');
     await once(server, 'listening');
     // A TCP server's address is an object.
     const own = String((server.address() as AddressInfo).port);
-    expect(args.join(' ')).toContain(`127.0.0.1:${port}${path}`);
+    expect(args.join(' ')).toContain('127.0.0.1:8787/_emulator/faults');
     const check = async () => {
-      const child = spawn(
-        program,
-        args.map((argument) => argument.replace(port, own)),
-        { stdio: 'ignore' },
-      );
-      const [code] = await once(child, 'exit');
+      const ours = args.map((argument) => argument.replace('8787', own));
+      const [code] = await once(spawn(program, ours, { stdio: 'ignore' }), 'exit');
       return code;
     };
     expect(await check()).toBe(0);

@@ -77,8 +77,8 @@ export class Rehearsal {
         this.#copy(state, flags.from, rest);
         return state;
       case 'RUN':
-        if (!rest.startsWith('npm ')) return { ...state, skipped: [...state.skipped, rest] };
-        run(state, rest);
+        if (!/^(?:npm|chmod) /.test(rest)) return { ...state, skipped: [...state.skipped, rest] };
+        run(state, inRoot(rest, state));
         return state;
       default:
         return state;
@@ -101,6 +101,12 @@ export class Rehearsal {
       });
     }
   }
+}
+
+/** Absolute paths lead into the folder that stands for `/`. What the base image has there is made. */
+function inRoot(command: string, { root }: Rehearsed): string {
+  mkdirSync(join(root, 'usr/local/bin'), { recursive: true });
+  return command.replaceAll(/(?<=\s)\/(?=\w)/g, `${root}/`);
 }
 
 function run({ cwd, env }: Rehearsed, command: string): void {

@@ -10,9 +10,12 @@ import { type Pause, scopeWords, selectorOf } from '../../core/pause.ts';
 import type { ClientPolicy } from '../../core/policy.ts';
 import type { ClientRecord, Enrolment } from '../../core/record.ts';
 import { request } from '../../core/request.ts';
+import { type ClientState, clientState } from '../../core/state.ts';
 import { hasCode, messageOf } from '../../errors.ts';
 import { type PreviewStep, preview } from '../../forecast/preview.ts';
 import { KEY_SHAPES } from '../../keys/algorithms.ts';
+import type { DeploymentState } from '../../store/deployments.ts';
+import { holdOf } from '../status/build.ts';
 
 /** Members as in the JSON document; times are RFC 3339. */
 export interface ClientPlan {
@@ -21,6 +24,8 @@ export interface ClientPlan {
   /** False: it is not in the store yet, and would be adopted first. */
   readonly known: boolean;
   readonly enrolment: Enrolment;
+  /** As `rekeyd status` calls it. */
+  readonly state: ClientState;
   /** Why the schedule would rotate it now; null when it would not. */
   readonly due: DueReason | null;
   /** The key in use is older than `must_by`. */
@@ -53,8 +58,7 @@ export interface Situation {
   readonly isNamed: boolean;
   readonly compromised: boolean | { readonly kid: string };
   readonly takeOver: boolean;
-  /** Deployments whose API key is refused. */
-  readonly paused: ReadonlySet<string>;
+  readonly deployments: ReadonlyMap<string, DeploymentState>;
   /** By a person. */
   readonly pause: Pause | null;
 }
@@ -80,6 +84,7 @@ export function planOf(situation: Situation): ClientPlan | { readonly message: s
     policy: name,
     known: situation.record !== null,
     enrolment: record.enrolment,
+    state: stateOf(situation, record),
     due: whyDue(record, policy, now),
     overdue: isOverdue(record, policy, now),
     next_due: new Date(due).toISOString(),
@@ -118,17 +123,15 @@ function attempt(record: ClientRecord, asked: RotationRequest, policy: ClientPol
 }
 
 /** A schedule does nothing for it, and a request is refused or, as part of a fleet, skips it. */
-function leftAlone(
-  { ref, name, policy, now, record: known, compromised }: Situation,
-  record: ClientRecord,
-  why: string | null,
-): ClientPlan {
+function leftAlone(situation: Situation, record: ClientRecord, why: string | null): ClientPlan {
+  const { ref, name, policy, now, record: known, compromised } = situation;
   const next = new Date(Math.max(now, dueAt(record, policy))).toISOString();
   return {
     client: ref,
     policy: name,
     known: known !== null,
     enrolment: record.enrolment,
+    state: stateOf(situation, record),
     due: null,
     overdue: false,
     next_due: next,
@@ -140,6 +143,10 @@ function leftAlone(
     steps: [],
     warnings: why === null ? [] : [why],
   };
+}
+
+function stateOf({ ref, policy, now, deployments, pause }: Situation, record: ClientRecord): ClientState {
+  return clientState(record, policy, now, { ...holdOf(ref, deployments), suspended: pause !== null });
 }
 
 function plannedKey(alg: Algorithm): KeyMaterial {
@@ -156,7 +163,7 @@ function warningsOf(
   steps: readonly PreviewStep[],
   isNew: boolean,
 ): string[] {
-  const { ref, client, paused, pause } = situation;
+  const { ref, client, deployments, pause } = situation;
   const { deployment } = splitReference(ref);
   const halted = situation.record?.halted ?? null;
   const failure = steps.find((step) => step.step === 'fail');
@@ -168,7 +175,7 @@ function warningsOf(
     foreignKeys(situation, record, steps),
     halted === null ? null : `It is halted, and a request takes it up again: ${halted}`,
     pause === null ? null : pausedBy(pause),
-    paused.has(deployment)
+    holdOf(ref, deployments).paused
       ? `Deployment ${deployment} is paused, because its API key was refused: nothing is sent until it is accepted again.`
       : null,
   ].filter((warning) => warning !== null);

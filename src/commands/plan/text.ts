@@ -1,8 +1,51 @@
 /** A plan as a person reads it. */
 import { formatDuration } from '../../core/duration.ts';
+import { CLIENT_STATES } from '../../core/state.ts';
 import type { DeploymentOutlook } from '../../forecast/fleet.ts';
 import type { PreviewStep } from '../../forecast/preview.ts';
 import type { ClientPlan } from './client.ts';
+import { outcomeOf, type PlanSummary } from './summary.ts';
+
+/** So many of the most frequent warnings stand above a list. */
+const MOST_WARNINGS = 3;
+
+/** What many plans come to, in a few lines. */
+export function summaryLines(summary: PlanSummary, isCompromise: boolean): readonly string[] {
+  const { clients, counts, would, due, warnings, next_start: next } = summary;
+  const states = CLIENT_STATES.filter((state) => counts[state] > 0).map((state) => `${counts[state]} ${state}`);
+  const rotated = would.overlap + would.cutover;
+  const how = listed([counted(would.overlap, 'by overlap'), counted(would.cutover, 'by cutover')]);
+  const request = listed([
+    `rotates ${rotated}${rotated === 0 ? '' : ` (${how})`}`,
+    counted(would.join, 'have a rotation under way', 'has a rotation under way'),
+    counted(would.fail, 'would fail at once'),
+    counted(would.leave_alone, isCompromise ? 'skipped' : 'left alone'),
+  ]);
+  const schedule = `rotates ${due} now${next === null ? '' : `; the next one not before ${next}`}`;
+  return [
+    `${clients === 1 ? '1 client' : `${clients} clients`}: ${states.join(', ')}`,
+    ...(isCompromise ? [] : [`The schedule ${schedule}`]),
+    `A request for all of them ${request}`,
+    ...warnings.slice(0, MOST_WARNINGS).map(({ message, clients }) => `! ${clients}: ${message}`),
+  ];
+}
+
+function counted(count: number, many: string, one = many): string | null {
+  return count === 0 ? null : `${count} ${count === 1 ? one : many}`;
+}
+
+function listed(parts: readonly (string | null)[]): string {
+  return parts.filter((part) => part !== null).join(', ');
+}
+
+export const PLAN_HEADINGS = ['CLIENT', 'POLICY', 'STATE', 'STRATEGY', 'WHAT WOULD HAPPEN'];
+
+/** One line, with a mark where there is a warning. Why it would fail is told. */
+export function planRow(plan: ClientPlan): readonly string[] {
+  const { client, policy, state, strategy, warnings } = plan;
+  const what = outcomeOf(plan) === 'fail' ? warnings.join(' ') : `${firstLine(plan)}${warnings.length > 0 ? ' !' : ''}`;
+  return [client, policy, state, strategy ?? '-', what];
+}
 
 /** @param asked somebody chose these clients; otherwise those that are not due get a line and no steps */
 export function planLines(plan: ClientPlan, asked: boolean): readonly string[] {

@@ -9,7 +9,7 @@ import type { ClientPolicy } from '../../core/policy.ts';
 import type { ClientRecord } from '../../core/record.ts';
 import type { Retirement } from '../../core/retirement.ts';
 import { incomingKid } from '../../core/rotation.ts';
-import { CLIENT_STATES, clientState, lastError } from '../../core/state.ts';
+import { clientState, lastError } from '../../core/state.ts';
 import { clientPolicy } from '../../rotation/policy.ts';
 import type { Resources } from '../../rotation/resources.ts';
 import type { DeploymentState } from '../../store/deployments.ts';
@@ -20,16 +20,8 @@ import type {
   PauseStatus,
   RetirementStatus,
   RotationStatus,
-  Status,
 } from './model.ts';
 import { signersStatus, waitStatus } from './signers.ts';
-
-export function countsOf(clients: readonly ClientStatus[]): Status['counts'] {
-  const counts = CLIENT_STATES.map(
-    (state) => [state, clients.filter((client) => client.state === state).length] as const,
-  );
-  return Object.fromEntries(counts) as Status['counts']; // one entry for each state
-}
 
 export function deploymentStatus(deployment: string, { paused, throttledUntil }: DeploymentState): DeploymentStatus {
   return { deployment, paused, throttled_until: iso(throttledUntil) };
@@ -84,7 +76,8 @@ export function clientStatus(
   };
 }
 
-function holdOf(ref: ClientRef, deployments: ReadonlyMap<string, DeploymentState>) {
+/** What its deployment keeps a client from. */
+export function holdOf(ref: ClientRef, deployments: ReadonlyMap<string, DeploymentState>) {
   const state = deployments.get(splitReference(ref).deployment);
   return { paused: state?.paused != null, throttled: state?.throttledUntil != null };
 }

@@ -4,53 +4,48 @@ import { formatDuration } from '../../core/duration.ts';
 import { howToEnroll } from '../../core/enrolment.ts';
 import { scopeWords, selectorOf } from '../../core/pause.ts';
 import { WHILE_REFUSED } from '../../rotation/deployment.ts';
-import { print, printTable } from '../output.ts';
+import { openTable, print, printTable } from '../output.ts';
 import type { ClientStatus, KeyStatus, PauseStatus, RotationStatus, Status } from './model.ts';
+import type { Filter, Survey } from './survey.ts';
 import { waveLine } from './waves.ts';
 
-export interface Shown {
-  /** Somebody named these clients: their keys are listed. */
-  readonly details: boolean;
-  /** No app, policy or client was selected. */
-  readonly isAll: boolean;
-  /** How many more there are than are listed. */
-  readonly left: number;
-  /** Only clients in this state are listed; null: all. */
-  readonly state: string | null;
-}
-
-/** @param now the store's clock, ms since the epoch */
-export function printStatus(shown: Status, now: number, { details, isAll, left, state }: Shown): void {
-  const { clients, counts } = shown;
-  printHolds(shown, now);
+/**
+ * The summary first, then the clients that are listed; of those that somebody named, also keys and signers.
+ * @param now the store's clock, ms since the epoch
+ */
+export async function printStatus(found: Survey, around: Around, now: number, filter: Filter): Promise<void> {
+  const { counts, wanted, compromised } = found;
+  const { select, state, limit } = filter;
+  const isNamed = select !== null && 'clients' in select;
+  printHolds(around, now);
   const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
   if (total === 0) {
-    if (details) return;
-    print(
-      isAll ? 'No clients are known yet. Clients are taken in by the next sweep or request.' : 'No client matches.',
-    );
-    return;
+    if (isNamed) return;
+    const none = 'No clients are known yet. Clients are taken in by the next sweep or request.';
+    return print(select === null ? none : 'No client matches.');
   }
   print(summary(total, counts));
-  if (clients.length > 0)
-    printTable(
-      ['CLIENT', 'POLICY', 'KEY', 'ALG', 'AGE', 'NEXT DUE', 'STATE'],
-      clients.map((client) => row(client, now)),
-    );
-  else if (left === 0 && state !== null) print(`None of them is ${state}.`);
-  if (left > 0) print(`… and ${left} more`);
+  const table = openTable(['CLIENT', 'POLICY', 'KEY', 'ALG', 'AGE', 'NEXT DUE', 'STATE']);
+  const detailed: ClientStatus[] = [];
+  for await (const page of found.pages()) {
+    table(page.map((client) => row(client, now)));
+    if (isNamed) detailed.push(...page);
+  }
+  if (wanted === 0 && state !== null) print(`None of them is ${state}.`);
+  if (wanted > limit) print(`… and ${wanted - limit} more: --limit N lists more of them`);
   if (counts.found > 0) print(`Found clients: their active keys are not ours. ${howToEnroll('CLIENT')}`);
   if (counts.held > 0) print('Held clients: when their applications read their key folders, `rekeyd enroll CLIENT`.');
-  if (clients.some(({ compromised }) => compromised))
-    print('COMPROMISED clients: `rekeyd rotate CLIENT --compromised` replaces their keys.');
-  if (!details) return;
-  for (const client of clients) {
+  if (compromised > 0) print('COMPROMISED clients: `rekeyd rotate CLIENT --compromised` replaces their keys.');
+  for (const client of detailed) {
     printKeys(client, now);
     printSigners(client, now);
   }
 }
 
-function printHolds({ deployments, pauses, waves, requests }: Status, now: number): void {
+/** What is shown beside the clients. */
+type Around = Omit<Status, 'counts' | 'clients'>;
+
+function printHolds({ deployments, pauses, waves, requests }: Around, now: number): void {
   for (const { deployment, paused, throttled_until: until } of deployments) {
     if (paused !== null) print(`PAUSED  deployment ${deployment}: ${paused}. ${WHILE_REFUSED}`);
     if (until !== null) print(`THROTTLED  deployment ${deployment}: its API asks to be left alone until ${until}.`);

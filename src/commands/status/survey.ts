@@ -1,0 +1,126 @@
+/** Goes through a fleet page by page: counts all clients, and keeps of them what is listed. Memory does not grow with clients that are only counted. */
+import { policyFor } from '../../config/model.ts';
+import type { ClientRef } from '../../core/client.ts';
+import { CLIENT_STATES, type ClientState } from '../../core/state.ts';
+import { PAGE, pagesOf } from '../../parallel.ts';
+import type { Resources } from '../../rotation/resources.ts';
+import { keepForemost } from '../foremost.ts';
+import type { Select } from '../select.ts';
+import { clientStatus, type Surroundings } from './build.ts';
+import type { ClientStatus, Status } from './model.ts';
+import { heardNow, MOST_HEARD } from './signers.ts';
+
+/** Which clients are counted, and which of those are listed. */
+export interface Filter {
+  /** Null: every client that is known. */
+  readonly select: Select | null;
+  /** Only clients in this state are listed; null: all. */
+  readonly state: ClientState | null;
+  /** At most so many are listed. */
+  readonly limit: number;
+}
+
+export interface Survey {
+  readonly counts: Status['counts'];
+  /** How many clients have the wanted state, whether or not they are listed. */
+  readonly wanted: number;
+  /** How many of these use a key that was reported as compromised. */
+  readonly compromised: number;
+  /** Clients that were named, and that the store does not know. */
+  readonly unknown: readonly ClientRef[];
+  /** Those that are listed, in pages: the ones that need a person first. Read again where they are too many to be held. */
+  pages(): AsyncIterable<readonly ClientStatus[]>;
+}
+
+interface Listed {
+  readonly ref: ClientRef;
+  readonly rank: number;
+  /** Null: it is read again when it is shown. */
+  status: ClientStatus | null;
+}
+
+/** @param mostHeld so many are held as they were counted, so that what is shown of a small fleet is of one moment; more are read again */
+export async function survey(
+  filter: Filter,
+  seen: Surroundings,
+  resources: Resources,
+  mostHeld = MOST_HEARD,
+): Promise<Survey> {
+  const { select, state, limit } = filter;
+  const counts = Object.fromEntries(CLIENT_STATES.map((name) => [name, 0])) as Record<ClientState, number>; // one entry for each state
+  const listed = keepForemost<Listed>(limit, (a, b) => a.rank - b.rank || (a.ref < b.ref ? -1 : 1));
+  const unknown: ClientRef[] = [];
+  const isHeard = (await countOf(select, resources)) <= MOST_HEARD;
+  let compromised = 0;
+  let areHeld = true;
+  for await (const refs of refPages(select, resources)) {
+    const page = await statusesOf(refs, isHeard, seen, resources);
+    unknown.push(...refs.filter((ref) => !page.has(ref)));
+    for (const [ref, status] of page) {
+      counts[status.state] += 1;
+      if (state !== null && status.state !== state) continue;
+      compromised += status.compromised ? 1 : 0;
+      listed.offer({ ref, rank: rankOf(status), status: areHeld ? status : null });
+    }
+    if (areHeld && Math.min(limit, listed.offered) > mostHeld) {
+      areHeld = false;
+      for (const one of listed.list()) one.status = null;
+    }
+  }
+  return {
+    counts,
+    wanted: listed.offered,
+    compromised,
+    unknown: select !== null && 'clients' in select ? unknown : [],
+    async *pages() {
+      for (const page of pagesOf(listed.list())) {
+        const missing = page.filter(({ status }) => status === null).map(({ ref }) => ref);
+        const read = await statusesOf(missing, isHeard, seen, resources);
+        const shown = page.flatMap(({ ref, status }) => status ?? read.get(ref) ?? []);
+        // Meanwhile one may have come to another state.
+        yield shown.filter((status) => state === null || status.state === state);
+      }
+    },
+  };
+}
+
+/** Without the clients that are not known. */
+async function statusesOf(
+  refs: readonly ClientRef[],
+  isHeard: boolean,
+  seen: Surroundings,
+  resources: Resources,
+): Promise<ReadonlyMap<ClientRef, ClientStatus>> {
+  const stored = new Map([...(await resources.store.loadMany(refs))].map(([ref, { record }]) => [ref, record]));
+  const records = isHeard ? await heardNow(stored, seen.now, resources) : stored;
+  return new Map([...records].map(([ref, record]) => [ref, clientStatus(record, seen, resources)]));
+}
+
+/** How many clients have to be looked at. */
+async function countOf(select: Select | null, { store }: Resources): Promise<number> {
+  if (select !== null && 'clients' in select) return select.clients.length;
+  return select !== null && 'app' in select ? store.appCount(select.app) : store.clientCount();
+}
+
+async function* refPages(
+  select: Select | null,
+  { store, config }: Resources,
+): AsyncGenerator<readonly ClientRef[], void, undefined> {
+  if (select !== null && 'clients' in select) return yield* pagesOf(select.clients);
+  const apps = select !== null && 'app' in select ? [select.app] : await store.apps();
+  for (const app of apps) {
+    let last: ClientRef | null = null;
+    do {
+      const page: readonly ClientRef[] = await store.appRefs(app, PAGE, last);
+      last = page.at(-1) ?? null;
+      yield select !== null && 'policy' in select
+        ? page.filter((ref) => policyFor(config, ref)?.name === select.policy)
+        : page;
+    } while (last !== null);
+  }
+}
+
+/** Those that need a person first. */
+function rankOf({ compromised, state }: ClientStatus): number {
+  return compromised ? -1 : CLIENT_STATES.indexOf(state);
+}
