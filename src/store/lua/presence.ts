@@ -1,7 +1,7 @@
 import { PRELUDE } from './prelude.ts';
 
 /** A service that says nothing for this long, in ms, is gone. */
-export const GONE_MS = 15_000;
+const GONE_MS = 15_000;
 
 /**
  * KEYS presence, reload. ARGV the service, what it says of itself. → {id, actor, reason} of the newest wish for a reload; all '' when there was none.
