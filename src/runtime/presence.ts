@@ -10,7 +10,8 @@ import type { Cause } from './reload.ts';
 const EVERY_MS = 2_000;
 
 interface Reloading {
-  readonly problem: string | null;
+  /** What keeps the service from being ready, and is no matter of the store. */
+  problem(): string | null;
   reload(cause: Cause): Promise<ReloadOutcome>;
 }
 
@@ -31,7 +32,7 @@ export async function bePresent(
   const ended = new AbortController();
   let answered: ServiceNote['reload'] = null;
   const say = () =>
-    store.bePresent(service, { host: hostname(), pid: process.pid, reload: answered, problem: reloading.problem });
+    store.bePresent(service, { host: hostname(), pid: process.pid, reload: answered, problem: reloading.problem() });
   let heard = (await say())?.id ?? null;
 
   async function listen(): Promise<void> {

@@ -58,6 +58,7 @@ async function checkView(config: Config, view: StoreView): Promise<readonly Chec
     ...(await look('store clock', () => checkStoreClock(store))),
     ...(await look('keks', () => checkKeks(keksOf(config), store))),
     ...(await look('workers', () => checkWorkers(view))),
+    ...(await look('services', () => checkServices(view))),
     ...(await look('deployments', () => checkPaused(config, view))),
     ...(await look('pauses', () => checkPauses(view))),
     ...(await look('waves', () => checkWaves(config, view))),
@@ -108,6 +109,14 @@ async function checkWorkers({ target }: StoreView): Promise<Check> {
   } finally {
     await queues.close();
   }
+}
+
+/** Each says of itself what keeps it from being ready: its config and secrets may be other ones than those of this machine. */
+async function checkServices({ store }: StoreView): Promise<readonly Check[]> {
+  const fix = 'Correct that, then run `rekeyd reload`. A secret behind file: is read again by itself.';
+  return [...(await store.present()).values()].flatMap(({ host, pid, problem }) =>
+    problem === null ? [] : [wrong(`service ${host} (pid ${pid})`, problem, fix)],
+  );
 }
 
 async function checkPaused({ deployments }: Config, { store }: StoreView): Promise<readonly Check[]> {
