@@ -17,7 +17,10 @@ test('a clock that is wrong and a sink that cannot be written are told once, and
   const service = await startLive(fleet, { sinks }, { schedule: true });
   const wrong = told(fleet, 'error').filter(({ check }) => check !== undefined);
   expect(wrong).toEqual([
-    expect.objectContaining({ check: `clock ${DEPLOYMENT}`, msg: expect.stringMatching(/^this machine's clock is \d+ s behind the API/) }),
+    expect.objectContaining({
+      check: `clock ${DEPLOYMENT}`,
+      msg: expect.stringMatching(/^this machine's clock is \d+ s behind the API/),
+    }),
     expect.objectContaining({ check: `sink directory ${blocked}`, fix: expect.stringContaining('Rotations wait') }),
   ]);
   expect(await service.obstacle()).toBeNull();
