@@ -1,10 +1,8 @@
 import { tellFirstLook } from '../../jobs/first-look.ts';
 import { parseConfig, readConfig } from '../config/load.ts';
-import { formatProblem } from '../config/problems.ts';
 import { messageOf, RekeydError } from '../errors.ts';
-import { configWarnings } from '../forecast/fleet.ts';
+import { tellWarnings } from '../runtime/config-warnings.ts';
 import { divertConsole } from '../runtime/console.ts';
-import { exposuresOf } from '../runtime/exposure.ts';
 import { onHangup } from '../runtime/lifecycle.ts';
 import { createLog, type Log } from '../runtime/log.ts';
 import { type Service, startService } from '../runtime/service.ts';
@@ -26,9 +24,7 @@ export async function start(globals: Globals, { schedule, http, worker }: StartO
   const { file, env } = globals;
   const source = { text: await readConfig(file), env };
   const config = await parseConfig(source.text, { file, env });
-  for (const warning of config.warnings) log.warn({ file: config.file }, formatProblem(warning));
-  for (const { path, message } of configWarnings(config)) log.warn({ file: config.file, setting: path }, message);
-  for (const { path, why, fix } of await exposuresOf(config)) log.warn({ path, fix }, why);
+  await tellWarnings(config, log);
   const { signal, release } = awaitInterruption(globals);
   const hangups = awaitHangups();
   const giveConsoleBack = divertConsole(log);

@@ -37,8 +37,9 @@ export async function checkCandidate(
       ([id, ref]) =>
         `encryption.keks: ${id} still encrypts keys, such as one of ${ref}: put it back, run \`rekeyd keys rewrap\`, and remove it after that`,
     );
-    const opens = await checkKeks(opening, store, SAMPLED);
-    return gone.length > 0 || opens.ok ? gone : [`encryption.keks: ${opens.detail}`];
+    if (gone.length > 0) return gone;
+    const checks = await checkKeks(opening, store, SAMPLED);
+    return checks.flatMap(({ name, ok, detail }) => (name === 'keks' && !ok ? [`encryption.keks: ${detail}`] : []));
   };
   return (await soon(look())) ?? [];
 }

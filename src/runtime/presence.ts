@@ -13,8 +13,10 @@ import type { Cause } from './reload.ts';
 const EVERY_MS = 2_000;
 
 interface Reloading {
-  readonly crew: { readonly config: Config };
-  readonly problem: string | null;
+  /** The config in force. */
+  config(): Config;
+  /** What keeps the service from being ready, and is no matter of the store. */
+  problem(): string | null;
   reload(cause: Cause): Promise<ReloadOutcome>;
 }
 
@@ -39,9 +41,9 @@ export async function bePresent(
       host: hostname(),
       pid: process.pid,
       version: packageFile.version,
-      config: configParts(reloading.crew.config),
+      config: configParts(reloading.config()),
       reload: answered,
-      problem: reloading.problem,
+      problem: reloading.problem(),
     });
   let heard = (await say())?.id ?? null;
 

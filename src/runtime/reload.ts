@@ -8,10 +8,9 @@ import { parseConfig, readConfig } from '../config/load.ts';
 import type { Config } from '../config/model.ts';
 import { ConfigError, formatProblem } from '../config/problems.ts';
 import { messageOf } from '../errors.ts';
-import { configWarnings } from '../forecast/fleet.ts';
-import type { Log } from '../rotation/resources.ts';
 import type { ReloadOutcome } from '../store/presence.ts';
 import { checkCandidate, renewLogin } from './candidate.ts';
+import { tellWarnings } from './config-warnings.ts';
 import { type Crew, type CrewOptions, startCrew } from './crew.ts';
 import type { StoreHandle } from './resources.ts';
 
@@ -99,7 +98,8 @@ export function openReloading(
     crew = await startCrew(handle, config, options, false);
     log.info({ changes, actor, reason }, 'the config was reloaded');
     options.onSwap();
-    tellWarnings(config, log);
+    // Beside everything else: the folders of a large fleet take a while to look at.
+    tellWarnings(config, log).catch((error: unknown) => log.warn({ error: messageOf(error) }, 'not all was looked at'));
     const keys = renewedKeys(before.config, config);
     const drained = before.stop().then(() => goOn(keys));
     draining.add(drained);
@@ -181,9 +181,4 @@ function renewedKeys(before: Config, after: Config): readonly string[] {
   return after.deployments
     .filter(({ id, apiKey }) => before.deployments.find((one) => one.id === id)?.apiKey.equals(apiKey) === false)
     .map(({ id }) => id);
-}
-
-function tellWarnings(config: Config, log: Log): void {
-  for (const warning of config.warnings) log.warn({ file: config.file }, formatProblem(warning));
-  for (const { path, message } of configWarnings(config)) log.warn({ file: config.file, setting: path }, message);
 }

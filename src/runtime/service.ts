@@ -63,11 +63,12 @@ export async function startService(config: Config, options: ServiceOptions): Pro
     handle.guard.onRecovery(() => void reloading.crew.schedule?.catchUp(clock.now()));
     checks = await watchChecks(() => reloading.crew.resources);
     add('checks', checks.stop);
+    const problem = () => reloading.problem ?? checks?.problem ?? null;
     let url: string | null = null;
     if (options.http) {
       const http = await startHttp({
         ...config.http.listen,
-        ready: async () => (await obstacleOf(reloading.crew.resources)) ?? reloading.problem ?? checks?.problem ?? null,
+        ready: async () => (await obstacleOf(reloading.crew.resources)) ?? problem(),
         onError: (error) => log.error({ error: messageOf(error) }, 'a request failed'),
       });
       add('http', () => http.close());
@@ -80,7 +81,11 @@ export async function startService(config: Config, options: ServiceOptions): Pro
       const { doubt } = secrets;
       handle.redis.on('error', (error) => isLoginRefused(error) && doubt());
     }
-    const presence = await bePresent(handle.store, reloading);
+    const presence = await bePresent(handle.store, {
+      config: () => reloading.crew.config,
+      problem,
+      reload: reloading.reload,
+    });
     add('presence', () => presence.leave());
     await tellLeftAlone(first.resources);
     tellMisfits(first.resources);

@@ -74,7 +74,7 @@ async function checksOf(resources: Resources, all: boolean): Promise<readonly Ch
     }),
   ];
   if (!all) return clocks;
-  return [...clocks, await checkKeks(keksOf(config), store, SAMPLED), ...(await checkSinks(resources))];
+  return [...clocks, ...(await checkKeks(keksOf(config), store, SAMPLED)), ...(await checkSinks(resources))];
 }
 
 async function checkSinks({ sinks }: Resources): Promise<readonly Check[]> {

@@ -19,7 +19,7 @@ export interface ServiceNote {
   readonly config: Readonly<Record<string, string>>;
   /** The newest wish that it has answered, and how; null: none since it started. */
   readonly reload: { readonly wish: string; readonly outcome: ReloadOutcome } | null;
-  /** Why it goes on with an older config than the one that lies there; null: it does not. */
+  /** What keeps it from being ready, such as a config that cannot be used; null when nothing does. */
   readonly problem: string | null;
 }
 

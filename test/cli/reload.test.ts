@@ -46,6 +46,10 @@ test('a file that cannot be used ends with 2, and one that services cannot take 
   expect([refused.code, json.code]).toEqual([1, 1]);
   expect(refused.stdout).toMatch(/cannot use it, and goes on with the config from before:\n {2}durability: is fixed/);
   expect(documentOf(json).services).toMatchObject([1, 2].map(() => ({ outcome: { kind: 'refused' } })));
+  const { stdout } = await world.run(['doctor']);
+  expect(
+    stdout.match(/^WRONG {2}service \S+ \(pid \d+\): the config file cannot be used, .*durability: is fixed/gm),
+  ).toHaveLength(2);
 });
 
 test('SIGHUP has one service read its config again, and the service goes on', async () => {

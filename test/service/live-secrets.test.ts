@@ -128,7 +128,7 @@ test('a password of Redis that is replaced: connections come back with the new o
   await allow('second', 'resetpass');
   await admin.call('CLIENT', 'KILL', 'USER', 'worker');
   await until('the password is refused', () =>
-    told(fleet, 'warn').some(({ msg }) => msg.startsWith('Redis refuses the user')),
+    told(fleet, 'warn').some(({ msg }) => msg.startsWith('Redis does not take the connection')),
   );
   await put(fleet, 'redis-url', urlWith('second'));
   await until('it is ready again', async () => (await service.obstacle()) === null);

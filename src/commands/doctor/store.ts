@@ -16,7 +16,7 @@ import { inspectDurability, type Requirement } from '../../store/redis/durabilit
 import { inspectGroup } from '../../store/redis/group.ts';
 import { type StoreView, viewStore } from '../view.ts';
 import { checkProbes } from './probes.ts';
-import { checkWorkers } from './workers.ts';
+import { checkServices, checkWorkers } from './workers.ts';
 
 export async function checkStore(config: Config): Promise<readonly Check[]> {
   const { server } = config.redis;
@@ -57,6 +57,7 @@ async function checkView(config: Config, view: StoreView): Promise<readonly Chec
     ...(await look('store clock', () => checkStoreClock(store))),
     ...(await look('keks', () => checkKeks(keksOf(config), store))),
     ...(await look('workers', () => checkWorkers(view))),
+    ...(await look('services', () => checkServices(view))),
     ...(await look('deployments', () => checkPaused(config, view))),
     ...(await look('pauses', () => checkPauses(view))),
     ...(await look('waves', () => checkWaves(config, view))),

@@ -16,6 +16,14 @@ export async function checkWorkers({ target, store }: StoreView): Promise<readon
   }
 }
 
+/** Each says of itself what keeps it from being ready: its config and secrets may be other ones than those of this machine. */
+export async function checkServices({ store }: StoreView): Promise<readonly Check[]> {
+  const fix = 'Correct that, then run `rekeyd reload`. A secret behind file: is read again by itself.';
+  return [...(await store.present()).values()].flatMap(({ host, pid, problem }) =>
+    problem === null ? [] : [wrong(`service ${host} (pid ${pid})`, problem, fix)],
+  );
+}
+
 /** A job is worked on by whichever worker takes it: which config it meets must not be luck. */
 export function checkAgreement(present: ReadonlyMap<string, ServiceNote>): readonly Check[] {
   const notes = [...present.values()];

@@ -25,8 +25,15 @@ interface Seen {
   readonly example: readonly [ref: ClientRef, thumbprint: string];
 }
 
-/** @param most of the clients to look at; all of them when absent */
-export async function checkKeks(keks: readonly Kek[], store: Sealed, most = Number.POSITIVE_INFINITY): Promise<Check> {
+/**
+ * The check `keks`, and one more when keys are damaged that others of their KEK are not.
+ * @param most of the clients to look at; all of them when absent
+ */
+export async function checkKeks(
+  keks: readonly Kek[],
+  store: Sealed,
+  most = Number.POSITIVE_INFINITY,
+): Promise<readonly Check[]> {
   const seen = new Map<string, Seen>();
   for (const page of pagesOf(spread(await store.clientRefs(), most))) {
     for (const ref of page) await look(ref, keks, store, seen);
@@ -35,21 +42,20 @@ export async function checkKeks(keks: readonly Kek[], store: Sealed, most = Numb
   if (problems.length > 0) {
     const fix =
       'Put the missing KEK back under encryption.keks, or its own value under its id. Keys that are sealed under it cannot be used without it.';
-    return wrong('keks', problems.join('; '), fix);
+    return [wrong('keks', problems.join('; '), fix)];
   }
   const sum = (count: (found: Seen) => number) => [...seen.values()].reduce((total, found) => total + count(found), 0);
   const detail = `${sum(({ sealed }) => sealed)} sealed keys, ${sum(({ opened }) => opened)} of them opened to see`;
+  const old = sum(({ sealed }) => sealed) - (seen.get(keks[0]?.id ?? '')?.sealed ?? 0);
+  const oldDetail = `${detail}; ${old} under an old KEK`;
+  const check =
+    old === 0
+      ? fine('keks', detail)
+      : advice('keks', oldDetail, 'Run `rekeyd keys rewrap` before the old KEK is removed.');
   const damaged = [...seen.values()].flatMap(({ failed }) => failed);
-  if (damaged.length > 0) {
-    return wrong('keks', damaged.slice(0, 10).join('; '), 'Replace these keys: `rekeyd rotate CLIENT --compromised`.');
-  }
-  const old = [...seen].reduce((total, [id, { sealed }]) => (id === keks[0]?.id ? total : total + sealed), 0);
-  if (old === 0) return fine('keks', detail);
-  return advice(
-    'keks',
-    `${detail}; ${old} under an old KEK`,
-    'Run `rekeyd keys rewrap` before the old KEK is removed.',
-  );
+  if (damaged.length === 0) return [check];
+  const fix = 'Find out what changed the store. `rekeyd rotate CLIENT --compromised` gives a client another key.';
+  return [check, wrong('sealed keys', damaged.slice(0, 10).join('; '), fix)];
 }
 
 /** Clients under whose keys one of these KEKs is still needed, by KEK; the first that is found of each. */
