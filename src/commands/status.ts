@@ -12,7 +12,7 @@ import { clearScreen, note, printJson } from './output.ts';
 import { type Select, selectionOf, usage } from './select.ts';
 import { clientStatus, countsOf, deploymentStatus, pauseStatus } from './status/build.ts';
 import type { ClientStatus, Status } from './status/model.ts';
-import { putOffRequests } from './status/requests.ts';
+import { requestsOf } from './status/requests.ts';
 import { heardNow, MOST_HEARD } from './status/signers.ts';
 import { printStatus } from './status/text.ts';
 import { wavesOf } from './status/waves.ts';
@@ -101,7 +101,7 @@ async function show(resources: Resources, filter: Filter, json: boolean): Promis
     deployments: [...deployments].map(([id, deployment]) => deploymentStatus(id, deployment)),
     pauses: [...pauses.values()].map(pauseStatus),
     waves: await wavesOf(resources),
-    requests: await putOffRequests(resources),
+    requests: await requestsOf(resources),
   };
   if (json) printJson(shown);
   else {

@@ -5,7 +5,7 @@ import type { ClientRef } from '../../core/client.ts';
 import { formatDuration } from '../../core/duration.ts';
 import { usesReportedKey } from '../../core/keys.ts';
 import { isInForce, scopeWords, selectorOf } from '../../core/pause.ts';
-import { messageOf, RekeydError } from '../../errors.ts';
+import { hasCode, messageOf, RekeydError } from '../../errors.ts';
 import { openKey } from '../../keys/sealed.ts';
 import { keksOf } from '../../rotation/policy.ts';
 import { redisGroup } from '../../runtime/redis-target.ts';
@@ -17,6 +17,7 @@ import { systemClock } from '../../time.ts';
 import { type StoreView, viewStore } from '../view.ts';
 import { advice, type Check, fine, looking, wrong } from './check.ts';
 import { checkProbes } from './probes.ts';
+import { checkRights } from './rights.ts';
 import { checkWorkers } from './workers.ts';
 
 /** How many keys are decrypted to see that the KEKs are the right ones. */
@@ -37,12 +38,13 @@ async function checkReachable(config: Config): Promise<readonly Check[]> {
     if (config.redis.server.kind === 'embedded' && !(error instanceof RekeydError)) {
       return [wrong('data_dir', messageOf(error), 'Correct data_dir: rekeyd keeps its own Redis there.')];
     }
+    if (hasCode(error, 'redis_denied')) return checkRights(config);
     const fix =
       'Start Redis, or correct the redis section. Rotations wait until it is back; signers go on with the keys they have.';
     return [{ ...wrong('redis', messageOf(error), fix), unreachable: true }];
   }
   try {
-    return await checkView(config, view);
+    return [...(await checkView(config, view)), ...(await checkRights(config))];
   } finally {
     await view.close();
   }
