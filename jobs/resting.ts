@@ -23,9 +23,11 @@ export function restAfterErrors(worker: Worker, signal: AbortSignal): void {
     // While Redis is away, commands wait for it.
     if (isResting || signal.aborted || isOutage(error)) return;
     isResting = true;
-    void rest().finally(() => {
-      isResting = false;
-    });
+    rest()
+      .catch(() => {}) // the next error begins another
+      .finally(() => {
+        isResting = false;
+      });
   });
 
   async function rest(): Promise<void> {

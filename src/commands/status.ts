@@ -10,7 +10,7 @@ import { beginJson, clearScreen, note, printElement, printJson, screenful } from
 import { selectionOf, usage } from './select.ts';
 import { deploymentStatus, pauseStatus } from './status/build.ts';
 import type { Status } from './status/model.ts';
-import { putOffRequests } from './status/requests.ts';
+import { requestsOf } from './status/requests.ts';
 import { type Filter, type Survey, survey } from './status/survey.ts';
 import { printStatus } from './status/text.ts';
 import { wavesOf } from './status/waves.ts';
@@ -77,7 +77,7 @@ async function show(resources: Resources, filter: Filter, json: boolean): Promis
     deployments: [...deployments].map(([id, deployment]) => deploymentStatus(id, deployment)),
     pauses: [...pauses.values()].map(pauseStatus),
     waves: await wavesOf(resources),
-    requests: await putOffRequests(resources),
+    requests: await requestsOf(resources),
   };
   if (json) await printDocument(found, around);
   else await printStatus(found, around, now, filter);

@@ -58,7 +58,7 @@ export async function storeDeclareLoss({ file, env }: Globals, { reason, json }:
     // Before workers may take them.
     const requests = await requestsOf(view);
     const id = await declareLoss(view.redis, view.store.keys, config.dataDir, marker, cause);
-    if (json) printJson({ id, lost: marker?.id ?? null, requests: requests.map(({ why: _, ...request }) => request) });
+    if (json) printJson({ id, lost: marker?.id ?? null, requests });
     else print(`Store ${id} replaces store ${marker?.id}. Running workers take it up by themselves.`);
     note(
       'What is there is taken as the truth: clients that it does not know are found again. Import their keys from their key folders (`rekeyd keys import`).',

@@ -5,19 +5,11 @@
 import type { Redis } from 'ioredis';
 import { messageOf, RekeydError } from '../errors.ts';
 import { monotonic, sleep } from '../time.ts';
-import {
-  lost,
-  type Marker,
-  nameStore,
-  readFacts,
-  readMarker,
-  type StoreFacts,
-  whyLost,
-  writeMarker,
-} from './identity.ts';
+import { lost, type Marker, nameStore, readFacts, readMarker, whyLost, writeMarker } from './identity.ts';
 import type { StoreKeys } from './keys.ts';
 import { SEEN } from './lua/log.ts';
-import { findNamespaces, type NamespaceFound } from './namespaces.ts';
+import { storeFinder } from './namespaces.ts';
+import { watchProblem } from './problem.ts';
 import { checkDurability, type Durability, type DurabilityOptions } from './redis/durability.ts';
 import { evaluate, type Guarded, untilAnswered } from './redis/evaluate.ts';
 import { isOtherStore, isRefusal } from './redis/replies.ts';
@@ -49,13 +41,6 @@ export interface GuardOptions extends DurabilityOptions {
 /** The marker is written down at most this often, in ms. */
 const NOTE_MS = 1_000;
 
-/** A problem is looked at again after this time, in ms, then after twice that, and so on up to the longest. */
-const AGAIN_MS = 500;
-const LONGEST_MS = 5_000;
-
-/** And told again after this time, in ms. */
-const REMIND_MS = 60_000;
-
 /** For how long a write that was tried answers the same question, in ms. */
 const TRIED_MS = 1_000;
 
@@ -70,11 +55,11 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
   const closing = new AbortController();
   const recovered: (() => void)[] = [];
   let writing: Promise<void> = Promise.resolve();
-  let problem: RekeydError | null = null;
   let checking: Promise<void> | null = null;
-  let watching = false;
-  let toldAt = monotonic();
-  let trying: { readonly since: number; readonly answer: Promise<void> } | null = null;
+  let trying: Promise<void> | null = null;
+  let triedAt = Number.NEGATIVE_INFINITY;
+  const found = watchProblem({ onChange, lookAgain: () => check(), signal: closing.signal });
+  const find = storeFinder(redis);
 
   /** The marker in `data_dir`; null when it cannot be read. */
   function readNoted(): Promise<Marker | null> {
@@ -103,27 +88,6 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
     });
   }
 
-  function setProblem(next: RekeydError | null): void {
-    const isNews = problem?.message !== next?.message;
-    problem = next;
-    if (isNews || (next !== null && monotonic() - toldAt > REMIND_MS)) {
-      toldAt = monotonic();
-      onChange(next);
-    }
-    if (next !== null && !watching) void watch();
-  }
-
-  /** Nobody else may look: upkeep itself waits for the store. */
-  async function watch(): Promise<void> {
-    watching = true;
-    for (let ms = AGAIN_MS; problem !== null; ms = Math.min(2 * ms, LONGEST_MS)) {
-      await sleep(ms, closing.signal);
-      if (closing.signal.aborted) return;
-      await check().catch(() => {}); // it is the problem now
-    }
-    watching = false;
-  }
-
   /** @throws what Redis says against it */
   async function write(expected: Marker): Promise<void> {
     const call = { lua: SEEN, keys: [keys.touched], args: [] };
@@ -131,7 +95,7 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
   }
 
   async function tryWrite(): Promise<void> {
-    if (problem !== null) throw problem;
+    if (found.current !== null) throw found.current;
     try {
       await write(marker);
     } catch (error) {
@@ -141,22 +105,22 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
   }
 
   function doubt(error: unknown): void {
-    if (problem === null && (isRefusal(error) || isOtherStore(error))) void check().catch(() => {});
+    if (found.current === null && (isRefusal(error) || isOtherStore(error))) void check().catch(() => {});
   }
 
   async function look(): Promise<void> {
     try {
       durability = await untilAnswered(() => checkDurability(redis, options));
       // Another worker of this machine may have seen more.
-      const next = await identify(redis, options, furthest(marker, await readNoted()));
+      const next = await identify(redis, options, furthest(marker, await readNoted()), find);
       await write(next);
       // Meanwhile more may have been confirmed.
-      const isBack = problem !== null || next.id !== marker.id;
+      const isBack = found.current !== null || next.id !== marker.id;
       marker = furthest(next, marker);
-      setProblem(null);
+      found.set(null);
       if (isBack) for (const listener of recovered) listener();
     } catch (error) {
-      setProblem(asProblem(error));
+      found.set(asProblem(error));
       throw error;
     }
   }
@@ -181,19 +145,25 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
       return durability;
     },
     get problem() {
-      return problem;
+      return found.current;
     },
     async ready() {
       await checking?.catch(() => {});
-      if (problem !== null) throw problem;
+      if (found.current !== null) throw found.current;
     },
     async refused() {
       await check();
     },
     doubt,
     tryWrite() {
-      if (trying === null || monotonic() - trying.since > TRIED_MS) trying = { since: monotonic(), answer: tryWrite() };
-      return trying.answer;
+      // One that waits for Redis to come back answers all who ask meanwhile.
+      if (trying === null || monotonic() - triedAt > TRIED_MS) {
+        triedAt = Number.POSITIVE_INFINITY;
+        trying = tryWrite().finally(() => {
+          triedAt = monotonic();
+        });
+      }
+      return trying;
     },
     confirmed(seq) {
       if (seq <= marker.size) return;
@@ -228,19 +198,21 @@ function asProblem(error: unknown): RekeydError {
 }
 
 /** The marker of the store that answers: the one known before, one that was declared to replace it, or a new one. @throws RekeydError `store_lost` */
-async function identify(redis: Redis, { keys, dataDir }: GuardOptions, before: Marker | null): Promise<Marker> {
+async function identify(
+  redis: Redis,
+  { keys, dataDir }: GuardOptions,
+  before: Marker | null,
+  find = storeFinder(redis),
+): Promise<Marker> {
   const facts = await readFacts(redis, keys);
   const why = whyLost(before, facts);
-  if (before !== null && why !== null) throw lost(before, why, keys, await elsewhere(redis, before, facts));
+  if (before !== null && why !== null) {
+    // One that was rolled back is where it was.
+    throw lost(before, why, keys, facts.id === before.id ? null : await find(before.id));
+  }
   const id = facts.id ?? (await nameStore(redis, keys));
   if (before?.id === id) return { ...before, clients: Math.max(before.clients, facts.clients) };
   const marker = { id, clients: facts.clients, size: facts.size };
   await writeMarker(dataDir, marker);
   return marker;
-}
-
-/** The namespace that holds the lost store. One that was rolled back is where it was. */
-async function elsewhere(redis: Redis, before: Marker, facts: StoreFacts): Promise<NamespaceFound | null> {
-  if (facts.id === before.id) return null;
-  return (await findNamespaces(redis)).find(({ id }) => id === before.id) ?? null;
 }

@@ -35,6 +35,16 @@ export async function findNamespaces(redis: Redis): Promise<readonly NamespaceFo
   return found.sort((a, b) => (a.namespace < b.namespace ? -1 : 1));
 }
 
+/** Where the store with that id is. Looked for once, since the look is long. */
+export function storeFinder(redis: Redis): (id: string) => Promise<NamespaceFound | null> {
+  const answers = new Map<string, Promise<NamespaceFound | null>>();
+  return (id) => {
+    const answer = answers.get(id) ?? findNamespaces(redis).then((all) => all.find((one) => one.id === id) ?? null);
+    answers.set(id, answer);
+    return answer;
+  };
+}
+
 /** Nothing, where the ACL user may not look into that namespace. */
 async function lookInto(redis: Redis, key: string): Promise<readonly NamespaceFound[]> {
   const [, namespace = ''] = /^\{([^{}]+)\}/.exec(key) ?? [];

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { checkAgreement } from '../../src/commands/doctor/workers.ts';
-import { putOffRequests } from '../../src/commands/status/requests.ts';
+import { requestsOf } from '../../src/commands/status/requests.ts';
 import type { Config } from '../../src/config/model.ts';
 import { DEPLOYMENT, type Fleet, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { until } from '../support/until.ts';
@@ -49,7 +49,7 @@ test.each([
     const select = selected ?? { clients: [client.ref] };
     const id = await fleet.queues.request({ v: 1, select, reason: 'a test', actor: 'test' });
     await until('it is put back', async () => (await fleet.queues.control.getJobState(id)) === 'delayed');
-    expect(await putOffRequests(fleet.resources)).toEqual([
+    expect(await requestsOf(fleet.resources)).toEqual([
       { request: id, reason: 'a test', why: expect.stringMatching(why) },
     ]);
     expect(fleet.lines.filter((line) => line.includes('a request waits')).join()).toMatch(why);

@@ -90,3 +90,18 @@ test.each(REFUSALS)(
     expect(service.resources.guard.problem).toBeNull();
   },
 );
+
+test('connections that are cut again and again come back, and the log says so once', async () => {
+  const { fleet, operator, ready } = await startWatched();
+  const client = await fleet.managed(PEM_APP);
+  await fleet.start({ http: true, lockMs: 3_000 });
+  const before = fleet.lines.length;
+  for (let time = 0; time < 4; time++) {
+    await operator.call('CLIENT', 'KILL', 'TYPE', 'normal');
+    await fleet.reached(client, await fleet.rotate(client));
+  }
+  const told = fleet.lines.slice(before).map((line) => JSON.parse(line));
+  expect(told.filter(({ msg }) => msg.startsWith('lost the connection'))).toHaveLength(1);
+  expect(told.filter(({ level }) => level === 'error')).toEqual([]);
+  expect((await ready()).status).toBe(200);
+});

@@ -31,7 +31,7 @@ it('connects by URL, with database and password, and says at once when the passw
     code: 'redis_unreachable',
     message: expect.stringContaining('WRONGPASS'),
   });
-  await expect(refused).rejects.toMatchObject({ message: expect.not.stringContaining('wrong@') });
+  await expect(refused).rejects.toMatchObject({ message: expect.not.stringMatching(/wrong@|Start the server/) });
 
   redis.disconnect();
   plain.disconnect();

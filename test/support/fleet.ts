@@ -95,7 +95,7 @@ export interface Fleet {
   /** The config file as data, for variants of it; see {@link Fleet.configOf}. */
   readonly file: Readonly<Record<string, unknown>>;
   readonly env: Readonly<Record<string, string>>;
-  configOf(file: Readonly<Record<string, unknown>>): Promise<Config>;
+  configOf(file: Readonly<Record<string, unknown>>, more?: Readonly<Record<string, string>>): Promise<Config>;
   /** A client whose key nobody has given to rekeyd. */
   foreign(app: FleetApp, client?: NewClient): Promise<FleetClient>;
   /** A client whose key rekeyd was given, and has handed to its signers, who take their keys from it from then on. */
@@ -145,7 +145,8 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     emulator.setApiKey(deployment, apiKeyOf(deployment));
   }
   const { file, env } = configFile(options, apps, dir, redis, emulator);
-  const configOf = (changed: object) => parseConfig(JSON.stringify(changed), { file: join(dir, 'rekeyd.yaml'), env });
+  const configOf = (changed: object, more: Readonly<Record<string, string>> = {}) =>
+    parseConfig(JSON.stringify(changed), { file: join(dir, 'rekeyd.yaml'), env: { ...env, ...more } });
   const config = await configOf(file);
   const lines: string[] = [];
   const log = createLog({ level: 'debug', destination: { write: (line: string) => void lines.push(line) } });

@@ -16,6 +16,7 @@ import { inspectDurability, type Requirement } from '../../store/redis/durabilit
 import { inspectGroup } from '../../store/redis/group.ts';
 import { type StoreView, viewStore } from '../view.ts';
 import { checkProbes } from './probes.ts';
+import { checkRights } from './rights.ts';
 import { checkServices, checkWorkers } from './workers.ts';
 
 export async function checkStore(config: Config): Promise<readonly Check[]> {
@@ -34,11 +35,12 @@ async function checkReachable(config: Config): Promise<readonly Check[]> {
     if (isOurs && (hasCode(error, 'config') || !(error instanceof RekeydError))) {
       return [wrong('data_dir', messageOf(error), 'Correct data_dir: rekeyd keeps its own Redis there.')];
     }
+    if (hasCode(error, 'redis_denied')) return checkRights(config);
     const fix = 'Do that. Rotations wait until then; signers go on with the keys they have.';
     return [{ ...wrong('redis', messageOf(error), fix), unreachable: true }];
   }
   try {
-    return await checkView(config, view);
+    return [...(await checkView(config, view)), ...(await checkRights(config))];
   } finally {
     await view.close();
   }

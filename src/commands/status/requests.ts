@@ -1,14 +1,14 @@
 import { openQueues } from '../../../jobs/queues.ts';
-import { waitingRequests } from '../../../jobs/waiting.ts';
+import { putOffRequests } from '../../../jobs/waiting.ts';
 import type { Resources } from '../../rotation/resources.ts';
 import type { RequestStatus } from './model.ts';
 
 /** Requests that a worker began, and put off. */
-export async function putOffRequests(resources: Resources): Promise<readonly RequestStatus[]> {
+export async function requestsOf(resources: Resources): Promise<readonly RequestStatus[]> {
   const queues = openQueues(resources, [], () => {}); // the store's own connection reports what is wrong with Redis
   try {
-    const waiting = await waitingRequests(queues);
-    return waiting.flatMap(({ id, reason, why }) => (why === null ? [] : [{ request: id, reason, why }]));
+    const waiting = await putOffRequests(queues);
+    return waiting.map(({ id, reason, why }) => ({ request: id, reason, why }));
   } finally {
     await queues.close();
   }

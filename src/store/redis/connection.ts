@@ -61,6 +61,7 @@ export function bullConnectionOptions(target: RedisTarget): RedisOptions {
 function commonOptions(target: RedisTarget) {
   return {
     Connector: connectorTo(target),
+    disableClientInfo: true, // it would take one right more, for a name that nobody reads
     // Never give a command up: it waits for the connection to come back. BullMQ insists on it for its blocking connections.
     maxRetriesPerRequest: null,
     retryStrategy: (attempt: number) => Math.min(50 * 2 ** (attempt - 1), 2000),

@@ -76,6 +76,7 @@ async function askNode<T>(node: NodeAddress, group: ServerGroup, ask: (redis: Re
     Connector: connectorOf(() => ({ open, suits: () => true })),
     lazyConnect: true,
     enableReadyCheck: false,
+    disableClientInfo: true,
     retryStrategy: null,
     commandTimeout: NODE_TIMEOUT_MS,
     disconnectTimeout: 100,

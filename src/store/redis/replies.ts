@@ -76,7 +76,7 @@ function isFull(message: string): boolean {
 }
 
 /** Redis 6 and 7 say it in other words when a script does it. */
-function isDenial(message: string): boolean {
+export function isDenial(message: string): boolean {
   return /^NOPERM |ACL failure in script|The user executing the script can't/.test(message);
 }
 

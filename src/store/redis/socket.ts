@@ -97,7 +97,10 @@ function signIn({ username, password }: Login): readonly Greeting[] {
 
 function choose(database: number): readonly Greeting[] {
   if (database === 0) return [];
-  const refused = (answer: string) => new ConnectError('database', `database ${database} cannot be used: ${answer}`);
+  const refused = (answer: string) => {
+    const obstacle = answer.startsWith('NOPERM') ? 'login' : 'database';
+    return new ConnectError(obstacle, `database ${database} cannot be used: ${answer}`);
+  };
   return [{ words: ['SELECT', String(database)], refused }];
 }
 
