@@ -4,7 +4,7 @@ import { formatProblem } from '../config/problems.ts';
 import { messageOf, RekeydError } from '../errors.ts';
 import { configWarnings } from '../forecast/fleet.ts';
 import { exposuresOf } from '../runtime/exposure.ts';
-import { createLog, type Log } from '../runtime/log.ts';
+import { LOG_FORMATS, type Log, type LogFormat, openLog } from '../runtime/log.ts';
 import { type Service, startService } from '../runtime/service.ts';
 import { threadsIn } from '../runtime/thread-pool.ts';
 import { sleep } from '../time.ts';
@@ -20,7 +20,7 @@ const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 
 /** Runs the service until SIGTERM or SIGINT, which may come while it still starts. */
 export async function start(globals: Globals, { schedule, http, worker }: StartOptions): Promise<number> {
-  const log = createLog({ level: levelOf(globals) });
+  const log = await openLog(levelOf(globals), formatOf(globals));
   const config = await loadConfig(globals.file, globals.env);
   for (const warning of config.warnings) log.warn({ file: config.file }, formatProblem(warning));
   for (const { path, message } of configWarnings(config)) log.warn({ file: config.file, setting: path }, message);
@@ -56,6 +56,17 @@ async function stopInTime(service: Service, graceMs: number, log: Log): Promise<
   await Promise.race([stopping, sleep(graceMs + CLOSING_MS, stopped.signal)]);
   if (stopped.signal.aborted) log.info('stopped');
   else log.warn('stopped without closing everything: Redis or the API did not answer');
+}
+
+/** Undefined: as it fits where the log goes. */
+function formatOf({ env }: Globals): LogFormat | undefined {
+  const given = env.REKEYD_LOG_FORMAT || undefined;
+  const format = LOG_FORMATS.find((one) => one === given);
+  if (given === format) return format;
+  throw new RekeydError(
+    'usage',
+    `REKEYD_LOG_FORMAT is ${JSON.stringify(given)}. Set it to one of ${LOG_FORMATS.join(', ')}, or leave it out.`,
+  );
 }
 
 function levelOf({ env }: Globals): string {

@@ -233,5 +233,7 @@ test('a service that cannot start says why and ends', async () => {
   );
   const ended = await world.run(['start', '--config', file]);
   expect(ended.code).toBe(2);
-  expect(ended.stderr).toMatch(/rekeyd: http\.listen 127\S+: another process listens there.*--no-http\. \(listen EADDRINUSE/);
+  expect(ended.stderr).toMatch(
+    /rekeyd: http\.listen 127\S+: another process listens there.*--no-http\. \(listen EADDRINUSE/,
+  );
 });
