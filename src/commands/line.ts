@@ -3,6 +3,7 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import packageFile from '../../package.json' with { type: 'json' };
 import { type ErrorCode, messageOf, RekeydError } from '../errors.ts';
 import { ApiError } from '../wacht/api-error.ts';
+import { addCompletion } from './line-completion.ts';
 import { helpOnlyForCommands } from './line-help.ts';
 import { addSteppingIn, selecting } from './line-stepping-in.ts';
 import type { Globals } from './open.ts';
@@ -41,6 +42,7 @@ Examples:
   $ rekeyd pause --all --reason "incident 4711" --for 4h
   $ rekeyd rollback 185019846023/mcp-auth/4711 --reason "the new key is refused by the partner"
   $ rekeyd rotate 185019846023/mcp-auth/4711 --compromised --wait finished --json
+  $ source <(rekeyd completion bash)
 
 Exit codes:
   0  done
@@ -51,6 +53,7 @@ Exit codes:
 Environment:
   REKEYD_CONFIG     the config file, unless --config names one (default ./rekeyd.yaml)
   REKEYD_LOG_LEVEL  of \`rekeyd start\`: trace debug info warn error fatal silent (default info)
+  REKEYD_LOG_FORMAT of \`rekeyd start\`: json, or pretty for people (default pretty on a terminal, else json)
   and whatever the config refers to as env:NAME
 
 With --json, stdout is one JSON document; everything else goes to stderr.`;
@@ -66,6 +69,13 @@ const EXIT_CODES: Partial<Record<ErrorCode | 'internal', number>> = {
 
 /** @returns the command line; its actions hand their exit code to `end` */
 export function commandLine(globalsOf: (file: string | undefined) => Globals, end: (code: number) => void): Command {
+  const program = commandsOf(globalsOf, end);
+  addCompletion(program, () => commandsOf(globalsOf, end));
+  helpOnlyForCommands(program);
+  return program;
+}
+
+function commandsOf(globalsOf: (file: string | undefined) => Globals, end: (code: number) => void): Command {
   const program = new Command('rekeyd')
     .description(
       'Rotates the signing keys of OAuth clients registered with Wacht: proves a new key before it destroys the old one.',
@@ -205,7 +215,6 @@ export function commandLine(globalsOf: (file: string | undefined) => Globals, en
     .option('--request', 'of the on-demand job instead')
     .action(async (options) => end((await commands.config()).printSchema(options)));
 
-  helpOnlyForCommands(program);
   return program;
 }
 

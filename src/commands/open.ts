@@ -4,7 +4,7 @@ import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/model.ts';
 import type { Resources } from '../rotation/resources.ts';
 import { onTermination } from '../runtime/lifecycle.ts';
-import { createLog } from '../runtime/log.ts';
+import { openLog } from '../runtime/log.ts';
 import { openResources } from '../runtime/resources.ts';
 import { systemClock } from '../time.ts';
 
@@ -23,7 +23,7 @@ export async function withResources<T>({ file, env }: Globals, work: (parts: Res
 }
 
 export async function withResourcesOf<T>(config: Config, work: (parts: Resources) => Promise<T>): Promise<T> {
-  const parts = await openResources(config, { log: createLog({ level: 'warn' }), clock: systemClock });
+  const parts = await openResources(config, { log: await openLog('warn'), clock: systemClock });
   try {
     return await work(parts);
   } finally {

@@ -4,7 +4,7 @@ import { messageOf, RekeydError } from '../errors.ts';
 import { tellWarnings } from '../runtime/config-warnings.ts';
 import { divertConsole } from '../runtime/console.ts';
 import { onHangup } from '../runtime/lifecycle.ts';
-import { createLog, type Log } from '../runtime/log.ts';
+import { LOG_FORMATS, type Log, type LogFormat, openLog } from '../runtime/log.ts';
 import { type Service, startService } from '../runtime/service.ts';
 import { threadsIn } from '../runtime/thread-pool.ts';
 import { sleep } from '../time.ts';
@@ -20,7 +20,7 @@ const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 
 /** Runs the service until SIGTERM or SIGINT, which may come while it still starts. */
 export async function start(globals: Globals, { schedule, http, worker }: StartOptions): Promise<number> {
-  const log = createLog({ level: levelOf(globals) });
+  const log = await openLog(levelOf(globals), formatOf(globals));
   const { file, env } = globals;
   const source = { text: await readConfig(file), env };
   const config = await parseConfig(source.text, { file, env });
@@ -96,6 +96,17 @@ async function redisIsSilent({ resources: { store } }: Service, signal: AbortSig
     if (!(await Promise.race([answered, sleep(SILENT_MS, signal).then(() => false)]))) return;
     await sleep(ASK_MS, signal);
   }
+}
+
+/** Undefined: as it fits where the log goes. */
+function formatOf({ env }: Globals): LogFormat | undefined {
+  const given = env.REKEYD_LOG_FORMAT || undefined;
+  const format = LOG_FORMATS.find((one) => one === given);
+  if (given === format) return format;
+  throw new RekeydError(
+    'usage',
+    `REKEYD_LOG_FORMAT is ${JSON.stringify(given)}. Set it to one of ${LOG_FORMATS.join(', ')}, or leave it out.`,
+  );
 }
 
 function levelOf({ env }: Globals): string {

@@ -6,7 +6,7 @@ import type { ClientPolicy } from '../core/policy.ts';
 import { publishFolder } from '../publish/folder.ts';
 import { clientPolicy } from '../rotation/policy.ts';
 import { createReleases } from '../runtime/lifecycle.ts';
-import { createLog } from '../runtime/log.ts';
+import { openLog } from '../runtime/log.ts';
 import { redisTarget } from '../runtime/redis-target.ts';
 import { readFacts } from '../store/identity.ts';
 import { type StoreKeys, storeKeys } from '../store/keys.ts';
@@ -40,7 +40,7 @@ export async function viewStore(config: Config) {
   const releases = createReleases((name, message) => note(`${name}: ${message}`));
   try {
     const target = await redisTarget(config, releases.add);
-    const redis = await connectRedis(target, { name: 'rekeyd-view', log: createLog({ level: 'warn' }) });
+    const redis = await connectRedis(target, { name: 'rekeyd-view', log: await openLog('warn') });
     releases.add('redis', () => redis.disconnect());
     const store = openStore(redis, await readOnly(redis, storeKeys(config.namespace)));
     releases.add('store', () => store.close());

@@ -1,4 +1,4 @@
-/** The log: one JSON line per event on stderr. Secrets are opaque values; the redaction here is the second line, not the first. */
+/** The log: one JSON line per event on stderr, or one that a person can read. Secrets are opaque values; the redaction here is the second line, not the first. */
 import { type DestinationStream, type Logger, pino } from 'pino';
 import { openQuiet } from './quiet.ts';
 
@@ -27,6 +27,19 @@ export interface LogOptions {
   readonly level: string;
   /** Where lines go; stderr when absent, since stdout belongs to `--json`. */
   readonly destination?: DestinationStream;
+}
+
+export const LOG_FORMATS = ['json', 'pretty'] as const;
+export type LogFormat = (typeof LOG_FORMATS)[number];
+
+/** The log of this process, on stderr. Without a format: lines for a person where stderr is a terminal, else for a machine. */
+export async function openLog(
+  level: string,
+  format: LogFormat = process.stderr.isTTY ? 'pretty' : 'json',
+): Promise<Log> {
+  if (format === 'json') return createLog({ level });
+  const { prettyStderr } = await import('./pretty-log.ts');
+  return createLog({ level, destination: prettyStderr() });
 }
 
 export function createLog({ level, destination }: LogOptions): Log {

@@ -13,7 +13,7 @@ import { COMPILED } from '../support/compiled.ts';
 import { until } from '../support/until.ts';
 
 const DEPLOYMENT = '185019846023';
-const CLI = join(import.meta.dirname, '../../src/cli.ts');
+export const CLI = join(import.meta.dirname, '../../src/cli.ts');
 const API_KEY = 'test-api-key';
 
 export interface Ended {
@@ -187,7 +187,8 @@ function privatePem({ privateKey }: TestKey): string {
   return privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
 }
 
-const secrets = {
+/** What its config refers to. */
+export const secrets = {
   KEK: Buffer.alloc(32, 7).toString('base64url'),
   KEK2: Buffer.alloc(32, 8).toString('base64url'),
   API_KEY,

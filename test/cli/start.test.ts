@@ -1,9 +1,11 @@
 /** What `rekeyd start` says when it starts, and keys that come by a pipe. */
+import { spawnSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { COMPILED } from '../support/compiled.ts';
 import { until } from '../support/until.ts';
-import { documentOf, openWorld, type World } from './fixture.ts';
+import { CLI, documentOf, openWorld, secrets, type World } from './fixture.ts';
 
 let world: World;
 beforeAll(async () => {
@@ -35,6 +37,36 @@ test('start without a schedule tells of clients that nobody has taken in', async
   expect(told.map((line) => JSON.parse(line))).toMatchObject([
     { level: 'info', app: '185019846023/kid-app', policy: 'kid-app', adopt: 'import', clients: 1 },
   ]);
+});
+
+test('the log is for machines, unless somebody asks for lines to read, or reads them on a terminal', async () => {
+  const args = ['start', '--no-http', '--no-schedule', '--no-worker'];
+  const service = world.spawn(args, { REKEYD_LOG_FORMAT: 'pretty' });
+  await until('it has started', () => service.stderr().includes('INFO: started {"schedule":false'));
+  service.kill('SIGTERM');
+  const { code, stderr } = await service.ended;
+  expect(code, stderr).toBe(0);
+  for (const line of stderr.trimEnd().split('\n')) expect(line).toMatch(/^\[[\d-]+ [\d:.]+\] [A-Z]+: \S/);
+  const odd = await world.run(args, { REKEYD_LOG_FORMAT: 'xml' });
+  expect([odd.code, odd.stderr]).toEqual([
+    2,
+    expect.stringContaining('REKEYD_LOG_FORMAT is "xml". Set it to one of json, pretty'),
+  ]);
+});
+
+/** util-linux's `script` gives a command a terminal of its own. */
+const hasScript = process.platform === 'linux' && spawnSync('script', ['--version']).status === 0;
+
+test.runIf(hasScript)('on a terminal, lines are for people without asking', async () => {
+  const broken = await world.writeConfig(
+    { ...world.config, http: { listen: new URL(world.emulator.url).host } },
+    'tty.yaml',
+  );
+  const command = `"${process.execPath}" "${CLI}" start --config "${broken}"`;
+  const env = { PATH: process.env.PATH, TERM: 'dumb', ...COMPILED, ...secrets };
+  const { stdout } = spawnSync('script', ['-qec', command, '/dev/null'], { encoding: 'utf8', env });
+  expect(stdout).toMatch(/^\[[\d-]+ [\d:.]+\] WARN: \S/m);
+  expect(stdout).not.toContain('"level"');
 });
 
 test('a data_dir that cannot be used is told with what to do, by whatever comes upon it', async () => {
