@@ -2,7 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { COMPILED } from '../support/compiled.ts';
 import { until } from '../support/until.ts';
 import { documentOf, openWorld, type Running, type World } from './fixture.ts';
@@ -80,9 +80,10 @@ test.runIf(HAS_TERMINAL)('on a terminal SIGHUP drains, as SIGTERM does', async (
   const command = `echo pid=$$; exec ${process.execPath} ${join(import.meta.dirname, '../../src/cli.ts')} start --no-http`;
   const child = spawn('script', ['-qec', command, '/dev/null'], {
     cwd: world.dir,
-    env: { PATH: process.env.PATH, ...COMPILED, ...world.secrets, REKEYD_CONFIG: config },
+    env: { PATH: process.env.PATH, ...COMPILED, ...world.secrets, REKEYD_CONFIG: config, REKEYD_LOG_FORMAT: 'json' },
     stdio: ['pipe', 'pipe', 'inherit'],
   });
+  onTestFinished(() => void child.kill('SIGKILL'));
   let shown = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     shown += text;

@@ -91,7 +91,7 @@ test.each<[string, FaultRule, RegExp, readonly boolean[]]>([
   [
     'may not make clients (403)',
     { kind: 'status', status: 403, match: { api: 'management', method: 'POST' }, ...FOR_EVER },
-    /Creating a client .* HTTP 403 .*right to manage OAuth clients/,
+    /Creating a client .* HTTP 403.*right to manage OAuth clients/,
     [],
   ],
   [
@@ -173,7 +173,7 @@ test('an API key that is refused pauses its deployment, as it does with every ot
   await expect(probeOn(fleet, APP)).rejects.toThrow(/HTTP 401/);
   expect(await whyPaused(fleet)).toContain('the API key is refused');
   fleet.emulator.setApiKey(DEPLOYMENT, apiKeyOf(DEPLOYMENT));
-  await expect(probeOn(fleet, APP)).rejects.toThrow(/it is paused/);
+  await expect(probeOn(fleet, APP)).rejects.toThrow(/the deployment is paused/);
 });
 
 test('a probe that is told to stop deactivates its client, and does not count as one that failed', async () => {
