@@ -55,7 +55,7 @@ export async function controlResult({ control }: Queues, id: string, options: Wa
 }
 
 /** What becomes of a request while Redis is away. */
-export function stillQueued(id: string): string {
+function stillQueued(id: string): string {
   return `Request ${id} stays queued and is worked on when Redis is back.`;
 }
 
