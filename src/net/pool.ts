@@ -3,6 +3,7 @@ import { isIP, type LookupFunction } from 'node:net';
 import { createSecureContext, getCACertificates } from 'node:tls';
 import { type Dispatcher, EnvHttpProxyAgent, Pool } from 'undici';
 import { isLoopback } from '../core/host.ts';
+import { shortMessage } from '../core/reply.ts';
 
 /** How connections leave this machine. */
 export interface Proxy {
@@ -67,9 +68,14 @@ export function openPool(origin: string, options: PoolOptions): HttpPool {
     : new EnvHttpProxyAgent({ ...common, connect, ...tunnels(proxy, host ?? hostname, tls, timeoutMs) });
   return {
     request: (request) => dispatcher.request({ origin, ...request }),
-    via: isStraight ? '' : ` (the proxy is ${new URL(proxy.url.reveal()).origin})`,
+    via: isStraight ? '' : describeProxy(proxy),
     close: () => dispatcher.close(),
   };
+}
+
+function describeProxy({ url, noProxy }: Proxy): string {
+  const but = noProxy === '' ? '' : `, but not for ${shortMessage(noProxy)}`;
+  return ` (the proxy is ${new URL(url.reveal()).origin}${but})`;
 }
 
 type Tls = ReturnType<typeof tlsOptions>;

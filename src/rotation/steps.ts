@@ -111,19 +111,25 @@ async function proveOld(record: ClientRecord, step: Step<'prove_old'>, effects: 
 async function choose(record: ClientRecord, { rotation }: Step<'choose'>, effects: Effects, run: Run): Promise<Change> {
   const incoming = incomingKid(rotation);
   const fresh = incoming === null ? undefined : keyOf(record, incoming);
+  const why: string[] = [];
+  const missed = (error: unknown) => {
+    why.push(messageOf(error));
+    return null;
+  };
   const accepts = async (key: ManagedKey | undefined) => {
     if (key === undefined) return false;
-    const verdict = await effects.prove(record, key, key.kid, run.signal).catch(() => null);
+    const verdict = await effects.prove(record, key, key.kid, run.signal).catch(missed);
+    if (verdict?.verdict === 'unknown' || verdict?.verdict === 'throttled') why.push(verdict.message);
     return verdict?.verdict === 'accepted';
   };
   if (await accepts(activeKey(record))) return chosen(record, rotation, 'old', run.context());
   if (await accepts(fresh)) return chosen(record, rotation, 'new', run.context());
-  const { client, ageMs } = await effects.lookAgain(true, run.signal).catch(() => NOTHING_SEEN);
+  const { client, ageMs } = (await effects.lookAgain(true, run.signal).catch(missed)) ?? NOTHING_SEEN;
   if (client === null) {
     return failedStep(
       record,
       'rotation',
-      'it is not known which key the server takes: neither the issuer nor the API answers',
+      `it is not known which key the server takes: ${[...new Set(why)].join('; ') || 'the API shows no such client'}`,
       run.context(),
     );
   }

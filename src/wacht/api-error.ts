@@ -26,5 +26,5 @@ const NEXT = {
     'Check that the API key of the deployment is valid and not expired. It may pass: the platform answers the same while its own key check is down.',
   forbidden: 'Give the deployment’s API key the right to manage OAuth clients.',
   throttled: 'Ask again later, or lower the deployment’s rate_limit.',
-  unknown: 'Ask again; if this stays so, check api_url, the network and the state of Wacht.',
+  unknown: 'Ask again; if this stays so, check api_url, proxy and ca, the network and the state of Wacht.',
 } as const satisfies Record<FailedReply['class'], string>;

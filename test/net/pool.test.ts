@@ -83,6 +83,18 @@ describe('a proxy', () => {
     expect(message).not.toMatch(/me:|wrong/);
   });
 
+  test('may speak TLS itself, with a certificate of the same authorities', async () => {
+    const { port } = await server();
+    const plain = await startConnectProxy({ hosts: { [HOST]: `http://127.0.0.1:${port}` } });
+    const own = await certificateFor('DNS:localhost');
+    const url = `https://localhost:${await startTls(own, plain.url)}`;
+    const pool = poolOf(`https://${HOST}`, { proxy: through(url), authorities: [certificate.cert, own.cert] });
+    expect(await exchange(pool, GET)).toMatchObject({ kind: 'answered' });
+    expect(plain.asked).toEqual([`${HOST}:443`]);
+    const stranger = poolOf(`https://${HOST}`, { proxy: through(url), authorities: [certificate.cert] });
+    expect(await exchange(stranger, GET)).toMatchObject({ kind: 'lost' });
+  });
+
   test.each([
     ['a host by name', HOST, true],
     ['a domain', '.example.com', true],
@@ -95,6 +107,7 @@ describe('a proxy', () => {
     const pool = poolOf(`https://${HOST}:${port}`, { ...route, lookup: here });
     expect(await exchange(pool, GET)).toMatchObject({ kind: 'answered' });
     expect(proxy.asked).toEqual(isStraight ? [] : [`${HOST}:${port}`]);
+    expect(pool.via).toBe(` (the proxy is ${proxy.url}, but not for ${noProxy})`);
   });
 
   test('is not asked for this machine itself', async () => {

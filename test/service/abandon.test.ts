@@ -75,6 +75,33 @@ test('a rotation whose new key cannot be proven ends at the old key, which is pu
   await expectSound(fleet, [client]);
 });
 
+test('while nobody tells which key the server takes, an abandoned rotation waits and says why', async () => {
+  const app = { ...PEM_APP, policy: { attempts: 1_000, prove_within: '1h' } };
+  const fleet = await startFleet({ apps: [app] });
+  const client = await fleet.managed(app);
+  const away = (message: string, match: object) =>
+    fleet.emulator.faults.add({ kind: 'status', status: 503, message, match, ...FOR_EVER });
+  await fleet.start({
+    hooks: {
+      onPoint(point) {
+        if (point !== 'patch:after effect' || fleet.patches(client).length > 1) return;
+        away('no sign-in', { path: /introspect/ });
+        away('no look', { path: /clients/ });
+      },
+    },
+  });
+  const rotation = await fleet.rotate(client);
+  await until('it was tried', async () => ((await fleet.record(client)).rotation?.tries.failed ?? 0) > 1);
+  await rekeyd(fleet, 'abandon', client.ref);
+  await until('it says why', async () => {
+    const { error } = (await fleet.record(client)).rotation?.tries ?? {};
+    return /not known which key the server takes: .*no sign-in.*no look/.test(error ?? '');
+  });
+  fleet.emulator.faults.clear();
+  await fleet.reached(client, rotation, 'active');
+  await expectSound(fleet, [client]);
+});
+
 test('a rotation whose new key is proven, and cannot be handed to signers, ends at the new key', async () => {
   const fleet = await startFleet({ apps: [PEM_APP] });
   const client = await fleet.managed(PEM_APP);

@@ -65,7 +65,7 @@ async function checkApi(
 const NOT_FOUND_FIX =
   'There is no such deployment, or not for this API key: check the id of the deployment and api_url. An API key (sk_…) needs url_style flat, an access token deployment.';
 
-const API_FIX = 'Check api_url, the network and the state of Wacht.';
+const API_FIX = 'Check api_url, proxy and ca, the network and the state of Wacht.';
 
 function fixOf({ reply: { class: kind, status } }: ApiError): string {
   if (status === 404) return NOT_FOUND_FIX;
@@ -75,7 +75,7 @@ function fixOf({ reply: { class: kind, status } }: ApiError): string {
   return 'Check the API key of this deployment: it is refused.';
 }
 
-const ISSUER_FIX = 'Check the issuer (and resolve) of this app: keys are proven there before they are used.';
+const ISSUER_FIX = 'Check the issuer (and resolve, ca and proxy) of this app: keys are proven there before they are used.';
 
 /** Signs in as nobody with a key that was made for this: an issuer that does not refuse it proves nothing. */
 async function checkIssuer(
