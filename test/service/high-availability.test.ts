@@ -6,7 +6,7 @@ import { type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../s
 import { startLogins } from '../support/logins.ts';
 import { type RedisGroup, startCluster, startSentinelGroup } from '../support/redis-ha.ts';
 import { expectSound } from '../support/sound.ts';
-import { until } from '../support/until.ts';
+import { until } from '../support/patient.ts';
 
 const APPS = [
   { ...PEM_APP, policy: { overlap: '1s' } },

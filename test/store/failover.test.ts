@@ -6,7 +6,7 @@ import { checkDurability, type DurabilityOptions } from '../../src/store/redis/d
 import type { ServerGroup } from '../../src/store/redis/target.ts';
 import { NO_WAITAOF, redisKinds, waitaofKinds } from '../support/redis.ts';
 import { REPLICATION_USER, type RedisGroup, startCluster, startSentinelGroup, tell } from '../support/redis-ha.ts';
-import { until } from '../support/until.ts';
+import { until } from '../support/patient.ts';
 import { firstCommit, open, ref } from './fixtures.ts';
 
 const [alpha, beta] = [ref('alpha'), ref('beta')];
@@ -32,7 +32,7 @@ async function opened(group: ServerGroup, options: DurabilityOptions) {
 async function untilPromoted(server: RedisGroup['primary'] | undefined): Promise<void> {
   if (server === undefined) throw new Error('there is no such replica');
   const role = async () => String(await tell(server, 'INFO', 'replication'));
-  await until('the replica is the primary', async () => (await role()).includes('role:master'));
+  await until('the replica is the primary', async (saw) => saw(await role()).includes('role:master'));
 }
 
 it.each([

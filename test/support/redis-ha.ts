@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import type { ServerGroup } from '../../src/store/redis/target.ts';
 import { freePort, onFreePorts, type RedisServer, redisKinds, startRedis } from './redis.ts';
-import { until } from './until.ts';
+import { until } from './patient.ts';
 
 export interface RedisGroup {
   /** The section `redis` of a config that leads here. */
