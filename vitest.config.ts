@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { leftForCi } from './test/setup/once.ts';
 import { SlowFirst } from './test/setup/slow-first.ts';
 import { COMPILED } from './test/support/compiled.ts';
 
@@ -7,6 +8,8 @@ Object.assign(process.env, COMPILED);
 
 /** These replace a module, for every file that the same process runs after them. */
 const REPLACING = ['test/deliver/versions.test.ts', 'test/keys/zeroing.test.ts', 'test/keys/generator.test.ts'];
+
+const ONCE = leftForCi(process.env.REKEYD_TESTS);
 
 export default defineConfig({
   test: {
@@ -19,7 +22,10 @@ export default defineConfig({
     maxWorkers: 4,
     projects: [
       // A process of its own for each of 180 files took a fifth of the whole run.
-      { extends: true, test: { name: 'shared', include: ['test/**/*.test.ts'], exclude: REPLACING, isolate: false } },
+      {
+        extends: true,
+        test: { name: 'shared', include: ['test/**/*.test.ts'], exclude: [...REPLACING, ...ONCE], isolate: false },
+      },
       { extends: true, test: { name: 'alone', include: REPLACING } },
     ],
   },

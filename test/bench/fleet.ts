@@ -3,7 +3,7 @@
 import { inParallel } from '../../src/parallel.ts';
 import { storeKeys } from '../../src/store/keys.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
-import { until } from '../support/until.ts';
+import { until } from '../support/patient.ts';
 import type { Child } from './child.ts';
 import { type Snapshot, snapshot, spentPerRotation } from './spent.ts';
 import type { Stage } from './stage.ts';
@@ -30,7 +30,7 @@ export async function rotateFleet(stage: Stage, workers: readonly Child[]): Prom
     const before: Snapshot = await snapshot(stage, workers, redis);
     const startedAt = performance.now();
     const rotations = await requestAll(stage);
-    await until('the fleet is rotated', async () => (await redis.scard(keys.open)) === 0, PATIENCE_MS);
+    await until('the fleet is rotated', async (saw) => saw(await redis.scard(keys.open)) === 0, PATIENCE_MS);
     const seconds = (performance.now() - startedAt) / 1000;
     const after = await snapshot(stage, workers, redis);
     await checkFinished(stage);

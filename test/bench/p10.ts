@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { storeKeys } from '../../src/store/keys.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
-import { until } from '../support/until.ts';
+import { until } from '../support/patient.ts';
 import { type Figure, judge, medians, type Result, type Scale } from './figure.ts';
 import { rotateFleet } from './fleet.ts';
 import { onStage, type Setting, type Stage } from './stage.ts';

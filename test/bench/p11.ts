@@ -1,4 +1,4 @@
-import { until } from '../support/until.ts';
+import { until } from '../support/patient.ts';
 import { peakOfCommand } from './command.ts';
 import { type Figure, judge, medians } from './figure.ts';
 import { rotateFleet } from './fleet.ts';
@@ -57,7 +57,7 @@ async function measured(stage: Stage): Promise<Round> {
   const command_mib = await peakOfCommand(stage, 'rotate', '--all', '--wait');
   const { store } = stage.resources;
   // The command waits for the new keys, and not for the old ones to go.
-  await until('the fleet is rotated', async () => (await store.openWork()).length === 0, PATIENCE_MS);
+  await until('the fleet is rotated', async (saw) => saw(await store.openWork()).length === 0, PATIENCE_MS);
   await worker.stop();
   return { worker_mib, rekeyd_per_s: rotations / seconds, command_mib };
 }

@@ -1,6 +1,6 @@
 import { FRESH_MS } from '../../src/core/server.ts';
 import { sleep } from '../../src/time.ts';
-import { until } from '../support/until.ts';
+import { until } from '../support/patient.ts';
 import type { Child, Usage } from './child.ts';
 import { type Figure, judge, medians, type Result } from './figure.ts';
 import { requestToPatch } from './p6.ts';

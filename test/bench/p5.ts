@@ -9,7 +9,7 @@ import { RekeydError } from '../../src/errors.ts';
 import { inParallel } from '../../src/parallel.ts';
 import { commitOf } from '../../src/rotation/commit.ts';
 import { clientPolicy } from '../../src/rotation/policy.ts';
-import { until } from '../support/until.ts';
+import { until } from '../support/patient.ts';
 import { type Figure, judge, medians } from './figure.ts';
 import type { BareResult } from './lanes.ts';
 import { onStage, type Stage } from './stage.ts';

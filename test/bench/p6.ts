@@ -1,5 +1,5 @@
 import { sleep } from '../../src/time.ts';
-import { until } from '../support/until.ts';
+import { until } from '../support/patient.ts';
 import { type Figure, judge, median, medians } from './figure.ts';
 import { rotateFleet } from './fleet.ts';
 import type { BareResult, Loop } from './lanes.ts';
@@ -54,7 +54,7 @@ export async function requestToPatch({ resources, queues, server }: Stage, clien
     const at = await server.ask<number | null>('patchedAt', client);
     return at !== null && at >= askedAt && at;
   });
-  await until('the rotation is finished', async () => (await resources.store.openWork()).length === 0);
+  await until('the rotation is finished', async (saw) => saw(await resources.store.openWork()).length === 0);
   await sleep(SETTLE_MS);
   return arrived - askedAt;
 }

@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test } from 'vitest';
+import { until } from '../support/patient.ts';
 import { type RedisGroup, startCluster, startSentinelGroup, tell } from '../support/redis-ha.ts';
-import { until } from '../support/until.ts';
 import { documentOf, openWorld } from './fixture.ts';
 
 interface Told {

@@ -121,7 +121,7 @@ test('a deployment that is paused is found by doctor and status, which say why, 
   const asked = await world.run(['rotate', client.ref, '--compromised']);
   expect(asked.code, asked.stderr).toBe(0);
   const deployment = async () => documentOf(await world.run(['status', '--json'])).deployments[0];
-  await until('it is paused', async () => (await deployment()).paused !== null);
+  await until('it is paused', async (saw) => saw(await deployment()).paused !== null);
   const [examined, told] = await Promise.all([world.run(['doctor', '--json']), world.run(['status'])]);
   expect(examined.code).toBe(1);
   expect(checkOf(examined, 'deployment 185019846023')).toMatchObject({
@@ -136,7 +136,7 @@ test('a deployment that is paused is found by doctor and status, which say why, 
   expect(told.stdout).toMatch(/^1 client: 1 paused$/m);
 
   world.emulator.setApiKey('185019846023', 'test-api-key');
-  await until('it goes on', async () => (await deployment()).paused === null);
+  await until('it goes on', async (saw) => saw(await deployment()).paused === null);
   const followed = await world.run(['rotate', client.ref, '--wait']);
   expect(followed.code, followed.stderr).toBe(0);
 });

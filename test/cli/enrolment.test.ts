@@ -248,7 +248,7 @@ describe('abandon', () => {
     world.emulator.faults.add({ kind: 'status', status: 503, match, times: Number.POSITIVE_INFINITY });
     const asked = await world.run(['rotate', client.ref, '--compromised']);
     expect(asked.code, asked.stderr).toBe(0);
-    await until('it is tried', () => patchesOf(client) > 0);
+    await until('it is tried', (saw) => saw(patchesOf(client)) > 0);
     const ended = await world.run(['abandon', client.ref]);
     expect(ended).toMatchObject({ code: 1, stdout: '' });
     expect(ended.stderr).toMatch(
@@ -268,13 +268,13 @@ describe('abandon', () => {
     world.emulator.faults.add({ kind: 'status', status: 503, match, times: Number.POSITIVE_INFINITY });
     const asked = await world.run(['rotate', client.ref, '--json']);
     expect(asked.code, asked.stderr).toBe(0);
-    await until('it is tried', () => patchesOf(client) > 0);
+    await until('it is tried', (saw) => saw(patchesOf(client)) > 0);
     const ended = await world.run(['abandon', client.ref, '--reason', 'the API is gone']);
     expect(ended, ended.stderr).toMatchObject({ code: 0, stderr: '' });
     expect(ended.stdout).toContain(`The rotation of ${client.ref} ends`);
     world.emulator.faults.clear();
     const rotation = async () => documentOf(await world.run(['status', client.ref, '--json'])).clients[0];
-    await until('it has ended', async () => (await rotation()).rotation === null);
+    await until('it has ended', async (saw) => saw(await rotation()).rotation === null);
     expect(await rotation()).toMatchObject({ active: { kid }, state: 'failed' });
     const tail = documentOf(await world.run(['audit', 'tail', '-n', '200', '--json']));
     const told = tail.filter(({ type }: { type: string }) => type === 'rotation.abandoned');

@@ -10,7 +10,7 @@ import { isChange } from '../emulator/log.ts';
 import { type Emulator, type EmulatorOptions, startEmulator } from '../emulator/server.ts';
 import { makeKey, type TestKey, withPem } from '../emulator/testing.ts';
 import { COMPILED } from '../support/compiled.ts';
-import { until } from '../support/until.ts';
+import { until, witness } from '../support/until.ts';
 
 const DEPLOYMENT = '185019846023';
 export const CLI = join(import.meta.dirname, '../../src/cli.ts');
@@ -114,8 +114,10 @@ export async function openWorld(
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       stderr += text;
     });
+    const forget = witness(() => `rekeyd ${args.join(' ')}: ${stderr.slice(-500)}`);
     const ended = once(child, 'close').then(([code]) => {
       children.delete(child);
+      forget();
       return { code: code as number | null, stdout, stderr }; // the documented arguments of the event
     });
     return { ended, stdout: () => stdout, stderr: () => stderr, kill: (signal) => void child.kill(signal) };
@@ -123,7 +125,7 @@ export async function openWorld(
 
   async function start(...args: readonly string[]): Promise<Running> {
     const service = spawnCli(['start', ...args]);
-    await until('the service starts', () => service.stderr().includes('"msg":"started"'));
+    await until('the service starts', (saw) => saw(service.stderr()).includes('"msg":"started"'), 30_000);
     return service;
   }
 
@@ -160,7 +162,7 @@ export async function openWorld(
     async foundClient(app) {
       const client = addClient(app);
       const service = await start('--no-http');
-      await until('it is found', async () => (await spawnCli(['status', client.ref]).ended).code === 0);
+      await until('it is found', async (saw) => saw(await spawnCli(['status', client.ref]).ended).code === 0);
       service.kill('SIGTERM');
       const { code, stderr } = await service.ended;
       if (code !== 0) throw new Error(stderr);

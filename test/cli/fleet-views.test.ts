@@ -91,7 +91,7 @@ test('a list that cannot be read after others were planned leaves one document, 
 test('status counts the fleet and lists of it what is asked for', async () => {
   const service = await world.start('--no-http');
   const found = async () => documentOf(await world.run(['status', '--json', '--limit', '0'])).counts.found;
-  await until('all are found', async () => (await found()) === CLIENTS);
+  await until('all are found', async (saw) => saw(await found()) === CLIENTS);
   service.kill('SIGTERM');
   await service.ended;
   const [some, listed, none] = await Promise.all([

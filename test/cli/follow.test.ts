@@ -40,7 +40,7 @@ test('whoever follows a fleet loads a record only when it was committed', async 
       looked: () => {},
     },
   );
-  await until('each was looked at three times', () => asked >= 9);
+  await until('each was looked at three times', (saw) => saw(asked) >= 9);
   expect(loaded.toSorted()).toEqual(clients.map(({ ref }) => ref).toSorted());
   await fleet.start();
   await following;

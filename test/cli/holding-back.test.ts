@@ -45,7 +45,7 @@ describe('status', () => {
   test('--watch shows it again until it is told to stop', async () => {
     const watching = world.spawn(['status', '--watch']);
     const looks = () => watching.stdout().match(/^3 clients: .*1 healthy$/gm)?.length ?? 0;
-    await until('it is shown twice', () => looks() > 1);
+    await until('it is shown twice', (saw) => saw(looks()) > 1);
     watching.kill('SIGINT');
     expect((await watching.ended).code).toBe(0);
   });

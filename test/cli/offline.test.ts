@@ -2,6 +2,7 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { expectNothingOf } from '../support/hidden.ts';
 import { until } from '../support/until.ts';
 import { type Client, documentOf, openWorld, type World } from './fixture.ts';
 
@@ -168,7 +169,7 @@ describe('a private key', () => {
       halted: null,
     });
     const everything = [done, again, other, shown].map(({ stdout, stderr }) => stdout + stderr).join('');
-    expect(everything).not.toContain('PRIVATE KEY');
+    for (const { key } of [pem, kid]) expectNothingOf(key.privateKey, everything);
   });
 
   test('that signers could not be given says how to go on', async () => {
@@ -285,14 +286,16 @@ test('rotate without a worker leaves its request behind, and the next worker fin
   );
   // Its key is under the KEK of the test before.
   const service = await world.start('--config', 'both.yaml');
-  await until('it is worked on', () => world.patches() > 0);
+  await until('it is worked on', (saw) => saw(world.patches()) > 0);
   service.kill('SIGTERM');
   expect((await service.ended).code).toBe(0);
 });
 
 test('rotate --wait without a worker says what to run, and leaves the request behind when it is interrupted', async () => {
   const waiting = world.spawn(['rotate', pem.ref, '--wait', '--json']);
-  await until('the hint', () => waiting.stderr().includes('no worker is connected. Start one with `rekeyd start`'));
+  await until('the hint', (saw) =>
+    saw(waiting.stderr()).includes('no worker is connected. Start one with `rekeyd start`'),
+  );
   waiting.kill('SIGINT');
   const ended = await waiting.ended;
   expect(ended.code).toBe(1);

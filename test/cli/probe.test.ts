@@ -70,7 +70,7 @@ test('SIGINT deactivates its client before the command ends', async () => {
   const held = Promise.withResolvers<void>();
   const fault = world.emulator.faults.add({ kind: 'hold', until: held.promise, when: 'after', match: CHANGE, skip: 2 });
   const running = world.spawn(['probe', KID]);
-  await until('it is in the middle', () => fault.fired === 1);
+  await until('it is in the middle', (saw) => saw(fault.fired) === 1);
   running.kill('SIGINT');
   const { code } = await running.ended;
   held.resolve();

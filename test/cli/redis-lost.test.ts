@@ -20,7 +20,7 @@ async function openBoth(): Promise<{ world: World; redis: RedisServer }> {
 /** It asks for a rotation that no worker is there for. */
 async function waiting(world: World): Promise<Running> {
   const asking = world.spawn(['rotate', world.addClient('pem-app').ref, '--wait', '--json']);
-  await until('it waits', () => asking.stderr().includes('no worker is connected'));
+  await until('it waits', (saw) => saw(asking.stderr()).includes('no worker is connected'));
   return asking;
 }
 
@@ -31,7 +31,7 @@ test.each<[string, 'kill' | 'pause', NodeJS.Signals]>([
   const { world, redis } = await openBoth();
   const asking = await waiting(world);
   await redis[fault]();
-  if (fault === 'kill') await until('it notices', () => asking.stderr().includes('lost the connection'));
+  if (fault === 'kill') await until('it notices', (saw) => saw(asking.stderr()).includes('lost the connection'));
   asking.kill(signal);
   const ended = await asking.ended;
   expect(ended.code, ended.stderr).toBe(1);
@@ -45,9 +45,9 @@ test('the first signal ends rotate that follows its rotation while Redis is gone
   world.emulator.faults.add({ kind: 'stall', when: 'before', match: CHANGE });
   await world.start();
   const asking = world.spawn(['rotate', client.ref, '--wait', '--verbose', '--json']);
-  await until('it follows', () => asking.stderr().includes(`${client.ref}  delivered`));
+  await until('it follows', (saw) => saw(asking.stderr()).includes(`${client.ref}  delivered`));
   await redis.kill();
-  await until('it notices', () => asking.stderr().includes('lost the connection'));
+  await until('it notices', (saw) => saw(asking.stderr()).includes('lost the connection'));
   asking.kill('SIGINT');
   const ended = await asking.ended;
   expect(ended.code, ended.stderr).toBe(1);
@@ -93,7 +93,7 @@ async function stopped(fault: 'kill' | 'pause'): Promise<Ended> {
   world.emulator.faults.add({ kind: 'stall', when: 'before', match: CHANGE });
   const service = await world.start('--no-schedule', '--no-http');
   expect((await world.run(['rotate', client.ref])).code).toBe(0);
-  await until('a PATCH is under way', () => world.patches() > 0);
+  await until('a PATCH is under way', (saw) => saw(world.patches()) > 0);
   await redis[fault]();
   service.kill('SIGTERM');
   let ended: Ended | null = null;

@@ -97,7 +97,7 @@ describe('rotate', () => {
     world.emulator.faults.add(away);
     const waiting = world.spawn(['rotate', late.ref, '--json']);
     const told = () => waiting.stderr().match(/^Not yet: .*under repair.* It is tried again …$/gm) ?? [];
-    await until('it says so more than once', () => told().length > 1);
+    await until('it says so more than once', (saw) => saw(told().length) > 1);
     world.emulator.faults.clear();
     const ended = await waiting.ended;
     expect(ended.code, ended.stderr).toBe(0);
@@ -189,7 +189,7 @@ describe('SIGTERM', () => {
     const busy = await world.start('--no-schedule', '--no-http');
     const asked = await world.run(['rotate', client.ref]);
     expect(asked.code, asked.stderr).toBe(0);
-    await until('the PATCH is under way', () => patchBodies(client.ref).length > 0);
+    await until('the PATCH is under way', (saw) => saw(patchBodies(client.ref).length) > 0);
     return { busy, client };
   }
 
@@ -223,7 +223,7 @@ describe('SIGTERM', () => {
   test('sent twice ends it at once with 1', async () => {
     const { busy } = await inPatch('1h');
     busy.kill('SIGTERM');
-    await until('the service begins to stop', () => busy.stderr().includes('"msg":"stopping"'));
+    await until('the service begins to stop', (saw) => saw(busy.stderr()).includes('"msg":"stopping"'));
     busy.kill('SIGTERM');
     expect((await busy.ended).code).toBe(1);
   });

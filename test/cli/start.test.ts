@@ -29,7 +29,7 @@ test('start without a schedule tells of clients that nobody has taken in', async
   world.addClient('kid-app');
   // What an earlier start has left in the queue would take it in.
   const service = await world.start('--no-http', '--no-schedule', '--no-worker');
-  await until('it is told', () => service.stderr().includes('new clients: no schedule runs here'));
+  await until('it is told', (saw) => saw(service.stderr()).includes('new clients: no schedule runs here'));
   service.kill('SIGTERM');
   const { code, stderr } = await service.ended;
   expect(code, stderr).toBe(0);

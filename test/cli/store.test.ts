@@ -103,11 +103,11 @@ test('a store that is emptied under a service that runs: it says so once, and go
   const service = await world.start('--no-http');
   const told = () => service.stderr().match(/the store cannot be worked with: nothing is changed/g) ?? [];
   await flush();
-  await until('it is told', () => told().length > 0);
+  await until('it is told', (saw) => saw(told().length) > 0);
   const declared = await world.run(['store', 'declare-loss']);
   expect(declared.code, declared.stderr).toBe(0);
   expect(declared.stdout).toMatch(/^Store \S+ replaces store \S+\. Running workers take it up by themselves\.$/m);
-  await until('it goes on', () => service.stderr().includes('the store can be worked with again'));
+  await until('it goes on', (saw) => saw(service.stderr()).includes('the store can be worked with again'));
   expect(told()).toHaveLength(1);
   const imported = await world.run(['keys', 'import', client.ref, '--file', await world.keyFile(client), '--enroll']);
   expect(imported.code, imported.stderr).toBe(0);

@@ -18,7 +18,7 @@ afterAll(() => world.close());
 const statusNow = async () => documentOf(await world.run(['status', '--json']));
 
 test('status shows why it stopped and what to do, and resume goes on with the rest', async () => {
-  await until('it stops', async () => (await statusNow()).waves[0]?.phase === 'stopped');
+  await until('it stops', async (saw) => saw(await statusNow()).waves[0]?.phase === 'stopped');
   expect((await statusNow()).waves).toMatchObject([
     {
       policy: 'pem-app',

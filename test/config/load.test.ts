@@ -231,13 +231,12 @@ describe('secrets', () => {
     const keyBytes = Buffer.alloc(32, 0xa7);
     const forbidden = [KEK, API_KEY, 'hidden', env.SHORT, keyBytes.toString('hex'), '167, 167', 'a7 a7'];
     const apiKey = config.deployments[0]?.apiKey;
-    const shown = [
-      JSON.stringify(config),
-      inspect(config, { depth: null, showHidden: true }),
-      `${apiKey}`,
-      JSON.stringify({ ...config.encryption.keks[0]?.key }),
-    ];
+    const showing = (value: object) => [JSON.stringify(value), inspect(value, { depth: null, showHidden: true })];
+    const shown = [...showing(config), `${apiKey}`, JSON.stringify({ ...config.encryption.keks[0]?.key })];
     for (const text of shown) for (const secret of forbidden) expect(text).not.toContain(secret);
+    const revealed = { ...config, apiKey: apiKey?.reveal(), kek: config.encryption.keks[0]?.key.revealBytes() };
+    for (const text of showing(revealed)) expect(text, 'what is not hidden shows').toContain(API_KEY);
+    expect(inspect(revealed.kek), 'and so do bytes').toContain('167, 167');
     expect(shown[0]).toContain('"apiKey":"[secret]"');
     expect(shown[1]).toContain('apiKey: [secret]');
     expect(config.http.tokens?.reveal()).toBe(env.SHORT);

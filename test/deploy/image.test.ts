@@ -49,8 +49,9 @@ describe('the image', () => {
 
   test('is made by commands that this rehearsal ran, but for its folders', () => {
     expect(built.skipped).toEqual(['mkdir -m 0700 /data /keys && chown node:node /data /keys']);
-    expect(process.version).toMatch(/^v24\./);
     expect(image.base).toBe('node:24-slim');
+    const { devDependencies } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'));
+    expect(devDependencies.node, 'what the tests run on').toMatch(/^24\./);
   });
 
   test('holds the built program and production packages, nothing else', () => {
@@ -77,7 +78,7 @@ describe('the image', () => {
     expect(status).toBe(0);
   });
 
-  /** As `docker compose exec` types it. */
+  /** By its name alone, as `docker compose exec` finds it. */
   function onPath(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
     const { PATH = '', ...clean } = cleanEnvironment();
     const path = `${join(built.root, 'usr/local/bin')}:${PATH}`;

@@ -3,7 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { CHANGE } from '../emulator/fault-rules.ts';
 import { isChange } from '../emulator/log.ts';
-import { until } from '../support/until.ts';
+import { until } from '../support/patient.ts';
 import { APPS, type AppSetting } from './apps.ts';
 import { API_KEY, DEPLOYMENT } from './fleet.ts';
 import { type Kind, kindOf } from './scenario.ts';
@@ -53,7 +53,7 @@ function ticking(name: string, windowsOf: Readonly<Record<string, () => string>>
       for (const { ref, app, enrolment } of clients) {
         const isRotated = enrolment === 'enrolled' && windowsOf[app.slug]?.() === OPEN;
         const key = isRotated ? `{rekeyd}:store:history:${ref}` : `{rekeyd}:store:client:${ref}`;
-        await until(`${ref} is ${isRotated ? 'rotated' : 'found'}`, async () => (await raw.exists(key)) === 1);
+        await until(`${ref} is ${isRotated ? 'rotated' : 'found'}`, async (saw) => saw(await raw.exists(key)) === 1);
       }
       season.isOn = false;
       await pool.away(async () => {});
@@ -106,13 +106,17 @@ const lockLost = kindOf({
   async play({ emulator, ask, raw, history, accuse }) {
     const stalled = emulator.faults.add({ kind: 'stall', when: 'before', match: CHANGE });
     await ask();
-    await until('a PATCH is not answered', () => stalled.fired > 0);
+    await until('a PATCH is not answered', (saw) => saw(stalled.fired) > 0);
     for (const lock of await raw.keys(`{rekeyd}:rotate-${DEPLOYMENT}:*:lock`)) {
       await raw.set(lock, 'of somebody else', 'PX', 1_000);
       history.note({ kind: 'lock_loss', job: lock });
     }
     const patches = () => emulator.log.filter(isChange);
-    const [first, second] = await until('it is sent again', () => patches().length > 1 && patches(), 2 * TIMEOUT_MS);
+    const [first, second] = await until(
+      'it is sent again',
+      (saw) => saw(patches().length) > 1 && patches(),
+      2 * TIMEOUT_MS,
+    );
     if (first === undefined || second === undefined || second.at >= first.at + TIMEOUT_MS)
       accuse('lock', null, 'a PATCH went on although its job had lost its lock');
   },

@@ -3,8 +3,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { CHANGE } from '../emulator/fault-rules.ts';
 import { isChange } from '../emulator/log.ts';
+import { until } from '../support/patient.ts';
 import { redisKinds } from '../support/redis.ts';
-import { until } from '../support/until.ts';
 import { APPS } from './apps.ts';
 import { LIMITS } from './circumstances-of-limits.ts';
 import { DEPLOYMENT, type FaultClient } from './fleet.ts';
@@ -45,7 +45,7 @@ const throttled = kindOf({
     // A read is sent away too: everybody is meant. The one that the request began with is over.
     emulator.faults.add({ ...rule, match: { method: 'GET', path: /\/apps$/ }, times: Number.POSITIVE_INFINITY });
     isAsked.resolve();
-    await until('two changes are sent away', () => sentAway.fired === 2);
+    await until('two changes are sent away', (saw) => saw(sentAway.fired) === 2);
     await delay(RETRY_AFTER_S * 1000);
     emulator.faults.clear();
     await patched(emulator, 3);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf } from '../../src/errors.ts';
 import { createReleases } from '../../src/runtime/lifecycle.ts';
-import { until } from '../support/until.ts';
+import { until } from '../support/patient.ts';
 import type { NewClient } from './apps.ts';
 import { ask, PATIENCE_MS, POLL_MS, quiet, type Wish } from './asking.ts';
 import { judge, type Violation } from './checker.ts';

@@ -1,7 +1,7 @@
 /** Ticks of schedules, until somebody says that there are no more; and kills at any moment beside whatever else is done. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf } from '../../src/errors.ts';
-import { until } from '../support/until.ts';
+import { until } from '../support/patient.ts';
 import { isBusy, recordOf } from './asking.ts';
 import type { Scene } from './scenario.ts';
 import type { Stage } from './stage.ts';

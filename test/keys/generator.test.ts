@@ -41,7 +41,7 @@ async function settled(): Promise<void> {
 
 /** Resolves when jose was asked for that many pairs. */
 async function asked(count: number): Promise<void> {
-  await until(`${count} keys are begun`, () => making.length === count);
+  await until(`${count} keys are begun`, (saw) => saw(making.length) === count);
 }
 
 const begun = () => making.map(({ alg }) => alg);

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
 import { openSigner } from '../../src/signer/index.ts';
 import { goodClaims, introspect, sign } from '../emulator/testing.ts';
-import { until } from '../support/until.ts';
+import { until } from '../support/patient.ts';
 
 export interface Application {
   /** Accepted so far. */
@@ -79,7 +79,7 @@ export function startApplication({ url, host, clientId, key }: ApplicationOption
     },
     async more(count) {
       const goal = seen.accepted + count;
-      await until(`${clientId} signs in ${count} times more`, () => seen.accepted >= goal);
+      await until(`${clientId} signs in ${count} times more`, (saw) => saw(seen.accepted) >= goal);
     },
     stop,
   };

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { openEmbedded } from '../../src/store/embedded/embedded.ts';
 import { COMPILED } from '../support/compiled.ts';
-import { until } from '../support/until.ts';
+import { until } from '../support/patient.ts';
 
 const SOURCE = join(import.meta.dirname, '../..');
 

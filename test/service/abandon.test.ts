@@ -44,7 +44,9 @@ test('a rotation whose PATCH is never taken ends at the old key, and says why', 
 
   // The new key may have been published: it is destroyed when it is shown to be refused.
   fleet.emulator.faults.clear();
-  await until('the new key is gone', async () => (await fleet.record(client)).former.some((key) => key.kid === kid));
+  await until('the new key is gone', async (saw) =>
+    saw(await fleet.record(client)).former.some((key) => key.kid === kid),
+  );
   await expectAt(fleet, client, client.key.kid);
   await fleet.reached(client, await fleet.rotate(client));
   await expectSound(fleet, [client]);
@@ -141,7 +143,7 @@ test('a rotation of which nothing was sent ends at once, with its key', async ()
   });
   await rekeyd(fleet, 'abandon', client.ref);
   expect((await fleet.reached(client, rotation, 'failed')).error).toContain('abandoned');
-  await until('its key is gone', async () => (await fleet.record(client)).former.some((key) => key.kid === kid));
+  await until('its key is gone', async (saw) => saw(await fleet.record(client)).former.some((key) => key.kid === kid));
   expect((await fleet.record(client)).signers.delivered).toMatchObject({ current: client.key.kid, next: null });
   expect(fleet.patches(client)).toEqual([]);
 });

@@ -39,7 +39,7 @@ function signInAsBefore({ emulator }: Fleet, { app, clientId, key }: FleetClient
   running.catch(() => {}); // reported by `stop`
   const stop = async () => {
     const before = count;
-    await until('it signs in once more', () => count > before + 1);
+    await until('it signs in once more', (saw) => saw(count) > before + 1);
     stopped = true;
     await running;
     return refused;
@@ -96,7 +96,10 @@ test('an application takes the key that it is offered, and is rotated from then 
     next: null,
   });
   expect(await fleet.record(client)).toMatchObject({ enrolment: 'found' });
-  await until('nothing is left to do but to wait', async () => (await fleet.resources.store.openWork()).length === 0);
+  await until(
+    'nothing is left to do but to wait',
+    async (saw) => saw(await fleet.resources.store.openWork()).length === 0,
+  );
 
   // A restart, and a config that is applied again, change nothing of that.
   await first.stop();
@@ -111,13 +114,13 @@ test('an application takes the key that it is offered, and is rotated from then 
   await logins.more(3);
   const { store } = fleet.resources;
   // Its signer reports which key it signs with.
-  await until('it is enrolled', async () => (await fleet.record(client)).enrolment === 'enrolled');
+  await until('it is enrolled', async (saw) => saw(await fleet.record(client)).enrolment === 'enrolled');
   expect(await fleet.record(client)).toMatchObject({ rotation: null });
   expect(await store.offeredRefs()).toEqual([]);
   expect((await fleet.audit()).find(({ type }) => type === 'client.enrolled')).toMatchObject({
     actor: expect.stringMatching(/^signer:/),
   });
-  await until('its overlap is over', async () => (await store.history(client.ref))[0]?.state === 'finished');
+  await until('its overlap is over', async (saw) => saw(await store.history(client.ref))[0]?.state === 'finished');
   expect([...shownKids(fleet, client)].sort(), 'foreign keys are kept').toEqual([client.key.kid, kid].sort());
 
   await fleet.reached(client, await fleet.rotate(client));
@@ -137,7 +140,7 @@ test('a key that nobody takes in time is withdrawn and destroyed, and not offere
     return history.length > 0 && history;
   });
   expect(ended).toMatchObject({ state: 'rolled_back', error: expect.stringContaining('within 1 s') });
-  await until('it is destroyed', async () => (await typesOf(fleet, client)).includes('key.destroyed'));
+  await until('it is destroyed', async (saw) => saw(await typesOf(fleet, client)).includes('key.destroyed'));
   expect((await fleet.resources.store.sealedHalves(client.ref)).size).toBe(0);
   expect(shownKids(fleet, client)).toEqual([client.key.kid]);
   expect(await fleet.record(client)).toMatchObject({ enrolment: 'found', keys: [], rotation: null, failure: null });
@@ -160,7 +163,7 @@ test('a server that takes one key at a time goes on with theirs, and ours is wit
   const client = await fleet.foreign(MISTAKEN);
   const own = signInAsBefore(fleet, client);
   await fleet.start({ schedule: true });
-  await until('it is withdrawn', async () => (await typesOf(fleet, client)).includes('key.destroyed'));
+  await until('it is withdrawn', async (saw) => saw(await typesOf(fleet, client)).includes('key.destroyed'));
   expect(shownKids(fleet, client)).toEqual([client.key.kid]);
   for (const { body } of fleet.patches(client)) {
     expect(Object(body).jwks.keys[0].kid, 'theirs is always the first').toBe(client.key.kid);
@@ -180,13 +183,13 @@ test('what its owner does to a client while a key is offered stays, and the key 
   fleet.emulator.edit(DEPLOYMENT, APP.slug, client.id, { jwks: { keys: [...(jwks?.keys.slice(0, 1) ?? []), theirs] } });
   await until('it is published again', () => shownKids(fleet, client).includes(kid));
   expect(shownKids(fleet, client)).toEqual([client.key.kid, 'theirs', kid]);
-  await until('it waits again', async () => (await fleet.resources.store.openWork()).length === 0);
+  await until('it waits again', async (saw) => saw(await fleet.resources.store.openWork()).length === 0);
   // A person says that the application has moved to its folder.
   const policy = policyOf(fleet, client);
   const cause = { actor: 'test', reason: 'a test', request: null };
   await apply(fleet.resources.store, client.ref, policy, (record, now) => enroll(record, cause, { policy, now }));
   await fleet.queues.wake(client.ref, false);
-  await until('it is enrolled', async () => (await fleet.record(client)).retirements.length === 0);
+  await until('it is enrolled', async (saw) => saw(await fleet.record(client)).retirements.length === 0);
   expect(await fleet.record(client)).toMatchObject({ enrolment: 'enrolled', keys: [{ kid, state: 'active' }] });
 });
 
@@ -195,7 +198,7 @@ test('under strategy auto nothing is offered before a probe has seen several key
   const fleet = await startFleet({ apps: [app] });
   const client = await fleet.foreign(app);
   const service = await fleet.start({ schedule: true });
-  await until('it is found', async () => (await fleet.resources.store.clientCount()) === 1);
+  await until('it is found', async (saw) => saw(await fleet.resources.store.clientCount()) === 1);
   await service.stop();
   expect(await tick(fleet, 'unprobed')).toBe(0);
   expect((await probeOn(fleet, app)).strategy).toBe('overlap');

@@ -48,7 +48,10 @@ test('a clock that jumps back and forth in the middle does no harm', async () =>
   await fleet.start({ clock });
   const logins = await startLogins(client, fleet);
   const rotation = await fleet.rotate(client);
-  await until('the key is published', async () => (await fleet.record(client)).rotation?.phase.name === 'published');
+  await until(
+    'the key is published',
+    async (saw) => saw(await fleet.record(client)).rotation?.phase.name === 'published',
+  );
   clock.offset = HOUR;
   await fleet.reached(client, rotation, 'active');
   clock.offset = -HOUR;
@@ -86,14 +89,14 @@ test('a request that failed on a machine with a fast clock is tried again at onc
   await redis.hset(control.toKey(job.id ?? ''), 'processedOn', Date.now() + HOUR);
   redis.disconnect();
   await fleet.start();
-  await until('it is answered', async () => (await control.getJob(job.id ?? ''))?.finishedOn);
+  await until('it is answered', async (saw) => saw(await control.getJob(job.id ?? ''))?.finishedOn);
 });
 
 test('upkeep that a machine with a fast clock put off comes back', async () => {
   const fleet = await startFleet({ config: { reconcile_every: '200ms' } });
   await fleet.start();
   const { upkeep } = fleet.queues;
-  await until('upkeep is planned', async () => (await upkeep.getJobScheduler('reconcile'))?.next);
+  await until('upkeep is planned', async (saw) => saw(await upkeep.getJobScheduler('reconcile'))?.next);
   await upkeep.removeJobScheduler('reconcile');
   await upkeep.upsertJobScheduler(
     'reconcile',

@@ -43,7 +43,7 @@ test('a compromise while a normal rotation soaks goes on with its new key, at on
   await fleet.start();
   const logins = await startLogins(client, fleet);
   const rotation = await fleet.rotate(client);
-  await until('the new key soaks', async () => (await fleet.record(client)).rotation?.phase.name === 'published');
+  await until('the new key soaks', async (saw) => saw(await fleet.record(client)).rotation?.phase.name === 'published');
   expect(await fleet.rotate(client, { compromised: true })).toBe(rotation);
   const { kid } = await fleet.reached(client, rotation);
   const bodies = await Promise.all(fleet.patches(client).map(({ body }) => thumbprints(body)));
@@ -134,7 +134,7 @@ test('a compromised client goes ahead of those that wait', async () => {
   const hold = fleet.emulator.faults.add({ kind: 'hold', until: promise, when: 'before', match });
   await fleet.start();
   const { rotations } = await fleet.request({ select: { clients: others.map(({ ref }) => ref) } });
-  await until('one of them is being worked on', () => hold.fired === 1);
+  await until('one of them is being worked on', (saw) => saw(hold.fired) === 1);
   const urgent = await fleet.rotate(leaked, { compromised: true });
   resolve();
   await fleet.reached(leaked, urgent);

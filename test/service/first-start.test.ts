@@ -74,11 +74,11 @@ test.each([
   for (let each = 0; each < 3; each += 1) await register();
   const service = await fleet.start({ schedule: true });
   const { store } = fleet.resources;
-  await until('all are found', async () => (await store.enrolmentCounts()).found === clients.length);
+  await until('all are found', async (saw) => saw(await store.enrolmentCounts()).found === clients.length);
   // More are registered while it runs. Each tick looks for them, and each start; those of one second share one look.
   await register();
   await fleet.start({ schedule: true, clock: wrongClock(2_000) });
-  await until('the new ones too', async () => (await store.enrolmentCounts()).found === clients.length);
+  await until('the new ones too', async (saw) => saw(await store.enrolmentCounts()).found === clients.length);
   const before = applications.map(({ ok }) => ok);
   await until('everybody signs in after that', () =>
     applications.every(({ ok }, index) => ok > (before[index] ?? 0) + 20),
@@ -113,7 +113,7 @@ test('a first start tells what it found, and what will happen to it, before anyt
 
   await fleet.start({ schedule: true });
   const { store } = fleet.resources;
-  await until('all are found', async () => (await store.enrolmentCounts()).clients === 4);
+  await until('all are found', async (saw) => saw(await store.enrolmentCounts()).clients === 4);
   const before = fleet.lines.length;
   await fleet.start({ schedule: true });
   expect(linesOf({ ...fleet, lines: fleet.lines.slice(before) }, 'new clients: '), 'they are known').toEqual([]);
@@ -126,5 +126,5 @@ test('a first start goes on while the API cannot be read', async () => {
   await fleet.start({ schedule: true });
   expect(linesOf(fleet, 'not known yet which clients there are')).toMatchObject([{ deployment: DEPLOYMENT }]);
   const { store } = fleet.resources;
-  await until('it is found', async () => (await store.clientRefs()).includes(client.ref));
+  await until('it is found', async (saw) => saw(await store.clientRefs()).includes(client.ref));
 });

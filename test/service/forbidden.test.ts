@@ -57,10 +57,10 @@ test('three clients in a row that are forbidden pause their deployment until one
   await until('two were forbidden twice', () => [first, second].every((client) => fleet.patches(client).length >= 2));
   expect(await whyPaused(fleet)).toBeNull();
   rotations.push([third, await fleet.rotate(third)]);
-  await until('the deployment is paused', async () => (await whyPaused(fleet))?.includes('Permission denied'));
+  await until('the deployment is paused', async (saw) => saw(await whyPaused(fleet))?.includes('Permission denied'));
   fleet.emulator.faults.clear();
   for (const [client, rotation] of rotations) await fleet.reached(client, rotation);
-  await until('it is resumed', async () => (await whyPaused(fleet)) === null);
+  await until('it is resumed', async (saw) => saw(await whyPaused(fleet)) === null);
   const told = (await fleet.audit()).map(({ type }) => type).filter((type) => type.startsWith('deployment.'));
   expect(told).toEqual(['deployment.paused', 'deployment.resumed']);
   await expectSound(fleet, forbidden);

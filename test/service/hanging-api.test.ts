@@ -44,7 +44,7 @@ test('nothing in another deployment waits for lists, sweeps and requests of one 
 
   answer();
   for (const id of waiting) {
-    await until('the others are answered', async () => (await control.getJob(id))?.finishedOn !== undefined);
+    await until('the others are answered', async (saw) => saw(await control.getJob(id))?.finishedOn !== undefined);
   }
   await expectSound(fleet, [leaked, other]);
 });
@@ -63,7 +63,7 @@ test('upkeep that an older version planned among the requests is removed, and pl
     actor: 'test',
   });
   await fleet.start();
-  await until('upkeep is planned', async () => (await upkeep.getJobScheduler('reconcile'))?.next);
+  await until('upkeep is planned', async (saw) => saw(await upkeep.getJobScheduler('reconcile'))?.next);
   expect(await control.getJobSchedulersCount()).toBe(0);
   const names = (await control.getJobs()).map(({ id, name }) => [id, name]);
   expect(names).toEqual([[left, 'request']]);

@@ -106,7 +106,7 @@ test('a plain producer is told the rotations of its request, and the same ones w
 
   await (await ended(queue, job)).retry('completed');
   expect((await ended(queue, job)).returnvalue).toEqual(returnvalue);
-  await until('the queue is idle', async () => (await fleet.queues.rotateQueue(DEPLOYMENT).count()) === 0);
+  await until('the queue is idle', async (saw) => saw(await fleet.queues.rotateQueue(DEPLOYMENT).count()) === 0);
   for (const client of clients) expect(fleet.patches(client)).toHaveLength(1);
   const requested = (await fleet.audit()).filter(({ type }) => type === 'rotation.requested');
   expect(requested).toMatchObject(
@@ -120,7 +120,7 @@ test('a compromise that hurried a rotation is told once, and replaces one key, h
   const client = await fleet.managed(app);
   await fleet.start();
   const rotation = await fleet.rotate(client);
-  await until('the new key soaks', async () => (await fleet.record(client)).rotation?.phase.name === 'published');
+  await until('the new key soaks', async (saw) => saw(await fleet.record(client)).rotation?.phase.name === 'published');
   const queue = producer(fleet, CONTROL);
   const data = { v: 1, select: { clients: [client.ref] }, compromised: true, ...WHO };
   const job = await queue.add('request', data);
@@ -130,7 +130,7 @@ test('a compromise that hurried a rotation is told once, and replaces one key, h
 
   await (await ended(queue, job)).retry('completed');
   expect((await ended(queue, job)).returnvalue).toEqual(returnvalue);
-  await until('the queue is idle', async () => (await fleet.queues.rotateQueue(DEPLOYMENT).count()) === 0);
+  await until('the queue is idle', async (saw) => saw(await fleet.queues.rotateQueue(DEPLOYMENT).count()) === 0);
   expect((await fleet.record(client)).keys.map((key) => key.kid)).toEqual([kid]);
   const told = (await fleet.audit()).filter(
     ({ type, data: { request } }) => type === 'rotation.requested' && request === job.id,

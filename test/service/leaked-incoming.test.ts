@@ -41,7 +41,9 @@ test('a leaked new key that was published is destroyed after it is shown to be r
 
   fleet.emulator.faults.clear();
   await fleet.reached(client, rotation);
-  await until('it is destroyed', async () => (await fleet.record(client)).former.some((key) => key.kid === leaked));
+  await until('it is destroyed', async (saw) =>
+    saw(await fleet.record(client)).former.some((key) => key.kid === leaked),
+  );
   const told = (await fleet.audit()).filter(({ data }) => data.kid === leaked).map(({ type, data }) => [type, data]);
   expect(told.slice(-3)).toMatchObject([
     ['key.compromised', { from: 'pre-active', to: 'compromised' }],
@@ -51,7 +53,7 @@ test('a leaked new key that was published is destroyed after it is shown to be r
   expect((await fleet.record(client)).former).toContainEqual(
     expect.objectContaining({ kid: leaked, compromised: true }),
   );
-  await until('nothing is left to do', async () => (await fleet.record(client)).retirements.length === 0);
+  await until('nothing is left to do', async (saw) => saw(await fleet.record(client)).retirements.length === 0);
 });
 
 test('a report of the key in use that comes just when a new one is proven replaces both within the same rotation', async () => {

@@ -124,7 +124,7 @@ test.runIf(IS_LINUX)('a crash of a worker leaves none of its memory', async () =
     await startWatched(fleet, other, plantedFile, 'setInterval(() => {}, 1000); console.error("started")'),
   ];
   for (const at of [folder, other])
-    await until('both have started', async () => (await readFile(join(at, 'stderr'))).includes('started'));
+    await until('both have started', async (saw) => saw(await readFile(join(at, 'stderr'))).includes('started'));
   expect(await foundInMemory(child, needles), 'it has something to hide').toEqual(expect.arrayContaining(IN_TEXT));
   expect(Number.parseInt(await readFile(`/proc/${child.pid}/coredump_filter`, 'utf8'), 16)).toBe(0);
 

@@ -67,10 +67,10 @@ test.for([KID_APP, PEM_APP])(
     await fleet.start();
     const { logins, hidden } = await startMounted(fleet, client);
     expect(hidden).toEqual([]);
-    await until('it signs in with the first key', () => logins.at(-1)?.kid === client.key.kid);
+    await until('it signs in with the first key', (saw) => saw(logins.at(-1)?.kid) === client.key.kid);
     for (let rotation = 0; rotation < 3; rotation += 1) {
       const { kid } = await fleet.reached(client, await fleet.rotate(client));
-      await until('it signs in with the new key', () => logins.at(-1)?.kid === kid);
+      await until('it signs in with the new key', (saw) => saw(logins.at(-1)?.kid) === kid);
     }
     expect(logins.filter(({ accepted }) => !accepted)).toEqual([]);
     // It reports from inside, too.
@@ -92,5 +92,5 @@ test('a watch on the folder hears of every change', async () => {
   onTestFinished(() => watcher.close());
   await fleet.start();
   const { kid } = await fleet.reached(client, await fleet.rotate(client));
-  await until('it has seen the new key', () => seen.at(-1) === kid);
+  await until('it has seen the new key', (saw) => saw(seen.at(-1)) === kid);
 });

@@ -38,7 +38,10 @@ test('clients of another store are found and left alone, and rotated there as be
   const logins = await Promise.all(clients.map((client) => startLogins(client, fleet)));
   for (const client of clients) await fleet.reached(client, await fleet.rotate(client));
   const other = await startOther(fleet);
-  await until('all are found', async () => (await other.resources.store.enrolmentCounts()).found === clients.length);
+  await until(
+    'all are found',
+    async (saw) => saw(await other.resources.store.enrolmentCounts()).found === clients.length,
+  );
   for (const client of clients) {
     const { kid } = await fleet.reached(client, await fleet.rotate(client));
     await untilSeen(other, client, kid);

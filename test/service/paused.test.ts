@@ -63,7 +63,7 @@ test('what runs is finished, requests and compromises go through, and the pause 
   const hold = fleet.emulator.faults.add({ kind: 'hold', until: promise, when: 'before', match });
   const service = await fleet.start();
   const rotation = await fleet.rotate(running);
-  await until('its PATCH is under way', () => hold.fired === 1);
+  await until('its PATCH is under way', (saw) => saw(hold.fired) === 1);
   await rekeyd(fleet, 'pause', '--all', '--reason', 'incident', '--for', '4h');
   expect(await statusOfClient(fleet, running)).toMatchObject({ state: 'rotating', paused: { all: true } });
   resolve();

@@ -31,7 +31,7 @@ test('one passing 401 beside a PATCH that is accepted pauses nothing', async () 
   const first = await beginRotation(fleet, refused);
   const second = await beginRotation(fleet, accepted);
   const service = await fleet.start();
-  await until('the other PATCH is under way', () => hold.fired === 1);
+  await until('the other PATCH is under way', (saw) => saw(hold.fired) === 1);
   await fleet.reached(refused, first, 'active');
   release();
   await fleet.reached(accepted, second);
@@ -54,7 +54,7 @@ test('a pause beside a PATCH that is accepted is shown, outlasts a restart, and 
   }
   const first = await beginRotation(fleet, accepted);
   const service = await fleet.start();
-  await until('a PATCH is under way', () => hold.fired === 1);
+  await until('a PATCH is under way', (saw) => saw(hold.fired) === 1);
   const others = await Promise.all(refused.map(async (client) => [client, await fleet.rotate(client)] as const));
   await until('the deployment is paused', () => whyPaused(fleet));
   release();
@@ -72,7 +72,7 @@ test('a pause beside a PATCH that is accepted is shown, outlasts a restart, and 
 
   fleet.emulator.faults.clear();
   for (const [client, rotation] of others) await fleet.reached(client, rotation);
-  await until('it is resumed', async () => (await whyPaused(fleet)) === null);
+  await until('it is resumed', async (saw) => saw(await whyPaused(fleet)) === null);
   expect(await toldOfDeployment(fleet)).toEqual(['deployment.paused', 'deployment.resumed']);
   await again.stop();
   await expectSound(fleet, clients);

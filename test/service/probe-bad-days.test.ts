@@ -185,7 +185,7 @@ test('a probe that is told to stop deactivates its client, and does not count as
   const stop = new AbortController();
   const probing = probeOn(fleet, APP, { signal: stop.signal });
   probing.catch(() => {});
-  await until('it is in the middle', () => fault.fired === 1);
+  await until('it is in the middle', (saw) => saw(fault.fired) === 1);
   stop.abort(new Error('told to stop'));
   await expect(probing).rejects.toThrow();
   held.resolve();
@@ -244,5 +244,12 @@ test('a disposable client is never found, taken over or rotated, and a request f
   const { rotations } = await fleet.request({ select: { all: true }, take_over: true, compromised: true });
   expect(rotations.map(({ client }) => client)).toEqual([other.ref]);
   expect(await resources.store.clientRefs()).toEqual([other.ref]);
-  expect(fleet.emulator.log.filter(({ method, client }) => method === 'PATCH' && client === made.id)).toEqual([]);
+  const patched = (id: string) =>
+    fleet.emulator.log.filter(({ method, client }) => method === 'PATCH' && client === id);
+  await until('the one that no probe made is rotated', (saw) => saw(patched(other.id).length) > 0);
+  expect(patched(made.id)).toEqual([]);
+  // The same without the mark of a probe is found.
+  const ordinary = await fleet.foreign(app);
+  expect(await discover({ v: 1, policy: app.slug, slot: 'two' }, context)).toMatchObject({ found: 1 });
+  expect(await resources.store.clientRefs()).toContain(ordinary.ref);
 });

@@ -155,7 +155,7 @@ test('algs that clients signed in with before this was noted are noted at the ne
   await redis.del(keys.app(`${DEPLOYMENT}/${app.slug}`));
   expect(await factsOf(fleet, app)).toEqual(NOTHING_KNOWN);
   await fleet.start({ schedule: true });
-  await until('it is noted', async () => (await factsOf(fleet, app)).proven.ES256 !== undefined);
+  await until('it is noted', async (saw) => saw(await factsOf(fleet, app)).proven.ES256 !== undefined);
   await fleet.reached(second, await fleet.rotate(second));
   await expectSound(fleet, [first, second]);
 });

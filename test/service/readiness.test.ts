@@ -87,7 +87,7 @@ test('an overlap goes on while a signer reports the old key, which is told, and 
     /^the overlap goes on, because signers still sign with the old key .*: web-1$/,
   );
   expect(status.retiring).toMatchObject([{ kid: client.key.kid, phase: 'overlap' }]);
-  await until('it is told', async () => (await fleet.audit()).some(({ type }) => type === 'rotation.delayed'));
+  await until('it is told', async (saw) => saw(await fleet.audit()).some(({ type }) => type === 'rotation.delayed'));
   expect(fleet.lines.some((line) => line.includes('signers still sign with the old key: both keys stay'))).toBe(true);
   expect((await statusOfClient(fleet, client)).last_error).toContain('web-1');
   expect(fleet.patches(client)).toHaveLength(1);
@@ -138,12 +138,12 @@ test('a held client is enrolled when a signer reports that it signs with the imp
   await fleet.start();
   const signer = await openSigner(reported.folder);
   onTestFinished(() => signer.close());
-  await until('it is enrolled', async () => (await fleet.record(reported)).enrolment === 'enrolled');
+  await until('it is enrolled', async (saw) => saw(await fleet.record(reported)).enrolment === 'enrolled');
   const told = (await fleet.audit()).filter(({ type }) => type === 'client.enrolled');
   expect(told).toMatchObject([{ client: reported.ref, actor: expect.stringMatching(/^signer:.+-\d+$/) }]);
   const { upkeep } = fleet.queues;
   const ended = await upkeep.getCompletedCount();
-  await until('upkeep has looked at the others', async () => (await upkeep.getCompletedCount()) > ended + 2);
+  await until('upkeep has looked at the others', async (saw) => saw(await upkeep.getCompletedCount()) > ended + 2);
   for (const client of [forged, silent]) expect((await fleet.record(client)).enrolment).toBe('held');
 
   const logins = await startLogins(reported, fleet);

@@ -25,7 +25,7 @@ test.each([401, 403])('an API key refused with %i pauses its deployment until it
   });
   await fleet.start();
   const paused = async () => (await fleet.audit()).filter(({ type }) => type === 'deployment.paused');
-  await until('the deployment is paused', async () => (await paused()).length > 0);
+  await until('the deployment is paused', async (saw) => saw(await paused()).length > 0);
   await fleet.reached(free, await fleet.rotate(free));
   expect(await paused()).toMatchObject([{ client: null, data: { deployment: DEPLOYMENT } }]);
   const patches = fleet.emulator.log.filter((call) => isChange(call) && call.status === status);
@@ -33,7 +33,7 @@ test.each([401, 403])('an API key refused with %i pauses its deployment until it
 
   fleet.emulator.faults.clear();
   for (const [client, rotation] of rotations) await fleet.reached(client, rotation);
-  await until('it is resumed', async () => (await whyPaused(fleet)) === null);
+  await until('it is resumed', async (saw) => saw(await whyPaused(fleet)) === null);
   const resumed = (await fleet.audit()).filter(({ type }) => type === 'deployment.resumed');
   expect(resumed).toMatchObject([{ data: { deployment: DEPLOYMENT } }]);
   expect(fleet.lines.join('')).not.toContain(apiKeyOf(DEPLOYMENT));
@@ -49,13 +49,13 @@ test('an API key that may read but not write raises one alarm, however often it 
   await until('the deployment is paused', () => whyPaused(fleet));
   const patches = () => fleet.emulator.log.filter(({ method }) => method === 'PATCH').length;
   const before = patches();
-  await until('the key was tried again', () => patches() > before);
+  await until('the key was tried again', (saw) => saw(patches()) > before);
   const told = async () =>
     (await fleet.audit()).map(({ type }) => type).filter((type) => type.startsWith('deployment.'));
   expect(await told()).toEqual(['deployment.paused']);
   fleet.emulator.setApiKey(DEPLOYMENT, apiKeyOf(DEPLOYMENT));
   for (const [client, rotation] of rotations) await fleet.reached(client, rotation);
-  await until('it is resumed', async () => (await whyPaused(fleet)) === null);
+  await until('it is resumed', async (saw) => saw(await whyPaused(fleet)) === null);
   expect(await told()).toEqual(['deployment.paused', 'deployment.resumed']);
   await expectSound(fleet, clients);
 });
@@ -131,7 +131,7 @@ test('an alg that the server cannot verify is rolled back, and the old key signs
     'the new key is destroyed',
     async () => !(await fleet.resources.store.sealedHalves(client.ref)).has(kid ?? ''),
   );
-  await until('nothing is left to do', async () => (await fleet.resources.store.openWork()).length === 0);
+  await until('nothing is left to do', async (saw) => saw(await fleet.resources.store.openWork()).length === 0);
   await expectSound(fleet, [client]);
 });
 

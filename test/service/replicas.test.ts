@@ -27,13 +27,13 @@ test('a replica that starts in the middle of a cutover neither sends nor deliver
   // The issuer answers before the cutover; the proof after it is held up.
   const hold = fleet.emulator.faults.add({ kind: 'hold', until: promise, when: 'before', match, skip: 1 });
   const rotation = await fleet.rotate(client);
-  await until('the proof is under way', () => hold.fired === 1);
+  await until('the proof is under way', (saw) => saw(hold.fired) === 1);
   const logins = await startLogins(client, fleet);
   const before = await delivered(fleet);
   const { upkeep } = fleet.queues;
   const ended = await upkeep.getCompletedCount();
   await fleet.start({}, await fleet.configOf(elsewhere(fleet, 'replica')));
-  await until('it has looked at everything', async () => (await upkeep.getCompletedCount()) > ended + 2);
+  await until('it has looked at everything', async (saw) => saw(await upkeep.getCompletedCount()) > ended + 2);
   await logins.more(3);
   expect(await delivered(fleet)).toBe(before);
   expect(fleet.patches(client)).toHaveLength(1);

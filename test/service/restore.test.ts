@@ -52,7 +52,7 @@ test('a sink that was left out of the config for a rotation gets the set that th
   expect((await metaIn(folder('second'))).current).toBe(client.key.kid);
 
   await fleet.start();
-  await until('the second sink is up to date', async () => (await metaIn(folder('second'))).current === kid);
+  await until('the second sink is up to date', async (saw) => saw(await metaIn(folder('second'))).current === kid);
   expect(await metaIn(folder('first'))).toEqual(await metaIn(folder('second')));
   const logins = await startLogins({ ...client, folder: folder('second') }, fleet);
   await logins.more(2);
@@ -72,7 +72,7 @@ test('a key folder that was restored from an older copy is brought up to date', 
   expect((await metaIn(client.folder)).current).toBe(client.key.kid);
 
   await fleet.start();
-  await until('the set is up to date', async () => (await metaIn(client.folder)).current === kid);
+  await until('the set is up to date', async (saw) => saw(await metaIn(client.folder)).current === kid);
 });
 
 async function publishing() {
@@ -97,7 +97,7 @@ test('a public set that was restored from an older copy is written again', async
 
   await writeFile(file, older);
   await fleet.start();
-  await until('the set is up to date', async () => (await readFile(file, 'utf8')) === before);
+  await until('the set is up to date', async (saw) => saw(await readFile(file, 'utf8')) === before);
 });
 
 test('a public set that is no longer served is written again', async () => {
@@ -135,7 +135,7 @@ test('folders that are newer than a restored store are left as they are until th
   await fleet.start();
   await until('it is told', () => fleet.lines.some((line) => line.includes('looking at the server first')));
   fleet.emulator.faults.clear();
-  await until('the client is found again', async () => (await fleet.record(client)).enrolment === 'found');
+  await until('the client is found again', async (saw) => saw(await fleet.record(client)).enrolment === 'found');
   expect(fleet.lines.filter((line) => line.includes('delivered again'))).toEqual([]);
   expect((await metaIn(client.folder)).current).toBe(kid);
 });

@@ -74,7 +74,7 @@ test('a second rollback is refused, while the first is under way and while its k
   await expect(rekeyd(fleet, 'rollback', client.ref)).rejects.toThrow(/is being put back already/);
   await expect(rekeyd(fleet, 'abandon', client.ref, '--json')).resolves.toContain(client.ref);
   await fleet.start({}, await lasting(fleet));
-  await until('it has ended', async () => (await fleet.record(client)).rotation === null);
+  await until('it has ended', async (saw) => saw(await fleet.record(client)).rotation === null);
   // Once more, and to its end.
   await rekeyd(fleet, 'rollback', client.ref, '--wait');
   await expect(rekeyd(fleet, 'rollback', client.ref)).rejects.toThrow(/was put back already.*`rekeyd rotate/);
@@ -107,7 +107,7 @@ test('a previous key that the server refuses leaves the newer one in use, and th
   expect(error).toContain(`refuses the new key ${client.key.kid}`);
   expect(await activeOf(fleet, client)).toBe(kid);
   expect(await onServer(fleet, client)).toEqual([kid]);
-  await until('the previous key is gone', async () => (await fleet.record(client)).retirements.length === 0);
+  await until('the previous key is gone', async (saw) => saw(await fleet.record(client)).retirements.length === 0);
   const logins = await startLogins(client, fleet);
   await logins.more(3);
   expect(await logins.stop()).toMatchObject({ refused: [], fallback: 0 });
@@ -125,7 +125,7 @@ test('during a compromise, and to the key that was reported, there is no way bac
     ...FOR_EVER,
   });
   const rotation = await fleet.rotate(client, { compromised: true });
-  await until('it is tried', () => fault.fired > 0);
+  await until('it is tried', (saw) => saw(fault.fired) > 0);
   await expect(rekeyd(fleet, 'rollback', client.ref)).rejects.toThrow(
     /reported as compromised, so there is no way back/,
   );
@@ -154,7 +154,7 @@ test('a compromise of the key in use ends a rollback: neither of the two keys st
   const rotation = await fleet.rotate(client, { compromised: { kid } });
   expect(rotation).toBe(clients[0].rotation);
   await fleet.reached(client, rotation);
-  await until('nothing is left to do', async () => (await fleet.record(client)).retirements.length === 0);
+  await until('nothing is left to do', async (saw) => saw(await fleet.record(client)).retirements.length === 0);
   const active = await activeOf(fleet, client);
   expect([kid, client.key.kid]).not.toContain(active);
   expect(await onServer(fleet, client)).toEqual([active]);

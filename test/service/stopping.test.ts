@@ -19,7 +19,7 @@ test('stop waits for the PATCH under way, and the rotation goes on with the next
   const match = CHANGE;
   const hold = fleet.emulator.faults.add({ kind: 'hold', until: answer.opened, when: 'after', match });
   const rotation = await fleet.rotate(client);
-  await until('the PATCH is under way', () => hold.fired === 1);
+  await until('the PATCH is under way', (saw) => saw(hold.fired) === 1);
   const stopping = service.stop();
   expect(service.stop()).toBe(stopping);
   let stopped = false;
@@ -50,7 +50,7 @@ test('what does not end within the grace is cut off, and taken up again with the
   const logins = await startLogins(client, fleet);
   const stall = fleet.emulator.faults.add({ kind: 'stall', when: 'after', match: CHANGE });
   const rotation = await fleet.rotate(client);
-  await until('the PATCH is under way', () => stall.fired === 1);
+  await until('the PATCH is under way', (saw) => saw(stall.fired) === 1);
   await service.stop(); // long before the PATCH would time out
   await fleet.start();
   await fleet.reached(client, rotation);

@@ -78,7 +78,7 @@ test('an old key that is not tried again for long delays no rotation', async () 
   const accepting = stillAccepting(fleet, client);
   await fleet.start(accepting);
   const first = await fleet.rotate(client);
-  await until('it was accepted', async () => (await triesOfFirst(fleet, client))?.failed === 1);
+  await until('it was accepted', async (saw) => saw(await triesOfFirst(fleet, client))?.failed === 1);
   const second = await fleet.rotate(client);
   await fleet.reached(client, second);
   expect(await triesOfFirst(fleet, client)).toMatchObject({ failed: 1 });

@@ -113,7 +113,10 @@ test('a KEK that comes back: signers get the key in use again, and what was left
   expect(await sealedCount(fleet, client)).toBe(2);
 
   await fleet.start();
-  await until('the key of the failed rotation is destroyed', async () => (await sealedCount(fleet, client)) === 1);
+  await until(
+    'the key of the failed rotation is destroyed',
+    async (saw) => saw(await sealedCount(fleet, client)) === 1,
+  );
   expect(await activeKid(fleet, client)).toBe(kid);
   const logins = await startLogins(client, fleet);
   await logins.more(2);

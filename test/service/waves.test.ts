@@ -76,7 +76,7 @@ test('the rest follows when the first part signs in, and each client is rotated 
   const proven = audit.find(({ type, client }) => type === 'key.activated' && client === started[0]?.client);
   expect(started[0]?.client).toBe(clients[0]?.ref);
   expect(started[1]?.seq, 'nobody else begins before it signs in').toBeGreaterThan(proven?.seq ?? 0);
-  await until('the wave is over', async () => (await waveOf(fleet)) === null);
+  await until('the wave is over', async (saw) => saw(await waveOf(fleet)) === null);
   expect(await ofType(fleet, 'policy.stopped')).toEqual([]);
   await expectUndisturbed(logins);
   await expectSound(fleet, clients);
@@ -143,7 +143,7 @@ test('a wave that stops while others of it are under way lets those finish, and 
   const match = { ...CHANGE, client: failing?.id ?? '' };
   fleet.emulator.faults.add({ kind: 'status', status: 400, match, times: Number.POSITIVE_INFINITY });
   await fleet.start({ schedule: true });
-  await until('the wave stops', async () => (await waveOf(fleet))?.phase === 'stopped');
+  await until('the wave stops', async (saw) => saw(await waveOf(fleet))?.phase === 'stopped');
   expect(await waveOf(fleet)).toMatchObject({ waiting: 3, active: 0, failed: 1 });
   answer();
   await untilFinished(fleet, others);
@@ -187,11 +187,11 @@ describe('a wave in the middle of which workers die, start and race', () => {
     expect(await waveOf(fleet)).toMatchObject({ id: 'died', waiting: 3, chosen: 3 });
     // They are rotated by a service that starts afterwards, and the rest still waits for its time.
     await fleet.start();
-    await until('the first part signs in', async () => (await waveOf(fleet))?.active === 3);
+    await until('the first part signs in', async (saw) => saw(await waveOf(fleet))?.active === 3);
     await watchWave(POLICY, contextOf(fleet));
     expect(await fleet.queues.upkeep.getJob(`wave.${POLICY}`)).toBeUndefined();
     expect((await startedOf(fleet)).length).toBe(3);
-    await until('nothing is left to do', async () => (await store.openWork()).length === 0);
+    await until('nothing is left to do', async (saw) => saw(await store.openWork()).length === 0);
   });
 
   test('begins no second rotation of a client whose first one ends while it is looked at', async () => {

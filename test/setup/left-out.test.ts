@@ -1,5 +1,6 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { leftOut } from './left-out.ts';
+import { forCi, leftOut } from './left-out.ts';
 
 const BOTH = ['valkey', 'redis'];
 
@@ -22,4 +23,15 @@ test('the end of a run says how many tests were left out, where, and why', () =>
 test('the end of a run says on which server alone the tests ran', () => {
   expect(leftOut([], ['redis'])).toEqual([expect.stringMatching(/ran on redis-server alone; valkey-server is not/)]);
   expect(leftOut([], ['valkey'])).toEqual([expect.stringMatching(/ran on valkey-server alone; redis-server is not/)]);
+});
+
+test('what only .ci/run runs is named, with the way to run it, and it is there', () => {
+  expect(forCi('all')).toEqual([]);
+  const [line = '', ...others] = forCi(undefined);
+  expect(others).toEqual([]);
+  expect(line).toMatch(/REKEYD_TESTS=all npm test/);
+  const files = line.match(/test\/\S+\.test\.ts/g) ?? [];
+  expect(files).toContain('test/deploy/image.test.ts');
+  for (const file of files) expect(existsSync(new URL(`../../${file}`, import.meta.url)), file).toBe(true);
+  expect(readFileSync(new URL('../../.ci/run', import.meta.url), 'utf8')).toContain('REKEYD_TESTS=all npm test');
 });

@@ -1,6 +1,7 @@
 /** What a run of the tests left out, and why: said at its end, so that nobody takes it for the whole. */
 import type { Reporter, TestModule } from 'vitest/node';
 import { redisKinds } from '../support/redis.ts';
+import { leftForCi } from './once.ts';
 
 /** The servers that the tests are made for. */
 const KINDS = ['valkey', 'redis'] as const;
@@ -29,9 +30,17 @@ export function leftOut(skipped: readonly Skipped[], kinds: readonly string[]): 
   ];
 }
 
+/** @param asked the environment's REKEYD_TESTS */
+export function forCi(asked: string | undefined): readonly string[] {
+  const files = leftForCi(asked);
+  return files.length === 0
+    ? []
+    : [`Left out: ${files.join(', ')}: .ci/run runs them. REKEYD_TESTS=all npm test does, too.`];
+}
+
 export default class LeftOut implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
-    const lines = leftOut(modules.flatMap(skippedIn), redisKinds);
+    const lines = [...leftOut(modules.flatMap(skippedIn), redisKinds), ...forCi(process.env.REKEYD_TESTS)];
     if (lines.length > 0) process.stdout.write(`\n${lines.join('\n')}\n`);
   }
 }

@@ -89,7 +89,8 @@ describe('changes in the folder', () => {
 
   test('never stop the signing while they go on', async () => {
     await deliver({ current: a });
-    const signer = await openSigner(folder, { onReloadError: (error) => expect.unreachable(String(error)) });
+    const errors: unknown[] = [];
+    const signer = await openSigner(folder, { onReloadError: (error) => errors.push(error) });
     let delivering = true;
     const seen = new Set<string>();
     const signing = (async () => {
@@ -100,6 +101,11 @@ describe('changes in the folder', () => {
     delivering = false;
     await signing;
     expect([...seen].sort()).toEqual([a.kid, b.kid].sort());
+    expect(errors).toEqual([]);
+    // It would have been told.
+    await rename(folder, `${folder}.away`);
+    await signer.assertion({ audience });
+    expect(errors).toHaveLength(1);
   });
 
   test('work in a plain folder too, as a secret mount gives it', async () => {
@@ -119,7 +125,8 @@ describe('changes in the folder', () => {
     await rename(await realpath(join(folder, '..data')), version);
     await rm(folder, { recursive: true });
     await symlink(version, folder);
-    const signer = await openSigner(folder, { onReloadError: (error) => expect.unreachable(String(error)) });
+    const errors: unknown[] = [];
+    const signer = await openSigner(folder, { onReloadError: (error) => errors.push(error) });
     /** Its timer began before those of the signer, which take longer: it ends before them on any machine. */
     const missingFor = async <T>(ms: number, work: () => Promise<T>): Promise<T> => {
       renameSync(folder, `${folder}.away`);
@@ -132,6 +139,7 @@ describe('changes in the folder', () => {
     await rm(folder);
     await deliver({ current: b, previous: a });
     expect((await signer.assertion({ audience })).kid).toBe(b.kid);
+    expect(errors).toEqual([]);
   });
 
   test('that cannot be read leave the signer with the keys it has, and are reported', async () => {
@@ -173,6 +181,7 @@ test.each<[string, (jwk: Record<string, unknown>) => string]>([
   await writeFile(file, damage(jwk));
   const error = await openSigner(folder).catch((thrown: unknown) => thrown);
   expect(error).toMatchObject({ code: 'folder_unreadable' });
+  expect(inspect(new Error(`planted: ${jwk.d}`), { depth: 9 })).toContain(jwk.d.slice(0, 8));
   for (let at = 0; at + 8 <= jwk.d.length; at += 8) {
     expect(inspect(error, { depth: 9 })).not.toContain(jwk.d.slice(at, at + 8));
   }

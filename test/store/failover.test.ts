@@ -4,9 +4,9 @@ import { storeKeys } from '../../src/store/keys.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import { checkDurability, type DurabilityOptions } from '../../src/store/redis/durability.ts';
 import type { ServerGroup } from '../../src/store/redis/target.ts';
+import { until } from '../support/patient.ts';
 import { NO_WAITAOF, redisKinds, waitaofKinds } from '../support/redis.ts';
 import { REPLICATION_USER, type RedisGroup, startCluster, startSentinelGroup, tell } from '../support/redis-ha.ts';
-import { until } from '../support/until.ts';
 import { firstCommit, open, ref } from './fixtures.ts';
 
 const keys = storeKeys('rekeyd');
@@ -34,7 +34,7 @@ async function opened(group: ServerGroup, options: DurabilityOptions) {
 async function untilPromoted(server: RedisGroup['primary'] | undefined): Promise<void> {
   if (server === undefined) throw new Error('there is no such replica');
   const role = async () => String(await tell(server, 'INFO', 'replication'));
-  await until('the replica is the primary', async () => (await role()).includes('role:master'));
+  await until('the replica is the primary', async (saw) => saw(await role()).includes('role:master'));
 }
 
 it.each([

@@ -75,14 +75,14 @@ test.each(DAMAGES)(
 
     await damage(how, fleet, operator, rollBack);
     const left = await everythingOutside(fleet, client, operator);
-    await until('readiness is red', async () => (await readiness(url)).status === 503);
+    await until('readiness is red', async (saw) => saw(await readiness(url)).status === 503);
     const { detail } = await readiness(url);
     expect(detail).toContain('Restore the backup of Redis');
     expect(detail).toContain('`rekeyd store declare-loss`');
     // Sweeps, lists and upkeep go on to be tried, and one client more is there to be found.
     await fleet.foreign(APP);
     const before = refusals(fleet);
-    await until('they are refused', () => refusals(fleet) >= before + 5);
+    await until('they are refused', (saw) => saw(refusals(fleet)) >= before + 5);
     const errors = errorsOf(fleet);
     expect(errors.length).toBeGreaterThan(0);
     expect(new Set(errors).size).toBe(errors.length);
@@ -91,7 +91,7 @@ test.each(DAMAGES)(
     expect(logins.refused).toEqual([]);
 
     await restore();
-    await until('readiness is green', async () => (await readiness(url)).status === 200);
+    await until('readiness is green', async (saw) => saw(await readiness(url)).status === 200);
     await fleet.reached(client, await fleet.rotate(client), 'active');
     await logins.more(5);
     expect(logins.refused).toEqual([]);
@@ -102,11 +102,11 @@ test('after the loss is declared, clients are found again, and no application is
   const { fleet, client, operator, url } = await startedFleet();
   const logins = await startLogins(client, fleet);
   await operator.flushall();
-  await until('readiness is red', async () => (await readiness(url)).status === 503);
+  await until('readiness is red', async (saw) => saw(await readiness(url)).status === 503);
   const dataDir = join(fleet.dir, 'data');
   const cause = { actor: 'test', reason: 'the disk is gone' };
   const id = await declareLoss(operator, fleet.resources.store.keys, dataDir, await readMarker(dataDir), cause);
-  await until('readiness is green', async () => (await readiness(url)).status === 200);
+  await until('readiness is green', async (saw) => saw(await readiness(url)).status === 200);
   await until('the client is found again', () => fleet.record(client).catch(() => null));
   expect(fleet.resources.store.id).toBe(id);
   expect(await fleet.record(client)).toMatchObject({ enrolment: 'found', keys: [], rotation: null });

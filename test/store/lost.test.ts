@@ -221,7 +221,7 @@ describe.each(redisKinds)('the store of a worker on %s', (kind) => {
   it('is written down by itself after a burst, although the last entries come within a second', async () => {
     const { store } = worker;
     for (const client of ['c', 'd', 'e'].map(ref)) await store.commit(firstCommit(client, { durable: true }));
-    await until('the marker is there', async () => (await readMarker(dir))?.size === 5);
+    await until('the marker is there', async (saw) => saw(await readMarker(dir))?.size === 5);
   });
 
   it('is written down again after it could not be', async () => {

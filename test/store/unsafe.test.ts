@@ -63,7 +63,7 @@ describe.each(redisKinds)('a %s', (kind) => {
   async function reconnect(): Promise<void> {
     const id = await worker.redis.client('ID');
     await operator.client('KILL', 'ID', id);
-    await until('the worker is connected again', async () => (await worker.redis.client('ID')) !== id);
+    await until('the worker is connected again', async (saw) => saw(await worker.redis.client('ID')) !== id);
   }
 
   it.each(CHANGES)('that $what is found out after a reconnect: nothing is written', async ({ make, undo, says }) => {
@@ -77,7 +77,7 @@ describe.each(redisKinds)('a %s', (kind) => {
     }
     await undo(operator);
     await reconnect();
-    await until('it is found out', () => guard.problem === null);
+    await until('it is found out', (saw) => saw(guard.problem) === null);
     await store.commit(firstCommit(alpha, { durable: true }));
     expect(told).toEqual([expect.stringMatching(says), null]);
     expect(await store.auditSize()).toBe(1);

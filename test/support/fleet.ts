@@ -28,7 +28,7 @@ import type { App, Selection } from '../emulator/state.ts';
 import { makeKey, type TestKey, withPem } from '../emulator/testing.ts';
 import { openHandles } from './leaks.ts';
 import { type RedisServer, type RedisSetup, startRedis } from './redis.ts';
-import { until } from './until.ts';
+import { until, witness } from './until.ts';
 
 // A machine that is busy with everything else must not fail a test that waits for what will come.
 vi.setConfig({ testTimeout: 120_000 });
@@ -117,6 +117,9 @@ export interface Fleet {
   patches(client: FleetClient): LogEntry[];
 }
 
+/** A rotation has many steps, and may meet a failover. In ms. */
+const WHOLE_ROTATION_MS = 30_000;
+
 const ENDED: readonly RotationState[] = ['finished', 'failed', 'rolled_back'];
 
 /** Everything is stopped and removed when the test ends; the test fails when something is left open. */
@@ -149,6 +152,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     parseConfig(JSON.stringify(changed), { file: join(dir, 'rekeyd.yaml'), env: { ...env, ...more } });
   const config = await configOf(file);
   const lines: string[] = [];
+  releases.push(witness(() => lines.slice(-5).join('')));
   const log = createLog({ level: 'debug', destination: { write: (line: string) => void lines.push(line) } });
   const resources = await openResources(config, { log, clock: systemClock });
   releases.push(() => resources.close());
@@ -184,8 +188,9 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
 
   async function request(data: object): Promise<RequestResult> {
     const id = await queues.request({ v: 1, reason: 'a test', actor: 'test', ...data });
-    const job = await until('the request job ends', async () => {
+    const job = await until('the request job ends', async (saw) => {
       const found = await queues.control.getJob(id);
+      saw(found?.progress);
       return found?.finishedOn !== undefined && found;
     });
     if (job.failedReason) throw new Error(job.failedReason);
@@ -235,13 +240,17 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     record,
     rotation,
     reached(client, id, state = 'finished') {
-      return until(`rotation ${id} of ${client.ref} is ${state}`, async () => {
-        const summary = await rotation(client, id);
-        if (summary !== undefined && summary.state !== state && ENDED.includes(summary.state)) {
-          throw new Error(`the rotation is ${summary.state}, not ${state}: ${summary.error}`);
-        }
-        return summary?.state === state && summary;
-      });
+      return until(
+        `rotation ${id} of ${client.ref} is ${state}`,
+        async (saw) => {
+          const summary = saw(await rotation(client, id));
+          if (summary !== undefined && summary.state !== state && ENDED.includes(summary.state)) {
+            throw new Error(`the rotation is ${summary.state}, not ${state}: ${summary.error}`);
+          }
+          return summary?.state === state && summary;
+        },
+        WHOLE_ROTATION_MS,
+      );
     },
     become({ slug, deployment = DEPLOYMENT }, selection) {
       const app = served.get(`${deployment}/${slug}`);

@@ -63,7 +63,7 @@ export async function startLogins(client: FleetClient, options: LoginOptions): P
     refused: [],
     async more(wanted) {
       const goal = count() + wanted;
-      await until(`${wanted} more logins of ${client.ref}`, () => count() >= goal);
+      await until(`${wanted} more logins of ${client.ref}`, (saw) => saw(count()) >= goal);
     },
     async stop() {
       stopped = true;

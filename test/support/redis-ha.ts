@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { storeKeys } from '../../src/store/keys.ts';
 import type { ServerGroup } from '../../src/store/redis/target.ts';
+import { until } from './patient.ts';
 import { freePort, onFreePorts, type RedisServer, redisKinds, startRedis } from './redis.ts';
-import { until } from './until.ts';
 
 export interface RedisGroup {
   /** The section `redis` of a config that leads here. */

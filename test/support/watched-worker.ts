@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 import type { Fleet } from './fleet.ts';
-import { until } from './until.ts';
+import { until } from './patient.ts';
 
 const CLI = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
 const PLANT = new URL('./planted.ts', import.meta.url).href;

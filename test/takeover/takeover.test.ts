@@ -70,7 +70,7 @@ test.each(redisKinds)('what 692ce67 left behind is taken over (%s)', { timeout: 
     return clients.filter(({ ref }) => refs.includes(ref)).map(({ what }) => what);
   };
 
-  await until('what can end has ended', async () => (await open()).length <= WAITING.length + 1, 120_000);
+  await until('what can end has ended', async (saw) => saw(await open()).length <= WAITING.length + 1, 120_000);
   expect((await open()).sort()).toEqual([...WAITING, 'paused-rotating'].sort());
   for (const { deployment, apiKey } of fixture.server) emulator.setApiKey(deployment, apiKey);
   await until('the paused deployment goes on', async () => !(await open()).includes('paused-rotating'), 120_000);

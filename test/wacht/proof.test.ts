@@ -9,6 +9,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Algorithm } from '../../src/core/keys.ts';
 import { generateKey } from '../../src/keys/generate.ts';
 import { createProver, type ProofRequest, type ProverOptions } from '../../src/wacht/proof.ts';
+import { expectNothingOf } from '../support/hidden.ts';
 import { deadOrigin, type Handler, json, type SeenRequest, serve } from './serve.ts';
 
 /** For auth.example.com, 2020 to 2120, self-signed. Made for this test, and used nowhere else. */
@@ -171,7 +172,10 @@ describe('the assertion', () => {
     const { prover, server } = await proverWith(authorizationServer(pair.publicKey, () => NOW));
     const error: unknown = await prover.prove(requestOf(more)).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: 'key_invalid', message: expect.stringContaining('Key k1 cannot sign with') });
-    expect(inspect(error, { depth: Infinity, showHidden: true })).not.toContain('KeyObject');
+    const shown = inspect(error, { depth: Infinity, showHidden: true });
+    expectNothingOf(pair.privateKey, shown);
+    expect(shown).not.toContain('KeyObject');
+    expect(inspect(new Error('planted', { cause: pair }), { depth: Infinity })).toContain('KeyObject');
     expect(server.requests).toEqual([]);
   });
 });

@@ -2,7 +2,7 @@
  * Clocks that are wrong: workers whose machine jumps by an hour, policies whose time zone changes to summer time, and two days in which nobody worked. Redis' clock, by which records go, is never moved: for the two days, all that Redis remembers is moved back instead.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { until } from '../../support/until.ts';
+import { until } from '../../support/patient.ts';
 import { APPS, type FleetSetting } from '../apps.ts';
 import { recordOf } from '../asking.ts';
 import type { StoredRecord } from '../evidence.ts';

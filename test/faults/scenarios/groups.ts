@@ -1,6 +1,7 @@
 /** Groups of servers: a primary that dies with writes that its replica never got, and a cluster that loses the node with our keys. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { askForPrimary } from '../../../src/store/redis/group.ts';
+import { until } from '../../support/patient.ts';
 import type { RedisServer } from '../../support/redis.ts';
 import {
   bearSilence,
@@ -10,7 +11,6 @@ import {
   startSentinelGroup,
   tell,
 } from '../../support/redis-ha.ts';
-import { until } from '../../support/until.ts';
 import { APPS } from '../apps.ts';
 import { type GroupStage, openGroupStage } from '../group-stage.ts';
 import { kindOf, type Scene } from '../scenario.ts';
@@ -138,9 +138,11 @@ export const writers = kindOf<Writers>({
     await failOver(scene);
     ask();
     // Where both hold, or the job of that client is still the first one's, nobody gets as far before it goes on.
-    await until('another worker is as far', async () => (await versionOf(first.ref)) >= first.version, 15_000).catch(
-      () => remark('nobody came as far'),
-    );
+    await until(
+      'another worker is as far',
+      async (saw) => saw(await versionOf(first.ref)) >= first.version,
+      15_000,
+    ).catch(() => remark('nobody came as far'));
     isOver = true;
     pool.goOn();
     await ask();

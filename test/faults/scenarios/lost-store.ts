@@ -6,7 +6,7 @@ import { existsSync, readlinkSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { until } from '../../support/until.ts';
+import { until } from '../../support/patient.ts';
 import { APPS } from '../apps.ts';
 import { thumbprintOf } from '../checks/keys.ts';
 import { logOf } from '../disk.ts';

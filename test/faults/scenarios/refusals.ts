@@ -5,7 +5,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { CHANGE } from '../../emulator/fault-rules.ts';
-import { until } from '../../support/until.ts';
+import { until } from '../../support/patient.ts';
 import { APPS } from '../apps.ts';
 import { isBusy, recordOf } from '../asking.ts';
 import { API_KEY, DEPLOYMENT, type FaultClient } from '../fleet.ts';

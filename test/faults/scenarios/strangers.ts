@@ -6,7 +6,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { until } from '../../support/until.ts';
+import { until } from '../../support/patient.ts';
 import type { AppSetting, NewClient } from '../apps.ts';
 import { isBusy, recordOf } from '../asking.ts';
 import type { FaultClient } from '../fleet.ts';
@@ -106,14 +106,18 @@ const FOUND_MS = 120_000;
 /** Every client that is registered is found sooner or later. */
 async function untilFound({ clients, raw }: Scene<Season>): Promise<void> {
   for (const { ref } of clients)
-    await until(`${ref} is found`, async () => (await recordOf(raw, ref)) !== null, FOUND_MS);
+    await until(`${ref} is found`, async (saw) => saw(await recordOf(raw, ref)) !== null, FOUND_MS);
 }
 
 /** Ticks do something, or it would be no wonder that strangers are left alone. */
 async function untilRotated({ clients, raw }: Scene<Season>, times: number): Promise<void> {
   const enrolled = clients.filter(({ enrolment }) => enrolment === 'enrolled');
   for (const { ref } of enrolled) {
-    await until(`${ref} is rotated`, async () => (await raw.llen(`{rekeyd}:store:history:${ref}`)) >= times, 120_000);
+    await until(
+      `${ref} is rotated`,
+      async (saw) => saw(await raw.llen(`{rekeyd}:store:history:${ref}`)) >= times,
+      120_000,
+    );
   }
 }
 
