@@ -1,5 +1,6 @@
 /** Everything that one config asks for: API clients, sinks, queues, workers, schedule. A config that changes gets a crew of its own; nothing here is changed. */
 import type { JobContext } from '../../jobs/context.ts';
+import { LEFT_ALONE } from '../../jobs/discover.ts';
 import { tellError } from '../../jobs/errors.ts';
 import { tellFirstLook } from '../../jobs/first-look.ts';
 import { openQueues, type Queues } from '../../jobs/queues.ts';
@@ -70,6 +71,7 @@ export async function startCrew(
     add('queues', () => queues.close());
     const background = new AbortController();
     if (options.schedule && isFirst) await tellFirstLook(resources, true);
+    if (isFirst) await tellLeftAlone(resources);
     const timeouts = config.deployments.map(({ timeoutMs }) => timeoutMs);
     const lockMs = options.lockMs ?? Math.max(30_000, LOCK_TIMEOUTS * Math.max(...timeouts));
     const context = { resources, queues, keks: keksOf(config), log, lockMs };
@@ -99,6 +101,12 @@ export async function startCrew(
       },
     };
   });
+}
+
+/** A person who starts rekeyd on a fleet for the first time should know that nothing happens by itself. */
+async function tellLeftAlone({ store, log }: Resources): Promise<void> {
+  const counts = await store.enrolmentCounts();
+  if (counts.found + counts.held > 0) log.warn(counts, LEFT_ALONE);
 }
 
 /** Beside everything else: the folders of a large fleet take a while to go through. Stopping does not wait for it, since Redis may be away. */

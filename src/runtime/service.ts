@@ -1,5 +1,4 @@
 /** The composition root: everything that `rekeyd start` runs, and how it stops. */
-import { LEFT_ALONE } from '../../jobs/discover.ts';
 import type { Queues } from '../../jobs/queues.ts';
 import type { Config } from '../config/model.ts';
 import { messageOf } from '../errors.ts';
@@ -87,7 +86,6 @@ export async function startService(config: Config, options: ServiceOptions): Pro
       reload: reloading.reload,
     });
     add('presence', () => presence.leave());
-    await tellLeftAlone(first.resources);
     tellMisfits(first.resources);
     return {
       get resources() {
@@ -101,12 +99,6 @@ export async function startService(config: Config, options: ServiceOptions): Pro
       stop,
     };
   });
-}
-
-/** A person who starts rekeyd on a fleet for the first time should know that nothing happens by itself. */
-async function tellLeftAlone({ store, log }: Resources): Promise<void> {
-  const counts = await store.enrolmentCounts();
-  if (counts.found + counts.held > 0) log.warn(counts, LEFT_ALONE);
 }
 
 /** Rotations that would fail are told of before they do. */

@@ -39,7 +39,7 @@ describe('status', () => {
     expect(documentOf(some).counts).toMatchObject({ found: 1, held: 1, healthy: 0 });
     expect(none.stdout).toMatch(/^2 clients: 1 held, 1 found\nNone of them is halted\.$/m);
     expect(none.stdout).not.toContain(found.ref);
-    expect(told.stdout).toMatch(/^3 clients: .*\nCLIENT .*\n.*\n… and 2 more$/m);
+    expect(told.stdout).toMatch(/^3 clients: .*\nCLIENT .*\n.*\n… and 2 more: /m);
   });
 
   test('--watch shows it again until it is told to stop', async () => {
