@@ -2,6 +2,7 @@
  * A new config, or a new value of a secret, while rekeyd runs: it is checked as a whole, gets a crew of its own, and the crew of the old one drains. What
  * cannot be used changes nothing.
  */
+import { hostname } from 'node:os';
 import { tryRenewed } from '../../jobs/renewed.ts';
 import { changesBetween, fixedChanges } from '../config/changes.ts';
 import { parseConfig, readConfig } from '../config/load.ts';
@@ -92,7 +93,8 @@ export function openReloading(
   }
 
   async function swap(config: Config, changes: readonly string[], { actor, reason }: Cause): Promise<void> {
-    const entry = { type: 'config.reloaded', client: null, rotation: null, actor, reason, data: { changes } } as const;
+    const data = { changes, service: `${hostname()}:${process.pid}` };
+    const entry = { type: 'config.reloaded', client: null, rotation: null, actor, reason, data } as const;
     await handle.store.append([entry]);
     const before = crew;
     crew = await startCrew(handle, config, options, false);

@@ -250,6 +250,7 @@ test('a disposable client is never found, taken over or rotated, and a request f
   expect(patched(made.id)).toEqual([]);
   // The same without the mark of a probe is found.
   const ordinary = await fleet.foreign(app);
-  expect(await discover({ v: 1, policy: app.slug, slot: 'two' }, context)).toMatchObject({ found: 1 });
+  // By this run, or by one of the service that came first.
+  await discover({ v: 1, policy: app.slug, slot: 'two' }, context);
   expect(await resources.store.clientRefs()).toContain(ordinary.ref);
 });

@@ -9,9 +9,9 @@ const GONE_MS = 15_000;
  */
 export const BE_PRESENT = `${PRELUDE}
 local at = now()
-for _, name in ipairs(redis.call('HKEYS', keys[1])) do
-  local said = tonumber(string.match(redis.call('HGET', keys[1], name), '^%d+'))
-  if at - said > ${GONE_MS} then redis.call('HDEL', keys[1], name) end
+local known = redis.call('HGETALL', keys[1])
+for i = 1, #known, 2 do
+  if at - tonumber(string.match(known[i + 1], '^%d+')) > ${GONE_MS} then redis.call('HDEL', keys[1], known[i]) end
 end
 redis.call('HSET', keys[1], args[1], string.format('%d', at) .. ':' .. args[2])
 local wish = redis.call('HMGET', keys[2], 'id', 'actor', 'reason')
@@ -32,12 +32,11 @@ return 1
 
 /** KEYS presence. → {service, what it said, …} of those that are not gone. */
 export const PRESENT = `${PRELUDE}
-local at, found = now(), {}
-for _, name in ipairs(redis.call('HKEYS', keys[1])) do
-  local said, about = string.match(redis.call('HGET', keys[1], name), '^(%d+):(.*)$')
-  local ago = at - tonumber(said)
-  if ago <= ${GONE_MS} then
-    table.insert(found, name)
+local at, found, known = now(), {}, redis.call('HGETALL', keys[1])
+for i = 1, #known, 2 do
+  local said, about = string.match(known[i + 1], '^(%d+):(.*)$')
+  if at - tonumber(said) <= ${GONE_MS} then
+    table.insert(found, known[i])
     table.insert(found, about)
   end
 end

@@ -44,9 +44,9 @@ export function isPassing(error: unknown): boolean {
   return error instanceof Error && /^(TRYAGAIN|ASK|MASTERDOWN|LOADING) /.test(error.message);
 }
 
-/** The server does not take our user and password. The next connection brings them again, and by then they may be the right ones. */
+/** The server, or a member of its group by name, does not take our user and password. The next connection brings them again, and by then they may be the right ones. */
 export function isLoginRefused(error: unknown): boolean {
-  return error instanceof Error && /^(WRONGPASS|NOAUTH) |^ERR invalid password/.test(error.message);
+  return error instanceof Error && /(^|: )(WRONGPASS|NOAUTH) |(^|: )ERR invalid password/.test(error.message);
 }
 
 /** An error of the connection, not an answer to what was asked: it could not be made, or was lost. */
