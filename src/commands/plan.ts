@@ -7,7 +7,7 @@ import { type AppFacts, NOTHING_KNOWN, takesSeveral } from '../core/findings.ts'
 import { byScope, pauseOf } from '../core/pause.ts';
 import { configWarnings, fleetOutlook } from '../forecast/fleet.ts';
 import { appOf } from '../rotation/facts.ts';
-import { lost, readFacts, readMarker, whyLost } from '../store/identity.ts';
+import { lost, readFacts, readMarker, whereNow, whyLost } from '../store/identity.ts';
 import type { Globals } from './open.ts';
 import { note, noteAbout, print, printJson } from './output.ts';
 import { type ClientPlan, planOf, type Situation } from './plan/client.ts';
@@ -55,8 +55,9 @@ export async function plan(globals: Globals, named: readonly string[], options: 
 /** A plan over a store that was lost would tell that every client is new. @throws RekeydError `store_lost` */
 async function expectPresent({ dataDir }: Config, { redis, store }: StoreView): Promise<void> {
   const marker = await readMarker(dataDir);
-  const why = whyLost(marker, await readFacts(redis, store.keys));
-  if (marker !== null && why !== null) throw lost(marker, why, store.keys, null);
+  const facts = await readFacts(redis, store.keys);
+  const why = whyLost(marker, facts);
+  if (marker !== null && why !== null) throw lost(marker, why, store.keys, await whereNow(redis, marker, facts));
 }
 
 type Targets = ReadonlyMap<ClientRef, ObservedClient | null>;

@@ -58,7 +58,7 @@ export async function startService(config: Config, options: ServiceOptions): Pro
     releases.add('resources', () => resources.close());
     await resources.guard.tryWrite();
     const deployments = config.deployments.map(({ id }) => id);
-    const queues = openQueues(resources, deployments, (error) => tellError(resources, error, 'queue'));
+    const queues = openQueues(resources, deployments, (error) => void tellError(resources, error, 'queue'));
     releases.add('queues', () => queues.close());
     if (options.schedule) await tellFirstLook(resources, true);
     if (options.worker) {
@@ -141,7 +141,7 @@ async function obstacleOf(resources: Resources): Promise<string | null> {
     () => null,
     (error) => messageOf(error),
   );
-  const late = sleep(READY_MS, asked.signal).then(() => 'Redis does not answer.');
+  const late = sleep(READY_MS, asked.signal).then(() => resources.guard.problem?.message ?? 'Redis does not answer.');
   try {
     return await Promise.race([answered, late]);
   } finally {
