@@ -5,14 +5,14 @@ import { isOutage, isRefusal } from '../src/store/redis/replies.ts';
 
 /**
  * BullMQ's connections report every try of an outage, and each command that Redis refuses. The store's own connection tells the outage once, and its guard
- * the refusal, so these are for debugging.
+ * the refusal that it finds too, so these are for debugging.
  */
-export function tellError(
+export async function tellError(
   { log, guard }: Pick<Resources, 'log' | 'guard'>,
   error: Error,
   what: string,
   fields: object = {},
-): void {
-  guard.doubt(error);
-  log[isOutage(error) || isRefusal(error) ? 'debug' : 'warn']({ ...fields, error: messageOf(error) }, what);
+): Promise<void> {
+  const isTold = isOutage(error) || (isRefusal(error) && (await guard.doubt(error)));
+  log[isTold ? 'debug' : 'warn']({ ...fields, error: messageOf(error) }, what);
 }

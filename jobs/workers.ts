@@ -87,12 +87,13 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
   ];
   const resting = new AbortController();
   for (const worker of workers) {
-    worker.on('error', (error) => tellError(resources, error, 'worker', { queue: worker.name }));
+    worker.on('error', (error) => void tellError(resources, error, 'worker', { queue: worker.name }));
     restAfterErrors(worker, resting.signal);
     worker.on('failed', (job, error) => {
       const told = messageOf(error);
       // What is wrong with the store is told when the guard notices it, and not again by each job that it keeps from running.
-      const isTold = told === resources.guard.problem?.message || isRefusal(error);
+      const { problem } = resources.guard;
+      const isTold = problem !== null && (told === problem.message || isRefusal(error));
       const level = isTold ? 'debug' : 'error';
       log[level]({ queue: worker.name, job: job?.id, name: job?.name, error: told }, 'job failed');
     });

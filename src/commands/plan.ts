@@ -1,6 +1,6 @@
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/model.ts';
-import { lost, readFacts, readMarker, whyLost } from '../store/identity.ts';
+import { lost, readFacts, readMarker, whereNow, whyLost } from '../store/identity.ts';
 import type { Globals } from './open.ts';
 import { planFleet } from './plan/fleet.ts';
 import { openReport } from './plan/report.ts';
@@ -40,6 +40,7 @@ export async function plan(globals: Globals, named: readonly string[], options: 
 /** A plan over a store that was lost would tell that every client is new. @throws RekeydError `store_lost` */
 async function expectPresent({ dataDir }: Config, { redis, store }: StoreView): Promise<void> {
   const marker = await readMarker(dataDir);
-  const why = whyLost(marker, await readFacts(redis, store.keys));
-  if (marker !== null && why !== null) throw lost(marker, why, store.keys, null);
+  const facts = await readFacts(redis, store.keys);
+  const why = whyLost(marker, facts);
+  if (marker !== null && why !== null) throw lost(marker, why, store.keys, await whereNow(redis, marker, facts));
 }

@@ -2,7 +2,7 @@ import { openQueues } from '../../jobs/queues.ts';
 import { type WaitingRequest, waitingRequests } from '../../jobs/waiting.ts';
 import { loadConfig } from '../config/load.ts';
 import { declareLoss } from '../store/declare.ts';
-import { readFacts, readMarker, type StoreFacts, waysOn, whyLost } from '../store/identity.ts';
+import { readFacts, readMarker, type StoreFacts, waysOn, whereNow, whyLost } from '../store/identity.ts';
 import { actor, type Globals } from './open.ts';
 import { note, print, printJson } from './output.ts';
 import { type StoreView, viewStore } from './view.ts';
@@ -22,7 +22,7 @@ export async function storeStatus({ file, env }: Globals, { json }: { readonly j
       else print(`This data_dir knows store ${known.id} with ${amounts(known.clients, known.entries)}, or more.`);
     }
     if (problem === null) return 0;
-    note(`The store ${problem}. ${waysOn}`);
+    note(`The store ${problem}. ${waysOn(await whereNow(view.redis, marker, facts))}`);
     return 1;
   } finally {
     await view.close();
@@ -31,7 +31,7 @@ export async function storeStatus({ file, env }: Globals, { json }: { readonly j
 
 function contentOf({ id, clients, size }: StoreFacts): string {
   if (id !== null) return `Store ${id} holds ${amounts(clients, size)}.`;
-  if (clients + size === 0) return 'The Redis is empty: it holds no store.';
+  if (clients + size === 0) return 'This namespace of Redis is empty: it holds no store.';
   return `The Redis holds a store without a name, with ${amounts(clients, size)}.`;
 }
 

@@ -30,7 +30,7 @@ async function readOnly(
     refused: async (error) => {
       throw error;
     },
-    doubt: () => {},
+    doubt: async () => false,
     confirmed: () => {},
   };
 }

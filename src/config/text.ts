@@ -30,7 +30,7 @@ function isUtf16(bytes: Uint8Array): boolean {
 }
 
 /** A sentence without the full stop: what kept `path` from being read. */
-function whyUnreadable(path: string, error: unknown): string {
+export function whyUnreadable(path: string, error: unknown): string {
   const code = error instanceof Error && 'code' in error ? error.code : null;
   if (code === 'ENOENT') return `the file ${path} does not exist`;
   if (code === 'EACCES' || code === 'EPERM') return `rekeyd may not read ${path}`;

@@ -67,7 +67,7 @@ export async function startCrew(
     });
     add('resources', () => resources.close());
     const deployments = config.deployments.map(({ id }) => id);
-    const queues = openQueues(resources, deployments, (error) => tellError(resources, error, 'queue'));
+    const queues = openQueues(resources, deployments, (error) => void tellError(resources, error, 'queue'));
     add('queues', () => queues.close());
     const background = new AbortController();
     if (options.schedule && isFirst) await tellFirstLook(resources, true);

@@ -14,6 +14,7 @@ import { readFacts } from '../store/identity.ts';
 import { storeKeys } from '../store/keys.ts';
 import { connectRedis } from '../store/redis/connection.ts';
 import type { DurabilityOptions } from '../store/redis/durability.ts';
+import { describeMissing, missingRights } from '../store/redis/rights.ts';
 import type { RedisTarget } from '../store/redis/target.ts';
 import { openStore, type Store } from '../store/store.ts';
 import type { Clock } from '../time.ts';
@@ -54,6 +55,7 @@ export async function openStoreHandle(config: Config, { log }: Pick<ResourceOpti
       keys,
       ...durabilityOptions(config, target),
       dataDir: config.dataDir,
+      whatIsDenied: async () => describeMissing(await missingRights(target, keys.queues), keys.queues),
       onChange: tell(log),
     });
     add('store marker', () => guard.close());

@@ -115,7 +115,7 @@ async function obstacleOf(resources: Resources): Promise<string | null> {
     () => null,
     (error) => messageOf(error),
   );
-  const late = sleep(READY_MS, asked.signal).then(() => 'Redis does not answer.');
+  const late = sleep(READY_MS, asked.signal).then(() => resources.guard.problem?.message ?? 'Redis does not answer.');
   try {
     return await Promise.race([answered, late]);
   } finally {

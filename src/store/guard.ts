@@ -3,7 +3,7 @@
  * every reconnect and by upkeep, since a failover or a restart may have changed any of it.
  */
 import type { Redis } from 'ioredis';
-import { messageOf, RekeydError } from '../errors.ts';
+import { hasCode, messageOf, RekeydError } from '../errors.ts';
 import { monotonic, sleep } from '../time.ts';
 import { lost, type Marker, nameStore, readFacts, readMarker, whyLost, writeMarker } from './identity.ts';
 import type { StoreKeys } from './keys.ts';
@@ -12,7 +12,7 @@ import { storeFinder } from './namespaces.ts';
 import { watchProblem } from './problem.ts';
 import { checkDurability, type Durability, type DurabilityOptions } from './redis/durability.ts';
 import { evaluate, type Guarded, untilAnswered } from './redis/evaluate.ts';
-import { isOtherStore, isRefusal } from './redis/replies.ts';
+import { denied, isDenial, isOtherStore, isRefusal } from './redis/replies.ts';
 
 export interface Guard extends Guarded {
   /** Why nothing is written now; null when all is well. While there is a problem, it is looked at again by itself. */
@@ -34,6 +34,8 @@ export interface Guard extends Guarded {
 export interface GuardOptions extends DurabilityOptions {
   readonly keys: StoreKeys;
   readonly dataDir: string;
+  /** Which rights the Redis user lacks, for a person; null when none. Asked when a command was denied. */
+  readonly whatIsDenied?: () => Promise<string | null>;
   /** Told when a check finds something else than the one before, and once a minute while it lasts. */
   readonly onChange?: (problem: RekeydError | null) => void;
 }
@@ -58,6 +60,7 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
   let checking: Promise<void> | null = null;
   let trying: Promise<void> | null = null;
   let triedAt = Number.NEGATIVE_INFINITY;
+  let isDenied = false;
   const found = watchProblem({ onChange, lookAgain: () => check(), signal: closing.signal });
   const find = storeFinder(redis);
 
@@ -95,7 +98,6 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
   }
 
   async function tryWrite(): Promise<void> {
-    if (found.current !== null) throw found.current;
     try {
       await write(marker);
     } catch (error) {
@@ -104,8 +106,22 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
     }
   }
 
-  function doubt(error: unknown): void {
-    if (found.current === null && (isRefusal(error) || isOtherStore(error))) void check().catch(() => {});
+  async function doubt(error: unknown): Promise<boolean> {
+    if (found.current !== null) return true;
+    if (!isRefusal(error) && !isOtherStore(error)) return false;
+    isDenied ||= hasCode(error, 'redis_denied') || isDenial(messageOf(error));
+    return check().then(
+      () => false,
+      () => true,
+    );
+  }
+
+  /** Our own write needs few rights. Once a command was denied, all of them are looked at. */
+  async function expectRights(): Promise<void> {
+    if (!isDenied) return;
+    const why = (await options.whatIsDenied?.()) ?? null;
+    if (why !== null) throw denied(why);
+    isDenied = false;
   }
 
   async function look(): Promise<void> {
@@ -114,6 +130,7 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
       // Another worker of this machine may have seen more.
       const next = await identify(redis, options, furthest(marker, await readNoted()), find);
       await write(next);
+      await expectRights();
       // Meanwhile more may have been confirmed.
       const isBack = found.current !== null || next.id !== marker.id;
       marker = furthest(next, marker);
@@ -156,6 +173,7 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
     },
     doubt,
     tryWrite() {
+      if (found.current !== null) return Promise.reject(found.current);
       // One that waits for Redis to come back answers all who ask meanwhile.
       if (trying === null || monotonic() - triedAt > TRIED_MS) {
         triedAt = Number.POSITIVE_INFINITY;

@@ -12,7 +12,7 @@ import { codeOf } from '../files/durable.ts';
 import { ensureFolder } from '../files/folder.ts';
 import { replaceFile } from '../files/replace.ts';
 import type { StoreKeys } from './keys.ts';
-import type { NamespaceFound } from './namespaces.ts';
+import { type NamespaceFound, storeFinder } from './namespaces.ts';
 import { untilAnswered } from './redis/evaluate.ts';
 import { integer, text } from './redis/replies.ts';
 
@@ -56,19 +56,29 @@ export function whyLost(marker: Marker | null, facts: StoreFacts): string | null
   return `was rolled back: its audit log ends at entry ${facts.size}, and entry ${marker.size} was written before`;
 }
 
-/** What a person can do about a loss, in short. */
-export const waysOn =
-  'Restore the backup of Redis. If it cannot be restored, `rekeyd store declare-loss` takes what is there as the truth: clients that it does not know are found again.';
+/** What a person can do about a loss. @param where the namespace of this Redis that holds the lost store, when there is one */
+export function waysOn(where: NamespaceFound | null): string {
+  if (where !== null)
+    return `That store is in namespace ${where.namespace} of this Redis, with its clients: write namespace: ${where.namespace} in the config, or give the new namespace a data_dir of its own.`;
+  return 'Restore the backup of Redis, or correct redis.url (host and database number) or namespace. If it cannot be restored, `rekeyd store declare-loss` takes what is there as the truth: clients that it does not know are found again.';
+}
 
-/** @param where the namespace of this Redis that holds the lost store, when there is one */
+/** @param where as {@link waysOn} */
 export function lost(marker: Marker, why: string, keys: StoreKeys, where: NamespaceFound | null): RekeydError {
   const clients = marker.clients === 1 ? '1 client' : `${marker.clients} clients`;
-  const what = `The store ${marker.id} held ${clients} and their private keys, but namespace ${keys.namespace} of the Redis that answers now ${why}. Nothing is taken in, delivered or sent.`;
-  const message =
-    where === null
-      ? `${what} Restore the backup of Redis, or correct redis.url (host and database number) or namespace. If it cannot be restored, \`rekeyd store declare-loss\` takes what is there as the truth: clients that it does not know are found again.`
-      : `${what} That store is in namespace ${where.namespace} of this Redis, with its clients: write namespace: ${where.namespace} in the config, or give the new namespace a data_dir of its own.`;
-  return new RekeydError('store_lost', message);
+  return new RekeydError(
+    'store_lost',
+    `The store ${marker.id} held ${clients} and their private keys, but namespace ${keys.namespace} of the Redis that answers now ${why}. Nothing is taken in, delivered or sent. ${waysOn(where)}`,
+  );
+}
+
+/** Where the lost store is now. One that was rolled back is where it was. */
+export async function whereNow(
+  redis: Redis,
+  marker: Marker | null,
+  { id }: StoreFacts,
+): Promise<NamespaceFound | null> {
+  return marker === null || marker.id === id ? null : storeFinder(redis)(marker.id);
 }
 
 /** Of several processes that start at once, one names the store. */

@@ -33,7 +33,9 @@ async function entries(): Promise<readonly { type: string; data: object; reason:
 test('status of a store that nobody has used says so, and gives it no name', async () => {
   const [told, listed] = [await world.run(['store', 'status']), await world.run(['store', 'status', '--json'])];
   expect(told, told.stderr).toMatchObject({ code: 0, stderr: '' });
-  expect(told.stdout).toMatch(/^The Redis is empty: it holds no store\.\nThis data_dir knows no store yet\.$/m);
+  expect(told.stdout).toMatch(
+    /^This namespace of Redis is empty: it holds no store\.\nThis data_dir knows no store yet\.$/m,
+  );
   expect(documentOf(listed)).toEqual({ id: null, clients: 0, entries: 0, known: null, problem: null });
 });
 

@@ -113,7 +113,7 @@ describe.each(redisKinds)('the store of a worker on %s', (kind) => {
       refused: async (error) => {
         throw error;
       },
-      doubt: () => {},
+      doubt: async () => false,
       confirmed: () => {},
     };
     const store = openStore(worker.redis, trusting);

@@ -2,7 +2,7 @@ import type { Config } from '../../config/model.ts';
 import { type Check, fine, looking, wrong } from '../../runtime/checks/check.ts';
 import { redisTarget } from '../../runtime/redis-target.ts';
 import { storeKeys } from '../../store/keys.ts';
-import { missingRights } from '../../store/redis/rights.ts';
+import { describeMissing, missingRights } from '../../store/redis/rights.ts';
 
 /** Whether the Redis user may do all that a worker does. Our own embedded server lets us do everything. */
 export async function checkRights(config: Config): Promise<readonly Check[]> {
@@ -11,17 +11,11 @@ export async function checkRights(config: Config): Promise<readonly Check[]> {
   return looking('redis rights', 'Mend that, and run doctor again.', async () => {
     const { queues } = storeKeys(config.namespace);
     const target = await redisTarget(config, () => {});
-    const { commands, keys } = await missingRights(target, queues);
-    if (commands.length === 0 && !keys) return fine('redis rights', 'the user may do all that a worker does');
-    const problems = [
-      ...(commands.length === 0 ? [] : [`the user may not run ${commands.join(', ')}`]),
-      ...(keys ? [`the user may not use keys that begin with ${queues}:`] : []),
-    ];
+    const missing = await missingRights(target, queues);
+    const problem = describeMissing(missing, queues);
+    if (problem === null) return fine('redis rights', 'the user may do all that a worker does');
+    const { commands, keys } = missing;
     const rules = [...commands.map((name) => `+${name}`), ...(keys ? [`'~${queues}:*'`] : [])];
-    return wrong(
-      'redis rights',
-      problems.join('; '),
-      `Run ACL SETUSER USER ${rules.join(' ')}, with the name of that user.`,
-    );
+    return wrong('redis rights', problem, `Run ACL SETUSER USER ${rules.join(' ')}, with the name of that user.`);
   });
 }

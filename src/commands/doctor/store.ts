@@ -10,7 +10,7 @@ import { advice, type Check, fine, looking, wrong } from '../../runtime/checks/c
 import { checkStoreClock } from '../../runtime/checks/clocks.ts';
 import { checkKeks } from '../../runtime/checks/keks.ts';
 import { redisGroup } from '../../runtime/redis-target.ts';
-import { readFacts, readMarker, waysOn, whyLost } from '../../store/identity.ts';
+import { readFacts, readMarker, waysOn, whereNow, whyLost } from '../../store/identity.ts';
 import type { Loaded } from '../../store/records.ts';
 import { inspectDurability, type Requirement } from '../../store/redis/durability.ts';
 import { inspectGroup } from '../../store/redis/group.ts';
@@ -36,7 +36,7 @@ async function checkReachable(config: Config): Promise<readonly Check[]> {
       return [wrong('data_dir', messageOf(error), 'Correct data_dir: rekeyd keeps its own Redis there.')];
     }
     if (hasCode(error, 'redis_denied')) return checkRights(config);
-    const fix = 'Do that. Rotations wait until then; signers go on with the keys they have.';
+    const fix = 'Rotations wait until Redis is reached; signers go on with the keys they have.';
     return [{ ...wrong('redis', messageOf(error), fix), unreachable: true }];
   }
   try {
@@ -73,7 +73,7 @@ async function checkIdentity({ dataDir }: Config, { redis, store }: StoreView): 
   const [facts, marker] = [await readFacts(redis, store.keys), await readMarker(dataDir)];
   const why = whyLost(marker, facts);
   if (why === null) return fine('store', `${facts.id ?? 'new'}, ${facts.clients} clients`);
-  return wrong('store', `it ${why}`, waysOn);
+  return wrong('store', `it ${why}`, waysOn(await whereNow(redis, marker, facts)));
 }
 
 async function checkEnrolment({ store }: StoreView): Promise<Check> {

@@ -1,6 +1,6 @@
 import { Redis, type RedisOptions } from 'ioredis';
 import { messageOf, RekeydError } from '../../errors.ts';
-import { sleep } from '../../time.ts';
+import { monotonic, sleep } from '../../time.ts';
 import { connectorTo } from './primary.ts';
 import { isMisdirected, isPassing } from './replies.ts';
 import { ConnectError, type Obstacle } from './socket.ts';
@@ -95,22 +95,32 @@ function obstacleIn(error: Error): Obstacle {
 
 const ADVICE: Readonly<Record<Obstacle, string>> = {
   away: 'Start the server or correct the redis section of the config (host and port; rediss:// for TLS).',
-  tls: 'The certificate must be signed by an authority that Node.js knows or that redis.tls.ca names, and have the name of the host or of redis.tls.servername. A server that asks for a certificate of ours needs redis.tls.cert and key.',
+  tls: 'The port must speak TLS, with a certificate for the host (or redis.tls.servername) by an authority that Node.js knows or that redis.tls.ca names. A server that asks for a certificate of ours needs redis.tls.cert and key.',
   login:
     'The server runs and turns us away: correct user and password where the config refers to. A file is read again by itself.',
   database: 'Correct the number in redis.url, or give the server more databases (its setting `databases`).',
 };
 
+/** Redis ends some of its messages with a full stop, and tells who gives no password how HELLO works. */
+function sentence(message: string): string {
+  if (message.startsWith('NOAUTH')) return 'NOAUTH: it asks for a password, and none is configured.';
+  return /[.?!]$/.test(message) ? message : `${message}.`;
+}
+
 function unreachable(target: RedisTarget, { obstacle, message }: ConnectError): RekeydError {
   return new RekeydError(
     'redis_unreachable',
-    `Could not connect to Redis at ${describeTarget(target)}: ${message}. ${ADVICE[obstacle]}`,
+    `Could not connect to Redis at ${describeTarget(target)}: ${sentence(message)} ${ADVICE[obstacle]}`,
   );
 }
 
-/** One line when the connection goes and one when it is back, not one for every try. */
+/** For how long another loss is not told, in ms. One that lasts is. */
+const QUIET_MS = 60_000;
+
+/** One line when the connection goes and one when it is back, not one for every try. One that goes and comes all the time is told once a minute. */
 function logChanges(redis: Redis, address: string, log: ConnectionLog): void {
-  let connected = true;
+  let toldAt = Number.NEGATIVE_INFINITY;
+  let isTold = false;
   let last = '';
   let refused = false;
   redis.on('error', (error) => {
@@ -124,16 +134,15 @@ function logChanges(redis: Redis, address: string, log: ConnectionLog): void {
     );
   });
   redis.on('reconnecting', () => {
-    if (connected)
-      log.warn(
-        { redis: address, error: last || 'the server closed it' },
-        'lost the connection to Redis; work waits until it is back',
-      );
-    connected = false;
+    if (isTold || monotonic() - toldAt <= QUIET_MS) return;
+    isTold = true;
+    toldAt = monotonic();
+    const error = last || 'the server closed it';
+    log.warn({ redis: address, error }, 'lost the connection to Redis; work waits until it is back');
   });
   redis.on('ready', () => {
-    if (!connected) log.info({ redis: address }, 'connected to Redis again');
-    connected = true;
+    if (isTold) log.info({ redis: address }, 'connected to Redis again');
+    isTold = false;
     refused = false;
     last = '';
   });

@@ -23,8 +23,8 @@ export interface Guarded {
   ready(): Promise<void>;
   /** A script was refused as run on another store. Resolves when that store was declared to replace ours. @throws RekeydError `store_lost` */
   refused(error: Error): Promise<void>;
-  /** A command failed: should it be because Redis takes no writes, it is looked into. */
-  doubt(error: unknown): void;
+  /** A command failed: should it be because Redis takes no writes, it is looked into. Resolves with whether that was found to be so; never rejects. */
+  doubt(error: unknown): Promise<boolean>;
 }
 
 type Expecting = Pick<Guarded, 'keys' | 'expected'>;

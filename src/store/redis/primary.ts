@@ -41,7 +41,9 @@ function searching(group: () => ServerGroup): Opener {
         } catch (error) {
           // One node alone may not show what is wrong: that it is down, or that the cluster lacks a part without it.
           problems.set(describeNode(node), messageOf(error));
-          const obstacle = error instanceof ConnectError ? error.obstacle : 'away';
+          // Another node may know the way: only when each has failed is there no need to wait.
+          const isFinal = error instanceof ConnectError && problems.size === now.nodes.length;
+          const obstacle = isFinal ? error.obstacle : 'away';
           if (!signal.aborted) tell(new ConnectError(obstacle, [...problems.values()].join('; ')));
           if (turn % now.nodes.length === 0) await sleep(PACE_MS, signal);
         }

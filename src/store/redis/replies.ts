@@ -98,14 +98,17 @@ export function storeError(error: unknown): Error {
       `Redis refuses to write: ${message} Nothing was changed. Free disk or memory on the Redis server, or bring its replicas back.`,
     );
   }
-  if (isDenial(message)) {
-    return new RekeydError(
-      'redis_denied',
-      `Redis does not let its user do what rekeyd needs: ${message} Nothing was changed. Give the user the rights that docs/operations.md lists; \`rekeyd doctor\` says which are missing.`,
-    );
-  }
+  if (isDenial(message)) return denied(message);
   if (message === 'Connection is closed.') {
     return new RekeydError('redis_unreachable', 'The connection to Redis was closed before the command was answered.');
   }
   return new Error(`Redis answered: ${message}`);
+}
+
+/** @param what the user may not do; Redis's own words end with a full stop, or not */
+export function denied(what: string): RekeydError {
+  return new RekeydError(
+    'redis_denied',
+    `Redis does not let its user do what rekeyd needs: ${what.replace(/\.$/, '')}. Nothing was changed. Give the user the rights that docs/operations.md lists; \`rekeyd doctor\` says which are missing.`,
+  );
 }

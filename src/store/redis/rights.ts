@@ -141,6 +141,15 @@ function nameInAcl([name, subcommand]: (typeof BESIDE_KEYS)[number]): string {
   return ['client', 'command', 'config', 'cluster'].includes(name) ? `${name}|${subcommand}` : name;
 }
 
+/** For a person; null when nothing is missing. */
+export function describeMissing({ commands, keys }: MissingRights, prefix: string): string | null {
+  const problems = [
+    ...(commands.length === 0 ? [] : [`the user may not run ${commands.join(', ')}`]),
+    ...(keys ? [`the user may not use keys that begin with ${prefix}:`] : []),
+  ];
+  return problems.length === 0 ? null : problems.join('; ');
+}
+
 /** The ACL of the smallest user that a worker can be, without its name and password. */
 export function workerAcl(prefix: string): string {
   const names = [...Object.keys(ON_KEYS), ...BESIDE_KEYS.map(nameInAcl), 'multi', 'exec', 'discard'].sort();

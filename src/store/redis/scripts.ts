@@ -43,7 +43,7 @@ export function openScripts(redis: Redis, guard: Guarded): Scripts {
       return await send();
     } catch (error) {
       if (!isOtherStore(error)) {
-        guard.doubt(error);
+        void guard.doubt(error);
         throw error;
       }
       await guard.refused(error);
