@@ -252,6 +252,8 @@ export async function run(argv: readonly string[], globalsOf: (file: string | un
     }).parseAsync(argv);
     return code;
   } catch (error) {
-    return failed(error, argv.includes('--json'));
+    // BullMQ passes on what Redis says: an operator can mend that, and needs no stack trace.
+    const { isRefusal, storeError } = await import('../store/redis/replies.ts');
+    return failed(isRefusal(error) ? storeError(error) : error, argv.includes('--json'));
   }
 }

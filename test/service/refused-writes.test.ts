@@ -1,7 +1,10 @@
 /** A Redis that answers and takes no writes: full, or with a user that may not. */
+import { writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
+import { join } from 'node:path';
 import type { Redis } from 'ioredis';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { run } from '../../src/commands/line.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import { type Fleet, PEM_APP, startFleet } from '../support/fleet.ts';
 import { until } from '../support/until.ts';
@@ -106,4 +109,21 @@ test('connections that are cut again and again come back, and the log says so on
   expect(reasons.length).toBeGreaterThan(0);
   expect(told.filter(({ level }) => level === 'error')).toEqual([]);
   expect((await ready()).status).toBe(200);
+});
+
+test('a command whose request Redis does not take says why in one line, and ends with 1', async () => {
+  const { fleet, operator } = await startWatched();
+  const client = await fleet.managed(PEM_APP);
+  const file = join(fleet.dir, 'rekeyd.yaml');
+  await writeFile(file, JSON.stringify(fleet.file));
+  await operator.acl('SETUSER', 'default', '-xadd');
+  const said: string[] = [];
+  const stderr = vi.spyOn(process.stderr, 'write').mockImplementation((text) => said.push(String(text)) > 0);
+  onTestFinished(() => stderr.mockRestore());
+  const globals = { file, env: { ...fleet.env, PATH: process.env.PATH }, exit: () => {} };
+  expect(await run(['node', 'rekeyd', 'rotate', client.ref], () => globals)).toBe(1);
+  const told = said.filter((text) => text.startsWith('rekeyd: '));
+  expect(told).toEqual([
+    expect.stringMatching(/^rekeyd: Redis does not let its user.*xadd.*docs\/operations\.md lists.*\n$/),
+  ]);
 });
