@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { type RedisGroup, startCluster, startSentinelGroup, tell } from '../support/redis-ha.ts';
 import { until } from '../support/patient.ts';
+import { type RedisGroup, startCluster, startSentinelGroup, tell } from '../support/redis-ha.ts';
 import { documentOf, openWorld } from './fixture.ts';
 
 interface Told {

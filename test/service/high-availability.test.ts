@@ -4,9 +4,9 @@ import { expect, onTestFinished, test } from 'vitest';
 import { isChange } from '../emulator/log.ts';
 import { type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
+import { until } from '../support/patient.ts';
 import { type RedisGroup, startCluster, startSentinelGroup } from '../support/redis-ha.ts';
 import { expectSound } from '../support/sound.ts';
-import { until } from '../support/patient.ts';
 
 const APPS = [
   { ...PEM_APP, policy: { overlap: '1s' } },

@@ -4,9 +4,9 @@ import { recordKey } from '../../src/store/keys.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import { checkDurability, type DurabilityOptions } from '../../src/store/redis/durability.ts';
 import type { ServerGroup } from '../../src/store/redis/target.ts';
+import { until } from '../support/patient.ts';
 import { NO_WAITAOF, redisKinds, waitaofKinds } from '../support/redis.ts';
 import { REPLICATION_USER, type RedisGroup, startCluster, startSentinelGroup, tell } from '../support/redis-ha.ts';
-import { until } from '../support/patient.ts';
 import { firstCommit, open, ref } from './fixtures.ts';
 
 const [alpha, beta] = [ref('alpha'), ref('beta')];

@@ -117,7 +117,7 @@ export interface Fleet {
   patches(client: FleetClient): LogEntry[];
 }
 
-/** A rotation has many steps, and may meet a failover. In ms. */
+/** A rotation has many steps, and a request many clients; either may meet a failover. In ms. */
 const WHOLE_ROTATION_MS = 30_000;
 
 const ENDED: readonly RotationState[] = ['finished', 'failed', 'rolled_back'];
@@ -187,11 +187,15 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
 
   async function request(data: object): Promise<RequestResult> {
     const id = await queues.request({ v: 1, reason: 'a test', actor: 'test', ...data });
-    const job = await until('the request job ends', async (saw) => {
-      const found = await queues.control.getJob(id);
-      saw(found?.progress);
-      return found?.finishedOn !== undefined && found;
-    });
+    const job = await until(
+      'the request job ends',
+      async (saw) => {
+        const found = await queues.control.getJob(id);
+        saw(found?.progress);
+        return found?.finishedOn !== undefined && found;
+      },
+      WHOLE_ROTATION_MS,
+    );
     if (job.failedReason) throw new Error(job.failedReason);
     return job.returnvalue as RequestResult; // what `fanOut` returns, through JSON
   }
@@ -239,13 +243,17 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     record,
     rotation,
     reached(client, id, state = 'finished') {
-      return until(`rotation ${id} of ${client.ref} is ${state}`, async (saw) => {
-        const summary = saw(await rotation(client, id));
-        if (summary !== undefined && summary.state !== state && ENDED.includes(summary.state)) {
-          throw new Error(`the rotation is ${summary.state}, not ${state}: ${summary.error}`);
-        }
-        return summary?.state === state && summary;
-      }, WHOLE_ROTATION_MS);
+      return until(
+        `rotation ${id} of ${client.ref} is ${state}`,
+        async (saw) => {
+          const summary = saw(await rotation(client, id));
+          if (summary !== undefined && summary.state !== state && ENDED.includes(summary.state)) {
+            throw new Error(`the rotation is ${summary.state}, not ${state}: ${summary.error}`);
+          }
+          return summary?.state === state && summary;
+        },
+        WHOLE_ROTATION_MS,
+      );
     },
     become({ slug, deployment = DEPLOYMENT }, selection) {
       const app = served.get(`${deployment}/${slug}`);

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import type { ServerGroup } from '../../src/store/redis/target.ts';
-import { freePort, onFreePorts, type RedisServer, redisKinds, startRedis } from './redis.ts';
 import { until } from './patient.ts';
+import { freePort, onFreePorts, type RedisServer, redisKinds, startRedis } from './redis.ts';
 
 export interface RedisGroup {
   /** The section `redis` of a config that leads here. */
