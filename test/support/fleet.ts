@@ -117,7 +117,7 @@ export interface Fleet {
   patches(client: FleetClient): LogEntry[];
 }
 
-/** A rotation has many steps, and may meet a failover. In ms. */
+/** A rotation has many steps, and a request many clients; either may meet a failover. In ms. */
 const WHOLE_ROTATION_MS = 30_000;
 
 const ENDED: readonly RotationState[] = ['finished', 'failed', 'rolled_back'];
@@ -188,11 +188,15 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
 
   async function request(data: object): Promise<RequestResult> {
     const id = await queues.request({ v: 1, reason: 'a test', actor: 'test', ...data });
-    const job = await until('the request job ends', async (saw) => {
-      const found = await queues.control.getJob(id);
-      saw(found?.progress);
-      return found?.finishedOn !== undefined && found;
-    });
+    const job = await until(
+      'the request job ends',
+      async (saw) => {
+        const found = await queues.control.getJob(id);
+        saw(found?.progress);
+        return found?.finishedOn !== undefined && found;
+      },
+      WHOLE_ROTATION_MS,
+    );
     if (job.failedReason) throw new Error(job.failedReason);
     return job.returnvalue as RequestResult; // what `fanOut` returns, through JSON
   }
