@@ -188,11 +188,12 @@ export function openRecords(redis: Redis, scripts: Scripts, confirmed: (seq: num
 export function commitCall(keys: StoreKeys, change: Commit, op: string): ScriptCall {
   const { ref, expected, seal, erase, ended, answers, counted } = change;
   const { audit, clients, due, found, held, offered, open, seen } = keys;
+  const wave = counted === undefined ? undefined : keys.wave(counted.wave.policy);
   return {
     lua: COMMIT,
     keys: [
       ...[keys.record(ref), keys.sealed(ref), keys.history(ref), clients, due, open, audit, seen, found, held, offered],
-      ...(counted === undefined ? [] : waveKeysOf(keys, counted)),
+      ...(wave === undefined ? [] : [wave.wave, wave.waiting, wave.failed]),
       ...(answers === undefined ? [] : [keys.operation(`request ${answers.request}`)]),
     ],
     args: [
@@ -218,11 +219,6 @@ export function commitCall(keys: StoreKeys, change: Commit, op: string): ScriptC
       ...change.entries.map((entry) => JSON.stringify(entry)),
     ],
   };
-}
-
-function waveKeysOf(keys: StoreKeys, { wave: { policy } }: WaveOutcome): readonly string[] {
-  const { wave, waiting, failed } = keys.wave(policy);
-  return [wave, waiting, failed];
 }
 
 function parseLoaded(reply: unknown): Loaded {
