@@ -122,7 +122,9 @@ async function activeKeysOf(terminal: Terminal, ref: string): Promise<readonly s
   return entries.filter(({ type, client }) => type === 'key.activated' && client === ref).map(({ data }) => data.kid);
 }
 
-test('“Use it” works as it is written, and nobody who reads a key folder is refused', async () => {
+test('“Use it” works as it is written, and nobody who reads a key folder is refused', {
+  timeout: 120_000,
+}, async () => {
   const terminal = await openTerminal();
   const walk: Walk = { terminal, applications: new Map(), typed: [], running: {} };
   for (const step of stepsOf('Use it')) await take(step, walk);
