@@ -80,7 +80,8 @@ function fixOf({ reply: { class: kind, status } }: ApiError): string {
   return 'Check the API key of this deployment: it is refused.';
 }
 
-const ISSUER_FIX = 'Check the issuer (and resolve, ca and proxy) of this app: keys are proven there before they are used.';
+const ISSUER_FIX =
+  'Check the issuer (and resolve, ca and proxy) of this app: keys are proven there before they are used.';
 
 /** Signs in as nobody with a key that was made for this: an issuer that does not refuse it proves nothing. */
 async function checkIssuer(
