@@ -4,15 +4,15 @@ import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/config/problems.ts';
-import { type Certificate, certificateFor } from '../support/certificate.ts';
+import { type Certified, certificateFor } from '../support/certificates.ts';
 import { app, env, folder, inDeployment, refusal, useFolder } from './write.ts';
 
 useFolder();
 
-let first: Certificate;
-let second: Certificate;
+let first: Certified;
+let second: Certified;
 beforeAll(async () => {
-  [first, second] = await Promise.all([certificateFor('DNS:a.example.com'), certificateFor('DNS:b.example.com')]);
+  [first, second] = [certificateFor('DNS:a.example.com'), certificateFor('DNS:b.example.com')];
   await writeFile(join(folder, 'first.pem'), first.cert);
   await writeFile(join(folder, 'both.pem'), `# two of them\n${first.cert}\n${second.cert}`);
   await writeFile(join(folder, 'broken.pem'), first.cert.replace(/[A-Za-z0-9]{20}/, 'A'.repeat(20)));

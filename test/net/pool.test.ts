@@ -7,16 +7,16 @@ import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type Exchange, exchange } from '../../src/net/exchange.ts';
 import { openPool, type PoolOptions } from '../../src/net/pool.ts';
-import { type Certificate, certificateFor } from '../support/certificate.ts';
+import { type Certified, certificateFor } from '../support/certificates.ts';
 import { startConnectProxy, startSilence, startTls } from '../support/tunnels.ts';
 import { until } from '../support/until.ts';
 import { deadOrigin, json, serve } from '../wacht/serve.ts';
 
 const HOST = 'api.example.com';
 
-let certificate: Certificate;
+let certificate: Certified;
 beforeAll(async () => {
-  certificate = await certificateFor(`DNS:${HOST}`);
+  certificate = certificateFor(`DNS:${HOST}`);
 });
 
 function poolOf(origin: string, options: Partial<PoolOptions> = {}) {
@@ -86,7 +86,7 @@ describe('a proxy', () => {
   test('may speak TLS itself, with a certificate of the same authorities', async () => {
     const { port } = await server();
     const plain = await startConnectProxy({ hosts: { [HOST]: `http://127.0.0.1:${port}` } });
-    const own = await certificateFor('DNS:localhost');
+    const own = certificateFor('DNS:localhost');
     const url = `https://localhost:${await startTls(own, plain.url)}`;
     const pool = poolOf(`https://${HOST}`, { proxy: through(url), authorities: [certificate.cert, own.cert] });
     expect(await exchange(pool, GET)).toMatchObject({ kind: 'answered' });
@@ -114,7 +114,7 @@ describe('a proxy', () => {
     const proxy = through(await deadOrigin());
     const plain = await serve((_, response) => json(response, 200, {}));
     expect(await exchange(poolOf(plain.origin, { proxy }), GET)).toMatchObject({ kind: 'answered' });
-    const local = await certificateFor('IP:127.0.0.1');
+    const local = certificateFor('IP:127.0.0.1');
     const port = await startTls(local, plain.origin);
     const pool = poolOf(`https://127.0.0.1:${port}`, { proxy, authorities: [local.cert] });
     expect(await exchange(pool, GET)).toMatchObject({ kind: 'answered' });
@@ -139,7 +139,7 @@ describe('a proxy', () => {
 
 describe('authorities', () => {
   test('are trusted beside those that Node trusts, and by nobody else', async () => {
-    const other = await certificateFor(`DNS:${HOST}`);
+    const other = certificateFor(`DNS:${HOST}`);
     const [own, known] = [await server(), await startTls(other, (await serve((_, to) => json(to, 200, {}))).origin)];
     const before = getCACertificates('default');
     onTestFinished(() => setDefaultCACertificates(before));
@@ -210,7 +210,7 @@ describe('IPv6', () => {
 
   test('an address is tunnelled to, and its certificate is looked at', async () => {
     const [host, other] = ['[2001:db8::1]', '[2001:db8::2]'];
-    const addressed = await certificateFor('IP:2001:db8::1');
+    const addressed = certificateFor('IP:2001:db8::1');
     const { origin } = await serve((_, response) => json(response, 200, {}));
     const there = `http://127.0.0.1:${await startTls(addressed, origin)}`;
     const proxy = await startConnectProxy({ hosts: { [host]: there, [other]: there } });

@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { certificateFor } from '../support/certificate.ts';
+import { certificateFor } from '../support/certificates.ts';
 import { PEM_APP, startFleet } from '../support/fleet.ts';
 import { expectSound } from '../support/sound.ts';
 import { startConnectProxy, startTls } from '../support/tunnels.ts';
@@ -12,7 +12,7 @@ const INNER = 'inner.example';
 
 test('a rotation goes through the proxy: the API, the proofs, and an issuer that resolve leads elsewhere', async () => {
   const fleet = await startFleet({ apps: [PEM_APP] });
-  const company = await certificateFor(`DNS:${API}`, `DNS:${PEM_APP.slug}.example.com`);
+  const company = certificateFor(`DNS:${API}`, `DNS:${PEM_APP.slug}.example.com`);
   const front = `http://127.0.0.1:${await startTls(company, fleet.emulator.url)}`;
   const proxy = await startConnectProxy({ hosts: { [API]: front, [INNER]: front }, login: 'rekeyd:hidden' });
   await writeFile(join(fleet.dir, 'company.pem'), company.cert);

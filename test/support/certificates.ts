@@ -1,13 +1,16 @@
-/** A certificate authority of a test, and certificates that it signed. */
+/** A certificate authority of a test, and certificates that it signed; or one that stands for itself. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-export interface Certificate {
-  /** PEM texts, and where they are. */
+/** PEM texts. */
+export interface Certified {
   readonly cert: string;
   readonly key: string;
+}
+
+export interface Certificate extends Certified {
   readonly certFile: string;
   readonly keyFile: string;
 }
@@ -20,15 +23,30 @@ export interface Authority {
   issue(name: string, names: readonly string[]): Certificate;
 }
 
+const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-noenc'];
+
+/** One that is its own authority. @param names such as `DNS:auth.example.com` or `IP:::1` */
+export function certificateFor(...names: readonly string[]): Certified {
+  const dir = mkdtempSync(join(tmpdir(), 'rekeyd-certificates-'));
+  try {
+    const [key, cert] = [join(dir, 'key.pem'), join(dir, 'cert.pem')];
+    const subject = ['-subj', '/CN=test', '-addext', `subjectAltName=${names.join(',')}`];
+    const out = ['-keyout', key, '-out', cert];
+    execFileSync('openssl', ['req', '-x509', '-days', '2', ...NEW_KEY, ...subject, ...out], { stdio: 'pipe' });
+    return { key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') };
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
 /** In a temporary folder, which the caller removes. @throws where there is no openssl on the PATH */
 export function makeAuthority(): Authority {
   const dir = mkdtempSync(join(tmpdir(), 'rekeyd-certificates-'));
   const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: dir, stdio: 'pipe' });
-  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-noenc'];
   openssl(
     'req',
     '-x509',
-    ...newKey,
+    ...NEW_KEY,
     '-keyout',
     'ca.key',
     '-out',
@@ -44,7 +62,7 @@ export function makeAuthority(): Authority {
     dir,
     issue(name, names) {
       const [keyFile, certFile] = [join(dir, `${name}.key`), join(dir, `${name}.pem`)];
-      openssl('req', ...newKey, '-keyout', keyFile, '-out', `${name}.csr`, '-subj', `/CN=${name}`);
+      openssl('req', ...NEW_KEY, '-keyout', keyFile, '-out', `${name}.csr`, '-subj', `/CN=${name}`);
       writeFileSync(join(dir, `${name}.ext`), `subjectAltName=${names.join(',')}\n`);
       const by = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-extfile', `${name}.ext`];
       openssl('x509', '-req', '-in', `${name}.csr`, ...by, '-out', certFile, '-days', '2');

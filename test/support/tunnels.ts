@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import { type AddressInfo, connect, createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import { onTestFinished } from 'vitest';
-import type { Certificate } from './certificate.ts';
+import type { Certified } from './certificates.ts';
 
 export interface ConnectProxy {
   readonly url: string;
@@ -41,7 +41,7 @@ export async function startConnectProxy({ hosts, login }: ConnectProxyOptions): 
 }
 
 /** HTTPS in front of `target`, at any loopback port. Stops when the test ends. Answers its port. */
-export async function startTls({ key, cert }: Certificate, target: string): Promise<number> {
+export async function startTls({ key, cert }: Certified, target: string): Promise<number> {
   const server = createTlsServer({ key, cert }, (socket) => void join(socket, target, sockets));
   const sockets = cutAtTheEnd(server);
   server.on('tlsClientError', () => {}); // whoever does not trust it goes away
