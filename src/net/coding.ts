@@ -1,17 +1,14 @@
 /** Answers that a server, or something before it, has compressed: nobody asks for it, and a proxy may do it all the same (RFC 9110 section 8.4). */
 import { pipeline, type Readable, type Transform } from 'node:stream';
-import { constants, createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
+import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { messageOf } from '../errors.ts';
 
-/** RFC 9659 section 3: no larger window, which is memory that the sender decides about. */
-const ZSTD = { params: { [constants.ZSTD_d_windowLogMax]: 23 } };
-
+/** Not zstd: before Node.js 24 its decoder takes an answer that was cut off for a whole one. */
 const DECODERS: Readonly<Record<string, () => Transform>> = {
   gzip: createGunzip,
   'x-gzip': createGunzip,
   deflate: createInflate,
   br: createBrotliDecompress,
-  zstd: () => createZstdDecompress(ZSTD),
 };
 
 /** @param coding value of the header Content-Encoding */

@@ -1,5 +1,6 @@
 /** A new key that leaks before it is in use: what was published is destroyed only when it is shown to be refused. */
 import { expect, test } from 'vitest';
+import { startRotation } from '../../jobs/start.ts';
 import { handsFor } from '../../src/rotation/effects.ts';
 import { rotate } from '../../src/rotation/loop.ts';
 import { clientPolicy, keksOf } from '../../src/rotation/policy.ts';
@@ -82,8 +83,11 @@ test('a report of the key in use that comes just when a new one is proven replac
   const { phase } = (await fleet.record(client)).rotation ?? {};
   if (phase?.name !== 'proven') throw new Error(`the rotation should be proven, and is ${phase?.name}`);
 
+  // Before any worker goes on.
+  const cause = { actor: 'test', reason: 'it leaked', request: 'a report' };
+  const asked = { ...cause, id: 'report', compromised: { kid: null }, takeOver: false };
+  expect((await startRotation(resources.store, client.ref, null, policy, asked)).rotation).toBe(rotation);
   await fleet.start();
-  expect(await fleet.rotate(client, { compromised: true })).toBe(rotation);
   const { kid } = await fleet.reached(client, rotation);
   const exposed = [client.key.kid, phase.kid];
   expect(exposed).not.toContain(kid);
