@@ -85,7 +85,7 @@ async function stopInTime(service: Service, graceMs: number, log: Log): Promise<
   else log.warn('stopped without closing everything: Redis or the API did not answer');
 }
 
-/** Without Redis no step can be finished: the grace is not waited for, since whoever stops us has a patience of its own (30 s in many places). */
+/** Without Redis no step can be finished, so the grace is not waited for: many systems kill a process 30 s after SIGTERM. */
 async function redisIsSilent({ resources: { store } }: Service, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     // An error is an answer: the connection is being closed.

@@ -40,7 +40,7 @@ export function makeFolder(path: string, mode: number, ids: Ids = OWN): void {
 
 /**
  * Gives a folder that is there the mode and ids of one that is made today: the config may have changed.
- * @param present what stands there, for callers that have just looked
+ * @param present the result of `lstat` on `path`; absent: it is read here
  * @throws NotGiven
  */
 export function fitFolder(path: string, mode: number, ids: Ids, present: Stats = lstatSync(path)): void {

@@ -1,4 +1,4 @@
-/** Answers that a server, or something before it, has compressed: nobody asks for it, and a proxy may do it all the same (RFC 9110 section 8.4). */
+/** Decompresses answers (RFC 9110 section 8.4). rekeyd asks for no compression, but a server or proxy may compress anyway. */
 import { pipeline, type Readable, type Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { messageOf } from '../errors.ts';
