@@ -150,9 +150,13 @@ test('a compromise of the key in use ends a rollback: neither of the two keys st
   const fleet = await startFleet({ apps: [PEM_APP] });
   const { client, kid } = await replaced(fleet, PEM_APP);
   const { clients } = JSON.parse(await rekeyd(fleet, 'rollback', client.ref, '--json'));
+  // The issuer is away, so the rollback has not been sent when the compromise is reported.
+  const fault = fleet.emulator.faults.add({ kind: 'status', status: 503, match: { path: /introspect/ }, ...FOR_EVER });
   await fleet.start();
+  await until('it is tried', (saw) => saw(fault.fired) > 0);
   const rotation = await fleet.rotate(client, { compromised: { kid } });
   expect(rotation).toBe(clients[0].rotation);
+  fleet.emulator.faults.clear();
   await fleet.reached(client, rotation);
   await until('nothing is left to do', async (saw) => saw(await fleet.record(client)).retirements.length === 0);
   const active = await activeOf(fleet, client);
