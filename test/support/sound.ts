@@ -14,7 +14,10 @@ export async function expectSound(
   theirs: readonly TestKey[] = [],
 ): Promise<void> {
   const audit = await fleet.audit();
-  expect(audit.map(({ seq }) => seq)).toEqual(audit.map((_, index) => index + 1));
+  expect(
+    audit.map(({ seq }) => seq),
+    'the log has no gap',
+  ).toEqual(audit.map((_, index) => index + 1));
   for (const client of clients) {
     const record = await until(`${client.ref} has no key on its way out`, async () => {
       const found = await fleet.record(client);
@@ -24,7 +27,9 @@ export async function expectSound(
     expect(active, `${client.ref} has one active key`).toHaveLength(1);
     // Old private halves are erased, the active one is not.
     const sealed = await fleet.resources.store.sealedHalves(client.ref);
-    expect([...sealed.keys()]).toEqual(active.map(({ thumbprint }) => thumbprint));
+    expect([...sealed.keys()], `${client.ref} has the private half of that key alone`).toEqual(
+      active.map(({ thumbprint }) => thumbprint),
+    );
     const kidsOf = (wanted: string) =>
       audit.filter(({ type, client: ref }) => type === wanted && ref === client.ref).map(({ data }) => data.kid);
     // A new key that is reported before it is in use is replaced within its rotation.
