@@ -15,6 +15,7 @@ import { type Cause, type ConfigSource, openReloading } from './reload.ts';
 import { openStoreHandle } from './resources.ts';
 import { type SecretWatch, watchSecrets } from './secret-watch.ts';
 import { type StartChecks, watchChecks } from './start-checks.ts';
+import { stopInTime } from './stopping.ts';
 
 export interface ServiceOptions extends Omit<CrewOptions, 'clock' | 'onRequest'> {
   readonly clock?: CrewOptions['clock'];
@@ -31,7 +32,7 @@ export interface Service {
   readonly url: string | null;
   /** Reads the config file again, and works by it when it can be used. Never rejects. */
   reload(cause: Cause): Promise<ReloadOutcome>;
-  /** Drain, then abort; a second call waits for the first. */
+  /** Drain, then abort; never waits for a Redis that does not answer. A second call waits for the first. */
   stop(): Promise<void>;
 }
 
@@ -64,6 +65,7 @@ export async function startService(config: Config, options: ServiceOptions): Pro
     add('checks', checks.stop);
     const problem = () => reloading.problem ?? checks?.problem ?? null;
     let url: string | null = null;
+    let stopping: Promise<void> | null = null;
     if (options.http) {
       const http = await startHttp({
         ...config.http.listen,
@@ -96,7 +98,10 @@ export async function startService(config: Config, options: ServiceOptions): Pro
       },
       url,
       reload: reloading.reload,
-      stop,
+      stop() {
+        stopping ??= stopInTime(stop, handle, reloading.crew.config.shutdownGraceMs, log);
+        return stopping;
+      },
     };
   });
 }

@@ -64,7 +64,8 @@ function commonOptions(target: RedisTarget) {
     disableClientInfo: true, // it would take one right more, for a name that nobody reads
     // Never give a command up: it waits for the connection to come back. BullMQ insists on it for its blocking connections.
     maxRetriesPerRequest: null,
-    retryStrategy: (attempt: number) => Math.min(50 * 2 ** (attempt - 1), 2000),
+    // The connector waits. While ioredis itself did, a connection that is told to end would never say so, and forget what is queued.
+    retryStrategy: () => 0,
     socketTimeout: 'group' in target ? GROUP_SOCKET_TIMEOUT_MS : SOCKET_TIMEOUT_MS,
   } satisfies RedisOptions;
 }
