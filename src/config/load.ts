@@ -56,12 +56,16 @@ export async function parseConfig(
   });
   const input = toValues(document, file);
   const folder = dirname(resolve(file));
-  const secretFiles: string[] = [];
-  const sources = { folder, env, note: (path: string) => void secretFiles.push(path) };
+  const [secretFiles, watchedFiles]: [string[], string[]] = [[], []];
+  const note = (path: string, isSecret: boolean) => {
+    watchedFiles.push(path);
+    if (isSecret) secretFiles.push(path);
+  };
+  const sources = { folder, env, note };
   const parsed = await configFileSchema(sources).safeParseAsync(input);
   const findings = [...(parsed.error?.issues ?? []).flatMap(findingsOf), ...brokenRules(input, folder)];
   if (!parsed.success || findings.length > 0) throw new ConfigError(file, shown(findings, located));
-  return { ...parsed.data, file: resolve(file), secretFiles, warnings: doubts(parsed.data).map(located) };
+  return { ...parsed.data, file: resolve(file), secretFiles, watchedFiles, warnings: doubts(parsed.data).map(located) };
 }
 
 /** JSON Schema (draft 2020-12) of the config file, for editors. */

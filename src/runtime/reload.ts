@@ -33,8 +33,8 @@ export interface Reloading {
   readonly crew: Crew;
   /** Why an older config than the one that lies there is in force; null when it is not. */
   readonly problem: string | null;
-  /** Those that its secrets were read from. */
-  readonly secretFiles: readonly string[];
+  /** Those that its secrets and certificates were read from. */
+  readonly watchedFiles: readonly string[];
   /** Reads the config file again. One at a time; never rejects. */
   reload(cause: Cause): Promise<ReloadOutcome>;
   /** Reads the secrets of the config in force again. @param isRepeated it was refused just before: now it is told */
@@ -58,7 +58,7 @@ export function openReloading(
   const draining = new Set<Promise<void>>();
   let crew = first;
   let text = source?.text ?? '';
-  let { secretFiles } = first.config;
+  let { watchedFiles } = first.config;
   /** By what cannot be used. Secrets are read again by themselves, the file only when somebody asks. */
   const problems: Record<What, string | null> = { 'the config file': null, 'a secret of the config': null };
   let turn: Promise<unknown> = Promise.resolve();
@@ -77,7 +77,7 @@ export function openReloading(
     const changes = changesBetween(crew.config, config);
     if (changes.length === 0) {
       // The same values may stand in other files now.
-      [text, secretFiles] = [next, config.secretFiles];
+      [text, watchedFiles] = [next, config.watchedFiles];
       return UNCHANGED;
     }
     const fixed = fixedChanges(crew.config, config).map(formatProblem);
@@ -88,7 +88,7 @@ export function openReloading(
     const keks = await checkCandidate(handle, crew.config, config);
     if (keks.length > 0) return refused(keks);
     await swap(config, changes, cause);
-    [text, secretFiles] = [next, config.secretFiles];
+    [text, watchedFiles] = [next, config.watchedFiles];
     return { kind: 'changed', changes };
   }
 
@@ -134,8 +134,8 @@ export function openReloading(
     get crew() {
       return crew;
     },
-    get secretFiles() {
-      return secretFiles;
+    get watchedFiles() {
+      return watchedFiles;
     },
     get problem() {
       return problems['the config file'] ?? problems['a secret of the config'];

@@ -77,7 +77,7 @@ export async function startService(config: Config, options: ServiceOptions): Pro
       log.info({ url }, 'listening');
     }
     if (source !== undefined) {
-      secrets = watchSecrets({ files: () => reloading.secretFiles, refresh: reloading.refresh });
+      secrets = watchSecrets({ files: () => reloading.watchedFiles, refresh: reloading.refresh });
       add('secrets', secrets.stop);
       const { doubt } = secrets;
       handle.redis.on('error', (error) => isLoginRefused(error) && doubt());
