@@ -13,6 +13,7 @@ import type { ReloadOutcome } from '../store/presence.ts';
 import { checkCandidate, renewLogin } from './candidate.ts';
 import { tellWarnings } from './config-warnings.ts';
 import { type Crew, type CrewOptions, startCrew } from './crew.ts';
+import { checkRenewedKeys, renewedKeys } from './renewed-keys.ts';
 import type { StoreHandle } from './resources.ts';
 
 /** Who asks, for the audit trail. */
@@ -87,6 +88,8 @@ export function openReloading(
     if (login.length > 0) return refused(login);
     const keks = await checkCandidate(handle, crew.config, config);
     if (keks.length > 0) return refused(keks);
+    const keys = await checkRenewedKeys(crew.config, config, { store: handle.store, clock: options.clock });
+    if (keys.length > 0) return refused(keys);
     await swap(config, changes, cause);
     [text, watchedFiles] = [next, config.watchedFiles];
     return { kind: 'changed', changes };
@@ -102,7 +105,7 @@ export function openReloading(
     options.onSwap();
     // Beside everything else: the folders of a large fleet take a while to look at.
     tellWarnings(config, log).catch((error: unknown) => log.warn({ error: messageOf(error) }, 'not all was looked at'));
-    const keys = renewedKeys(before.config, config);
+    const keys = renewedKeys(before.config, config).map(({ after }) => after.id);
     const drained = before.stop().then(() => goOn(keys));
     draining.add(drained);
     void drained.finally(() => draining.delete(drained));
@@ -176,11 +179,4 @@ async function settled(work: () => Promise<ReloadOutcome>): Promise<ReloadOutcom
 
 function refused(problems: readonly string[]): ReloadOutcome {
   return { kind: 'refused', problems };
-}
-
-/** Of all deployments that both have. */
-function renewedKeys(before: Config, after: Config): readonly string[] {
-  return after.deployments
-    .filter(({ id, apiKey }) => before.deployments.find((one) => one.id === id)?.apiKey.equals(apiKey) === false)
-    .map(({ id }) => id);
 }
