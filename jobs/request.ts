@@ -43,7 +43,10 @@ export async function requestJob(job: Job, token: string | undefined, context: J
   const isLast = unknown >= MOST_TRIES;
   const soFar = { begun: new Map(earlier.map(({ id, client }) => [client, id])), takenOver: [...takenOver] };
   try {
-    return await fanOut(asked, job.id ?? '', soFar, isLast, context);
+    const result = await fanOut(asked, job.id ?? '', soFar, isLast, context);
+    if (before.why !== undefined)
+      context.log.info({ job: job.id, error: before.why }, 'a request that waited is answered');
+    return result;
   } catch (error) {
     if (hasCode(error, 'job_invalid')) throw error;
     const { attemptsStarted: tries } = job;
@@ -51,7 +54,8 @@ export async function requestJob(job: Job, token: string | undefined, context: J
     if (isUnknown && isLast) throw new RekeydError('job_invalid', messageOf(error));
     const waitMs = isUnknown ? awayMs(unknown) : waitAfter(error, tries, context);
     const why = messageOf(error);
-    context.log.warn({ job: job.id, tries, wait_ms: waitMs, error: why }, 'a request waits: it is tried again');
+    const level = why === before.why ? 'debug' : 'warn';
+    context.log[level]({ job: job.id, tries, wait_ms: waitMs, error: why }, 'a request waits: it is tried again');
     const rotations = [...soFar.begun].map(([client, id]) => ({ id, client }));
     const putOff = { tries, why, rotations, taken_over: soFar.takenOver, unknown: isUnknown ? unknown + 1 : unknown };
     await job.updateProgress(putOff satisfies PutOff);

@@ -1,4 +1,5 @@
 /** The smallest Redis users: one for a worker, one for a producer that may only enqueue. Both are documented, and tried here. */
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Queue } from 'bullmq';
@@ -14,9 +15,14 @@ const DOCUMENT = readFileSync(join(import.meta.dirname, '../../docs/operations.m
 
 /** What the document tells an operator to type for that user. */
 function documented(user: string): string[] {
-  const [, rules] = new RegExp(`^ACL SETUSER ${user} on '>PASSWORD' ((?:.*\\\\\\n)*.*)$`, 'm').exec(DOCUMENT) ?? [];
-  if (rules === undefined) throw new Error(`the document has no user ${user}`);
-  return rules.replaceAll('\\\n', ' ').replaceAll("'", '').split(/\s+/);
+  const [, typed] = new RegExp(`^redis-cli (ACL SETUSER ${user} (?:.*\\\\\\n)*.*)$`, 'm').exec(DOCUMENT) ?? [];
+  if (typed === undefined) throw new Error(`the document has no user ${user}`);
+  // A shell reads it, as it does for the operator: a | without quotes would be a pipe.
+  const words = execFileSync('sh', ['-euc', `printf '%s\\n' ${typed}`], { encoding: 'utf8' })
+    .trimEnd()
+    .split('\n');
+  expect(words.slice(0, 5)).toEqual(['ACL', 'SETUSER', user, 'on', '>PASSWORD']);
+  return words.slice(5);
 }
 
 let server: RedisServer;
