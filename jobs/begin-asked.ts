@@ -1,5 +1,5 @@
 /** Begins the rotation of one client that somebody asked for. */
-import type { ClientRef } from '../src/core/client.ts';
+import { type ClientRef, unconfigured } from '../src/core/client.ts';
 import { isEligible } from '../src/core/due.ts';
 import { hasCode, RekeydError } from '../src/errors.ts';
 import { appOf } from '../src/rotation/facts.ts';
@@ -50,7 +50,7 @@ export async function begin(
   const { store } = resources;
   const policy = clientPolicy(resources, ref);
   if (policy === null) {
-    const message = `The config has no policy for ${ref}. Add its app (and the client, unless clients: all).`;
+    const message = unconfigured(ref);
     if (isLast) {
       tally.errors.set(ref, message);
       tally.unknown.add(ref);

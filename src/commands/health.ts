@@ -34,7 +34,7 @@ export async function health({ file }: Globals): Promise<number> {
       return 0;
     }
     const why = answer.kind === 'lost' ? answer.message : `it answers ${answer.status}`;
-    note(`No worker that is well answers at ${url}: ${why}. \`rekeyd start\` says why it does not start.`);
+    note(`No healthy worker answers at ${url}: ${why}. \`rekeyd start\` says why it does not start.`);
     return 1;
   } finally {
     await pool.close();
