@@ -37,6 +37,8 @@ export type AuditType =
   | 'policy.resumed'
   | 'app.probed'
   | 'app.strategy'
+  | 'token.created'
+  | 'token.revoked'
   | 'store.segment'
   | 'audit.sealed';
 

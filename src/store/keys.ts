@@ -35,6 +35,8 @@ export const keys = {
   touched: `${PREFIX}:touched`,
   /** hash: scope → pause by a person (JSON). */
   pauses: `${PREFIX}:pauses`,
+  /** string: the tokens of the HTTP API, signed. */
+  tokens: `${PREFIX}:tokens`,
   /** hash: paused deployments, as version 0.1 noted them. */
   pausedBefore: `${PREFIX}:paused`,
 } as const;

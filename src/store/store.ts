@@ -9,9 +9,10 @@ import { openRecords, type Records } from './records.ts';
 import type { Guarded } from './redis/evaluate.ts';
 import { integer } from './redis/replies.ts';
 import { openScripts } from './redis/scripts.ts';
+import { openTokens, type Tokens } from './tokens.ts';
 import { openWaves, type Waves } from './waves.ts';
 
-export interface Store extends Records, Indexes, AuditLog, Deployments, Pauses, Waves, Apps {
+export interface Store extends Records, Indexes, AuditLog, Deployments, Pauses, Waves, Apps, Tokens {
   /** Random, and another one for each store. */
   readonly id: string;
   /** The store's clock, ms since the Unix epoch: one clock for all workers. */
@@ -31,6 +32,7 @@ export function openStore(redis: Redis, guard: Guarded & { confirmed(seq: number
     ...openPauses(redis, scripts),
     ...openWaves(redis, scripts),
     ...openApps(redis, scripts),
+    ...openTokens(redis, scripts),
     get id() {
       return guard.expected.id;
     },
