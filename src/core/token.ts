@@ -88,6 +88,9 @@ function changed(list: TokenList, tokens: readonly Token[]): TokenList {
 }
 
 /** What a token may be used for: everything of an app, or of a client, that it is restricted to. */
-export function covers({ only }: Pick<Token, 'only'>, what: { readonly app: string; readonly client?: string }): boolean {
+export function covers(
+  { only }: Pick<Token, 'only'>,
+  what: { readonly app: string; readonly client?: string },
+): boolean {
   return only === null || only === what.app || only === what.client;
 }
