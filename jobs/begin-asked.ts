@@ -58,7 +58,7 @@ export async function begin(
     return true;
   }
   const id = rotationId(store, job, ref);
-  const { actor, reason, take_over: takeOver, try_alg: tryAlg } = asked;
+  const { actor, reason, take_over: takeOver, try_alg: tryAlg, keep_standby: keepStandby } = asked;
   try {
     const held = await store.load(ref);
     if (!isNamed(asked.select) && !takeOver && isSkipped(held, compromised !== null, tally)) return true;
@@ -68,7 +68,7 @@ export async function begin(
       return true;
     }
     const before = takeOver || compromised !== null ? (held?.record.enrolment ?? 'found') : 'enrolled';
-    const request = { id, actor, reason, request: job, compromised, takeOver, tryAlg };
+    const request = { id, actor, reason, request: job, compromised, takeOver, tryAlg, keepStandby };
     const { rotation } = await startRotation(store, ref, listed, policy, request, held);
     await queues.wake(ref, compromised !== null);
     tally.begun.set(ref, rotation);

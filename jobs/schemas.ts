@@ -48,6 +48,12 @@ export const requestSchema = z.strictObject({
     .describe(
       'True when the key in use may have leaked, or { kid } for a certain one: no soak, no overlap, no rollback to it.',
     ),
+  keep_standby: z
+    .boolean()
+    .default(false)
+    .describe(
+      'With compromised: use the standby key although signers hold it beside the exposed one. Only where that one leaked in another way than from them.',
+    ),
   take_over: z
     .boolean()
     .default(false)

@@ -24,6 +24,7 @@ const commands = {
   start: () => import('./start.ts'),
   status: () => import('./status.ts'),
   store: () => import('./store.ts'),
+  token: () => import('./token.ts'),
 };
 
 const ABOUT = `
@@ -184,6 +185,31 @@ function commandsOf(globalsOf: (file: string | undefined) => Globals, end: (code
     .option('--reason <text>', 'for the audit trail')
     .option('--json', 'print one JSON document')
     .action(async (options) => end(await (await commands.store()).storeDeclareLoss(globals(), options)));
+
+  const token = program.command('token').description('who may use the HTTP API: create, list, revoke');
+  token
+    .command('create')
+    .description('make a token; its value is shown once, on stdout')
+    .argument('<name>', 'lower-case letters, digits and hyphens')
+    .requiredOption('--scope <scope...>', 'rotate, read, metrics')
+    .option('--app <deployment/slug>', 'for the clients of this app only')
+    .option('--client <reference>', 'for this client only')
+    .option('--expires <duration>', 'from now on', '90d')
+    .option('--reason <text>', 'for the audit trail')
+    .option('--json', 'print one JSON document')
+    .action(async (name, options) => end(await (await commands.token()).tokenCreate(globals(), name, options)));
+  token
+    .command('list')
+    .description('show the tokens, and never their values')
+    .option('--json', 'print one JSON document')
+    .action(async (options) => end(await (await commands.token()).tokenList(globals(), options)));
+  token
+    .command('revoke')
+    .description('workers refuse it within a second')
+    .argument('[name]')
+    .option('--all', 'every token, also where their list cannot be read')
+    .option('--reason <text>', 'for the audit trail')
+    .action(async (name, options) => end(await (await commands.token()).tokenRevoke(globals(), name, options)));
 
   program
     .command('doctor')

@@ -139,7 +139,6 @@ export interface PolicyConfig extends Policy {
   readonly modulusLength: number;
   /** `manual`: when somebody runs `rekeyd probe`. `auto`: before a first rotation of an app, and every day. */
   readonly probe: 'manual' | 'auto' | 'never';
-  readonly standby: false;
 }
 
 /** One thing to change, and where: `policies.default.schedule`. `line` counts from 1; null when there is no such place in the file. */

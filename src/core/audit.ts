@@ -38,6 +38,8 @@ export type AuditType =
   | 'app.probed'
   | 'app.strategy'
   | 'config.reloaded'
+  | 'token.created'
+  | 'token.revoked'
   | 'store.segment'
   | 'audit.sealed';
 

@@ -22,6 +22,8 @@ export interface RotationRequest extends Cause {
   readonly takeOver: boolean;
   /** The wave whose sweep asks. */
   readonly wave?: WaveRef;
+  /** After a compromise: use the standby key also where signers hold it beside the exposed one. */
+  readonly keepStandby?: boolean;
   /** Try an alg that nobody was seen to sign in with. */
   readonly tryAlg?: boolean;
 }
@@ -71,7 +73,7 @@ export function start(
 }
 
 export function newRotation(
-  { id, actor, reason, request, compromised, wave, tryAlg }: RotationRequest,
+  { id, actor, reason, request, compromised, wave, tryAlg, keepStandby }: RotationRequest,
   { strategy, ...chosen }: Pick<Rotation, 'alg' | 'format' | 'strategy'>,
   { foreignKeys }: Pick<ClientPolicy, 'foreignKeys'>,
   now: number,
@@ -94,6 +96,7 @@ export function newRotation(
     ...(wave !== undefined && { wave }),
     ...(adopting && { adopting }),
     ...(tryAlg === true && { tryAlg }),
+    ...(keepStandby === true && { keepStandby }),
     phase: { name: 'requested' as const },
   };
   return strategy === 'overlap' ? { ...base, strategy } : { ...base, strategy };

@@ -11,6 +11,7 @@ import type { ClientPolicy } from './policy.ts';
 import type { ClientRecord } from './record.ts';
 import { isSame, type Retirement, withRetirements } from './retirement.ts';
 import { type CutoverRotation, incomingKid, type Rotation } from './rotation.ts';
+import { standbyLeft } from './standby.ts';
 import { andThen, entry } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
 
@@ -20,6 +21,23 @@ import { NO_TRIES } from './tries.ts';
  * @throws RekeydError `not_found` when this client has no such key
  */
 export function compromise(
+  record: ClientRecord,
+  asked: RotationRequest,
+  kid: string | null,
+  policy: ClientPolicy,
+  now: number,
+  wasHalted: boolean,
+): Started {
+  if (kid === null || record.standby?.kid !== kid) return replaceExposed(record, asked, kid, policy, now, wasHalted);
+  // It signs in nowhere, but whoever could read it could read the one in use.
+  const { state: from } = keyOf(record, kid);
+  const marked = standbyLeft(withKey(record, kid, { state: 'compromised' }), 'it was reported as compromised');
+  const started = replaceExposed(marked, asked, kid, policy, now, wasHalted);
+  if (from === 'compromised') return started;
+  return { ...started, entries: [...started.entries, exposure(marked, kid, from, started.rotation, asked)] };
+}
+
+function replaceExposed(
   record: ClientRecord,
   asked: RotationRequest,
   kid: string | null,
@@ -56,7 +74,7 @@ export function compromise(
 
 /** A key of ours, or one that the server shows. */
 function knows(record: ClientRecord, kid: string): boolean {
-  const isOurs = activeKey(record)?.kid === kid || incomingKid(record.rotation) === kid;
+  const isOurs = [activeKey(record)?.kid, incomingKid(record.rotation), record.standby?.kid].includes(kid);
   const { client } = record.server.observed;
   return (
     isOurs ||
@@ -140,6 +158,7 @@ function escalate(
       ...withoutAdopting(going),
       strategy: 'cutover',
       compromised: { kid },
+      ...(asked.keepStandby === true && { keepStandby: true as const }),
       abandoned: null,
       phase: discard ? { name: 'requested' } : withoutOverlap(rotation),
       keysMade: discard ? 0 : rotation.keysMade,

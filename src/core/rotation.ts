@@ -35,6 +35,8 @@ interface RotationBase extends Cause {
    * on from there.
    */
   readonly rollsBack?: Retirement;
+  /** Of a compromise: the standby key was not exposed, although signers hold it. */
+  readonly keepStandby?: true;
   /** A person wants to see on this client whether the server verifies an alg that nobody was seen to sign in with. */
   readonly tryAlg?: true;
   readonly marks: readonly Mark[];

@@ -20,6 +20,7 @@ import type { ClientRecord } from '../core/record.ts';
 import { ripen } from '../core/retirement.ts';
 import { incomingKid } from '../core/rotation.ts';
 import type { Delivery, SignerReport } from '../core/signers.ts';
+import { standbyDropped, standbyLeft, standbyMade, standbyTaken } from '../core/standby.ts';
 
 export type PreviewStep =
   | { readonly step: 'generate'; readonly alg: Algorithm }
@@ -117,6 +118,10 @@ function described(
     case 'turn_back':
     case 'tell_delay':
     case 'choose':
+    case 'make_standby':
+    case 'take_standby':
+    case 'leave_standby':
+    case 'drop_standby':
       return [];
     default:
       return action satisfies never;
@@ -162,6 +167,14 @@ function afterwards(
       return heard(record, { reports: readySigners(record, context), error: null }, context).record;
     case 'tell_delay':
       return delayed(record, action.old, action.why, now).record;
+    case 'make_standby':
+      return standbyMade(record, newKey(action.alg), context).record;
+    case 'take_standby':
+      return standbyTaken(record, action.rotation, action.kid, now);
+    case 'leave_standby':
+      return standbyLeft(record, action.why);
+    case 'drop_standby':
+      return standbyDropped(record, action.kid, context).record;
     case 'turn_back':
     case 'choose':
       return record.rotation === null ? record : fail(record, record.rotation, '', context).record;

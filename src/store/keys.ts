@@ -38,6 +38,8 @@ export function storeKeys(namespace: string) {
     touched: `${prefix}:touched`,
     /** hash: scope → pause by a person (JSON). */
     pauses: `${prefix}:pauses`,
+    /** string: the tokens of the HTTP API, signed. */
+    tokens: `${prefix}:tokens`,
     /** hash: paused deployments, as version 0.1 noted them. */
     pausedBefore: `${prefix}:paused`,
     /** hash: service → what it says of itself, see {@link ./presence.ts}; and the newest wish that all read their config again. */

@@ -11,9 +11,10 @@ import { openRecords, type Records } from './records.ts';
 import type { Guarded } from './redis/evaluate.ts';
 import { integer } from './redis/replies.ts';
 import { openScripts } from './redis/scripts.ts';
+import { openTokens, type Tokens } from './tokens.ts';
 import { openWaves, type Waves } from './waves.ts';
 
-export interface Store extends Records, Indexes, AuditLog, Deployments, Pauses, Waves, Apps, Presence {
+export interface Store extends Records, Indexes, AuditLog, Deployments, Pauses, Waves, Apps, Presence, Tokens {
   readonly keys: StoreKeys;
   /** Random, and another one for each store. */
   readonly id: string;
@@ -36,6 +37,7 @@ export function openStore(redis: Redis, guard: Guarded & { confirmed(seq: number
     ...openWaves(redis, scripts),
     ...openApps(redis, scripts),
     ...openPresence(scripts),
+    ...openTokens(redis, scripts),
     get id() {
       return guard.expected.id;
     },
