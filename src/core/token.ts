@@ -2,7 +2,7 @@
 import { RekeydError } from '../errors.ts';
 import { APP_PATH, REFERENCE } from './client.ts';
 
-export const SCOPES = ['rotate', 'read', 'metrics'] as const;
+const SCOPES = ['rotate', 'read', 'metrics'] as const;
 
 export type TokenScope = (typeof SCOPES)[number];
 
@@ -31,7 +31,7 @@ export interface TokenList {
   readonly tokens: readonly Token[];
 }
 
-export const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
+const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
 
 /** How a value begins, so that people and scanners know one when they see it. */
 export const VALUE_PREFIX = 'rekeyd_';
