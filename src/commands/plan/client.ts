@@ -15,7 +15,7 @@ import { hasCode, messageOf } from '../../errors.ts';
 import { type PreviewStep, preview } from '../../forecast/preview.ts';
 import { KEY_SHAPES } from '../../keys/algorithms.ts';
 import type { DeploymentState } from '../../store/deployments.ts';
-import { holdOf } from '../status/build.ts';
+import { holdOf } from '../../status/build.ts';
 
 /** Members as in the JSON document; times are RFC 3339. */
 export interface ClientPlan {

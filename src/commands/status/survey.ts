@@ -6,9 +6,9 @@ import { PAGE, pagesOf } from '../../parallel.ts';
 import type { Resources } from '../../rotation/resources.ts';
 import { keepForemost } from '../foremost.ts';
 import type { Select } from '../select.ts';
-import { clientStatus, type Surroundings } from './build.ts';
-import type { ClientStatus, Status } from './model.ts';
-import { heardNow, MOST_HEARD } from './signers.ts';
+import { clientStatus, type Surroundings } from '../../status/build.ts';
+import type { ClientStatus, Status } from '../../status/model.ts';
+import { heardNow, MOST_HEARD } from '../../status/signers.ts';
 
 /** Which clients are counted, and which of those are listed. */
 export interface Filter {
