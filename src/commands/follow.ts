@@ -4,10 +4,10 @@ import type { RotationState, RotationSummary } from '../core/history.ts';
 import type { ClientRecord } from '../core/record.ts';
 import { rotationError } from '../core/state.ts';
 import { pagesOf } from '../parallel.ts';
+import { summaryOf } from '../status/rotation.ts';
 import type { Loaded } from '../store/records.ts';
 import { answerOf, type Patience } from '../store/redis/patience.ts';
 import type { Store } from '../store/store.ts';
-import { summaryOf } from '../status/rotation.ts';
 import { sleep } from '../time.ts';
 
 /** `active`: the new key signs in and is in use. `finished`: the old one is gone too. */
