@@ -29,6 +29,7 @@ export function register(app: FastifyInstance, routes: readonly Route[], registe
       // Before the body is read: nobody sends us a megabyte without a token.
       onRequest: async (request) => {
         if (route.scope !== null) principals.set(request, await admit(request, route, registering));
+        else slowDown(registering.limit(`address ${request.ip}`), 'This address');
       },
       handler: async (request, reply) => {
         const raw = Buffer.isBuffer(request.body) ? request.body : NOTHING;
@@ -58,11 +59,8 @@ async function admit(request: FastifyRequest, route: Route, registering: Registe
     const principal = await authenticate(request, route.scope ?? 'read', registering.credentials, (known) => {
       claimedBy = known.claimedBy;
     });
-    const waitMs = registering.limit(principal.key);
-    if (waitMs === 0) return principal;
-    throw new ProblemError(429, `${principal.claimedBy} asks too often. Wait, and ask again.`, {
-      headers: { 'retry-after': String(Math.ceil(waitMs / 1000)) },
-    });
+    slowDown(registering.limit(principal.key), principal.claimedBy);
+    return principal;
   } catch (error) {
     if (error instanceof ProblemError) {
       const { status, detail } = error.problem;
@@ -70,6 +68,14 @@ async function admit(request: FastifyRequest, route: Route, registering: Registe
     }
     throw error;
   }
+}
+
+/** @throws ProblemError 429 */
+function slowDown(waitMs: number, who: string): void {
+  if (waitMs === 0) return;
+  throw new ProblemError(429, `${who} asks too often. Wait, and ask again.`, {
+    headers: { 'retry-after': String(Math.ceil(waitMs / 1000)) },
+  });
 }
 
 function checked<T>(schema: z.ZodType<T> | undefined, given: unknown, where: string): T | undefined {
