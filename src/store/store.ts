@@ -12,6 +12,7 @@ import { openRecords, type Records } from './records.ts';
 import type { Guarded } from './redis/evaluate.ts';
 import { integer } from './redis/replies.ts';
 import { openScripts } from './redis/scripts.ts';
+import { openRequests, type Requests } from './requests.ts';
 import { openTokens, type Tokens } from './tokens.ts';
 import { openWaves, type Waves } from './waves.ts';
 
@@ -25,7 +26,8 @@ export interface Store
     Apps,
     Presence,
     Tokens,
-    Idempotency {
+    Idempotency,
+    Requests {
   readonly keys: StoreKeys;
   /** Random, and another one for each store. */
   readonly id: string;
@@ -50,6 +52,7 @@ export function openStore(redis: Redis, guard: Guarded & { confirmed(seq: number
     ...openPresence(scripts),
     ...openTokens(redis, scripts),
     ...openIdempotency(redis, scripts),
+    ...openRequests(redis, scripts),
     get id() {
       return guard.expected.id;
     },
