@@ -3,7 +3,7 @@ import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } fr
 import type { PublicJwk } from '../core/document.ts';
 import { RekeydError } from '../errors.ts';
 import { publicJwkFrom } from './generate.ts';
-import { keyId, publishedKey, wrapped } from './key-id.ts';
+import { keyId, wrapped } from './key-id.ts';
 
 export interface AnyKey {
   /** See {@link PublishedKey.ids}. */
@@ -99,13 +99,6 @@ async function described(read: () => KeyObject): Promise<readonly AnyKey[]> {
   const privateKey = key.type === 'private' ? key : null;
   const { thumbprint } = await publicJwkFrom(privateKey === null ? key : createPublicKey(privateKey));
   return [{ id: keyId(key), thumbprint, privateKey }];
-}
-
-/** The names of a published entry: its `kid`, and the thumbprints of the keys in it. */
-export async function namesOf(jwk: PublicJwk): Promise<readonly string[]> {
-  const keys = await fromJwk(jwk);
-  const kid = typeof jwk.kid === 'string' ? [jwk.kid] : [];
-  return [...kid, ...publishedKey(jwk).ids, ...keys.map(({ thumbprint }) => thumbprint)];
 }
 
 function invalid(what: string, hint: string): RekeydError {

@@ -13,10 +13,13 @@ import {
 import type { ClientRecord } from '../core/record.ts';
 import { messageOf } from '../errors.ts';
 import { algorithmsFor } from '../keys/algorithms.ts';
-import { type AnyKey, type Meant, namesOf } from '../keys/any-key.ts';
+import type { AnyKey, Meant } from '../keys/any-key.ts';
 import { publicJwkFrom } from '../keys/generate.ts';
+import { thumbprintsIn } from '../keys/key-id.ts';
+import { marksFor, type NamedBy, namedBy } from '../keys/key-marks.ts';
 import { type Kek, openKey } from '../keys/sealed.ts';
 import { pagesOf } from '../parallel.ts';
+import type { Store } from '../store/store.ts';
 import { turnForList } from './deployment.ts';
 import type { Resources } from './resources.ts';
 
@@ -31,6 +34,10 @@ export interface Match {
   /** Of a key of ours; `destroyed`: its private half is gone. `foreign`: it is published, and not ours. */
   readonly state: KeyState | 'destroyed' | 'foreign';
   readonly reported: boolean;
+  /** What was given: the key itself, or what it is called. */
+  readonly by: 'key' | NamedBy;
+  /** The server showed it when it was last seen. */
+  readonly published: boolean;
   /** Null: there is no private half to try with. */
   readonly sign_in: 'accepted' | 'refused' | 'unknown' | null;
   /** What the server said, or why it could not be tried. */
@@ -65,30 +72,49 @@ export async function identify(
 
 async function inStore({ store }: Resources, meant: Meant): Promise<readonly Candidate[]> {
   const found: Candidate[] = [];
-  for (const page of pagesOf(await store.clientRefs())) {
-    for (const { record } of (await store.loadMany(page)).values()) found.push(...(await inRecord(record, meant)));
+  for (const page of pagesOf(await possibleOwners(store, meant))) {
+    for (const { record } of (await store.loadMany(page)).values()) found.push(...inRecord(record, meant));
   }
   return found;
 }
 
-async function inRecord(record: ClientRecord, meant: Meant): Promise<readonly Candidate[]> {
-  const { ref, clientId, keys, former } = record;
+/** One key may be that of many clients, and nobody reads more of them at once. */
+const MOST_OWNERS = 10_000;
+
+/** All clients of a store whose keys are not noted yet. */
+async function possibleOwners(store: Store, meant: Meant): Promise<Iterable<ClientRef>> {
+  if (!(await store.areOwnersNoted())) return store.clientRefs();
+  const names = 'name' in meant ? [meant.name] : meant.keys.map(({ id }) => id);
+  const owners = new Set<ClientRef>();
+  for (const mark of new Set(names.flatMap(marksFor))) {
+    for (const ref of await store.ownersOf(mark, MOST_OWNERS)) owners.add(ref);
+  }
+  return owners;
+}
+
+function inRecord(record: ClientRecord, meant: Meant): readonly Candidate[] {
+  const { ref, clientId, keys, former, server } = record;
   const about = { client: ref, client_id: clientId, known: true };
-  const ours = keys
-    .filter((key) => isMeant(meant, [key.id], [key.kid, key.thumbprint]))
-    .map((key) => ({ ...about, ...managed(record, key) }));
-  const past = former
-    .filter(({ id, kid }) => isMeant(meant, [id], [kid]) && !ours.some((key) => key.id === id))
-    .map((key) => ({ ...about, ...formerKey(key) }));
-  const shown = await published(record.server.observed.client, meant);
-  const foreign = shown
-    .filter(({ ids }) => ![...ours, ...past].some((key) => key.id !== null && ids.includes(key.id)))
-    .map((entry) => ({ ...about, ...foreignKey(entry, record.server.observed.client, isCompromised(record, entry)) }));
+  const { client } = server.observed;
+  const isShown = (id: string) => client.keys.some(({ ids }) => ids.includes(id));
+  const ours = keys.flatMap((key) => {
+    const by = meantBy(meant, { ids: [key.id], kid: key.kid, thumbprints: [key.thumbprint] });
+    return by === null ? [] : [{ ...about, ...managed(record, key), by, published: isShown(key.id) }];
+  });
+  const past = former.flatMap((key) => {
+    const thumbprints = [key.thumbprint ?? key.kid];
+    const by = meantBy(meant, { ids: [key.id], kid: key.kid, thumbprints });
+    if (by === null || ours.some(({ id }) => id === key.id)) return [];
+    return [{ ...about, ...formerKey(key), by, published: isShown(key.id) }];
+  });
+  const foreign = published(client, meant)
+    .filter(({ entry }) => ![...ours, ...past].some((key) => key.id !== null && entry.ids.includes(key.id)))
+    .map(({ entry, by }) => ({ ...about, ...foreignKey(entry, client, isCompromised(record, entry)), by }));
   return [...ours, ...past, ...foreign];
 }
 
-/** What is left of a candidate once the client is known. */
-type Key = Omit<Candidate, 'client' | 'client_id' | 'known'>;
+/** What is left of a candidate once the client is known, and what was given of it. */
+type Key = Omit<Candidate, 'client' | 'client_id' | 'known' | 'by' | 'published'>;
 
 function managed({ former }: ClientRecord, key: ManagedKey): Key {
   const { id, kid, alg, state } = key;
@@ -100,23 +126,29 @@ function formerKey({ id, kid, compromised }: FormerKey): Key {
   return { id, kid, alg: null, state: 'destroyed', reported: compromised, sealed: null };
 }
 
-function foreignKey({ ids, jwk }: PublishedKey, { alg }: ObservedClient, reported: boolean): Key {
+function foreignKey({ ids, jwk }: PublishedKey, { alg }: ObservedClient, reported: boolean) {
   const kid = typeof jwk.kid === 'string' ? jwk.kid : null;
-  return { id: ids[0] ?? null, kid, alg, state: 'foreign', reported, sealed: null };
+  return { id: ids[0] ?? null, kid, alg, state: 'foreign', reported, published: true, sealed: null } as const;
 }
 
-async function published({ keys }: ObservedClient, meant: Meant): Promise<readonly PublishedKey[]> {
-  const found: PublishedKey[] = [];
-  for (const entry of keys) {
-    const names = 'name' in meant ? await namesOf(entry.jwk) : [];
-    if (isMeant(meant, entry.ids, names)) found.push(entry);
-  }
-  return found;
+interface Shown {
+  readonly entry: PublishedKey;
+  readonly by: Match['by'];
 }
 
-function isMeant(meant: Meant, ids: readonly string[], names: readonly string[]): boolean {
-  if ('name' in meant) return ids.includes(meant.name) || names.includes(meant.name);
-  return meant.keys.some(({ id }) => ids.includes(id));
+function published({ keys }: ObservedClient, meant: Meant): readonly Shown[] {
+  return keys.flatMap((entry) => {
+    const { ids, jwk } = entry;
+    const kid = typeof jwk.kid === 'string' ? jwk.kid : null;
+    const thumbprints = 'name' in meant ? thumbprintsIn(jwk) : [];
+    const by = meantBy(meant, { ids, kid, thumbprints });
+    return by === null ? [] : [{ entry, by }];
+  });
+}
+
+function meantBy(meant: Meant, names: Parameters<typeof namedBy>[1]): Match['by'] | null {
+  if ('name' in meant) return namedBy(meant.name, names);
+  return meant.keys.some(({ id }) => names.ids.includes(id)) ? 'key' : null;
 }
 
 /** Clients that nobody has looked for yet, or that changed since. Each list is read once. */
@@ -125,16 +157,13 @@ async function inLists(resources: Resources, meant: Meant): Promise<readonly Can
   for (const [id, deployment] of resources.deployments) {
     for (const { slug } of deployment.config.apps) {
       await turnForList(resources, deployment, true);
-      const keep = async (some: readonly ObservedClient[]) => {
-        const kept: ObservedClient[] = [];
-        for (const client of some) if ((await published(client, meant)).length > 0) kept.push(client);
-        return kept;
-      };
+      const keep = async (some: readonly ObservedClient[]) =>
+        some.filter((client) => published(client, meant).length > 0);
       const { clients } = await deployment.wacht.listClients(slug, keep);
       for (const client of clients) {
         const about = { client: makeReference(id, slug, client.id), client_id: client.clientId, known: false };
-        for (const entry of await published(client, meant))
-          found.push({ ...about, ...foreignKey(entry, client, false) });
+        for (const { entry, by } of published(client, meant))
+          found.push({ ...about, ...foreignKey(entry, client, false), by });
       }
     }
   }

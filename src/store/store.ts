@@ -5,6 +5,7 @@ import { type AuditLog, openAuditLog } from './audit-log.ts';
 import { type Deployments, openDeployments } from './deployments.ts';
 import { type Indexes, openIndexes } from './indexes.ts';
 import type { StoreKeys } from './keys.ts';
+import { type Owners, openOwners } from './owners.ts';
 import { openPauses, type Pauses } from './pauses.ts';
 import { openPresence, type Presence } from './presence.ts';
 import { openRecords, type Records } from './records.ts';
@@ -14,7 +15,7 @@ import { openScripts } from './redis/scripts.ts';
 import { openTokens, type Tokens } from './tokens.ts';
 import { openWaves, type Waves } from './waves.ts';
 
-export interface Store extends Records, Indexes, AuditLog, Deployments, Pauses, Waves, Apps, Presence, Tokens {
+export interface Store extends Records, Indexes, AuditLog, Deployments, Pauses, Waves, Apps, Presence, Tokens, Owners {
   readonly keys: StoreKeys;
   /** Random, and another one for each store. */
   readonly id: string;
@@ -38,6 +39,7 @@ export function openStore(redis: Redis, guard: Guarded & { confirmed(seq: number
     ...openApps(redis, scripts),
     ...openPresence(scripts),
     ...openTokens(redis, scripts),
+    ...openOwners(redis, scripts),
     get id() {
       return guard.expected.id;
     },
