@@ -9,9 +9,16 @@ import { thumbprintsIn } from './key-id.ts';
 /** Of base64url: 96 bits, so that two names of a fleet share one by no chance. */
 const MARK_LENGTH = 16;
 
-/** The mark of a name is the beginning of its SHA-256. So whoever knows only that hash finds the key too. */
+/**
+ * The mark of a name is the beginning of the SHA-256 of its SHA-256: so whoever knows only the hash of a name finds the key too. What somebody takes for a name
+ * or a hash may be a private key; hashed once at least, nothing of it gets to the store.
+ */
 function markOf(name: string): string {
-  return hash('sha256', name, 'base64url').slice(0, MARK_LENGTH);
+  return markOfHash(hash('sha256', name, 'base64url'));
+}
+
+function markOfHash(hashed: string): string {
+  return hash('sha256', hashed, 'base64url').slice(0, MARK_LENGTH);
 }
 
 /** Longer names come from people who want to break something. */
@@ -45,7 +52,7 @@ export function hashIn(name: string): string | null {
 /** The marks under which a key with this name is found: see {@link isNamed}. */
 export function marksFor(name: string): readonly string[] {
   const hashed = hashIn(name);
-  const marks = hashed === null ? [markOf(name)] : [markOf(name), markOf(hashed), hashed.slice(0, MARK_LENGTH)];
+  const marks = hashed === null ? [markOf(name)] : [markOf(name), markOf(hashed), markOfHash(hashed)];
   return [...new Set(marks)];
 }
 
