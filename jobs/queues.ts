@@ -50,7 +50,8 @@ export interface Queues {
    * record again after it has gone to sleep, and before that nothing has to be done.
    */
   wake(ref: ClientRef, urgent: boolean): Promise<void>;
-  request(data: object): Promise<string>;
+  /** @param id of the job: asked for a second time while that is known, it stays one. Absent: another one each time. */
+  request(data: object, id?: string): Promise<string>;
   addUpkeep(name: string, data: object, jobId: string): Promise<void>;
   /** The same, for a job that is added anew once the one before it has ended. */
   addUpkeepAgain(name: string, data: object, jobId: string): Promise<void>;
@@ -110,10 +111,11 @@ export function openQueues(
       }
     },
 
-    async request(data) {
+    async request(data, id) {
       const { compromised = false } = members(data);
       const priority = compromised === false ? ORDINARY : URGENT;
-      const job = await control.add('request', data, { ...KEPT, ...RETRIED, priority });
+      const named = id === undefined ? {} : { jobId: id };
+      const job = await control.add('request', data, { ...KEPT, ...RETRIED, ...named, priority });
       return job.id ?? '';
     },
 

@@ -38,6 +38,8 @@ export type AuditType =
   | 'app.probed'
   | 'app.strategy'
   | 'config.reloaded'
+  | 'api.called'
+  | 'api.refused'
   | 'token.created'
   | 'token.revoked'
   | 'store.segment'
@@ -50,7 +52,10 @@ export interface AuditDraft {
   readonly type: AuditType;
   readonly client: ClientRef | null;
   readonly rotation: string | null;
+  /** What the caller says. */
   readonly actor: string;
+  /** Who was authenticated: a token, a certificate, an OS user. Absent where nobody was. */
+  readonly claimed_by?: string;
   readonly reason: string;
   readonly data: AuditData;
 }

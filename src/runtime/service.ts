@@ -8,6 +8,7 @@ import type { Resources } from '../rotation/resources.ts';
 import type { ReloadOutcome } from '../store/presence.ts';
 import { isLoginRefused } from '../store/redis/replies.ts';
 import { sleep, systemClock } from '../time.ts';
+import { openApi } from './api.ts';
 import { type CrewOptions, startCrew } from './crew.ts';
 import { opening } from './lifecycle.ts';
 import { bePresent } from './presence.ts';
@@ -66,9 +67,10 @@ export async function startService(config: Config, options: ServiceOptions): Pro
     let url: string | null = null;
     if (options.http) {
       const http = await startHttp({
-        ...config.http.listen,
+        listen: config.http.listen,
         ready: async () => (await obstacleOf(reloading.crew.resources)) ?? problem(),
-        onError: (error) => log.error({ error: messageOf(error) }, 'a request failed'),
+        api: openApi(() => reloading.crew),
+        log,
       });
       add('http', () => http.close());
       ({ url } = http);

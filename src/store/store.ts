@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import { type Apps, openApps } from './app-facts.ts';
 import { type AuditLog, openAuditLog } from './audit-log.ts';
 import { type Deployments, openDeployments } from './deployments.ts';
+import { type Idempotency, openIdempotency } from './idempotency.ts';
 import { type Indexes, openIndexes } from './indexes.ts';
 import type { StoreKeys } from './keys.ts';
 import { type Owners, openOwners } from './owners.ts';
@@ -15,7 +16,18 @@ import { openScripts } from './redis/scripts.ts';
 import { openTokens, type Tokens } from './tokens.ts';
 import { openWaves, type Waves } from './waves.ts';
 
-export interface Store extends Records, Indexes, AuditLog, Deployments, Pauses, Waves, Apps, Presence, Tokens, Owners {
+export interface Store
+  extends Records,
+    Indexes,
+    AuditLog,
+    Deployments,
+    Pauses,
+    Waves,
+    Apps,
+    Presence,
+    Tokens,
+    Idempotency,
+    Owners {
   readonly keys: StoreKeys;
   /** Random, and another one for each store. */
   readonly id: string;
@@ -39,6 +51,7 @@ export function openStore(redis: Redis, guard: Guarded & { confirmed(seq: number
     ...openApps(redis, scripts),
     ...openPresence(scripts),
     ...openTokens(redis, scripts),
+    ...openIdempotency(redis, scripts),
     ...openOwners(redis, scripts),
     get id() {
       return guard.expected.id;

@@ -4,11 +4,11 @@ import type { ClientRef } from '../../core/client.ts';
 import { CLIENT_STATES, type ClientState } from '../../core/state.ts';
 import { PAGE, pagesOf } from '../../parallel.ts';
 import type { Resources } from '../../rotation/resources.ts';
+import { clientStatus, type Surroundings } from '../../status/build.ts';
+import type { ClientStatus, Status } from '../../status/model.ts';
+import { heardNow, MOST_HEARD } from '../../status/signers.ts';
 import { keepForemost } from '../foremost.ts';
 import type { Select } from '../select.ts';
-import { clientStatus, type Surroundings } from './build.ts';
-import type { ClientStatus, Status } from './model.ts';
-import { heardNow, MOST_HEARD } from './signers.ts';
 
 /** Which clients are counted, and which of those are listed. */
 export interface Filter {
