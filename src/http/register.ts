@@ -28,7 +28,8 @@ export function register(app: FastifyInstance, routes: readonly Route[], registe
       exposeHeadRoute: route.method === 'GET' && route.answers[200]?.type !== 'text/event-stream',
       // Before the body is read: nobody sends us a megabyte without a token.
       onRequest: async (request) => {
-        if (route.scope !== null) principals.set(request, await admit(request, route, registering));
+        if (isSigned(route, request)) awaitTurn(request, route, registering);
+        else if (route.scope !== null) principals.set(request, await admit(request, route, registering));
       },
       handler: async (request, reply) => {
         const raw = Buffer.isBuffer(request.body) ? request.body : NOTHING;
@@ -43,10 +44,51 @@ export function register(app: FastifyInstance, routes: readonly Route[], registe
           address: request.ip,
           signal: goneSignal(reply),
         };
-        const answer = await route.handle(call as never); // it has a principal where the route has a scope, checked just above
+        const handle = () => route.handle(call as never); // it has a principal where the route has a scope, or is signed: checked just above
+        const answer = await (isSigned(route, request) ? refusing(request, route, registering, handle) : handle());
         return send(reply, answer);
       },
     });
+  }
+}
+
+/** A caller who sends a token is known by that, whatever else the request says. */
+function isSigned(route: Route, request: FastifyRequest): boolean {
+  return request.headers.authorization === undefined && route.isSigned?.(textHeaders(request)) === true;
+}
+
+/** Until its body is read, all that is known of a signed request is where it comes from. @throws ProblemError 429 */
+function awaitTurn(request: FastifyRequest, route: Route, { limit, refused }: Registering): void {
+  const { ip: address } = request;
+  const waitMs = limit(`signed ${address}`);
+  if (waitMs === 0) return;
+  const error = tooOften(address, waitMs);
+  const { status, detail } = error.problem;
+  refused({ status, detail, claimedBy: null, address, method: route.method, path: route.path });
+  throw error;
+}
+
+function tooOften(caller: string, waitMs: number): ProblemError {
+  return new ProblemError(429, `${caller} asks too often. Wait, and ask again.`, {
+    headers: { 'retry-after': String(Math.ceil(waitMs / 1000)) },
+  });
+}
+
+/** A signature that is not accepted is a refusal like that of a token. */
+async function refusing<T>(
+  { ip: address }: FastifyRequest,
+  { method, path }: Route,
+  { refused }: Registering,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof ProblemError && error.problem.status === 401) {
+      const { status, detail } = error.problem;
+      refused({ status, detail, claimedBy: null, address, method, path });
+    }
+    throw error;
   }
 }
 
@@ -60,9 +102,7 @@ async function admit(request: FastifyRequest, route: Route, registering: Registe
     });
     const waitMs = registering.limit(principal.key);
     if (waitMs === 0) return principal;
-    throw new ProblemError(429, `${principal.claimedBy} asks too often. Wait, and ask again.`, {
-      headers: { 'retry-after': String(Math.ceil(waitMs / 1000)) },
-    });
+    throw tooOften(principal.claimedBy, waitMs);
   } catch (error) {
     if (error instanceof ProblemError) {
       const { status, detail } = error.problem;

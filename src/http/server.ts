@@ -2,6 +2,7 @@
 import { createServer } from 'node:http';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { messageOf, RekeydError } from '../errors.ts';
+import { openScannerKeys } from '../leaks/scanner-keys.ts';
 import type { Log } from '../rotation/resources.ts';
 import { alarm } from '../time.ts';
 import type { Credentials } from './auth.ts';
@@ -13,6 +14,7 @@ import { type Registering, register } from './register.ts';
 import type { ApiContext, Route } from './route.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { clientRoutes } from './routes/clients.ts';
+import { leakRoutes } from './routes/leaks.ts';
 import { rotationRoutes } from './routes/rotations.ts';
 
 export interface HttpOptions {
@@ -27,7 +29,7 @@ export interface HttpOptions {
 
 export interface ApiOptions {
   /** Of the config in force, as are the others. */
-  readonly parts: () => Omit<ApiContext, 'events'>;
+  readonly parts: () => Omit<ApiContext, 'events' | 'scanners'>;
   readonly credentials: () => Credentials;
   readonly rate: () => Rate;
 }
@@ -63,7 +65,7 @@ export interface HttpServer {
 }
 
 /** Every route of the API, for its document. */
-export const API_ROUTES: readonly Route[] = [...rotationRoutes, ...clientRoutes, ...auditRoutes];
+export const API_ROUTES: readonly Route[] = [...rotationRoutes, ...clientRoutes, ...auditRoutes, ...leakRoutes];
 
 /** How long a request under way may take to end when the server stops, in ms. */
 const FAREWELL_MS = 5_000;
@@ -100,6 +102,7 @@ function serveApi(app: FastifyInstance, { parts, credentials, rate }: ApiOptions
       return parts().queues;
     },
     events,
+    scanners: openScannerKeys(),
   };
   const registering: Registering = { context, credentials, limit: openLimiter(rate), refused: refusals.note };
   register(app, API_ROUTES, registering);
