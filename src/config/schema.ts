@@ -5,8 +5,8 @@ import { PRIVATE } from '../files/access.ts';
 import { deployment } from './deployment.ts';
 import * as field from './fields.ts';
 import { choice, duration, list, name, namespace, section } from './fields.ts';
+import { http } from './http.ts';
 import { leaks } from './leaks.ts';
-import { DEFAULT_LISTEN } from './listen.ts';
 import type { Config } from './model.ts';
 import { policy } from './policy.ts';
 import { redis } from './redis.ts';
@@ -18,10 +18,6 @@ export function configFileSchema(sources: Sources) {
   const kek = section({
     id: name('Named in every key that it encrypts: never reuse an id.'),
     key: field.secret('32 bytes in base64url: env:NAME or file:PATH.', sources, field.kekSecret),
-  });
-  const http = section({
-    listen: field.listenAddress('host:port.').prefault(DEFAULT_LISTEN),
-    tokens: field.secret('Bearer tokens, hashed: env:NAME or file:PATH.', sources, field.plainSecret).optional(),
   });
   const publish = section({
     path: field.path('Folder for public JWK Sets; absent: jwks in data_dir.', sources).optional(),
@@ -41,7 +37,7 @@ export function configFileSchema(sources: Sources) {
       .describe('By name. default exists even when it is not written.')
       .prefault({}),
     sinks: list(sink(sources), 'sink').describe('Where private keys are handed to those who sign.').optional(),
-    http: http.prefault({}).describe('On-demand API, health, metrics.'),
+    http: http(sources).prefault({}).describe('On-demand API, health, metrics.'),
     leaks: leaks(sources).prefault({}).describe('Scanners that report leaked keys.'),
     publish: publish.describe('Where format: jwks_uri writes public sets.').optional(),
     reconcile_every: duration('How often drift and unfinished work are looked for.').prefault('60s'),
@@ -56,7 +52,7 @@ export function configFileSchema(sources: Sources) {
       deployments: input.deployments,
       policies: { default: policy.parse({}), ...input.policies },
       sinks: input.sinks ?? [{ kind: 'directory', path: join(input.data_dir, 'keys'), access: PRIVATE, reports: null }],
-      http: { listen: input.http.listen, tokens: input.http.tokens ?? null },
+      http: input.http,
       leaks: input.leaks,
       publish: input.publish
         ? { path: input.publish.path ?? join(input.data_dir, 'jwks'), baseUrl: input.publish.base_url }

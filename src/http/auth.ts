@@ -1,10 +1,11 @@
 /** Who calls: by a bearer token (RFC 6750), or by a client certificate. */
 import type { FastifyRequest } from 'fastify';
+import type { CertificateConfig } from '../config/model.ts';
 import type { Token, TokenScope } from '../core/token.ts';
 import { hasCode } from '../errors.ts';
 import { answerOf } from '../store/redis/patience.ts';
 import { after } from '../time.ts';
-import { type CertificateRule, certificatePrincipal } from './certificate.ts';
+import { certificatePrincipal } from './certificate.ts';
 import type { Principal } from './principal.ts';
 import { ProblemError } from './problem.ts';
 import type { TokenBook } from './tokens.ts';
@@ -12,7 +13,7 @@ import type { TokenBook } from './tokens.ts';
 /** Of the config in force. */
 export interface Credentials {
   readonly tokens: TokenBook;
-  readonly certificates: readonly CertificateRule[];
+  readonly certificates: readonly CertificateConfig[];
 }
 
 /** How long the store may take to tell whose token it is, in ms. */

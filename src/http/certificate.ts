@@ -1,21 +1,12 @@
 /** Client certificates as an alternative to tokens: the TLS layer has checked who signed one, and the config says what its owner may do. */
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import type { TokenScope } from '../core/token.ts';
+import type { CertificateConfig } from '../config/model.ts';
 import { systemClock } from '../time.ts';
 import type { Principal } from './principal.ts';
 
-/** What the owner of a certificate may do. */
-export interface CertificateRule {
-  /** A DNS name or URI among the subject's alternative names. */
-  readonly name: string;
-  readonly scopes: readonly TokenScope[];
-  /** As in {@link Principal.only}. */
-  readonly only: string | null;
-}
-
 /** Null: there is no certificate, or none that the config knows. */
-export function certificatePrincipal(socket: Socket, rules: () => readonly CertificateRule[]): Principal | null {
+export function certificatePrincipal(socket: Socket, rules: () => readonly CertificateConfig[]): Principal | null {
   if (!(socket instanceof TLSSocket) || !socket.authorized) return null;
   const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined) return null;

@@ -13,6 +13,8 @@ export interface Listening {
   readonly rotation: string;
   /** Only entries after this number. */
   readonly after: number;
+  /** The rotation has ended: what the log says of it by now is all. */
+  readonly isOver: boolean;
   /** Whether the listener may still do so; asked from time to time. */
   isValid(): Promise<boolean>;
 }
@@ -62,13 +64,16 @@ export function openEvents(store: Pick<Store, 'auditAfter' | 'auditSize'>, log: 
     if (live.get(listener.rotation)?.size === 0) live.delete(listener.rotation);
   }
 
+  function end(listener: Listener): void {
+    leave(listener);
+    listener.sink.end();
+  }
+
   function tell(listener: Listener, entry: AuditEntry, text: string): void {
     if (entry.seq <= listener.at) return;
     listener.at = entry.seq;
     listener.sink.write(text);
-    if (!LAST.includes(entry.type) && listener.sink.writableLength <= MOST_UNREAD) return;
-    leave(listener);
-    listener.sink.end();
+    if (LAST.includes(entry.type) || listener.sink.writableLength > MOST_UNREAD) end(listener);
   }
 
   /** One page for each of those that are behind: they keep nobody else waiting. Who comes at the same moment reads the same pages. */
@@ -81,7 +86,7 @@ export function openEvents(store: Pick<Store, 'auditAfter' | 'auditSize'>, log: 
       for (const entry of page) if (entry.rotation === listener.rotation) tell(listener, entry, eventOf(entry));
       listener.at = Math.max(listener.at, page.at(-1)?.seq ?? 0);
       // What comes after a page that is not full comes after what the loop has read, too.
-      if (page.length < PAGE && behind.delete(listener)) join(listener);
+      if (page.length < PAGE && behind.has(listener)) settle(listener);
     });
     await Promise.all(waiting);
   }
@@ -106,16 +111,20 @@ export function openEvents(store: Pick<Store, 'auditAfter' | 'auditSize'>, log: 
     readTo = null;
   }
 
-  function join(listener: Listener): void {
+  function settle(listener: Listener): void {
+    if (listener.isOver) {
+      end(listener);
+      return;
+    }
+    behind.delete(listener);
     const others = live.get(listener.rotation) ?? new Set();
     live.set(listener.rotation, others.add(listener));
   }
 
   async function beat(): Promise<void> {
     const check = async (listener: Listener) => {
-      if (await listener.isValid()) return void listener.sink.write(':\n\n');
-      leave(listener);
-      listener.sink.end();
+      if (await listener.isValid()) listener.sink.write(':\n\n');
+      else end(listener);
     };
     await Promise.all([...live.values()].flatMap((listeners) => [...listeners].map(check)));
   }

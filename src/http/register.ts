@@ -28,8 +28,9 @@ export function register(app: FastifyInstance, routes: readonly Route[], registe
       exposeHeadRoute: route.method === 'GET' && route.answers[200]?.type !== 'text/event-stream',
       // Before the body is read: nobody sends us a megabyte without a token.
       onRequest: async (request) => {
-        if (isSigned(route, request)) awaitTurn(request, route, registering);
-        else if (route.scope !== null) principals.set(request, await admit(request, route, registering));
+        const isKnown = route.scope !== null && !isSigned(route, request);
+        if (isKnown) principals.set(request, await admit(request, route, registering));
+        else slowDown(registering.limit(`address ${request.ip}`), 'This address');
       },
       handler: async (request, reply) => {
         const raw = Buffer.isBuffer(request.body) ? request.body : NOTHING;
@@ -55,23 +56,6 @@ export function register(app: FastifyInstance, routes: readonly Route[], registe
 /** A caller who sends a token is known by that, whatever else the request says. */
 function isSigned(route: Route, request: FastifyRequest): boolean {
   return request.headers.authorization === undefined && route.isSigned?.(textHeaders(request)) === true;
-}
-
-/** Until its body is read, all that is known of a signed request is where it comes from. @throws ProblemError 429 */
-function awaitTurn(request: FastifyRequest, route: Route, { limit, refused }: Registering): void {
-  const { ip: address } = request;
-  const waitMs = limit(`signed ${address}`);
-  if (waitMs === 0) return;
-  const error = tooOften(address, waitMs);
-  const { status, detail } = error.problem;
-  refused({ status, detail, claimedBy: null, address, method: route.method, path: route.path });
-  throw error;
-}
-
-function tooOften(caller: string, waitMs: number): ProblemError {
-  return new ProblemError(429, `${caller} asks too often. Wait, and ask again.`, {
-    headers: { 'retry-after': String(Math.ceil(waitMs / 1000)) },
-  });
 }
 
 /** A signature that is not accepted is a refusal like that of a token. */
@@ -100,9 +84,8 @@ async function admit(request: FastifyRequest, route: Route, registering: Registe
     const principal = await authenticate(request, route.scope ?? 'read', registering.credentials, (known) => {
       claimedBy = known.claimedBy;
     });
-    const waitMs = registering.limit(principal.key);
-    if (waitMs === 0) return principal;
-    throw tooOften(principal.claimedBy, waitMs);
+    slowDown(registering.limit(principal.key), principal.claimedBy);
+    return principal;
   } catch (error) {
     if (error instanceof ProblemError) {
       const { status, detail } = error.problem;
@@ -110,6 +93,14 @@ async function admit(request: FastifyRequest, route: Route, registering: Registe
     }
     throw error;
   }
+}
+
+/** @throws ProblemError 429 */
+function slowDown(waitMs: number, who: string): void {
+  if (waitMs === 0) return;
+  throw new ProblemError(429, `${who} asks too often. Wait, and ask again.`, {
+    headers: { 'retry-after': String(Math.ceil(waitMs / 1000)) },
+  });
 }
 
 function checked<T>(schema: z.ZodType<T> | undefined, given: unknown, where: string): T | undefined {

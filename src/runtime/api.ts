@@ -20,7 +20,7 @@ export function openApi(crew: () => Crew): ApiOptions {
 
   return {
     parts: () => ({ resources: crew().resources, queues: crew().queues }),
-    credentials: (): Credentials => ({ tokens: tokens(), certificates: [] }),
-    rate: () => ({ max: 100, perMs: 1_000 }),
+    credentials: (): Credentials => ({ tokens: tokens(), certificates: crew().config.http.certificates }),
+    rate: () => crew().config.http.rate,
   };
 }

@@ -156,7 +156,6 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
   ['a short modulus', inPolicy({ modulus_length: 1024 }), 'policies.default.modulus_length', /from 2048/],
   ['a long modulus', inPolicy({ modulus_length: 8193 }), 'policies.default.modulus_length', /to 8192/],
   ['a quoted boolean', inPolicy({ embed_pem: 'yes' }), 'policies.default.embed_pem', /true or false/],
-  ['standby keys', inPolicy({ standby: true }), 'policies.default.standby', /this version does not have/],
   [
     'overlap of one key',
     inPolicy({ strategy: 'overlap', format: 'pem' }),
@@ -253,7 +252,19 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
   ['a literal Redis password', inRedis({ cluster: ['r:1'], password: 'p' }), 'redis.password', /env:NAME or file:PATH/],
   ['no port', write({ http: { listen: 'localhost' } }), 'http.listen', /host:port/],
   ['a port out of range', write({ http: { listen: 'localhost:65536' } }), 'http.listen', /host:port/],
-  ['missing tokens', write({ http: { tokens: 'file:./tokens.json' } }), 'http.tokens', /does not exist/],
+  ['tokens', write({ http: { tokens: 'file:./tokens.json' } }), 'http.tokens', /`rekeyd token create/],
+  [
+    'certificates of callers without an authority',
+    write({ http: { certificates: [{ name: 'siem', scopes: ['read'] }] } }),
+    'http.certificates',
+    /client_ca/,
+  ],
+  [
+    'a certificate that may do nothing known',
+    write({ http: { certificates: [{ name: 'siem', scopes: ['write'] }] } }),
+    'http.certificates[0].scopes[0]',
+    /rotate, read, metrics/,
+  ],
   ['another durability', write({ durability: 'none' }), 'durability', /write strict, relaxed/],
 ];
 

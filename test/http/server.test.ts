@@ -6,10 +6,11 @@ let server: HttpServer;
 let ready: () => Promise<string | null> = async () => null;
 const lines: string[] = [];
 const log = createLog({ level: 'debug', destination: { write: (line: string) => void lines.push(line) } });
+const HERE = { publicListen: null, tls: null };
 const ANYWHERE = { host: '127.0.0.1', port: 0 };
 
 beforeAll(async () => {
-  server = await startHttp({ listen: ANYWHERE, ready: () => ready(), log });
+  server = await startHttp({ config: { ...HERE, listen: ANYWHERE }, ready: () => ready(), log });
 });
 afterAll(() => server.close());
 
@@ -70,6 +71,6 @@ test.each([
   ],
   ['an address of another machine', () => ({ host: '192.0.2.1' }), /this machine has no such address.*EADDRNOTAVAIL/],
 ])('%s is told with what to do', async (_what, where, message) => {
-  const options = { listen: { ...ANYWHERE, ...where() }, ready: async () => null, log };
+  const options = { config: { ...HERE, listen: { ...ANYWHERE, ...where() } }, ready: async () => null, log };
   await expect(startHttp(options)).rejects.toMatchObject({ code: 'config', message: expect.stringMatching(message) });
 });

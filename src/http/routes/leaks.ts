@@ -8,7 +8,7 @@ import { systemClock } from '../../time.ts';
 import { answerLeak, type LeakedClient, type LeakedItem, type LeakOutcome, type Replacement } from '../leaks.ts';
 import type { Principal } from '../principal.ts';
 import { ProblemError } from '../problem.ts';
-import { type Answer, type Call, type Route, signedRoute } from '../route.ts';
+import { type Answer, type Call, publicRoute, type Route, signedRoute } from '../route.ts';
 import { reference } from './schemas.ts';
 
 const clientSchema = z.object({
@@ -89,6 +89,24 @@ export const leakRoutes: readonly Route[] = [
         return call.principal === null ? await fromScanner(call) : await fromCaller(call, call.principal);
       } finally {
         // It may be a private key.
+        call.raw.fill(0);
+      }
+    },
+  }),
+];
+
+/** For a listener that everybody can reach: without a signature there is nothing to be had. */
+export const scannerRoutes: readonly Route[] = [
+  publicRoute<unknown, z.output<typeof leakQuerySchema>>({
+    ...{ method: 'POST', path: '/v1/leaks', scope: null, id: 'reportSignedLeak' },
+    summary: 'Reports of scanners that sign them.',
+    isSigned: (headers) => scannerOf(headers) !== null,
+    query: leakQuerySchema,
+    answers: { 200: { description: 'It was taken.', schema: leakAnswerSchema } },
+    async handle(call) {
+      try {
+        return await fromScanner(call);
+      } finally {
         call.raw.fill(0);
       }
     },

@@ -57,8 +57,10 @@ const acceptedSchema = z
 
 type Accepted = z.output<typeof acceptedSchema>;
 
-const rotationId = z.strictObject({ id: z.string().regex(/^r[A-Za-z0-9_-]{21}$/, 'is not the id of a rotation') });
-const ID_EXAMPLE = 'rq4Yw9F7nJ2kQ8vXc0LsTA';
+export const rotationIdPath = z.strictObject({
+  id: z.string().regex(/^r[A-Za-z0-9_-]{21}$/, 'is not the id of a rotation'),
+});
+export const rotationIdExample = 'rq4Yw9F7nJ2kQ8vXc0LsTA';
 
 export const rotationRoutes: readonly Route[] = [
   route({
@@ -90,10 +92,10 @@ export const rotationRoutes: readonly Route[] = [
   route({
     ...{ method: 'GET', path: '/v1/rotations/{id}', scope: 'read', id: 'getRotation' },
     summary: 'One rotation and how it is.',
-    params: rotationId,
+    params: rotationIdPath,
     answers: { 200: { description: 'The rotation.', schema: rotationSchema } },
     problems: { 404: 'It is not known, or the token may not see it. Rotations are kept for at most a hundred days.' },
-    examples: { params: { id: ID_EXAMPLE } },
+    examples: { params: { id: rotationIdExample } },
     async handle({ context, principal, params: { id } }) {
       const { client, summary } = await findRotation(context, principal, id);
       return { status: 200, body: rotationDocument(client, summary) };

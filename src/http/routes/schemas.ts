@@ -142,3 +142,8 @@ export const auditEntrySchema = z
     hash: z.string().optional(),
   })
   .meta({ id: 'AuditEntry' });
+
+/** RFC 7517 section 5. */
+export const jwksSchema = z
+  .object({ keys: z.array(z.looseObject({ kty: z.string(), kid: z.string().optional() })) })
+  .meta({ id: 'JwkSet' });
