@@ -80,6 +80,8 @@ interface RouteOf<P, Q, B, W extends Principal | null> {
   readonly query?: z.ZodType<Q> & z.ZodObject;
   /** Of the JSON body. A route without one gets what came as {@link Call.raw}. */
   readonly body?: z.ZodType<B>;
+  /** In its place, for the documents alone: what a JSON body may be where the route reads the bytes itself. */
+  readonly rawBody?: z.ZodType;
   /** Media types that the body may have; JSON where there is a schema. */
   readonly accepts?: readonly string[];
   readonly requestHeaders?: Readonly<Record<string, { readonly description: string; readonly schema: z.ZodType }>>;

@@ -47,7 +47,13 @@ export interface HttpServer {
 }
 
 /** What is served on the listener of the API alone. */
-const API_ROUTES: readonly Route[] = [...rotationRoutes, ...eventRoutes, ...clientRoutes, ...auditRoutes, ...leakRoutes];
+const API_ROUTES: readonly Route[] = [
+  ...rotationRoutes,
+  ...eventRoutes,
+  ...clientRoutes,
+  ...auditRoutes,
+  ...leakRoutes,
+];
 
 const PUBLIC_ROUTES: readonly Route[] = [...jwksRoutes];
 

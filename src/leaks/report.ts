@@ -18,9 +18,9 @@ const wishes = {
 };
 
 /** A body with more than the key. Any other body is the key, or the report, itself. */
-const leakSchema = z.strictObject({
-  key: z.json().optional().describe('A key in any form: PEM, base64 of DER, JWK, JWK Set, a thumbprint, a hash.'),
-  report: z.json().optional().describe('What a scanner says: any JSON with keys in it.'),
+export const leakSchema = z.strictObject({
+  key: z.unknown().optional().describe('A key in any form: PEM, base64 of DER, JWK, JWK Set, a thumbprint, a hash.'),
+  report: z.unknown().optional().describe('What a scanner says: any JSON with keys in it.'),
   ...wishes,
 });
 

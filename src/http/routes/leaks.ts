@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { hasCode, messageOf } from '../../errors.ts';
 import { findKeys, MOST_PARTS } from '../../leaks/find-keys.ts';
-import { leakQuerySchema, placeIn, readLeak } from '../../leaks/report.ts';
+import { leakQuerySchema, leakSchema, placeIn, readLeak } from '../../leaks/report.ts';
 import { checkSignature, type Scanner, scannerOf } from '../../leaks/signatures.ts';
 import { systemClock } from '../../time.ts';
 import { answerLeak, type LeakedClient, type LeakedItem, type LeakOutcome, type Replacement } from '../leaks.ts';
@@ -62,6 +62,7 @@ export const leakRoutes: readonly Route[] = [
       'The body is a key in any form, a thumbprint, a hash, or the report of a scanner. Reports that GitHub, GitLab or GitGuardian signed need no token where the config names the scanner; those are answered with how many keys they hold, and nothing else.',
     isSigned: (headers) => scannerOf(headers) !== null,
     query: leakQuerySchema,
+    rawBody: z.union([leakSchema.meta({ id: 'LeakReport' }), z.unknown().describe('A JWK, or any report.')]),
     accepts: [
       'application/json',
       'text/plain',
