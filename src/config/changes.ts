@@ -14,6 +14,7 @@ const CHANGEABLE: readonly string[] = [
   'approval',
   'sinks',
   'publish',
+  'leaks',
   'reconcileEveryMs',
   'shutdownGraceMs',
 ];
