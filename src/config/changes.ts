@@ -12,6 +12,7 @@ const CHANGEABLE: readonly string[] = [
   'policies',
   'sinks',
   'publish',
+  'queue',
   'reconcileEveryMs',
   'shutdownGraceMs',
 ];

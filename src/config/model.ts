@@ -9,6 +9,7 @@ import type { Policy } from '../core/policy.ts';
 import type { CohortPolicy } from '../core/wave.ts';
 import type { Window } from '../core/window.ts';
 import type { Access } from '../files/access.ts';
+import type { QueueConfig } from './queue.ts';
 import type { Secret } from './secret.ts';
 
 export interface Config {
@@ -32,6 +33,7 @@ export interface Config {
   readonly policies: Readonly<Record<string, PolicyConfig>>;
   readonly sinks: readonly SinkConfig[];
   readonly http: { readonly listen: { readonly host: string; readonly port: number }; readonly tokens: Secret | null };
+  readonly queue: QueueConfig;
   /** Where `format: jwks_uri` sets are written, and the https URL (no slash at its end) under which a web server serves that folder. */
   readonly publish: { readonly path: string; readonly baseUrl: string } | null;
   readonly reconcileEveryMs: number;

@@ -8,6 +8,7 @@ import { choice, duration, list, name, namespace, section } from './fields.ts';
 import { DEFAULT_LISTEN } from './listen.ts';
 import type { Config } from './model.ts';
 import { policy } from './policy.ts';
+import { queue } from './queue.ts';
 import { redis } from './redis.ts';
 import type { Sources } from './secrets.ts';
 import { sink } from './sink.ts';
@@ -41,6 +42,7 @@ export function configFileSchema(sources: Sources) {
       .prefault({}),
     sinks: list(sink(sources), 'sink').describe('Where private keys are handed to those who sign.').optional(),
     http: http.prefault({}).describe('On-demand API, health, metrics.'),
+    queue: queue.describe('Requests from other programs, through Redis.').prefault({}),
     publish: publish.describe('Where format: jwks_uri writes public sets.').optional(),
     reconcile_every: duration('How often drift and unfinished work are looked for.').prefault('60s'),
     shutdown_grace: duration('How long running jobs may take to finish on SIGTERM.', { most: '1d' }).prefault('30s'),
@@ -55,6 +57,7 @@ export function configFileSchema(sources: Sources) {
       policies: { default: policy.parse({}), ...input.policies },
       sinks: input.sinks ?? [{ kind: 'directory', path: join(input.data_dir, 'keys'), access: PRIVATE, reports: null }],
       http: { listen: input.http.listen, tokens: input.http.tokens ?? null },
+      queue: input.queue,
       publish: input.publish
         ? { path: input.publish.path ?? join(input.data_dir, 'jwks'), baseUrl: input.publish.base_url }
         : null,

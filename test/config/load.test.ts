@@ -89,6 +89,7 @@ describe('defaults', () => {
       },
       sinks: [{ kind: 'directory', path: join(folder, 'data/keys'), access: PRIVATE, reports: null }],
       http: { listen: { host: '127.0.0.1', port: 8080 }, tokens: null },
+      queue: { requests: 'on', producers: {} },
       publish: null,
       reconcileEveryMs: 60_000,
       shutdownGraceMs: 30_000,
