@@ -85,7 +85,7 @@ async function notApproved(
 const APPROVAL_MS = 24 * 3_600_000;
 
 /** An approval wakes its request by itself, unless the one who approves is cut off in between. */
-const LOOK_FOR_APPROVAL_MS = 60_000;
+const LOOK_FOR_APPROVAL_MS = 10 * 60_000;
 
 function waitAfter(error: unknown, tries: number, { resources: { config } }: JobContext): number {
   if (hasCode(error, 'not_approved')) return LOOK_FOR_APPROVAL_MS;
