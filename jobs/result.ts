@@ -20,6 +20,8 @@ export interface PutOff {
   readonly taken_over: readonly NotEnrolled[];
   /** How often the config of a worker did not know what it is about. */
   readonly unknown: number;
+  /** When it was first taken up, ms since the Unix epoch. */
+  readonly since: number;
 }
 
 export interface WaitOptions extends Patience {

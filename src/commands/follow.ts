@@ -9,6 +9,7 @@ import type { Loaded } from '../store/records.ts';
 import { answerOf, type Patience } from '../store/redis/patience.ts';
 import type { Store } from '../store/store.ts';
 import { sleep } from '../time.ts';
+import { type ExposureStatus, exposureOf } from './exposure.ts';
 
 /** `active`: the new key signs in and is in use. `finished`: the old one is gone too. */
 export type Goal = 'active' | 'finished';
@@ -29,6 +30,8 @@ export interface RotationOutcome {
   readonly error: string | null;
   /** Its key is offered to the application, and waits for that. */
   readonly offered: boolean;
+  /** What is known of the key that was reported; absent when none was. */
+  readonly exposure?: ExposureStatus;
 }
 
 /** Told while rotations are followed. */
@@ -158,7 +161,8 @@ function outcomeOf(
   }
   const { state, strategy, kid, replaces, error } = summary;
   const offered = record?.rotation?.id === id && record.rotation.phase.name === 'offered';
-  return { id, client, state, strategy, kid, replaces, error, offered };
+  const exposure = exposureOf(summary);
+  return { id, client, state, strategy, kid, replaces, error, offered, ...(exposure !== null && { exposure }) };
 }
 
 /** Nobody has looked at it yet. */

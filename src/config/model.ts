@@ -31,6 +31,10 @@ export interface Config {
   readonly deployments: readonly DeploymentConfig[];
   /** By name; `default` always exists. */
   readonly policies: Readonly<Record<string, PolicyConfig>>;
+  /** A compromise of more than this part of the fleet needs a confirmation; 0 to 1. */
+  readonly breaker: number;
+  /** How many people it takes for what passes the breaker. Null: one. */
+  readonly approval: { readonly compromiseAll: number } | null;
   readonly sinks: readonly SinkConfig[];
   readonly http: { readonly listen: { readonly host: string; readonly port: number }; readonly tokens: Secret | null };
   readonly queue: QueueConfig;

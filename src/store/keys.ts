@@ -40,6 +40,8 @@ export function storeKeys(namespace: string) {
     pauses: `${prefix}:pauses`,
     /** string: the tokens of the HTTP API, signed. */
     tokens: `${prefix}:tokens`,
+    /** sorted set: clients that were lately reported as compromised, without a confirmation, by when that was, in ms. */
+    reported: `${prefix}:reported`,
     /** hash: paused deployments, as version 0.1 noted them. */
     pausedBefore: `${prefix}:paused`,
     /** hash: service → what it says of itself, see {@link ./presence.ts}; and the newest wish that all read their config again. */
@@ -63,6 +65,8 @@ export function storeKeys(namespace: string) {
      * since the epoch and a text, see {@link ./app-facts.ts}.
      */
     app: (app: string) => `${prefix}:app:${app}`,
+    /** set with an expiry: signed approvals of a request. */
+    approvals: (request: string) => `${prefix}:approvals:${request}`,
     /** string with an expiry: who probes an app. */
     probing: (app: string) => `${prefix}:probing:${app}`,
     /** string with an expiry: the result of an operation that belongs to no client, for when it is sent twice. */

@@ -11,10 +11,21 @@ import { openRecords, type Records } from './records.ts';
 import type { Guarded } from './redis/evaluate.ts';
 import { integer } from './redis/replies.ts';
 import { openScripts } from './redis/scripts.ts';
+import { openRequests, type Requests } from './requests.ts';
 import { openTokens, type Tokens } from './tokens.ts';
 import { openWaves, type Waves } from './waves.ts';
 
-export interface Store extends Records, Indexes, AuditLog, Deployments, Pauses, Waves, Apps, Presence, Tokens {
+export interface Store
+  extends Records,
+    Indexes,
+    AuditLog,
+    Deployments,
+    Pauses,
+    Waves,
+    Apps,
+    Presence,
+    Tokens,
+    Requests {
   readonly keys: StoreKeys;
   /** Random, and another one for each store. */
   readonly id: string;
@@ -38,6 +49,7 @@ export function openStore(redis: Redis, guard: Guarded & { confirmed(seq: number
     ...openApps(redis, scripts),
     ...openPresence(scripts),
     ...openTokens(redis, scripts),
+    ...openRequests(redis, scripts),
     get id() {
       return guard.expected.id;
     },

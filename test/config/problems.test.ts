@@ -180,7 +180,6 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
   ['a short modulus', inPolicy({ modulus_length: 1024 }), 'policies.default.modulus_length', /from 2048/],
   ['a long modulus', inPolicy({ modulus_length: 8193 }), 'policies.default.modulus_length', /to 8192/],
   ['a quoted boolean', inPolicy({ embed_pem: 'yes' }), 'policies.default.embed_pem', /true or false/],
-  ['standby keys', inPolicy({ standby: true }), 'policies.default.standby', /this version does not have/],
   [
     'overlap of one key',
     inPolicy({ strategy: 'overlap', format: 'pem' }),
