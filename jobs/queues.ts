@@ -57,8 +57,12 @@ export interface Queues {
    * record again after it has gone to sleep, and before that nothing has to be done.
    */
   wake(ref: ClientRef, urgent: boolean): Promise<void>;
-  /** Asks as rekeyd itself. @returns the id of its job in `requests` */
-  request(data: object): Promise<string>;
+  /**
+   * Asks as rekeyd itself.
+   * @param id of the job: asked for a second time while that is known, it stays one. Absent: another one each time.
+   * @returns the id of its job in `requests`
+   */
+  request(data: object, id?: string): Promise<string>;
   addUpkeep(name: string, data: object, jobId: string): Promise<void>;
   /** The same, for a job that is added anew once the one before it has ended. */
   addUpkeepAgain(name: string, data: object, jobId: string): Promise<void>;
@@ -124,11 +128,11 @@ export function openQueues(
       }
     },
 
-    async request(data) {
+    async request(data, id) {
       const { compromised = false } = members(data);
       const priority = compromised === false ? ORDINARY : URGENT;
       // Not by BullMQ's own count, which a producer's job may have too: requests are told apart by their ids.
-      const jobId = `q${randomBytes(9).toString('base64url')}`;
+      const jobId = id ?? `q${randomBytes(9).toString('base64url')}`;
       await requests.add('request', data, { ...KEPT, ...RETRIED, jobId, priority });
       return jobId;
     },

@@ -2,14 +2,14 @@
 import type { ClientRef } from '../core/client.ts';
 import type { RotationState, RotationSummary } from '../core/history.ts';
 import type { ClientRecord } from '../core/record.ts';
-import { runningSummary } from '../core/rotation.ts';
 import { rotationError } from '../core/state.ts';
 import { pagesOf } from '../parallel.ts';
+import { type ExposureStatus, exposureOf } from '../status/exposure.ts';
+import { summaryOf } from '../status/rotation.ts';
 import type { Loaded } from '../store/records.ts';
 import { answerOf, type Patience } from '../store/redis/patience.ts';
 import type { Store } from '../store/store.ts';
 import { sleep } from '../time.ts';
-import { type ExposureStatus, exposureOf } from './exposure.ts';
 
 /** `active`: the new key signs in and is in use. `finished`: the old one is gone too. */
 export type Goal = 'active' | 'finished';
@@ -135,18 +135,6 @@ export function isGood({ state, error, offered }: RotationOutcome, goal: Goal): 
 function hasEnded({ state, offered }: RotationOutcome, goal: Goal): boolean {
   if (offered) return true;
   return state === 'active' ? goal === 'active' : state !== 'running';
-}
-
-/** In the record while it is under way or its old key is on its way out, and in the history after that. */
-async function summaryOf(
-  store: Pick<Store, 'history'>,
-  id: string,
-  client: ClientRef,
-  record: ClientRecord | undefined,
-): Promise<RotationSummary | undefined> {
-  if (record?.rotation?.id === id) return runningSummary(record, record.rotation);
-  const leaving = record?.retirements.find(({ rotation, role }) => rotation.id === id && role === 'replaced');
-  return leaving?.rotation ?? (await store.history(client)).find((summary) => summary.id === id);
 }
 
 function outcomeOf(

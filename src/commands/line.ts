@@ -240,6 +240,7 @@ function commandsOf(globalsOf: (file: string | undefined) => Globals, end: (code
     .command('schema')
     .description('print the JSON Schema of the config file')
     .option('--request', 'of the on-demand job instead')
+    .option('--api', 'the description of the HTTP API instead (OpenAPI 3.1)')
     .action(async (options) => end((await commands.config()).printSchema(options)));
 
   return program;

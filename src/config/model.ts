@@ -6,6 +6,7 @@ import type { Freeze } from '../core/calendar.ts';
 import type { ClientRef } from '../core/client.ts';
 import { splitReference } from '../core/client.ts';
 import type { Policy } from '../core/policy.ts';
+import type { TokenScope } from '../core/token.ts';
 import type { CohortPolicy } from '../core/wave.ts';
 import type { Window } from '../core/window.ts';
 import type { Access } from '../files/access.ts';
@@ -36,7 +37,7 @@ export interface Config {
   /** How many people it takes for what passes the breaker. Null: one. */
   readonly approval: { readonly compromiseAll: number } | null;
   readonly sinks: readonly SinkConfig[];
-  readonly http: { readonly listen: { readonly host: string; readonly port: number }; readonly tokens: Secret | null };
+  readonly http: HttpConfig;
   readonly queue: QueueConfig;
   /** Where `format: jwks_uri` sets are written, and the https URL (no slash at its end) under which a web server serves that folder. */
   readonly publish: { readonly path: string; readonly baseUrl: string } | null;
@@ -76,6 +77,39 @@ export interface RedisTlsConfig {
   readonly key: Secret | null;
   /** The name that is asked for (SNI), and that the server's certificate must have. Null: the host that is connected to. */
   readonly servername: string | null;
+}
+
+interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface HttpConfig {
+  readonly listen: Address;
+  /** Where what is public is served; null: beside the API. */
+  readonly publicListen: Address | null;
+  /** Null: plain HTTP. */
+  readonly tls: HttpTlsConfig | null;
+  /** What callers may do who show a certificate by `tls.clientCa`. */
+  readonly certificates: readonly CertificateConfig[];
+  /** Of one token, in one worker. */
+  readonly rate: { readonly max: number; readonly perMs: number };
+}
+
+/** PEM texts. */
+export interface HttpTlsConfig {
+  readonly cert: Secret;
+  readonly key: Secret;
+  /** Null: callers are not asked for a certificate. */
+  readonly clientCa: Secret | null;
+}
+
+export interface CertificateConfig {
+  /** A DNS name or URI among the subject's alternative names. */
+  readonly name: string;
+  readonly scopes: readonly TokenScope[];
+  /** An app (`deployment/slug`) or a client reference that it is restricted to; null: all. */
+  readonly only: string | null;
 }
 
 export interface SinkConfig {

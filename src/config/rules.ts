@@ -5,6 +5,7 @@
 import { join, resolve, sep } from 'node:path';
 import { z } from 'zod';
 import { parseDuration } from '../core/duration.ts';
+import { exposedTokens } from './http.ts';
 import type { Config, SinkConfig } from './model.ts';
 import { didYouMean, type Finding, type Path } from './problems.ts';
 import { exposedPassword } from './redis.ts';
@@ -159,13 +160,18 @@ const FIRST_PEM_ALGORITHMS: readonly string[] = ['RS256', 'RS384', 'RS512', 'ES2
 
 /** What is allowed and probably not meant. */
 export function doubts(config: Omit<Config, 'file' | 'warnings' | 'secretFiles'>): Finding[] {
-  return [...policyDoubts(config), ...config.sinks.flatMap(sinkDoubts), ...redisDoubts(config)];
+  return [...policyDoubts(config), ...config.sinks.flatMap(sinkDoubts), ...redisDoubts(config), ...httpDoubts(config)];
 }
 
 function redisDoubts({ redis }: Pick<Config, 'redis'>): Finding[] {
   const way = exposedPassword(redis);
   if (way === null) return [];
   return [{ path: ['redis'], message: `sends its password where everybody on the network can read it: ${way}` }];
+}
+
+function httpDoubts({ http }: Pick<Config, 'http'>): Finding[] {
+  const message = exposedTokens(http);
+  return message === null ? [] : [{ path: ['http', 'listen'], message }];
 }
 
 function sinkDoubts({ access: { mode, dirMode, group } }: SinkConfig, index: number): Finding[] {

@@ -6,7 +6,7 @@ import { percent } from './cohort.ts';
 import { deployment } from './deployment.ts';
 import * as field from './fields.ts';
 import { choice, duration, list, name, namespace, section } from './fields.ts';
-import { DEFAULT_LISTEN } from './listen.ts';
+import { http } from './http.ts';
 import type { Config } from './model.ts';
 import { policy } from './policy.ts';
 import { queue } from './queue.ts';
@@ -19,10 +19,6 @@ export function configFileSchema(sources: Sources) {
   const kek = section({
     id: name('Named in every key that it encrypts: never reuse an id.'),
     key: field.secret('32 bytes in base64url: env:NAME or file:PATH.', sources, field.kekSecret),
-  });
-  const http = section({
-    listen: field.listenAddress('host:port.').prefault(DEFAULT_LISTEN),
-    tokens: field.secret('Bearer tokens, hashed: env:NAME or file:PATH.', sources, field.plainSecret).optional(),
   });
   const publish = section({
     path: field.path('Folder for public JWK Sets; absent: jwks in data_dir.', sources).optional(),
@@ -54,7 +50,7 @@ export function configFileSchema(sources: Sources) {
       .describe('Second persons. Absent: one person is enough.')
       .optional(),
     sinks: list(sink(sources), 'sink').describe('Where private keys are handed to those who sign.').optional(),
-    http: http.prefault({}).describe('On-demand API, health, metrics.'),
+    http: http(sources).prefault({}).describe('On-demand API, health, metrics.'),
     queue: queue.describe('Requests from other programs, through Redis.').prefault({}),
     publish: publish.describe('Where format: jwks_uri writes public sets.').optional(),
     reconcile_every: duration('How often drift and unfinished work are looked for.').prefault('60s'),
@@ -71,7 +67,7 @@ export function configFileSchema(sources: Sources) {
       breaker: input.breaker,
       approval: input.approval === undefined ? null : { compromiseAll: input.approval.compromise_all },
       sinks: input.sinks ?? [{ kind: 'directory', path: join(input.data_dir, 'keys'), access: PRIVATE, reports: null }],
-      http: { listen: input.http.listen, tokens: input.http.tokens ?? null },
+      http: input.http,
       queue: input.queue,
       publish: input.publish
         ? { path: input.publish.path ?? join(input.data_dir, 'jwks'), baseUrl: input.publish.base_url }

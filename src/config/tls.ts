@@ -19,7 +19,7 @@ export function redisTls(sources: Sources) {
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
-function certificates(pem: string): Secret | string {
+export function certificates(pem: string): Secret | string {
   const found = pem.match(CERTIFICATE) ?? [];
   try {
     for (const one of found) new X509Certificate(one);
@@ -31,7 +31,7 @@ function certificates(pem: string): Secret | string {
     : 'does not lead to a certificate: store it as PEM (-----BEGIN CERTIFICATE-----)';
 }
 
-function privateKey(pem: string): Secret | string {
+export function privateKey(pem: string): Secret | string {
   try {
     createPrivateKey(pem);
     return new Secret(pem);
@@ -53,7 +53,7 @@ function serverName() {
 export function tlsProblems({
   cert,
   key,
-}: RedisTlsConfig): readonly { readonly path: string[]; readonly message: string }[] {
+}: Pick<RedisTlsConfig, 'cert' | 'key'>): readonly { readonly path: string[]; readonly message: string }[] {
   if (cert === null && key === null) return [];
   if (key === null) return [{ path: ['cert'], message: 'has no key: write key: file:PATH beside it' }];
   if (cert === null) return [{ path: ['key'], message: 'has no certificate: write cert: file:PATH beside it' }];

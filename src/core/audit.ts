@@ -39,6 +39,8 @@ export type AuditType =
   | 'app.probed'
   | 'app.strategy'
   | 'config.reloaded'
+  | 'api.called'
+  | 'api.refused'
   | 'token.created'
   | 'token.revoked'
   | 'store.segment'

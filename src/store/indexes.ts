@@ -8,6 +8,8 @@ import type { Scripts } from './redis/scripts.ts';
 export interface Indexes {
   /** Every known client, in alphabetical order. */
   clientRefs(): Promise<ClientRef[]>;
+  /** Up to `limit` known clients in alphabetical order, from after `last` on; null: from the first. */
+  refsAfter(last: string | null, limit: number): Promise<ClientRef[]>;
   clientCount(): Promise<number>;
   /** How many clients are known, and how many of them are found or held. */
   enrolmentCounts(): Promise<{ readonly clients: number; readonly found: number; readonly held: number }>;
@@ -42,6 +44,8 @@ export function openIndexes(redis: Redis, scripts: Scripts): Indexes {
 
   return {
     clientRefs: () => references(() => redis.zrange(keys.clients, '0', '-1')),
+    refsAfter: (last, limit) =>
+      references(() => redis.zrangebylex(keys.clients, last === null ? '-' : `(${last}`, '+', 'LIMIT', 0, limit)),
     clientCount: () => scripts.ask(() => redis.zcard(keys.clients)),
     async enrolmentCounts() {
       const [clients, found, held] = await Promise.all([

@@ -65,6 +65,13 @@ export function storeKeys(namespace: string) {
      * since the epoch and a text, see {@link ./app-facts.ts}.
      */
     app: (app: string) => `${prefix}:app:${app}`,
+    /** string with an expiry: the number of a rotation's first audit entry, a blank, and its client. */
+    rotation: (id: string) => `${prefix}:rotation:${id}`,
+    /** strings with an expiry: what a caller of the HTTP API asked for under a key of its own (a hash), and what it was answered. */
+    idempotent(name: string) {
+      const asked = `${prefix}:idempotent:${name}`;
+      return { body: asked, answer: `${asked}:answer` } as const;
+    },
     /** set with an expiry: signed approvals of a request. */
     approvals: (request: string) => `${prefix}:approvals:${request}`,
     /** string with an expiry: who probes an app. */

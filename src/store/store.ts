@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import { type Apps, openApps } from './app-facts.ts';
 import { type AuditLog, openAuditLog } from './audit-log.ts';
 import { type Deployments, openDeployments } from './deployments.ts';
+import { type Idempotency, openIdempotency } from './idempotency.ts';
 import { type Indexes, openIndexes } from './indexes.ts';
 import type { StoreKeys } from './keys.ts';
 import { openPauses, type Pauses } from './pauses.ts';
@@ -25,6 +26,7 @@ export interface Store
     Apps,
     Presence,
     Tokens,
+    Idempotency,
     Requests {
   readonly keys: StoreKeys;
   /** Random, and another one for each store. */
@@ -49,6 +51,7 @@ export function openStore(redis: Redis, guard: Guarded & { confirmed(seq: number
     ...openApps(redis, scripts),
     ...openPresence(scripts),
     ...openTokens(redis, scripts),
+    ...openIdempotency(redis, scripts),
     ...openRequests(redis, scripts),
     get id() {
       return guard.expected.id;

@@ -21,7 +21,6 @@ describe('rekeyd.example.yaml', () => {
     const home = await mkdtemp(join(folder, 'example-'));
     await mkdir(join(home, 'secrets'));
     await copyFile(join(folder, 'kek'), join(home, 'secrets/rekeyd_kek'));
-    await writeFile(join(home, 'secrets/tokens.json'), '[]');
     await writeFile(join(home, 'rekeyd.yaml'), text);
     return join(home, 'rekeyd.yaml');
   }

@@ -276,7 +276,19 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
   ['a literal Redis password', inRedis({ cluster: ['r:1'], password: 'p' }), 'redis.password', /env:NAME or file:PATH/],
   ['no port', write({ http: { listen: 'localhost' } }), 'http.listen', /host:port/],
   ['a port out of range', write({ http: { listen: 'localhost:65536' } }), 'http.listen', /host:port/],
-  ['missing tokens', write({ http: { tokens: 'file:./tokens.json' } }), 'http.tokens', /does not exist/],
+  ['tokens', write({ http: { tokens: 'file:./tokens.json' } }), 'http.tokens', /`rekeyd token create/],
+  [
+    'certificates of callers without an authority',
+    write({ http: { certificates: [{ name: 'siem', scopes: ['read'] }] } }),
+    'http.certificates',
+    /client_ca/,
+  ],
+  [
+    'a certificate that may do nothing known',
+    write({ http: { certificates: [{ name: 'siem', scopes: ['write'] }] } }),
+    'http.certificates[0].scopes[0]',
+    /rotate, read, metrics/,
+  ],
   ['another durability', write({ durability: 'none' }), 'durability', /write strict, relaxed/],
 ];
 

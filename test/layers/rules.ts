@@ -12,6 +12,7 @@ const DIRECTION: readonly (readonly string[])[] = [
   ['config', 'net', 'keys'],
   ['wacht', 'store', 'audit', 'deliver', 'publish', 'webhooks', 'metrics'],
   ['rotation', 'forecast'],
+  ['status'],
   ['jobs'],
   ['http'],
   ['runtime'],

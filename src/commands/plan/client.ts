@@ -15,8 +15,8 @@ import { type ClientState, clientState } from '../../core/state.ts';
 import { hasCode, messageOf } from '../../errors.ts';
 import { type PreviewStep, preview } from '../../forecast/preview.ts';
 import { KEY_SHAPES } from '../../keys/algorithms.ts';
+import { holdOf } from '../../status/build.ts';
 import type { DeploymentState } from '../../store/deployments.ts';
-import { holdOf } from '../status/build.ts';
 
 /** Members as in the JSON document; times are RFC 3339. */
 export interface ClientPlan {

@@ -5,12 +5,12 @@ import type { ClientRecord } from '../../core/record.ts';
 import { CLIENT_STATES, type ClientState } from '../../core/state.ts';
 import { inParallel, PAGE, pagesOf } from '../../parallel.ts';
 import type { Resources } from '../../rotation/resources.ts';
-import { type ExposureStatus, exposureOf } from '../exposure.ts';
+import { clientStatus, type Surroundings } from '../../status/build.ts';
+import { type ExposureStatus, exposureOf } from '../../status/exposure.ts';
+import type { ClientStatus, Status } from '../../status/model.ts';
+import { heardNow, MOST_HEARD } from '../../status/signers.ts';
 import { keepForemost } from '../foremost.ts';
 import type { Select } from '../select.ts';
-import { clientStatus, type Surroundings } from './build.ts';
-import type { ClientStatus, Status } from './model.ts';
-import { heardNow, MOST_HEARD } from './signers.ts';
 
 /** Which clients are counted, and which of those are listed. */
 export interface Filter {

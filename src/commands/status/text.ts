@@ -4,9 +4,9 @@ import { formatDuration } from '../../core/duration.ts';
 import { howToEnroll } from '../../core/enrolment.ts';
 import { scopeWords, selectorOf } from '../../core/pause.ts';
 import { WHILE_REFUSED } from '../../rotation/deployment.ts';
-import { exposureLine } from '../exposure.ts';
+import { exposureLine } from '../../status/exposure.ts';
+import type { ClientStatus, KeyStatus, PauseStatus, RotationStatus, Status } from '../../status/model.ts';
 import { openTable, print, printTable } from '../output.ts';
-import type { ClientStatus, KeyStatus, PauseStatus, RotationStatus, Status } from './model.ts';
 import type { Filter, Survey } from './survey.ts';
 import { waveLine } from './waves.ts';
 

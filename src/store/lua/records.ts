@@ -1,5 +1,8 @@
 import { PRELUDE, REMEMBER_MS } from './prelude.ts';
 
+/** For how long, in ms, a rotation is found by its id alone: far longer than one takes. */
+const FINDABLE_MS = 100 * 24 * 60 * 60 * 1000;
+
 /** KEYS record → {record, version, epoch, claim, op, now, 1 when it is doubted}, or nil. */
 export const LOAD = `${PRELUDE}
 local held = redis.call('HMGET', keys[1], 'record', 'version', 'epoch', 'claim', 'op', 'doubted')
@@ -26,10 +29,10 @@ return {held[1], held[2], epoch, args[1], held[5] or '', at, held[6] or 0}
 
 /**
  * KEYS record, sealed, history, clients, due, open, audit, seen, found, held, offered; the wave that is counted in, if one is, with its waiting and its failed;
- * the request that is answered, if one is.
+ * the request that is answered, if one is; the rotations that begin.
  * ARGV op, expected op ('' for a new client), expected claim, record, due ('' for none), open (1 or 0), reference, enrolment, what was seen, number of
  * sealed keys, of erased keys, of ended rotations, the answer ('' for none), the wave's id ('' for none), what its rotation came to, whether a key
- * is offered (1 or 0); then thumbprint and JWE of each sealed key, the erased thumbprints, the ended rotations, the audit drafts. → {'done', version, now, seq}, {'conflict'} or {'fenced'}.
+ * is offered (1 or 0), number of rotations that begin; then thumbprint and JWE of each sealed key, the erased thumbprints, the ended rotations, the audit drafts. → {'done', version, now, seq}, {'conflict'} or {'fenced'}.
  *
  * The record must be what the last commit that the caller saw made of it. That commit is named by a random id: a version number that a failover forgot is
  * given out a second time, and would let two workers build on different records.
@@ -57,7 +60,7 @@ end
 local at = now()
 local version = (stands[3] or 0) + 1
 local ref = args[7]
-local sealing = 17
+local sealing = 18
 local erasing = sealing + 2 * args[10]
 local ending = erasing + args[11]
 local drafts = ending + args[12]
@@ -77,7 +80,10 @@ redis.call(args[6] == '1' and 'SADD' or 'SREM', open, ref)
 redis.call(args[8] == 'found' and 'SADD' or 'SREM', found, ref)
 redis.call(args[8] == 'held' and 'SADD' or 'SREM', held, ref)
 redis.call(args[16] == '1' and 'SADD' or 'SREM', offered, ref)
-if answered then redis.call('SET', answered, args[13], 'PX', ${REMEMBER_MS}) end
+if args[13] ~= '' then redis.call('SET', answered, args[13], 'PX', ${REMEMBER_MS}) end
+for i = #keys - args[17] + 1, #keys do
+  redis.call('SET', keys[i], (seq - (#args - drafts)) .. ' ' .. ref, 'NX', 'PX', ${FINDABLE_MS})
+end
 if counted and redis.call('HGET', keys[12], 'id') == args[14] then
   local waited = redis.call('SREM', keys[13], ref) == 1
   if args[15] == 'failed' then redis.call('SADD', keys[14], ref)
