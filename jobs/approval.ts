@@ -10,6 +10,7 @@ import type { Asking } from './begin-asked.ts';
 import { claimOf, digestOf, type Signing } from './claim.ts';
 import type { Queues } from './queues.ts';
 import { parseJob, type Request, requestSchema } from './schemas.ts';
+import { findRequest } from './waiting.ts';
 
 const PURPOSE = 'approvals of requests';
 
@@ -27,7 +28,7 @@ export async function approvalOf({ asked, job, claim, context }: Asking, size: s
   const needed = config.approval?.compromiseAll ?? 1;
   if (needed < 2) return [];
   const approved = await approvers(asked, job, { store, keks: context.keks });
-  const own = claim === null ? [] : [claim.claimedBy];
+  const own = claim?.isSigned === true ? [claim.claimedBy] : [];
   const people = new Set([...own, ...approved]);
   if (people.size >= needed) return approved.filter((one) => !own.includes(one));
   const left = needed - people.size;
@@ -71,9 +72,9 @@ export interface Approver extends Omit<Cause, 'request'> {
 export async function approve(
   job: string,
   by: Approver,
-  { queues, store, keks }: { readonly queues: Pick<Queues, 'control'>; readonly store: Store } & Pick<Signing, 'keks'>,
+  { queues, store, keks }: { readonly queues: Pick<Queues, 'inboxes'>; readonly store: Store } & Pick<Signing, 'keks'>,
 ): Promise<Request> {
-  const found = await queues.control.getJob(job);
+  const found = await findRequest(queues, job);
   if (found === undefined || found.name !== 'request' || found.finishedOn !== undefined) {
     throw new RekeydError('not_found', `No request ${job} waits. \`rekeyd status\` lists those that do.`);
   }

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { claimed } from '../../jobs/claim.ts';
 import type { RequestResult } from '../../jobs/request.ts';
-import { controlResult } from '../../jobs/result.ts';
+import { requestResult } from '../../jobs/result.ts';
 import { contradiction } from '../../jobs/schemas.ts';
 import { type Config, policyFor } from '../config/model.ts';
 import type { RotationSummary } from '../core/history.ts';
@@ -119,7 +119,7 @@ async function answerFor({ context, signal }: Asked, id: string, once: Once | nu
     waitsFor = why;
   };
   const patience = { signal: waited, ms: PATIENCE_MS, onRetry };
-  const found = await controlResult(context.queues, id, patience).catch((error: unknown) => {
+  const found = await requestResult(context.queues, id, patience).catch((error: unknown) => {
     if (hasCode(error, 'request_failed')) throw new ProblemError(422, messageOf(error));
     throw error;
   });
