@@ -1,4 +1,4 @@
-/** Waiting for what a control job came to, for those who add one and want to know. */
+/** Waiting for what a request came to, for those who add one and want to know. */
 import type { ClientRef } from '../src/core/client.ts';
 import { members } from '../src/core/reply.ts';
 import { RekeydError } from '../src/errors.ts';
@@ -28,15 +28,15 @@ export interface WaitOptions extends Patience {
 }
 
 /**
- * The return value of a control job once a worker has run it, however long that takes; null when `signal` aborted first.
+ * The return value of a request once a worker has run it, however long that takes; null when `signal` aborted first.
  * @throws RekeydError `request_failed` when the job failed for good; `redis_unreachable`
  */
-export async function controlResult({ control }: Queues, id: string, options: WaitOptions): Promise<unknown> {
+export async function requestResult({ requests }: Queues, id: string, options: WaitOptions): Promise<unknown> {
   const { signal, onRetry } = options;
   const read = async () => {
     // In this order: a job that was read before it ended would have no return value yet.
-    const state = await control.getJobState(id);
-    return { state, job: await control.getJob(id) };
+    const state = await requests.getJobState(id);
+    return { state, job: await requests.getJob(id) };
   };
   for (let told = 0; !signal.aborted; await sleep(POLL_MS, signal)) {
     const found = await answerOf(read(), options, stillQueued(id));
@@ -61,7 +61,7 @@ function stillQueued(id: string): string {
   return `Request ${id} stays queued and is worked on when Redis is back.`;
 }
 
-/** How many workers take control jobs. Where Redis does not tell (managed services may forbid `CLIENT LIST`), one. */
-export function countWorkers({ control }: Queues): Promise<number> {
-  return control.getWorkersCount();
+/** How many workers take requests. Where Redis does not tell (managed services may forbid `CLIENT LIST`), one. */
+export function countWorkers({ requests }: Queues): Promise<number> {
+  return requests.getWorkersCount();
 }

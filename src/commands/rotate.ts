@@ -1,6 +1,6 @@
 import { openQueues, type Queues } from '../../jobs/queues.ts';
 import type { NotEnrolled, RequestResult } from '../../jobs/request.ts';
-import { controlResult, countWorkers } from '../../jobs/result.ts';
+import { countWorkers, requestResult } from '../../jobs/result.ts';
 import { problemsOf, type RequestInput, requestSchema } from '../../jobs/schemas.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/model.ts';
@@ -94,7 +94,7 @@ function requestOf(clients: readonly string[], options: RotateOptions, config: C
 
 async function resultOf(queues: Queues, id: string, signal: AbortSignal): Promise<RequestResult | null> {
   const onRetry = (why: string) => note(`Not yet: ${why} It is tried again …`);
-  return (await controlResult(queues, id, { signal, onRetry })) as RequestResult | null; // what `fanOut` returns, through JSON
+  return (await requestResult(queues, id, { signal, onRetry })) as RequestResult | null; // what `fanOut` returns, through JSON
 }
 
 function noWorker(id: string): string {

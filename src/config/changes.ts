@@ -13,6 +13,7 @@ const CHANGEABLE: readonly string[] = [
   'sinks',
   'publish',
   'leaks',
+  'queue',
   'reconcileEveryMs',
   'shutdownGraceMs',
 ];

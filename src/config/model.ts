@@ -10,6 +10,7 @@ import type { TokenScope } from '../core/token.ts';
 import type { CohortPolicy } from '../core/wave.ts';
 import type { Window } from '../core/window.ts';
 import type { Access } from '../files/access.ts';
+import type { QueueConfig } from './queue.ts';
 import type { Secret } from './secret.ts';
 
 export interface Config {
@@ -34,6 +35,7 @@ export interface Config {
   readonly sinks: readonly SinkConfig[];
   readonly http: HttpConfig;
   readonly leaks: LeaksConfig;
+  readonly queue: QueueConfig;
   /** Where `format: jwks_uri` sets are written, and the https URL (no slash at its end) under which a web server serves that folder. */
   readonly publish: { readonly path: string; readonly baseUrl: string } | null;
   readonly reconcileEveryMs: number;

@@ -9,6 +9,7 @@ import { http } from './http.ts';
 import { leaks } from './leaks.ts';
 import type { Config } from './model.ts';
 import { policy } from './policy.ts';
+import { queue } from './queue.ts';
 import { redis } from './redis.ts';
 import type { Sources } from './secrets.ts';
 import { sink } from './sink.ts';
@@ -39,6 +40,7 @@ export function configFileSchema(sources: Sources) {
     sinks: list(sink(sources), 'sink').describe('Where private keys are handed to those who sign.').optional(),
     http: http(sources).prefault({}).describe('On-demand API, health, metrics.'),
     leaks: leaks(sources).prefault({}).describe('Scanners that report leaked keys.'),
+    queue: queue.describe('Requests from other programs, through Redis.').prefault({}),
     publish: publish.describe('Where format: jwks_uri writes public sets.').optional(),
     reconcile_every: duration('How often drift and unfinished work are looked for.').prefault('60s'),
     shutdown_grace: duration('How long running jobs may take to finish on SIGTERM.', { most: '1d' }).prefault('30s'),
@@ -54,6 +56,7 @@ export function configFileSchema(sources: Sources) {
       sinks: input.sinks ?? [{ kind: 'directory', path: join(input.data_dir, 'keys'), access: PRIVATE, reports: null }],
       http: input.http,
       leaks: input.leaks,
+      queue: input.queue,
       publish: input.publish
         ? { path: input.publish.path ?? join(input.data_dir, 'jwks'), baseUrl: input.publish.base_url }
         : null,

@@ -92,6 +92,7 @@ describe('defaults', () => {
         ...{ listen: { host: '127.0.0.1', port: 8080 }, publicListen: null, tls: null, certificates: [] },
         rate: { max: 100, perMs: 1000 },
       },
+      queue: { requests: 'on', producers: {} },
       publish: null,
       reconcileEveryMs: 60_000,
       shutdownGraceMs: 30_000,

@@ -1,7 +1,8 @@
 /** Requests that come while the API does not answer: they are somebody's word, and stay until they are answered. */
 import { type Job, Queue } from 'bullmq';
 import { expect, onTestFinished, test } from 'vitest';
-import { bullConnection, CONTROL } from '../../jobs/queues.ts';
+import { CONTROL } from '../../jobs/inboxes.ts';
+import { bullConnection } from '../../jobs/queues.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import type { FaultRule } from '../emulator/faults.ts';
 import { type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';

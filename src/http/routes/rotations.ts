@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import type { RequestResult } from '../../../jobs/request.ts';
-import { controlResult } from '../../../jobs/result.ts';
+import { requestResult } from '../../../jobs/result.ts';
 import { requestSchema } from '../../../jobs/schemas.ts';
 import { policyFor } from '../../config/model.ts';
 import type { ClientRef } from '../../core/client.ts';
@@ -185,7 +185,7 @@ async function answerFor(
   unknown: NonNullable<Accepted['errors']>,
 ): Promise<unknown> {
   const waited = AbortSignal.any([signal, after(WAIT_MS)]);
-  const found = await controlResult(context.queues, id, { signal: waited, ms: PATIENCE_MS, onRetry: () => {} }).catch(
+  const found = await requestResult(context.queues, id, { signal: waited, ms: PATIENCE_MS, onRetry: () => {} }).catch(
     (error: unknown) => {
       if (hasCode(error, 'request_failed')) throw new ProblemError(422, messageOf(error));
       throw error;
