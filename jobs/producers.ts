@@ -32,13 +32,14 @@ function beyond(asked: Request, name: string, { may, only }: Producer): string |
 }
 
 function rightsFor(asked: Request): readonly ProducerRight[] {
-  const flags = ['keep_standby', 'take_over', 'try_alg'] as const;
+  const flags = ['confirm', 'keep_standby', 'take_over', 'try_alg'] as const;
   return [asked.compromised === false ? 'rotate' : 'compromise', ...flags.filter((flag) => asked[flag])];
 }
 
-/** The first thing that is asked about and not allowed. Whoever is restricted names clients, or an app: a policy may grow to hold others. */
+/** The first thing that is asked about and not allowed. Whoever is restricted names clients, or an app: what a policy, a key, a KEK or a host covers may grow. */
 function outsideOf({ select }: Request, only: readonly string[]): string | null {
   if (isNamed(select)) return select.clients.find((ref) => !only.includes(ref) && !only.includes(appOf(ref))) ?? null;
   if ('app' in select) return only.includes(select.app) ? null : select.app;
-  return 'policy' in select ? `policy ${select.policy}` : 'all clients';
+  const [how = '', what] = Object.entries(select)[0] ?? [];
+  return how === 'all' ? 'all clients' : `${how} ${what}`;
 }

@@ -6,14 +6,16 @@ import { members } from '../src/core/reply.ts';
 import { hasCode, messageOf, RekeydError } from '../src/errors.ts';
 import { systemClock } from '../src/time.ts';
 import { ApiError } from '../src/wacht/api-error.ts';
+import type { Asking } from './begin-asked.ts';
+import { entryOf } from './breaker.ts';
+import { type Claim, claimOf } from './claim.ts';
 import type { JobContext } from './context.ts';
 import { fanOut } from './fan-out.ts';
-import { requestName } from './inboxes.ts';
+import { producerOf, requestName } from './inboxes.ts';
 import { turnedDown } from './producers.ts';
 import { awayMs, MOST_TRIES } from './put-back.ts';
 import type { PutOff } from './result.ts';
-import { parseJob, type Request, requestSchema } from './schemas.ts';
-import { isNamed } from './selection.ts';
+import { contradiction, parseJob, requestSchema } from './schemas.ts';
 
 export interface RequestResult {
   readonly rotations: readonly { readonly id: string; readonly client: ClientRef }[];
@@ -39,18 +41,25 @@ const BACKOFF = { baseMs: 500, maxMs: 30_000 };
 /** A request is kept until it is answered: its sender may not look again. What may pass is waited out, however few attempts the producer allowed. */
 export async function requestJob(job: Job, token: string | undefined, context: JobContext): Promise<RequestResult> {
   const asked = parseJob(requestSchema, job.name, job.data);
+  const wrong = contradiction(asked);
+  if (wrong !== null) throw new RekeydError('job_invalid', `${wrong} It is not tried again.`);
+  const { store, config } = context.resources;
   const name = requestName(job.queueName, job.id ?? '');
-  if (asked.try_alg && !isNamed(asked.select)) throw new RekeydError('job_invalid', TRY_NAMED);
-  const why = turnedDown(asked, job.queueName, context.resources.config);
-  if (why !== null) await turnDown(why, asked, name, context);
+  const claim = (await claimOf(asked, { store, keks: context.keks })) ?? claimOfProducer(job);
+  const why = turnedDown(asked, job.queueName, config);
+  if (why !== null) throw await refused(why, 'not_allowed', { asked, job: name, claim, context });
   const before = members(job.progress) as Partial<PutOff>; // only this function writes it
-  const { rotations: earlier = [], taken_over: takenOver = [], unknown = 0 } = before;
+  const { rotations: earlier = [], taken_over: takenOver = [], unknown = 0, since = await store.now() } = before;
   const isLast = unknown >= MOST_TRIES;
   const soFar = { begun: new Map(earlier.map(({ id, client }) => [client, id])), takenOver: [...takenOver] };
   try {
-    return await fanOut(asked, name, soFar, isLast, context);
+    const askedAt = claim?.at ?? job.timestamp;
+    return await fanOut({ asked, job: name, claim, askedAt, isLast, context }, soFar);
   } catch (error) {
-    if (hasCode(error, 'job_invalid')) throw error;
+    if (hasCode(error, 'job_invalid') || hasCode(error, 'breaker')) throw error;
+    if (hasCode(error, 'not_approved') && (await store.now()) - since > APPROVAL_MS) {
+      throw await refused(NOT_APPROVED, 'not_approved', { asked, job: name, claim, context });
+    }
     const { attemptsStarted: tries } = job;
     const isUnknown = hasCode(error, 'not_configured');
     if (isUnknown && isLast) throw new RekeydError('job_invalid', messageOf(error));
@@ -58,25 +67,39 @@ export async function requestJob(job: Job, token: string | undefined, context: J
     const why = messageOf(error);
     context.log.warn({ request: name, tries, wait_ms: waitMs, error: why }, 'a request waits: it is tried again');
     const rotations = [...soFar.begun].map(([client, id]) => ({ id, client }));
-    const putOff = { tries, why, rotations, taken_over: soFar.takenOver, unknown: isUnknown ? unknown + 1 : unknown };
-    await job.updateProgress(putOff satisfies PutOff);
+    const putOff = { tries, why, rotations, taken_over: soFar.takenOver };
+    const left = { ...putOff, unknown: isUnknown ? unknown + 1 : unknown, since };
+    await job.updateProgress(left satisfies PutOff);
     await job.moveToDelayed(systemClock.now() + waitMs, token);
     throw new DelayedError();
   }
 }
 
-/** Its sender may not look at the answer: log and audit tell of it too. @throws RekeydError `job_invalid` */
-async function turnDown(why: string, { actor, reason }: Request, name: string, context: JobContext): Promise<never> {
-  const data = { request: name, code: 'not_allowed', error: why };
-  const draft = { type: 'rotation.refused', client: null, rotation: null, actor, reason, data } as const;
-  await context.resources.store.append([draft], `refused ${name}`);
-  throw new RekeydError('job_invalid', why);
+type Refused = Pick<Asking, 'asked' | 'job' | 'claim' | 'context'>;
+
+/** Its sender may not look at the answer: the audit log tells of it too. */
+async function refused(error: string, code: string, by: Refused): Promise<RekeydError> {
+  const { store } = by.context.resources;
+  await store.append([entryOf(by, 'rotation.refused', { code, error })], `${code} ${by.job}`);
+  return new RekeydError('job_invalid', error);
 }
 
-const TRY_NAMED =
-  'try_alg goes with select.clients: an alg that nobody was seen to sign in with is tried on clients that somebody names. It is not tried again.';
+/** Redis has let it write to the queue of that producer. */
+function claimOfProducer({ queueName, timestamp }: Job): Claim | null {
+  const name = producerOf(queueName);
+  return name === null ? null : { claimedBy: `producer:${name}`, at: timestamp, isProgram: true };
+}
+
+const NOT_APPROVED = 'Nobody else approved it within 24 h. Nothing was started: ask again.';
+
+/** How long a request waits for a second person, in ms. */
+const APPROVAL_MS = 24 * 3_600_000;
+
+/** An approval wakes its request by itself, unless the one who approves is cut off in between. */
+const LOOK_FOR_APPROVAL_MS = 60_000;
 
 function waitAfter(error: unknown, tries: number, { resources: { config } }: JobContext): number {
+  if (hasCode(error, 'not_approved')) return LOOK_FOR_APPROVAL_MS;
   const ms = backoffMs(tries, { policy: { backoff: BACKOFF }, random: Math.random() });
   if (!(error instanceof ApiError) || error.reply.class !== 'throttled') return ms;
   const longest = Math.max(...config.deployments.map(({ throttleMaxMs }) => throttleMaxMs));

@@ -20,6 +20,8 @@ export interface PutOff {
   readonly taken_over: readonly NotEnrolled[];
   /** How often the config of a worker did not know what it is about. */
   readonly unknown: number;
+  /** When it was first taken up, ms since the Unix epoch. */
+  readonly since: number;
 }
 
 export interface WaitOptions extends Patience {
@@ -38,6 +40,7 @@ export async function requestResult({ requests }: Queues, id: string, options: W
     const state = await requests.getJobState(id);
     return { state, job: await requests.getJob(id) };
   };
+  let last = '';
   for (let told = 0; !signal.aborted; await sleep(POLL_MS, signal)) {
     const found = await answerOf(read(), options, stillQueued(id));
     if (found === null) break;
@@ -48,10 +51,9 @@ export async function requestResult({ requests }: Queues, id: string, options: W
     }
     if (state === 'completed') return job.returnvalue;
     const { tries = 0, why = '' } = members(job.progress) as Partial<PutOff>; // absent until it is put off
-    if (tries > told) {
-      told = tries;
-      onRetry(why);
-    }
+    // One that waits for a person says the same for hours.
+    if (tries > told && why !== last) onRetry(why);
+    if (tries > told) [told, last] = [tries, why];
   }
   return null;
 }

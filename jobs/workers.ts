@@ -173,7 +173,7 @@ async function unrecoverable<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (hasCode(error, 'job_invalid')) throw new UnrecoverableError(error.message);
+    if (hasCode(error, 'job_invalid') || hasCode(error, 'breaker')) throw new UnrecoverableError(error.message);
     throw error;
   }
 }

@@ -10,6 +10,8 @@ const CHANGEABLE: readonly string[] = [
   'encryption',
   'deployments',
   'policies',
+  'breaker',
+  'approval',
   'sinks',
   'publish',
   'leaks',

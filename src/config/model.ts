@@ -32,6 +32,10 @@ export interface Config {
   readonly deployments: readonly DeploymentConfig[];
   /** By name; `default` always exists. */
   readonly policies: Readonly<Record<string, PolicyConfig>>;
+  /** A compromise of more than this part of the fleet needs a confirmation; 0 to 1. */
+  readonly breaker: number;
+  /** How many people it takes for what passes the breaker. Null: one. */
+  readonly approval: { readonly compromiseAll: number } | null;
   readonly sinks: readonly SinkConfig[];
   readonly http: HttpConfig;
   readonly leaks: LeaksConfig;

@@ -3,8 +3,8 @@ import { z } from 'zod';
 import { APP_PATH, REFERENCE } from '../core/client.ts';
 import { choice, section, text } from './fields.ts';
 
-/** What a request may ask for: each is a right of its own. `rotate` is a rotation without a compromise. */
-const RIGHTS = ['rotate', 'compromise', 'keep_standby', 'take_over', 'try_alg'] as const;
+/** What a request may ask for: each is a right of its own. `rotate` is a rotation without a compromise; `confirm`: more than the breaker allows. */
+const RIGHTS = ['rotate', 'compromise', 'confirm', 'keep_standby', 'take_over', 'try_alg'] as const;
 
 export type ProducerRight = (typeof RIGHTS)[number];
 

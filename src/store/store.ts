@@ -13,6 +13,7 @@ import { openRecords, type Records } from './records.ts';
 import type { Guarded } from './redis/evaluate.ts';
 import { integer } from './redis/replies.ts';
 import { openScripts } from './redis/scripts.ts';
+import { openRequests, type Requests } from './requests.ts';
 import { openTokens, type Tokens } from './tokens.ts';
 import { openWaves, type Waves } from './waves.ts';
 
@@ -27,7 +28,8 @@ export interface Store
     Presence,
     Tokens,
     Idempotency,
-    Owners {
+    Owners,
+    Requests {
   readonly keys: StoreKeys;
   /** Random, and another one for each store. */
   readonly id: string;
@@ -53,6 +55,7 @@ export function openStore(redis: Redis, guard: Guarded & { confirmed(seq: number
     ...openTokens(redis, scripts),
     ...openIdempotency(redis, scripts),
     ...openOwners(redis, scripts),
+    ...openRequests(redis, scripts),
     get id() {
       return guard.expected.id;
     },

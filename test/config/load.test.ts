@@ -33,6 +33,8 @@ describe('defaults', () => {
       namespace: 'rekeyd',
       redis: { server: { kind: 'embedded', searchPath: expect.stringContaining('/usr/bin') }, replicas: 0, tls: null },
       durability: 'strict',
+      breaker: 0.2,
+      approval: null,
       encryption: { keks: [{ id: 'k1', key: expect.any(Secret) }] },
       deployments: [
         {
