@@ -4,6 +4,7 @@
  */
 import { type AnyKey, keysInBlock, keysInJwk } from '../keys/any-key.ts';
 import { labelOf } from '../keys/der.ts';
+import { hashIn } from '../keys/key-marks.ts';
 import { type Block, blocksOf } from '../keys/pem.ts';
 
 /** Keys, and names that somebody gave in place of one. */
@@ -32,9 +33,11 @@ export async function findKeys(given: Uint8Array): Promise<FoundKeys> {
   return inMaterial((search) => searchBytes(given, 0, search));
 }
 
-/** The same in a value that was JSON: each text in it is looked at by itself. */
-export async function findKeysIn(value: unknown): Promise<FoundKeys> {
-  return inMaterial((search) => searchValue(value, 0, search));
+/** The same in values that were JSON: each text in them is looked at by itself. */
+export async function findKeysIn(values: readonly unknown[]): Promise<FoundKeys> {
+  return inMaterial((search) => {
+    for (const value of values) searchValue(value, 0, search);
+  });
 }
 
 async function inMaterial(look: (search: Search) => void): Promise<FoundKeys> {
@@ -78,7 +81,8 @@ function searchText(given: string, depth: number, search: Search): void {
     searchValue(parsed, depth + 1, search);
     return;
   }
-  if (NAME.test(text)) takeName(text, search);
+  // Deeper within a report, any word would be one.
+  if (depth === 0 ? NAME.test(text) : hashIn(text) !== null) takeName(text, search);
   const plain = withoutMargin(text);
   const { blocks } = blocksOf(plain);
   for (const block of blocks) if (mayTake(search)) search.blocks.push(block);
