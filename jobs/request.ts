@@ -96,7 +96,7 @@ const NOT_APPROVED = 'Nobody else approved it within 24 h. Nothing was started: 
 const APPROVAL_MS = 24 * 3_600_000;
 
 /** An approval wakes its request by itself, unless the one who approves is cut off in between. */
-const LOOK_FOR_APPROVAL_MS = 60_000;
+const LOOK_FOR_APPROVAL_MS = 10 * 60_000;
 
 function waitAfter(error: unknown, tries: number, { resources: { config } }: JobContext): number {
   if (hasCode(error, 'not_approved')) return LOOK_FOR_APPROVAL_MS;

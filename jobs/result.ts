@@ -40,7 +40,6 @@ export async function requestResult({ requests }: Queues, id: string, options: W
     const state = await requests.getJobState(id);
     return { state, job: await requests.getJob(id) };
   };
-  let last = '';
   for (let told = 0; !signal.aborted; await sleep(POLL_MS, signal)) {
     const found = await answerOf(read(), options, stillQueued(id));
     if (found === null) break;
@@ -51,9 +50,10 @@ export async function requestResult({ requests }: Queues, id: string, options: W
     }
     if (state === 'completed') return job.returnvalue;
     const { tries = 0, why = '' } = members(job.progress) as Partial<PutOff>; // absent until it is put off
-    // One that waits for a person says the same for hours.
-    if (tries > told && why !== last) onRetry(why);
-    if (tries > told) [told, last] = [tries, why];
+    if (tries > told) {
+      told = tries;
+      onRetry(why);
+    }
   }
   return null;
 }
