@@ -3,11 +3,14 @@ import type { ClientRef } from '../src/core/client.ts';
 import { members } from '../src/core/reply.ts';
 import { RekeydError } from '../src/errors.ts';
 import { answerOf, type Patience } from '../src/store/redis/patience.ts';
-import { sleep } from '../src/time.ts';
+import { monotonic, sleep } from '../src/time.ts';
 import type { Queues } from './queues.ts';
 import type { NotEnrolled } from './request.ts';
 
 const POLL_MS = 100;
+
+/** Somebody who waits is reminded of the same reason this often. */
+const REMIND_MS = 60_000;
 
 /** What a job that was put off tells of itself, as its progress. */
 export interface PutOff {
@@ -25,7 +28,7 @@ export interface PutOff {
 }
 
 export interface WaitOptions extends Patience {
-  /** Told why a try failed, each time that another one follows. */
+  /** Told why the job waits: the first time, when the reason changes, and else once a minute. */
   readonly onRetry: (why: string) => void;
 }
 
@@ -40,7 +43,9 @@ export async function requestResult({ requests }: Queues, id: string, options: W
     const state = await requests.getJobState(id);
     return { state, job: await requests.getJob(id) };
   };
-  for (let told = 0; !signal.aborted; await sleep(POLL_MS, signal)) {
+  let told: string | null = null;
+  let toldAt = 0;
+  for (; !signal.aborted; await sleep(POLL_MS, signal)) {
     const found = await answerOf(read(), options, stillQueued(id));
     if (found === null) break;
     const { state, job } = found;
@@ -49,11 +54,11 @@ export async function requestResult({ requests }: Queues, id: string, options: W
       throw new RekeydError('request_failed', `Request ${id} failed: ${why}`);
     }
     if (state === 'completed') return job.returnvalue;
-    const { tries = 0, why = '' } = members(job.progress) as Partial<PutOff>; // absent until it is put off
-    if (tries > told) {
-      told = tries;
-      onRetry(why);
-    }
+    const { why } = members(job.progress) as Partial<PutOff>; // absent until it is put off
+    if (why === undefined || (why === told && monotonic() - toldAt < REMIND_MS)) continue;
+    told = why;
+    toldAt = monotonic();
+    onRetry(why);
   }
   return null;
 }

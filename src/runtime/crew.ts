@@ -80,7 +80,7 @@ export async function startCrew(
       await upgradeQueues(context);
       workers = startWorkers(context, hooks);
       const { drain } = workers;
-      add('workers', () => drain(config.shutdownGraceMs));
+      add('workers', () => drain(config.shutdownGraceMs, handle.target.ended));
       add('background', () => background.abort());
       restore(context, background.signal);
       upgradeOwners(context, background.signal);
