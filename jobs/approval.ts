@@ -8,9 +8,9 @@ import { signDocument, verifyDocument } from '../src/keys/signed.ts';
 import type { Store } from '../src/store/store.ts';
 import type { Asking } from './begin-asked.ts';
 import { claimOf, digestOf, type Signing } from './claim.ts';
-import { requestNamed } from './inboxes.ts';
 import type { Queues } from './queues.ts';
 import { parseJob, type Request, requestSchema } from './schemas.ts';
+import { findRequest } from './waiting.ts';
 
 const PURPOSE = 'approvals of requests';
 
@@ -28,7 +28,7 @@ export async function approvalOf({ asked, job, claim, context }: Asking, size: s
   const needed = config.approval?.compromiseAll ?? 1;
   if (needed < 2) return [];
   const approved = await approvers(asked, job, { store, keks: context.keks });
-  const own = claim === null || claim.isProgram ? [] : [claim.claimedBy];
+  const own = claim?.isSigned === true ? [claim.claimedBy] : [];
   const people = new Set([...own, ...approved]);
   if (people.size >= needed) return approved.filter((one) => !own.includes(one));
   const left = needed - people.size;
@@ -74,8 +74,8 @@ export async function approve(
   by: Approver,
   { queues, store, keks }: { readonly queues: Pick<Queues, 'inboxes'>; readonly store: Store } & Pick<Signing, 'keks'>,
 ): Promise<Request> {
-  const found = await requestNamed(job, queues);
-  if (found?.name !== 'request' || found.finishedOn) {
+  const found = await findRequest(queues, job);
+  if (found === undefined || found.name !== 'request' || found.finishedOn !== undefined) {
     throw new RekeydError('not_found', `No request ${job} waits. \`rekeyd status\` lists those that do.`);
   }
   const asked = parseJob(requestSchema, found.name, found.data);

@@ -15,8 +15,8 @@ export interface Claim {
   readonly claimedBy: string;
   /** When it was made, on the store's clock: ms since the Unix epoch. */
   readonly at: number;
-  /** A program, where two people are asked for, is neither. */
-  readonly isProgram?: true;
+  /** With a KEK. A producer is known by its queue alone, and is nobody who approves or asks as a person. */
+  readonly isSigned: boolean;
 }
 
 export interface Signing {
@@ -26,7 +26,7 @@ export interface Signing {
 
 const PURPOSE = 'claims of requests';
 
-interface Document extends Claim {
+interface Document extends Omit<Claim, 'isSigned'> {
   /** A claim of another store, or about another request, is none. */
   readonly store: string;
   readonly request: string;
@@ -52,7 +52,7 @@ export async function claimOf(asked: Request, { store, keks }: Signing): Promise
     throw new RekeydError('job_invalid', `Nobody knows who made this request: ${FORGED}`, { cause: error });
   });
   const { claimedBy, at, ...about }: Document = JSON.parse(text); // only `claimed` signs one
-  if (about.store === store.id && about.request === digestOf(asked)) return { claimedBy, at };
+  if (about.store === store.id && about.request === digestOf(asked)) return { claimedBy, at, isSigned: true };
   throw new RekeydError('job_invalid', `Nobody knows who made this request: ${FORGED}`);
 }
 

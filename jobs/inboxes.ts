@@ -1,6 +1,4 @@
 /** The queues that requests come in by, and what requests are called. */
-import type { Job } from 'bullmq';
-import type { Queues } from './queues.ts';
 
 /** For any program: whoever may write here may ask for anything, unless that is switched off. */
 export const CONTROL = 'control';
@@ -26,15 +24,4 @@ export function producerOf(queue: string): string | null {
 export function requestName(queue: string, job: string): string {
   const producer = producerOf(queue);
   return producer === null ? job.replaceAll(':', '%3A') : `${producer}:${job}`;
-}
-
-/** The job behind a name that {@link requestName} gave. */
-export async function requestNamed(name: string, { inboxes }: Pick<Queues, 'inboxes'>): Promise<Job | undefined> {
-  for (const inbox of inboxes) {
-    const producer = producerOf(inbox.name);
-    const prefix = producer === null ? '' : `${producer}:`;
-    const found = name.startsWith(prefix) ? await inbox.getJob(name.slice(prefix.length)) : undefined;
-    if (found !== undefined) return found;
-  }
-  return undefined;
 }

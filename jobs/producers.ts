@@ -1,10 +1,19 @@
 /** Whose word a request is. A job does not say which Redis user added it; the queue that it lies in does, since Redis decides who may write there. */
+
+import type { Job } from 'bullmq';
 import type { Config } from '../src/config/model.ts';
 import type { Producer, ProducerRight } from '../src/config/queue.ts';
 import { appOf } from '../src/rotation/facts.ts';
+import type { Claim } from './claim.ts';
 import { CONTROL, producerOf, REQUESTS } from './inboxes.ts';
 import type { Request } from './schemas.ts';
 import { isNamed } from './selection.ts';
+
+/** Null: the job lies in no producer's queue. */
+export function producerClaim({ queueName, timestamp }: Pick<Job, 'queueName' | 'timestamp'>): Claim | null {
+  const name = producerOf(queueName);
+  return name === null ? null : { claimedBy: `producer:${name}`, at: timestamp, isSigned: false };
+}
 
 /** Why a request from this queue is not answered; null: it is. For its sender. */
 export function turnedDown(asked: Request, queue: string, { queue: config }: Pick<Config, 'queue'>): string | null {
@@ -40,6 +49,7 @@ function rightsFor(asked: Request): readonly ProducerRight[] {
 function outsideOf({ select }: Request, only: readonly string[]): string | null {
   if (isNamed(select)) return select.clients.find((ref) => !only.includes(ref) && !only.includes(appOf(ref))) ?? null;
   if ('app' in select) return only.includes(select.app) ? null : select.app;
-  const [how = '', what] = Object.entries(select)[0] ?? [];
-  return how === 'all' ? 'all clients' : `${how} ${what}`;
+  if ('policy' in select) return `policy ${select.policy}`;
+  const [what = 'all'] = Object.keys(select);
+  return what === 'all' ? 'all clients' : `all that a ${what} is about`;
 }

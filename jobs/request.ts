@@ -4,6 +4,7 @@ import type { ClientRef } from '../src/core/client.ts';
 import { backoffMs } from '../src/core/policy.ts';
 import { members } from '../src/core/reply.ts';
 import { hasCode, messageOf, RekeydError } from '../src/errors.ts';
+import type { Store } from '../src/store/store.ts';
 import { systemClock } from '../src/time.ts';
 import { ApiError } from '../src/wacht/api-error.ts';
 import type { Asking } from './begin-asked.ts';
@@ -11,11 +12,11 @@ import { entryOf } from './breaker.ts';
 import { type Claim, claimOf } from './claim.ts';
 import type { JobContext } from './context.ts';
 import { fanOut } from './fan-out.ts';
-import { producerOf, requestName } from './inboxes.ts';
-import { turnedDown } from './producers.ts';
+import { requestName } from './inboxes.ts';
+import { producerClaim, turnedDown } from './producers.ts';
 import { awayMs, MOST_TRIES } from './put-back.ts';
 import type { PutOff } from './result.ts';
-import { contradiction, parseJob, requestSchema } from './schemas.ts';
+import { contradiction, parseJob, type Request, requestSchema } from './schemas.ts';
 
 export interface RequestResult {
   readonly rotations: readonly { readonly id: string; readonly client: ClientRef }[];
@@ -45,9 +46,9 @@ export async function requestJob(job: Job, token: string | undefined, context: J
   if (wrong !== null) throw new RekeydError('job_invalid', `${wrong} It is not tried again.`);
   const { store, config } = context.resources;
   const name = requestName(job.queueName, job.id ?? '');
-  const claim = (await claimOf(asked, { store, keks: context.keks })) ?? claimOfProducer(job);
-  const why = turnedDown(asked, job.queueName, config);
-  if (why !== null) throw await refused(why, 'not_allowed', { asked, job: name, claim, context });
+  const claim = (await claimOf(asked, { store, keks: context.keks })) ?? producerClaim(job);
+  const turned = turnedDown(asked, job.queueName, config);
+  if (turned !== null) throw await refused(turned, 'not_allowed', { asked, job: name, claim }, store);
   const before = members(job.progress) as Partial<PutOff>; // only this function writes it
   const { rotations: earlier = [], taken_over: takenOver = [], unknown = 0, since = await store.now() } = before;
   const isLast = unknown >= MOST_TRIES;
@@ -61,7 +62,7 @@ export async function requestJob(job: Job, token: string | undefined, context: J
   } catch (error) {
     if (hasCode(error, 'job_invalid') || hasCode(error, 'breaker')) throw error;
     if (hasCode(error, 'not_approved') && (await store.now()) - since > APPROVAL_MS) {
-      throw await refused(NOT_APPROVED, 'not_approved', { asked, job: name, claim, context });
+      throw await refused(NOT_APPROVED, 'not_approved', { asked, job: name, claim }, store);
     }
     const { attemptsStarted: tries } = job;
     const isUnknown = hasCode(error, 'not_configured');
@@ -79,19 +80,15 @@ export async function requestJob(job: Job, token: string | undefined, context: J
   }
 }
 
-type Refused = Pick<Asking, 'asked' | 'job' | 'claim' | 'context'>;
-
 /** Its sender may not look at the answer: the audit log tells of it too. */
-async function refused(error: string, code: string, by: Refused): Promise<RekeydError> {
-  const { store } = by.context.resources;
-  await store.append([entryOf(by, 'rotation.refused', { code, error })], `${code} ${by.job}`);
+async function refused(
+  error: string,
+  code: string,
+  by: { readonly asked: Request; readonly job: string; readonly claim: Claim | null },
+  store: Pick<Store, 'append'>,
+): Promise<RekeydError> {
+  await store.append([entryOf(by, 'rotation.refused', { code, error })], `refused ${by.job}`);
   return new RekeydError('job_invalid', error);
-}
-
-/** Redis has let it write to the queue of that producer. */
-function claimOfProducer({ queueName, timestamp }: Job): Claim | null {
-  const name = producerOf(queueName);
-  return name === null ? null : { claimedBy: `producer:${name}`, at: timestamp, isProgram: true };
 }
 
 const NOT_APPROVED = 'Nobody else approved it within 24 h. Nothing was started: ask again.';

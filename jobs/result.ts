@@ -7,7 +7,9 @@ import { monotonic, sleep } from '../src/time.ts';
 import type { Queues } from './queues.ts';
 import type { NotEnrolled } from './request.ts';
 
+/** Between two looks. Most requests are answered in a few ms: the first looks come sooner. */
 const POLL_MS = 100;
+const FIRST_POLL_MS = 3;
 
 /** Somebody who waits is reminded of the same reason this often. */
 const REMIND_MS = 60_000;
@@ -45,7 +47,9 @@ export async function requestResult({ requests }: Queues, id: string, options: W
   };
   let told: string | null = null;
   let toldAt = 0;
-  for (; !signal.aborted; await sleep(POLL_MS, signal)) {
+  let waitMs = FIRST_POLL_MS;
+  for (; !signal.aborted; await sleep(waitMs, signal)) {
+    waitMs = Math.min(POLL_MS, 2 * waitMs);
     const found = await answerOf(read(), options, stillQueued(id));
     if (found === null) break;
     const { state, job } = found;

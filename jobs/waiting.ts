@@ -2,7 +2,7 @@
 
 import type { Job, JobType } from 'bullmq';
 import { members, shortMessage } from '../src/core/reply.ts';
-import { requestName } from './inboxes.ts';
+import { producerOf, requestName } from './inboxes.ts';
 import type { Queues } from './queues.ts';
 import type { PutOff } from './result.ts';
 import { requestSchema } from './schemas.ts';
@@ -41,6 +41,17 @@ export async function putOffRequests(queues: Queues): Promise<readonly PutOffReq
     const reason = requestSchema.safeParse(data).data?.reason ?? null;
     return why === undefined ? [] : [{ id, reason: reason === null ? null : shortMessage(reason), why }];
   });
+}
+
+/** @param name see {@link requestName} */
+export async function findRequest({ inboxes }: Pick<Queues, 'inboxes'>, name: string): Promise<Job | undefined> {
+  for (const inbox of inboxes) {
+    const producer = producerOf(inbox.name);
+    const isIts = producer === null || name.startsWith(`${producer}:`);
+    const job = isIts ? await inbox.getJob(producer === null ? name : name.slice(producer.length + 1)) : undefined;
+    if (job !== undefined) return job;
+  }
+  return undefined;
 }
 
 async function oldestFirst({ inboxes }: Queues, states: JobType[]): Promise<Job[]> {

@@ -28,8 +28,8 @@ export interface Store
     Presence,
     Tokens,
     Idempotency,
-    Owners,
-    Requests {
+    Requests,
+    Owners {
   readonly keys: StoreKeys;
   /** Random, and another one for each store. */
   readonly id: string;
@@ -54,8 +54,8 @@ export function openStore(redis: Redis, guard: Guarded & { confirmed(seq: number
     ...openPresence(scripts),
     ...openTokens(redis, scripts),
     ...openIdempotency(redis, scripts),
-    ...openOwners(redis, scripts),
     ...openRequests(redis, scripts),
+    ...openOwners(redis, scripts),
     get id() {
       return guard.expected.id;
     },

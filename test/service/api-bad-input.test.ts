@@ -69,7 +69,7 @@ test('Redis goes away while a request waits: the caller is told so, and asks aga
   const json = { select: { clients: [client.ref] }, reason: 'a drill' };
   const headers = { 'idempotency-key': 'drill-1' };
   const asked = api('/v1/rotations', { json, headers });
-  await expect.poll(() => fleet.queues.control.getJobCountByTypes('wait', 'prioritized')).toBe(1);
+  await expect.poll(() => fleet.queues.requests.getJobCountByTypes('wait', 'prioritized')).toBe(1);
   await fleet.redis.kill();
   const lost = await asked;
   expect(lost).toMatchObject({ status: 503, type: 'application/problem+json' });

@@ -125,6 +125,8 @@ test('requests that are switched off or beyond a producer fail at once, are told
       new RegExp(`^The producer siem may not ask about ${far.ref}: `),
     ],
     ['control-siem', { compromised: true }, /may not ask about all clients/],
+    ['control-siem', { select: { kek: 'kek-1' }, compromised: true }, /may not ask about all that a kek is about/],
+    ['control-siem', { compromised: true, confirm: true }, /may not ask for confirm: /],
     ['control-quiet', { compromised: true }, /^The producer quiet is switched off/],
   ];
   for (const [queue, data, why] of cases) {
@@ -147,6 +149,9 @@ test('requests that are switched off or beyond a producer fail at once, are told
   expect(second.failedReason).toBeUndefined();
   await fleet.reached(near, second.returnvalue.rotations[0].id);
   await fleet.reached(near, first.returnvalue.rotations[0].id);
+  expect(await fleet.audit()).toContainEqual(
+    expect.objectContaining({ type: 'rotation.requested', client: near.ref, claimed_by: 'producer:siem' }),
+  );
   // A command asks elsewhere.
   await fleet.reached(far, await fleet.rotate(far));
   await expectSound(fleet, [near, far]);
