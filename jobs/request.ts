@@ -7,7 +7,6 @@ import { hasCode, messageOf, RekeydError } from '../src/errors.ts';
 import type { Store } from '../src/store/store.ts';
 import { systemClock } from '../src/time.ts';
 import { ApiError } from '../src/wacht/api-error.ts';
-import type { Asking } from './begin-asked.ts';
 import { entryOf } from './breaker.ts';
 import { type Claim, claimOf } from './claim.ts';
 import type { JobContext } from './context.ts';

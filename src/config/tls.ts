@@ -18,10 +18,13 @@ export function redisTls(sources: Sources) {
   );
 }
 
-const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+/** The PEM of each certificate in a file that may hold other things beside them. */
+export function certificatesIn(pem: string): readonly string[] {
+  return pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+}
 
 export function certificates(pem: string): Secret | string {
-  const found = pem.match(CERTIFICATE) ?? [];
+  const found = certificatesIn(pem);
   try {
     for (const one of found) new X509Certificate(one);
   } catch {
