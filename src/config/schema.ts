@@ -51,7 +51,9 @@ export function configFileSchema(sources: Sources) {
       encryption: input.encryption,
       deployments: input.deployments,
       policies: { default: policy.parse({}), ...input.policies },
-      sinks: input.sinks ?? [{ kind: 'directory', path: join(input.data_dir, 'keys'), access: PRIVATE, reports: null }],
+      sinks: input.sinks ?? [
+        { kind: 'directory', path: join(input.data_dir, 'keys'), access: PRIVATE, reports: null, pemComment: false },
+      ],
       http: input.http,
       leaks: input.leaks,
       publish: input.publish
