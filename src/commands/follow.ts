@@ -4,6 +4,7 @@ import type { RotationState, RotationSummary } from '../core/history.ts';
 import type { ClientRecord } from '../core/record.ts';
 import { rotationError } from '../core/state.ts';
 import { pagesOf } from '../parallel.ts';
+import { type ExposureStatus, exposureOf } from '../status/exposure.ts';
 import { summaryOf } from '../status/rotation.ts';
 import type { Loaded } from '../store/records.ts';
 import { answerOf, type Patience } from '../store/redis/patience.ts';
@@ -29,6 +30,8 @@ export interface RotationOutcome {
   readonly error: string | null;
   /** Its key is offered to the application, and waits for that. */
   readonly offered: boolean;
+  /** What is known of the key that was reported; absent when none was. */
+  readonly exposure?: ExposureStatus;
 }
 
 /** Told while rotations are followed. */
@@ -146,7 +149,8 @@ function outcomeOf(
   }
   const { state, strategy, kid, replaces, error } = summary;
   const offered = record?.rotation?.id === id && record.rotation.phase.name === 'offered';
-  return { id, client, state, strategy, kid, replaces, error, offered };
+  const exposure = exposureOf(summary);
+  return { id, client, state, strategy, kid, replaces, error, offered, ...(exposure !== null && { exposure }) };
 }
 
 /** Nobody has looked at it yet. */

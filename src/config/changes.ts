@@ -10,9 +10,12 @@ const CHANGEABLE: readonly string[] = [
   'encryption',
   'deployments',
   'policies',
+  'breaker',
+  'approval',
   'sinks',
   'publish',
   'leaks',
+  'queue',
   'reconcileEveryMs',
   'shutdownGraceMs',
 ];

@@ -10,6 +10,7 @@ import type { TokenScope } from '../core/token.ts';
 import type { CohortPolicy } from '../core/wave.ts';
 import type { Window } from '../core/window.ts';
 import type { Access } from '../files/access.ts';
+import type { QueueConfig } from './queue.ts';
 import type { Secret } from './secret.ts';
 
 export interface Config {
@@ -31,9 +32,14 @@ export interface Config {
   readonly deployments: readonly DeploymentConfig[];
   /** By name; `default` always exists. */
   readonly policies: Readonly<Record<string, PolicyConfig>>;
+  /** A compromise of more than this part of the fleet needs a confirmation; 0 to 1. */
+  readonly breaker: number;
+  /** How many people it takes for what passes the breaker. Null: one. */
+  readonly approval: { readonly compromiseAll: number } | null;
   readonly sinks: readonly SinkConfig[];
   readonly http: HttpConfig;
   readonly leaks: LeaksConfig;
+  readonly queue: QueueConfig;
   /** Where `format: jwks_uri` sets are written, and the https URL (no slash at its end) under which a web server serves that folder. */
   readonly publish: { readonly path: string; readonly baseUrl: string } | null;
   readonly reconcileEveryMs: number;

@@ -24,6 +24,11 @@ const outline = z.looseObject({
   sinks: listOf(named.catch({})),
   publish: named.optional().catch({}),
   redis: z.looseObject({}).catch({}),
+  queue: z
+    .looseObject({
+      producers: z.record(z.string(), z.looseObject({ only: listOf(z.string()) }).catch({ only: [] })).catch({}),
+    })
+    .catch({ producers: {} }),
 });
 type Outline = z.infer<typeof outline>;
 
@@ -31,8 +36,8 @@ type Outline = z.infer<typeof outline>;
 export function brokenRules(input: unknown, folder: string): Finding[] {
   const seen = outline.safeParse(input);
   if (!seen.success) return [];
-  return [uniqueNames, knownPolicies, possiblePolicies, laterThanDue, privateFolders, oneRedis].flatMap((rule) =>
-    rule(seen.data, folder),
+  return [uniqueNames, knownPolicies, possiblePolicies, laterThanDue, knownReach, privateFolders, oneRedis].flatMap(
+    (rule) => rule(seen.data, folder),
   );
 }
 
@@ -106,6 +111,19 @@ function laterThanDue({ policies }: Outline): Finding[] {
     const message = `would call a key overdue before it is due: write more than rotate_every, which is ${due}`;
     return [{ path: ['policies', name, 'must_by'], message }];
   });
+}
+
+/** A producer that is restricted to an app which nobody knows could ask for nothing. */
+function knownReach({ deployments, queue }: Outline): Finding[] {
+  const known = deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`));
+  return Object.entries(queue.producers).flatMap(([name, { only }]) =>
+    only.flatMap((place, index): Finding[] => {
+      const app = place.split('/', 2).join('/');
+      if (!place.includes('/') || known.includes(app)) return [];
+      const message = `names an app that the config does not have: write one of ${known.join(', ')}.${didYouMean(app, known)}`;
+      return [{ path: ['queue', 'producers', name, 'only', index], message }];
+    }),
+  );
 }
 
 /** A web server serves the publish folder to everybody. */

@@ -4,6 +4,7 @@ import type { ClientRef } from './client.ts';
 export type AuditType =
   | 'rotation.requested'
   | 'rotation.refused'
+  | 'rotation.approved'
   | 'rotation.started'
   | 'rotation.completed'
   | 'rotation.failed'
@@ -54,7 +55,7 @@ export interface AuditDraft {
   readonly rotation: string | null;
   /** What the caller says. */
   readonly actor: string;
-  /** Who was authenticated: a token, a certificate, an OS user. Absent where nobody was. */
+  /** Who was authenticated: a token, a certificate, a user of the operating system. Absent: nobody was. */
   readonly claimed_by?: string;
   readonly reason: string;
   readonly data: AuditData;

@@ -3,7 +3,7 @@
  * this process alone, for a sign-in, and is in no answer, log, job or record.
  */
 import { hash } from 'node:crypto';
-import { controlResult } from '../../jobs/result.ts';
+import { requestResult } from '../../jobs/result.ts';
 import type { RequestInput } from '../../jobs/schemas.ts';
 import type { ClientRef } from '../core/client.ts';
 import { leakVerdict } from '../core/leaked.ts';
@@ -193,7 +193,7 @@ async function replace(
   if (principal === null) return begun;
   const waited = { signal: AbortSignal.any([signal, after(WAIT_MS)]), ms: PATIENCE_MS, onRetry: () => {} };
   try {
-    const result = (await controlResult(queues, request, waited)) as RequestOutcome | null; // what `fanOut` returns, through JSON
+    const result = (await requestResult(queues, request, waited)) as RequestOutcome | null; // what `fanOut` returns, through JSON
     if (result === null) return begun;
     const error = result.errors?.map(({ client, message }) => `${client}: ${message}`).join(' ') ?? null;
     return { ...begun, rotations: new Map(result.rotations.map(({ client, id }) => [client, id])), error };

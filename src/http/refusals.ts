@@ -19,6 +19,8 @@ export interface Refused {
 }
 
 export interface Refusals {
+  /** How many calls were refused since the start, by status. */
+  readonly counts: ReadonlyMap<number, number>;
   note(refused: Refused): void;
 }
 
@@ -44,6 +46,7 @@ export function openRefusals(
   append: (drafts: readonly AuditDraft[]) => Promise<unknown>,
   now: () => number = monotonic,
 ): Refusals {
+  const counts = new Map<number, number>();
   const callers = new Map<string, Caller>();
   let hourAt = now();
   let audited = 0;
@@ -79,8 +82,10 @@ export function openRefusals(
   }
 
   return {
+    counts,
     note(refused) {
       const { status, detail, claimedBy, address, method, path } = refused;
+      counts.set(status, (counts.get(status) ?? 0) + 1);
       const caller = callerOf(`${status} ${claimedBy ?? address}`);
       caller.times += 1;
       if (now() - caller.toldAt < QUIET_MS) return;

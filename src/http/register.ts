@@ -33,21 +33,24 @@ export function register(app: FastifyInstance, routes: readonly Route[], registe
         else slowDown(registering.limit(`address ${request.ip}`), 'This address');
       },
       handler: async (request, reply) => {
+        const principal = principals.get(request) ?? null;
         const raw = Buffer.isBuffer(request.body) ? request.body : NOTHING;
         const call = {
-          context: registering.context,
-          principal: principals.get(request) ?? null,
+          ...{ context: registering.context, principal, raw },
           params: checked(route.params, request.params, 'path'),
           query: checked(route.query, request.query, 'query'),
           body: await bodyOf(route, request, raw, parseJson),
-          raw,
           headers: textHeaders(request),
           address: request.ip,
           signal: goneSignal(reply),
         };
-        const handle = () => route.handle(call as never); // it has a principal where the route has a scope, or is signed: checked just above
-        const answer = await (isSigned(route, request) ? refusing(request, route, registering, handle) : handle());
-        return send(reply, answer);
+        try {
+          const answer = await route.handle(call as never); // it has a principal where the route has a scope, or is signed: see onRequest
+          return send(reply, answer);
+        } catch (error) {
+          noteRefusal(error, principal?.claimedBy ?? null, request, route, registering);
+          throw error;
+        }
       },
     });
   }
@@ -58,27 +61,21 @@ function isSigned(route: Route, request: FastifyRequest): boolean {
   return request.headers.authorization === undefined && route.isSigned?.(textHeaders(request)) === true;
 }
 
-/** A signature that is not accepted is a refusal like that of a token. */
-async function refusing<T>(
+const REFUSED: readonly number[] = [401, 403, 429];
+
+function noteRefusal(
+  error: unknown,
+  claimedBy: string | null,
   { ip: address }: FastifyRequest,
   { method, path }: Route,
   { refused }: Registering,
-  work: () => Promise<T>,
-): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof ProblemError && error.problem.status === 401) {
-      const { status, detail } = error.problem;
-      refused({ status, detail, claimedBy: null, address, method, path });
-    }
-    throw error;
-  }
+): void {
+  if (!(error instanceof ProblemError)) return;
+  const { status, detail } = error.problem;
+  if (REFUSED.includes(status)) refused({ status, detail, claimedBy, address, method, path });
 }
 
 async function admit(request: FastifyRequest, route: Route, registering: Registering): Promise<Principal> {
-  const { method, path } = route;
-  const { ip: address } = request;
   let claimedBy: string | null = null;
   try {
     const principal = await authenticate(request, route.scope ?? 'read', registering.credentials, (known) => {
@@ -87,10 +84,7 @@ async function admit(request: FastifyRequest, route: Route, registering: Registe
     slowDown(registering.limit(principal.key), principal.claimedBy);
     return principal;
   } catch (error) {
-    if (error instanceof ProblemError) {
-      const { status, detail } = error.problem;
-      registering.refused({ status, detail, claimedBy, address, method, path });
-    }
+    noteRefusal(error, claimedBy, request, route, registering);
     throw error;
   }
 }

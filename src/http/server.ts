@@ -4,7 +4,7 @@ import type { HttpConfig, HttpTlsConfig } from '../config/model.ts';
 import { openScannerKeys } from '../leaks/scanner-keys.ts';
 import type { Log } from '../rotation/resources.ts';
 import type { Credentials } from './auth.ts';
-import { type Events, openEvents } from './events.ts';
+import { openEvents } from './events.ts';
 import { closeListener, LIMITS, type Limits, listenOn, openListener, renewTls } from './listener.ts';
 import { specRoute } from './openapi.ts';
 import { sendProblem } from './problem.ts';
@@ -41,6 +41,8 @@ export interface HttpServer {
   readonly url: string;
   /** Of what is public: the same where it has no listener of its own. */
   readonly publicUrl: string;
+  /** How many calls were refused since the start, by status. */
+  readonly refused: ReadonlyMap<number, number>;
   /** Certificates were renewed. */
   renew(tls: HttpTlsConfig): void;
   close(): Promise<void>;
@@ -68,16 +70,17 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   const outer = config.publicListen === null ? inner : openListener({ tls: null, limits, log });
   const listeners = new Set([inner, outer]);
   for (const app of listeners) serveProbes(app, options);
-  const events = api === undefined ? null : serveApi({ inner, outer }, api, log);
+  const served = api === undefined ? null : serveApi({ inner, outer }, api, log);
   const close = async () => {
-    await events?.close();
+    await served?.events.close();
     await Promise.all([...listeners].map(closeListener));
   };
   try {
     const url = await listenOn(inner, config.listen, 'http.listen');
     const isOne = config.publicListen === null;
     const publicUrl = isOne ? url : await listenOn(outer, config.publicListen, 'http.public');
-    return { url, publicUrl, renew: (tls) => renewTls(inner, tls), close };
+    const refused = served?.refusals.counts ?? new Map();
+    return { url, publicUrl, refused, renew: (tls) => renewTls(inner, tls), close };
   } catch (error) {
     await close();
     throw error;
@@ -97,7 +100,7 @@ interface Listeners {
   readonly outer: FastifyInstance;
 }
 
-function serveApi({ inner, outer }: Listeners, { parts, credentials, rate }: ApiOptions, log: Log): Events {
+function serveApi({ inner, outer }: Listeners, { parts, credentials, rate }: ApiOptions, log: Log) {
   const { store } = parts().resources;
   const events = openEvents(store, log);
   const refusals = openRefusals(log, (drafts) => store.append(drafts));
@@ -114,5 +117,5 @@ function serveApi({ inner, outer }: Listeners, { parts, credentials, rate }: Api
   const registering: Registering = { context, credentials, limit: openLimiter(rate), refused: refusals.note };
   register(inner, [...API_ROUTES, specRoute(ROUTES)], registering);
   register(outer, outer === inner ? PUBLIC_ROUTES : [...PUBLIC_ROUTES, ...scannerRoutes], registering);
-  return events;
+  return { events, refusals };
 }

@@ -1,6 +1,7 @@
 /** Who is known and how they looked, who is due, who has unfinished work. */
 import type { Redis } from 'ioredis';
 import { type ClientRef, parseReference } from '../core/client.ts';
+import { pagesOf } from '../parallel.ts';
 import { NOTE_POLICIES, SET_DUE } from './lua/records.ts';
 import type { Scripts } from './redis/scripts.ts';
 
@@ -18,6 +19,8 @@ export interface Indexes {
   notePolicies(app: string, names: readonly string[]): Promise<readonly string[] | null>;
   /** Clients whose key was imported, and whose application was not seen to take it from us, in alphabetical order. */
   heldRefs(): Promise<ClientRef[]>;
+  /** Those of these clients that are found: their active keys are not ours. */
+  foundAmong(refs: readonly ClientRef[]): Promise<readonly ClientRef[]>;
   /** Found clients to whose applications a key of ours is offered, in alphabetical order. */
   offeredRefs(): Promise<ClientRef[]>;
   /** How many clients of an app are known; `app` is `deployment/slug`. */
@@ -67,6 +70,14 @@ export function openIndexes(redis: Redis, scripts: Scripts): Indexes {
       return typeof before === 'string' ? JSON.parse(before) : null; // as it was written here
     },
     heldRefs: async () => (await references(() => redis.smembers(keys.held))).sort(),
+    async foundAmong(refs) {
+      const found: ClientRef[] = [];
+      for (const page of pagesOf(refs)) {
+        const among = await scripts.ask(() => redis.smismember(keys.found, ...page));
+        found.push(...page.filter((_, index) => among[index] === 1));
+      }
+      return found;
+    },
     offeredRefs: async () => (await references(() => redis.smembers(keys.offered))).sort(),
     appCount: (app) => scripts.ask(() => redis.zlexcount(keys.clients, `[${app}/`, `(${endOf(app)}`)),
     appRefs: (app, limit, last) =>

@@ -44,6 +44,8 @@ export function storeKeys(namespace: string) {
     pauses: `${prefix}:pauses`,
     /** string: the tokens of the HTTP API, signed. */
     tokens: `${prefix}:tokens`,
+    /** sorted set: clients that were lately reported as compromised, without a confirmation, by when that was, in ms. */
+    reported: `${prefix}:reported`,
     /** hash: paused deployments, as version 0.1 noted them. */
     pausedBefore: `${prefix}:paused`,
     /** hash: service → what it says of itself, see {@link ./presence.ts}; and the newest wish that all read their config again. */
@@ -74,6 +76,8 @@ export function storeKeys(namespace: string) {
       const asked = `${prefix}:idempotent:${name}`;
       return { body: asked, answer: `${asked}:answer` } as const;
     },
+    /** set with an expiry: signed approvals of a request. */
+    approvals: (request: string) => `${prefix}:approvals:${request}`,
     /** string with an expiry: who probes an app. */
     probing: (app: string) => `${prefix}:probing:${app}`,
     /** string with an expiry: the result of an operation that belongs to no client, for when it is sent twice. */

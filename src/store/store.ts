@@ -13,6 +13,7 @@ import { openRecords, type Records } from './records.ts';
 import type { Guarded } from './redis/evaluate.ts';
 import { integer } from './redis/replies.ts';
 import { openScripts } from './redis/scripts.ts';
+import { openRequests, type Requests } from './requests.ts';
 import { openTokens, type Tokens } from './tokens.ts';
 import { openWaves, type Waves } from './waves.ts';
 
@@ -27,6 +28,7 @@ export interface Store
     Presence,
     Tokens,
     Idempotency,
+    Requests,
     Owners {
   readonly keys: StoreKeys;
   /** Random, and another one for each store. */
@@ -52,6 +54,7 @@ export function openStore(redis: Redis, guard: Guarded & { confirmed(seq: number
     ...openPresence(scripts),
     ...openTokens(redis, scripts),
     ...openIdempotency(redis, scripts),
+    ...openRequests(redis, scripts),
     ...openOwners(redis, scripts),
     get id() {
       return guard.expected.id;

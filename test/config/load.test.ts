@@ -33,6 +33,8 @@ describe('defaults', () => {
       namespace: 'rekeyd',
       redis: { server: { kind: 'embedded', searchPath: expect.stringContaining('/usr/bin') }, replicas: 0, tls: null },
       durability: 'strict',
+      breaker: 0.2,
+      approval: null,
       encryption: { keks: [{ id: 'k1', key: expect.any(Secret) }] },
       deployments: [
         {
@@ -95,6 +97,7 @@ describe('defaults', () => {
         ...{ listen: { host: '127.0.0.1', port: 8080 }, publicListen: null, tls: null, certificates: [] },
         rate: { max: 100, perMs: 1000 },
       },
+      queue: { requests: 'on', producers: {} },
       publish: null,
       reconcileEveryMs: 60_000,
       shutdownGraceMs: 30_000,

@@ -199,7 +199,7 @@ describe('a compromised foreign key', () => {
     const first = compromise(foundRecord(), 'foreign-1');
     expect(compromise(first.record, 'foreign-1', 'c2').rotation).toBe('c1');
     const gone = { ...seeing(first.record, { keys: [] }), rotation: null };
-    expect(compromise(gone, 'foreign-1', 'c3').rotation).toBe('c3');
+    expect(() => compromise(gone, 'foreign-1', 'c3')).toThrow(/foreign-1 is out of use.*nothing to replace/);
   });
 });
 

@@ -8,6 +8,7 @@ import { openTokenBook } from '../../src/http/tokens.ts';
 import type { Kek } from '../../src/keys/sealed.ts';
 import { twoStores } from '../store/fixtures.ts';
 import { redisKinds } from '../support/redis.ts';
+import { until } from '../support/until.ts';
 
 const CAUSE = { actor: 'cli:jane', reason: 'test' };
 const KEK: Kek = { id: 'kek-1', key: randomBytes(32) };
@@ -64,6 +65,16 @@ describe(`tokens on ${redisKinds[0]}`, () => {
       ['token.revoked', 'siem'],
     ]);
     expect(JSON.stringify(entries)).not.toContain(value.slice(7));
+  });
+
+  it('are taken up at once by a worker that has just read the list, and after a moment no longer when revoked', async () => {
+    const worker = book();
+    expect(await worker.find(await make('first'))).toMatchObject({ name: 'first' });
+    await new Promise((resolve) => setTimeout(resolve, 150)); // guesses are looked up so often
+    const value = await make('second');
+    expect(await worker.find(value)).toMatchObject({ name: 'second' });
+    await book().revoke('second', CAUSE);
+    await until('it is refused', async () => (await worker.find(value)) === null);
   });
 
   it('end: when revoked, and when they have expired', async () => {

@@ -1,37 +1,25 @@
 /** Asking for rotations, and how they are. */
-import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import type { RequestResult } from '../../../jobs/request.ts';
-import { controlResult } from '../../../jobs/result.ts';
+import { approve } from '../../../jobs/approval.ts';
 import { requestSchema } from '../../../jobs/schemas.ts';
-import { policyFor } from '../../config/model.ts';
 import type { ClientRef } from '../../core/client.ts';
 import type { RotationSummary } from '../../core/history.ts';
 import { hasCode, messageOf } from '../../errors.ts';
-import { PAGE } from '../../parallel.ts';
+import { keksOf } from '../../rotation/policy.ts';
 import { summaryOf } from '../../status/rotation.ts';
-import { answerOf } from '../../store/redis/patience.ts';
-import type { Store } from '../../store/store.ts';
-import { after } from '../../time.ts';
-import { KEY_PATTERN, type Once, onceFor } from '../idempotency.ts';
-import { checkSelection, mayTouch, notKnown, type Principal } from '../principal.ts';
+import { ask } from '../ask.ts';
+import { KEY_PATTERN } from '../idempotency.ts';
+import { mayTouch, notKnown, type Principal } from '../principal.ts';
 import { ProblemError } from '../problem.ts';
 import { type ApiContext, type Call, type Route, route } from '../route.ts';
 import { reference, rotationSchema, rotationState } from './schemas.ts';
 
-/** How long a caller waits for a worker to take the request, and for Redis, in ms. */
-const WAIT_MS = 20_000;
-const PATIENCE_MS = 5_000;
-
-/** Of more rotations the state is not looked up: they have just begun. */
-const MOST_LOOKED_UP = 1_000;
-
-const bodySchema = requestSchema.extend({
+const bodySchema = requestSchema.omit({ claim: true }).extend({
   v: requestSchema.shape.v.default(1),
   actor: requestSchema.shape.actor.optional().describe('Who asks; absent: the name of the token.'),
 });
 
-type Body = z.output<typeof bodySchema>;
+export type RequestBody = z.output<typeof bodySchema>;
 
 const notEnrolled = z.object({ client: reference, enrolment: z.enum(['found', 'held']) });
 
@@ -39,7 +27,8 @@ const acceptedSchema = z
   .object({
     request: z.string().describe('The request, as the audit log names it.'),
     rotations: z.array(z.object({ id: z.string(), client: reference, state: rotationState.optional() })),
-    pending: z.boolean().describe('True: no worker has taken it yet. Ask again with the same Idempotency-Key.'),
+    pending: z.boolean().describe('True: it was not begun in time. Ask again with the same Idempotency-Key.'),
+    waits_for: z.string().optional().describe('What a pending request waits for, where a worker has said so.'),
     errors: z
       .array(z.object({ client: z.string(), message: z.string() }))
       .optional()
@@ -55,12 +44,26 @@ const acceptedSchema = z
   })
   .meta({ id: 'Accepted' });
 
-type Accepted = z.output<typeof acceptedSchema>;
+export type Accepted = z.output<typeof acceptedSchema>;
 
 export const rotationIdPath = z.strictObject({
   id: z.string().regex(/^r[A-Za-z0-9_-]{21}$/, 'is not the id of a rotation'),
 });
 export const rotationIdExample = 'rq4Yw9F7nJ2kQ8vXc0LsTA';
+
+const requestPath = z.strictObject({
+  request: z.string().regex(/^[A-Za-z0-9_-]{1,128}$/, 'is not the id of a request'),
+});
+
+const approvedSchema = z
+  .object({
+    request: z.string(),
+    approved_by: z.string(),
+    asked_by: z.string(),
+    reason: z.string(),
+    select: z.looseObject({}),
+  })
+  .meta({ id: 'Approved' });
 
 export const rotationRoutes: readonly Route[] = [
   route({
@@ -87,7 +90,22 @@ export const rotationRoutes: readonly Route[] = [
         compromised: true,
       },
     },
-    handle: (call: Call<unknown, unknown, Body>) => ask(call),
+    handle: (call: Call<unknown, unknown, RequestBody>) => ask(call),
+  }),
+  route({
+    ...{ method: 'POST', path: '/v1/requests/{request}/approval', scope: 'rotate', id: 'approveRequest' },
+    summary: 'Approve what somebody else asked for.',
+    description:
+      'Where the config says `approval`, a compromise of much of the fleet waits for a second person: another token, or another user on the command line. There is no body.',
+    params: requestPath,
+    answers: { 200: { description: 'It is approved, and goes on.', schema: approvedSchema } },
+    problems: {
+      403: 'A restricted token approves nothing.',
+      404: 'No such request waits.',
+      409: 'It was this token that asked.',
+    },
+    examples: { params: { request: 'http-5sYpXc3pZ0b2f5nq7l1vXg' } },
+    handle: approveRequest,
   }),
   route({
     ...{ method: 'GET', path: '/v1/rotations/{id}', scope: 'read', id: 'getRotation' },
@@ -123,108 +141,18 @@ function rotationDocument(client: ClientRef, summary: RotationSummary): z.output
   };
 }
 
-async function ask(call: Call<unknown, unknown, Body>) {
-  const { context, principal, body, headers } = call;
-  const { store, config } = context.resources;
-  checkSelection(principal, body.select);
-  const { select } = body;
-  const known = 'clients' in select ? select.clients.filter((ref) => policyFor(config, ref) !== null) : null;
-  const unknown = 'clients' in select ? select.clients.filter((ref) => policyFor(config, ref) === null) : [];
-  const errors = unknown.map((client) => ({ client, message: `The config has no policy for ${client}.` }));
-  if (known?.length === 0) throw nothingStarted(errors);
-  const key = headers['idempotency-key'];
-  const actor = body.actor ?? principal.claimedBy;
+async function approveRequest({ context, principal, params: { request } }: Call<z.output<typeof requestPath>>) {
+  const { resources, queues } = context;
+  const { claimedBy, only } = principal;
+  if (only !== null) throw new ProblemError(403, `${claimedBy} is for ${only} alone: it approves nothing.`);
+  const by = { actor: claimedBy, claimedBy, reason: 'approved over HTTP' };
+  const parts = { queues, store: resources.store, keks: keksOf(resources.config) };
   try {
-    const once = key === undefined ? null : await soon(onceFor(store, principal, key, body));
-    if (once !== null && once.answer !== null) return { status: 202, body: once.answer };
-    const wanted = { ...body, actor, ...(known === null ? {} : { select: { clients: known } }) };
-    const id = `http-${once?.name ?? randomUUID()}`;
-    await soon(noteCall(store, call, id, wanted));
-    await soon(context.queues.request(wanted, id));
-    return { status: 202, body: await answerFor(call, id, once, errors) };
+    const { actor, reason, select } = await approve(request, by, parts);
+    return { status: 200, body: { request, approved_by: claimedBy, asked_by: actor, reason, select } };
   } catch (error) {
-    if (!hasCode(error, 'redis_unreachable')) throw error;
-    throw new ProblemError(503, key === undefined ? LOST_WITHOUT_KEY : LOST, {
-      headers: { 'retry-after': '5' },
-      cause: error,
-    });
+    if (hasCode(error, 'not_found')) throw new ProblemError(404, `No request ${request} waits.`);
+    if (hasCode(error, 'usage')) throw new ProblemError(409, messageOf(error));
+    throw error;
   }
-}
-
-const LOST =
-  'Redis went away, and the request may be taken. Ask again with the same Idempotency-Key and the same body: it is one request.';
-const LOST_WITHOUT_KEY =
-  'Redis went away, and the request may be taken. Ask again: a client whose rotation is under way is not rotated twice. An Idempotency-Key makes it one request in any case.';
-
-/** Not for as long as Redis may be away. @throws RekeydError `redis_unreachable` */
-function soon<T>(work: Promise<T>): Promise<T> {
-  return answerOf(work, { signal: new AbortController().signal, ms: PATIENCE_MS }, '') as Promise<T>; // null only after an abort, and nobody aborts
-}
-
-/** Before it is asked for: a request without an entry would be worse than an entry without its request. */
-async function noteCall(store: Store, { principal, address }: Call, request: string, body: Body): Promise<void> {
-  const { actor = principal.claimedBy, reason, select, compromised } = body;
-  const [kind = ''] = Object.keys(select);
-  const data = { request, route: 'POST /v1/rotations', address, select: kind, compromised: compromised !== false };
-  const draft = {
-    type: 'api.called',
-    client: null,
-    rotation: null,
-    actor,
-    claimed_by: principal.claimedBy,
-    reason,
-    data,
-  } as const;
-  await store.append([draft], `api ${request}`);
-}
-
-async function answerFor(
-  { context, signal }: Call,
-  id: string,
-  once: Once | null,
-  unknown: NonNullable<Accepted['errors']>,
-): Promise<unknown> {
-  const waited = AbortSignal.any([signal, after(WAIT_MS)]);
-  const found = await controlResult(context.queues, id, { signal: waited, ms: PATIENCE_MS, onRetry: () => {} }).catch(
-    (error: unknown) => {
-      if (hasCode(error, 'request_failed')) throw new ProblemError(422, messageOf(error));
-      throw error;
-    },
-  );
-  if (found === null)
-    return { request: id, rotations: [], pending: true, ...(unknown.length > 0 && { errors: unknown }) };
-  const { rotations, errors = [], skipped = [], taken_over: takenOver = [] } = found as RequestResult; // what `fanOut` returns, through JSON
-  const failed = [...unknown, ...errors];
-  if (rotations.length === 0 && failed.length > 0) throw nothingStarted(failed);
-  const states = await soon(statesOf(context.resources.store, rotations));
-  const answer: Accepted = {
-    request: id,
-    rotations: rotations.map((rotation) => ({ ...rotation, ...states.get(rotation.id) })),
-    pending: false,
-    ...(failed.length > 0 && { errors: failed }),
-    ...(skipped.length > 0 && { skipped: [...skipped] }),
-    ...(takenOver.length > 0 && { taken_over: [...takenOver] }),
-  };
-  return once === null ? answer : soon(once.keep(answer));
-}
-
-function nothingStarted(errors: readonly { readonly client: string; readonly message: string }[]): ProblemError {
-  const told = errors.slice(0, PAGE).map(({ client, message }) => ({ client, detail: message }));
-  return new ProblemError(422, 'Nothing was started. What stands in the way of each client is in errors.', {
-    errors: told,
-  });
-}
-
-/** By rotation. */
-async function statesOf(
-  store: Store,
-  rotations: RequestResult['rotations'],
-): Promise<ReadonlyMap<string, { readonly state: RotationSummary['state'] }>> {
-  if (rotations.length > MOST_LOOKED_UP) return new Map();
-  const records = await store.loadMany(rotations.map(({ client }) => client));
-  const found = rotations.map(async ({ id, client }) => {
-    const summary = await summaryOf(store, id, client, records.get(client)?.record);
-    return summary === undefined ? [] : [[id, { state: summary.state }] as const];
-  });
-  return new Map((await Promise.all(found)).flat());
 }

@@ -4,7 +4,7 @@ import { isSegment, REFERENCE } from '../../core/client.ts';
 import { CLIENT_STATES } from '../../core/state.ts';
 import type { ClientStatus } from '../../status/model.ts';
 
-export const segment = z
+const segment = z
   .string()
   .refine(isSegment, 'must be letters, digits, "_", "-", "." or "~"')
   .meta({ pattern: '^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127}$' });
