@@ -135,6 +135,8 @@ export interface SinkConfig {
   readonly access: Access;
   /** Where signers write their reports; null: beside their keys. */
   readonly reports: string | null;
+  /** `current.pem` begins with a line by which scanners know it; the JWKs always have a member for that. */
+  readonly pemComment: boolean;
 }
 
 export interface ProxyConfig {

@@ -68,7 +68,9 @@ export function configFileSchema(sources: Sources) {
       policies: { default: policy.parse({}), ...input.policies },
       breaker: input.breaker,
       approval: input.approval === undefined ? null : { compromiseAll: input.approval.compromise_all },
-      sinks: input.sinks ?? [{ kind: 'directory', path: join(input.data_dir, 'keys'), access: PRIVATE, reports: null }],
+      sinks: input.sinks ?? [
+        { kind: 'directory', path: join(input.data_dir, 'keys'), access: PRIVATE, reports: null, pemComment: false },
+      ],
       http: input.http,
       leaks: input.leaks,
       queue: input.queue,

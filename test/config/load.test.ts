@@ -91,7 +91,10 @@ describe('defaults', () => {
           attempts: 10,
         },
       },
-      sinks: [{ kind: 'directory', path: join(folder, 'data/keys'), access: PRIVATE, reports: null }],
+      leaks: { github: null, gitlab: null, gitguardian: null },
+      sinks: [
+        { kind: 'directory', path: join(folder, 'data/keys'), access: PRIVATE, reports: null, pemComment: false },
+      ],
       http: {
         ...{ listen: { host: '127.0.0.1', port: 8080 }, publicListen: null, tls: null, certificates: [] },
         rate: { max: 100, perMs: 1000 },
@@ -118,7 +121,9 @@ describe('defaults', () => {
       write({ data_dir: '../elsewhere', publish: { base_url: 'https://keys.example.com/jwks/' } }),
     );
     const dataDir = join(folder, '../elsewhere');
-    expect(config.sinks).toEqual([{ kind: 'directory', path: join(dataDir, 'keys'), access: PRIVATE, reports: null }]);
+    expect(config.sinks).toEqual([
+      { kind: 'directory', path: join(dataDir, 'keys'), access: PRIVATE, reports: null, pemComment: false },
+    ]);
     expect(config.publish).toEqual({ path: join(dataDir, 'jwks'), baseUrl: 'https://keys.example.com/jwks' });
   });
 
@@ -312,7 +317,9 @@ describe('a sink', () => {
       path: join(folder, 'keys'),
       access: { mode: 0o640, dirMode: 0o750, owner: null, group: 4711 },
       reports: join(folder, 'reports'),
+      pemComment: false,
     });
+    expect(await sinkOf({ pem_comment: true })).toMatchObject({ pemComment: true });
   });
 
   test.each<[object, object]>([
