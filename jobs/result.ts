@@ -3,13 +3,16 @@ import type { ClientRef } from '../src/core/client.ts';
 import { members } from '../src/core/reply.ts';
 import { RekeydError } from '../src/errors.ts';
 import { answerOf, type Patience } from '../src/store/redis/patience.ts';
-import { sleep } from '../src/time.ts';
+import { monotonic, sleep } from '../src/time.ts';
 import type { Queues } from './queues.ts';
 import type { NotEnrolled, RequestResult } from './request.ts';
 
 /** Between two looks. Most requests are answered in a few ms: the first looks come sooner. */
 const POLL_MS = 100;
 const FIRST_POLL_MS = 3;
+
+/** Somebody who waits is reminded of the same reason this often. */
+const REMIND_MS = 60_000;
 
 /** What a job that was put off tells of itself, as its progress. */
 export interface PutOff {
@@ -27,7 +30,7 @@ export interface PutOff {
 }
 
 export interface WaitOptions extends Patience {
-  /** Told why a try failed, each time that another one follows. */
+  /** Told why the job waits: the first time, when the reason changes, and else once a minute. */
   readonly onRetry: (why: string) => void;
 }
 
@@ -58,9 +61,10 @@ export async function requestState({ requests }: Queues, id: string): Promise<Re
  */
 export async function requestResult(queues: Queues, id: string, options: WaitOptions): Promise<RequestResult | null> {
   const { signal, onRetry } = options;
-  let last = '';
+  let told = '';
+  let toldAt = 0;
   let waitMs = FIRST_POLL_MS;
-  for (let told = 0; !signal.aborted; await sleep(waitMs, signal)) {
+  for (; !signal.aborted; await sleep(waitMs, signal)) {
     waitMs = Math.min(POLL_MS, 2 * waitMs);
     const found = await answerOf(requestState(queues, id), options, stillQueued(id));
     if (found === null) break;
@@ -69,10 +73,11 @@ export async function requestResult(queues: Queues, id: string, options: WaitOpt
       const why = found.is === 'failed' ? found.why : 'it is no longer in the queue';
       throw new RekeydError('request_failed', `Request ${id} failed: ${why}`);
     }
-    const { tries, why } = found;
-    // One that waits for a person says the same for hours.
-    if (tries > told && why !== last) onRetry(why);
-    if (tries > told) [told, last] = [tries, why];
+    const { why } = found;
+    if (why === '' || (why === told && monotonic() - toldAt < REMIND_MS)) continue;
+    told = why;
+    toldAt = monotonic();
+    onRetry(why);
   }
   return null;
 }

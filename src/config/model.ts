@@ -46,6 +46,8 @@ export interface Config {
   readonly shutdownGraceMs: number;
   /** Absolute paths of the files that secrets were read from. */
   readonly secretFiles: readonly string[];
+  /** The same, and of those that certificates were read from: all are read again when they change. */
+  readonly watchedFiles: readonly string[];
   /** What works but probably not as meant. */
   readonly warnings: readonly Problem[];
 }
@@ -133,6 +135,8 @@ export interface SinkConfig {
   readonly access: Access;
   /** Where signers write their reports; null: beside their keys. */
   readonly reports: string | null;
+  /** `current.pem` begins with a line by which scanners know it; the JWKs always have a member for that. */
+  readonly pemComment: boolean;
 }
 
 export interface ProxyConfig {

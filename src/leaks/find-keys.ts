@@ -4,6 +4,7 @@
  */
 import { type AnyKey, keysInBlock, keysInJwk } from '../keys/any-key.ts';
 import { labelOf } from '../keys/der.ts';
+import { hashIn } from '../keys/key-marks.ts';
 import { type Block, blocksOf } from '../keys/pem.ts';
 
 /** Keys, and names that somebody gave in place of one. */
@@ -32,9 +33,11 @@ export async function findKeys(given: Uint8Array): Promise<FoundKeys> {
   return inMaterial((search) => searchBytes(given, 0, search));
 }
 
-/** The same in a value that was JSON: each text in it is looked at by itself. */
-export async function findKeysIn(value: unknown): Promise<FoundKeys> {
-  return inMaterial((search) => searchValue(value, 0, search));
+/** The same in values that were JSON: each text in them is looked at by itself. */
+export async function findKeysIn(values: readonly unknown[]): Promise<FoundKeys> {
+  return inMaterial((search) => {
+    for (const value of values) searchValue(value, 0, search);
+  });
 }
 
 async function inMaterial(look: (search: Search) => void): Promise<FoundKeys> {
@@ -48,7 +51,12 @@ async function inMaterial(look: (search: Search) => void): Promise<FoundKeys> {
   for (const jwk of jwks) keys.push(...(await keysInJwk(jwk)));
   const withPrivate = keys.filter(({ privateKey }) => privateKey !== null);
   const once = new Map([...keys, ...withPrivate].map((key) => [key.id, key]));
-  return { keys: [...once.values()], names: [...names], isOver: false };
+  const known = new Set([...once.values()].flatMap(({ id, thumbprint }) => [id, thumbprint]));
+  return {
+    keys: [...once.values()],
+    names: [...names].filter((name) => !known.has(hashIn(name) ?? name)),
+    isOver: false,
+  };
 }
 
 /** False when enough was found. */
@@ -78,7 +86,10 @@ function searchText(given: string, depth: number, search: Search): void {
     searchValue(parsed, depth + 1, search);
     return;
   }
-  if (NAME.test(text)) takeName(text, search);
+  // Deeper within a report, any word would be one.
+  if (depth === 0 ? NAME.test(text) && !text.startsWith('rekeyd-key:') : hashIn(text) !== null) takeName(text, search);
+  const marks = [...text.matchAll(MARK)].map(([, thumbprint = '']) => thumbprint);
+  for (const thumbprint of new Set(marks)) takeName(thumbprint, search);
   const plain = withoutMargin(text);
   const { blocks } = blocksOf(plain);
   for (const block of blocks) if (mayTake(search)) search.blocks.push(block);
@@ -114,6 +125,9 @@ const NAME = /^[\x21-\x7e]{1,256}$/;
 function takeName(name: string, search: Search): void {
   if (mayTake(search)) search.names.add(name);
 }
+
+/** What a key file of ours says of itself ({@link ../deliver/key-set.ts}). */
+const MARK = /rekeyd-key:([A-Za-z0-9_-]{43})/g;
 
 function searchValue(value: unknown, depth: number, search: Search): void {
   if (depth > MOST_DEPTH || search.parts > MOST_PARTS) return;
