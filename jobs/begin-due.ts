@@ -7,6 +7,7 @@ import { whyDue } from '../src/core/due.ts';
 import { byScope, pauseOf } from '../src/core/pause.ts';
 import type { ClientPolicy } from '../src/core/policy.ts';
 import type { ClientRecord } from '../src/core/record.ts';
+import { standbyUntil } from '../src/core/standby.ts';
 import { changesForm, type WaveRef } from '../src/core/wave.ts';
 import { hasCode, messageOf } from '../src/errors.ts';
 import { inParallel, PAGE, pagesOf } from '../src/parallel.ts';
@@ -85,7 +86,7 @@ export async function examined(
       const policy = policyOf(ref, run);
       if (policy === null) continue;
       if (whyDue(record, policy, now) === null) {
-        await wakeOffered(ref, record, policy, now, run);
+        await wakeWaiting(ref, record, policy, now, run);
         continue;
       }
       // It would hold up its cohort.
@@ -174,7 +175,7 @@ async function beginOne(
   if (policy === null) return 'idle';
   const why = whyDue(held.record, policy, held.now);
   if (why === null) {
-    await wakeOffered(ref, held.record, policy, held.now, run);
+    await wakeWaiting(ref, held.record, policy, held.now, run);
     return 'idle';
   }
   // Asked just before the start: from the moment that somebody pauses, nothing more begins.
@@ -202,15 +203,15 @@ async function beginOne(
 }
 
 /** The index knows when a key that is offered is withdrawn, too. The client's own job does that; it may have been lost, or the policy was changed. */
-async function wakeOffered(
+async function wakeWaiting(
   ref: ClientRef,
   record: ClientRecord,
   policy: ClientPolicy,
   now: number,
   { context: { queues } }: Run,
 ): Promise<void> {
-  const until = offeredUntil(record, policy);
-  if (until !== null && now >= until) await queues.wake(ref, false);
+  const times = [offeredUntil(record, policy), standbyUntil(record, policy)];
+  if (times.some((until) => until !== null && now >= until)) await queues.wake(ref, false);
 }
 
 /** All clients of a policy that are due by the index, the longest due first: references only. Read before anything is begun, which changes the index. */

@@ -1,9 +1,10 @@
-/** The commands by which a person steps in: enroll, rollback, abandon, pause, resume, release, identify. See {@link ./line.ts}. */
+/** The commands by which a person steps in: enroll, rollback, abandon, pause, resume, release, identify, approve. See {@link ./line.ts}. */
 import type { Command } from 'commander';
 import type { Globals } from './open.ts';
 
 /** Loaded only when the command is run. */
 const commands = {
+  approve: () => import('./approve.ts'),
   clients: () => import('./clients.ts'),
   identify: () => import('./identify.ts'),
   pause: () => import('./pause.ts'),
@@ -30,6 +31,11 @@ export function addSteppingIn(program: Command, globals: () => Globals, end: (co
     .description('end a rotation that cannot go on, at whichever key the server takes')
     .argument('<client>', REFERENCE)
     .action(async (client, options) => end(await (await commands.clients()).abandon(globals(), client, options)));
+
+  explained(program.command('approve'))
+    .description('as a second person, let a compromise go on that is about more of the fleet than the breaker allows')
+    .argument('<request>', 'its number: `rekeyd status` lists requests that wait')
+    .action(async (request, options) => end(await (await commands.approve()).approve(globals(), request, options)));
 
   selecting(program.command('pause'))
     .description('begin no scheduled rotation: what runs is finished, requests and compromises go through')

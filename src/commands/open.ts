@@ -3,6 +3,7 @@ import { userInfo } from 'node:os';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/model.ts';
 import type { Resources } from '../rotation/resources.ts';
+import { divertConsole } from '../runtime/console.ts';
 import { onTermination } from '../runtime/lifecycle.ts';
 import { openLog } from '../runtime/log.ts';
 import { openResources } from '../runtime/resources.ts';
@@ -23,11 +24,17 @@ export async function withResources<T>({ file, env }: Globals, work: (parts: Res
 }
 
 export async function withResourcesOf<T>(config: Config, work: (parts: Resources) => Promise<T>): Promise<T> {
-  const parts = await openResources(config, { log: await openLog('warn'), clock: systemClock });
+  const log = await openLog('warn');
+  const giveConsoleBack = divertConsole(log);
   try {
-    return await work(parts);
+    const parts = await openResources(config, { log, clock: systemClock });
+    try {
+      return await work(parts);
+    } finally {
+      await parts.close();
+    }
   } finally {
-    await parts.close();
+    giveConsoleBack();
   }
 }
 
@@ -47,11 +54,21 @@ export function awaitInterruption({ exit }: Globals): Interruption {
   return { signal: asked.signal, release };
 }
 
-/** Who asks, for the audit trail. In a container the user may have no name. */
+/** Who asks, for the audit trail: what the command line says, and which user of the operating system runs it. */
+export function caller(): { readonly actor: string; readonly claimedBy: string } {
+  const name = userName();
+  return { actor: `cli:${name}`, claimedBy: `os:${name}` };
+}
+
 export function actor(): string {
+  return caller().actor;
+}
+
+/** In a container the user may have no name. */
+function userName(): string {
   try {
-    return `cli:${userInfo().username}`;
+    return userInfo().username;
   } catch {
-    return `cli:uid-${process.getuid?.() ?? 'unknown'}`;
+    return `uid-${process.getuid?.() ?? 'unknown'}`;
   }
 }

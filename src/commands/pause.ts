@@ -1,9 +1,11 @@
 /** `rekeyd pause`: no scheduled rotation begins. {@link ./resume.ts} is the other half. */
+
 import { loadConfig } from '../config/load.ts';
 import { type Config, policyFor } from '../config/model.ts';
-import type { ClientRef } from '../core/client.ts';
+import { type ClientRef, unconfigured } from '../core/client.ts';
 import { parseDuration } from '../core/duration.ts';
 import { type Pause, pauseEntry, type Scope, scopeWords, selectorOf } from '../core/pause.ts';
+import { isLeak } from '../rotation/exposed.ts';
 import { knownOtherwise } from '../rotation/naming.ts';
 import type { Store } from '../store/store.ts';
 import { actor, type Globals, withResourcesOf } from './open.ts';
@@ -50,6 +52,7 @@ function pausedLine(scope: Scope, until: number | null): string {
 /** @throws RekeydError `usage` when nothing was selected */
 export function scopesIn(select: Select | null, command: string): readonly Scope[] {
   if (select === null) throw usage(`Say what to ${command}: deployment/app-slug/id …, --app, --policy or --all.`);
+  if (isLeak(select)) throw usage(`There is nothing to ${command} by what leaked.`);
   return 'clients' in select ? select.clients.map((client) => ({ client })) : [select];
 }
 
@@ -72,7 +75,7 @@ async function unknownClients(
   for (const scope of scopes) {
     if (!('client' in scope)) continue;
     const ref = scope.client;
-    if (policyFor(config, ref) === null) errors.set(ref, `The config has no policy for ${ref}.`);
+    if (policyFor(config, ref) === null) errors.set(ref, unconfigured(ref));
     else if ((await store.lastOp(ref)) === null)
       errors.set(ref, (await knownOtherwise(store, ref)) ?? `${ref} is not known, so no schedule rotates it.`);
   }

@@ -70,8 +70,8 @@ export async function storeDeclareLoss({ file, env }: Globals, { reason, json }:
   }
 }
 
-async function requestsOf({ target, store }: StoreView): Promise<readonly WaitingRequest[]> {
-  const queues = openQueues({ redis: target, store }, [], () => {}); // the store's own connection reports what is wrong with Redis
+async function requestsOf({ config, target, store }: StoreView): Promise<readonly WaitingRequest[]> {
+  const queues = openQueues({ config, redis: target, store }, [], () => {}); // the store's own connection reports what is wrong with Redis
   try {
     return await waitingRequests(queues);
   } finally {

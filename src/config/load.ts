@@ -9,7 +9,7 @@ import { brokenRules, doubts } from './rules.ts';
 import { configFileSchema } from './schema.ts';
 import type { Sources } from './secrets.ts';
 import { MAX_LENGTH, parseYaml } from './syntax.ts';
-import { readText } from './text.ts';
+import { NAME_THE_CONFIG, readText } from './text.ts';
 
 type Env = Sources['env'];
 
@@ -23,10 +23,9 @@ export async function loadConfig(file: string, env: Env): Promise<Config> {
 
 /** What the config file says. @throws ConfigError (a RekeydError `config`) when it cannot be read */
 export async function readConfig(file: string): Promise<string> {
-  const read = await readText(resolve(file));
+  const read = await readText(resolve(file), NAME_THE_CONFIG);
   if ('text' in read) return read.text;
-  const way = read.problem.includes('UTF-') ? '' : ': name the config file with --config FILE or REKEYD_CONFIG';
-  throw new ConfigError(file, [{ path: '', message: `${read.problem}${way}`, line: null }]);
+  throw new ConfigError(file, [{ path: '', message: read.problem, line: null }]);
 }
 
 /**

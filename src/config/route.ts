@@ -4,6 +4,7 @@ import { text } from './fields.ts';
 import type { ProxyConfig } from './model.ts';
 import { Secret } from './secret.ts';
 import { publicly, readReference, type Sources } from './secrets.ts';
+import { certificatesIn } from './tls.ts';
 
 const EXPECTED =
   'env, none, a URL such as http://proxy.example.com:3128, or env:NAME or file:PATH where it has a password';
@@ -58,7 +59,7 @@ export function authorities(description: string, sources: Sources) {
     if (!value.startsWith('file:')) return refuse('is not a file reference: write file:PATH of PEM certificates');
     const found = await readReference(value, publicly(sources));
     if ('problem' in found) return refuse(found.problem);
-    const certificates = found.text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+    const certificates = certificatesIn(found.text);
     if (certificates.length > 0 && certificates.every(isCertificate)) return certificates;
     return refuse(
       'leads to a file without a certificate, or with one that cannot be read: put the certificate of the authority there, as PEM (-----BEGIN CERTIFICATE-----)',

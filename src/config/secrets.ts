@@ -47,10 +47,8 @@ function fromEnv(name: string, env: Sources['env']) {
 }
 
 async function fromFile(path: string, { note }: Sources) {
-  const read = await readText(path);
-  if ('problem' in read) {
-    return { problem: `${read.problem}: check the path, which starts at the config file's folder` };
-  }
+  const read = await readText(path, "check the path, which starts at the config file's folder");
+  if ('problem' in read) return read;
   note?.(path, true);
   const text = withoutLineEnd(read.text);
   return text === '' ? { problem: `the file ${path} is empty: put the secret into it` } : { text };

@@ -2,12 +2,13 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../core/audit.ts';
-import type { ClientRef } from '../core/client.ts';
+import { type ClientRef, parseReference } from '../core/client.ts';
 import type { RotationSummary } from '../core/history.ts';
 import type { ClientRecord } from '../core/record.ts';
 import type { WaveOutcome } from '../core/wave.ts';
 import { RekeydError } from '../errors.ts';
 import { rememberKey } from '../keys/key-id.ts';
+import { marksOf } from '../keys/key-marks.ts';
 import type { StoreKeys } from './keys.ts';
 import { ANSWER, CLAIM, COMMIT, CONFIRM, LOAD, REPLACE_SEALED } from './lua/records.ts';
 import type { ScriptCall } from './redis/evaluate.ts';
@@ -70,6 +71,11 @@ export interface Answer {
   readonly rotation: string;
 }
 
+export interface RotationPlace {
+  readonly client: ClientRef;
+  readonly firstSeq: number;
+}
+
 export interface Committed {
   readonly op: string;
   readonly now: number;
@@ -95,6 +101,8 @@ export interface Records {
   commit(change: Commit): Promise<Committed>;
   /** Resolves once what that commit wrote is on disk, also when another worker made it; false when the record is no longer that. @throws RekeydError `not_durable` */
   confirm(ref: ClientRef, op: string): Promise<boolean>;
+  /** Whose rotation has this id, and the number of its first audit entry; null when none has, or it began more than a hundred days ago. */
+  rotationPlace(id: string): Promise<RotationPlace | null>;
   /** The rotation that answers a request, which may come a second time; null when it is not known, or was told more than a day ago. */
   answered(request: string): Promise<string | null>;
   /** For an answer that changes no record. */
@@ -160,6 +168,12 @@ export function openRecords(redis: Redis, scripts: Scripts, confirmed: (seq: num
       return (await scripts.runDurably({ lua: CONFIRM, keys: [keys.record(ref)], args: [op] })) === 1;
     },
 
+    async rotationPlace(id) {
+      const noted = await scripts.ask(() => redis.get(keys.rotation(id)));
+      const [seq, ref] = noted?.split(' ') ?? [];
+      return seq === undefined || ref === undefined ? null : { client: parseReference(ref), firstSeq: integer(seq) };
+    },
+
     answered: (request) => scripts.ask(() => redis.get(keys.operation(`request ${request}`))),
 
     async answer({ request, rotation }) {
@@ -187,14 +201,16 @@ export function openRecords(redis: Redis, scripts: Scripts, confirmed: (seq: num
 /** @param op names this commit: sent twice, it happens once */
 export function commitCall(keys: StoreKeys, change: Commit, op: string): ScriptCall {
   const { ref, expected, seal, erase, ended, answers, counted } = change;
-  const { audit, clients, due, found, held, offered, open, seen } = keys;
+  const { audit, clients, due, found, held, offered, open, owners, seen } = keys;
   const wave = counted === undefined ? undefined : keys.wave(counted.wave.policy);
+  const begun = rotationsIn(change.entries);
   return {
     lua: COMMIT,
     keys: [
       ...[keys.record(ref), keys.sealed(ref), keys.history(ref), clients, due, open, audit, seen, found, held, offered],
-      ...(wave === undefined ? [] : [wave.wave, wave.waiting, wave.failed]),
+      ...(wave === undefined ? [owners] : [owners, wave.wave, wave.waiting, wave.failed]),
       ...(answers === undefined ? [] : [keys.operation(`request ${answers.request}`)]),
+      ...begun.map(keys.rotation),
     ],
     args: [
       op,
@@ -213,12 +229,20 @@ export function commitCall(keys: StoreKeys, change: Commit, op: string): ScriptC
       counted?.wave.id ?? '',
       counted?.outcome ?? '',
       change.record.rotation?.phase.name === 'offered' ? 1 : 0,
+      begun.length,
+      marksOf(change.record),
       ...seal.flatMap(({ thumbprint, jwe }) => [thumbprint, jwe]),
       ...erase,
       ...ended.map((summary) => JSON.stringify(summary)),
       ...change.entries.map((entry) => JSON.stringify(entry)),
     ],
   };
+}
+
+/** Those that may begin with these entries. One that was asked for again was noted before, and stays as it was. */
+function rotationsIn(entries: readonly AuditDraft[]): readonly string[] {
+  const begun = entries.filter(({ type }) => type === 'rotation.requested' || type === 'rotation.started');
+  return [...new Set(begun.flatMap(({ rotation }) => rotation ?? []))];
 }
 
 function parseLoaded(reply: unknown): Loaded {
