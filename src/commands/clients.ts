@@ -2,7 +2,7 @@ import { openQueues } from '../../jobs/queues.ts';
 import { countWorkers } from '../../jobs/result.ts';
 import { apply } from '../../jobs/start.ts';
 import { enroll as enrolled } from '../core/adoption.ts';
-import { type ClientRef, parseReference } from '../core/client.ts';
+import { type ClientRef, parseReference, unconfigured } from '../core/client.ts';
 import type { ClientPolicy } from '../core/policy.ts';
 import type { ClientRecord, Enrolment } from '../core/record.ts';
 import { abandon as abandoned } from '../core/request.ts';
@@ -75,7 +75,7 @@ export async function change(
   transition: (record: ClientRecord, policy: ClientPolicy, now: number) => Transition,
 ): Promise<string | null> {
   const policy = clientPolicy(resources, ref);
-  if (policy === null) return `The config has no policy for ${ref}. Add its app (and the client, unless clients: all).`;
+  if (policy === null) return unconfigured(ref);
   try {
     await apply(resources.store, ref, policy, (record, now) => transition(record, policy, now));
     return null;

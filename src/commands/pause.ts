@@ -2,7 +2,7 @@
 
 import { loadConfig } from '../config/load.ts';
 import { type Config, policyFor } from '../config/model.ts';
-import type { ClientRef } from '../core/client.ts';
+import { type ClientRef, unconfigured } from '../core/client.ts';
 import { parseDuration } from '../core/duration.ts';
 import { type Pause, pauseEntry, type Scope, scopeWords, selectorOf } from '../core/pause.ts';
 import { isLeak } from '../rotation/exposed.ts';
@@ -75,7 +75,7 @@ async function unknownClients(
   for (const scope of scopes) {
     if (!('client' in scope)) continue;
     const ref = scope.client;
-    if (policyFor(config, ref) === null) errors.set(ref, `The config has no policy for ${ref}.`);
+    if (policyFor(config, ref) === null) errors.set(ref, unconfigured(ref));
     else if ((await store.lastOp(ref)) === null)
       errors.set(ref, (await knownOtherwise(store, ref)) ?? `${ref} is not known, so no schedule rotates it.`);
   }

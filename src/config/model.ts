@@ -46,6 +46,8 @@ export interface Config {
   readonly shutdownGraceMs: number;
   /** Absolute paths of the files that secrets were read from. */
   readonly secretFiles: readonly string[];
+  /** The same, and of those that certificates were read from: all are read again when they change. */
+  readonly watchedFiles: readonly string[];
   /** What works but probably not as meant. */
   readonly warnings: readonly Problem[];
 }

@@ -58,7 +58,7 @@ export function configFileSchema(sources: Sources) {
     reconcile_every: duration('How often drift and unfinished work are looked for.').prefault('60s'),
     shutdown_grace: duration('How long running jobs may take to finish on SIGTERM.', { most: '1d' }).prefault('30s'),
   }).transform(
-    (input): Omit<Config, 'file' | 'warnings' | 'secretFiles'> => ({
+    (input): Omit<Config, 'file' | 'warnings' | 'secretFiles' | 'watchedFiles'> => ({
       dataDir: input.data_dir,
       namespace: input.namespace,
       redis: input.redis,

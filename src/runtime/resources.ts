@@ -42,12 +42,15 @@ export interface StoreHandle {
   readonly guard: Guard;
   readonly store: Store;
   close(): Promise<void>;
+  /** Ends all connections to Redis, the queues' own too: whatever waits for an answer fails, so that {@link StoreHandle.close} need not wait. */
+  cutOff(): void;
 }
 
 /** @throws RekeydError `redis_unreachable`, `redis_unsafe`, `store_lost`, `config`; what was opened before is closed again */
 export async function openStoreHandle(config: Config, { log }: Pick<ResourceOptions, 'log'>): Promise<StoreHandle> {
   return opening(log, async (add, close) => {
-    const target = await redisTarget(config, add);
+    const ending = new AbortController();
+    const target = { ...(await redisTarget(config, add)), ended: ending.signal };
     const redis = await connectRedis(target, { name: 'rekeyd', log });
     add('redis', () => redis.disconnect());
     const keys = storeKeys(config.namespace);
@@ -65,7 +68,7 @@ export async function openStoreHandle(config: Config, { log }: Pick<ResourceOpti
     const store = openStore(redis, guard);
     add('store', () => store.close());
     await guard.remember();
-    return { target, redis, guard, store, close };
+    return { target, redis, guard, store, close, cutOff: () => ending.abort() };
   });
 }
 

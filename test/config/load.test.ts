@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
@@ -5,6 +6,7 @@ import { parseConfig } from '../../src/config/load.ts';
 import { policyFor } from '../../src/config/model.ts';
 import { Secret } from '../../src/config/secret.ts';
 import { makeReference } from '../../src/core/client.ts';
+import { certificateFor } from '../support/certificates.ts';
 import {
   API_KEY,
   app,
@@ -102,6 +104,7 @@ describe('defaults', () => {
       reconcileEveryMs: 60_000,
       shutdownGraceMs: 30_000,
       secretFiles: [],
+      watchedFiles: [],
       warnings: [],
     });
     expect(config.deployments[0]?.apiKey.reveal()).toBe(API_KEY);
@@ -345,7 +348,10 @@ describe('a sink', () => {
   });
 });
 
-test('the files that secrets were read from are known', async () => {
-  const config = await read(write({ encryption: { keks: [{ id: 'k1', key: 'file:kek' }] } }));
+test('the files that secrets and certificates were read from are known, and which of them others may read', async () => {
+  writeFileSync(join(folder, 'ca.pem'), certificateFor('DNS:redis.test').cert);
+  const redis = { url: 'rediss://redis.test', tls: { ca: 'file:ca.pem' } };
+  const config = await read(write({ redis, encryption: { keks: [{ id: 'k1', key: 'file:kek' }] } }));
   expect(config.secretFiles).toEqual([join(folder, 'kek')]);
+  expect([...config.watchedFiles].sort()).toEqual([join(folder, 'ca.pem'), join(folder, 'kek')]);
 });

@@ -43,10 +43,11 @@ test('every operation answers as openapi.json says, to who may call it and to wh
   const spec: Spec = (await nobody('/openapi.json')).body;
   const check = checker(spec);
   const json = { select: { clients: [client.ref] }, reason: 'a drill' };
-  const [{ id }] = (await named('/v1/rotations', { json })).body.rotations;
+  const { request, rotations } = (await named('/v1/rotations', { json })).body;
+  const [{ id }] = rotations;
   await fleet.reached(client, id);
   const [, , clientId = ''] = client.ref.split('/');
-  const real: Readonly<Record<string, string>> = { id, client: clientId };
+  const real: Readonly<Record<string, string>> = { id, request, client: clientId };
   const exampleOf = (text: string) => text.replaceAll('185019846023/mcp-auth/4711', client.ref);
 
   for (const [path, operations] of Object.entries(spec.paths)) {
