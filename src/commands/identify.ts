@@ -1,7 +1,8 @@
 import { open } from 'node:fs/promises';
 import { messageOf } from '../errors.ts';
 import { type Meant, readAnyKey } from '../keys/any-key.ts';
-import { identify as identified, type Match } from '../rotation/identify.ts';
+import { identify as identified } from '../rotation/identify.ts';
+import type { Match } from '../rotation/owners.ts';
 import { keksOf } from '../rotation/policy.ts';
 import { awaitInterruption, type Globals, withResources } from './open.ts';
 import { note, printJson, printTable } from './output.ts';

@@ -15,6 +15,7 @@ const CHANGEABLE: readonly string[] = [
   'sinks',
   'publish',
   'queue',
+  'leaks',
   'reconcileEveryMs',
   'shutdownGraceMs',
 ];

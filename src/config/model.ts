@@ -39,6 +39,7 @@ export interface Config {
   readonly sinks: readonly SinkConfig[];
   readonly http: HttpConfig;
   readonly queue: QueueConfig;
+  readonly leaks: LeaksConfig;
   /** Where `format: jwks_uri` sets are written, and the https URL (no slash at its end) under which a web server serves that folder. */
   readonly publish: { readonly path: string; readonly baseUrl: string } | null;
   readonly reconcileEveryMs: number;
@@ -47,6 +48,20 @@ export interface Config {
   readonly secretFiles: readonly string[];
   /** What works but probably not as meant. */
   readonly warnings: readonly Problem[];
+}
+
+/** Scanners that sign their reports; null: reports of this one are refused. */
+export interface LeaksConfig {
+  readonly github: SignedByKey | null;
+  readonly gitlab: SignedByKey | null;
+  readonly gitguardian: { readonly secret: Secret; readonly rotate: boolean } | null;
+}
+
+export interface SignedByKey {
+  readonly keysUrl: string;
+  readonly route: RouteConfig;
+  /** A report that shows a private half has its key replaced. */
+  readonly rotate: boolean;
 }
 
 export type RedisServerConfig =
@@ -128,7 +143,7 @@ export interface ProxyConfig {
 }
 
 /** The way to a server over HTTP. */
-interface RouteConfig {
+export interface RouteConfig {
   /** Null: straight. */
   readonly proxy: ProxyConfig | null;
   /** PEM certificates of authorities, beside those that Node trusts. */

@@ -7,6 +7,7 @@ import { deployment } from './deployment.ts';
 import * as field from './fields.ts';
 import { choice, duration, list, name, namespace, section } from './fields.ts';
 import { http } from './http.ts';
+import { leaks } from './leaks.ts';
 import type { Config } from './model.ts';
 import { policy } from './policy.ts';
 import { queue } from './queue.ts';
@@ -52,6 +53,7 @@ export function configFileSchema(sources: Sources) {
     sinks: list(sink(sources), 'sink').describe('Where private keys are handed to those who sign.').optional(),
     http: http(sources).prefault({}).describe('On-demand API, health, metrics.'),
     queue: queue.describe('Requests from other programs, through Redis.').prefault({}),
+    leaks: leaks(sources).prefault({}).describe('Scanners that report leaked keys.'),
     publish: publish.describe('Where format: jwks_uri writes public sets.').optional(),
     reconcile_every: duration('How often drift and unfinished work are looked for.').prefault('60s'),
     shutdown_grace: duration('How long running jobs may take to finish on SIGTERM.', { most: '1d' }).prefault('30s'),
@@ -69,6 +71,7 @@ export function configFileSchema(sources: Sources) {
       sinks: input.sinks ?? [{ kind: 'directory', path: join(input.data_dir, 'keys'), access: PRIVATE, reports: null }],
       http: input.http,
       queue: input.queue,
+      leaks: input.leaks,
       publish: input.publish
         ? { path: input.publish.path ?? join(input.data_dir, 'jwks'), baseUrl: input.publish.base_url }
         : null,

@@ -50,30 +50,47 @@ export function openapi(routes: readonly Route[]): Json {
 }
 
 function operation(route: Route, schemas: Record<string, unknown>): Json {
-  const { id, summary, description, scope, body, examples, answers } = route;
+  const { id, summary, description, scope, isSigned, answers } = route;
+  const content = bodyContent(route, schemas);
   const own = Object.entries(answers).map(([status, answer]) => [status, response(answer, schemas)]);
   const problems = Object.entries(problemsOf(route)).map(([status, text]) => [
     status,
     response({ description: text, schema: problemSchema, type: 'application/problem+json' }, schemas),
   ]);
-  const content = {
-    schema: body && schemaOf(body, 'input', schemas),
-    ...(examples?.body !== undefined && { example: examples.body }),
-  };
   return {
     operationId: id,
     summary,
     ...(description !== undefined && { description }),
     // OpenAPI 3.1 lets any scheme name what it asks for.
-    security: scope === null ? [] : [{ token: [scope] }, { certificate: [scope] }],
+    security: scope === null ? [] : [{ token: [scope] }, { certificate: [scope] }, ...(isSigned ? [{}] : [])],
     parameters: parameters(route, schemas),
-    ...(body !== undefined && { requestBody: { required: true, content: { 'application/json': content } } }),
+    ...(content !== null && { requestBody: { required: true, content } }),
     responses: Object.fromEntries([...own, ...problems]),
   };
 }
 
+/** By media type; null: there is no body. */
+function bodyContent({ body, rawBody, accepts, examples }: Route, schemas: Record<string, unknown>): Json | null {
+  const schema = body ?? rawBody;
+  if (schema === undefined) return null;
+  const json = {
+    schema: schemaOf(schema, 'input', schemas),
+    ...(examples?.body !== undefined && { example: examples.body }),
+  };
+  const others = accepts?.filter((type) => type !== 'application/json') ?? [];
+  return { 'application/json': json, ...Object.fromEntries(others.map((type) => [type, {}])) };
+}
+
 /** Of every route with what it has. */
-function problemsOf({ scope, body, params, query, problems }: Route): Readonly<Record<string, string>> {
+function problemsOf({
+  scope,
+  body: parsed,
+  rawBody,
+  params,
+  query,
+  problems,
+}: Route): Readonly<Record<string, string>> {
+  const body = parsed ?? rawBody;
   const takes = body !== undefined || params !== undefined || query !== undefined;
   return {
     ...(takes && { 400: 'The request cannot be used; `errors` says why.' }),
@@ -81,7 +98,10 @@ function problemsOf({ scope, body, params, query, problems }: Route): Readonly<R
       401: 'There is no token, or it is not accepted.',
       403: 'The token may not do this.',
     }),
-    ...(body !== undefined && { 413: 'The body is larger than 1 MiB.', 415: 'The body is not JSON.' }),
+    ...(body !== undefined && {
+      413: 'The body is larger than 1 MiB.',
+      415: 'The body has no content type that this takes.',
+    }),
     429: 'Too many requests: Retry-After says how long to wait.',
     503: 'The store cannot be worked with now.',
     ...problems,

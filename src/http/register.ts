@@ -28,7 +28,8 @@ export function register(app: FastifyInstance, routes: readonly Route[], registe
       exposeHeadRoute: route.method === 'GET' && route.answers[200]?.type !== 'text/event-stream',
       // Before the body is read: nobody sends us a megabyte without a token.
       onRequest: async (request) => {
-        if (route.scope !== null) principals.set(request, await admit(request, route, registering));
+        const isKnown = route.scope !== null && !isSigned(route, request);
+        if (isKnown) principals.set(request, await admit(request, route, registering));
         else slowDown(registering.limit(`address ${request.ip}`), 'This address');
       },
       handler: async (request, reply) => {
@@ -55,8 +56,14 @@ export function register(app: FastifyInstance, routes: readonly Route[], registe
   }
 }
 
+/** A caller who sends a token is known by that, whatever else the request says. */
+function isSigned(route: Route, request: FastifyRequest): boolean {
+  return request.headers.authorization === undefined && route.isSigned?.(textHeaders(request)) === true;
+}
+
 const REFUSED: readonly number[] = [401, 403, 429];
 
+/** A signature that is not accepted is a refusal like that of a token. */
 function noteRefusal(
   error: unknown,
   claimedBy: string | null,

@@ -5,6 +5,7 @@
 import type { z } from 'zod';
 import type { Queues } from '../../jobs/queues.ts';
 import type { TokenScope } from '../core/token.ts';
+import type { ScannerKeys } from '../leaks/scanner-keys.ts';
 import type { Resources } from '../rotation/resources.ts';
 import type { Events } from './events.ts';
 import type { Principal } from './principal.ts';
@@ -14,6 +15,7 @@ export interface ApiContext {
   readonly resources: Resources;
   readonly queues: Queues;
   readonly events: Events;
+  readonly scanners: ScannerKeys;
 }
 
 export interface Call<P = unknown, Q = unknown, B = unknown, W extends Principal | null = Principal> {
@@ -64,6 +66,8 @@ export interface AnswerDoc {
 
 interface RouteOf<P, Q, B, W extends Principal | null> {
   readonly method: 'GET' | 'POST';
+  /** A request that proves by its body who sends it: the route checks that itself, and no token is asked for. */
+  readonly isSigned?: (headers: Call['headers']) => boolean;
   /** With names in braces, such as `/v1/rotations/{id}`. */
   readonly path: string;
   /** What the caller must be allowed to do; null: the route is public. */
@@ -76,6 +80,8 @@ interface RouteOf<P, Q, B, W extends Principal | null> {
   readonly query?: z.ZodType<Q> & z.ZodObject;
   /** Of the JSON body. A route without one gets what came as {@link Call.raw}. */
   readonly body?: z.ZodType<B>;
+  /** In its place, for the documents alone: what a JSON body may be where the route reads the bytes itself. */
+  readonly rawBody?: z.ZodType;
   /** Media types that the body may have; JSON where there is a schema. */
   readonly accepts?: readonly string[];
   readonly requestHeaders?: Readonly<Record<string, { readonly description: string; readonly schema: z.ZodType }>>;
@@ -90,11 +96,21 @@ interface RouteOf<P, Q, B, W extends Principal | null> {
   handle(call: Call<P, Q, B, W>): Promise<Answer>;
 }
 
-export type Route = RouteOf<unknown, unknown, unknown, Principal> | RouteOf<unknown, unknown, unknown, null>;
+export type Route =
+  | RouteOf<unknown, unknown, unknown, Principal>
+  | RouteOf<unknown, unknown, unknown, null>
+  | RouteOf<unknown, unknown, unknown, Principal | null>;
 
 /** A route that only callers with its scope may use. @throws in `handle`: ProblemError for what the caller is told */
 export function route<P = unknown, Q = unknown, B = unknown>(described: RouteOf<P, Q, B, Principal>): Route {
   return described as Route; // it is only called with what its own schemas have parsed
+}
+
+/** The same, also for requests that are signed: those have no principal. */
+export function signedRoute<P = unknown, Q = unknown, B = unknown>(
+  described: RouteOf<P, Q, B, Principal | null> & Required<Pick<Route, 'isSigned'>>,
+): Route {
+  return described as Route; // as above
 }
 
 /** One that everybody may use. */

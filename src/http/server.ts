@@ -1,6 +1,7 @@
 /** The HTTP side of a worker: the API for those who may use it, and what everybody may see, on one listener or on two. */
 import type { FastifyInstance } from 'fastify';
 import type { HttpConfig, HttpTlsConfig } from '../config/model.ts';
+import { openScannerKeys } from '../leaks/scanner-keys.ts';
 import type { Log } from '../rotation/resources.ts';
 import type { Credentials } from './auth.ts';
 import { openEvents } from './events.ts';
@@ -15,6 +16,7 @@ import { auditRoutes } from './routes/audit.ts';
 import { clientRoutes } from './routes/clients.ts';
 import { eventRoutes } from './routes/events.ts';
 import { jwksRoutes } from './routes/jwks.ts';
+import { leakRoutes, scannerRoutes } from './routes/leaks.ts';
 import { rotationRoutes } from './routes/rotations.ts';
 
 export interface HttpOptions {
@@ -29,7 +31,7 @@ export interface HttpOptions {
 
 /** Of the config in force. */
 export interface ApiOptions {
-  readonly parts: () => Omit<ApiContext, 'events'>;
+  readonly parts: () => Omit<ApiContext, 'events' | 'scanners'>;
   readonly credentials: () => Credentials;
   readonly rate: () => Rate;
 }
@@ -47,7 +49,13 @@ export interface HttpServer {
 }
 
 /** What is served on the listener of the API alone. */
-const API_ROUTES: readonly Route[] = [...rotationRoutes, ...eventRoutes, ...clientRoutes, ...auditRoutes];
+const API_ROUTES: readonly Route[] = [
+  ...rotationRoutes,
+  ...eventRoutes,
+  ...clientRoutes,
+  ...auditRoutes,
+  ...leakRoutes,
+];
 
 const PUBLIC_ROUTES: readonly Route[] = [...jwksRoutes];
 
@@ -104,9 +112,10 @@ function serveApi({ inner, outer }: Listeners, { parts, credentials, rate }: Api
       return parts().queues;
     },
     events,
+    scanners: openScannerKeys(),
   };
   const registering: Registering = { context, credentials, limit: openLimiter(rate), refused: refusals.note };
   register(inner, [...API_ROUTES, specRoute(ROUTES)], registering);
-  register(outer, PUBLIC_ROUTES, registering);
+  register(outer, outer === inner ? PUBLIC_ROUTES : [...PUBLIC_ROUTES, ...scannerRoutes], registering);
   return { events, refusals };
 }

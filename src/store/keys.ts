@@ -30,6 +30,10 @@ export function storeKeys(namespace: string) {
     held: `${prefix}:held`,
     /** set of client references: those to whose applications a key of ours is offered */
     offered: `${prefix}:offered`,
+    /** sorted set, all scores 0: `<mark> <client reference>` for each name of each key that a client has or had, see {@link ./owners.ts}. */
+    owners: `${prefix}:owners`,
+    /** string: which form of these marks every record has been noted in. */
+    ownersNoted: `${prefix}:owners:noted`,
     /** stream: audit entries, `<seq>-0` → `at` (ms), `draft` (JSON). */
     audit: `${prefix}:audit`,
     /** string: the number of the newest audit entry. */
@@ -47,7 +51,7 @@ export function storeKeys(namespace: string) {
     /** hash: service → what it says of itself, see {@link ./presence.ts}; and the newest wish that all read their config again. */
     presence: `${prefix}:presence`,
     reload: `${prefix}:reload`,
-    /** hash: `record` (JSON); `version`, `op`, `at` and `seq` of the last commit; `claim` and `epoch` of the last claim; `touched`; `doubted`. */
+    /** hash: `record` (JSON); `version`, `op`, `at` and `seq` of the last commit; `claim` and `epoch` of the last claim; `marks` of its keys; `touched`; `doubted`. */
     record: (ref: ClientRef) => `${prefix}:client:${ref}`,
     /** list: rotations that ended (JSON), newest first. */
     history: (ref: ClientRef) => `${prefix}:history:${ref}`,

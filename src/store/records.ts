@@ -8,6 +8,7 @@ import type { ClientRecord } from '../core/record.ts';
 import type { WaveOutcome } from '../core/wave.ts';
 import { RekeydError } from '../errors.ts';
 import { rememberKey } from '../keys/key-id.ts';
+import { marksOf } from '../keys/key-marks.ts';
 import type { StoreKeys } from './keys.ts';
 import { ANSWER, CLAIM, COMMIT, CONFIRM, LOAD, REPLACE_SEALED } from './lua/records.ts';
 import type { ScriptCall } from './redis/evaluate.ts';
@@ -200,14 +201,14 @@ export function openRecords(redis: Redis, scripts: Scripts, confirmed: (seq: num
 /** @param op names this commit: sent twice, it happens once */
 export function commitCall(keys: StoreKeys, change: Commit, op: string): ScriptCall {
   const { ref, expected, seal, erase, ended, answers, counted } = change;
-  const { audit, clients, due, found, held, offered, open, seen } = keys;
+  const { audit, clients, due, found, held, offered, open, owners, seen } = keys;
   const wave = counted === undefined ? undefined : keys.wave(counted.wave.policy);
   const begun = rotationsIn(change.entries);
   return {
     lua: COMMIT,
     keys: [
       ...[keys.record(ref), keys.sealed(ref), keys.history(ref), clients, due, open, audit, seen, found, held, offered],
-      ...(wave === undefined ? [] : [wave.wave, wave.waiting, wave.failed]),
+      ...(wave === undefined ? [owners] : [owners, wave.wave, wave.waiting, wave.failed]),
       ...(answers === undefined ? [] : [keys.operation(`request ${answers.request}`)]),
       ...begun.map(keys.rotation),
     ],
@@ -229,6 +230,7 @@ export function commitCall(keys: StoreKeys, change: Commit, op: string): ScriptC
       counted?.outcome ?? '',
       change.record.rotation?.phase.name === 'offered' ? 1 : 0,
       begun.length,
+      marksOf(change.record),
       ...seal.flatMap(({ thumbprint, jwe }) => [thumbprint, jwe]),
       ...erase,
       ...ended.map((summary) => JSON.stringify(summary)),

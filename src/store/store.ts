@@ -6,6 +6,7 @@ import { type Deployments, openDeployments } from './deployments.ts';
 import { type Idempotency, openIdempotency } from './idempotency.ts';
 import { type Indexes, openIndexes } from './indexes.ts';
 import type { StoreKeys } from './keys.ts';
+import { type Owners, openOwners } from './owners.ts';
 import { openPauses, type Pauses } from './pauses.ts';
 import { openPresence, type Presence } from './presence.ts';
 import { openRecords, type Records } from './records.ts';
@@ -27,7 +28,8 @@ export interface Store
     Presence,
     Tokens,
     Idempotency,
-    Requests {
+    Requests,
+    Owners {
   readonly keys: StoreKeys;
   /** Random, and another one for each store. */
   readonly id: string;
@@ -53,6 +55,7 @@ export function openStore(redis: Redis, guard: Guarded & { confirmed(seq: number
     ...openTokens(redis, scripts),
     ...openIdempotency(redis, scripts),
     ...openRequests(redis, scripts),
+    ...openOwners(redis, scripts),
     get id() {
       return guard.expected.id;
     },

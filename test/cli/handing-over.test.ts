@@ -41,7 +41,7 @@ describe('identify', () => {
     ['a public PEM with text around', () => `found in a log:\n${publicPem(enrolled)}\n-- `],
     ['a JWK Set', () => JSON.stringify({ keys: [withPem(makeKey('ES256')), withPem(enrolled.key)] })],
     ['its kid', () => `${enrolled.key.kid}\n`],
-  ])('tells whose %s is, and that it signs in', async (_, text) => {
+  ])('tells whose %s is, and that it signs in', async (what, text) => {
     const { code, document, stdout } = await one('-', text());
     expect([code, document.matches]).toEqual([
       0,
@@ -53,6 +53,8 @@ describe('identify', () => {
           kid: enrolled.key.kid,
           state: 'active',
           reported: false,
+          by: what === 'its kid' ? 'kid' : 'key',
+          published: true,
           sign_in: 'accepted',
           detail: null,
         },

@@ -10,7 +10,7 @@ const DIRECTION: readonly (readonly string[])[] = [
   ['files'],
   ['core'],
   ['config', 'net', 'keys'],
-  ['wacht', 'store', 'audit', 'deliver', 'publish', 'webhooks', 'metrics'],
+  ['wacht', 'store', 'audit', 'deliver', 'publish', 'webhooks', 'metrics', 'leaks'],
   ['rotation', 'forecast'],
   ['status'],
   ['jobs'],
