@@ -92,7 +92,7 @@ function knows(record: ClientRecord, kid: string): boolean {
   const { client } = record.server.observed;
   return (
     isOurs ||
-    client.keys.some(({ jwk }) => jwk.kid === kid) ||
+    client.keys.some((shown) => isCalled(shown, kid)) ||
     // It may still be the one that the rotation under way replaces.
     (record.rotation !== null && record.former.some((key) => key.kid === kid && key.compromised))
   );
@@ -107,9 +107,14 @@ function withoutForeign(record: ClientRecord, kid: string | null, now: number): 
   return former.length === 0 ? record : remember(record, former);
 }
 
+/** A foreign key without a `kid`, such as a PEM, is called by its id. */
+function isCalled({ jwk, ids }: PublishedKey, name: string): boolean {
+  return jwk.kid === name || ids.includes(name);
+}
+
 /** Where no key of ours is active, the foreign ones are those in use. */
 function reportedEntries(record: ClientRecord, kid: string | null): readonly PublishedKey[] {
-  if (kid !== null) return record.server.observed.client.keys.filter(({ jwk }) => jwk.kid === kid);
+  if (kid !== null) return record.server.observed.client.keys.filter((shown) => isCalled(shown, kid));
   return activeKey(record) === undefined ? foreignKeys(record) : [];
 }
 

@@ -89,7 +89,7 @@ const LOST_WITHOUT_KEY =
   'Redis went away, and the request may be taken. Ask again: a client whose rotation is under way is not rotated twice. An Idempotency-Key makes it one request in any case.';
 
 /** Not for as long as Redis may be away. @throws RekeydError `redis_unreachable` */
-function soon<T>(work: Promise<T>): Promise<T> {
+export function soon<T>(work: Promise<T>): Promise<T> {
   return answerOf(work, { signal: new AbortController().signal, ms: PATIENCE_MS }, '') as Promise<T>; // null only after an abort, and nobody aborts
 }
 

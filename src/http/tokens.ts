@@ -27,7 +27,7 @@ export interface NewToken {
   readonly expiresAt: number;
 }
 
-type Cause = Pick<AuditDraft, 'actor' | 'reason'>;
+type Cause = Pick<AuditDraft, 'actor' | 'claimed_by' | 'reason'>;
 
 export interface TokenBook {
   /** Makes a token. @returns its value, which is not kept. @throws RekeydError `usage`, `key_tampered`, `kek_missing`, `not_durable` */
@@ -165,8 +165,8 @@ function hashOf(value: string): string {
   return hash('sha256', value, 'base64url');
 }
 
-function entry(type: AuditType, { actor, reason }: Cause, data: AuditDraft['data']): AuditDraft {
-  return { type, client: null, rotation: null, actor, reason, data };
+function entry(type: AuditType, cause: Cause, data: AuditDraft['data']): AuditDraft {
+  return { type, client: null, rotation: null, ...cause, data };
 }
 
 function putBack(what: string): RekeydError {

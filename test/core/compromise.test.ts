@@ -154,6 +154,13 @@ describe('a compromised foreign key', () => {
   const formerIds = ({ former }: ClientRecord) => former.map(({ id, compromised }) => ({ id, compromised }));
   const leaked = [{ id: idOf('foreign-1'), compromised: true }];
 
+  it('without a kid is called by its id, and goes alone', () => {
+    const keys = [publishedPem('foreign-1'), published('foreign-2')];
+    const { record } = compromise(seeing(enrolledRecord(), { keys }), idOf('foreign-1'));
+    expect(record.former).toMatchObject(leaked);
+    expect(foreignKeys(record)).toEqual([published('foreign-2')]);
+  });
+
   it('can be named', () => {
     const { record } = compromise(foundRecord(), 'foreign-1');
     expect(record.rotation).toMatchObject({ compromised: { kid: 'foreign-1' } });
