@@ -6,7 +6,7 @@ import type { AuditEntry } from '../core/audit.ts';
 import { messageOf } from '../errors.ts';
 import type { Log } from '../rotation/resources.ts';
 import type { Store } from '../store/store.ts';
-import { sleep } from '../time.ts';
+import { sleep, untilAborted } from '../time.ts';
 import type { Sink } from './route.ts';
 
 export interface Listening {
@@ -58,6 +58,9 @@ export function openEvents(store: Pick<Store, 'auditAfter' | 'auditSize'>, log: 
   /** How far the loop has read; null while nobody listens. */
   let readTo: number | null = null;
 
+  /** While Redis is away the store waits for it: whoever stops does not. */
+  const entriesAfter = (seq: number) => untilAborted(store.auditAfter(seq, PAGE), ended.signal);
+
   function leave(listener: Listener): void {
     const isLive = live.get(listener.rotation)?.delete(listener) ?? false;
     if (isLive || behind.delete(listener)) count -= 1;
@@ -80,7 +83,7 @@ export function openEvents(store: Pick<Store, 'auditAfter' | 'auditSize'>, log: 
   async function catchUp(): Promise<void> {
     const pages = new Map<number, Promise<AuditEntry[]>>();
     const waiting = [...behind].map(async (listener) => {
-      const asked = pages.get(listener.at) ?? store.auditAfter(listener.at, PAGE);
+      const asked = pages.get(listener.at) ?? entriesAfter(listener.at);
       pages.set(listener.at, asked);
       const page = await asked;
       for (const entry of page) if (entry.rotation === listener.rotation) tell(listener, entry, eventOf(entry));
@@ -92,10 +95,10 @@ export function openEvents(store: Pick<Store, 'auditAfter' | 'auditSize'>, log: 
   }
 
   async function read(): Promise<void> {
-    readTo ??= await store.auditSize();
+    readTo ??= await untilAborted(store.auditSize(), ended.signal);
     for (let beatIn = beatMs; count > 0 && !ended.signal.aborted; beatIn -= LOOK_MS) {
       await catchUp();
-      for (const entry of await store.auditAfter(readTo, PAGE)) {
+      for (const entry of await entriesAfter(readTo)) {
         readTo = entry.seq;
         const listeners = entry.rotation === null ? undefined : live.get(entry.rotation);
         if (listeners === undefined) continue;
@@ -133,6 +136,7 @@ export function openEvents(store: Pick<Store, 'auditAfter' | 'auditSize'>, log: 
   async function readOn(): Promise<void> {
     while (count > 0 && !ended.signal.aborted) {
       await read().catch(async (error: unknown) => {
+        if (ended.signal.aborted) return;
         log.warn({ error: messageOf(error) }, 'the audit log could not be read for those who listen');
         await sleep(10 * LOOK_MS, ended.signal);
       });

@@ -42,14 +42,16 @@ describe(`events on ${redisKinds[0]}`, () => {
   const workers = twoStores(redisKinds[0] ?? 'redis');
   let events: Events;
   let reads = 0;
+  let isAway = false;
   beforeEach(() => {
     const { store } = workers.opened;
     reads = 0;
+    isAway = false;
     const counted = {
       auditSize: store.auditSize,
       auditAfter(seq: number, limit: number) {
         reads += 1;
-        return store.auditAfter(seq, limit);
+        return isAway ? new Promise<never>(() => {}) : store.auditAfter(seq, limit);
       },
     };
     events = openEvents(counted, createLog({ level: 'silent' }), 300);
@@ -114,5 +116,15 @@ describe(`events on ${redisKinds[0]}`, () => {
     const before = reads;
     await tell('a');
     await until('nobody is read for', () => reads <= before + 1);
+  });
+
+  it('end with the service also while the store does not answer', async () => {
+    const listener = listen('a');
+    await until('the log is read', () => reads > 0);
+    isAway = true;
+    const before = reads;
+    await until('the log is asked in vain', () => reads > before);
+    await events.close();
+    expect(listener.ended).toBe(true);
   });
 });

@@ -19,7 +19,7 @@ async function start() {
 
 describe('a rotation that is asked for over HTTP', () => {
   test('is begun, told, and done once, however often it is asked for under one key', async () => {
-    const { fleet, api } = await start();
+    const { fleet, url, api } = await start();
     const client = await fleet.managed(PEM_APP);
     const json = { select: { clients: [client.ref] }, reason: 'a drill' };
     const headers = { 'idempotency-key': 'drill-1' };
@@ -45,6 +45,18 @@ describe('a rotation that is asked for over HTTP', () => {
       { type: 'api.called', claimed_by: 'token:siem', data: { request: one.body.request, address: '127.0.0.1' } },
       { type: 'rotation.started', rotation: id, claimed_by: 'token:siem' },
     ]);
+    // Of two bodies at the same moment one counts; and another token's key is another one.
+    const next = { 'idempotency-key': 'drill-2', prefer: 'respond-async' };
+    const both = await Promise.all(
+      ['one', 'two'].map((reason) => api('/v1/rotations', { json: { ...json, reason }, headers: next })),
+    );
+    expect(both.map(({ status }) => status).sort()).toEqual([202, 422]);
+    const third = caller(url, await makeToken(fleet, { name: 'third' }));
+    const own = await third('/v1/rotations', { json: { ...json, reason: 'third' }, headers: next });
+    expect(own.status).toBe(202);
+    expect(own.body.request).not.toBe(both.find(({ status }) => status === 202)?.body.request);
+    const begun = (await api(`/v1/clients/${client.ref}`)).body.rotation?.id;
+    if (begun !== undefined) await fleet.reached(client, begun);
   });
 });
 
