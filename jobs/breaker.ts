@@ -82,6 +82,6 @@ export function entryOf(
   return { type, client: null, rotation: null, ...who, data: { request: job, ...data } };
 }
 
-export function percent(part: number): string {
+function percent(part: number): string {
   return `${Number((part * 100).toPrecision(3))} %`;
 }
