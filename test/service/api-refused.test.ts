@@ -171,4 +171,6 @@ test('what passes the breaker is confirmed by one token and approved by another'
   });
   expect(told.body.rotations).toHaveLength(4);
   expect(await approval(approves)).toMatchObject({ ...PROBLEM, status: 404 });
+  const called = (await fleet.audit()).filter(({ type }) => type === 'api.called');
+  expect(called.at(-1)).toMatchObject({ claimed_by: 'token:approves', data: { address: '127.0.0.1' } });
 });
