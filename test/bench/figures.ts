@@ -13,5 +13,6 @@ import { p9 } from './p9.ts';
 import { p10 } from './p10.ts';
 import { p11 } from './p11.ts';
 import { p13 } from './p13.ts';
+import { p16 } from './p16.ts';
 
-export const figures: readonly Figure[] = [p1, p1Always, p1File, p2, p4, p5, p6, p7, p8, p9, p10, p11, p13];
+export const figures: readonly Figure[] = [p1, p1Always, p1File, p2, p4, p5, p6, p7, p8, p9, p10, p11, p13, p16];
