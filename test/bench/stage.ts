@@ -33,6 +33,8 @@ export interface Setting {
   /** Of every call to the API, from the start. */
   readonly latencyMs?: number;
   readonly reconcileEvery?: string;
+  /** Each client has a key that is kept ready. */
+  readonly standby?: true;
 }
 
 export interface Stage {
@@ -154,6 +156,7 @@ function configFile(setting: Setting, slugs: readonly string[], url: string, red
         foreign_keys: 'retire',
         propagation: '0s',
         overlap: '0s',
+        standby: setting.standby ?? false,
         // What is measured is a whole fleet.
         cohort: 'off',
       },
