@@ -35,6 +35,8 @@ export interface Setting {
   readonly reconcileEvery?: string;
   /** Each client has a key that is kept ready. */
   readonly standby?: true;
+  /** Of RSA keys, in bits; 2048 when absent. */
+  readonly modulus?: number;
 }
 
 export interface Stage {
@@ -150,7 +152,7 @@ function configFile(setting: Setting, slugs: readonly string[], url: string, red
       default: {
         schedule: '0 0 1 1 *',
         alg: setting.alg ?? 'ES256',
-        modulus_length: 2048,
+        modulus_length: setting.modulus ?? 2048,
         strategy: setting.strategy,
         // The keys that the fleet begins with belong to nobody: the first rotation lets them go.
         foreign_keys: 'retire',
