@@ -1,7 +1,6 @@
 /** Begins the rotation of one client that somebody asked for. */
-
 import type { Compromised } from '../src/core/begin.ts';
-import type { ClientRef } from '../src/core/client.ts';
+import { type ClientRef, unconfigured } from '../src/core/client.ts';
 import { isEligible } from '../src/core/due.ts';
 import { findKey } from '../src/core/keys.ts';
 import { hasCode, RekeydError } from '../src/errors.ts';
@@ -62,7 +61,7 @@ export async function begin(ref: ClientRef, listed: Listed | null, asking: Askin
   const { store } = resources;
   const policy = clientPolicy(resources, ref);
   if (policy === null) {
-    const message = `The config has no policy for ${ref}. Add its app (and the client, unless clients: all).`;
+    const message = unconfigured(ref);
     if (isLast) {
       tally.errors.set(ref, message);
       tally.unknown.add(ref);

@@ -11,7 +11,7 @@ import type { Store } from '../src/store/store.ts';
 import { type Request, type RequestInput, requestSchema } from './schemas.ts';
 
 export interface Claim {
-  /** Such as `os:alice` or `token:siem`. */
+  /** Such as `os:alice`, `token:siem` or `producer:scanner`. */
   readonly claimedBy: string;
   /** When it was made, on the store's clock: ms since the Unix epoch. */
   readonly at: number;

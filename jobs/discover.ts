@@ -40,14 +40,12 @@ export async function discover({ policy, slot }: Discover, context: JobContext):
   const started = await beginFresh(fresh, policy, slot, context);
   if (fresh.length > 0) {
     await resources.guard.remember();
-    log.info(await resources.store.enrolmentCounts(), LEFT_ALONE);
+    // What becomes of them was told at the start, and is told at the next one.
+    log.info({ policy, clients: fresh.length }, 'clients were found: `rekeyd status` lists them');
   }
   if (failures.length > 0) throw failures[0];
   return { found: fresh.length, started };
 }
-
-export const LEFT_ALONE =
-  'found and held clients are left alone: import their keys and enroll them (`rekeyd status` lists them)';
 
 async function discoverApp(
   deployment: string,

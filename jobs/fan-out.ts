@@ -1,6 +1,6 @@
 /** Begins a rotation for each client that a request selects. */
 import { policyFor } from '../src/config/model.ts';
-import { type ClientRef, misnamed, splitReference } from '../src/core/client.ts';
+import { type ClientRef, misnamed, notListed, splitReference } from '../src/core/client.ts';
 import { isEligible } from '../src/core/due.ts';
 import { RekeydError } from '../src/errors.ts';
 import { inParallel } from '../src/parallel.ts';
@@ -136,12 +136,12 @@ async function beginListed(left: readonly ClientRef[], { listed, unread }: Read,
   }
   tally.waiting.push(...unread.values());
   const fresh = [...listed].filter(([ref, { client }]) => isEligible(client) && isMeant(asked, ref, context));
+  // Without take_over, those that the store does not know are left alone.
+  if (asking.isCompromise && asked.take_over) {
+    await passBreaker(asking, [...new Set([...tally.begun.keys(), ...fresh.map(([ref]) => ref)])]);
+  }
   await takeAll(fresh, asked, context);
   await beginAll(fresh, new Map(), asking);
-}
-
-function notListed(ref: ClientRef): string {
-  return `The API lists no client ${ref}, or not the key that was named. Check the reference, and that the client was not deleted.`;
 }
 
 function isMeant({ select }: Request, ref: ClientRef, { resources: { config } }: JobContext): boolean {

@@ -45,7 +45,7 @@ function rightsFor(asked: Request): readonly ProducerRight[] {
   return [asked.compromised === false ? 'rotate' : 'compromise', ...flags.filter((flag) => asked[flag])];
 }
 
-/** The first thing that is asked about and not allowed. Whoever is restricted names clients, or an app: a policy may grow to hold others. */
+/** The first thing that is asked about and not allowed. Whoever is restricted names clients, or an app: what a policy, a key, a KEK or a host covers may grow. */
 function outsideOf({ select }: Request, only: readonly string[]): string | null {
   if (isNamed(select)) return select.clients.find((ref) => !only.includes(ref) && !only.includes(appOf(ref))) ?? null;
   if ('app' in select) return only.includes(select.app) ? null : select.app;

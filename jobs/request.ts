@@ -54,7 +54,10 @@ export async function requestJob(job: Job, token: string | undefined, context: J
   const soFar = { begun: new Map(earlier.map(({ id, client }) => [client, id])), takenOver: [...takenOver] };
   try {
     const askedAt = claim?.at ?? job.timestamp;
-    return await fanOut({ asked, job: name, claim, askedAt, isLast, context }, soFar);
+    const result = await fanOut({ asked, job: name, claim, askedAt, isLast, context }, soFar);
+    if (before.why !== undefined)
+      context.log.info({ request: name, error: before.why }, 'a request that waited is answered');
+    return result;
   } catch (error) {
     if (hasCode(error, 'job_invalid') || hasCode(error, 'breaker')) throw error;
     if (hasCode(error, 'not_approved') && (await store.now()) - since > APPROVAL_MS) {
@@ -65,7 +68,8 @@ export async function requestJob(job: Job, token: string | undefined, context: J
     if (isUnknown && isLast) throw new RekeydError('job_invalid', messageOf(error));
     const waitMs = isUnknown ? awayMs(unknown) : waitAfter(error, tries, context);
     const why = messageOf(error);
-    context.log.warn({ request: name, tries, wait_ms: waitMs, error: why }, 'a request waits: it is tried again');
+    const level = why === before.why ? 'debug' : 'warn';
+    context.log[level]({ request: name, tries, wait_ms: waitMs, error: why }, 'a request waits: it is tried again');
     const rotations = [...soFar.begun].map(([client, id]) => ({ id, client }));
     const putOff = { tries, why, rotations, taken_over: soFar.takenOver };
     const left = { ...putOff, unknown: isUnknown ? unknown + 1 : unknown, since };

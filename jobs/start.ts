@@ -1,7 +1,7 @@
 /** Starting rotations: from a sweep, from a request, always the same way. */
 import { createHash } from 'node:crypto';
 import type { RotationRequest } from '../src/core/begin.ts';
-import type { ClientRef } from '../src/core/client.ts';
+import { type ClientRef, notListed } from '../src/core/client.ts';
 import type { ObservedClient } from '../src/core/document.ts';
 import { found, observed } from '../src/core/enrolment.ts';
 import type { Cause } from '../src/core/history.ts';
@@ -102,10 +102,7 @@ function takeIn(
 ): Transition {
   if (loaded !== null) return takeSeen(loaded.record, listed, policy);
   if (listed !== null) return found(ref, listed.client, cause, now);
-  throw new RekeydError(
-    'not_found',
-    `The API lists no client ${ref}. Check the reference, and that the client was not deleted.`,
-  );
+  throw new RekeydError('not_found', notListed(ref));
 }
 
 /** What was seen since the list was read is not undone by it: the record then stays the same object. */

@@ -23,8 +23,8 @@ export interface Workers {
   connected(): Promise<void>;
   /** From now on no job begins here. */
   takeNoMore(): void;
-  /** Takes no new jobs and waits for those under way; after `graceMs` those are told to stop. They go on elsewhere, from their last commit. */
-  drain(graceMs: number): Promise<void>;
+  /** Takes no new jobs and waits for those under way; after `graceMs`, or once `hurry` aborts, those are told to stop. They go on elsewhere, from their last commit. */
+  drain(graceMs: number, hurry?: AbortSignal): Promise<void>;
 }
 
 /** A request may wait for an API that hangs; others must not wait for it. */
@@ -36,12 +36,20 @@ const NEVER = new AbortController().signal;
 export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
   const { resources, queues, log, lockMs } = context;
   let takesMore = true;
+  /** Those under way. A BullMQ worker that closes does not wait for them when its connection breaks meanwhile. */
+  const jobs = new Set<Promise<unknown>>();
+  const told = new AbortController();
   /** A BullMQ worker that closes may still get the job that it was waiting for. */
   async function running<T>(job: Job, token: string | undefined, work: () => Promise<T>): Promise<T> {
-    if (takesMore) return unrecoverable(work);
+    if (takesMore) {
+      const result = unrecoverable(work);
+      jobs.add(result);
+      return result.finally(() => jobs.delete(result));
+    }
     await job.moveToDelayed(systemClock.now(), token);
     throw new DelayedError();
   }
+  const orTold = (signal: AbortSignal = NEVER) => AbortSignal.any([signal, told.signal]);
   const common = {
     connection: bullConnection(resources.redis),
     prefix: resources.store.keys.queues,
@@ -56,7 +64,7 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
       new Worker<unknown, RotateResult>(
         rotateQueueName(id),
         // Three parameters, none with a default: BullMQ counts them, and gives a signal only to those who take it.
-        (job, token, signal) => running(job, token, () => rotateJob(job, token, signal ?? NEVER, context, hooks)),
+        (job, token, signal) => running(job, token, () => rotateJob(job, token, orTold(signal), context, hooks)),
         { ...common, concurrency },
       ),
   );
@@ -80,7 +88,7 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
     ),
     new Worker<unknown, unknown>(
       UPKEEP,
-      (job, token, signal) => running(job, token, () => upkeepJob(job, token, signal ?? NEVER, context)),
+      (job, token, signal) => running(job, token, () => upkeepJob(job, token, orTold(signal), context)),
       {
         ...common,
         concurrency: UPKEEP_AT_ONCE,
@@ -115,15 +123,17 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
       takesMore = false;
     },
 
-    async drain(graceMs) {
+    async drain(graceMs, hurry = NEVER) {
       takesMore = false;
       resting.abort();
       const drained = new AbortController();
-      const closed = Promise.all(workers.map((worker) => worker.close())).finally(() => drained.abort());
-      await sleep(graceMs, drained.signal);
+      const closed = Promise.all(workers.map((worker) => worker.close()))
+        .then(() => Promise.allSettled(jobs))
+        .finally(() => drained.abort());
+      await sleep(graceMs, AbortSignal.any([drained.signal, hurry]));
       if (!drained.signal.aborted) {
-        log.warn({ grace_ms: graceMs }, 'jobs under way are told to stop');
-        for (const worker of workers) worker.cancelAllJobs('the service stops');
+        log.warn(hurry.aborted ? {} : { grace_ms: graceMs }, 'jobs under way are told to stop');
+        told.abort('the service stops');
       }
       await closed;
     },

@@ -4,6 +4,8 @@ import { ConfigError, formatProblem } from '../config/problems.ts';
 import { configWarnings } from '../forecast/fleet.ts';
 import { advice, type Check, fine, wrong } from '../runtime/checks/check.ts';
 import { checkExposure, checkPlaces } from '../runtime/checks/places.ts';
+import { divertConsole } from '../runtime/console.ts';
+import { openLog } from '../runtime/log.ts';
 import { checkApis } from './doctor/api.ts';
 import { checkStore } from './doctor/store.ts';
 import type { Globals } from './open.ts';
@@ -11,11 +13,21 @@ import { print, printJson } from './output.ts';
 
 /** Looks at everything that rekeyd leans on, whatever else is broken. Ends with 3 when Redis or the API cannot be reached. */
 export async function doctor({ file, env }: Globals, { json }: { readonly json?: boolean }): Promise<number> {
-  const { checks, code } = await examine(file, env);
+  const { checks, code } = await examined(file, env);
   const ok = checks.every((check) => check.ok);
   if (json) printJson({ ok, checks: checks.map(({ name, ok, detail, fix }) => ({ name, ok, detail, fix })) });
   else for (const check of checks) for (const line of linesOf(check)) print(line);
   return code;
+}
+
+/** Packages have their say in the log: what they print would stand among the checks. */
+async function examined(file: string, env: Globals['env']): ReturnType<typeof examine> {
+  const giveConsoleBack = divertConsole(await openLog('warn'));
+  try {
+    return await examine(file, env);
+  } finally {
+    giveConsoleBack();
+  }
 }
 
 async function examine(file: string, env: Globals['env']): Promise<{ checks: readonly Check[]; code: number }> {

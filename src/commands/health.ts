@@ -26,7 +26,7 @@ export async function health({ file }: Globals): Promise<number> {
   const url = `${isTls ? 'https' : 'http'}://${reachable(host)}:${port}`;
   const why = await (isTls ? obstacleOverTls(url) : obstacle(url));
   if (why === null) print(`The worker at ${url} lives.`);
-  else note(`No worker that is well answers at ${url}: ${why}. \`rekeyd start\` says why it does not start.`);
+  else note(`No healthy worker answers at ${url}: ${why}. \`rekeyd start\` says why it does not start.`);
   return why === null ? 0 : 1;
 }
 

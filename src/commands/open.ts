@@ -3,6 +3,7 @@ import { userInfo } from 'node:os';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/model.ts';
 import type { Resources } from '../rotation/resources.ts';
+import { divertConsole } from '../runtime/console.ts';
 import { onTermination } from '../runtime/lifecycle.ts';
 import { openLog } from '../runtime/log.ts';
 import { openResources } from '../runtime/resources.ts';
@@ -23,11 +24,17 @@ export async function withResources<T>({ file, env }: Globals, work: (parts: Res
 }
 
 export async function withResourcesOf<T>(config: Config, work: (parts: Resources) => Promise<T>): Promise<T> {
-  const parts = await openResources(config, { log: await openLog('warn'), clock: systemClock });
+  const log = await openLog('warn');
+  const giveConsoleBack = divertConsole(log);
   try {
-    return await work(parts);
+    const parts = await openResources(config, { log, clock: systemClock });
+    try {
+      return await work(parts);
+    } finally {
+      await parts.close();
+    }
   } finally {
-    await parts.close();
+    giveConsoleBack();
   }
 }
 
@@ -51,6 +58,12 @@ export function awaitInterruption({ exit }: Globals): Interruption {
 export function caller(): { readonly actor: string; readonly claimedBy: string } {
   const name = userName();
   return { actor: `cli:${name}`, claimedBy: `os:${name}` };
+}
+
+/** The same, as an audit entry says it. */
+export function author(): { readonly actor: string; readonly claimed_by: string } {
+  const { actor, claimedBy } = caller();
+  return { actor, claimed_by: claimedBy };
 }
 
 export function actor(): string {

@@ -2,13 +2,13 @@
 
 import { loadConfig } from '../config/load.ts';
 import { type Config, policyFor } from '../config/model.ts';
-import type { ClientRef } from '../core/client.ts';
+import { type ClientRef, unconfigured } from '../core/client.ts';
 import { parseDuration } from '../core/duration.ts';
 import { type Pause, pauseEntry, type Scope, scopeWords, selectorOf } from '../core/pause.ts';
 import { isLeak } from '../rotation/exposed.ts';
 import { knownOtherwise } from '../rotation/naming.ts';
 import type { Store } from '../store/store.ts';
-import { actor, type Globals, withResourcesOf } from './open.ts';
+import { actor, caller, type Globals, withResourcesOf } from './open.ts';
 import { noteAbout, print, printJson } from './output.ts';
 import { type Select, type SelectOptions, selectionOf, usage } from './select.ts';
 
@@ -32,7 +32,9 @@ export async function pause(globals: Globals, named: readonly string[], options:
     for (const scope of scopes) {
       if ('client' in scope && errors.has(scope.client)) continue;
       const made: Pause = { scope, actor: actor(), reason, at: now, until };
-      await store.beginPause(made, [pauseEntry('schedule.paused', scope, made, { until: iso(until) })]);
+      await store.beginPause(made, [
+        pauseEntry('schedule.paused', scope, { ...caller(), reason }, { until: iso(until) }),
+      ]);
       begun.push(made);
     }
     if (options.json) {
@@ -75,7 +77,7 @@ async function unknownClients(
   for (const scope of scopes) {
     if (!('client' in scope)) continue;
     const ref = scope.client;
-    if (policyFor(config, ref) === null) errors.set(ref, `The config has no policy for ${ref}.`);
+    if (policyFor(config, ref) === null) errors.set(ref, unconfigured(ref));
     else if ((await store.lastOp(ref)) === null)
       errors.set(ref, (await knownOtherwise(store, ref)) ?? `${ref} is not known, so no schedule rotates it.`);
   }

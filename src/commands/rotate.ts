@@ -18,7 +18,7 @@ import { printOutcomes, watchRotations } from './outcomes.ts';
 import { note, noteAbout, print, printJson, stderrScreen } from './output.ts';
 import { openProgress } from './progress.ts';
 import { optionalValue, type SelectOptions, selectionOf, usage } from './select.ts';
-import { unconfigured, unknownAmong } from './unknown.ts';
+import { unknownAmong, withoutPolicy } from './unknown.ts';
 
 export interface RotateOptions extends SelectOptions {
   readonly reason?: string;
@@ -132,7 +132,7 @@ async function withoutUnknown(
   const { select } = request;
   if (!('clients' in select)) return { request, unknown: [] };
   const named = select.clients.map(parseReference);
-  const unknown = hasWorkers ? unconfigured(named, parts.config) : await unknownAmong(named, parts);
+  const unknown = hasWorkers ? withoutPolicy(named, parts.config) : await unknownAmong(named, parts);
   const clients = named.filter((ref) => !unknown.some(({ client }) => client === ref));
   if (clients.length > 0) return { request: { ...request, select: { clients } }, unknown };
   const why = unknown.map(({ message }) => message).join(' ');

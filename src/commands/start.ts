@@ -7,7 +7,6 @@ import { onHangup } from '../runtime/lifecycle.ts';
 import { LOG_FORMATS, type Log, type LogFormat, openLog } from '../runtime/log.ts';
 import { type Service, startService } from '../runtime/service.ts';
 import { threadsIn } from '../runtime/thread-pool.ts';
-import { sleep } from '../time.ts';
 import { actor, awaitInterruption, type Globals } from './open.ts';
 
 export interface StartOptions {
@@ -35,7 +34,8 @@ export async function start(globals: Globals, { schedule, http, worker }: StartO
     if (!schedule) tellBeside(service, log, signal);
     if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
     log.info({ signal: signal.reason, grace_ms: config.shutdownGraceMs }, 'stopping');
-    await stopInTime(service, config.shutdownGraceMs, log);
+    await service.stop();
+    log.info('stopped');
     return 0;
   } finally {
     release();
@@ -65,37 +65,6 @@ function tellBeside({ resources }: Service, log: Log, signal: AbortSignal): void
   tellFirstLook(resources, false).catch((error: unknown) => {
     if (!signal.aborted) log.warn({ error: messageOf(error) }, 'it is not known which clients there are');
   });
-}
-
-/** What is left to close after the grace period: connections, which a Redis that is gone would keep us waiting for. */
-const CLOSING_MS = 5_000;
-
-/** Redis may fail over while a worker stops; one that is silent for longer is away. In ms. */
-const SILENT_MS = 10_000;
-
-const ASK_MS = 1_000;
-
-/** Nothing is lost by leaving at once: the next worker goes on from the last commit. */
-async function stopInTime(service: Service, graceMs: number, log: Log): Promise<void> {
-  const stopped = new AbortController();
-  const stopping = service.stop().finally(() => stopped.abort());
-  const late = sleep(graceMs + CLOSING_MS, stopped.signal);
-  await Promise.race([stopping, late, redisIsSilent(service, stopped.signal)]);
-  if (stopped.signal.aborted) log.info('stopped');
-  else log.warn('stopped without closing everything: Redis or the API did not answer');
-}
-
-/** Without Redis no step can be finished, so the grace is not waited for: many systems kill a process 30 s after SIGTERM. */
-async function redisIsSilent({ resources: { store } }: Service, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    // An error is an answer: the connection is being closed.
-    const answered = store.now().then(
-      () => true,
-      () => true,
-    );
-    if (!(await Promise.race([answered, sleep(SILENT_MS, signal).then(() => false)]))) return;
-    await sleep(ASK_MS, signal);
-  }
 }
 
 /** Undefined: as it fits where the log goes. */

@@ -1,6 +1,6 @@
 /** Clients that somebody names and nobody knows. A worker says so; where none is connected, the command finds it out itself. */
 import { type Config, policyFor } from '../config/model.ts';
-import { type ClientRef, makeReference, misnamed, splitReference } from '../core/client.ts';
+import { type ClientRef, makeReference, misnamed, notListed, splitReference, unconfigured } from '../core/client.ts';
 import { turnForList } from '../rotation/deployment.ts';
 import { appOf } from '../rotation/facts.ts';
 import type { Resources } from '../rotation/resources.ts';
@@ -12,30 +12,27 @@ export interface Unknown {
 }
 
 /** Those that the config of this command does not name: the same stands in that of the workers. */
-export function unconfigured(refs: readonly ClientRef[], config: Config): readonly Unknown[] {
+export function withoutPolicy(refs: readonly ClientRef[], config: Config): readonly Unknown[] {
   const without = refs.filter((ref) => policyFor(config, ref) === null);
-  return without.map((client) => ({
-    client,
-    message: `The config has no policy for ${client}. Add its app (and the client, unless clients: all).`,
-  }));
+  return without.map((client) => ({ client, message: unconfigured(client) }));
 }
 
 /** Those of which that is certain: an API that cannot be read leaves it open. */
 export async function unknownAmong(refs: readonly ClientRef[], resources: Resources): Promise<readonly Unknown[]> {
   const { config, store } = resources;
   const known = await store.loadMany(refs);
-  const unknown = [...unconfigured(refs, config)];
+  const unknown = [...withoutPolicy(refs, config)];
   const asked = new Map<string, ClientRef[]>();
   for (const ref of refs) {
     if (policyFor(config, ref) === null || known.has(ref)) continue;
     asked.set(appOf(ref), [...(asked.get(appOf(ref)) ?? []), ref]);
   }
-  for (const wanted of asked.values()) unknown.push(...(await notListed(wanted, resources)));
+  for (const wanted of asked.values()) unknown.push(...(await missingFromLists(wanted, resources)));
   return unknown;
 }
 
 /** @param refs of one app, at least one */
-async function notListed(refs: readonly ClientRef[], resources: Resources): Promise<readonly Unknown[]> {
+async function missingFromLists(refs: readonly ClientRef[], resources: Resources): Promise<readonly Unknown[]> {
   const [first] = refs;
   if (first === undefined) return [];
   const { deployment, app } = splitReference(first);
@@ -55,9 +52,5 @@ async function notListed(refs: readonly ClientRef[], resources: Resources): Prom
     throw error;
   }
   const missing = refs.filter((ref) => !ids.has(ref));
-  return missing.map((client) => ({ client, message: misnamed(client, ids) ?? notThere(client) }));
-}
-
-function notThere(ref: ClientRef): string {
-  return `The API lists no client ${ref}. Check the reference, and that the client was not deleted.`;
+  return missing.map((client) => ({ client, message: misnamed(client, ids) ?? notListed(client) }));
 }

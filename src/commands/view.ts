@@ -5,6 +5,7 @@ import { type AppFacts, NOTHING_KNOWN } from '../core/findings.ts';
 import type { ClientPolicy } from '../core/policy.ts';
 import { publishFolder } from '../publish/folder.ts';
 import { clientPolicy } from '../rotation/policy.ts';
+import { divertConsole } from '../runtime/console.ts';
 import { createReleases } from '../runtime/lifecycle.ts';
 import { openLog } from '../runtime/log.ts';
 import { redisTarget } from '../runtime/redis-target.ts';
@@ -39,8 +40,10 @@ async function readOnly(
 export async function viewStore(config: Config) {
   const releases = createReleases((name, message) => note(`${name}: ${message}`));
   try {
+    const log = await openLog('warn');
+    releases.add('console', divertConsole(log));
     const target = await redisTarget(config, releases.add);
-    const redis = await connectRedis(target, { name: 'rekeyd-view', log: await openLog('warn') });
+    const redis = await connectRedis(target, { name: 'rekeyd-view', log });
     releases.add('redis', () => redis.disconnect());
     const store = openStore(redis, await readOnly(redis, storeKeys(config.namespace)));
     releases.add('store', () => store.close());

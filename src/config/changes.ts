@@ -3,7 +3,7 @@ import type { AppConfig, Config, DeploymentConfig, Problem } from './model.ts';
 import { Secret } from './secret.ts';
 
 /** Where the file came from and what was thought of it. */
-const ABOUT: readonly string[] = ['file', 'secretFiles', 'warnings'];
+const ABOUT: readonly string[] = ['file', 'secretFiles', 'watchedFiles', 'warnings'];
 
 /** What may change while rekeyd runs. A setting that is named nowhere here is fixed. */
 const CHANGEABLE: readonly string[] = [
@@ -14,8 +14,8 @@ const CHANGEABLE: readonly string[] = [
   'approval',
   'sinks',
   'publish',
-  'queue',
   'leaks',
+  'queue',
   'reconcileEveryMs',
   'shutdownGraceMs',
 ];

@@ -8,7 +8,7 @@ import type { Sources } from './secrets.ts';
 const ROTATE = 'Replace what such a report shows the private half of; else it is only told.';
 
 /** Where GitHub publishes the keys that it signs reports with. */
-export const GITHUB_KEYS = 'https://api.github.com/meta/public_keys/secret_scanning';
+const GITHUB_KEYS = 'https://api.github.com/meta/public_keys/secret_scanning';
 
 export function leaks(sources: Sources) {
   const route = {

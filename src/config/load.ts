@@ -9,7 +9,7 @@ import { brokenRules, doubts } from './rules.ts';
 import { configFileSchema } from './schema.ts';
 import type { Sources } from './secrets.ts';
 import { MAX_LENGTH, parseYaml } from './syntax.ts';
-import { readText } from './text.ts';
+import { NAME_THE_CONFIG, readText } from './text.ts';
 
 type Env = Sources['env'];
 
@@ -23,10 +23,9 @@ export async function loadConfig(file: string, env: Env): Promise<Config> {
 
 /** What the config file says. @throws ConfigError (a RekeydError `config`) when it cannot be read */
 export async function readConfig(file: string): Promise<string> {
-  const read = await readText(resolve(file));
+  const read = await readText(resolve(file), NAME_THE_CONFIG);
   if ('text' in read) return read.text;
-  const way = read.problem.includes('UTF-') ? '' : ': name the config file with --config FILE or REKEYD_CONFIG';
-  throw new ConfigError(file, [{ path: '', message: `${read.problem}${way}`, line: null }]);
+  throw new ConfigError(file, [{ path: '', message: read.problem, line: null }]);
 }
 
 /**
@@ -56,12 +55,16 @@ export async function parseConfig(
   });
   const input = toValues(document, file);
   const folder = dirname(resolve(file));
-  const secretFiles: string[] = [];
-  const sources = { folder, env, note: (path: string) => void secretFiles.push(path) };
+  const [secretFiles, watchedFiles]: [string[], string[]] = [[], []];
+  const note = (path: string, isSecret: boolean) => {
+    watchedFiles.push(path);
+    if (isSecret) secretFiles.push(path);
+  };
+  const sources = { folder, env, note };
   const parsed = await configFileSchema(sources).safeParseAsync(input);
   const findings = [...(parsed.error?.issues ?? []).flatMap(findingsOf), ...brokenRules(input, folder)];
   if (!parsed.success || findings.length > 0) throw new ConfigError(file, shown(findings, located));
-  return { ...parsed.data, file: resolve(file), secretFiles, warnings: doubts(parsed.data).map(located) };
+  return { ...parsed.data, file: resolve(file), secretFiles, watchedFiles, warnings: doubts(parsed.data).map(located) };
 }
 
 /** JSON Schema (draft 2020-12) of the config file, for editors. */

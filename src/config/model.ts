@@ -38,14 +38,16 @@ export interface Config {
   readonly approval: { readonly compromiseAll: number } | null;
   readonly sinks: readonly SinkConfig[];
   readonly http: HttpConfig;
-  readonly queue: QueueConfig;
   readonly leaks: LeaksConfig;
+  readonly queue: QueueConfig;
   /** Where `format: jwks_uri` sets are written, and the https URL (no slash at its end) under which a web server serves that folder. */
   readonly publish: { readonly path: string; readonly baseUrl: string } | null;
   readonly reconcileEveryMs: number;
   readonly shutdownGraceMs: number;
   /** Absolute paths of the files that secrets were read from. */
   readonly secretFiles: readonly string[];
+  /** The same, and of those that certificates were read from: all are read again when they change. */
+  readonly watchedFiles: readonly string[];
   /** What works but probably not as meant. */
   readonly warnings: readonly Problem[];
 }
@@ -133,6 +135,8 @@ export interface SinkConfig {
   readonly access: Access;
   /** Where signers write their reports; null: beside their keys. */
   readonly reports: string | null;
+  /** `current.pem` begins with a line by which scanners know it; the JWKs always have a member for that. */
+  readonly pemComment: boolean;
 }
 
 export interface ProxyConfig {

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { APP_PATH, REFERENCE } from '../core/client.ts';
 import { choice, section, text } from './fields.ts';
 
-/** What a request may ask for: each is a right of its own. `rotate` is a rotation without a compromise. */
+/** What a request may ask for: each is a right of its own. `rotate` is a rotation without a compromise; `confirm`: more than the breaker allows. */
 const RIGHTS = ['rotate', 'compromise', 'confirm', 'keep_standby', 'take_over', 'try_alg'] as const;
 
 export type ProducerRight = (typeof RIGHTS)[number];

@@ -3,7 +3,8 @@ import { X509Certificate } from 'node:crypto';
 import { text } from './fields.ts';
 import type { ProxyConfig } from './model.ts';
 import { Secret } from './secret.ts';
-import { readReference, type Sources } from './secrets.ts';
+import { publicly, readReference, type Sources } from './secrets.ts';
+import { certificatesIn } from './tls.ts';
 
 const EXPECTED =
   'env, none, a URL such as http://proxy.example.com:3128, or env:NAME or file:PATH where it has a password';
@@ -51,14 +52,14 @@ function proxyUrl(value: string): URL | null {
   return isProxy && url.pathname === '/' && url.search === '' && url.hash === '' ? url : null;
 }
 
-/** PEM certificates of authorities. They are public, so nobody is warned that others can read the file. */
-export function authorities(description: string, { folder, env }: Sources) {
+/** PEM certificates of authorities. */
+export function authorities(description: string, sources: Sources) {
   const about = { description, pattern: '^file:.+$' };
   return text(about, 'file:PATH of PEM certificates', async (value, refuse): Promise<readonly string[]> => {
     if (!value.startsWith('file:')) return refuse('is not a file reference: write file:PATH of PEM certificates');
-    const found = await readReference(value, { folder, env });
+    const found = await readReference(value, publicly(sources));
     if ('problem' in found) return refuse(found.problem);
-    const certificates = found.text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+    const certificates = certificatesIn(found.text);
     if (certificates.length > 0 && certificates.every(isCertificate)) return certificates;
     return refuse(
       'leads to a file without a certificate, or with one that cannot be read: put the certificate of the authority there, as PEM (-----BEGIN CERTIFICATE-----)',

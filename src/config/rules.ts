@@ -159,7 +159,7 @@ function oneRedis({ redis }: Outline): Finding[] {
 const FIRST_PEM_ALGORITHMS: readonly string[] = ['RS256', 'RS384', 'RS512', 'ES256', 'ES384'];
 
 /** What is allowed and probably not meant. */
-export function doubts(config: Omit<Config, 'file' | 'warnings' | 'secretFiles'>): Finding[] {
+export function doubts(config: Omit<Config, 'file' | 'warnings' | 'secretFiles' | 'watchedFiles'>): Finding[] {
   return [...policyDoubts(config), ...config.sinks.flatMap(sinkDoubts), ...redisDoubts(config), ...httpDoubts(config)];
 }
 

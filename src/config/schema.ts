@@ -52,13 +52,13 @@ export function configFileSchema(sources: Sources) {
       .optional(),
     sinks: list(sink(sources), 'sink').describe('Where private keys are handed to those who sign.').optional(),
     http: http(sources).prefault({}).describe('On-demand API, health, metrics.'),
-    queue: queue.describe('Requests from other programs, through Redis.').prefault({}),
     leaks: leaks(sources).prefault({}).describe('Scanners that report leaked keys.'),
+    queue: queue.describe('Requests from other programs, through Redis.').prefault({}),
     publish: publish.describe('Where format: jwks_uri writes public sets.').optional(),
     reconcile_every: duration('How often drift and unfinished work are looked for.').prefault('60s'),
     shutdown_grace: duration('How long running jobs may take to finish on SIGTERM.', { most: '1d' }).prefault('30s'),
   }).transform(
-    (input): Omit<Config, 'file' | 'warnings' | 'secretFiles'> => ({
+    (input): Omit<Config, 'file' | 'warnings' | 'secretFiles' | 'watchedFiles'> => ({
       dataDir: input.data_dir,
       namespace: input.namespace,
       redis: input.redis,
@@ -68,10 +68,12 @@ export function configFileSchema(sources: Sources) {
       policies: { default: policy.parse({}), ...input.policies },
       breaker: input.breaker,
       approval: input.approval === undefined ? null : { compromiseAll: input.approval.compromise_all },
-      sinks: input.sinks ?? [{ kind: 'directory', path: join(input.data_dir, 'keys'), access: PRIVATE, reports: null }],
+      sinks: input.sinks ?? [
+        { kind: 'directory', path: join(input.data_dir, 'keys'), access: PRIVATE, reports: null, pemComment: false },
+      ],
       http: input.http,
-      queue: input.queue,
       leaks: input.leaks,
+      queue: input.queue,
       publish: input.publish
         ? { path: input.publish.path ?? join(input.data_dir, 'jwks'), baseUrl: input.publish.base_url }
         : null,

@@ -7,8 +7,13 @@ export interface Sources {
   /** Absolute; relative paths start here. */
   readonly folder: string;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Told each file that a secret was read from. */
-  readonly note?: (path: string) => void;
+  /** Told each file that a reference leads to, and whether what it holds is secret. */
+  readonly note?: (path: string, isSecret: boolean) => void;
+}
+
+/** For what is behind a reference, and no secret: certificates. Nobody is warned that others can read it. */
+export function publicly(sources: Sources): Sources {
+  return { ...sources, note: (path) => sources.note?.(path, false) };
 }
 
 export const REFERENCE_PATTERN = '^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$';
@@ -42,11 +47,9 @@ function fromEnv(name: string, env: Sources['env']) {
 }
 
 async function fromFile(path: string, { note }: Sources) {
-  const read = await readText(path);
-  if ('problem' in read) {
-    return { problem: `${read.problem}: check the path, which starts at the config file's folder` };
-  }
-  note?.(path);
+  const read = await readText(path, "check the path, which starts at the config file's folder");
+  if ('problem' in read) return read;
+  note?.(path, true);
   const text = withoutLineEnd(read.text);
   return text === '' ? { problem: `the file ${path} is empty: put the secret into it` } : { text };
 }

@@ -1,16 +1,23 @@
 /** Reading files that people wrote, as text. */
 import { readFile } from 'node:fs/promises';
 
+/** What to do about a config file that cannot be opened. */
+export const NAME_THE_CONFIG = 'name the config file with --config FILE or REKEYD_CONFIG';
+
 /**
  * What the file says, without a byte order mark, or what is wrong with it, as a sentence without the full stop. Bytes that are no UTF-8 are refused: read as
  * something else, they would make another password.
+ * @param advice what to do when the file cannot be opened
  */
-export async function readText(path: string): Promise<{ readonly text: string } | { readonly problem: string }> {
+export async function readText(
+  path: string,
+  advice: string,
+): Promise<{ readonly text: string } | { readonly problem: string }> {
   let bytes: Buffer;
   try {
     bytes = await readFile(path);
   } catch (error) {
-    return { problem: whyUnreadable(path, error) };
+    return { problem: `${whyUnreadable(path, error)}: ${advice}` };
   }
   try {
     if (isUtf16(bytes)) return { problem: `${path} is UTF-16 text: save it as UTF-8` };
@@ -30,7 +37,7 @@ function isUtf16(bytes: Uint8Array): boolean {
 }
 
 /** A sentence without the full stop: what kept `path` from being read. */
-export function whyUnreadable(path: string, error: unknown): string {
+function whyUnreadable(path: string, error: unknown): string {
   const code = error instanceof Error && 'code' in error ? error.code : null;
   if (code === 'ENOENT') return `the file ${path} does not exist`;
   if (code === 'EACCES' || code === 'EPERM') return `rekeyd may not read ${path}`;

@@ -4,12 +4,13 @@ import * as field from './fields.ts';
 import { section, text } from './fields.ts';
 import type { RedisTlsConfig } from './model.ts';
 import { Secret } from './secret.ts';
-import type { Sources } from './secrets.ts';
+import { publicly, type Sources } from './secrets.ts';
 
 export function redisTls(sources: Sources) {
+  const open = publicly(sources);
   return section({
-    ca: field.secret('PEM of the certificate authorities to trust.', sources, certificates).optional(),
-    cert: field.secret('PEM of our certificate, where the server asks for one.', sources, certificates).optional(),
+    ca: field.secret('PEM of the certificate authorities to trust.', open, certificates).optional(),
+    cert: field.secret('PEM of our certificate, where the server asks for one.', open, certificates).optional(),
     key: field.secret('PEM of its private key.', sources, privateKey).optional(),
     servername: serverName().optional(),
   }).transform(
@@ -17,10 +18,13 @@ export function redisTls(sources: Sources) {
   );
 }
 
-const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+/** The PEM of each certificate in a file that may hold other things beside them. */
+export function certificatesIn(pem: string): readonly string[] {
+  return pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+}
 
 export function certificates(pem: string): Secret | string {
-  const found = pem.match(CERTIFICATE) ?? [];
+  const found = certificatesIn(pem);
   try {
     for (const one of found) new X509Certificate(one);
   } catch {

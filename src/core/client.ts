@@ -62,3 +62,13 @@ export function misnamed(ref: ClientRef, clients: Iterable<readonly [ClientRef, 
   }
   return null;
 }
+
+/** What to say of a client that no policy of the config is for. */
+export function unconfigured(ref: ClientRef): string {
+  return `The config has no policy for ${ref}. Add its app (and the client, unless clients: all).`;
+}
+
+/** What to say of a client that its app does not list. */
+export function notListed(ref: ClientRef): string {
+  return `The API lists no client ${ref}. Check the reference, and that the client was not deleted.`;
+}

@@ -1,18 +1,17 @@
 /** A key may have leaked: it has to stop working now. */
 import { RekeydError } from '../errors.ts';
 import { withdrawReported, withoutAdopting } from './adoption.ts';
-import type { AuditDraft } from './audit.ts';
 import { type Compromised, exposed, type RotationRequest, reportOf, requested, type Started, start } from './begin.ts';
 import { foreignKeys } from './desired.ts';
 import type { PublishedKey } from './document.ts';
 import { activate, discardIncoming, rememberReported } from './ending.ts';
-import { activeKey, findKey, type KeyState, keyOf, remember, withKey } from './keys.ts';
+import { exposure, foremost, marking, withoutStandby, withReported } from './exposing.ts';
+import { activeKey, keyOf, remember, withKey } from './keys.ts';
 import type { ClientPolicy } from './policy.ts';
 import type { ClientRecord } from './record.ts';
-import { isSame, type Retirement, withRetirements } from './retirement.ts';
+import { type Retirement, withRetirements } from './retirement.ts';
 import { type CutoverRotation, incomingKid, type Rotation } from './rotation.ts';
-import { standbyLeft } from './standby.ts';
-import { andThen, entry } from './transition.ts';
+import { andThen } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
 
 /** A request about the key `kid`, or with null about the one in use. */
@@ -37,39 +36,7 @@ export function compromise(
   const kid = 'kids' in compromised ? foremost(record, compromised.kids) : compromised.kid;
   const marked = withoutStandby(record, kids);
   const started = replaceExposed(marked, { ...asked, compromised: { kid } }, kids, policy, now, wasHalted);
-  return marking(record, started, asked, kids);
-}
-
-/** Of several keys the one that matters most: in use, on its way into use, on its way out, kept ready. The others are marked beside it. */
-function foremost(record: ClientRecord, kids: readonly string[]): string {
-  const { rotation, retirements } = record;
-  const order = [activeKey(record)?.kid, incomingKid(rotation), ...retirements.map((old) => old.kid)];
-  const found = [...order, ...kids].find((kid) => kid != null && kids.includes(kid));
-  if (found != null) return found;
-  throw new RekeydError('not_found', `${record.ref} has none of the keys that were reported.`);
-}
-
-/** A standby key that is exposed signs in nowhere, and is given up. */
-function withoutStandby(record: ClientRecord, kids: readonly string[]): ClientRecord {
-  const kid = record.standby?.kid ?? null;
-  if (kid === null || !kids.includes(kid)) return record;
-  return standbyLeft(withKey(record, kid, { state: 'compromised' }), 'it was reported as compromised');
-}
-
-/** Marks those of the keys that the transition did not. @param before as it was when they were reported */
-function marking(before: ClientRecord, started: Started, asked: RotationRequest, kids: readonly string[]): Started {
-  const { rotation: id, entries: told } = started;
-  const entries = [...told];
-  let { record } = started;
-  for (const kid of kids) {
-    const from = findKey(before, kid)?.state;
-    const isTold = told.some(({ type, data }) => type === 'key.compromised' && data.kid === kid);
-    const isGoing = record.standby?.kid === kid || record.retirements.some((old) => old.kid === kid);
-    if (from === undefined || from === 'compromised' || isTold || !isGoing) continue;
-    record = withKey(record, kid, { state: 'compromised' });
-    entries.push(exposure(record, kid, from, id, asked));
-  }
-  return { ...started, record, entries };
+  return marking(record, started, asked, kids, now);
 }
 
 /** @param kids all that are reported; `asked` names the foremost of them */
@@ -125,7 +92,7 @@ function knows(record: ClientRecord, kid: string): boolean {
   const { client } = record.server.observed;
   return (
     isOurs ||
-    client.keys.some(({ jwk }) => jwk.kid === kid) ||
+    client.keys.some((shown) => isCalled(shown, kid)) ||
     // It may still be the one that the rotation under way replaces.
     (record.rotation !== null && record.former.some((key) => key.kid === kid && key.compromised))
   );
@@ -140,27 +107,24 @@ function withoutForeign(record: ClientRecord, kid: string | null, now: number): 
   return former.length === 0 ? record : remember(record, former);
 }
 
+/** A foreign key without a `kid`, such as a PEM, is called by its id. */
+function isCalled({ jwk, ids }: PublishedKey, name: string): boolean {
+  return jwk.kid === name || ids.includes(name);
+}
+
 /** Where no key of ours is active, the foreign ones are those in use. */
 function reportedEntries(record: ClientRecord, kid: string | null): readonly PublishedKey[] {
-  if (kid !== null) return record.server.observed.client.keys.filter(({ jwk }) => jwk.kid === kid);
+  if (kid !== null) return record.server.observed.client.keys.filter((shown) => isCalled(shown, kid));
   return activeKey(record) === undefined ? foreignKeys(record) : [];
 }
 
 function reportLeaving(record: ClientRecord, leaving: Retirement, kid: string, asked: Reported, now: number): Started {
   const from = keyOf(record, kid).state;
-  const { at: reportedAt } = reportOf(asked.compromised, asked.askedAt, now);
-  const reported = { exposure: { reportedAt, refusedAt: null, tokensUntil: null }, ...leaving.rotation };
-  const next = withRetirements(withKey(record, kid, { state: 'compromised' }), (old) =>
-    isSame(old, leaving) ? { ...old, tries: NO_TRIES, rotation: reported } : old,
-  );
+  const next = withReported(record, kid, asked, now);
   const { id } = leaving.rotation;
   const told = requested(next, { ...exposed(asked), joins: id }, id, asked);
   const entries = from === 'compromised' ? [told] : [told, exposure(next, kid, from, id, asked)];
   return { record: next, entries, rotation: id };
-}
-
-function exposure(record: ClientRecord, kid: string, from: KeyState, id: string, asked: RotationRequest): AuditDraft {
-  return entry(record, { ...asked, id }, 'key.compromised', { kid, from, to: 'compromised' });
 }
 
 /** Of a key that is offered, nothing has to be replaced. */

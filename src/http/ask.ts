@@ -1,34 +1,27 @@
 /** Puts a request of a caller into the queue, and waits a while for what it came to. */
 import { randomUUID } from 'node:crypto';
 import { claimed } from '../../jobs/claim.ts';
-import type { RequestResult } from '../../jobs/request.ts';
 import { requestResult } from '../../jobs/result.ts';
 import { contradiction } from '../../jobs/schemas.ts';
 import { type Config, policyFor } from '../config/model.ts';
-import type { RotationSummary } from '../core/history.ts';
 import { hasCode, messageOf } from '../errors.ts';
 import { PAGE } from '../parallel.ts';
 import { keksOf } from '../rotation/policy.ts';
-import { summaryOf } from '../status/rotation.ts';
 import { answerOf } from '../store/redis/patience.ts';
 import type { Store } from '../store/store.ts';
 import { after } from '../time.ts';
 import { type Once, onceFor } from './idempotency.ts';
+import { acceptedOf, type Errors, pendingOf } from './outcome.ts';
 import { checkSelection } from './principal.ts';
 import { ProblemError } from './problem.ts';
 import type { Answer, Call } from './route.ts';
-import type { Accepted, RequestBody } from './routes/rotations.ts';
-
-type Errors = readonly { readonly client: string; readonly message: string }[];
+import type { RequestBody } from './routes/rotations.ts';
 
 type Asked = Call<unknown, unknown, RequestBody>;
 
 /** How long a caller waits for a worker to take the request, and for Redis, in ms. */
 const WAIT_MS = 20_000;
 const PATIENCE_MS = 5_000;
-
-/** Of more rotations the state is not looked up: they have just begun. */
-const MOST_LOOKED_UP = 1_000;
 
 /** @throws ProblemError for what the caller is told */
 export async function ask(call: Asked): Promise<Answer> {
@@ -47,7 +40,12 @@ export async function ask(call: Asked): Promise<Answer> {
     await soon(noteCall(store, call, id, request));
     const signing = { store, keks: keksOf(config) };
     await soon(claimed(request, principal.claimedBy, signing).then((signed) => context.queues.request(signed, id)));
-    return { status: 202, body: await answerFor(call, id, once, unknown) };
+    const location = `/v1/requests/${id}`;
+    if (prefersAsync(headers.prefer)) {
+      const told = { location, 'preference-applied': 'respond-async' };
+      return { status: 202, headers: told, body: pendingOf(id, '', unknown) };
+    }
+    return { status: 202, headers: { location }, body: await answerFor(call, id, once, unknown) };
   } catch (error) {
     if (!hasCode(error, 'redis_unreachable')) throw error;
     throw new ProblemError(503, key === undefined ? LOST_WITHOUT_KEY : LOST, {
@@ -91,7 +89,7 @@ const LOST_WITHOUT_KEY =
   'Redis went away, and the request may be taken. Ask again: a client whose rotation is under way is not rotated twice. An Idempotency-Key makes it one request in any case.';
 
 /** Not for as long as Redis may be away. @throws RekeydError `redis_unreachable` */
-function soon<T>(work: Promise<T>): Promise<T> {
+export function soon<T>(work: Promise<T>): Promise<T> {
   return answerOf(work, { signal: new AbortController().signal, ms: PATIENCE_MS }, '') as Promise<T>; // null only after an abort, and nobody aborts
 }
 
@@ -114,7 +112,7 @@ async function noteCall(store: Store, { principal, address }: Asked, request: st
 
 async function answerFor({ context, signal }: Asked, id: string, once: Once | null, unknown: Errors): Promise<unknown> {
   const waited = AbortSignal.any([signal, after(WAIT_MS)]);
-  let waitsFor: string | null = null;
+  let waitsFor = '';
   const onRetry = (why: string) => {
     waitsFor = why;
   };
@@ -123,22 +121,10 @@ async function answerFor({ context, signal }: Asked, id: string, once: Once | nu
     if (hasCode(error, 'request_failed')) throw new ProblemError(422, messageOf(error));
     throw error;
   });
-  if (found === null) {
-    const why = waitsFor === null ? {} : { waits_for: waitsFor };
-    return { request: id, rotations: [], pending: true, ...why, ...(unknown.length > 0 && { errors: [...unknown] }) };
-  }
-  const { rotations, errors = [], skipped = [], taken_over: takenOver = [] } = found as RequestResult; // what `fanOut` returns, through JSON
-  const failed = [...unknown, ...errors];
-  if (rotations.length === 0 && failed.length > 0) throw nothingStarted(failed);
-  const states = await soon(statesOf(context.resources.store, rotations));
-  const answer: Accepted = {
-    request: id,
-    rotations: rotations.map((rotation) => ({ ...rotation, ...states.get(rotation.id) })),
-    pending: false,
-    ...(failed.length > 0 && { errors: failed }),
-    ...(skipped.length > 0 && { skipped: [...skipped] }),
-    ...(takenOver.length > 0 && { taken_over: [...takenOver] }),
-  };
+  if (found === null) return pendingOf(id, waitsFor, unknown);
+  const failed = [...unknown, ...(found.errors ?? [])];
+  if (found.rotations.length === 0 && failed.length > 0) throw nothingStarted(failed);
+  const answer = await soon(acceptedOf(context.resources.store, id, found, unknown));
   return once === null ? answer : soon(once.keep(answer));
 }
 
@@ -149,16 +135,7 @@ function nothingStarted(errors: Errors): ProblemError {
   });
 }
 
-/** By rotation. */
-async function statesOf(
-  store: Store,
-  rotations: RequestResult['rotations'],
-): Promise<ReadonlyMap<string, { readonly state: RotationSummary['state'] }>> {
-  if (rotations.length > MOST_LOOKED_UP) return new Map();
-  const records = await store.loadMany(rotations.map(({ client }) => client));
-  const found = rotations.map(async ({ id, client }) => {
-    const summary = await summaryOf(store, id, client, records.get(client)?.record);
-    return summary === undefined ? [] : [[id, { state: summary.state }] as const];
-  });
-  return new Map((await Promise.all(found)).flat());
+/** RFC 7240 section 4.1. */
+function prefersAsync(prefer: string | undefined): boolean {
+  return (prefer ?? '').split(',').some((one) => one.trim().toLowerCase() === 'respond-async');
 }

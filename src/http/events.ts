@@ -34,7 +34,7 @@ const BEAT_MS = 15_000;
 
 const PAGE = 500;
 
-export const MOST_LISTENERS = 2_000;
+const MOST_LISTENERS = 2_000;
 
 /** A listener that does not read as fast as things happen is sent away, and comes back where it was. In bytes. */
 const MOST_UNREAD = 256 * 1024;

@@ -2,19 +2,15 @@
  * Keys that were found where they must not be: whose they are, whether they still sign in, and their replacement. A private half that was given is used in
  * this process alone, for a sign-in, and is in no answer, log, job or record.
  */
-import { hash } from 'node:crypto';
-import { requestResult } from '../../jobs/result.ts';
-import type { RequestInput } from '../../jobs/schemas.ts';
-import type { ClientRef } from '../core/client.ts';
 import { leakVerdict } from '../core/leaked.ts';
-import { hasCode, messageOf } from '../errors.ts';
 import type { AnyKey, Meant } from '../keys/any-key.ts';
 import { isWhole } from '../keys/whole.ts';
 import type { FoundKeys } from '../leaks/find-keys.ts';
 import { inParallel } from '../parallel.ts';
 import { type Tried, trySigningIn } from '../rotation/identify.ts';
 import { type Candidate, ownersInStore } from '../rotation/owners.ts';
-import { after } from '../time.ts';
+import { soon } from './ask.ts';
+import { openReplacements, type Replacement } from './leak-requests.ts';
 import { mayTouch, type Principal } from './principal.ts';
 import type { ApiContext } from './route.ts';
 
@@ -28,6 +24,7 @@ export interface LeakReport {
   readonly reason: string;
   readonly rotate: boolean;
   readonly takeOver: boolean;
+  readonly confirm: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -43,66 +40,39 @@ export interface LeakedItem {
 export interface LeakedClient {
   readonly candidate: Candidate;
   readonly tried: Tried;
-  /** The request that replaces it; null: none. */
-  readonly request: string | null;
+  /** The name by which it is replaced: see {@link Replacement.kid}. Null: it is not. */
+  readonly replace: string | null;
   /** Why none is asked for; null where one is, or nobody asked. */
   readonly left: string | null;
 }
 
-export interface Replacement {
-  readonly request: string;
-  readonly clients: readonly ClientRef[];
-  /** By client: those that were begun or joined. Null: no worker has taken the request yet. */
-  readonly rotations: ReadonlyMap<string, string> | null;
-  readonly error: string | null;
-}
-
 export interface LeakOutcome {
   readonly items: readonly LeakedItem[];
-  readonly replacements: readonly Replacement[];
+  /** By {@link LeakedClient.replace}. */
+  readonly replacements: ReadonlyMap<string, Replacement>;
 }
 
 /** Sign-ins for one report: each is a call of the client's server. */
 const MOST_TRIED = 20;
 const LANES = 4;
 
-/** How long a caller waits for a worker to take the requests, and for Redis, in ms. */
-const WAIT_MS = 20_000;
-const PATIENCE_MS = 5_000;
-
 /** @throws RekeydError `redis_unreachable`, `not_durable` */
 export async function answerLeak(report: LeakReport, context: ApiContext): Promise<LeakOutcome> {
-  const owned = await ownersOf(report, context);
+  const owned = await soon(ownersOf(report, context));
   const tried = await tryAll(owned, report, context);
-  const asked = new Map<
-    string,
-    { readonly kid: string; readonly clients: Set<ClientRef>; readonly marks: Set<string> }
-  >();
+  const asked = openReplacements(report, context);
   const items = owned.map((item) => ({
     ...shownItem(item),
     clients: item.candidates.map((candidate): LeakedClient => {
       const known = { candidate, tried: tried.get(candidate) ?? NOT_TRIED };
       const verdict = verdictOf(item, candidate, report);
-      if (verdict === null || 'left' in verdict) return { ...known, request: null, left: verdict?.left ?? null };
-      const one = asked.get(verdict.replace) ?? { kid: verdict.replace, clients: new Set(), marks: new Set() };
-      one.clients.add(candidate.client);
-      one.marks.add(markOf(candidate));
-      asked.set(verdict.replace, one);
-      return { ...known, request: verdict.replace, left: null };
+      if (verdict === null || 'left' in verdict) return { ...known, replace: null, left: verdict?.left ?? null };
+      asked.add(verdict.replace, candidate);
+      return { ...known, replace: verdict.replace, left: null };
     }),
   }));
-  const requests = new Map<string, Replacement>();
-  for (const { kid, clients, marks } of asked.values()) {
-    requests.set(kid, await replace(kid, [...clients].sort(), [...marks].sort(), report, context));
-  }
   tell(items, report, context);
-  return {
-    items: items.map((item) => ({
-      ...item,
-      clients: item.clients.map((one) => ({ ...one, request: requests.get(one.request ?? '')?.request ?? null })),
-    })),
-    replacements: [...requests.values()],
-  };
+  return { items, replacements: await asked.send() };
 }
 
 interface OwnedItem {
@@ -163,50 +133,6 @@ function verdictOf({ whole }: OwnedItem, candidate: Candidate, { rotate, takeOve
   if (principal === null && whole === null) return { left: 'the report does not show its private half' };
   return leakVerdict(candidate.record, candidate, takeOver);
 }
-
-/** What is another leak, although the key and the client are the same: it was imported again, or its replacement failed. */
-function markOf({ client, sealed, record }: Candidate): string {
-  return JSON.stringify([client, sealed?.createdAt ?? null, record?.failure ?? null]);
-}
-
-/** The same report asks for the same request, however often it comes. */
-async function replace(
-  kid: string,
-  clients: readonly ClientRef[],
-  marks: readonly string[],
-  { principal, claimedBy, address, reason, takeOver, signal }: LeakReport,
-  { resources: { store }, queues }: ApiContext,
-): Promise<Replacement> {
-  const request = `leak-${hash('sha256', JSON.stringify([store.id, kid, takeOver, marks]), 'base64url')}`;
-  const wanted = {
-    v: 1,
-    select: { clients: [...clients] },
-    ...{ reason, actor: claimedBy, compromised: { kid }, take_over: takeOver },
-  } satisfies RequestInput;
-  const data = { request, route: 'POST /v1/leaks', address, select: 'clients', compromised: true };
-  const entry = { type: 'api.called', client: null, rotation: null, actor: claimedBy, claimed_by: claimedBy } as const;
-  // Before it is asked for, and once.
-  await store.append([{ ...entry, reason, data }], `api ${request}`);
-  await queues.request(wanted, request);
-  const begun = { request, clients, rotations: null, error: null };
-  // A scanner is told nothing, and does not wait.
-  if (principal === null) return begun;
-  const waited = { signal: AbortSignal.any([signal, after(WAIT_MS)]), ms: PATIENCE_MS, onRetry: () => {} };
-  try {
-    const result = (await requestResult(queues, request, waited)) as RequestOutcome | null; // what `fanOut` returns, through JSON
-    if (result === null) return begun;
-    const error = result.errors?.map(({ client, message }) => `${client}: ${message}`).join(' ') ?? null;
-    return { ...begun, rotations: new Map(result.rotations.map(({ client, id }) => [client, id])), error };
-  } catch (error) {
-    if (!hasCode(error, 'request_failed')) throw error;
-    return { ...begun, error: messageOf(error) };
-  }
-}
-
-type RequestOutcome = {
-  readonly rotations: readonly { readonly client: string; readonly id: string }[];
-  readonly errors?: readonly { readonly client: string; readonly message: string }[];
-};
 
 /** Named in the log of one report. */
 const MOST_TOLD = 20;

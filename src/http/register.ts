@@ -2,6 +2,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { problemsOf } from '../../jobs/schemas.ts';
+import { answerOf } from '../store/redis/patience.ts';
 import { authenticate, type Credentials } from './auth.ts';
 import type { Principal } from './principal.ts';
 import { ProblemError } from './problem.ts';
@@ -45,7 +46,7 @@ export function register(app: FastifyInstance, routes: readonly Route[], registe
           signal: goneSignal(reply),
         };
         try {
-          const answer = await route.handle(call as never); // it has a principal where the route has a scope: see onRequest
+          const answer = await inTime(route.handle(call as never), route); // it has a principal where the route has a scope, or is signed: see onRequest
           return send(reply, answer);
         } catch (error) {
           noteRefusal(error, principal?.claimedBy ?? null, request, route, registering);
@@ -54,6 +55,15 @@ export function register(app: FastifyInstance, routes: readonly Route[], registe
       },
     });
   }
+}
+
+/** How long an answer may take, in ms, by what it does: commands wait for Redis, however long it is away. */
+const PATIENCE_MS = { GET: 15_000, POST: 120_000 } as const;
+const NEVER = new AbortController().signal;
+
+/** @throws RekeydError `redis_unreachable` */
+async function inTime(work: Promise<Answer>, { method }: Route): Promise<Answer> {
+  return (await answerOf(work, { signal: NEVER, ms: PATIENCE_MS[method] }, '')) as Answer; // null only after an abort
 }
 
 /** A caller who sends a token is known by that, whatever else the request says. */

@@ -17,6 +17,7 @@ import { clientRoutes } from './routes/clients.ts';
 import { eventRoutes } from './routes/events.ts';
 import { jwksRoutes } from './routes/jwks.ts';
 import { leakRoutes, scannerRoutes } from './routes/leaks.ts';
+import { requestRoutes } from './routes/requests.ts';
 import { rotationRoutes } from './routes/rotations.ts';
 
 export interface HttpOptions {
@@ -51,6 +52,7 @@ export interface HttpServer {
 /** What is served on the listener of the API alone. */
 const API_ROUTES: readonly Route[] = [
   ...rotationRoutes,
+  ...requestRoutes,
   ...eventRoutes,
   ...clientRoutes,
   ...auditRoutes,

@@ -27,7 +27,7 @@ export function keyNames(key: KeyObject): KeyNames {
 }
 
 /** Over the members that RFC 7638 section 3.2 (and RFC 8037 section 2) requires, in their order, as Node exports them: without odd padding. */
-function thumbprintOf({ kty, crv, e, n, x, y }: JsonWebKey): string {
+export function thumbprintOf({ kty, crv, e, n, x, y }: JsonWebKey): string {
   return hash('sha256', JSON.stringify(kty === 'RSA' ? { e, kty, n } : { crv, kty, x, y }), 'base64url');
 }
 

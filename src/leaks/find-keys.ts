@@ -51,7 +51,12 @@ async function inMaterial(look: (search: Search) => void): Promise<FoundKeys> {
   for (const jwk of jwks) keys.push(...(await keysInJwk(jwk)));
   const withPrivate = keys.filter(({ privateKey }) => privateKey !== null);
   const once = new Map([...keys, ...withPrivate].map((key) => [key.id, key]));
-  return { keys: [...once.values()], names: [...names], isOver: false };
+  const known = new Set([...once.values()].flatMap(({ id, thumbprint }) => [id, thumbprint]));
+  return {
+    keys: [...once.values()],
+    names: [...names].filter((name) => !known.has(hashIn(name) ?? name)),
+    isOver: false,
+  };
 }
 
 /** False when enough was found. */
@@ -82,7 +87,9 @@ function searchText(given: string, depth: number, search: Search): void {
     return;
   }
   // Deeper within a report, any word would be one.
-  if (depth === 0 ? NAME.test(text) : hashIn(text) !== null) takeName(text, search);
+  if (depth === 0 ? NAME.test(text) && !text.startsWith('rekeyd-key:') : hashIn(text) !== null) takeName(text, search);
+  const marks = [...text.matchAll(MARK)].map(([, thumbprint = '']) => thumbprint);
+  for (const thumbprint of new Set(marks)) takeName(thumbprint, search);
   const plain = withoutMargin(text);
   const { blocks } = blocksOf(plain);
   for (const block of blocks) if (mayTake(search)) search.blocks.push(block);
@@ -118,6 +125,9 @@ const NAME = /^[\x21-\x7e]{1,256}$/;
 function takeName(name: string, search: Search): void {
   if (mayTake(search)) search.names.add(name);
 }
+
+/** What a key file of ours says of itself ({@link ../deliver/key-set.ts}). */
+const MARK = /rekeyd-key:([A-Za-z0-9_-]{43})/g;
 
 function searchValue(value: unknown, depth: number, search: Search): void {
   if (depth > MOST_DEPTH || search.parts > MOST_PARTS) return;

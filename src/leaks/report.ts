@@ -9,6 +9,10 @@ const wishes = {
     .boolean()
     .optional()
     .describe('With rotate: also where the application signs with a key of its own, and must take ours at once.'),
+  confirm: z
+    .boolean()
+    .optional()
+    .describe('With rotate: also when it is about more of the fleet than the breaker allows.'),
   reason: z
     .string()
     .regex(/^\s*\S(?:[\s\S]{0,298}\S)?\s*$/u, 'must have 1 to 300 characters, and not only blanks')
@@ -27,11 +31,12 @@ export const leakSchema = z.strictObject({
 const flag = z.enum(['true', 'false'], { error: 'must be true or false' }).optional();
 
 /** The same wishes for a body that is the key itself. */
-export const leakQuerySchema = z.strictObject({ rotate: flag, take_over: flag, reason: wishes.reason });
+export const leakQuerySchema = z.strictObject({ rotate: flag, take_over: flag, confirm: flag, reason: wishes.reason });
 
 interface Wishes {
   readonly rotate: boolean;
   readonly takeOver: boolean;
+  readonly confirm: boolean;
   readonly reason: string | null;
 }
 
@@ -45,7 +50,11 @@ interface SentLeak extends Wishes {
  */
 export async function readLeak(body: Uint8Array, query: z.output<typeof leakQuerySchema>): Promise<SentLeak> {
   const wrapped = wrapperIn(body);
-  const { rotate = query.rotate === 'true', take_over: takeOver = query.take_over === 'true' } = wrapped ?? {};
+  const {
+    rotate = query.rotate === 'true',
+    take_over: takeOver = query.take_over === 'true',
+    confirm = query.confirm === 'true',
+  } = wrapped ?? {};
   const reason = wrapped?.reason ?? query.reason ?? null;
   if (reason !== null && (await holdsKey(reason))) {
     throw new RekeydError(
@@ -54,7 +63,7 @@ export async function readLeak(body: Uint8Array, query: z.output<typeof leakQuer
     );
   }
   const found = wrapped === null ? await findKeys(body) : await findKeysIn([wrapped.key, wrapped.report]);
-  return { found, rotate, takeOver, reason };
+  return { found, rotate, takeOver, confirm, reason };
 }
 
 async function holdsKey(text: string): Promise<boolean> {
@@ -79,7 +88,7 @@ function wrapperIn(body: Uint8Array): z.output<typeof leakSchema> | null {
     issue?.code === 'unrecognized_keys' ? 'it has a member that is not known' : `${issue?.path.join('.')} is wrong`;
   throw new RekeydError(
     'usage',
-    `This report cannot be used: ${what}. It takes key or report, rotate, take_over and reason.`,
+    `This report cannot be used: ${what}. It takes key or report, rotate, take_over, confirm and reason.`,
   );
 }
 

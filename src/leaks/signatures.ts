@@ -6,7 +6,7 @@ import { createHmac, timingSafeEqual, verify } from 'node:crypto';
 import { messageOf } from '../errors.ts';
 import type { KeyPlace, ScannerKeys } from './scanner-keys.ts';
 
-export const SCANNERS = ['github', 'gitlab', 'gitguardian'] as const;
+const SCANNERS = ['github', 'gitlab', 'gitguardian'] as const;
 
 export type Scanner = (typeof SCANNERS)[number];
 

@@ -1,5 +1,5 @@
 /** Taking over the private key that a client already signs with: proven first, then into the store, then to the signers. */
-import { type ClientRef, makeReference, misnamed, splitReference } from '../core/client.ts';
+import { type ClientRef, makeReference, misnamed, notListed, splitReference, unconfigured } from '../core/client.ts';
 import type { ObservedClient } from '../core/document.ts';
 import { enrolled, found, imported, importedKid, observed, standingOf } from '../core/enrolment.ts';
 import type { Cause } from '../core/history.ts';
@@ -70,7 +70,7 @@ export async function importKey(resources: Resources, keks: readonly Kek[], aske
   expectPolicy(resources, ref);
   const readAt = await resources.store.now();
   const client = await resources.deploymentOf(ref).lists.find(ref);
-  if (client === null) throw new RekeydError('not_found', await notListed(resources, ref));
+  if (client === null) throw new RekeydError('not_found', await whyNotListed(resources, ref));
   const tools = { signal: NEVER, proofs: openLanes(1) };
   try {
     return await importListed(resources, keks, asked, { client, readAt }, tools);
@@ -128,17 +128,14 @@ function changedMeanwhile(ref: ClientRef): RekeydError {
 function expectPolicy(resources: Resources, ref: ClientRef): RotationPolicy {
   const policy = clientPolicy(resources, ref);
   if (policy !== null) return policy;
-  throw new RekeydError(
-    'not_found',
-    `The config has no policy for ${ref}. Add its app (and the client, unless clients: all).`,
-  );
+  throw new RekeydError('not_found', unconfigured(ref));
 }
 
-async function notListed(resources: Resources, ref: ClientRef): Promise<string> {
+async function whyNotListed(resources: Resources, ref: ClientRef): Promise<string> {
   const { deployment, app } = splitReference(ref);
   const { clients } = await resources.deploymentOf(ref).wacht.listClients(app);
   const ids = clients.map(({ id, clientId }) => [makeReference(deployment, app, id), clientId] as const);
-  return misnamed(ref, ids) ?? `The API lists no client ${ref}. Check the reference.`;
+  return misnamed(ref, ids) ?? notListed(ref);
 }
 
 interface Checked {

@@ -1,4 +1,5 @@
 /** What has to be looked at in the store and in Redis before a new config takes over. */
+import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../config/model.ts';
 import { hasCode, messageOf } from '../errors.ts';
 import { connectRedis } from '../store/redis/connection.ts';
@@ -51,7 +52,7 @@ export async function checkCandidate(
 export async function renewLogin(handle: StoreHandle, before: Config, config: Config): Promise<readonly string[]> {
   if (config.redis.server.kind === 'embedded') return [];
   const [target, old] = [await redisTarget(config, () => {}), await redisTarget(before, () => {})];
-  if (JSON.stringify(target) === JSON.stringify(old)) return [];
+  if (isDeepStrictEqual(target, old)) return [];
   try {
     const redis = await connectRedis(target, { name: 'rekeyd-reload', connectTimeout: PATIENCE_MS });
     redis.disconnect();

@@ -1,6 +1,5 @@
 /** Everything that one config asks for: API clients, sinks, queues, workers, schedule. A config that changes gets a crew of its own; nothing here is changed. */
 import type { JobContext } from '../../jobs/context.ts';
-import { LEFT_ALONE } from '../../jobs/discover.ts';
 import { tellError } from '../../jobs/errors.ts';
 import { tellFirstLook } from '../../jobs/first-look.ts';
 import { openQueues, type Queues } from '../../jobs/queues.ts';
@@ -80,7 +79,7 @@ export async function startCrew(
       await upgradeQueues(context);
       workers = startWorkers(context, hooks);
       const { drain } = workers;
-      add('workers', () => drain(config.shutdownGraceMs));
+      add('workers', () => drain(config.shutdownGraceMs, handle.target.ended));
       add('background', () => background.abort());
       restore(context, background.signal);
       upgradeOwners(context, background.signal);
@@ -103,6 +102,9 @@ export async function startCrew(
     };
   });
 }
+
+const LEFT_ALONE =
+  'found and held clients are left alone: import their keys and enroll them (`rekeyd status` lists them)';
 
 /** A person who starts rekeyd on a fleet for the first time should know that nothing happens by itself. */
 async function tellLeftAlone({ store, log }: Resources): Promise<void> {

@@ -13,6 +13,7 @@ import type { ReloadOutcome } from '../store/presence.ts';
 import { checkCandidate, renewLogin } from './candidate.ts';
 import { tellWarnings } from './config-warnings.ts';
 import { type Crew, type CrewOptions, startCrew } from './crew.ts';
+import { checkRenewedKeys, renewedKeys } from './renewed-keys.ts';
 import type { StoreHandle } from './resources.ts';
 
 /** Who asks, for the audit trail. */
@@ -33,8 +34,8 @@ export interface Reloading {
   readonly crew: Crew;
   /** Why an older config than the one that lies there is in force; null when it is not. */
   readonly problem: string | null;
-  /** Those that its secrets were read from. */
-  readonly secretFiles: readonly string[];
+  /** Those that its secrets and certificates were read from. */
+  readonly watchedFiles: readonly string[];
   /** Reads the config file again. One at a time; never rejects. */
   reload(cause: Cause): Promise<ReloadOutcome>;
   /** Reads the secrets of the config in force again. @param isRepeated it was refused just before: now it is told */
@@ -58,7 +59,7 @@ export function openReloading(
   const draining = new Set<Promise<void>>();
   let crew = first;
   let text = source?.text ?? '';
-  let { secretFiles } = first.config;
+  let { watchedFiles } = first.config;
   /** By what cannot be used. Secrets are read again by themselves, the file only when somebody asks. */
   const problems: Record<What, string | null> = { 'the config file': null, 'a secret of the config': null };
   let turn: Promise<unknown> = Promise.resolve();
@@ -77,7 +78,7 @@ export function openReloading(
     const changes = changesBetween(crew.config, config);
     if (changes.length === 0) {
       // The same values may stand in other files now.
-      [text, secretFiles] = [next, config.secretFiles];
+      [text, watchedFiles] = [next, config.watchedFiles];
       return UNCHANGED;
     }
     const fixed = fixedChanges(crew.config, config).map(formatProblem);
@@ -87,8 +88,10 @@ export function openReloading(
     if (login.length > 0) return refused(login);
     const keks = await checkCandidate(handle, crew.config, config);
     if (keks.length > 0) return refused(keks);
+    const keys = await checkRenewedKeys(crew.config, config, { store: handle.store, clock: options.clock });
+    if (keys.length > 0) return refused(keys);
     await swap(config, changes, cause);
-    [text, secretFiles] = [next, config.secretFiles];
+    [text, watchedFiles] = [next, config.watchedFiles];
     return { kind: 'changed', changes };
   }
 
@@ -102,7 +105,7 @@ export function openReloading(
     options.onSwap();
     // Beside everything else: the folders of a large fleet take a while to look at.
     tellWarnings(config, log).catch((error: unknown) => log.warn({ error: messageOf(error) }, 'not all was looked at'));
-    const keys = renewedKeys(before.config, config);
+    const keys = renewedKeys(before.config, config).map(({ after }) => after.id);
     const drained = before.stop().then(() => goOn(keys));
     draining.add(drained);
     void drained.finally(() => draining.delete(drained));
@@ -134,8 +137,8 @@ export function openReloading(
     get crew() {
       return crew;
     },
-    get secretFiles() {
-      return secretFiles;
+    get watchedFiles() {
+      return watchedFiles;
     },
     get problem() {
       return problems['the config file'] ?? problems['a secret of the config'];
@@ -176,11 +179,4 @@ async function settled(work: () => Promise<ReloadOutcome>): Promise<ReloadOutcom
 
 function refused(problems: readonly string[]): ReloadOutcome {
   return { kind: 'refused', problems };
-}
-
-/** Of all deployments that both have. */
-function renewedKeys(before: Config, after: Config): readonly string[] {
-  return after.deployments
-    .filter(({ id, apiKey }) => before.deployments.find((one) => one.id === id)?.apiKey.equals(apiKey) === false)
-    .map(({ id }) => id);
 }

@@ -42,12 +42,15 @@ export interface StoreHandle {
   readonly guard: Guard;
   readonly store: Store;
   close(): Promise<void>;
+  /** Ends all connections to Redis, the queues' own too: whatever waits for an answer fails, so that {@link StoreHandle.close} need not wait. */
+  cutOff(): void;
 }
 
 /** @throws RekeydError `redis_unreachable`, `redis_unsafe`, `store_lost`, `config`; what was opened before is closed again */
 export async function openStoreHandle(config: Config, { log }: Pick<ResourceOptions, 'log'>): Promise<StoreHandle> {
   return opening(log, async (add, close) => {
-    const target = await redisTarget(config, add);
+    const ending = new AbortController();
+    const target = { ...(await redisTarget(config, add)), ended: ending.signal };
     const redis = await connectRedis(target, { name: 'rekeyd', log });
     add('redis', () => redis.disconnect());
     const keys = storeKeys(config.namespace);
@@ -57,6 +60,7 @@ export async function openStoreHandle(config: Config, { log }: Pick<ResourceOpti
       dataDir: config.dataDir,
       whatIsDenied: async () => describeMissing(await missingRights(target, keys.queues), keys.queues),
       onChange: tell(log),
+      onNotes: tellNotes(log),
     });
     add('store marker', () => guard.close());
     for (const { name, fix, detail } of guard.durability.requirements) {
@@ -65,7 +69,7 @@ export async function openStoreHandle(config: Config, { log }: Pick<ResourceOpti
     const store = openStore(redis, guard);
     add('store', () => store.close());
     await guard.remember();
-    return { target, redis, guard, store, close };
+    return { target, redis, guard, store, close, cutOff: () => ending.abort() };
   });
 }
 
@@ -126,6 +130,18 @@ function tell(log: Log): (problem: RekeydError | null) => void {
   };
 }
 
+/** How far the audit log is, is written to `data_dir`: by that a loss is noticed. */
+function tellNotes(log: Log): (problem: string | null) => void {
+  return (problem) => {
+    if (problem === null) log.info({}, 'store.json can be written again');
+    else
+      log.error(
+        { error: problem },
+        'store.json in data_dir cannot be written: should Redis lose what is written from now on, that may go unnoticed',
+      );
+  };
+}
+
 function durabilityOptions(config: Config, target: RedisTarget): DurabilityOptions {
   const group = 'group' in target ? target.group.kind : null;
   return { mode: config.durability, replicas: config.redis.replicas, group };
@@ -140,8 +156,8 @@ function openFolder({ publish }: Config, add: Add): PublicFolder | null {
 
 type Add = (name: string, release: () => unknown) => void;
 
-function openSink({ path, access, reports }: SinkConfig, store: DeliveringStore, add: Add): Sink {
-  const sink = directorySink(path, { access, reports, store });
+function openSink({ path, access, reports, pemComment }: SinkConfig, store: DeliveringStore, add: Add): Sink {
+  const sink = directorySink(path, { access, reports, pemComment, store });
   add(`sink ${sink.name}`, sink.close);
   return sink;
 }

@@ -16,6 +16,7 @@ import { type Cause, type ConfigSource, openReloading } from './reload.ts';
 import { openStoreHandle } from './resources.ts';
 import { type SecretWatch, watchSecrets } from './secret-watch.ts';
 import { type StartChecks, watchChecks } from './start-checks.ts';
+import { stopInTime } from './stopping.ts';
 
 export interface ServiceOptions extends Omit<CrewOptions, 'clock' | 'onRequest'> {
   readonly clock?: CrewOptions['clock'];
@@ -33,7 +34,7 @@ export interface Service {
   readonly publicUrl: string | null;
   /** Reads the config file again, and works by it when it can be used. Never rejects. */
   reload(cause: Cause): Promise<ReloadOutcome>;
-  /** Drain, then abort; a second call waits for the first. */
+  /** Drain, then abort; never waits for a Redis that does not answer. A second call waits for the first. */
   stop(): Promise<void>;
 }
 
@@ -69,6 +70,7 @@ export async function startService(config: Config, options: ServiceOptions): Pro
     const problem = () => reloading.problem ?? checks?.problem ?? null;
     let url: string | null = null;
     let publicUrl: string | null = null;
+    let stopping: Promise<void> | null = null;
     if (options.http) {
       const http = await startHttp({
         config: config.http,
@@ -85,7 +87,7 @@ export async function startService(config: Config, options: ServiceOptions): Pro
       log.info(url === publicUrl ? { url } : { url, public: publicUrl }, 'listening');
     }
     if (source !== undefined) {
-      secrets = watchSecrets({ files: () => reloading.secretFiles, refresh: reloading.refresh });
+      secrets = watchSecrets({ files: () => reloading.watchedFiles, refresh: reloading.refresh });
       add('secrets', secrets.stop);
       const { doubt } = secrets;
       handle.redis.on('error', (error) => isLoginRefused(error) && doubt());
@@ -107,7 +109,10 @@ export async function startService(config: Config, options: ServiceOptions): Pro
       url,
       publicUrl,
       reload: reloading.reload,
-      stop,
+      stop() {
+        stopping ??= stopInTime(stop, handle, reloading.crew.config.shutdownGraceMs, log);
+        return stopping;
+      },
     };
   });
 }

@@ -6,12 +6,9 @@ import { type ClientRef, parseReference } from '../core/client.ts';
 import type { RotationSummary } from '../core/history.ts';
 import type { ClientRecord } from '../core/record.ts';
 import type { WaveOutcome } from '../core/wave.ts';
-import { RekeydError } from '../errors.ts';
 import { rememberKey } from '../keys/key-id.ts';
-import { marksOf } from '../keys/key-marks.ts';
-import type { StoreKeys } from './keys.ts';
-import { ANSWER, CLAIM, COMMIT, CONFIRM, LOAD, REPLACE_SEALED } from './lua/records.ts';
-import type { ScriptCall } from './redis/evaluate.ts';
+import { commitCall, parseCommitted } from './commit-call.ts';
+import { ANSWER, CLAIM, CONFIRM, LOAD, REPLACE_SEALED } from './lua/records.ts';
 import { integer, list, text } from './redis/replies.ts';
 import type { Scripts } from './redis/scripts.ts';
 import { upgradedRecord } from './upgrade.ts';
@@ -198,53 +195,6 @@ export function openRecords(redis: Redis, scripts: Scripts, confirmed: (seq: num
   };
 }
 
-/** @param op names this commit: sent twice, it happens once */
-export function commitCall(keys: StoreKeys, change: Commit, op: string): ScriptCall {
-  const { ref, expected, seal, erase, ended, answers, counted } = change;
-  const { audit, clients, due, found, held, offered, open, owners, seen } = keys;
-  const wave = counted === undefined ? undefined : keys.wave(counted.wave.policy);
-  const begun = rotationsIn(change.entries);
-  return {
-    lua: COMMIT,
-    keys: [
-      ...[keys.record(ref), keys.sealed(ref), keys.history(ref), clients, due, open, audit, seen, found, held, offered],
-      ...(wave === undefined ? [owners] : [owners, wave.wave, wave.waiting, wave.failed]),
-      ...(answers === undefined ? [] : [keys.operation(`request ${answers.request}`)]),
-      ...begun.map(keys.rotation),
-    ],
-    args: [
-      op,
-      expected?.op ?? '',
-      expected?.claim ?? '',
-      JSON.stringify(change.record),
-      change.dueAt ?? '',
-      change.open ? 1 : 0,
-      ref,
-      change.record.enrolment,
-      change.seen,
-      seal.length,
-      erase.length,
-      ended.length,
-      answers?.rotation ?? '',
-      counted?.wave.id ?? '',
-      counted?.outcome ?? '',
-      change.record.rotation?.phase.name === 'offered' ? 1 : 0,
-      begun.length,
-      marksOf(change.record),
-      ...seal.flatMap(({ thumbprint, jwe }) => [thumbprint, jwe]),
-      ...erase,
-      ...ended.map((summary) => JSON.stringify(summary)),
-      ...change.entries.map((entry) => JSON.stringify(entry)),
-    ],
-  };
-}
-
-/** Those that may begin with these entries. One that was asked for again was noted before, and stays as it was. */
-function rotationsIn(entries: readonly AuditDraft[]): readonly string[] {
-  const begun = entries.filter(({ type }) => type === 'rotation.requested' || type === 'rotation.started');
-  return [...new Set(begun.flatMap(({ rotation }) => rotation ?? []))];
-}
-
 function parseLoaded(reply: unknown): Loaded {
   const [stored, version, epoch, claim, op, now, doubted] = list(reply);
   const { record, carried } = upgradedRecord(JSON.parse(text(stored)));
@@ -257,16 +207,4 @@ function parseLoaded(reply: unknown): Loaded {
     version: integer(version),
     now: integer(now),
   };
-}
-
-function parseCommitted(ref: ClientRef, reply: unknown): { readonly now: number; readonly seq: number } {
-  const [outcome, , now, seq] = list(reply);
-  switch (outcome) {
-    case 'conflict':
-      throw new RekeydError('store_conflict', `${ref} was changed by someone else in the meantime. Load it again.`);
-    case 'fenced':
-      throw new RekeydError('store_fenced', `${ref} was taken over by another worker. Leave it alone.`);
-    default:
-      return { now: integer(now), seq: integer(seq) };
-  }
 }

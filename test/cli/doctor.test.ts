@@ -1,8 +1,10 @@
 import { chmod, readFile, realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, onTestFinished, test } from 'vitest';
 import { WHILE_REFUSED } from '../../src/rotation/deployment.ts';
+import { connectRedis } from '../../src/store/redis/connection.ts';
 import { CHANGE } from '../emulator/fault-rules.ts';
+import { startRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 import { documentOf, type Ended, openWorld, type World } from './fixture.ts';
 
@@ -204,4 +206,27 @@ test('keys, and secrets in files, that other users can read are told by doctor a
   ]);
   const service = await world.start('--no-schedule', '--no-http');
   expect(service.stderr()).toContain('other users can read this private key');
+});
+
+test('a Redis user who may hardly do anything is told what it lacks, and what ioredis says of it goes to the log', async () => {
+  const server = await startRedis();
+  onTestFinished(() => server.stop());
+  const operator = await connectRedis({ socketPath: server.socketPath }, { name: 'operator' });
+  onTestFinished(() => operator.disconnect());
+  await operator.acl('SETUSER', 'small', 'on', '>PASSWORD', '~*', '+@connection');
+  world = await openWorld();
+  await world.writeConfig('PASSWORD', 'password');
+  const redis = { url: `unix://${server.socketPath}`, username: 'small', password: 'file:./password' };
+  await world.writeConfig({ ...world.config, redis });
+  const ended = await world.run(['doctor', '--json']);
+  expect(checkOf(ended, 'redis rights')).toMatchObject({
+    ok: false,
+    detail: 'the user may not run multi, exec, discard',
+    fix: expect.stringContaining('Then run doctor again'),
+  });
+  const lines = ended.stderr.trimEnd().split('\n');
+  expect(lines.map((line) => JSON.parse(line).said)).toContainEqual(expect.stringContaining('INFO command fails'));
+
+  await operator.acl('SETUSER', 'small', '+@transaction');
+  expect(checkOf(await world.run(['doctor', '--json']), 'redis rights').fix).toMatch(/ '\+config\|get' /);
 });

@@ -40,6 +40,8 @@ describe('identify', () => {
     ['a service account', () => JSON.stringify({ type: 'service_account', private_key: pemOf(enrolled) })],
     ['a public PEM with text around', () => `found in a log:\n${publicPem(enrolled)}\n-- `],
     ['a JWK Set', () => JSON.stringify({ keys: [withPem(makeKey('ES256')), withPem(enrolled.key)] })],
+    ['a key in a diff', () => `@@ -0,0 +1,5 @@\n${pemOf(enrolled).replace(/^(?=.)/gm, '+')}`],
+    ['a secret of Kubernetes', () => `tls.key: ${Buffer.from(pemOf(enrolled)).toString('base64')}`],
     ['its kid', () => `${enrolled.key.kid}\n`],
   ])('tells whose %s is, and that it signs in', async (what, text) => {
     const { code, document, stdout } = await one('-', text());

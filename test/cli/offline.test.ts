@@ -243,7 +243,7 @@ test('the audit log is shown and exported, each entry once', async () => {
     'reason',
     'data',
   ]);
-  expect(lines.stdout).toMatch(/^1 {2}\S+Z {2}client\.found .* cli:/);
+  expect(lines.stdout).toMatch(/^1 {2}\S+Z {2}client\.found .* cli:\S+ \(os:\S+\)/);
   expect(first.code, first.stderr).toBe(0);
   expect(documentOf(first)).toMatchObject({
     entries: total,

@@ -106,6 +106,6 @@ async function stopped(fault: 'kill' | 'pause'): Promise<Ended> {
 test('SIGTERM ends a worker within 30 s while Redis is gone or stands still, however long its grace is', async () => {
   for (const { code, stderr } of await Promise.all([stopped('kill'), stopped('pause')])) {
     expect(code, stderr).toBe(0);
-    expect(stderr).toContain('stopped without closing everything');
+    expect(stderr).toContain('connections are cut off');
   }
 });

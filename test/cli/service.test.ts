@@ -84,7 +84,7 @@ describe('rotate', () => {
     expect(again.stderr, 'what another rotation failed with').not.toContain('not on a Monday');
   });
 
-  test('tells why a request waits for as long as the API is away, and ends well when it is back', async () => {
+  test('tells once why a request waits while the API is away, log and command alike, and ends well when it is back', async () => {
     const late = await world.enrolledClient('pem-app');
     const match = { method: 'GET', path: /(apps|clients)$/ };
     const away = {
@@ -97,7 +97,12 @@ describe('rotate', () => {
     world.emulator.faults.add(away);
     const waiting = world.spawn(['rotate', late.ref, '--json']);
     const told = () => waiting.stderr().match(/^Not yet: .*under repair.* It is tried again …$/gm) ?? [];
-    await until('it says so more than once', (saw) => saw(told().length) > 1);
+    const logged = () => service.stderr().match(/.*under repair.*a request waits: it is tried again.*/g) ?? [];
+    const before = logged().length;
+    const asked = () => world.emulator.log.filter(({ status }) => status === 503).length;
+    await until('it was tried again and again', (saw) => saw(asked()) > 3);
+    await until('the command says so', (saw) => saw(told().length) > 0);
+    expect([told().length, logged().length - before]).toEqual([1, 1]);
     world.emulator.faults.clear();
     const ended = await waiting.ended;
     expect(ended.code, ended.stderr).toBe(0);
@@ -107,6 +112,7 @@ describe('rotate', () => {
       skipped: [],
       taken_over: [],
     });
+    expect(service.stderr()).toContain('a request that waited is answered');
   });
 
   test('--compromised names one kid, or the key in use', async () => {

@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
@@ -5,6 +6,7 @@ import { parseConfig } from '../../src/config/load.ts';
 import { policyFor } from '../../src/config/model.ts';
 import { Secret } from '../../src/config/secret.ts';
 import { makeReference } from '../../src/core/client.ts';
+import { certificateFor } from '../support/certificates.ts';
 import {
   API_KEY,
   app,
@@ -89,7 +91,10 @@ describe('defaults', () => {
           attempts: 10,
         },
       },
-      sinks: [{ kind: 'directory', path: join(folder, 'data/keys'), access: PRIVATE, reports: null }],
+      leaks: { github: null, gitlab: null, gitguardian: null },
+      sinks: [
+        { kind: 'directory', path: join(folder, 'data/keys'), access: PRIVATE, reports: null, pemComment: false },
+      ],
       http: {
         ...{ listen: { host: '127.0.0.1', port: 8080 }, publicListen: null, tls: null, certificates: [] },
         rate: { max: 100, perMs: 1000 },
@@ -99,6 +104,7 @@ describe('defaults', () => {
       reconcileEveryMs: 60_000,
       shutdownGraceMs: 30_000,
       secretFiles: [],
+      watchedFiles: [],
       warnings: [],
     });
     expect(config.deployments[0]?.apiKey.reveal()).toBe(API_KEY);
@@ -115,7 +121,9 @@ describe('defaults', () => {
       write({ data_dir: '../elsewhere', publish: { base_url: 'https://keys.example.com/jwks/' } }),
     );
     const dataDir = join(folder, '../elsewhere');
-    expect(config.sinks).toEqual([{ kind: 'directory', path: join(dataDir, 'keys'), access: PRIVATE, reports: null }]);
+    expect(config.sinks).toEqual([
+      { kind: 'directory', path: join(dataDir, 'keys'), access: PRIVATE, reports: null, pemComment: false },
+    ]);
     expect(config.publish).toEqual({ path: join(dataDir, 'jwks'), baseUrl: 'https://keys.example.com/jwks' });
   });
 
@@ -309,7 +317,9 @@ describe('a sink', () => {
       path: join(folder, 'keys'),
       access: { mode: 0o640, dirMode: 0o750, owner: null, group: 4711 },
       reports: join(folder, 'reports'),
+      pemComment: false,
     });
+    expect(await sinkOf({ pem_comment: true })).toMatchObject({ pemComment: true });
   });
 
   test.each<[object, object]>([
@@ -338,7 +348,10 @@ describe('a sink', () => {
   });
 });
 
-test('the files that secrets were read from are known', async () => {
-  const config = await read(write({ encryption: { keks: [{ id: 'k1', key: 'file:kek' }] } }));
+test('the files that secrets and certificates were read from are known, and which of them others may read', async () => {
+  writeFileSync(join(folder, 'ca.pem'), certificateFor('DNS:redis.test').cert);
+  const redis = { url: 'rediss://redis.test', tls: { ca: 'file:ca.pem' } };
+  const config = await read(write({ redis, encryption: { keks: [{ id: 'k1', key: 'file:kek' }] } }));
   expect(config.secretFiles).toEqual([join(folder, 'kek')]);
+  expect([...config.watchedFiles].sort()).toEqual([join(folder, 'ca.pem'), join(folder, 'kek')]);
 });

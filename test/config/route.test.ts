@@ -81,4 +81,6 @@ test('an issuer is trusted by the authorities of its app and of its deployment, 
   const [one, two] = [first.cert.trim(), second.cert.trim()];
   expect(route.authorities).toEqual([one]);
   expect(read.map((each) => each.route.authorities)).toEqual([[one, one, two], [one]]);
+  const config = await parseConfig(inDeployment({ ca: 'file:first.pem' }), { file: join(folder, 'rekeyd.yaml'), env });
+  expect([config.secretFiles, config.watchedFiles]).toEqual([[], [join(folder, 'first.pem')]]);
 });

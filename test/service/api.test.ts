@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { CHANGE } from '../emulator/fault-rules.ts';
 import { caller, makeToken } from '../support/api.ts';
 import { type Fleet, PEM_APP, startFleet } from '../support/fleet.ts';
+import { until } from '../support/until.ts';
 
 const ANYWHERE = { http: { listen: '127.0.0.1:0' } };
 
@@ -45,6 +46,27 @@ describe('a rotation that is asked for over HTTP', () => {
       { type: 'rotation.started', rotation: id, claimed_by: 'token:siem' },
     ]);
   });
+});
+
+test('who prefers not to wait asks later what came of it, as far as it may see that', async () => {
+  const { fleet, url, api } = await start();
+  const client = await fleet.managed(PEM_APP);
+  const json = { select: { all: true }, reason: 'a drill' };
+  const taken = await api('/v1/rotations', { json, headers: { prefer: 'respond-async' } });
+  expect(taken).toMatchObject({ status: 202, body: { rotations: [], pending: true } });
+  const place = taken.headers.get('location') ?? '';
+  expect([place, taken.headers.get('preference-applied')]).toEqual([
+    `/v1/requests/${taken.body.request}`,
+    'respond-async',
+  ]);
+  const told = await until('it was begun', async () => {
+    const answer = await api(place);
+    return answer.body.pending === false && answer;
+  });
+  expect(told.body).toMatchObject({ request: taken.body.request, rotations: [{ client: client.ref }] });
+  const elsewhere = caller(url, await makeToken(fleet, { name: 'elsewhere', only: '1/other' }));
+  expect((await elsewhere(place)).body).toEqual({ request: taken.body.request, rotations: [], pending: false });
+  expect((await api('/v1/requests/unknown')).status).toBe(404);
 });
 
 interface Heard {

@@ -52,6 +52,14 @@ test('more than the breaker allows needs a confirmation; one client never does',
   ]);
 });
 
+test('clients that only the list knows count, where they are to be taken over', async () => {
+  const fleet = await startFleet({ apps: [APP] });
+  const clients = await Promise.all(Array.from({ length: 3 }, () => fleet.foreign(APP)));
+  await fleet.start();
+  await expect(fleet.request({ ...ALL, take_over: true })).rejects.toThrow(/about 3 of 3 clients.*Nothing was started/);
+  expect((await fleet.request({ ...ALL, take_over: true, confirm: true })).rotations).toHaveLength(clients.length);
+});
+
 test('a flood of small reports comes to the same as a large one', async () => {
   const [fleet, clients] = await fleetOf(2);
   const others = Array.from({ length: 19 }, (_, index) => makeReference(DEPLOYMENT, APP.slug, `${index}`));

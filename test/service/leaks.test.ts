@@ -25,8 +25,8 @@ const publicOf = (key: KeyObject) => createPublicKey(key).export({ type: 'spki',
 
 /** What the fleet was asked for, and what its servers were. */
 async function costOf(fleet: Fleet) {
-  const { control } = fleet.queues;
-  const requests = await control.getJobs(['completed', 'failed', 'waiting', 'active', 'delayed', 'prioritized']);
+  const { requests: queue } = fleet.queues;
+  const requests = await queue.getJobs(['completed', 'failed', 'waiting', 'active', 'delayed', 'prioritized']);
   const entries = await fleet.audit();
   const calls: readonly LogEntry[] = fleet.emulator.log;
   return { requests: requests.length, entries: entries.length, calls: calls.length };
@@ -126,6 +126,53 @@ test('keys that are not ours cost no call of the API, however many come', async 
     expect([answer.status, answer.body.detail]).toEqual([status, expect.stringContaining(detail)]);
   }
   expect(await costOf(fleet)).toEqual(before);
+});
+
+test('reports of much of a fleet pass the breaker only when a caller confirms them', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP], config: HTTP });
+  const [first, second] = [await fleet.managed(PEM_APP), await fleet.managed(PEM_APP)];
+  const token = await makeToken(fleet);
+  const call = caller(await served(fleet), token);
+  // One key of both, as after a copy of a whole machine.
+  const shared = { ...(await fleet.record(second)), keys: (await fleet.record(first)).keys };
+  const held = await fleet.resources.store.claim(second.ref);
+  const seen = { entries: [], ended: [], seal: [], erase: [], dueAt: null, seen: 'x', open: false, durable: true };
+  await fleet.resources.store.commit({ ref: second.ref, expected: held, record: shared, ...seen });
+  const leak = { key: publicOf(first.key.privateKey), rotate: true };
+  const refused = await call('/v1/leaks', { json: leak });
+  expect(refused.body.requests).toEqual([
+    {
+      request: expect.any(String),
+      clients: 2,
+      pending: false,
+      error: expect.stringContaining('breaker in the config'),
+    },
+  ]);
+  expect(refused.body.keys[0].clients).toMatchObject([{ rotation: null }, { rotation: null }]);
+  expect((await call('/v1/leaks', { json: leak })).body.requests).toEqual(refused.body.requests);
+  expect([...fleet.patches(first), ...fleet.patches(second)]).toEqual([]);
+  const confirmed = await call('/v1/leaks', { json: { ...leak, confirm: true } });
+  expect(confirmed.body.requests).toMatchObject([{ clients: 2, error: null }]);
+  await fleet.reached(first, confirmed.body.keys[0].clients[0].rotation, 'active');
+});
+
+test('a report is answered while Redis is away, and taken when it is back', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP], config: HTTP });
+  const mine = await fleet.managed(PEM_APP);
+  const token = await makeToken(fleet);
+  const call = caller(await served(fleet), token);
+  const leak = { key: pemOf(mine.key.privateKey), rotate: true };
+  expect((await call('/v1/leaks', { json: { ...leak, rotate: false } })).status).toBe(200);
+  process.kill(fleet.redis.pid, 'SIGSTOP');
+  const away = call('/v1/leaks', { json: leak });
+  await away.finally(() => process.kill(fleet.redis.pid, 'SIGCONT'));
+  expect((await away).status).toBe(503);
+  const { body } = await until('it answers again', async () => {
+    const answer = await call('/v1/leaks', { json: leak });
+    return answer.status === 202 && answer;
+  });
+  await fleet.reached(mine, body.keys[0].clients[0].rotation);
+  expect(fleet.patches(mine)).toHaveLength(1);
 });
 
 test('an application that signs with a key of its own is left alone, unless somebody says otherwise', async () => {

@@ -72,6 +72,26 @@ test('a key that is refused too leaves the deployment paused, and that is told',
   expect(fleet.patches(client)).toEqual([]);
 });
 
+test('a wrong key does not take the place of one that works, and a right one does', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const client = await fleet.managed(PEM_APP);
+  await put(fleet, 'api-key', apiKeyOf(DEPLOYMENT));
+  const service = await startLive(fleet, withKey(fleet, { api_key: 'file:./api-key' }));
+  await put(fleet, 'api-key', 'a-wrong-key');
+  await until('it is told', async () => (await service.obstacle())?.includes('api_key leads to a new key'));
+  await fleet.reached(client, await fleet.rotate(client));
+  expect(await whyPaused(fleet)).toBeNull();
+
+  fleet.emulator.setApiKey(DEPLOYMENT, 'the-next-key');
+  await put(fleet, 'api-key', 'the-next-key');
+  await until('it is ready again', async () => (await service.obstacle()) === null);
+  fleet.emulator.revokeApiKey(apiKeyOf(DEPLOYMENT));
+  await fleet.reached(client, await fleet.rotate(client));
+  expect(await changesIn(fleet)).toEqual([[`deployment ${DEPLOYMENT}: api_key`]]);
+  for (const key of ['a-wrong-key', 'the-next-key']) expect(fleet.lines.join('')).not.toContain(key);
+  await expectSound(fleet, [client]);
+});
+
 test('a secret file that cannot be used changes nothing, and the service is not ready until it can', async () => {
   const fleet = await startFleet({ apps: [PEM_APP] });
   const client = await fleet.managed(PEM_APP);

@@ -1,5 +1,5 @@
 /** Sets that rekeyd serves itself, under `jwks_uri`. */
-import { access, rm } from 'node:fs/promises';
+import { access, readFile, rm, writeFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { goodClaims, introspect, sign } from '../emulator/testing.ts';
 import { DEPLOYMENT, type FleetApp, KID_APP } from '../support/fleet.ts';
@@ -33,7 +33,7 @@ test('never hold a compromised key of somebody else again, which the server goes
   await service.stop();
 
   await rm(fleet.fileOf(client));
-  await fleet.start();
+  const again = await fleet.start();
   await until('the set is back', () =>
     access(fleet.fileOf(client)).then(
       () => true,
@@ -43,11 +43,19 @@ test('never hold a compromised key of somebody else again, which the server goes
   expect(await fleet.served(client)).toEqual([kid]);
   expect(fleet.emulator.client(DEPLOYMENT, APP.slug, client.id).jwks?.keys[0]?.kid).toBe(client.key.kid);
   const host = `${APP.slug}.example.com`;
-  const stolen = await sign(client.key, goodClaims(client.clientId, host, '/oauth/introspect'), {
-    kid: client.key.kid,
-  });
-  expect((await introspect(fleet.emulator, host, client.clientId, stolen)).status).toBe(400);
+  const withStolen = async () => {
+    const claims = goodClaims(client.clientId, host, '/oauth/introspect');
+    return introspect(fleet.emulator, host, client.clientId, await sign(client.key, claims, { kid: client.key.kid }));
+  };
+  expect((await withStolen()).status).toBe(400);
   await expectSound(fleet, [client]);
+
+  // Put into the set by hand, it is found there, and signs in.
+  await again.stop();
+  const set = JSON.parse(await readFile(fleet.fileOf(client), 'utf8'));
+  await writeFile(fleet.fileOf(client), JSON.stringify({ keys: [...set.keys, client.key.jwk] }));
+  expect(await fleet.served(client)).toEqual([kid, client.key.kid]);
+  expect((await withStolen()).status).toBe(200);
 });
 
 test('are not begun beside foreign keys, and are once those were retired', async () => {

@@ -1,6 +1,10 @@
-import { expect, test } from 'vitest';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { expect, onTestFinished, test } from 'vitest';
 import { CHANGE } from '../emulator/fault-rules.ts';
 import { PEM_APP, startFleet } from '../support/fleet.ts';
+import { startLive, told } from '../support/live-config.ts';
 import { startLogins } from '../support/logins.ts';
 import { expectSound } from '../support/sound.ts';
 import { until } from '../support/until.ts';
@@ -66,4 +70,28 @@ test('a start that fails leaves nothing open', async () => {
   await fleet.resources.store.append([]);
   const taken = { ...fleet.file, http: { listen: new URL(fleet.emulator.url).host } };
   await expect(fleet.start({ http: true }, await fleet.configOf(taken))).rejects.toThrow(/EADDRINUSE|in use/);
+});
+
+test('a service whose login Redis refuses stops soon, with a step under way and however long its grace is', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP], deployment: { timeout: '10m' } });
+  const client = await fleet.managed(PEM_APP);
+  const admin = new Redis(fleet.redis.socketPath);
+  onTestFinished(() => admin.disconnect());
+  await admin.call('ACL', 'SETUSER', 'worker', 'on', '>first', '~*', '&*', '+@all');
+  const url = fleet.redis.url.replace('redis://', 'redis://worker:first@');
+  await writeFile(join(fleet.dir, 'redis-url'), url);
+  const stall = fleet.emulator.faults.add({ kind: 'stall', when: 'before', match: CHANGE });
+  const service = await startLive(fleet, { redis: { url: 'file:./redis-url' }, shutdown_grace: '10m' });
+  await fleet.rotate(client);
+  await until('the PATCH is under way', (saw) => saw(stall.fired) === 1);
+  await admin.call('ACL', 'SETUSER', 'worker', 'resetpass', '>second');
+  await admin.call('CLIENT', 'KILL', 'USER', 'worker');
+  let stopped = false;
+  void service.stop().then(() => {
+    stopped = true;
+  });
+  await until('it has stopped', () => stopped, 30_000);
+  const messages = told(fleet, 'warn').map(({ msg }) => msg);
+  expect(messages).toContainEqual(expect.stringMatching(/^Redis does not answer: connections are cut off/));
+  expect(messages).not.toContain('stopped without closing everything');
 });

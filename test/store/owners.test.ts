@@ -5,6 +5,7 @@ import type { ManagedKey } from '../../src/core/keys.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
 import { keyNames, publishedKey } from '../../src/keys/key-id.ts';
 import { marksFor } from '../../src/keys/key-marks.ts';
+import { ownersInStore } from '../../src/rotation/owners.ts';
 import { storeKeys } from '../../src/store/keys.ts';
 import { redisKinds } from '../support/redis.ts';
 import { firstCommit, onTopOf, record, ref, twoStores } from './fixtures.ts';
@@ -89,6 +90,29 @@ describe.each(redisKinds)('owners of keys on %s', (kind) => {
     const [mark = ''] = marksFor(shared.id);
     expect(await store.ownersOf(mark, 10)).toEqual([alpha, beta]);
     expect(await store.ownersOf(mark, 1)).toEqual([alpha]);
+  });
+
+  it('asks Redis as often among many clients as among few', async () => {
+    const { store, redis } = workers.opened;
+    await store.confirmOwnersNoted();
+    const key = managed('active');
+    await store.commit(firstCommit(alpha, { record: record(alpha, { keys: [key] }) }));
+    const asked = async () => {
+      const calls = (text: string) =>
+        [...text.matchAll(/^cmdstat_(?!info)[^:]+:calls=(\d+)/gm)].map(([, n]) => Number(n));
+      const total = async () => calls(await redis.info('commandstats')).reduce((sum, count) => sum + count, 0);
+      const before = await total();
+      expect((await ownersInStore(store, { name: key.thumbprint })).map(({ client }) => client)).toEqual([alpha]);
+      expect(await ownersInStore(store, { name: pair().id })).toEqual([]);
+      return (await total()) - before;
+    };
+    await asked(); // the first time scripts are sent whole
+    const few = await asked();
+    for (let index = 0; index < 300; index += 1) {
+      const client = ref(`client-${index}`);
+      await store.commit(firstCommit(client, { record: record(client, { keys: [managed('active')] }) }));
+    }
+    expect(await asked()).toBe(few);
   });
 
   it('takes records that an older version wrote, unless they were committed again meanwhile', async () => {

@@ -146,6 +146,15 @@ test('by URL, as a cluster and by Sentinels: TLS all the way, and our certificat
       }),
     ),
   );
+  // With TLS 1.3 the server refuses only after the handshake.
+  for (const login of [{}, { password: 'PASSWORD' }]) {
+    const bare = { url: `rediss://127.0.0.1:${single}`, login, tls: { ca, servername } };
+    await expect(connectRedis(bare, { name: 'test' })).rejects.toMatchObject({
+      message: expect.stringMatching(
+        /: TLS: [a-z0-9 ]*certificate required \(ERR_SSL_\w+\)\. .*needs redis\.tls\.cert/,
+      ),
+    });
+  }
 });
 
 /** A Sentinel that is spoken to with TLS only, and watches a server that way. Resolves with its port. */

@@ -1,4 +1,5 @@
 /** What the documents tell people to type, for tests that type it. */
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -6,10 +7,12 @@ const DOCS = join(import.meta.dirname, '../../docs');
 
 /** The rules of the Redis user of that name, one for each word. */
 export function documentedAcl(file: string, user: string): string[] {
-  const rule = new RegExp(`^ACL SETUSER ${user} on '>PASSWORD' ((?:.*\\\\\\n)*.*)$`, 'm');
-  const [, rules] = rule.exec(readFileSync(join(DOCS, file), 'utf8')) ?? [];
+  const command = new RegExp(`^redis-cli ACL SETUSER ${user} on '>PASSWORD' ((?:.*\\\\\\n)*.*)$`, 'm');
+  const [, rules] = command.exec(readFileSync(join(DOCS, file), 'utf8')) ?? [];
   if (rules === undefined) throw new Error(`${file} has no Redis user ${user}`);
-  return rules.replaceAll('\\\n', ' ').replaceAll("'", '').split(/\s+/);
+  // A shell reads it, as it does for the operator: a | without quotes would be a pipe.
+  const words = execFileSync('sh', ['-euc', `printf '%s\\n' ${rules}`], { encoding: 'utf8' });
+  return words.trimEnd().split('\n');
 }
 
 /** The first block in that language. */

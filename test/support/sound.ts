@@ -14,7 +14,10 @@ export async function expectSound(
   theirs: readonly TestKey[] = [],
 ): Promise<void> {
   const audit = await fleet.audit();
-  expect(audit.map(({ seq }) => seq)).toEqual(audit.map((_, index) => index + 1));
+  expect(
+    audit.map(({ seq }) => seq),
+    'the log has no gap',
+  ).toEqual(audit.map((_, index) => index + 1));
   for (const client of clients) {
     const record = await until(`${client.ref} has no key on its way out`, async () => {
       const found = await fleet.record(client);
@@ -26,7 +29,7 @@ export async function expectSound(
     const ready = record.keys.filter(({ kid }) => kid === record.standby?.kid);
     const sealed = await fleet.resources.store.sealedHalves(client.ref);
     const kept = [...active, ...ready].map(({ thumbprint }) => thumbprint);
-    expect([...sealed.keys()].sort()).toEqual(kept.sort());
+    expect([...sealed.keys()].sort(), `${client.ref} has the private half of those keys alone`).toEqual(kept.sort());
     const kidsOf = (wanted: string) =>
       audit.filter(({ type, client: ref }) => type === wanted && ref === client.ref).map(({ data }) => data.kid);
     // A new key that is reported before it is in use is replaced within its rotation.

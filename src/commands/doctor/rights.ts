@@ -15,7 +15,14 @@ export async function checkRights(config: Config): Promise<readonly Check[]> {
     const problem = describeMissing(missing, queues);
     if (problem === null) return fine('redis rights', 'the user may do all that a worker does');
     const { commands, keys } = missing;
-    const rules = [...commands.map((name) => `+${name}`), ...(keys ? [`'~${queues}:*'`] : [])];
-    return wrong('redis rights', problem, `Run ACL SETUSER USER ${rules.join(' ')}, with the name of that user.`);
+    const rules = [...commands.map(allowed), ...(keys ? [`'~${queues}:*'`] : [])];
+    const again = commands.includes('multi') ? ' Then run doctor again: it tries the other rights within MULTI.' : '';
+    const fix = `Run ACL SETUSER USER ${rules.join(' ')}, with the name of that user.${again}`;
+    return wrong('redis rights', problem, fix);
   });
+}
+
+/** In quotes where a shell would make a pipe of it. */
+function allowed(name: string): string {
+  return name.includes('|') ? `'+${name}'` : `+${name}`;
 }

@@ -1,6 +1,6 @@
 /** Plans clients while the lists of their apps arrive. Memory does not grow with clients of which nothing is shown. */
 import type { Config } from '../../config/model.ts';
-import { type ClientRef, makeReference, misnamed, splitReference } from '../../core/client.ts';
+import { type ClientRef, makeReference, misnamed, notListed, splitReference, unconfigured } from '../../core/client.ts';
 import type { ObservedClient } from '../../core/document.ts';
 import { isEligible } from '../../core/due.ts';
 import { type AppFacts, NOTHING_KNOWN, takesSeveral } from '../../core/findings.ts';
@@ -108,7 +108,7 @@ async function planNamed(
     const [client, record] = [found.get(ref) ?? null, records.get(ref)?.record ?? null];
     const isKnown = client !== null || record !== null || policyOf(sources.config, ref) === null;
     if (isKnown) planOne(ref, client, record);
-    else request.failed(ref, misnamed(ref, meant) ?? `The API lists no client ${ref}. Check the reference.`);
+    else request.failed(ref, misnamed(ref, meant) ?? notListed(ref));
   }
 }
 
@@ -120,8 +120,7 @@ async function planner(request: PlanRequest, facts: KnownFacts, { config, store 
   const pauses = byScope(await store.pauses(), now);
   return (ref, client, record) => {
     const applied = policyOf(config, ref, facts.get(appOf(ref)));
-    if (applied === null)
-      return request.failed(ref, 'The config has no policy for it. Add its app (and the client, unless clients: all).');
+    if (applied === null) return request.failed(ref, unconfigured(ref));
     const pause = pauseOf(pauses, ref, applied.name);
     const kids = exposed?.get(ref);
     const compromised = kids === undefined ? request.compromised : { kids };

@@ -125,6 +125,10 @@ function linesOf(step: PreviewStep): readonly string[] {
   switch (step.step) {
     case 'generate':
       return [`generate a key for ${step.alg} and store it, encrypted`];
+    case 'take_standby':
+      return [`use the standby key ${step.kid}`];
+    case 'leave_standby':
+      return [`give the standby key up: ${step.why}`];
     case 'deliver': {
       const held = Object.entries({ current: step.current, next: step.next, previous: step.previous });
       return [`deliver to signers: ${held.map(([name, kid]) => `${name} ${kid ?? 'none'}`).join(', ')}`];

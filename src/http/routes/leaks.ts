@@ -5,7 +5,8 @@ import { findKeys, MOST_PARTS } from '../../leaks/find-keys.ts';
 import { leakQuerySchema, leakSchema, placeIn, readLeak } from '../../leaks/report.ts';
 import { checkSignature, type Scanner, scannerOf } from '../../leaks/signatures.ts';
 import { systemClock } from '../../time.ts';
-import { answerLeak, type LeakedClient, type LeakedItem, type LeakOutcome, type Replacement } from '../leaks.ts';
+import { soon } from '../ask.ts';
+import { answerLeak, type LeakedClient, type LeakedItem, type LeakOutcome } from '../leaks.ts';
 import type { Principal } from '../principal.ts';
 import { ProblemError } from '../problem.ts';
 import { type Answer, type Call, publicRoute, type Route, signedRoute } from '../route.ts';
@@ -121,7 +122,7 @@ async function fromCaller(call: LeakCall, principal: Principal): Promise<Answer>
   const sent = await readLeak(raw, query).catch((error: unknown) => {
     throw hasCode(error, 'usage') ? new ProblemError(400, messageOf(error)) : error;
   });
-  const { found, rotate, takeOver } = sent;
+  const { found, rotate, takeOver, confirm } = sent;
   const { claimedBy } = principal;
   if (rotate && !principal.scopes.includes('rotate')) {
     throw new ProblemError(403, `${claimedBy} has no scope rotate. Leave rotate out, or take a token that has it.`);
@@ -135,9 +136,9 @@ async function fromCaller(call: LeakCall, principal: Principal): Promise<Answer>
   }
   await checkNoted(call);
   const reason = sent.reason ?? 'a key was reported as leaked';
-  const report = { found, principal, claimedBy, address, reason, rotate, takeOver, signal };
+  const report = { found, principal, claimedBy, address, reason, rotate, takeOver, confirm, signal };
   const outcome = await answerLeak(report, context);
-  return { status: outcome.replacements.length > 0 ? 202 : 200, body: documentOf(outcome) };
+  return { status: outcome.replacements.size > 0 ? 202 : 200, body: documentOf(outcome) };
 }
 
 function tooMany(): ProblemError {
@@ -146,7 +147,7 @@ function tooMany(): ProblemError {
 
 /** A store that an older version wrote: for each key all its records would be read. */
 async function checkNoted({ context: { resources } }: LeakCall): Promise<void> {
-  if (await resources.store.areOwnersNoted()) return;
+  if (await soon(resources.store.areOwnersNoted())) return;
   throw new ProblemError(503, 'The keys of an earlier version are being noted, once. Ask again in a minute.', {
     headers: { 'retry-after': '60' },
   });
@@ -167,8 +168,10 @@ async function fromScanner(call: LeakCall): Promise<Answer> {
   if (found.isOver) throw tooMany();
   await checkNoted(call);
   const { rotate } = leaks[scanner] ?? { rotate: false };
-  const report = { found, principal: null, claimedBy: `scanner:${scanner}`, address, rotate, takeOver: false, signal };
-  await answerLeak({ ...report, reason: reasonOf(scanner, raw) }, context);
+  const claimedBy = `scanner:${scanner}`;
+  const reason = reasonOf(scanner, raw);
+  const wishes = { rotate, takeOver: false, confirm: false };
+  await answerLeak({ found, principal: null, claimedBy, address, reason, ...wishes, signal }, context);
   return { status: 200, body: { keys: [], requests: [] } };
 }
 
@@ -178,13 +181,12 @@ function reasonOf(scanner: Scanner, raw: Uint8Array): string {
 }
 
 function documentOf({ items, replacements }: LeakOutcome): z.output<typeof leakAnswerSchema> {
-  const byRequest = new Map(replacements.map((one) => [one.request, one]));
   return {
     keys: items.map(({ clients, ...item }: LeakedItem) => ({
       ...item,
-      clients: clients.map((one) => clientDocument(one, byRequest)),
+      clients: clients.map((one) => clientDocument(one, replacements)),
     })),
-    requests: replacements.map(({ request, clients, rotations, error }) => ({
+    requests: [...replacements.values()].map(({ request, clients, rotations, error }) => ({
       ...{ request, clients: clients.length },
       pending: rotations === null && error === null,
       error,
@@ -193,10 +195,11 @@ function documentOf({ items, replacements }: LeakOutcome): z.output<typeof leakA
 }
 
 function clientDocument(
-  { candidate, tried, request, left }: LeakedClient,
-  replacements: ReadonlyMap<string, Replacement>,
+  { candidate, tried, replace, left }: LeakedClient,
+  replacements: LeakOutcome['replacements'],
 ): z.output<typeof clientSchema> {
   const { client, client_id, kid, state, reported, by, published } = candidate;
-  const rotation = replacements.get(request ?? '')?.rotations?.get(client) ?? null;
+  const { request = null, rotations = null } = replacements.get(replace ?? '') ?? {};
+  const rotation = rotations?.get(client) ?? null;
   return { ...{ client, client_id, kid, state, reported, by, published }, ...tried, request, rotation, left };
 }

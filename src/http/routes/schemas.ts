@@ -4,7 +4,7 @@ import { isSegment, REFERENCE } from '../../core/client.ts';
 import { CLIENT_STATES } from '../../core/state.ts';
 import type { ClientStatus } from '../../status/model.ts';
 
-export const segment = z
+const segment = z
   .string()
   .refine(isSegment, 'must be letters, digits, "_", "-", "." or "~"')
   .meta({ pattern: '^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127}$' });
@@ -25,7 +25,7 @@ export const reference = z
 
 const state = z.enum(CLIENT_STATES);
 
-export const rotationState = z
+const rotationState = z
   .enum(['running', 'active', 'finished', 'failed', 'rolled_back'])
   .describe('active: the new key signs and is proven. finished: the old one is gone, too.');
 
@@ -147,3 +147,29 @@ export const auditEntrySchema = z
 export const jwksSchema = z
   .object({ keys: z.array(z.looseObject({ kty: z.string(), kid: z.string().optional() })) })
   .meta({ id: 'JwkSet' });
+
+const notEnrolled = z.object({ client: reference, enrolment: z.enum(['found', 'held']) });
+
+/** What a request came to, or what it waits for. */
+export const acceptedSchema = z
+  .object({
+    request: z.string().describe('The request, as the audit log names it.'),
+    rotations: z.array(z.object({ id: z.string(), client: reference, state: rotationState.optional() })),
+    pending: z.boolean().describe('True: it has not been begun. Ask again, with the same Idempotency-Key.'),
+    waits_for: z.string().optional().describe('What a pending request waits for, where a worker has said so.'),
+    errors: z
+      .array(z.object({ client: z.string(), message: z.string() }))
+      .optional()
+      .describe('Clients for which nothing was started, and why.'),
+    skipped: z
+      .array(notEnrolled)
+      .optional()
+      .describe('Clients of a fan-out that were left alone, because they are not enrolled.'),
+    taken_over: z
+      .array(notEnrolled)
+      .optional()
+      .describe('Clients that were not enrolled: their applications must take the new key at once.'),
+  })
+  .meta({ id: 'Accepted' });
+
+export type Accepted = z.output<typeof acceptedSchema>;

@@ -3,7 +3,7 @@ import { messageOf, RekeydError } from '../../errors.ts';
 import { monotonic, sleep } from '../../time.ts';
 import { connectorTo } from './primary.ts';
 import { isMisdirected, isPassing } from './replies.ts';
-import { ConnectError, type Obstacle } from './socket.ts';
+import { ConnectError, isTlsAlert, type Obstacle, tlsProblem } from './socket.ts';
 import { describeTarget, type RedisTarget } from './target.ts';
 
 /** The part of a logger that a connection needs. */
@@ -64,7 +64,8 @@ function commonOptions(target: RedisTarget) {
     disableClientInfo: true, // it would take one right more, for a name that nobody reads
     // Never give a command up: it waits for the connection to come back. BullMQ insists on it for its blocking connections.
     maxRetriesPerRequest: null,
-    retryStrategy: (attempt: number) => Math.min(50 * 2 ** (attempt - 1), 2000),
+    // The connector waits. While ioredis itself did, a connection that is told to end would never say so, and forget what is queued.
+    retryStrategy: () => 0,
     socketTimeout: 'group' in target ? GROUP_SOCKET_TIMEOUT_MS : SOCKET_TIMEOUT_MS,
   } satisfies RedisOptions;
 }
@@ -80,7 +81,7 @@ async function firstConnection(redis: Redis, timeout: number): Promise<ConnectEr
   // Stays on for good: an `error` event without a listener is printed by ioredis, command arguments and all.
   redis.on('error', (error) => {
     if (settled.signal.aborted) return;
-    problem = error instanceof ConnectError ? error : new ConnectError(obstacleIn(error), messageOf(error));
+    problem = connectErrorOf(error);
     if (problem.obstacle !== 'away' || /cluster support disabled/.test(problem.message)) settled.abort();
   });
   await sleep(timeout, settled.signal);
@@ -88,13 +89,16 @@ async function firstConnection(redis: Redis, timeout: number): Promise<ConnectEr
   return problem;
 }
 
-/** ioredis asks for more once the socket is open: a server that wants a password, and was given none, says so then. */
-function obstacleIn(error: Error): Obstacle {
-  return /NOAUTH|WRONGPASS|NOPERM/.test(messageOf(error)) ? 'login' : 'away';
+/** What comes once the socket is open: a server that wants a password or a certificate, and was given none, says so then. */
+function connectErrorOf(error: Error): ConnectError {
+  if (error instanceof ConnectError) return error;
+  if (isTlsAlert(error)) return tlsProblem(error);
+  const isLogin = /NOAUTH|WRONGPASS|NOPERM/.test(messageOf(error));
+  return new ConnectError(isLogin ? 'login' : 'away', messageOf(error));
 }
 
 const ADVICE: Readonly<Record<Obstacle, string>> = {
-  away: 'Start the server or correct the redis section of the config (host and port; rediss:// for TLS).',
+  away: 'Start the server or correct the redis section of the config (host and port, or the path of the socket; rediss:// for TLS).',
   tls: 'The port must speak TLS, with a certificate for the host (or redis.tls.servername) by an authority that Node.js knows or that redis.tls.ca names. A server that asks for a certificate of ours needs redis.tls.cert and key.',
   login:
     'The server runs and turns us away: correct user and password where the config refers to. A file is read again by itself.',
@@ -124,12 +128,13 @@ function logChanges(redis: Redis, address: string, log: ConnectionLog): void {
   let last = '';
   let refused = false;
   redis.on('error', (error) => {
-    last = messageOf(error);
+    const { obstacle, message } = connectErrorOf(error);
+    last = message;
     // A server that cannot be reached comes back. One that turns us away needs somebody.
-    if (refused || !(error instanceof ConnectError) || error.obstacle === 'away') return;
+    if (refused || obstacle === 'away') return;
     refused = true;
     log.warn(
-      { redis: address, error: last, fix: ADVICE[error.obstacle] },
+      { redis: address, error: last, fix: ADVICE[obstacle] },
       'Redis does not take the connection; work waits until it does',
     );
   });

@@ -3,12 +3,17 @@ import { Socket } from 'node:net';
 import { AbstractConnector, type RedisOptions } from 'ioredis';
 import { messageOf } from '../../errors.ts';
 import { monotonic, sleep } from '../../time.ts';
+import { ConnectError } from './socket.ts';
 
 /**
  * Connections come back no faster than this, in ms. A server that turns every command away, or a group whose members disagree, would otherwise be asked
  * again and again without a rest.
  */
 const PACE_MS = 500;
+
+/** Before another try, in ms, doubled with each that fails up to the longest. */
+const FIRST_WAIT_MS = 50;
+const LONGEST_WAIT_MS = 2_000;
 
 export type ConnectorClass = NonNullable<RedisOptions['Connector']>;
 
@@ -19,15 +24,20 @@ export interface Opener {
   suits(role: string | undefined): boolean;
 }
 
+const NEVER = new AbortController().signal;
+
 /**
  * Not its StandaloneConnector, see {@link ./socket.ts}; nor its SentinelConnector, whose failover detector ends a connection for good when the word of a new primary comes while it is just asking for
  * one; nor its Cluster, which resends the commands of a pipeline one by one
  * (decision note 9).
+ * @param ended see {@link ./target.ts#RedisTarget}
  */
-export function connectorOf(opener: () => Opener): ConnectorClass {
+export function connectorOf(opener: () => Opener, ended: AbortSignal = NEVER): ConnectorClass {
   return class OwnConnector extends AbstractConnector {
     #left = new AbortController();
     #connectedAt = Number.NEGATIVE_INFINITY;
+    /** In a row. */
+    #failures = 0;
     readonly #opener = opener();
 
     constructor() {
@@ -39,18 +49,30 @@ export function connectorOf(opener: () => Opener): ConnectorClass {
     ): ReturnType<InstanceType<ConnectorClass>['connect']> {
       this.connecting = true;
       this.#left = new AbortController();
-      const { signal } = this.#left;
-      await sleep(Math.max(0, this.#connectedAt + PACE_MS - monotonic()), signal);
+      const left = this.#left.signal;
+      const signal = AbortSignal.any([left, ended]);
+      await sleep(this.#restMs(), signal);
       try {
         const stream = await this.#opener.open(signal, (problem) => emit('error', problem));
         this.#connectedAt = monotonic();
+        this.#failures = 0;
         this.stream = stream;
+        const end = () => void stream.destroy();
+        ended.addEventListener('abort', end, { once: true });
+        stream.once('close', () => ended.removeEventListener('abort', end));
         return stream;
       } catch (error) {
-        // ioredis ends a connection for good when this rejects. With a socket that is closed already it tries again.
-        this.firstError = error instanceof Error ? error : new Error(messageOf(error));
+        // ioredis ends a connection for good when this rejects. With a socket that is closed already it tries again, unless it was told to end.
+        if (ended.aborted) throw new ConnectError('away', 'Connection is closed.');
+        this.#failures += 1;
+        if (!left.aborted) this.firstError = error instanceof Error ? error : new Error(messageOf(error));
         return new Socket().destroy();
       }
+    }
+
+    #restMs(): number {
+      const retry = this.#failures === 0 ? 0 : Math.min(FIRST_WAIT_MS * 2 ** (this.#failures - 1), LONGEST_WAIT_MS);
+      return Math.max(retry, this.#connectedAt + PACE_MS - monotonic());
     }
 
     override check(info: { readonly role?: string }): boolean {

@@ -14,9 +14,10 @@ const PACE_MS = 500;
 
 /** Reads `target` anew for each socket. @throws RekeydError `config` (not a Redis URL) */
 export function connectorTo(target: RedisTarget): ConnectorClass {
-  if ('group' in target) return connectorOf(() => searching(() => target.group));
+  if ('group' in target) return connectorOf(() => searching(() => target.group), target.ended);
   placeOf(target);
-  return connectorOf(() => ({ open: (signal) => openSocket(placeOf(target), signal), suits: () => true }));
+  const straight = () => ({ open: (signal: AbortSignal) => openSocket(placeOf(target), signal), suits: () => true });
+  return connectorOf(straight, target.ended);
 }
 
 /** Nodes take turns at being asked, so that one with an old view cannot keep us. */

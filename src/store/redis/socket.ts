@@ -76,9 +76,20 @@ function connected(stream: Socket, { tls, at }: Place): Promise<void> {
 function problemOf(error: Error, isTls: boolean): ConnectError {
   if (error instanceof ConnectError) return error;
   const isNetwork = 'syscall' in error || error instanceof AggregateError;
-  if (isNetwork || !isTls) return new ConnectError('away', messageOf(error));
+  const isTlsProblem = isTls || isTlsAlert(error);
+  return isNetwork || !isTlsProblem ? new ConnectError('away', messageOf(error)) : tlsProblem(error);
+}
+
+/** What OpenSSL says. A server may refuse our certificate, or its absence, only after `secureConnect` (TLS 1.3). */
+export function isTlsAlert(error: Error): boolean {
+  return 'code' in error && String(error.code).startsWith('ERR_SSL_');
+}
+
+/** OpenSSL's own message has its source lines in it; `reason` is what it means. */
+export function tlsProblem(error: Error): ConnectError {
+  const reason = 'reason' in error ? String(error.reason) : messageOf(error).replaceAll('\n', ' ');
   const code = 'code' in error ? ` (${String(error.code)})` : '';
-  return new ConnectError('tls', `TLS: ${messageOf(error).replaceAll('\n', ' ')}${code}`);
+  return new ConnectError('tls', `TLS: ${reason}${code}`);
 }
 
 interface Greeting {

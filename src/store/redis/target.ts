@@ -46,12 +46,14 @@ export type ServerGroup =
 
 /**
  * A URL (`redis://`, `rediss://` or `unix:///path`), a unix socket, or a group that says itself where its primary is. It is read anew for each connection
- * that is opened: a getter may answer another password than before.
+ * that is opened: a getter may answer another password than before. Once `ended` aborts, all connections end and none is made any more: what still waits
+ * for an answer fails.
  */
-export type RedisTarget =
+export type RedisTarget = (
   | { readonly url: string; readonly login?: Login; readonly tls?: Tls }
   | { readonly socketPath: string }
-  | { readonly group: ServerGroup };
+  | { readonly group: ServerGroup }
+) & { readonly ended?: AbortSignal };
 
 /**
  * Another password, or another certificate, for the same place. `target` itself changes: connections look there whenever they are made anew, and those that
