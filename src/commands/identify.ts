@@ -59,13 +59,18 @@ async function readMeant(file: string): Promise<Meant> {
     bytes = file === '-' ? await bytesOf(process.stdin) : await bytesOfFile(file);
   } catch (error) {
     // A thumbprint or a hash may stand where the file's name would.
-    if (hashIn(file) !== null) return { name: file };
+    const [name] = (await findKeys(Buffer.from(file))).names;
+    if (name !== undefined && hashIn(name) !== null) return { name };
     throw usage(
       `The key cannot be read: ${messageOf(error)}. Name a file with a key, its thumbprint or a hash, or - for stdin.`,
     );
   }
   try {
-    return await readAnyKey(bytes.toString('utf8'));
+    const meant = await readAnyKey(bytes.toString('utf8'));
+    if ('keys' in meant) return meant;
+    // The mark in a key file of ours is a name with a word before it.
+    const [name = meant.name] = (await findKeys(bytes)).names;
+    return { name };
   } catch (error) {
     // It may be a file that no text is in, or text with a key in it.
     const { keys } = await findKeys(bytes);

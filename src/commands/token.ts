@@ -1,4 +1,4 @@
-/** `rekeyd token`: who may use the HTTP API. */
+/** Who may use the HTTP API: `rekeyd token create`, and what lists and revokes tokens. */
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/model.ts';
 import { parseDuration } from '../core/duration.ts';
