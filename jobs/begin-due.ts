@@ -92,6 +92,7 @@ export async function examined(
       // It would hold up its cohort.
       if (pauseOf(byScope(pauses, now), ref, run.policy) !== null) {
         heldBack += 1;
+        await wakeWaiting(ref, record, policy, now, run);
         continue;
       }
       if (awaitsProbe(policy)) {
@@ -179,7 +180,10 @@ async function beginOne(
     return 'idle';
   }
   // Asked just before the start: from the moment that somebody pauses, nothing more begins.
-  if (!mayBegin(policy, held.now) || (await isPaused(resources.store, ref, run.policy, held.now))) return 'held back';
+  if (!mayBegin(policy, held.now) || (await isPaused(resources.store, ref, run.policy, held.now))) {
+    await wakeWaiting(ref, held.record, policy, held.now, run);
+    return 'held back';
+  }
   if (awaitsProbe(policy)) return 'unprobed';
   const asked = {
     id: rotationId(resources.store, `sweep ${run.policy} ${run.slot}`, ref),
@@ -200,6 +204,17 @@ async function beginOne(
   }
   await queues.wake(ref, false);
   return 'begun';
+}
+
+/** Windows, freezes and pauses hold rotations back. A standby key is replaced meanwhile, and a key that is offered is withdrawn. */
+export async function wakeHeld(refs: readonly ClientRef[], run: Run): Promise<void> {
+  const { store } = run.context.resources;
+  for (const page of pagesOf(refs)) {
+    for (const [ref, { record, now }] of await store.loadMany(page)) {
+      const policy = policyOf(ref, run);
+      if (policy !== null) await wakeWaiting(ref, record, policy, now, run);
+    }
+  }
 }
 
 /** The index knows when a key that is offered is withdrawn, too. The client's own job does that; it may have been lost, or the policy was changed. */

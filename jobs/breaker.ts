@@ -42,7 +42,7 @@ export function isOver({ clients, fleet }: Share, breaker: number): boolean {
  * @throws RekeydError `breaker` when it takes a confirmation that the request does not have; `not_approved` while it waits for another person
  */
 export async function passBreaker(asking: Asking, refs: readonly ClientRef[]): Promise<void> {
-  const { asked, job, context } = asking;
+  const { asked, job, tally, context } = asking;
   const { store, config } = context.resources;
   const { breaker } = config;
   const share = await shareOf(refs, isNamed(asked.select) || asked.take_over, store);
@@ -53,8 +53,10 @@ export async function passBreaker(asking: Asking, refs: readonly ClientRef[]): P
   const size = `${clients} of ${fleet} clients`;
   if (!isOver(share, breaker) && !isFlood) return store.noteReported(refs, TOGETHER_MS);
   if (!asked.confirm) {
+    const left = tally.begun.size;
+    const begun = left === 0 ? 'Nothing was started.' : `The ${left} that were known are replaced, the others are not.`;
     const what = isFlood ? `${together} clients were reported within an hour` : `It is about ${size}`;
-    const why = `${what}, and more than ${percent(breaker)} of the fleet need a confirmation (breaker in the config). Nothing was started. Look with \`rekeyd plan --compromised\`, then ask again with --yes (HTTP and queue: "confirm": true).`;
+    const why = `${what}, and more than ${percent(breaker)} of the fleet need a confirmation (breaker in the config). ${begun} Look with \`rekeyd plan --compromised\`, then ask again with --yes (HTTP and queue: "confirm": true).`;
     await tell(asking, 'rotation.refused', 'refused', { code: 'breaker', clients, fleet, error: why });
     throw new RekeydError('breaker', why);
   }

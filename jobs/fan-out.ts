@@ -136,6 +136,10 @@ async function beginListed(left: readonly ClientRef[], { listed, unread }: Read,
   }
   tally.waiting.push(...unread.values());
   const fresh = [...listed].filter(([ref, { client }]) => isEligible(client) && isMeant(asked, ref, context));
+  // Without take_over, those that the store does not know are left alone.
+  if (asking.isCompromise && asked.take_over) {
+    await passBreaker(asking, [...new Set([...tally.begun.keys(), ...fresh.map(([ref]) => ref)])]);
+  }
   await takeAll(fresh, asked, context);
   await beginAll(fresh, new Map(), asking);
 }

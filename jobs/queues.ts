@@ -43,6 +43,9 @@ const RETRIED = { attempts: 8, backoff: { type: 'exponential', delay: 500, jitte
 const ORDINARY = 10;
 const URGENT = 0;
 
+/** Behind everything else: what a worker does when it has the time. */
+export const SPARE = 100;
+
 export interface Queues {
   /** Requests of any program. */
   readonly control: Queue;
@@ -57,6 +60,8 @@ export interface Queues {
    * record again after it has gone to sleep, and before that nothing has to be done.
    */
   wake(ref: ClientRef, urgent: boolean): Promise<void>;
+  /** The same for what has time until no other client of the deployment waits. A compromise brings it forward; anything else waits with it. */
+  wakeSpare(ref: ClientRef): Promise<void>;
   /**
    * Asks as rekeyd itself.
    * @param id of the job: asked for a second time while that is known, it stays one. Absent: another one each time.
@@ -126,6 +131,11 @@ export function openQueues(
         // copied key by key while jobs ran, and would keep its client asleep for ever.
         if (missed > 0) await queue.remove(ref).catch(() => undefined);
       }
+    },
+
+    async wakeSpare(ref) {
+      const queue = rotateQueue(splitReference(ref).deployment);
+      await queue.add('rotate', { v: 1, client: ref }, { ...FORGOTTEN, ...RETRIED, jobId: ref, priority: SPARE });
     },
 
     async request(data, id) {

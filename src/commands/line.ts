@@ -1,30 +1,27 @@
 /** The command line: what can be typed, what it says about itself, and the exit code of what came of it. */
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError } from 'commander';
 import packageFile from '../../package.json' with { type: 'json' };
 import { type ErrorCode, messageOf, RekeydError } from '../errors.ts';
 import { ApiError } from '../wacht/api-error.ts';
 import { addCompletion } from './line-completion.ts';
 import { helpOnlyForCommands } from './line-help.ts';
+import { addKeeping } from './line-keeping.ts';
 import { addSteppingIn, selecting } from './line-stepping-in.ts';
+import { count } from './line-values.ts';
 import type { Globals } from './open.ts';
 import { note, printJson } from './output.ts';
 
 /** Loaded only when the command is run: `status`, for example, does not need the HTTP server in memory. */
 const commands = {
-  audit: () => import('./audit.ts'),
   config: () => import('./config.ts'),
   doctor: () => import('./doctor.ts'),
   health: () => import('./health.ts'),
-  keysImport: () => import('./keys/import.ts'),
-  keysRewrap: () => import('./keys/rewrap.ts'),
   plan: () => import('./plan.ts'),
   probe: () => import('./probe.ts'),
   reload: () => import('./reload.ts'),
   rotate: () => import('./rotate.ts'),
   start: () => import('./start.ts'),
   status: () => import('./status.ts'),
-  store: () => import('./store.ts'),
-  token: () => import('./token.ts'),
 };
 
 const ABOUT = `
@@ -138,79 +135,7 @@ function commandsOf(globalsOf: (file: string | undefined) => Globals, end: (code
     .option('--json', 'print one JSON document')
     .action(async (app, options) => end(await (await commands.probe()).probe(globals(), app, options)));
 
-  const audit = program.command('audit').description('the audit log: tail, export');
-  audit
-    .command('tail')
-    .description('show the newest entries, oldest first')
-    .option('-n, --lines <count>', 'how many', count, 20)
-    .option('-f, --follow', 'go on with those that come, until SIGINT')
-    .option('--json', 'print one JSON document')
-    .action(async (options) => end(await (await commands.audit()).auditTail(globals(), options)));
-  audit
-    .command('export')
-    .description('write the entries that a folder does not hold yet, as JSON Lines')
-    .argument('<dir>', 'the folder')
-    .option('--json', 'print one JSON document')
-    .action(async (dir, options) => end(await (await commands.audit()).auditExport(globals(), dir, options)));
-
-  const keys = program.command('keys').description('private keys: import, rewrap');
-  keys
-    .command('import')
-    .description('adopt the private keys that clients sign with now, each proven first')
-    .argument('[client]', 'deployment/app-slug/oauth_client_id, with --file')
-    .option('--file <file>', 'its private key: PEM or JWK; - reads it from stdin')
-    .option('--dir <dir>', 'of many clients: a folder of files named by client reference or client_id')
-    .option('--map <file>', 'of many clients: CSV or JSON lines with client (or client_id), file, and alg if needed')
-    .option('--dry-run', 'with --dir or --map: match and prove, and change nothing')
-    .option('--alg <alg>', 'what it signs, when neither the file nor the server says')
-    .option('--passphrase-file <file>', 'the passphrase of encrypted PEM')
-    .option('--unproven', 'without a sign-in first: where no issuer can be reached from here')
-    .option('--enroll', 'the applications take their keys from their key folders from now on')
-    .option('--json', 'print one JSON document')
-    .action(async (client, options) => end(await (await commands.keysImport()).keysImport(globals(), client, options)));
-  keys
-    .command('rewrap')
-    .description('re-encrypt all stored private keys under the first KEK')
-    .option('--json', 'print one JSON document')
-    .action(async (options) => end(await (await commands.keysRewrap()).keysRewrap(globals(), options)));
-
-  const store = program.command('store').description('the store: status, declare-loss');
-  store
-    .command('status')
-    .description('show which store this is, and whether it is the one that was there before')
-    .option('--json', 'print one JSON document')
-    .action(async (options) => end(await (await commands.store()).storeStatus(globals(), options)));
-  store
-    .command('declare-loss')
-    .description('after a store was lost or rolled back: take what is there as the truth')
-    .option('--reason <text>', 'for the audit trail')
-    .option('--json', 'print one JSON document')
-    .action(async (options) => end(await (await commands.store()).storeDeclareLoss(globals(), options)));
-
-  const token = program.command('token').description('who may use the HTTP API: create, list, revoke');
-  token
-    .command('create')
-    .description('make a token; its value is shown once, on stdout')
-    .argument('<name>', 'lower-case letters, digits and hyphens')
-    .requiredOption('--scope <scope...>', 'rotate, read, metrics')
-    .option('--app <deployment/slug>', 'for the clients of this app only')
-    .option('--client <reference>', 'for this client only')
-    .option('--expires <duration>', 'from now on', '90d')
-    .option('--reason <text>', 'for the audit trail')
-    .option('--json', 'print one JSON document')
-    .action(async (name, options) => end(await (await commands.token()).tokenCreate(globals(), name, options)));
-  token
-    .command('list')
-    .description('show the tokens, and never their values')
-    .option('--json', 'print one JSON document')
-    .action(async (options) => end(await (await commands.token()).tokenList(globals(), options)));
-  token
-    .command('revoke')
-    .description('workers refuse it within a second')
-    .argument('[name]')
-    .option('--all', 'every token, also where their list cannot be read')
-    .option('--reason <text>', 'for the audit trail')
-    .action(async (name, options) => end(await (await commands.token()).tokenRevoke(globals(), name, options)));
+  addKeeping(program, globals, end);
 
   program
     .command('doctor')
@@ -253,11 +178,6 @@ function suspecting(command: Command): Command {
     .option('--kek <id>', 'with --compromised: all keys that are, or were, encrypted under this KEK')
     .option('--host <name>', 'with --compromised: all keys of clients whose signers reported from this host')
     .option('--keep-standby', 'with --compromised: the standby key did not leak, although signers hold it');
-}
-
-function count(text: string): number {
-  if (/^\d{1,6}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('Give a whole number.');
 }
 
 /** What the process ends with after `error`, which is told on stderr, and with --json on stdout too. */

@@ -60,6 +60,12 @@ export function caller(): { readonly actor: string; readonly claimedBy: string }
   return { actor: `cli:${name}`, claimedBy: `os:${name}` };
 }
 
+/** The same, as an audit entry says it. */
+export function author(): { readonly actor: string; readonly claimed_by: string } {
+  const { actor, claimedBy } = caller();
+  return { actor, claimed_by: claimedBy };
+}
+
 export function actor(): string {
   return caller().actor;
 }

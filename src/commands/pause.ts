@@ -8,7 +8,7 @@ import { type Pause, pauseEntry, type Scope, scopeWords, selectorOf } from '../c
 import { isLeak } from '../rotation/exposed.ts';
 import { knownOtherwise } from '../rotation/naming.ts';
 import type { Store } from '../store/store.ts';
-import { actor, type Globals, withResourcesOf } from './open.ts';
+import { actor, caller, type Globals, withResourcesOf } from './open.ts';
 import { noteAbout, print, printJson } from './output.ts';
 import { type Select, type SelectOptions, selectionOf, usage } from './select.ts';
 
@@ -32,7 +32,9 @@ export async function pause(globals: Globals, named: readonly string[], options:
     for (const scope of scopes) {
       if ('client' in scope && errors.has(scope.client)) continue;
       const made: Pause = { scope, actor: actor(), reason, at: now, until };
-      await store.beginPause(made, [pauseEntry('schedule.paused', scope, made, { until: iso(until) })]);
+      await store.beginPause(made, [
+        pauseEntry('schedule.paused', scope, { ...caller(), reason }, { until: iso(until) }),
+      ]);
       begun.push(made);
     }
     if (options.json) {

@@ -1,4 +1,4 @@
-/** `rekeyd token`: who may use the HTTP API. */
+/** Who may use the HTTP API: `rekeyd token create`, and what lists and revokes tokens. */
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/model.ts';
 import { parseDuration } from '../core/duration.ts';
@@ -6,7 +6,7 @@ import { parseScopes, type Token } from '../core/token.ts';
 import { openTokenBook, type TokenBook } from '../http/tokens.ts';
 import { keksOf } from '../rotation/policy.ts';
 import type { Store } from '../store/store.ts';
-import { actor, type Globals, withResourcesOf } from './open.ts';
+import { author, type Globals, withResourcesOf } from './open.ts';
 import { note, print, printJson } from './output.ts';
 import { usage } from './select.ts';
 
@@ -28,7 +28,7 @@ export async function tokenCreate(globals: Globals, name: string, options: Creat
   return withTokens(globals, async (book, store) => {
     const expiresAt = (await store.now()) + lifeMs;
     const only = client ?? app ?? null;
-    const value = await book.create({ name, scopes, only, expiresAt }, { actor: actor(), reason });
+    const value = await book.create({ name, scopes, only, expiresAt }, { ...author(), reason });
     const expires = new Date(expiresAt).toISOString();
     if (options.json) printJson({ name, token: value, scopes, only, expires });
     else {
@@ -61,7 +61,7 @@ export async function tokenRevoke(
   { all = false, reason = 'revoked on the command line' }: RevokeOptions,
 ): Promise<number> {
   if ((name === undefined) !== all) throw usage('Name the token to revoke, or write --all for every one.');
-  const cause = { actor: actor(), reason };
+  const cause = { ...author(), reason };
   return withTokens(globals, async (book) => {
     if (name === undefined) await book.revokeAll(cause);
     else await book.revoke(name, cause);

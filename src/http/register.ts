@@ -73,6 +73,7 @@ function isSigned(route: Route, request: FastifyRequest): boolean {
 
 const REFUSED: readonly number[] = [401, 403, 429];
 
+/** A signature that is not accepted is a refusal like that of a token. */
 function noteRefusal(
   error: unknown,
   claimedBy: string | null,

@@ -18,7 +18,7 @@ import { replaceFile } from '../files/replace.ts';
 import type { Kek } from '../keys/sealed.ts';
 import { signDocument, verifyDocument } from '../keys/signed.ts';
 import type { Store } from '../store/store.ts';
-import { monotonic } from '../time.ts';
+import { monotonic, sleep } from '../time.ts';
 
 export interface NewToken {
   readonly name: string;
@@ -27,7 +27,7 @@ export interface NewToken {
   readonly expiresAt: number;
 }
 
-type Cause = Pick<AuditDraft, 'actor' | 'reason'>;
+type Cause = Pick<AuditDraft, 'actor' | 'claimed_by' | 'reason'>;
 
 export interface TokenBook {
   /** Makes a token. @returns its value, which is not kept. @throws RekeydError `usage`, `key_tampered`, `kek_missing`, `not_durable` */
@@ -49,7 +49,7 @@ export interface TokenBook {
 /** How old, in ms, what is known of the list may be. */
 const FRESH_MS = 1_000;
 
-/** The same for a token that is not in it: so often the list is read for those who guess. */
+/** Between two reads, in ms, for tokens that are not in it. */
 const AGAIN_MS = 100;
 
 const PURPOSE = 'HTTP tokens';
@@ -107,9 +107,9 @@ export function openTokenBook({ store, keks, dataDir }: TokenBookOptions): Token
     throw new RekeydError('store_conflict', 'Others change the tokens all the time: nothing was changed. Try again.');
   }
 
-  /** @param freshMs how old, in ms, what is known of the list may be */
-  async function tokenIn(freshMs: number, wanted: Buffer): Promise<Token | undefined> {
-    if (known === null || monotonic() - known.at > freshMs) known = { list: read(), at: monotonic() };
+  /** @param since what is known of the list must have been read after that, in ms of the monotonic clock */
+  async function tokenIn(since: number, wanted: Buffer): Promise<Token | undefined> {
+    if (known === null || known.at < since) known = { list: read(), at: monotonic() };
     const asked = known;
     const { list } = await asked.list.catch((error: unknown) => {
       if (known === asked) known = null;
@@ -117,6 +117,13 @@ export function openTokenBook({ store, keks, dataDir }: TokenBookOptions): Token
     });
     const [token] = list.tokens.filter((token) => timingSafeEqual(Buffer.from(token.hash), wanted));
     return token;
+  }
+
+  /** One that is not there may have been made just now. Those who ask for such a one wait for each other: however many guess, the list is read so often. */
+  async function justMade(wanted: Buffer): Promise<Token | undefined> {
+    const asked = monotonic();
+    await sleep(Math.max(0, (known?.at ?? 0) + AGAIN_MS - asked));
+    return tokenIn(asked, wanted);
   }
 
   return {
@@ -148,8 +155,7 @@ export function openTokenBook({ store, keks, dataDir }: TokenBookOptions): Token
     async find(value) {
       if (!isTokenValue(value)) return null;
       const wanted = Buffer.from(hashOf(value));
-      // One that is not there may have been made just now.
-      const token = (await tokenIn(FRESH_MS, wanted)) ?? (await tokenIn(AGAIN_MS, wanted));
+      const token = (await tokenIn(monotonic() - FRESH_MS, wanted)) ?? (await justMade(wanted));
       return token === undefined || token.expiresAt <= (await store.now()) ? null : token;
     },
   };
@@ -159,8 +165,8 @@ function hashOf(value: string): string {
   return hash('sha256', value, 'base64url');
 }
 
-function entry(type: AuditType, { actor, reason }: Cause, data: AuditDraft['data']): AuditDraft {
-  return { type, client: null, rotation: null, actor, reason, data };
+function entry(type: AuditType, cause: Cause, data: AuditDraft['data']): AuditDraft {
+  return { type, client: null, rotation: null, ...cause, data };
 }
 
 function putBack(what: string): RekeydError {

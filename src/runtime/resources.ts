@@ -60,6 +60,7 @@ export async function openStoreHandle(config: Config, { log }: Pick<ResourceOpti
       dataDir: config.dataDir,
       whatIsDenied: async () => describeMissing(await missingRights(target, keys.queues), keys.queues),
       onChange: tell(log),
+      onNotes: tellNotes(log),
     });
     add('store marker', () => guard.close());
     for (const { name, fix, detail } of guard.durability.requirements) {
@@ -126,6 +127,18 @@ function tell(log: Log): (problem: RekeydError | null) => void {
     if (problem === null) log.info({}, 'the store can be worked with again');
     else
       log.error({ code: problem.code, error: problem.message }, 'the store cannot be worked with: nothing is changed');
+  };
+}
+
+/** How far the audit log is, is written to `data_dir`: by that a loss is noticed. */
+function tellNotes(log: Log): (problem: string | null) => void {
+  return (problem) => {
+    if (problem === null) log.info({}, 'store.json can be written again');
+    else
+      log.error(
+        { error: problem },
+        'store.json in data_dir cannot be written: should Redis lose what is written from now on, that may go unnoticed',
+      );
   };
 }
 

@@ -4,10 +4,11 @@
  */
 import type { Redis } from 'ioredis';
 import { hasCode, messageOf, RekeydError } from '../errors.ts';
-import { monotonic, sleep } from '../time.ts';
-import { lost, type Marker, nameStore, readFacts, readMarker, whyLost, writeMarker } from './identity.ts';
+import { monotonic } from '../time.ts';
+import { furthest, lost, type Marker, nameStore, readFacts, readMarker, whyLost, writeMarker } from './identity.ts';
 import type { StoreKeys } from './keys.ts';
 import { SEEN } from './lua/log.ts';
+import { openMarkerNotes } from './marker-notes.ts';
 import { storeFinder } from './namespaces.ts';
 import { watchProblem } from './problem.ts';
 import { checkDurability, type Durability, type DurabilityOptions } from './redis/durability.ts';
@@ -38,58 +39,27 @@ export interface GuardOptions extends DurabilityOptions {
   readonly whatIsDenied?: () => Promise<string | null>;
   /** Told when a check finds something else than the one before, and once a minute while it lasts. */
   readonly onChange?: (problem: RekeydError | null) => void;
+  /** As {@link ./marker-notes.ts} tells it. */
+  readonly onNotes?: (problem: string | null) => void;
 }
-
-/** The marker is written down at most this often, in ms. */
-const NOTE_MS = 1_000;
 
 /** For how long a write that was tried answers the same question, in ms. */
 const TRIED_MS = 1_000;
 
 /** @throws RekeydError `store_lost`, `redis_unsafe` */
 export async function openGuard(redis: Redis, options: GuardOptions): Promise<Guard> {
-  const { dataDir, keys, onChange = () => {} } = options;
+  const { dataDir, keys, onChange = () => {}, onNotes = () => {} } = options;
   let durability: Durability = await checkDurability(redis, options);
   let marker = await identify(redis, options, await readMarker(dataDir));
-  let noted = marker;
-  let notedAt = monotonic();
-  let planned: Promise<void> | null = null;
   const closing = new AbortController();
   const recovered: (() => void)[] = [];
-  let writing: Promise<void> = Promise.resolve();
   let checking: Promise<void> | null = null;
   let trying: Promise<void> | null = null;
   let triedAt = Number.NEGATIVE_INFINITY;
   let isDenied = false;
   const found = watchProblem({ onChange, lookAgain: () => check(), signal: closing.signal });
   const find = storeFinder(redis);
-
-  /** The marker in `data_dir`; null when it cannot be read. */
-  function readNoted(): Promise<Marker | null> {
-    return readMarker(dataDir).catch(() => null);
-  }
-
-  function note(): Promise<void> {
-    notedAt = monotonic();
-    // After one that failed, too.
-    const before = writing.catch(() => {});
-    writing = before.then(async () => {
-      if (noted === marker) return;
-      const next = marker;
-      // A command beside the service may have seen more.
-      await writeMarker(dataDir, furthest(next, await readNoted()));
-      noted = next;
-    });
-    return writing;
-  }
-
-  /** Writes the newest marker, once for all entries that are confirmed within a second. Until it is written, a loss of them would go unnoticed. */
-  function noteSoon(): void {
-    planned ??= sleep(Math.max(0, notedAt + NOTE_MS - monotonic()), closing.signal).then(() => {
-      planned = null;
-      return note().catch(() => {}); // the next one tries again, and `close` says so
-    });
-  }
+  const notes = openMarkerNotes({ dataDir, current: () => marker, onChange: onNotes });
 
   /** @throws what Redis says against it */
   async function write(expected: Marker): Promise<void> {
@@ -128,7 +98,7 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
     try {
       durability = await untilAnswered(() => checkDurability(redis, options));
       // Another worker of this machine may have seen more.
-      const next = await identify(redis, options, furthest(marker, await readNoted()), find);
+      const next = await identify(redis, options, furthest(marker, await notes.read()), find);
       await write(next);
       await expectRights();
       // Meanwhile more may have been confirmed.
@@ -186,28 +156,21 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
     confirmed(seq) {
       if (seq <= marker.size) return;
       marker = { ...marker, size: seq };
-      noteSoon();
+      notes.writeSoon();
     },
     onRecovery: (listener) => void recovered.push(listener),
     async remember() {
       const { clients } = await readFacts(redis, keys);
       if (clients > marker.clients) marker = { ...marker, clients };
-      await note();
+      await notes.write();
     },
     check,
     async close() {
       redis.off('ready', onReady);
       closing.abort();
-      await planned;
-      await note();
+      await notes.close();
     },
   };
-}
-
-/** The higher of two markers of one store. */
-function furthest(marker: Marker, other: Marker | null): Marker {
-  if (marker.id !== other?.id) return marker;
-  return { ...marker, clients: Math.max(marker.clients, other.clients), size: Math.max(marker.size, other.size) };
 }
 
 function asProblem(error: unknown): RekeydError {

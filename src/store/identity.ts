@@ -87,6 +87,12 @@ export async function nameStore(redis: Redis, keys: StoreKeys): Promise<string> 
   return text(await untilAnswered(() => redis.get(keys.id)));
 }
 
+/** The higher of two markers of one store. */
+export function furthest(marker: Marker, other: Marker | null): Marker {
+  if (marker.id !== other?.id) return marker;
+  return { ...marker, clients: Math.max(marker.clients, other.clients), size: Math.max(marker.size, other.size) };
+}
+
 function markerFile(dataDir: string): string {
   return join(dataDir, 'store.json');
 }

@@ -33,6 +33,10 @@ export interface Setting {
   /** Of every call to the API, from the start. */
   readonly latencyMs?: number;
   readonly reconcileEvery?: string;
+  /** Each client has a key that is kept ready. */
+  readonly standby?: true;
+  /** Of RSA keys, in bits; 2048 when absent. */
+  readonly modulus?: number;
 }
 
 export interface Stage {
@@ -148,12 +152,13 @@ function configFile(setting: Setting, slugs: readonly string[], url: string, red
       default: {
         schedule: '0 0 1 1 *',
         alg: setting.alg ?? 'ES256',
-        modulus_length: 2048,
+        modulus_length: setting.modulus ?? 2048,
         strategy: setting.strategy,
         // The keys that the fleet begins with belong to nobody: the first rotation lets them go.
         foreign_keys: 'retire',
         propagation: '0s',
         overlap: '0s',
+        standby: setting.standby ?? false,
         // What is measured is a whole fleet.
         cohort: 'off',
       },

@@ -1,9 +1,11 @@
 /** What `rekeyd start` says when it starts, and keys that come by a pipe. */
 import { spawnSync } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { COMPILED } from '../support/compiled.ts';
+import { startRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 import { CLI, documentOf, openWorld, secrets, type World } from './fixture.ts';
 
@@ -86,6 +88,31 @@ test('a data_dir that cannot be used is told with what to do, by whatever comes 
     2,
     expect.stringMatching(/data_dir \/proc\/1\/rekeyd cannot be used: /),
   ]);
+});
+
+/** Root may write everywhere: there the commands run as nobody of this machine. */
+const as = process.getuid?.() === 0 ? { uid: 54_321, gid: 54_321 } : {};
+
+test('a data_dir of another user is told with what to do, where rekeyd runs its own Redis and where it does not', async () => {
+  const redis = await startRedis();
+  onTestFinished(() => redis.stop());
+  const dir = await mkdtemp(join(tmpdir(), 'rekeyd-others-'));
+  onTestFinished(() => rm(dir, { recursive: true }));
+  const dataDir = join(dir, 'data');
+  await mkdir(dataDir, { mode: 0o555 });
+  await chmod(dir, 0o755);
+  const file = join(dir, 'rekeyd.yaml');
+  const env = { PATH: process.env.PATH, ...secrets };
+  for (const section of [{}, { redis: { url: redis.url } }]) {
+    await writeFile(file, JSON.stringify({ ...world.config, ...section, data_dir: dataDir }));
+    for (const command of ['start', 'status']) {
+      const run = { ...as, env, cwd: dir, encoding: 'utf8' } as const;
+      const { status, stderr } = spawnSync(process.execPath, [CLI, command, '--config', file], run);
+      const message = `data_dir ${dataDir} cannot be used: the user that rekeyd runs as may not write there. Give it the folder (chown), or set data_dir to another one. (EACCES`;
+      expect([status, stderr]).toEqual([2, expect.stringContaining(`rekeyd: ${message}`)]);
+      expect(stderr).not.toMatch(/^ {4}at /m);
+    }
+  }
 });
 
 test('keys import reads the key from stdin', async () => {

@@ -3,6 +3,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import { bookOf, caller, makeToken } from '../support/api.ts';
 import { type Fleet, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
+import { startLive } from '../support/live-config.ts';
 import { until } from '../support/until.ts';
 
 async function start(options: Parameters<typeof startFleet>[0] = {}) {
@@ -113,4 +114,63 @@ test('a list of tokens that was put back, or written by hand, makes none valid',
     });
     expect(refused).toMatchObject(PROBLEM);
   }
+});
+
+test('who asks too often waits, and a reload sets another rate', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const listen = '127.0.0.1:0';
+  const service = await startLive(fleet, { http: { listen, rate_limit: { max: 3, per: '1h' } } });
+  const api = caller(service.url ?? '', await makeToken(fleet));
+  const statuses = async () => [
+    (await api('/v1/audit')).status,
+    (await api('/v1/audit')).status,
+    (await api('/v1/audit')).status,
+    (await api('/v1/audit')).status,
+  ];
+  expect(await statuses()).toEqual([200, 200, 200, 429]);
+  const refused = await api('/v1/audit');
+  expect(refused).toMatchObject({ ...PROBLEM, status: 429 });
+  expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(1_000);
+  const other = caller(service.url ?? '', await makeToken(fleet, { name: 'other' }));
+  expect((await other('/v1/audit')).status).toBe(200);
+  expect(await service.reloadWith({ http: { listen, rate_limit: { max: 1_000, per: '1s' } } })).toMatchObject({
+    kind: 'changed',
+    changes: ['http'],
+  });
+  expect((await api('/v1/audit')).status).toBe(200);
+});
+
+test('what passes the breaker is confirmed by one token and approved by another', async () => {
+  const { fleet, url } = await start({ config: { breaker: '20%', approval: { compromise_all: 2 } } });
+  for (let client = 0; client < 4; client += 1) await fleet.managed(PEM_APP);
+  const [asks, approves, only] = [
+    caller(url, await makeToken(fleet, { name: 'asks' })),
+    caller(url, await makeToken(fleet, { name: 'approves' })),
+    caller(url, await makeToken(fleet, { name: 'only', only: '185019846023/pem-app' })),
+  ];
+  const json = { ...DRILL, compromised: true };
+  expect(await asks('/v1/rotations', { json })).toMatchObject({
+    ...PROBLEM,
+    status: 422,
+    body: { detail: expect.stringContaining('"confirm": true') },
+  });
+  const headers = { prefer: 'respond-async' };
+  const taken = await asks('/v1/rotations', { json: { ...json, confirm: true }, headers });
+  const place = `/v1/requests/${taken.body.request}`;
+  await until('it waits for a second person', async () => /one more person/.test((await asks(place)).body.waits_for));
+  const approval = (by: typeof asks) => by(`${place}/approval`, { method: 'POST' });
+  expect(await approval(asks)).toMatchObject({ ...PROBLEM, status: 409 });
+  expect(await approval(only)).toMatchObject({ ...PROBLEM, status: 403 });
+  expect(await approval(approves)).toMatchObject({
+    status: 200,
+    body: { approved_by: 'token:approves', asked_by: 'token:asks', select: { all: true } },
+  });
+  const told = await until('it has begun', async () => {
+    const answer = await asks(place);
+    return answer.body.pending === false && answer;
+  });
+  expect(told.body.rotations).toHaveLength(4);
+  expect(await approval(approves)).toMatchObject({ ...PROBLEM, status: 404 });
+  const called = (await fleet.audit()).filter(({ type }) => type === 'api.called');
+  expect(called.at(-1)).toMatchObject({ claimed_by: 'token:approves', data: { address: '127.0.0.1' } });
 });

@@ -89,6 +89,7 @@ export interface OpenOptions extends Partial<DurabilityOptions> {
   readonly keys?: StoreKeys;
   /** Told as {@link openGuard} tells it. */
   readonly onChange?: (problem: Error | null) => void;
+  readonly onNotes?: (problem: string | null) => void;
 }
 
 export async function open(target: string | RedisTarget, options: OpenOptions = {}): Promise<OpenedStore> {

@@ -1,11 +1,12 @@
 /** What a start makes of the store behind the address. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it, onTestFinished } from 'vitest';
 import { storeKeys } from '../../src/store/keys.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
+import { until } from '../support/until.ts';
 import { firstCommit, type OpenedStore, open, ref, snapshot } from './fixtures.ts';
 
 const keys = storeKeys('rekeyd');
@@ -47,6 +48,22 @@ it('names a new store once, however many start at once, and knows it again', asy
   await known();
   expect(await marker()).toEqual({ id: one?.store.id, clients: 1, size: 1 });
   expect((await started()).store.id).toBe(one?.store.id);
+});
+
+it('tells once that data_dir cannot be written any more, and writes down how far the log is when it can', async () => {
+  const told: (string | null)[] = [];
+  const options = { dataDir: dir, onNotes: (problem: string | null) => void told.push(problem) };
+  const { store, close } = await open(server.socketPath, options);
+  onTestFinished(() => close());
+  await rm(join(dir, 'store.json'));
+  await mkdir(join(dir, 'store.json', 'in the way'), { recursive: true });
+  await store.commit(firstCommit(ref('alpha'), { durable: true }));
+  await until('it is told', () => told.length > 0);
+  await rm(join(dir, 'store.json'), { recursive: true });
+  // Nothing more is committed.
+  await until('it is told', () => told.length > 1);
+  expect(told).toEqual([expect.stringContaining('store.json'), null]);
+  expect(await marker()).toMatchObject({ id: store.id, size: 1 });
 });
 
 it('accepts a store that other workers filled', async () => {

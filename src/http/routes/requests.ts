@@ -67,7 +67,7 @@ async function tellRequest({ context, principal, params: { request } }: RequestC
   return { status: 200, body: await acceptedOf(resources.store, request, onlyFor(principal, state.result), []) };
 }
 
-async function approveRequest({ context, principal, params: { request } }: RequestCall) {
+async function approveRequest({ context, principal, address, params: { request } }: RequestCall) {
   const { resources, queues } = context;
   const { claimedBy, only } = principal;
   if (only !== null) throw new ProblemError(403, `${claimedBy} is for ${only} alone: it approves nothing.`);
@@ -75,6 +75,9 @@ async function approveRequest({ context, principal, params: { request } }: Reque
   const parts = { queues, store: resources.store, keks: keksOf(resources.config) };
   try {
     const { actor, reason, select } = await approve(request, by, parts);
+    const data = { request, route: 'POST /v1/requests/{request}/approval', address };
+    const who = { actor: claimedBy, claimed_by: claimedBy, reason: by.reason };
+    await resources.store.append([{ type: 'api.called', client: null, rotation: null, ...who, data }]);
     return { status: 200, body: { request, approved_by: claimedBy, asked_by: actor, reason, select } };
   } catch (error) {
     if (hasCode(error, 'not_found')) throw new ProblemError(404, `No request ${request} waits.`);

@@ -25,7 +25,7 @@ export const reference = z
 
 const state = z.enum(CLIENT_STATES);
 
-export const rotationState = z
+const rotationState = z
   .enum(['running', 'active', 'finished', 'failed', 'rolled_back'])
   .describe('active: the new key signs and is proven. finished: the old one is gone, too.');
 
