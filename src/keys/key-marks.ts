@@ -1,13 +1,14 @@
 /**
- * How a key is looked up among 100,000 clients: each of its names (its id, its thumbprint, its `kid`) has a mark of 16 characters, and the store knows by mark
+ * How a key is looked up among 100,000 clients: each of its names (its id, its thumbprint, its `kid`) has a mark of 10 characters, and the store knows by mark
  * which clients to look at. A mark says nothing else: whoever looks a key up compares its names with those in the record.
  */
 import { hash } from 'node:crypto';
+import type { FormerKey } from '../core/keys.ts';
 import type { ClientRecord } from '../core/record.ts';
 import { thumbprintsIn } from './key-id.ts';
 
-/** Of base64url: 96 bits, so that two names of a fleet share one by no chance. */
-const MARK_LENGTH = 16;
+/** Of base64url: 60 bits. Two names of a fleet hardly share one; where they do, one record is read in vain. */
+const MARK_LENGTH = 10;
 
 /**
  * The mark of a name is the beginning of the SHA-256 of its SHA-256: so whoever knows only the hash of a name finds the key too. What somebody takes for a name
@@ -28,9 +29,18 @@ const LONGEST_KID = 256;
 export function marksOf({ keys, former, server }: ClientRecord): string {
   const shown = server.observed.client.keys.flatMap(({ ids, jwk }) => [...ids, ...thumbprintsIn(jwk), kidOf(jwk.kid)]);
   const ours = keys.flatMap(({ id, thumbprint, kid }) => [id, thumbprint, kidOf(kid)]);
-  const past = former.flatMap(({ id, thumbprint, kid }) => [id, thumbprint ?? null, kidOf(kid)]);
+  const past = former.flatMap(formerNames);
   const names = [...ours, ...past, ...shown].filter((name) => name !== null);
   return [...new Set(names.map(markOf))].sort().join(' ');
+}
+
+/**
+ * Of keys that are gone there are many: by the id only those that were reported, and those whose thumbprint is not known. Whoever has such a key knows its
+ * thumbprint too.
+ */
+function formerNames({ id, thumbprint, kid, compromised }: FormerKey): readonly (string | null)[] {
+  const isFound = thumbprint !== undefined || hashIn(kid) === kid;
+  return [thumbprint ?? null, kidOf(kid), compromised || !isFound ? id : null];
 }
 
 function kidOf(kid: unknown): string | null {

@@ -55,7 +55,7 @@ const MOST_OWNERS = 10_000;
 /** All clients of a store whose keys are not noted yet. */
 async function possibleOwners(store: Store, meant: Meant): Promise<Iterable<ClientRef>> {
   if (!(await store.areOwnersNoted())) return store.clientRefs();
-  const names = 'name' in meant ? [meant.name] : meant.keys.map(({ id }) => id);
+  const names = 'name' in meant ? [meant.name] : meant.keys.flatMap(({ id, thumbprint }) => [id, thumbprint]);
   const owners = new Set<ClientRef>();
   for (const mark of new Set(names.flatMap(marksFor))) {
     for (const ref of await store.ownersOf(mark, MOST_OWNERS)) owners.add(ref);

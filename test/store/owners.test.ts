@@ -49,7 +49,7 @@ describe.each(redisKinds)('owners of keys on %s', (kind) => {
     const { store } = workers.opened;
     const [active, named, standby] = [managed('active'), managed('deactivated', 'of their own'), managed('pre-active')];
     const [former, shown] = [pair(), pair()];
-    const past = [{ id: former.id, kid: 'an old name', thumbprint: former.thumbprint, at: 1, compromised: false }];
+    const past = [{ id: former.id, kid: 'an old name', thumbprint: former.thumbprint, at: 1, compromised: true }];
     const whole = record(alpha, { keys: [active, named, standby], former: past });
     const foreign = { kty: 'PEM', public_key_pem: shown.pem, kid: 'theirs' };
     await store.commit(firstCommit(alpha, { record: showing(whole, foreign) }));
@@ -63,6 +63,24 @@ describe.each(redisKinds)('owners of keys on %s', (kind) => {
     for (const name of [pair().id, '', 'theirs '.repeat(100), 'an old', hash('sha256', 'x', 'hex')]) {
       expect(await owners(name), name).toEqual([]);
     }
+  });
+
+  it('finds a key that was not reported and is gone by its thumbprint, and so by the key', async () => {
+    const { store } = workers.opened;
+    await store.confirmOwnersNoted();
+    const [made, named] = [pair(), pair()];
+    const past = { at: 1, compromised: false };
+    const former = [
+      { id: made.id, kid: made.thumbprint, ...past },
+      { id: named.id, kid: 'an old name', thumbprint: named.thumbprint, ...past },
+    ];
+    await store.commit(firstCommit(alpha, { record: record(alpha, { former }) }));
+    for (const { id, thumbprint } of [made, named]) {
+      expect(await owners(thumbprint)).toEqual([alpha]);
+      const found = await ownersInStore(store, { keys: [{ id, thumbprint, privateKey: null }] });
+      expect(found).toMatchObject([{ client: alpha, state: 'destroyed' }]);
+    }
+    expect(await owners('an old name')).toEqual([alpha]);
   });
 
   it('forgets a key with the record, also where an older version committed in between', async () => {
