@@ -25,6 +25,11 @@ function markOfHash(hashed: string): string {
 /** Longer names come from people who want to break something. */
 const LONGEST_KID = 256;
 
+/** False: a key with this name is found by reading all records. */
+export function isMarked(name: string): boolean {
+  return name.length <= LONGEST_KID;
+}
+
 /** The marks of all keys that a client has, had and shows, in order, with blanks between them. Keys that were forgotten by the record have none. */
 export function marksOf({ keys, former, server }: ClientRecord): string {
   const shown = server.observed.client.keys.flatMap(({ ids, jwk }) => [...ids, ...thumbprintsIn(jwk), kidOf(jwk.kid)]);
@@ -44,7 +49,7 @@ function formerNames({ id, thumbprint, kid, compromised }: FormerKey): readonly 
 }
 
 function kidOf(kid: unknown): string | null {
-  return typeof kid === 'string' && kid !== '' && kid.length <= LONGEST_KID ? kid : null;
+  return typeof kid === 'string' && kid !== '' && isMarked(kid) ? kid : null;
 }
 
 /** SHA-256 in hex, as most programs print it. */

@@ -7,6 +7,7 @@ import { keksIn } from '../keys/sealed.ts';
 import { inParallel, pagesOf } from '../parallel.ts';
 import type { Store } from '../store/store.ts';
 import { hearSigners } from './hearing.ts';
+import { possibleOwners } from './owners.ts';
 
 export type Leak = { readonly kid: string } | { readonly kek: string } | { readonly host: string };
 
@@ -19,17 +20,18 @@ export type Exposed = ReadonlyMap<ClientRef, readonly string[]>;
 
 export interface Sources {
   readonly config: Config;
-  readonly store: Pick<Store, 'clientRefs' | 'loadMany' | 'sealedHalves'>;
+  readonly store: Pick<Store, 'areOwnersNoted' | 'clientRefs' | 'loadMany' | 'ownersOf' | 'sealedHalves'>;
   readonly sinks: readonly Sink[];
 }
 
 /** Clients that are looked at at the same time. */
 const LANES = 16;
 
-/** Looks through all clients of the config. @throws Error when the reports of a client cannot be read: it would pass for one without signers */
+/** Looks through the clients of the config: for the name of a key only through those that may have it. @throws Error when the reports of a client cannot be read: it would pass for one without signers */
 export async function exposedBy(leak: Leak, { config, store, sinks }: Sources): Promise<Exposed> {
   const exposed = new Map<ClientRef, readonly string[]>();
-  const refs = (await store.clientRefs()).filter((ref) => policyFor(config, ref) !== null);
+  const possible = 'kid' in leak ? await possibleOwners(store, { name: leak.kid }) : await store.clientRefs();
+  const refs = [...possible].filter((ref) => policyFor(config, ref) !== null);
   for (const page of pagesOf(refs)) {
     await inParallel(await store.loadMany(page), LANES, async ([ref, { record }]) => {
       const kids = await exposedOf(leak, record, { store, sinks });

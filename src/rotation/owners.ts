@@ -5,7 +5,7 @@ import { type FormerKey, isCompromised, type KeyState, type ManagedKey } from '.
 import type { ClientRecord } from '../core/record.ts';
 import type { Meant } from '../keys/any-key.ts';
 import { thumbprintsIn } from '../keys/key-id.ts';
-import { marksFor, type NamedBy, namedBy } from '../keys/key-marks.ts';
+import { isMarked, marksFor, type NamedBy, namedBy } from '../keys/key-marks.ts';
 import { pagesOf } from '../parallel.ts';
 import type { Store } from '../store/store.ts';
 
@@ -52,9 +52,13 @@ export async function ownersInStore(store: Store, meant: Meant): Promise<readonl
 /** One key may be that of many clients, and nobody reads more of them at once. */
 const MOST_OWNERS = 10_000;
 
-/** All clients of a store whose keys are not noted yet. */
-async function possibleOwners(store: Store, meant: Meant): Promise<Iterable<ClientRef>> {
-  if (!(await store.areOwnersNoted())) return store.clientRefs();
+/** Those that may have such a key. All clients of a store whose keys are not noted yet. */
+export async function possibleOwners(
+  store: Pick<Store, 'areOwnersNoted' | 'clientRefs' | 'ownersOf'>,
+  meant: Meant,
+): Promise<Iterable<ClientRef>> {
+  const isNoted = !('name' in meant) || isMarked(meant.name);
+  if (!isNoted || !(await store.areOwnersNoted())) return store.clientRefs();
   const names = 'name' in meant ? [meant.name] : meant.keys.flatMap(({ id, thumbprint }) => [id, thumbprint]);
   const owners = new Set<ClientRef>();
   for (const mark of new Set(names.flatMap(marksFor))) {
