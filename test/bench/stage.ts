@@ -142,7 +142,7 @@ function configFile(setting: Setting, slugs: readonly string[], url: string, red
     data_dir: './data',
     redis: { url: `unix://${redis.socketPath}` },
     encryption: { keks: [{ id: 'bench', key: 'env:KEK' }] },
-    http: { listen: '127.0.0.1:0' },
+    http: { listen: '127.0.0.1:0', rate_limit: { max: 10_000, per: '1s' } },
     reconcile_every: setting.reconcileEvery ?? '1d',
     deployments: [
       {
