@@ -14,6 +14,7 @@ import { p9 } from './p9.ts';
 import { p10 } from './p10.ts';
 import { p11 } from './p11.ts';
 import { p13 } from './p13.ts';
+import { p15, p15Listeners } from './p15.ts';
 import { p16 } from './p16.ts';
 
 export const figures: readonly Figure[] = [
@@ -32,5 +33,7 @@ export const figures: readonly Figure[] = [
   p10,
   p11,
   p13,
+  p15,
+  p15Listeners,
   p16,
 ];

@@ -42,7 +42,7 @@ export function bookOf({ resources, config }: Pick<Fleet, 'resources' | 'config'
 }
 
 /** The value of a new token. */
-export async function makeToken(fleet: Fleet, wish: TokenWish = {}): Promise<string> {
+export async function makeToken(fleet: Pick<Fleet, 'resources' | 'config'>, wish: TokenWish = {}): Promise<string> {
   const { name = 'siem', scopes = ['rotate', 'read'], only = null, lifeMs = 3_600_000 } = wish;
   const expiresAt = (await fleet.resources.store.now()) + lifeMs;
   return bookOf(fleet).create({ name, scopes, only, expiresAt }, { actor: 'test', reason: 'a test' });
