@@ -166,14 +166,17 @@ function escalate(
   const before = rememberReported(record, rotation, now);
   const marked = isMeant ? withKey(before, incoming, { state: 'compromised' }) : before;
   const discarded = discard ? discardIncoming(marked, withoutWait(rotation, now), 'withdrawing', now) : marked;
+  const { keepStandby: _, ...others } = withoutAdopting(going);
+  // Of two reports one may mean the standby key too: then it is exposed, whatever the other says.
+  const keeps = asked.keepStandby === true && (rotation.compromised === null || rotation.keepStandby === true);
   const next: ClientRecord = {
     ...discarded,
     rotation: {
       // What is reported is replaced, also where the application was only offered another key.
-      ...withoutAdopting(going),
+      ...others,
       strategy: 'cutover',
       compromised: reportOf(asked.compromised, rotation.compromised?.at ?? asked.askedAt, now),
-      ...(asked.keepStandby === true && { keepStandby: true as const }),
+      ...(keeps && { keepStandby: true as const }),
       abandoned: null,
       phase: discard ? { name: 'requested' } : withoutOverlap(rotation),
       keysMade: discard ? 0 : rotation.keysMade,

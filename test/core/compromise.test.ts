@@ -42,6 +42,17 @@ describe('a compromised key', () => {
     expect(entries[0]).toMatchObject({ type: 'rotation.requested', data: { compromised: true } });
   });
 
+  it.each([
+    [true, true, true],
+    [true, false, undefined],
+    [false, true, undefined],
+  ])('keeps its standby key when each report says so: %s, then %s', (first, second, kept) => {
+    const report = (record: ClientRecord, id: string, keepStandby: boolean) =>
+      request(record, { ...asked(id, { kid: null }), keepStandby }, POLICY, START).record;
+    const record = report(report(enrolledRecord(), 'c1', first), 'c2', second);
+    expect(record.rotation?.keepStandby).toBe(kept);
+  });
+
   it.each<[PhaseName, PhaseName]>([
     ['requested', 'requested'],
     ['stored', 'stored'],
