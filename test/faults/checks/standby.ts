@@ -7,8 +7,8 @@ import type { Check, Violation } from '../checker.ts';
 import type { Evidence, StoredRecord } from '../evidence.ts';
 import type { FaultClient } from '../fleet.ts';
 import type { Event } from '../history.ts';
-import { SAME_MS } from './clocks.ts';
-import { carriesKeys, initialOf, thumbprintsIn } from './keys.ts';
+import { initialOf, thumbprintsIn } from './keys.ts';
+import { momentsOf } from './moments.ts';
 
 /** The rotation of a reported key that has a standby key to use. */
 interface Using {
@@ -34,19 +34,11 @@ export const standbysAreKept: Check = (evidence) => {
   );
 };
 
-type Moment = { readonly at: number } & ({ readonly event: Event } | { readonly request: LogEntry });
-
-function judgeClient(client: FaultClient, { events, requests }: Evidence): readonly Violation[] {
+function judgeClient(client: FaultClient, evidence: Evidence): readonly Violation[] {
   const violations = new Map<string, Violation>();
   const say: Say = (rule, message) => violations.set(`${rule} ${message}`, { rule, ref: client.ref, message });
   const standing: Standing = { record: null, exposed: new Set(), using: null };
-  const moments: Moment[] = [
-    ...events.map((event) => ({ at: event.at, event })),
-    ...requests
-      .filter((request) => request.client === client.id && carriesKeys(request))
-      .map((request) => ({ at: request.at + SAME_MS, request })),
-  ];
-  for (const moment of moments.sort((a, b) => a.at - b.at)) {
+  for (const moment of momentsOf(client, evidence)) {
     if ('request' in moment) judgePatch(moment.request, standing, say);
     else takeIn(moment.event, client, standing, say);
   }
