@@ -1,10 +1,15 @@
 /** Begins the rotation of one client that somebody asked for. */
+import type { Compromised } from '../src/core/begin.ts';
 import { type ClientRef, unconfigured } from '../src/core/client.ts';
 import { isEligible } from '../src/core/due.ts';
+import { findKey } from '../src/core/keys.ts';
 import { hasCode, RekeydError } from '../src/errors.ts';
+import type { Exposed } from '../src/rotation/exposed.ts';
 import { appOf } from '../src/rotation/facts.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
 import type { Loaded } from '../src/store/records.ts';
+import { entryOf } from './breaker.ts';
+import type { Claim } from './claim.ts';
 import type { JobContext } from './context.ts';
 import type { Listed } from './listing.ts';
 import { askForProbe, awaitsProbe } from './probing.ts';
@@ -32,8 +37,16 @@ export interface Asking {
   readonly asked: Request;
   /** The job's id: a retry of the same job asks for the same rotations. */
   readonly job: string;
-  /** What may have leaked: a key by its `kid`, or with null the one in use. Null: nothing. */
-  readonly compromised: { readonly kid: string | null } | null;
+  /** Who was authenticated; null: nobody was. */
+  readonly claim: Claim | null;
+  /** When it was made, ms since the Unix epoch: by the store's clock, or by that of a producer. */
+  readonly askedAt: number;
+  /** A key may have leaked. */
+  readonly isCompromise: boolean;
+  /** What may have leaked of a client, where that is the same for all. Null: nothing, or see `exposed`. */
+  readonly compromised: Compromised | null;
+  /** Which keys leaked, where the request names a key, a KEK or a host. Else null. */
+  readonly exposed: Exposed | null;
   readonly tally: Tally;
   /** What the config of this worker does not know is not waited for any more. */
   readonly isLast: boolean;
@@ -41,11 +54,9 @@ export interface Asking {
 }
 
 /** False when the store knows neither the client nor the key, and nothing was listed. */
-export async function begin(
-  ref: ClientRef,
-  listed: Listed | null,
-  { asked, job, compromised, tally, isLast, context }: Asking,
-): Promise<boolean> {
+export async function begin(ref: ClientRef, listed: Listed | null, asking: Asking): Promise<boolean> {
+  const { asked, job, claim, askedAt, isCompromise, tally, isLast, context } = asking;
+  const compromised = compromisedOf(ref, asking);
   const { resources, queues } = context;
   const { store } = resources;
   const policy = clientPolicy(resources, ref);
@@ -58,19 +69,20 @@ export async function begin(
     return true;
   }
   const id = rotationId(store, job, ref);
-  const { actor, reason, take_over: takeOver, try_alg: tryAlg } = asked;
+  const { actor, reason, take_over: takeOver, try_alg: tryAlg, keep_standby: keepStandby } = asked;
   try {
     const held = await store.load(ref);
-    if (!isNamed(asked.select) && !takeOver && isSkipped(held, compromised !== null, tally)) return true;
+    if (!isNamed(asked.select) && !takeOver && isSkipped(held, asking)) return true;
     const isRotated = takeOver || policy.adopt === 'overlap' || held?.record.enrolment === 'enrolled';
-    if (compromised === null && awaitsProbe(policy) && isRotated) {
+    if (!isCompromise && awaitsProbe(policy) && isRotated) {
       tally.waiting.push(await askForProbe(appOf(ref), context));
       return true;
     }
-    const before = takeOver || compromised !== null ? (held?.record.enrolment ?? 'found') : 'enrolled';
-    const request = { id, actor, reason, request: job, compromised, takeOver, tryAlg };
+    const before = takeOver || isCompromise ? (held?.record.enrolment ?? 'found') : 'enrolled';
+    const who = { actor, reason, request: job, ...(claim !== null && { claimedBy: claim.claimedBy }) };
+    const request = { id, ...who, askedAt, compromised, takeOver, tryAlg, keepStandby };
     const { rotation } = await startRotation(store, ref, listed, policy, request, held);
-    await queues.wake(ref, compromised !== null);
+    await queues.wake(ref, isCompromise);
     tally.begun.set(ref, rotation);
     if (before !== 'enrolled') tally.takenOver.push({ client: ref, enrolment: before });
     return true;
@@ -79,24 +91,37 @@ export async function begin(
     if ((hasCode(error, 'not_found') || hasCode(error, 'not_eligible')) && listed === null) return false;
     if (!isRefusal(error)) throw error;
     tally.errors.set(ref, error.message);
-    const data = { request: job, code: error.code, error: error.message };
-    const draft = { type: 'rotation.refused', client: ref, rotation: null, actor, reason, data } as const;
-    await store.append([draft], `refused ${id}`);
+    const data = { code: error.code, error: error.message };
+    await store.append([{ ...entryOf(asking, 'rotation.refused', data), client: ref }], `refused ${id}`);
     return true;
   }
 }
 
-const REFUSALS = ['not_found', 'not_enrolled', 'not_eligible', 'under_way', 'algorithm_unsupported'] as const;
+function compromisedOf(ref: ClientRef, { compromised, exposed }: Asking): Compromised | null {
+  const kids = exposed?.get(ref);
+  return kids === undefined ? compromised : { kids };
+}
+
+const REFUSALS = [
+  'not_found',
+  'not_enrolled',
+  'not_eligible',
+  'under_way',
+  'algorithm_unsupported',
+  'key_destroyed',
+] as const;
 
 function isRefusal(error: unknown): error is RekeydError {
   return REFUSALS.some((code) => hasCode(error, code));
 }
 
 /** Of a whole app or fleet, clients are left alone that an application may still sign for with a key of its own. */
-function isSkipped(held: Loaded | null, isCompromise: boolean, tally: Tally): boolean {
+function isSkipped(held: Loaded | null, { isCompromise, exposed, tally }: Asking): boolean {
   if (held === null) return false;
   const { record } = held;
   const { ref, enrolment } = record;
+  // A key of ours that is only offered to a found client leaves it as it was.
+  if (exposed?.get(ref)?.some((kid) => findKey(record, kid) !== undefined)) return false;
   // A held client's key is in our store, so a compromise of all keys is about it too.
   if (enrolment === 'enrolled' || (isCompromise && enrolment === 'held'))
     return !isEligible(record.server.observed.client);

@@ -7,6 +7,7 @@ import { whyDue } from '../src/core/due.ts';
 import { byScope, pauseOf } from '../src/core/pause.ts';
 import type { ClientPolicy } from '../src/core/policy.ts';
 import type { ClientRecord } from '../src/core/record.ts';
+import { standbyUntil } from '../src/core/standby.ts';
 import { changesForm, type WaveRef } from '../src/core/wave.ts';
 import { hasCode, messageOf } from '../src/errors.ts';
 import { inParallel, PAGE, pagesOf } from '../src/parallel.ts';
@@ -85,12 +86,13 @@ export async function examined(
       const policy = policyOf(ref, run);
       if (policy === null) continue;
       if (whyDue(record, policy, now) === null) {
-        await wakeOffered(ref, record, policy, now, run);
+        await wakeWaiting(ref, record, policy, now, run);
         continue;
       }
       // It would hold up its cohort.
       if (pauseOf(byScope(pauses, now), ref, run.policy) !== null) {
         heldBack += 1;
+        await wakeWaiting(ref, record, policy, now, run);
         continue;
       }
       if (awaitsProbe(policy)) {
@@ -174,11 +176,14 @@ async function beginOne(
   if (policy === null) return 'idle';
   const why = whyDue(held.record, policy, held.now);
   if (why === null) {
-    await wakeOffered(ref, held.record, policy, held.now, run);
+    await wakeWaiting(ref, held.record, policy, held.now, run);
     return 'idle';
   }
   // Asked just before the start: from the moment that somebody pauses, nothing more begins.
-  if (!mayBegin(policy, held.now) || (await isPaused(resources.store, ref, run.policy, held.now))) return 'held back';
+  if (!mayBegin(policy, held.now) || (await isPaused(resources.store, ref, run.policy, held.now))) {
+    await wakeWaiting(ref, held.record, policy, held.now, run);
+    return 'held back';
+  }
   if (awaitsProbe(policy)) return 'unprobed';
   const asked = {
     id: rotationId(resources.store, `sweep ${run.policy} ${run.slot}`, ref),
@@ -201,16 +206,27 @@ async function beginOne(
   return 'begun';
 }
 
+/** Windows, freezes and pauses hold rotations back. A standby key is replaced meanwhile, and a key that is offered is withdrawn. */
+export async function wakeHeld(refs: readonly ClientRef[], run: Run): Promise<void> {
+  const { store } = run.context.resources;
+  for (const page of pagesOf(refs)) {
+    for (const [ref, { record, now }] of await store.loadMany(page)) {
+      const policy = policyOf(ref, run);
+      if (policy !== null) await wakeWaiting(ref, record, policy, now, run);
+    }
+  }
+}
+
 /** The index knows when a key that is offered is withdrawn, too. The client's own job does that; it may have been lost, or the policy was changed. */
-async function wakeOffered(
+async function wakeWaiting(
   ref: ClientRef,
   record: ClientRecord,
   policy: ClientPolicy,
   now: number,
   { context: { queues } }: Run,
 ): Promise<void> {
-  const until = offeredUntil(record, policy);
-  if (until !== null && now >= until) await queues.wake(ref, false);
+  const times = [offeredUntil(record, policy), standbyUntil(record, policy)];
+  if (times.some((until) => until !== null && now >= until)) await queues.wake(ref, false);
 }
 
 /** All clients of a policy that are due by the index, the longest due first: references only. Read before anything is begun, which changes the index. */

@@ -2,10 +2,13 @@
 import { policyFor } from '../src/config/model.ts';
 import { type ClientRef, misnamed, notListed, splitReference } from '../src/core/client.ts';
 import { isEligible } from '../src/core/due.ts';
+import { RekeydError } from '../src/errors.ts';
 import { inParallel } from '../src/parallel.ts';
+import { type Exposed, exposedBy, isLeak, nobodyHas } from '../src/rotation/exposed.ts';
 import { appOf } from '../src/rotation/facts.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
 import { type Asking, begin, type Tally } from './begin-asked.ts';
+import { passBreaker } from './breaker.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
 import type { Listed } from './listing.ts';
 import type { RequestResult } from './request.ts';
@@ -18,30 +21,32 @@ import { tellUnknown } from './unknown.ts';
  * Clients that the store knows are begun with first, and after a compromise without asking the API anything: the rotation itself looks at the server
  * before it writes.
  *
- * @param job the job's id: a retry of the same job asks for the same rotations
  * @param soFar what earlier tries of the job came to
- * @param isLast nobody waits any more for a config that knows the clients which are named
+ * @param by the request, who made it and when; a retry of the same job asks for the same rotations
  * @throws when something has to be waited for; what was begun by then is in `soFar`
+ * @throws RekeydError `breaker`; `job_invalid` when nothing at all is meant
  */
 export async function fanOut(
-  asked: Request,
-  job: string,
+  by: Pick<Asking, 'asked' | 'job' | 'claim' | 'askedAt' | 'isLast' | 'context'>,
   soFar: Pick<Tally, 'begun' | 'takenOver'>,
-  isLast: boolean,
-  context: JobContext,
 ): Promise<RequestResult> {
+  const { asked, context } = by;
   const apps = selectedApps(asked.select, context);
   const tally: Tally = { ...soFar, errors: new Map(), unknown: new Set(), skipped: new Map(), waiting: [] };
-  const asking = { asked, job, compromised: exposureOf(asked), tally, isLast, context };
-  const known = await knownRefs(asked.select, apps, context);
+  const compromised = compromisedOf(asked);
+  const exposed = await leakedBy(by);
+  const isCompromise = asked.compromised !== false;
+  const asking: Asking = { ...by, isCompromise, compromised, exposed, tally };
+  const known = exposed === null ? await knownRefs(asked.select, apps, context) : [...exposed.keys()];
+  if (isCompromise) await passBreaker(asking, known);
   const concerned = isNamed(asked.select) ? appsOf(known, apps) : apps;
   await context.resources.facts.refresh(concerned.map(({ deployment, app }) => `${deployment}/${app}`));
-  const unread = asking.compromised === null ? await silent(concerned, context) : new Map<string, unknown>();
+  const unread = isCompromise ? new Map<string, unknown>() : await silent(concerned, context);
   const targets = known.map((ref) => [ref, null] as const);
   const left = await beginAll(targets, unread, asking);
-  if (!isNamed(asked.select) || left.length > 0) {
+  if (exposed === null && (!isNamed(asked.select) || left.length > 0)) {
     const wanted = isNamed(asked.select) ? appsOf(left, apps) : apps;
-    const read = await readApps(wanted, context, { urgent: asking.compromised !== null });
+    const read = await readApps(wanted, context, { urgent: isCompromise });
     await beginListed(left, read, asking);
   }
   await context.resources.guard.remember();
@@ -50,9 +55,28 @@ export async function fanOut(
   return resultOf(tally);
 }
 
-function exposureOf({ compromised }: Request): Asking['compromised'] {
+function compromisedOf({ compromised }: Request): Asking['compromised'] {
   if (compromised === false) return null;
   return { kid: compromised === true ? null : compromised.kid };
+}
+
+/**
+ * Which keys leaked, where the request does not name clients. Found once: what is replaced meanwhile would be missing in the answer of a job that is tried
+ * again. @throws RekeydError `job_invalid` when nobody has such a key
+ */
+async function leakedBy({
+  asked: { select },
+  job,
+  context: { resources },
+}: Pick<Asking, 'asked' | 'job' | 'context'>): Promise<Exposed | null> {
+  if (!isLeak(select)) return null;
+  const { store } = resources;
+  const noted = await store.targets(job);
+  if (noted !== null) return new Map(JSON.parse(noted)); // written below
+  const exposed = await exposedBy(select, resources);
+  if (exposed.size === 0) throw new RekeydError('job_invalid', `Nothing was started: ${nobodyHas(select)}`);
+  await store.noteTargets(job, JSON.stringify([...exposed]));
+  return exposed;
 }
 
 function appsOf(refs: readonly ClientRef[], apps: Apps): Apps {
@@ -112,6 +136,10 @@ async function beginListed(left: readonly ClientRef[], { listed, unread }: Read,
   }
   tally.waiting.push(...unread.values());
   const fresh = [...listed].filter(([ref, { client }]) => isEligible(client) && isMeant(asked, ref, context));
+  // Without take_over, those that the store does not know are left alone.
+  if (asking.isCompromise && asked.take_over) {
+    await passBreaker(asking, [...new Set([...tally.begun.keys(), ...fresh.map(([ref]) => ref)])]);
+  }
   await takeAll(fresh, asked, context);
   await beginAll(fresh, new Map(), asking);
 }

@@ -1,13 +1,15 @@
-/** The queues: `control` for requests alone, `upkeep` for what comes by the clock, one `rotate-…` per deployment. */
+/** The queues: those that requests come in by (`./inboxes.ts`), `upkeep` for what comes by the clock, one `rotate-…` per deployment. */
+import { randomBytes } from 'node:crypto';
 import { type ConnectionOptions, type JobsOptions, Queue } from 'bullmq';
+import type { Config } from '../src/config/model.ts';
 import { type ClientRef, splitReference } from '../src/core/client.ts';
 import { members } from '../src/core/reply.ts';
 import type { StoreKeys } from '../src/store/keys.ts';
 import { bullConnectionOptions } from '../src/store/redis/connection.ts';
 import type { RedisTarget } from '../src/store/redis/target.ts';
 import { systemClock } from '../src/time.ts';
+import { CONTROL, producerQueue, REQUESTS } from './inboxes.ts';
 
-export const CONTROL = 'control';
 export const UPKEEP = 'upkeep';
 const RECONCILE = 'reconcile';
 
@@ -41,8 +43,16 @@ const RETRIED = { attempts: 8, backoff: { type: 'exponential', delay: 500, jitte
 const ORDINARY = 10;
 const URGENT = 0;
 
+/** Behind everything else: what a worker does when it has the time. */
+export const SPARE = 100;
+
 export interface Queues {
+  /** Requests of any program. */
   readonly control: Queue;
+  /** Those of rekeyd's own commands and HTTP API. */
+  readonly requests: Queue;
+  /** All that requests come in by: these two, and one for each producer of the config. */
+  readonly inboxes: readonly Queue[];
   readonly upkeep: Queue;
   rotateQueue(deployment: string): Queue;
   /**
@@ -50,7 +60,14 @@ export interface Queues {
    * record again after it has gone to sleep, and before that nothing has to be done.
    */
   wake(ref: ClientRef, urgent: boolean): Promise<void>;
-  request(data: object): Promise<string>;
+  /** The same for what has time until no other client of the deployment waits. A compromise brings it forward; anything else waits with it. */
+  wakeSpare(ref: ClientRef): Promise<void>;
+  /**
+   * Asks as rekeyd itself.
+   * @param id of the job: asked for a second time while that is known, it stays one. Absent: another one each time.
+   * @returns the id of its job in `requests`
+   */
+  request(data: object, id?: string): Promise<string>;
   addUpkeep(name: string, data: object, jobId: string): Promise<void>;
   /** The same, for a job that is added anew once the one before it has ended. */
   addUpkeepAgain(name: string, data: object, jobId: string): Promise<void>;
@@ -64,12 +81,14 @@ export interface Queues {
 
 /** Where queues are: a Redis, and the namespace in it. */
 export interface QueuesPlace {
+  /** Producers have a queue each. */
+  readonly config: Pick<Config, 'queue'>;
   readonly redis: RedisTarget;
   readonly store: { readonly keys: Pick<StoreKeys, 'queues'> };
 }
 
 export function openQueues(
-  { redis, store: { keys } }: QueuesPlace,
+  { config, redis, store: { keys } }: QueuesPlace,
   deployments: readonly string[],
   onError: (error: Error) => void,
 ): Queues {
@@ -80,6 +99,8 @@ export function openQueues(
     return queue;
   };
   const control = open(CONTROL);
+  const requests = open(REQUESTS);
+  const inboxes = [requests, control, ...Object.keys(config.queue.producers).map((name) => open(producerQueue(name)))];
   const upkeep = open(UPKEEP);
   const rotate = new Map(deployments.map((deployment) => [deployment, open(rotateQueueName(deployment))]));
 
@@ -91,6 +112,8 @@ export function openQueues(
 
   return {
     control,
+    requests,
+    inboxes,
     upkeep,
     rotateQueue,
 
@@ -110,11 +133,18 @@ export function openQueues(
       }
     },
 
-    async request(data) {
+    async wakeSpare(ref) {
+      const queue = rotateQueue(splitReference(ref).deployment);
+      await queue.add('rotate', { v: 1, client: ref }, { ...FORGOTTEN, ...RETRIED, jobId: ref, priority: SPARE });
+    },
+
+    async request(data, id) {
       const { compromised = false } = members(data);
       const priority = compromised === false ? ORDINARY : URGENT;
-      const job = await control.add('request', data, { ...KEPT, ...RETRIED, priority });
-      return job.id ?? '';
+      // Not by BullMQ's own count, which a producer's job may have too: requests are told apart by their ids.
+      const jobId = id ?? `q${randomBytes(9).toString('base64url')}`;
+      await requests.add('request', data, { ...KEPT, ...RETRIED, jobId, priority });
+      return jobId;
     },
 
     async addUpkeep(name, data, jobId) {
@@ -136,7 +166,7 @@ export function openQueues(
     },
 
     async close() {
-      await Promise.all([control, upkeep, ...rotate.values()].map((queue) => queue.close()));
+      await Promise.all([...inboxes, upkeep, ...rotate.values()].map((queue) => queue.close()));
     },
   };
 }

@@ -52,7 +52,7 @@ export async function reconcile(context: JobContext): Promise<ReconcileResult> {
 /** Requests and sweeps that failed on a machine whose clock was ahead are tried again now, and not when that one thought. */
 async function hastenRetries({ resources, queues }: JobContext): Promise<void> {
   const now = await resources.store.now();
-  for (const queue of [queues.control, queues.upkeep]) {
+  for (const queue of [...queues.inboxes, queues.upkeep]) {
     for (const job of await queue.getDelayed()) {
       if ((job.processedOn ?? 0) > now + LATE_MS) await job.promote().catch(() => undefined); // another worker was faster
     }

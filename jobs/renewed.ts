@@ -22,7 +22,9 @@ export async function tryRenewed(deployments: readonly string[], context: JobCon
     await noteAccepted(resources, id);
     await wakeAll(id, context);
     // Requests wait until the list of an app can be read.
-    for (const job of await queues.control.getDelayed()) await job.promote().catch(() => undefined); // another worker was faster
+    for (const inbox of queues.inboxes) {
+      for (const job of await inbox.getDelayed()) await job.promote().catch(() => undefined); // another worker was faster
+    }
   }
 }
 

@@ -4,14 +4,18 @@ import type { ClientRef } from '../src/core/client.ts';
 import { backoffMs } from '../src/core/policy.ts';
 import { members } from '../src/core/reply.ts';
 import { hasCode, messageOf, RekeydError } from '../src/errors.ts';
+import type { Store } from '../src/store/store.ts';
 import { systemClock } from '../src/time.ts';
 import { ApiError } from '../src/wacht/api-error.ts';
+import { entryOf } from './breaker.ts';
+import { type Claim, claimOf } from './claim.ts';
 import type { JobContext } from './context.ts';
 import { fanOut } from './fan-out.ts';
+import { requestName } from './inboxes.ts';
+import { producerClaim, turnedDown } from './producers.ts';
 import { awayMs, MOST_TRIES } from './put-back.ts';
 import type { PutOff } from './result.ts';
-import { parseJob, requestSchema } from './schemas.ts';
-import { isNamed } from './selection.ts';
+import { contradiction, parseJob, type Request, requestSchema } from './schemas.ts';
 
 export interface RequestResult {
   readonly rotations: readonly { readonly id: string; readonly client: ClientRef }[];
@@ -37,37 +41,65 @@ const BACKOFF = { baseMs: 500, maxMs: 30_000 };
 /** A request is kept until it is answered: its sender may not look again. What may pass is waited out, however few attempts the producer allowed. */
 export async function requestJob(job: Job, token: string | undefined, context: JobContext): Promise<RequestResult> {
   const asked = parseJob(requestSchema, job.name, job.data);
-  if (asked.try_alg && !isNamed(asked.select)) throw new RekeydError('job_invalid', TRY_NAMED);
+  const wrong = contradiction(asked);
+  if (wrong !== null) throw new RekeydError('job_invalid', `${wrong} It is not tried again.`);
+  const { store, config } = context.resources;
+  const name = requestName(job.queueName, job.id ?? '');
+  const claim = (await claimOf(asked, { store, keks: context.keks })) ?? producerClaim(job);
+  const turned = turnedDown(asked, job.queueName, config);
+  if (turned !== null) throw await refused(turned, 'not_allowed', { asked, job: name, claim }, store);
   const before = members(job.progress) as Partial<PutOff>; // only this function writes it
-  const { rotations: earlier = [], taken_over: takenOver = [], unknown = 0 } = before;
+  const { rotations: earlier = [], taken_over: takenOver = [], unknown = 0, since = await store.now() } = before;
   const isLast = unknown >= MOST_TRIES;
   const soFar = { begun: new Map(earlier.map(({ id, client }) => [client, id])), takenOver: [...takenOver] };
   try {
-    const result = await fanOut(asked, job.id ?? '', soFar, isLast, context);
+    const askedAt = claim?.at ?? job.timestamp;
+    const result = await fanOut({ asked, job: name, claim, askedAt, isLast, context }, soFar);
     if (before.why !== undefined)
-      context.log.info({ job: job.id, error: before.why }, 'a request that waited is answered');
+      context.log.info({ request: name, error: before.why }, 'a request that waited is answered');
     return result;
   } catch (error) {
-    if (hasCode(error, 'job_invalid')) throw error;
+    if (hasCode(error, 'job_invalid') || hasCode(error, 'breaker')) throw error;
+    if (hasCode(error, 'not_approved') && (await store.now()) - since > APPROVAL_MS) {
+      throw await refused(NOT_APPROVED, 'not_approved', { asked, job: name, claim }, store);
+    }
     const { attemptsStarted: tries } = job;
     const isUnknown = hasCode(error, 'not_configured');
     if (isUnknown && isLast) throw new RekeydError('job_invalid', messageOf(error));
     const waitMs = isUnknown ? awayMs(unknown) : waitAfter(error, tries, context);
     const why = messageOf(error);
     const level = why === before.why ? 'debug' : 'warn';
-    context.log[level]({ job: job.id, tries, wait_ms: waitMs, error: why }, 'a request waits: it is tried again');
+    context.log[level]({ request: name, tries, wait_ms: waitMs, error: why }, 'a request waits: it is tried again');
     const rotations = [...soFar.begun].map(([client, id]) => ({ id, client }));
-    const putOff = { tries, why, rotations, taken_over: soFar.takenOver, unknown: isUnknown ? unknown + 1 : unknown };
-    await job.updateProgress(putOff satisfies PutOff);
+    const putOff = { tries, why, rotations, taken_over: soFar.takenOver };
+    const left = { ...putOff, unknown: isUnknown ? unknown + 1 : unknown, since };
+    await job.updateProgress(left satisfies PutOff);
     await job.moveToDelayed(systemClock.now() + waitMs, token);
     throw new DelayedError();
   }
 }
 
-const TRY_NAMED =
-  'try_alg goes with select.clients: an alg that nobody was seen to sign in with is tried on clients that somebody names. It is not tried again.';
+/** Its sender may not look at the answer: the audit log tells of it too. */
+async function refused(
+  error: string,
+  code: string,
+  by: { readonly asked: Request; readonly job: string; readonly claim: Claim | null },
+  store: Pick<Store, 'append'>,
+): Promise<RekeydError> {
+  await store.append([entryOf(by, 'rotation.refused', { code, error })], `refused ${by.job}`);
+  return new RekeydError('job_invalid', error);
+}
+
+const NOT_APPROVED = 'Nobody else approved it within 24 h. Nothing was started: ask again.';
+
+/** How long a request waits for a second person, in ms. */
+const APPROVAL_MS = 24 * 3_600_000;
+
+/** An approval wakes its request by itself, unless the one who approves is cut off in between. */
+const LOOK_FOR_APPROVAL_MS = 10 * 60_000;
 
 function waitAfter(error: unknown, tries: number, { resources: { config } }: JobContext): number {
+  if (hasCode(error, 'not_approved')) return LOOK_FOR_APPROVAL_MS;
   const ms = backoffMs(tries, { policy: { backoff: BACKOFF }, random: Math.random() });
   if (!(error instanceof ApiError) || error.reply.class !== 'throttled') return ms;
   const longest = Math.max(...config.deployments.map(({ throttleMaxMs }) => throttleMaxMs));

@@ -1,13 +1,15 @@
-/** Waiting for what a control job came to, for those who add one and want to know. */
+/** Waiting for what a request came to, for those who add one and want to know. */
 import type { ClientRef } from '../src/core/client.ts';
 import { members } from '../src/core/reply.ts';
 import { RekeydError } from '../src/errors.ts';
 import { answerOf, type Patience } from '../src/store/redis/patience.ts';
 import { monotonic, sleep } from '../src/time.ts';
 import type { Queues } from './queues.ts';
-import type { NotEnrolled } from './request.ts';
+import type { NotEnrolled, RequestResult } from './request.ts';
 
+/** Between two looks. Most requests are answered in a few ms: the first looks come sooner. */
 const POLL_MS = 100;
+const FIRST_POLL_MS = 3;
 
 /** Somebody who waits is reminded of the same reason this often. */
 const REMIND_MS = 60_000;
@@ -23,6 +25,8 @@ export interface PutOff {
   readonly taken_over: readonly NotEnrolled[];
   /** How often the config of a worker did not know what it is about. */
   readonly unknown: number;
+  /** When it was first taken up, ms since the Unix epoch. */
+  readonly since: number;
 }
 
 export interface WaitOptions extends Patience {
@@ -30,30 +34,47 @@ export interface WaitOptions extends Patience {
   readonly onRetry: (why: string) => void;
 }
 
+/** How far a request has come. */
+export type RequestState =
+  /** It never was in the queue, or ended too long ago. */
+  | { readonly is: 'unknown' }
+  /** `result`: what `fanOut` returns, through JSON. */
+  | { readonly is: 'done'; readonly result: RequestResult }
+  | { readonly is: 'failed'; readonly why: string }
+  /** `tries`: how often it was begun and put off. `why`: what it waits for; empty while nobody has begun it. */
+  | { readonly is: 'waiting'; readonly tries: number; readonly why: string };
+
+export async function requestState({ requests }: Queues, id: string): Promise<RequestState> {
+  // In this order: a job that was read before it ended would have no return value yet.
+  const state = await requests.getJobState(id);
+  const job = await requests.getJob(id);
+  if (job === undefined) return { is: 'unknown' };
+  if (state === 'failed') return { is: 'failed', why: job.failedReason };
+  if (state === 'completed') return { is: 'done', result: job.returnvalue };
+  const { tries = 0, why = '' } = members(job.progress) as Partial<PutOff>; // absent until it is put off
+  return { is: 'waiting', tries, why };
+}
+
 /**
- * The return value of a control job once a worker has run it, however long that takes; null when `signal` aborted first.
+ * What a request came to once a worker has run it, however long that takes; null when `signal` aborted first.
  * @throws RekeydError `request_failed` when the job failed for good; `redis_unreachable`
  */
-export async function controlResult({ control }: Queues, id: string, options: WaitOptions): Promise<unknown> {
+export async function requestResult(queues: Queues, id: string, options: WaitOptions): Promise<RequestResult | null> {
   const { signal, onRetry } = options;
-  const read = async () => {
-    // In this order: a job that was read before it ended would have no return value yet.
-    const state = await control.getJobState(id);
-    return { state, job: await control.getJob(id) };
-  };
-  let told: string | null = null;
+  let told = '';
   let toldAt = 0;
-  for (; !signal.aborted; await sleep(POLL_MS, signal)) {
-    const found = await answerOf(read(), options, stillQueued(id));
+  let waitMs = FIRST_POLL_MS;
+  for (; !signal.aborted; await sleep(waitMs, signal)) {
+    waitMs = Math.min(POLL_MS, 2 * waitMs);
+    const found = await answerOf(requestState(queues, id), options, stillQueued(id));
     if (found === null) break;
-    const { state, job } = found;
-    if (job === undefined || state === 'failed') {
-      const why = job?.failedReason ?? 'it is no longer in the queue';
+    if (found.is === 'done') return found.result;
+    if (found.is !== 'waiting') {
+      const why = found.is === 'failed' ? found.why : 'it is no longer in the queue';
       throw new RekeydError('request_failed', `Request ${id} failed: ${why}`);
     }
-    if (state === 'completed') return job.returnvalue;
-    const { why } = members(job.progress) as Partial<PutOff>; // absent until it is put off
-    if (why === undefined || (why === told && monotonic() - toldAt < REMIND_MS)) continue;
+    const { why } = found;
+    if (why === '' || (why === told && monotonic() - toldAt < REMIND_MS)) continue;
     told = why;
     toldAt = monotonic();
     onRetry(why);
@@ -66,7 +87,7 @@ function stillQueued(id: string): string {
   return `Request ${id} stays queued and is worked on when Redis is back.`;
 }
 
-/** How many workers take control jobs. Where Redis does not tell (managed services may forbid `CLIENT LIST`), one. */
-export function countWorkers({ control }: Queues): Promise<number> {
-  return control.getWorkersCount();
+/** How many workers take requests. Where Redis does not tell (managed services may forbid `CLIENT LIST`), one. */
+export function countWorkers({ requests }: Queues): Promise<number> {
+  return requests.getWorkersCount();
 }

@@ -9,6 +9,7 @@ import { clientPolicy, type RotationPolicy } from '../src/rotation/policy.ts';
 import { systemClock } from '../src/time.ts';
 import type { JobContext } from './context.ts';
 import { putBack } from './put-back.ts';
+import { SPARE } from './queues.ts';
 import { parseJob, rotateSchema } from './schemas.ts';
 import { teller } from './telling.ts';
 import { watchWave } from './wave.ts';
@@ -26,6 +27,8 @@ export type RotateHooks = Pick<Tools, 'onPoint' | 'onStep'>;
 export interface RotateResult {
   readonly client: ClientRef;
   readonly op: string | null;
+  /** What is left is for idle time. */
+  readonly spare?: true;
 }
 
 export async function rotateJob(
@@ -50,6 +53,7 @@ export async function rotateJob(
   const stopping = new Set<string>();
   const told = teller(ref, policy, context.log);
   const tools: Tools = {
+    hasTime: job.opts.priority === SPARE,
     store: resources.store,
     ...handsFor(ref, policy, resources, keks),
     random: Math.random,
@@ -84,7 +88,7 @@ async function settle(
 ): Promise<RotateResult> {
   switch (rest.kind) {
     case 'done':
-      return { client: ref, op: rest.op };
+      return { client: ref, op: rest.op, ...(rest.spare && { spare: true }) };
     case 'wait':
       if (job.progress !== 0) await job.updateProgress(0);
       await job.moveToDelayed(systemClock.now() + rest.ms, token);
@@ -130,7 +134,8 @@ async function tellOutrun(
  * A commit that came between the last look at the record and going to sleep, or to the end, found the job active, and did nothing more. So the record is
  * looked at once more from here: a commit that was too early for one of the two looks is seen by the other.
  */
-export async function lookAgain({ client, op }: RotateResult, { resources, queues }: JobContext): Promise<void> {
+export async function lookAgain({ client, op, spare }: RotateResult, { resources, queues }: JobContext): Promise<void> {
+  if (spare) return queues.wakeSpare(client);
   if (op === null || (await resources.store.lastOp(client)) === op) return;
   const loaded = await resources.store.load(client);
   if (loaded === null || loaded.op === op) return;

@@ -36,8 +36,18 @@ export const requestSchema = z.strictObject({
         z.strictObject({ app: appPath.describe('deployment/app-slug') }),
         z.strictObject({ policy: words }),
         z.strictObject({ all: z.literal(true, { error: 'must be true' }) }),
+        z.strictObject({ kid: words.describe('With compromised: the clients that have this key, in whatever state.') }),
+        z.strictObject({
+          kek: words.describe('With compromised: all keys that are, or were, encrypted under this KEK.'),
+        }),
+        z.strictObject({
+          host: words.describe('With compromised: all keys of the clients whose signers reported from this host.'),
+        }),
       ],
-      { error: 'must have exactly one of these: clients (a list of references), app, policy, all (true)' },
+      {
+        error:
+          'must have exactly one of these: clients (a list of references), app, policy, all (true), kid, kek, host',
+      },
     )
     .describe('Which clients to rotate: exactly one of these.'),
   reason: words.describe('Goes verbatim to the audit trail.'),
@@ -48,19 +58,50 @@ export const requestSchema = z.strictObject({
     .describe(
       'True when the key in use may have leaked, or { kid } for a certain one: no soak, no overlap, no rollback to it.',
     ),
+  keep_standby: z
+    .boolean()
+    .default(false)
+    .describe(
+      'With compromised: use the standby key although signers hold it beside the exposed one. Only where that one leaked in another way than from them.',
+    ),
   take_over: z
     .boolean()
     .default(false)
     .describe(
       'Rotate also clients that are not enrolled: their applications must take the new key from their key folders at once.',
     ),
+  confirm: z
+    .boolean()
+    .default(false)
+    .describe('With compromised: also when it is about more of the fleet than the breaker of the config allows.'),
   try_alg: z
     .boolean()
     .default(false)
     .describe(
       'With select.clients: change to the alg of the policy although nobody was seen to sign in with it on that app. A refused key is rolled back.',
     ),
+  claim: z
+    .string()
+    .max(4_096)
+    .optional()
+    .describe('Who was authenticated, signed by rekeyd itself. Producers leave it out.'),
 });
+
+/** What a request says beyond its members: what does not go together. @returns what is wrong and what to do, or null */
+export function contradiction({ select, compromised, keep_standby: keeps, try_alg: tries }: Request): string | null {
+  const [how = ''] = Object.keys(select);
+  const isLeak = 'kid' in select || 'kek' in select || 'host' in select;
+  if (isLeak && compromised === false) return `select.${how} is about keys that leaked: it goes with compromised.`;
+  if (isLeak && compromised !== true) return `select.${how} says which keys leaked: with it, compromised is true.`;
+  if (keeps && ('kek' in select || 'host' in select)) {
+    return `keep_standby does not go with select.${how}: the standby keys leaked with the others.`;
+  }
+  if (keeps && compromised === false) return 'keep_standby goes with compromised: other rotations use the standby key.';
+  if (tries && !('clients' in select)) {
+    return 'try_alg goes with select.clients: an alg that nobody was seen to sign in with is tried on clients that somebody names.';
+  }
+  return null;
+}
 
 export function requestJsonSchema(): unknown {
   return z.toJSONSchema(requestSchema, { io: 'input' });

@@ -1,6 +1,7 @@
-/** What version 0.1 left in the queues and beside them, and what would be in the way of today's. Runs at each start; doing it twice does no harm. */
+/** What earlier versions left in the queues and in the store, and what would be in the way of today's. Runs at each start; doing it twice does no harm. */
 import type { AuditDraft } from '../src/core/audit.ts';
-import type { JobContext } from './context.ts';
+import { inParallel, pagesOf } from '../src/parallel.ts';
+import { FLEET_LANES, type JobContext } from './context.ts';
 
 /** Upkeep that version 0.1 kept in the control queue. A job that nobody knows stays, and fails with a message. */
 const MOVED: ReadonlySet<string> = new Set(['sweep', 'discover', 'reconcile']);
@@ -34,4 +35,23 @@ async function upgradeDeployment(
     data: { deployment },
   };
   await store.pause(deployment, why, [draft]);
+}
+
+/**
+ * An earlier version did not note whose key is which: each record is read once, and its keys are noted. Until that is done, whoever looks a key up reads
+ * all records. Killed in the middle, it begins again at the next start.
+ */
+export async function noteOwners({ resources: { store }, log }: JobContext, signal: AbortSignal): Promise<void> {
+  if (await store.areOwnersNoted()) return;
+  let clients = 0;
+  for (const page of pagesOf(await store.clientRefs())) {
+    signal.throwIfAborted();
+    await inParallel(page, FLEET_LANES, async (ref) => {
+      const loaded = await store.load(ref);
+      if (loaded !== null) await store.noteOwner(loaded);
+    });
+    clients += page.length;
+  }
+  await store.confirmOwnersNoted();
+  if (clients > 0) log.info({ clients }, 'noted whose key is which: `rekeyd identify` finds any of them at once');
 }

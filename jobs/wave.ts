@@ -17,7 +17,7 @@ import {
 } from '../src/core/wave.ts';
 import { pagesOf } from '../src/parallel.ts';
 import type { Store } from '../src/store/store.ts';
-import { beginPage, dueRefs, examined, HELD_BACK, openRun, type Run } from './begin-due.ts';
+import { beginPage, dueRefs, examined, HELD_BACK, openRun, type Run, wakeHeld } from './begin-due.ts';
 import type { JobContext } from './context.ts';
 import { isPolicyPaused } from './pauses.ts';
 import type { Queues } from './queues.ts';
@@ -43,6 +43,7 @@ export async function beginDue(run: Run, candidates: Candidates): Promise<number
   if (policy === null) return 0;
   if (!(await isOpen(policy, run.policy, await store.now(), store))) {
     run.context.log.debug({ policy: run.policy }, HELD_BACK);
+    if (policy.standby || policy.adopt === 'overlap') await wakeHeld(await candidates.due(), run);
     return 0;
   }
   const { cohort } = policy;

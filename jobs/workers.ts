@@ -1,4 +1,4 @@
-/** The workers: one for requests, one for upkeep, one per deployment. */
+/** The workers: one for each queue that requests come in by, one for upkeep, one per deployment. */
 import { DelayedError, type Job, UnrecoverableError, Worker, type WorkerOptions } from 'bullmq';
 import { members, shortMessage } from '../src/core/reply.ts';
 import { hasCode, messageOf } from '../src/errors.ts';
@@ -9,7 +9,7 @@ import { discover } from './discover.ts';
 import { tellError } from './errors.ts';
 import { probeJob } from './probing.ts';
 import { putBack } from './put-back.ts';
-import { bullConnection, CONTROL, rotateQueueName, UPKEEP } from './queues.ts';
+import { bullConnection, rotateQueueName, UPKEEP } from './queues.ts';
 import { reconcile } from './reconcile.ts';
 import { requestJob } from './request.ts';
 import { restAfterErrors } from './resting.ts';
@@ -34,7 +34,7 @@ const UPKEEP_AT_ONCE = 8;
 const NEVER = new AbortController().signal;
 
 export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
-  const { resources, log, lockMs } = context;
+  const { resources, queues, log, lockMs } = context;
   let takesMore = true;
   /** Those under way. A BullMQ worker that closes does not wait for them when its connection breaks meanwhile. */
   const jobs = new Set<Promise<unknown>>();
@@ -79,10 +79,13 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
     });
   }
   const workers = [
-    new Worker(CONTROL, (job, token) => running(job, token, () => controlJob(job, token, context)), {
-      ...common,
-      concurrency: REQUESTS_AT_ONCE,
-    }),
+    ...queues.inboxes.map(
+      ({ name }) =>
+        new Worker(name, (job, token) => running(job, token, () => askedJob(job, token, context)), {
+          ...common,
+          concurrency: REQUESTS_AT_ONCE,
+        }),
+    ),
     new Worker<unknown, unknown>(
       UPKEEP,
       (job, token, signal) => running(job, token, () => upkeepJob(job, token, orTold(signal), context)),
@@ -137,9 +140,9 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
   };
 }
 
-async function controlJob(job: Job, token: string | undefined, context: JobContext): Promise<unknown> {
+async function askedJob(job: Job, token: string | undefined, context: JobContext): Promise<unknown> {
   if (job.name === 'request') return requestJob(job, token, context);
-  throw new UnrecoverableError(`There is no control job ${JSON.stringify(job.name)}. Use request.`);
+  throw new UnrecoverableError(`There is no ${job.queueName} job ${JSON.stringify(job.name)}. Use request.`);
 }
 
 async function upkeepJob(
@@ -180,7 +183,7 @@ async function unrecoverable<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (hasCode(error, 'job_invalid')) throw new UnrecoverableError(error.message);
+    if (hasCode(error, 'job_invalid') || hasCode(error, 'breaker')) throw new UnrecoverableError(error.message);
     throw error;
   }
 }

@@ -17,6 +17,9 @@ export type ErrorCode =
   | 'key_tampered' // a sealed key fails authentication or belongs to another client
   | 'key_missing' // a managed key's private half is not in the store
   | 'key_invalid' // not a usable private key, or it fails its self-test
+  | 'key_destroyed' // the client had it, and has it no more
+  | 'breaker' // a compromise of more clients than may be replaced without a confirmation
+  | 'not_approved' // it waits for another person
   | 'key_refused' // the issuer lets nobody sign in with it
   | 'key_unproven' // whether it signs in could not be found out
   | 'algorithm_unsupported'

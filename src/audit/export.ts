@@ -58,8 +58,9 @@ export async function exportAudit(source: AuditSource, dir: string): Promise<Exp
 }
 
 /** An entry as one line of JSON, members in the order of the contract. */
-function auditLine({ seq, time, type, client, rotation, actor, reason, data, prev, hash }: AuditEntry): string {
-  return JSON.stringify({ seq, time, type, client, rotation, actor, reason, data, prev, hash });
+function auditLine(entry: AuditEntry): string {
+  const { seq, time, type, client, rotation, actor, claimed_by, reason, data, prev, hash } = entry;
+  return JSON.stringify({ seq, time, type, client, rotation, actor, claimed_by, reason, data, prev, hash });
 }
 
 async function lastExported(folder: string): Promise<number> {

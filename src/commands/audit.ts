@@ -40,14 +40,14 @@ async function followLog(globals: Globals, store: Pick<Store, 'auditAfter'>, fro
   }
 }
 
-function readable({ seq, time, type, client, rotation, actor, reason, data }: AuditEntry): string {
+function readable({ seq, time, type, client, rotation, actor, claimed_by: by, reason, data }: AuditEntry): string {
   return [
     seq,
     time,
     type.padEnd(20),
     client ?? '-',
     rotation ?? '-',
-    actor,
+    by === undefined ? actor : `${actor} (${by})`,
     JSON.stringify(reason),
     JSON.stringify(data),
   ].join('  ');

@@ -10,7 +10,7 @@ import type { Transition } from '../core/transition.ts';
 import { hasCode, messageOf } from '../errors.ts';
 import { clientPolicy } from '../rotation/policy.ts';
 import type { Resources } from '../rotation/resources.ts';
-import { actor, type Globals, withResources } from './open.ts';
+import { caller, type Globals, withResources } from './open.ts';
 import { noteAbout, print, printJson } from './output.ts';
 
 export interface ChangeOptions {
@@ -26,7 +26,7 @@ export interface Changed {
 /** Says of clients that their applications take their keys from us: from then on schedules rotate them. */
 export async function enroll(globals: Globals, named: readonly string[], options: ChangeOptions): Promise<number> {
   const refs = [...new Set(named.map(parseReference))];
-  const cause = { actor: actor(), reason: options.reason ?? 'enrolled on the command line', request: null };
+  const cause = { ...caller(), reason: options.reason ?? 'enrolled on the command line', request: null };
   return withResources(globals, async (resources) => {
     const changed: (Changed & { readonly was: Enrolment | null })[] = [];
     for (const ref of refs) {
@@ -51,7 +51,7 @@ export async function enroll(globals: Globals, named: readonly string[], options
 /** Ends a rotation that cannot go on. A worker finds out which key the server takes, and goes to that one. */
 export async function abandon(globals: Globals, client: string, options: ChangeOptions): Promise<number> {
   const ref = parseReference(client);
-  const cause = { actor: actor(), reason: options.reason ?? 'asked for on the command line', request: null };
+  const cause = { ...caller(), reason: options.reason ?? 'asked for on the command line', request: null };
   return withResources(globals, async (resources) => {
     const error = await change(resources, ref, (record) => abandoned(record, cause));
     const workers = error === null ? await wake(resources, ref) : 0;

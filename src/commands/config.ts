@@ -3,8 +3,11 @@ import { configSchema, loadConfig } from '../config/load.ts';
 import type { Problem } from '../config/model.ts';
 import { ConfigError, formatProblem } from '../config/problems.ts';
 import { configWarnings } from '../forecast/fleet.ts';
+import { openapi } from '../http/openapi.ts';
+import { ROUTES } from '../http/server.ts';
 import type { Globals } from './open.ts';
 import { print, printJson } from './output.ts';
+import { usage } from './select.ts';
 
 /** Every problem and every warning of the config file, with its place. */
 export async function configCheck({ file, env }: Globals, { json }: { readonly json?: boolean }): Promise<number> {
@@ -34,8 +37,16 @@ async function examine(file: string, env: Globals['env']): Promise<Examined> {
   }
 }
 
-/** @param request of the on-demand job instead; `docs/request.schema.json` is made from it */
-export function printSchema({ request }: { readonly request?: boolean }): number {
-  printJson(request ? requestJsonSchema() : configSchema());
+export interface SchemaOptions {
+  /** Of the on-demand job instead; `docs/request.schema.json` is made from it. */
+  readonly request?: boolean;
+  /** The description of the HTTP API instead; `docs/openapi.json` is made from it. */
+  readonly api?: boolean;
+}
+
+export function printSchema({ request = false, api = false }: SchemaOptions): number {
+  if (request && api) throw usage('--request and --api are two documents: take one of them.');
+  if (api) printJson(openapi(ROUTES));
+  else printJson(request ? requestJsonSchema() : configSchema());
   return 0;
 }

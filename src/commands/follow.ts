@@ -2,9 +2,10 @@
 import type { ClientRef } from '../core/client.ts';
 import type { RotationState, RotationSummary } from '../core/history.ts';
 import type { ClientRecord } from '../core/record.ts';
-import { runningSummary } from '../core/rotation.ts';
 import { rotationError } from '../core/state.ts';
 import { pagesOf } from '../parallel.ts';
+import { type ExposureStatus, exposureOf } from '../status/exposure.ts';
+import { summaryOf } from '../status/rotation.ts';
 import type { Loaded } from '../store/records.ts';
 import { answerOf, type Patience } from '../store/redis/patience.ts';
 import type { Store } from '../store/store.ts';
@@ -29,6 +30,8 @@ export interface RotationOutcome {
   readonly error: string | null;
   /** Its key is offered to the application, and waits for that. */
   readonly offered: boolean;
+  /** What is known of the key that was reported; absent when none was. */
+  readonly exposure?: ExposureStatus;
 }
 
 /** Told while rotations are followed. */
@@ -134,18 +137,6 @@ function hasEnded({ state, offered }: RotationOutcome, goal: Goal): boolean {
   return state === 'active' ? goal === 'active' : state !== 'running';
 }
 
-/** In the record while it is under way or its old key is on its way out, and in the history after that. */
-async function summaryOf(
-  store: Pick<Store, 'history'>,
-  id: string,
-  client: ClientRef,
-  record: ClientRecord | undefined,
-): Promise<RotationSummary | undefined> {
-  if (record?.rotation?.id === id) return runningSummary(record, record.rotation);
-  const leaving = record?.retirements.find(({ rotation, role }) => rotation.id === id && role === 'replaced');
-  return leaving?.rotation ?? (await store.history(client)).find((summary) => summary.id === id);
-}
-
 function outcomeOf(
   id: string,
   client: ClientRef,
@@ -158,7 +149,8 @@ function outcomeOf(
   }
   const { state, strategy, kid, replaces, error } = summary;
   const offered = record?.rotation?.id === id && record.rotation.phase.name === 'offered';
-  return { id, client, state, strategy, kid, replaces, error, offered };
+  const exposure = exposureOf(summary);
+  return { id, client, state, strategy, kid, replaces, error, offered, ...(exposure !== null && { exposure }) };
 }
 
 /** Nobody has looked at it yet. */

@@ -1,5 +1,6 @@
+import { get } from 'node:https';
 import { listenAddressOf } from '../config/listen.ts';
-import { RekeydError } from '../errors.ts';
+import { messageOf, RekeydError } from '../errors.ts';
 import { exchange } from '../net/exchange.ts';
 import { openPool } from '../net/pool.ts';
 import { systemClock } from '../time.ts';
@@ -16,29 +17,44 @@ const MOST_BYTES = 64 * 1024;
  * @returns 0 when it answers, else 1
  */
 export async function health({ file }: Globals): Promise<number> {
-  const { host, port } = await listenAddressOf(file);
+  const { host, port, setting, isTls } = await listenAddressOf(file);
   if (port === 0)
     throw new RekeydError(
       'config',
-      `${file}: http.listen leaves the port open, so that it is not known where to ask. Name one.`,
+      `${file}: ${setting} leaves the port open, so that it is not known where to ask. Name one.`,
     );
-  const url = `http://${reachable(host)}:${port}`;
+  const url = `${isTls ? 'https' : 'http'}://${reachable(host)}:${port}`;
+  const why = await (isTls ? obstacleOverTls(url) : obstacle(url));
+  if (why === null) print(`The worker at ${url} lives.`);
+  else note(`No healthy worker answers at ${url}: ${why}. \`rekeyd start\` says why it does not start.`);
+  return why === null ? 0 : 1;
+}
+
+/** Null: it lives. */
+async function obstacle(url: string): Promise<string | null> {
   const pool = openPool(url, { connections: 1, timeoutMs: PATIENCE_MS });
   try {
     const answer = await exchange(pool, {
       ...{ method: 'GET', path: '/livez', headers: {}, body: null, signal: undefined },
       ...{ timeoutMs: PATIENCE_MS, maxBytes: MOST_BYTES, now: systemClock.now },
     });
-    if (answer.kind === 'answered' && answer.status === 200) {
-      print(`The worker at ${url} lives.`);
-      return 0;
-    }
-    const why = answer.kind === 'lost' ? answer.message : `it answers ${answer.status}`;
-    note(`No healthy worker answers at ${url}: ${why}. \`rekeyd start\` says why it does not start.`);
-    return 1;
+    if (answer.kind === 'lost') return answer.message;
+    return answer.status === 200 ? null : `it answers ${answer.status}`;
   } finally {
     await pool.close();
   }
+}
+
+/** The certificate is for the name by which others call, and this asks no more than whether somebody answers. */
+async function obstacleOverTls(url: string): Promise<string | null> {
+  const { promise, resolve } = Promise.withResolvers<string | null>();
+  const asked = get(`${url}/livez`, { rejectUnauthorized: false, timeout: PATIENCE_MS }, (answer) => {
+    answer.resume();
+    resolve(answer.statusCode === 200 ? null : `it answers ${answer.statusCode}`);
+  });
+  asked.on('timeout', () => asked.destroy(new Error(`no answer within ${PATIENCE_MS} ms`)));
+  asked.on('error', (error) => resolve(messageOf(error)));
+  return promise;
 }
 
 /** Who listens on every address also listens on this one. */

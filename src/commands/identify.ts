@@ -1,7 +1,10 @@
 import { open } from 'node:fs/promises';
 import { messageOf } from '../errors.ts';
 import { type Meant, readAnyKey } from '../keys/any-key.ts';
-import { identify as identified, type Match } from '../rotation/identify.ts';
+import { hashIn } from '../keys/key-marks.ts';
+import { findKeys } from '../leaks/find-keys.ts';
+import { identify as identified } from '../rotation/identify.ts';
+import type { Match } from '../rotation/owners.ts';
 import { keksOf } from '../rotation/policy.ts';
 import { awaitInterruption, type Globals, withResources } from './open.ts';
 import { note, printJson, printTable } from './output.ts';
@@ -33,11 +36,13 @@ function keysOf(meant: Meant) {
   return meant.keys.map(({ id, thumbprint, privateKey }) => ({ id, thumbprint, private: privateKey !== null }));
 }
 
-function row({ client, kid, state, known, reported, sign_in, detail }: Match): readonly string[] {
+function row({ client, kid, state, known, reported, published, sign_in, detail }: Match): readonly string[] {
   const what = [
     state === 'foreign' ? 'published, not ours' : state,
     reported ? 'reported as COMPROMISED' : null,
     known ? null : 'client not known yet',
+    // That it is foreign says so already.
+    published && state !== 'foreign' ? 'the server shows it' : null,
   ].filter((part) => part !== null);
   const works = { accepted: 'yes', refused: 'no', unknown: 'not known' };
   const answer = sign_in === null ? 'not tried' : works[sign_in];
@@ -47,33 +52,43 @@ function row({ client, kid, state, known, reported, sign_in, detail }: Match): r
 /** More than any key has, also in a set. */
 const MAX_BYTES = 1024 * 1024;
 
-const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
-
 /** @throws RekeydError `usage`, `key_invalid` */
 async function readMeant(file: string): Promise<Meant> {
-  let text: string;
+  let bytes: Buffer;
   try {
-    text = file === '-' ? await textOf(process.stdin) : await textOfFile(file);
+    bytes = file === '-' ? await bytesOf(process.stdin) : await bytesOfFile(file);
   } catch (error) {
-    // A thumbprint may stand where the file's name would.
-    if (THUMBPRINT.test(file)) return { name: file };
+    // A thumbprint or a hash may stand where the file's name would.
+    const [name] = (await findKeys(Buffer.from(file))).names;
+    if (name !== undefined && hashIn(name) !== null) return { name };
     throw usage(
-      `The key cannot be read: ${messageOf(error)}. Name a file with a PEM, JWK or thumbprint, or - for stdin.`,
+      `The key cannot be read: ${messageOf(error)}. Name a file with a key, its thumbprint or a hash, or - for stdin.`,
     );
   }
-  return readAnyKey(text);
+  try {
+    const meant = await readAnyKey(bytes.toString('utf8'));
+    if ('keys' in meant) return meant;
+    // The mark in a key file of ours is a name with a word before it.
+    const [name = meant.name] = (await findKeys(bytes)).names;
+    return { name };
+  } catch (error) {
+    // It may be a file that no text is in, or text with a key in it.
+    const { keys } = await findKeys(bytes);
+    if (keys.length > 0) return { keys };
+    throw error;
+  }
 }
 
-async function textOfFile(file: string): Promise<string> {
+async function bytesOfFile(file: string): Promise<Buffer> {
   const opened = await open(file, 'r');
   try {
-    return await textOf(opened.createReadStream({ autoClose: false }));
+    return await bytesOf(opened.createReadStream({ autoClose: false }));
   } finally {
     await opened.close();
   }
 }
 
-async function textOf(stream: AsyncIterable<unknown>): Promise<string> {
+async function bytesOf(stream: AsyncIterable<unknown>): Promise<Buffer> {
   const pieces: Buffer[] = [];
   let size = 0;
   for await (const piece of stream) {
@@ -82,5 +97,5 @@ async function textOf(stream: AsyncIterable<unknown>): Promise<string> {
     if (size > MAX_BYTES) throw new Error(`it is longer than ${MAX_BYTES} bytes`);
     pieces.push(bytes);
   }
-  return Buffer.concat(pieces).toString('utf8');
+  return Buffer.concat(pieces);
 }

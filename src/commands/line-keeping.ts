@@ -1,4 +1,4 @@
-/** The commands on what rekeyd keeps: the audit log, private keys, the store. See {@link ./line.ts}. */
+/** The commands on what rekeyd keeps: the audit log, private keys, the store, tokens. See {@link ./line.ts}. */
 import type { Command } from 'commander';
 import { count } from './line-values.ts';
 import type { Globals } from './open.ts';
@@ -9,6 +9,7 @@ const commands = {
   keysImport: () => import('./keys/import.ts'),
   keysRewrap: () => import('./keys/rewrap.ts'),
   store: () => import('./store.ts'),
+  token: () => import('./token.ts'),
 };
 
 type End = (code: number) => void;
@@ -17,6 +18,7 @@ export function addKeeping(program: Command, globals: () => Globals, end: End): 
   addAudit(program, globals, end);
   addKeys(program, globals, end);
   addStore(program, globals, end);
+  addTokens(program, globals, end);
 }
 
 function addAudit(program: Command, globals: () => Globals, end: End): void {
@@ -72,4 +74,31 @@ function addStore(program: Command, globals: () => Globals, end: End): void {
     .option('--reason <text>', 'for the audit trail')
     .option('--json', 'print one JSON document')
     .action(async (options) => end(await (await commands.store()).storeDeclareLoss(globals(), options)));
+}
+
+function addTokens(program: Command, globals: () => Globals, end: End): void {
+  const token = program.command('token').description('who may use the HTTP API: create, list, revoke');
+  token
+    .command('create')
+    .description('make a token; its value is shown once, on stdout')
+    .argument('<name>', 'lower-case letters, digits and hyphens')
+    .requiredOption('--scope <scope...>', 'rotate, read, metrics')
+    .option('--app <deployment/slug>', 'for the clients of this app only')
+    .option('--client <reference>', 'for this client only')
+    .option('--expires <duration>', 'from now on', '90d')
+    .option('--reason <text>', 'for the audit trail')
+    .option('--json', 'print one JSON document')
+    .action(async (name, options) => end(await (await commands.token()).tokenCreate(globals(), name, options)));
+  token
+    .command('list')
+    .description('show the tokens, and never their values')
+    .option('--json', 'print one JSON document')
+    .action(async (options) => end(await (await commands.token()).tokenList(globals(), options)));
+  token
+    .command('revoke')
+    .description('workers refuse it within a second')
+    .argument('[name]')
+    .option('--all', 'every token, also where their list cannot be read')
+    .option('--reason <text>', 'for the audit trail')
+    .action(async (name, options) => end(await (await commands.token()).tokenRevoke(globals(), name, options)));
 }

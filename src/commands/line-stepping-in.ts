@@ -1,9 +1,10 @@
-/** The commands by which a person steps in: enroll, rollback, abandon, pause, resume, release, identify. See {@link ./line.ts}. */
+/** The commands by which a person steps in: enroll, rollback, abandon, pause, resume, release, identify, approve. See {@link ./line.ts}. */
 import type { Command } from 'commander';
 import type { Globals } from './open.ts';
 
 /** Loaded only when the command is run. */
 const commands = {
+  approve: () => import('./approve.ts'),
   clients: () => import('./clients.ts'),
   identify: () => import('./identify.ts'),
   pause: () => import('./pause.ts'),
@@ -31,6 +32,11 @@ export function addSteppingIn(program: Command, globals: () => Globals, end: (co
     .argument('<client>', REFERENCE)
     .action(async (client, options) => end(await (await commands.clients()).abandon(globals(), client, options)));
 
+  explained(program.command('approve'))
+    .description('as a second person, let a compromise go on that is about more of the fleet than the breaker allows')
+    .argument('<request>', 'its number: `rekeyd status` lists requests that wait')
+    .action(async (request, options) => end(await (await commands.approve()).approve(globals(), request, options)));
+
   selecting(program.command('pause'))
     .description('begin no scheduled rotation: what runs is finished, requests and compromises go through')
     .requiredOption('--reason <text>', 'why: the audit trail and `rekeyd status` show it')
@@ -51,7 +57,7 @@ export function addSteppingIn(program: Command, globals: () => Globals, end: (co
   program
     .command('identify')
     .description('tell whose key this is, and whether it still signs in; a private half is not stored')
-    .argument('[file]', 'PEM, JWK, JWK Set or thumbprint; - or nothing reads stdin', '-')
+    .argument('[file]', 'a file with a key in any form; a thumbprint or a hash; - or nothing reads stdin', '-')
     .option('--json', 'print one JSON document')
     .action(async (file, options) => end(await (await commands.identify()).identify(globals(), file, options)));
 }

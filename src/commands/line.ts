@@ -98,6 +98,7 @@ function commandsOf(globalsOf: (file: string | undefined) => Globals, end: (code
   suspecting(selecting(program.command('rotate')))
     .description('ask for rotations; the workers do them')
     .option('--reason <text>', 'for the audit trail')
+    .option('--yes', 'also where a compromise is about more of the fleet than the breaker of the config allows')
     .option('--take-over', 'also clients that are not enrolled: their applications must take the new key at once')
     .option('--try-alg', 'the named clients: try an alg that nobody was seen to sign in with on their app')
     .option('--wait [finished]', 'wait until the new keys are active, or until the old ones are gone')
@@ -164,13 +165,19 @@ function commandsOf(globalsOf: (file: string | undefined) => Globals, end: (code
     .command('schema')
     .description('print the JSON Schema of the config file')
     .option('--request', 'of the on-demand job instead')
+    .option('--api', 'the description of the HTTP API instead (OpenAPI 3.1)')
     .action(async (options) => end((await commands.config()).printSchema(options)));
 
   return program;
 }
 
 function suspecting(command: Command): Command {
-  return command.option('--compromised [kid]', 'the key in use (or that one) may have leaked: replace it at once');
+  return command
+    .option('--compromised [kid]', 'the key in use (or that one) may have leaked: replace it at once')
+    .option('--kid <kid>', 'with --compromised: whoever has this key')
+    .option('--kek <id>', 'with --compromised: all keys that are, or were, encrypted under this KEK')
+    .option('--host <name>', 'with --compromised: all keys of clients whose signers reported from this host')
+    .option('--keep-standby', 'with --compromised: the standby key did not leak, although signers hold it');
 }
 
 /** What the process ends with after `error`, which is told on stderr, and with --json on stdout too. */

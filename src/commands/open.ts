@@ -54,11 +54,27 @@ export function awaitInterruption({ exit }: Globals): Interruption {
   return { signal: asked.signal, release };
 }
 
-/** Who asks, for the audit trail. In a container the user may have no name. */
+/** Who asks, for the audit trail: what the command line says, and which user of the operating system runs it. */
+export function caller(): { readonly actor: string; readonly claimedBy: string } {
+  const name = userName();
+  return { actor: `cli:${name}`, claimedBy: `os:${name}` };
+}
+
+/** The same, as an audit entry says it. */
+export function author(): { readonly actor: string; readonly claimed_by: string } {
+  const { actor, claimedBy } = caller();
+  return { actor, claimed_by: claimedBy };
+}
+
 export function actor(): string {
+  return caller().actor;
+}
+
+/** In a container the user may have no name. */
+function userName(): string {
   try {
-    return `cli:${userInfo().username}`;
+    return userInfo().username;
   } catch {
-    return `cli:uid-${process.getuid?.() ?? 'unknown'}`;
+    return `uid-${process.getuid?.() ?? 'unknown'}`;
   }
 }

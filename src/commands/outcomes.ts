@@ -1,6 +1,7 @@
 /** What is said of rotations while somebody waits for them, and at the end: as a summary and a table, failures first. */
 import { formatDuration } from '../core/duration.ts';
 import type { RotationState } from '../core/history.ts';
+import { type ExposureStatus, exposureSummary } from '../status/exposure.ts';
 import { type Follower, type Goal, isGood, type RotationOutcome } from './follow.ts';
 import { print, printTable } from './output.ts';
 import type { Counts, Progress } from './progress.ts';
@@ -19,6 +20,8 @@ export interface Watch extends Follower {
   outcomes(): readonly RotationOutcome[];
   /** How many came to each outcome. */
   counts(): ReadonlyMap<Outcome, number>;
+  /** Of the keys that were reported. */
+  exposures(): readonly ExposureStatus[];
   readonly isGood: boolean;
 }
 
@@ -39,6 +42,7 @@ export function watchRotations(options: WatchOptions, progress: Progress): Watch
   const keepsAll = json || verbose || total <= FEW;
   const kept: RotationOutcome[] = [];
   const ended = new Map<Outcome, number>();
+  const exposures: ExposureStatus[] = [];
   const standing = openStanding();
   let [told, good] = [0, 0];
 
@@ -60,6 +64,7 @@ export function watchRotations(options: WatchOptions, progress: Progress): Watch
       standing.forget(outcome);
       ended.set(outcomeOf(outcome), (ended.get(outcomeOf(outcome)) ?? 0) + 1);
       good += isGood(outcome, goal) ? 1 : 0;
+      if (outcome.exposure !== undefined) exposures.push(outcome.exposure);
       if (keepsAll || !isGood(outcome, goal)) kept.push(outcome);
     },
     looked() {
@@ -68,6 +73,7 @@ export function watchRotations(options: WatchOptions, progress: Progress): Watch
     },
     outcomes: () => kept.toSorted((a, b) => rankOf(a, goal) - rankOf(b, goal) || (a.client < b.client ? -1 : 1)),
     counts: () => ended,
+    exposures: () => exposures,
     get isGood() {
       return good === total;
     },
@@ -134,6 +140,7 @@ export function printOutcomes(watch: Watch, refused: Refused, ms: number): void 
   if (refused.length > 0) parts.unshift(`${refused.length} not started`);
   const rotations = total === 1 ? '1 rotation' : `${total} rotations`;
   print(`${rotations} in ${formatDuration(Math.max(1_000, ms))}: ${parts.join(', ')}`);
+  for (const line of exposureSummary(watch.exposures())) print(line);
   const rows = watch.outcomes().map((one) => [one.client, one.id, one.strategy, outcomeOf(one), one.error ?? '']);
   const failures = refused.map(({ client, message }) => [client, '', '', 'not started', message]);
   const all = [...failures, ...rows];

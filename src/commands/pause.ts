@@ -1,12 +1,14 @@
 /** `rekeyd pause`: no scheduled rotation begins. {@link ./resume.ts} is the other half. */
+
 import { loadConfig } from '../config/load.ts';
 import { type Config, policyFor } from '../config/model.ts';
 import { type ClientRef, unconfigured } from '../core/client.ts';
 import { parseDuration } from '../core/duration.ts';
 import { type Pause, pauseEntry, type Scope, scopeWords, selectorOf } from '../core/pause.ts';
+import { isLeak } from '../rotation/exposed.ts';
 import { knownOtherwise } from '../rotation/naming.ts';
 import type { Store } from '../store/store.ts';
-import { actor, type Globals, withResourcesOf } from './open.ts';
+import { actor, caller, type Globals, withResourcesOf } from './open.ts';
 import { noteAbout, print, printJson } from './output.ts';
 import { type Select, type SelectOptions, selectionOf, usage } from './select.ts';
 
@@ -30,7 +32,9 @@ export async function pause(globals: Globals, named: readonly string[], options:
     for (const scope of scopes) {
       if ('client' in scope && errors.has(scope.client)) continue;
       const made: Pause = { scope, actor: actor(), reason, at: now, until };
-      await store.beginPause(made, [pauseEntry('schedule.paused', scope, made, { until: iso(until) })]);
+      await store.beginPause(made, [
+        pauseEntry('schedule.paused', scope, { ...caller(), reason }, { until: iso(until) }),
+      ]);
       begun.push(made);
     }
     if (options.json) {
@@ -50,6 +54,7 @@ function pausedLine(scope: Scope, until: number | null): string {
 /** @throws RekeydError `usage` when nothing was selected */
 export function scopesIn(select: Select | null, command: string): readonly Scope[] {
   if (select === null) throw usage(`Say what to ${command}: deployment/app-slug/id …, --app, --policy or --all.`);
+  if (isLeak(select)) throw usage(`There is nothing to ${command} by what leaked.`);
   return 'clients' in select ? select.clients.map((client) => ({ client })) : [select];
 }
 

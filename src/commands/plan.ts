@@ -1,10 +1,16 @@
+import { shareOf } from '../../jobs/breaker.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/model.ts';
+import { directorySink } from '../deliver/directory.ts';
+import { RekeydError } from '../errors.ts';
+import { type Exposed, exposedBy, isLeak, type Leak, nobodyHas } from '../rotation/exposed.ts';
 import { lost, readFacts, readMarker, whereNow, whyLost } from '../store/identity.ts';
+import type { Store } from '../store/store.ts';
 import type { Globals } from './open.ts';
 import { planFleet } from './plan/fleet.ts';
 import { openReport } from './plan/report.ts';
-import { type SelectOptions, selectionOf } from './select.ts';
+import type { BreakerView } from './plan/summary.ts';
+import { type SelectOptions, selectionOf, usage } from './select.ts';
 import { type StoreView, viewApis, viewStore } from './view.ts';
 
 export interface PlanOptions extends SelectOptions {
@@ -18,7 +24,10 @@ export interface PlanOptions extends SelectOptions {
 export async function plan(globals: Globals, named: readonly string[], options: PlanOptions): Promise<number> {
   const config = await loadConfig(globals.file, globals.env);
   const { select, compromised } = selectionOf(named, options, config);
-  const { takeOver = false, verbose = false, json = false, limit } = options;
+  const { takeOver = false, keepStandby = false, verbose = false, json = false, limit } = options;
+  if (keepStandby && select !== null && ('kek' in select || 'host' in select)) {
+    throw usage('--keep-standby does not go with --kek or --host: the standby keys leaked with the others.');
+  }
   const apis = viewApis(config);
   try {
     const view = await viewStore(config);
@@ -26,8 +35,11 @@ export async function plan(globals: Globals, named: readonly string[], options: 
       await expectPresent(config, view);
       const isNamed = select !== null && 'clients' in select;
       const isCompromise = compromised !== false;
-      const report = openReport({ isNamed, isAsked: select !== null, isCompromise, limit, verbose, json });
-      const request = { select, compromised, takeOver, ...report };
+      const exposed = select !== null && isLeak(select) ? await leakedBy(select, config, view.store) : null;
+      const breaker = isCompromise ? await breakerOf(config, isNamed || takeOver, view.store) : null;
+      const report = openReport({ isNamed, isAsked: select !== null, breaker, limit, verbose, json });
+      const suspect = isCompromise ? { kid: compromised === true ? null : compromised.kid } : null;
+      const request = { select, exposed, compromised: suspect, keepStandby, takeOver, ...report };
       return report.end(await planFleet(request, { config, store: view.store, apis }));
     } finally {
       await view.close();
@@ -35,6 +47,23 @@ export async function plan(globals: Globals, named: readonly string[], options: 
   } finally {
     await apis.close();
   }
+}
+
+/** @throws RekeydError `not_found` when no client is meant */
+async function leakedBy(leak: Leak, config: Config, store: Store): Promise<Exposed> {
+  const sinks = config.sinks.map(({ path, access, reports }) => directorySink(path, { access, reports, store: null }));
+  try {
+    const exposed = await exposedBy(leak, { config, store, sinks });
+    if (exposed.size > 0) return exposed;
+    throw new RekeydError('not_found', `Nothing to replace: ${nobodyHas(leak)}`);
+  } finally {
+    for (const sink of sinks) sink.close();
+  }
+}
+
+async function breakerOf({ breaker, approval }: Config, isEveryone: boolean, store: Store): Promise<BreakerView> {
+  const { fleet } = await shareOf([], isEveryone, store);
+  return { breaker, fleet, people: approval?.compromiseAll ?? 1 };
 }
 
 /** A plan over a store that was lost would tell that every client is new. @throws RekeydError `store_lost` */

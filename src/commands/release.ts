@@ -3,7 +3,7 @@ import { parseReference } from '../core/client.ts';
 import { keksOf } from '../rotation/policy.ts';
 import { releaseClient } from '../rotation/release.ts';
 import type { ChangeOptions } from './clients.ts';
-import { actor, type Globals, withResources } from './open.ts';
+import { caller, type Globals, withResources } from './open.ts';
 import { note, print, printJson } from './output.ts';
 
 export interface ReleaseOptions extends ChangeOptions {
@@ -14,7 +14,7 @@ export interface ReleaseOptions extends ChangeOptions {
 export async function release(globals: Globals, client: string, options: ReleaseOptions): Promise<number> {
   const ref = parseReference(client);
   const file = options.to ?? null;
-  const cause = { actor: actor(), reason: options.reason ?? 'released on the command line', request: null };
+  const cause = { ...caller(), reason: options.reason ?? 'released on the command line', request: null };
   return withResources(globals, async (resources) => {
     const { kid, alg } = await releaseClient(resources, keksOf(resources.config), { ref, file, cause });
     const where = file === null ? null : resolve(file);

@@ -18,7 +18,7 @@ import {
 import type { Resources } from '../rotation/resources.ts';
 import type { Store } from '../store/store.ts';
 import type { ChangeOptions } from './clients.ts';
-import { actor, type Globals, withResourcesOf } from './open.ts';
+import { caller, type Globals, withResourcesOf } from './open.ts';
 import { note, print, printJson } from './output.ts';
 import { scopesIn } from './pause.ts';
 import { type SelectOptions, selectionOf } from './select.ts';
@@ -38,7 +38,7 @@ interface Resumed {
 export async function resume(globals: Globals, named: readonly string[], options: ResumeOptions): Promise<number> {
   const config = await loadConfig(globals.file, globals.env);
   const scopes = scopesIn(selectionOf(named, options, config).select, 'resume');
-  const cause = { actor: actor(), reason: options.reason ?? 'asked for on the command line' };
+  const cause = { ...caller(), reason: options.reason ?? 'asked for on the command line' };
   return withResourcesOf(config, async (resources) => {
     const { store } = resources;
     const resumed: Resumed[] = [];
@@ -66,11 +66,7 @@ export async function resume(globals: Globals, named: readonly string[], options
   });
 }
 
-async function resumeWave(
-  policy: string,
-  cause: Pick<Cause, 'actor' | 'reason'>,
-  resources: Resources,
-): Promise<boolean> {
+async function resumeWave(policy: string, cause: Omit<Cause, 'request'>, resources: Resources): Promise<boolean> {
   const { store, config } = resources;
   const deployments = config.deployments.map(({ id }) => id);
   // The store's own connection reports what is wrong with Redis.

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { rotationId } from '../../jobs/start.ts';
 import { type ClientRef, parseReference } from '../core/client.ts';
+import type { Cause } from '../core/history.ts';
 import { activeKey } from '../core/keys.ts';
 import { isInForce, pauseEntry, type Scope } from '../core/pause.ts';
 import { rollback as begun } from '../core/rollback.ts';
@@ -8,7 +9,7 @@ import { clientPolicy } from '../rotation/policy.ts';
 import type { Resources } from '../rotation/resources.ts';
 import { type ChangeOptions, change, tell, wake } from './clients.ts';
 import { follow, isGood } from './follow.ts';
-import { actor, awaitInterruption, type Globals, withResources } from './open.ts';
+import { awaitInterruption, caller, type Globals, withResources } from './open.ts';
 import { note } from './output.ts';
 
 export interface RollbackOptions extends ChangeOptions {
@@ -22,7 +23,7 @@ export interface RollbackOptions extends ChangeOptions {
 export async function rollback(globals: Globals, client: string, options: RollbackOptions): Promise<number> {
   const ref = parseReference(client);
   const reason = options.reason ?? 'rolled back on the command line';
-  const cause = { actor: actor(), reason, request: null };
+  const cause = { ...caller(), reason, request: null };
   return withResources(globals, async (resources) => {
     const { store } = resources;
     const id = rotationId(store, `rollback ${randomUUID()}`, ref);
@@ -64,16 +65,12 @@ function lineOf({ client, rotation, kid, replaces }: Rollback, workers: number):
 }
 
 /** A pause of this client that somebody has begun before stays as it is. */
-async function holdBack(
-  { store }: Resources,
-  ref: ClientRef,
-  cause: { readonly actor: string; readonly reason: string },
-): Promise<void> {
+async function holdBack({ store }: Resources, ref: ClientRef, cause: Omit<Cause, 'request'>): Promise<void> {
   const scope: Scope = { client: ref };
   const now = await store.now();
   if ((await store.pausesOf([scope])).some((pause) => isInForce(pause, now))) return;
   const reason = `rolled back: ${cause.reason}`;
-  const told = pauseEntry('schedule.paused', scope, { actor: cause.actor, reason }, { until: null });
+  const told = pauseEntry('schedule.paused', scope, { ...cause, reason }, { until: null });
   await store.beginPause({ scope, actor: cause.actor, reason, at: now, until: null }, [told]);
 }
 

@@ -1,17 +1,19 @@
+import { claimed } from '../../jobs/claim.ts';
 import { openQueues, type Queues } from '../../jobs/queues.ts';
 import type { NotEnrolled, RequestResult } from '../../jobs/request.ts';
-import { controlResult, countWorkers } from '../../jobs/result.ts';
-import { problemsOf, type RequestInput, requestSchema } from '../../jobs/schemas.ts';
+import { countWorkers, requestResult } from '../../jobs/result.ts';
+import { contradiction, problemsOf, type RequestInput, requestSchema } from '../../jobs/schemas.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/model.ts';
 import { parseReference } from '../core/client.ts';
 import { RekeydError } from '../errors.ts';
+import { keksOf } from '../rotation/policy.ts';
 import type { Resources } from '../rotation/resources.ts';
 import { answerOf } from '../store/redis/patience.ts';
 import type { Store } from '../store/store.ts';
 import { monotonic, sleep } from '../time.ts';
 import { follow, type Goal, type RotationOutcome } from './follow.ts';
-import { actor, awaitInterruption, type Globals, withResourcesOf } from './open.ts';
+import { actor, awaitInterruption, caller, type Globals, withResourcesOf } from './open.ts';
 import { printOutcomes, watchRotations } from './outcomes.ts';
 import { note, noteAbout, print, printJson, stderrScreen } from './output.ts';
 import { openProgress } from './progress.ts';
@@ -22,6 +24,8 @@ export interface RotateOptions extends SelectOptions {
   readonly reason?: string;
   readonly takeOver?: boolean;
   readonly tryAlg?: boolean;
+  /** Also a compromise that the breaker would hold back. */
+  readonly yes?: boolean;
   /** True without a value. */
   readonly wait?: string | true;
   readonly verbose?: boolean;
@@ -48,7 +52,9 @@ export async function rotate(globals: Globals, named: readonly string[], options
       if (workers === null)
         throw new RekeydError('request_failed', 'Stopped before Redis answered: nothing was asked for.');
       const { request, unknown } = await withoutUnknown(asked, workers > 0, parts);
-      const id = await answerOf(queues.request(request), { signal }, UNSURE);
+      const signing = { store: parts.store, keks: keksOf(config) };
+      const signed = await claimed(request, caller().claimedBy, signing);
+      const id = await answerOf(queues.request(signed), { signal }, UNSURE);
       if (id === null) throw new RekeydError('request_failed', `Stopped before Redis answered. ${UNSURE}`);
       if (workers === 0 && goal === null) return leftBehind(id, unknown, options);
       if (workers === 0) note(`${noWorker(id)} Start one with \`rekeyd start\`; waiting for it …`);
@@ -84,17 +90,21 @@ function requestOf(clients: readonly string[], options: RotateOptions, config: C
     reason: options.reason ?? fallback,
     actor: actor(),
     compromised,
+    keep_standby: options.keepStandby ?? false,
+    confirm: options.yes ?? false,
     take_over: options.takeOver ?? false,
     try_alg: options.tryAlg ?? false,
   };
-  const { error } = requestSchema.safeParse(request);
+  const { error, data } = requestSchema.safeParse(request);
   if (error !== undefined) throw usage(`This cannot be asked for: ${problemsOf(error, request).join('; ')}.`);
+  const wrong = contradiction(data);
+  if (wrong !== null) throw usage(wrong);
   return request;
 }
 
 async function resultOf(queues: Queues, id: string, signal: AbortSignal): Promise<RequestResult | null> {
   const onRetry = (why: string) => note(`Not yet: ${why} It is tried again …`);
-  return (await controlResult(queues, id, { signal, onRetry })) as RequestResult | null; // what `fanOut` returns, through JSON
+  return (await requestResult(queues, id, { signal, onRetry })) as RequestResult | null; // what `fanOut` returns, through JSON
 }
 
 function noWorker(id: string): string {

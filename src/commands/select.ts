@@ -2,6 +2,7 @@
 import type { Config } from '../config/model.ts';
 import { type ClientRef, isSegment, parseReference, splitReference } from '../core/client.ts';
 import { RekeydError } from '../errors.ts';
+import type { Leak } from '../rotation/exposed.ts';
 
 export interface SelectOptions {
   readonly app?: string;
@@ -9,6 +10,12 @@ export interface SelectOptions {
   readonly all?: boolean;
   /** True without a kid. */
   readonly compromised?: string | true;
+  /** With `compromised`: who has that key, whose keys are under that KEK, whose signers reported from that host. */
+  readonly kid?: string;
+  readonly kek?: string;
+  readonly host?: string;
+  /** With `compromised`: the standby key did not leak. */
+  readonly keepStandby?: boolean;
 }
 
 /** As in the job `request`. */
@@ -16,7 +23,8 @@ export type Select =
   | { readonly clients: ClientRef[] }
   | { readonly app: string }
   | { readonly policy: string }
-  | { readonly all: true };
+  | { readonly all: true }
+  | Leak;
 
 export interface Selection {
   /** Null: nothing was named. */
@@ -32,14 +40,30 @@ export function selectionOf(named: readonly string[], options: SelectOptions, co
   if (options.app !== undefined) selectors.push({ app: knownApp(options.app, config) });
   if (options.policy !== undefined) selectors.push({ policy: knownPolicy(options.policy, config) });
   if (options.all) selectors.push({ all: true });
+  selectors.push(...leaks(options));
   const [select = null, ...others] = selectors;
   if (others.length > 0) {
-    throw usage('Clients, --app, --policy and --all are four ways to say which clients: give one of them.');
+    throw usage(
+      'Clients, --app, --policy, --all, --kid, --kek and --host are ways to say which clients: give one of them.',
+    );
   }
-  if (kid !== null && !namesOne(select)) {
-    throw usage('--compromised with a kid is about one client: name that client, or leave the kid out.');
+  const isCompromise = options.compromised !== undefined;
+  if (kid === null) return { select, compromised: isCompromise };
+  if (select === null) return { select: { kid }, compromised: true };
+  if (namesOne(select)) return { select, compromised: { kid } };
+  throw usage('--compromised with a kid is about one client, or about whoever has that key: name one client or none.');
+}
+
+/** @throws RekeydError `usage` */
+function leaks({ compromised, kid, kek, host, keepStandby }: SelectOptions): readonly Leak[] {
+  const found = [kid !== undefined && { kid }, kek !== undefined && { kek }, host !== undefined && { host }].filter(
+    (leak) => leak !== false,
+  );
+  const [name] = [...found.map((leak) => `--${Object.keys(leak)[0]}`), ...(keepStandby ? ['--keep-standby'] : [])];
+  if (name !== undefined && compromised === undefined) {
+    throw usage(`${name} goes with --compromised: it is about keys that leaked.`);
   }
-  return { select, compromised: kid !== null ? { kid } : options.compromised !== undefined };
+  return found;
 }
 
 function namesOne(select: Select | null): boolean {

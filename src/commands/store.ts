@@ -3,7 +3,7 @@ import { type WaitingRequest, waitingRequests } from '../../jobs/waiting.ts';
 import { loadConfig } from '../config/load.ts';
 import { declareLoss } from '../store/declare.ts';
 import { readFacts, readMarker, type StoreFacts, waysOn, whereNow, whyLost } from '../store/identity.ts';
-import { actor, type Globals } from './open.ts';
+import { author, type Globals } from './open.ts';
 import { note, print, printJson } from './output.ts';
 import { type StoreView, viewStore } from './view.ts';
 
@@ -54,7 +54,7 @@ export async function storeDeclareLoss({ file, env }: Globals, { reason, json }:
   const view = await viewStore(config);
   try {
     const marker = await readMarker(config.dataDir);
-    const cause = { actor: actor(), reason: reason ?? 'declared on the command line' };
+    const cause = { ...author(), reason: reason ?? 'declared on the command line' };
     // Before workers may take them.
     const requests = await requestsOf(view);
     const id = await declareLoss(view.redis, view.store.keys, config.dataDir, marker, cause);
@@ -70,8 +70,8 @@ export async function storeDeclareLoss({ file, env }: Globals, { reason, json }:
   }
 }
 
-async function requestsOf({ target, store }: StoreView): Promise<readonly WaitingRequest[]> {
-  const queues = openQueues({ redis: target, store }, [], () => {}); // the store's own connection reports what is wrong with Redis
+async function requestsOf({ config, target, store }: StoreView): Promise<readonly WaitingRequest[]> {
+  const queues = openQueues({ config, redis: target, store }, [], () => {}); // the store's own connection reports what is wrong with Redis
   try {
     return await waitingRequests(queues);
   } finally {

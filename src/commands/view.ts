@@ -47,7 +47,7 @@ export async function viewStore(config: Config) {
     releases.add('redis', () => redis.disconnect());
     const store = openStore(redis, await readOnly(redis, storeKeys(config.namespace)));
     releases.add('store', () => store.close());
-    return { target, redis, store, close: releases.release };
+    return { config, target, redis, store, close: releases.release };
   } catch (error) {
     await releases.release();
     throw error;

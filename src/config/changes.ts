@@ -10,8 +10,12 @@ const CHANGEABLE: readonly string[] = [
   'encryption',
   'deployments',
   'policies',
+  'breaker',
+  'approval',
   'sinks',
   'publish',
+  'leaks',
+  'queue',
   'reconcileEveryMs',
   'shutdownGraceMs',
 ];
@@ -37,15 +41,25 @@ export function fixedChanges(before: Config, after: Config): readonly Problem[] 
   return fixed
     .filter((member) => !same(fixedPart(before, member), fixedPart(after, member)))
     .map((member) => {
-      const path = member === 'http' ? 'http.listen' : settingName(member);
+      const path = member === 'http' ? fixedOfHttp(before, after) : settingName(member);
       return { path, message: 'is fixed while rekeyd runs: put the old value back, or restart rekeyd', line: null };
     });
 }
 
 function fixedPart(config: Config, member: string): unknown {
   if (member === 'redis') return placeOfRedis(config.redis);
-  if (member === 'http') return config.http.listen;
+  // Certificates are renewed, and what their owners may do changes.
+  if (member === 'http') return fixedHttp(config.http);
   return memberOf(config, member);
+}
+
+function fixedHttp({ listen, publicListen, tls }: Config['http']) {
+  return { listen, publicListen, tls: tls === null ? null : { asksForCertificates: tls.clientCa !== null } };
+}
+
+function fixedOfHttp({ http: before }: Config, { http: after }: Config): string {
+  if (!same(before.listen, after.listen)) return 'http.listen';
+  return same(before.publicListen, after.publicListen) ? 'http.tls' : 'http.public';
 }
 
 /** A `Secret` is written as `[secret]`. */

@@ -6,7 +6,7 @@ import { count, duration, section } from './fields.ts';
 const PERCENT = /^[0-9]{1,3}(?:\.[0-9]{1,3})?%$/;
 
 /** `5%`, as the number 5. */
-function percent(description: string) {
+export function percent(description: string) {
   const expected = 'a part in percent, such as 5% or 0.5%';
   return z
     .string({ error: `must be text: write ${expected}` })

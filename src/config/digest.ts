@@ -6,13 +6,14 @@ import type { Config } from './model.ts';
 export type ConfigParts = Readonly<Record<string, string>>;
 
 export function configParts(config: Config): ConfigParts {
-  const { deployments, policies, publish, encryption, durability } = config;
+  const { deployments, policies, publish, queue, encryption, durability } = config;
   // How much one machine does at once may differ.
   const shared = deployments.map(({ concurrency: _, ...deployment }) => deployment);
   const parts: [string, unknown][] = [
     ['durability', durability],
     ['encryption.keks', encryption.keks.map(({ id }) => id)],
     ['publish', publish],
+    ['queue', queue],
     ...shared.map((deployment): [string, unknown] => [`deployments.${deployment.id}`, deployment]),
     ...Object.entries(policies).map(([name, policy]): [string, unknown] => [`policies.${name}`, policy]),
   ];

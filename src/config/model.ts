@@ -6,9 +6,11 @@ import type { Freeze } from '../core/calendar.ts';
 import type { ClientRef } from '../core/client.ts';
 import { splitReference } from '../core/client.ts';
 import type { Policy } from '../core/policy.ts';
+import type { TokenScope } from '../core/token.ts';
 import type { CohortPolicy } from '../core/wave.ts';
 import type { Window } from '../core/window.ts';
 import type { Access } from '../files/access.ts';
+import type { QueueConfig } from './queue.ts';
 import type { Secret } from './secret.ts';
 
 export interface Config {
@@ -30,8 +32,14 @@ export interface Config {
   readonly deployments: readonly DeploymentConfig[];
   /** By name; `default` always exists. */
   readonly policies: Readonly<Record<string, PolicyConfig>>;
+  /** A compromise of more than this part of the fleet needs a confirmation; 0 to 1. */
+  readonly breaker: number;
+  /** How many people it takes for what passes the breaker. Null: one. */
+  readonly approval: { readonly compromiseAll: number } | null;
   readonly sinks: readonly SinkConfig[];
-  readonly http: { readonly listen: { readonly host: string; readonly port: number }; readonly tokens: Secret | null };
+  readonly http: HttpConfig;
+  readonly leaks: LeaksConfig;
+  readonly queue: QueueConfig;
   /** Where `format: jwks_uri` sets are written, and the https URL (no slash at its end) under which a web server serves that folder. */
   readonly publish: { readonly path: string; readonly baseUrl: string } | null;
   readonly reconcileEveryMs: number;
@@ -42,6 +50,20 @@ export interface Config {
   readonly watchedFiles: readonly string[];
   /** What works but probably not as meant. */
   readonly warnings: readonly Problem[];
+}
+
+/** Scanners that sign their reports; null: reports of this one are refused. */
+export interface LeaksConfig {
+  readonly github: SignedByKey | null;
+  readonly gitlab: SignedByKey | null;
+  readonly gitguardian: { readonly secret: Secret; readonly rotate: boolean } | null;
+}
+
+export interface SignedByKey {
+  readonly keysUrl: string;
+  readonly route: RouteConfig;
+  /** A report that shows a private half has its key replaced. */
+  readonly rotate: boolean;
 }
 
 export type RedisServerConfig =
@@ -74,12 +96,47 @@ export interface RedisTlsConfig {
   readonly servername: string | null;
 }
 
+interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface HttpConfig {
+  readonly listen: Address;
+  /** Where what is public is served; null: beside the API. */
+  readonly publicListen: Address | null;
+  /** Null: plain HTTP. */
+  readonly tls: HttpTlsConfig | null;
+  /** What callers may do who show a certificate by `tls.clientCa`. */
+  readonly certificates: readonly CertificateConfig[];
+  /** Of one token, in one worker. */
+  readonly rate: { readonly max: number; readonly perMs: number };
+}
+
+/** PEM texts. */
+export interface HttpTlsConfig {
+  readonly cert: Secret;
+  readonly key: Secret;
+  /** Null: callers are not asked for a certificate. */
+  readonly clientCa: Secret | null;
+}
+
+export interface CertificateConfig {
+  /** A DNS name or URI among the subject's alternative names. */
+  readonly name: string;
+  readonly scopes: readonly TokenScope[];
+  /** An app (`deployment/slug`) or a client reference that it is restricted to; null: all. */
+  readonly only: string | null;
+}
+
 export interface SinkConfig {
   readonly kind: 'directory';
   readonly path: string;
   readonly access: Access;
   /** Where signers write their reports; null: beside their keys. */
   readonly reports: string | null;
+  /** `current.pem` begins with a line by which scanners know it; the JWKs always have a member for that. */
+  readonly pemComment: boolean;
 }
 
 export interface ProxyConfig {
@@ -90,7 +147,7 @@ export interface ProxyConfig {
 }
 
 /** The way to a server over HTTP. */
-interface RouteConfig {
+export interface RouteConfig {
   /** Null: straight. */
   readonly proxy: ProxyConfig | null;
   /** PEM certificates of authorities, beside those that Node trusts. */
@@ -141,7 +198,6 @@ export interface PolicyConfig extends Policy {
   readonly modulusLength: number;
   /** `manual`: when somebody runs `rekeyd probe`. `auto`: before a first rotation of an app, and every day. */
   readonly probe: 'manual' | 'auto' | 'never';
-  readonly standby: false;
 }
 
 /** One thing to change, and where: `policies.default.schedule`. `line` counts from 1; null when there is no such place in the file. */

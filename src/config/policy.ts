@@ -56,10 +56,9 @@ export const policy = section({
     'When a disposable client finds out how the server picks keys and which algs it verifies. manual: with `rekeyd probe`; auto: also before a first rotation of an app, and every day.',
     ['manual', 'auto', 'never'],
   ).prefault('manual'),
-  standby: z
-    .literal(false, { error: 'asks for standby keys, which this version does not have: write false or leave it out' })
-    .describe('Keep a pre-active key ready. Not available in this version: only false.')
-    .prefault(false),
+  standby: flag(
+    'Keep a key ready for the next rotation: made in idle time and handed to signers as their next one, so that a compromise takes one PATCH.',
+  ).prefault(false),
   propagation: duration('How long a published key is left to spread before it is used.', { zero: true }).prefault(
     '60s',
   ),

@@ -13,16 +13,18 @@ export interface Finding {
   readonly message: string;
 }
 
-/** `config`: the message lists every problem on a line of its own, and so does `problems`. No message shows a value that may be a secret. */
+/** Nobody reads more of them at once: a file with so many is not a config, or one slip stands in all its lines. */
+const MOST_LISTED = 200;
+
+/** `config`: the message lists the problems on a line each, the first {@link MOST_LISTED}; `problems` has all. No message shows a value that may be a secret. */
 export class ConfigError extends RekeydError {
   readonly problems: readonly Problem[];
 
   constructor(file: string, problems: readonly Problem[]) {
     const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`;
-    super(
-      'config',
-      [`${file} cannot be used (${count}):`, ...problems.map((one) => `  ${formatProblem(one)}`)].join('\n'),
-    );
+    const listed = problems.slice(0, MOST_LISTED).map((one) => `  ${formatProblem(one)}`);
+    const more = problems.length > MOST_LISTED ? [`  … and ${problems.length - MOST_LISTED} more`] : [];
+    super('config', [`${file} cannot be used (${count}):`, ...listed, ...more].join('\n'));
     this.problems = problems;
   }
 }

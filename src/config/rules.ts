@@ -5,6 +5,7 @@
 import { join, resolve, sep } from 'node:path';
 import { z } from 'zod';
 import { parseDuration } from '../core/duration.ts';
+import { exposedTokens } from './http.ts';
 import type { Config, SinkConfig } from './model.ts';
 import { didYouMean, type Finding, type Path } from './problems.ts';
 import { exposedPassword } from './redis.ts';
@@ -23,6 +24,11 @@ const outline = z.looseObject({
   sinks: listOf(named.catch({})),
   publish: named.optional().catch({}),
   redis: z.looseObject({}).catch({}),
+  queue: z
+    .looseObject({
+      producers: z.record(z.string(), z.looseObject({ only: listOf(z.string()) }).catch({ only: [] })).catch({}),
+    })
+    .catch({ producers: {} }),
 });
 type Outline = z.infer<typeof outline>;
 
@@ -30,8 +36,8 @@ type Outline = z.infer<typeof outline>;
 export function brokenRules(input: unknown, folder: string): Finding[] {
   const seen = outline.safeParse(input);
   if (!seen.success) return [];
-  return [uniqueNames, knownPolicies, possiblePolicies, laterThanDue, privateFolders, oneRedis].flatMap((rule) =>
-    rule(seen.data, folder),
+  return [uniqueNames, knownPolicies, possiblePolicies, laterThanDue, knownReach, privateFolders, oneRedis].flatMap(
+    (rule) => rule(seen.data, folder),
   );
 }
 
@@ -107,6 +113,19 @@ function laterThanDue({ policies }: Outline): Finding[] {
   });
 }
 
+/** A producer that is restricted to an app which nobody knows could ask for nothing. */
+function knownReach({ deployments, queue }: Outline): Finding[] {
+  const known = deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`));
+  return Object.entries(queue.producers).flatMap(([name, { only }]) =>
+    only.flatMap((place, index): Finding[] => {
+      const app = place.split('/', 2).join('/');
+      if (!place.includes('/') || known.includes(app)) return [];
+      const message = `names an app that the config does not have: write one of ${known.join(', ')}.${didYouMean(app, known)}`;
+      return [{ path: ['queue', 'producers', name, 'only', index], message }];
+    }),
+  );
+}
+
 /** A web server serves the publish folder to everybody. */
 function privateFolders({ publish, sinks, data_dir = './data' }: Outline, folder: string): Finding[] {
   if (publish === undefined) return [];
@@ -141,13 +160,18 @@ const FIRST_PEM_ALGORITHMS: readonly string[] = ['RS256', 'RS384', 'RS512', 'ES2
 
 /** What is allowed and probably not meant. */
 export function doubts(config: Omit<Config, 'file' | 'warnings' | 'secretFiles' | 'watchedFiles'>): Finding[] {
-  return [...policyDoubts(config), ...config.sinks.flatMap(sinkDoubts), ...redisDoubts(config)];
+  return [...policyDoubts(config), ...config.sinks.flatMap(sinkDoubts), ...redisDoubts(config), ...httpDoubts(config)];
 }
 
 function redisDoubts({ redis }: Pick<Config, 'redis'>): Finding[] {
   const way = exposedPassword(redis);
   if (way === null) return [];
   return [{ path: ['redis'], message: `sends its password where everybody on the network can read it: ${way}` }];
+}
+
+function httpDoubts({ http }: Pick<Config, 'http'>): Finding[] {
+  const message = exposedTokens(http);
+  return message === null ? [] : [{ path: ['http', 'listen'], message }];
 }
 
 function sinkDoubts({ access: { mode, dirMode, group } }: SinkConfig, index: number): Finding[] {

@@ -2,12 +2,15 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { PRIVATE } from '../files/access.ts';
+import { percent } from './cohort.ts';
 import { deployment } from './deployment.ts';
 import * as field from './fields.ts';
 import { choice, duration, list, name, namespace, section } from './fields.ts';
-import { DEFAULT_LISTEN } from './listen.ts';
+import { http } from './http.ts';
+import { leaks } from './leaks.ts';
 import type { Config } from './model.ts';
 import { policy } from './policy.ts';
+import { queue } from './queue.ts';
 import { redis } from './redis.ts';
 import type { Sources } from './secrets.ts';
 import { sink } from './sink.ts';
@@ -17,10 +20,6 @@ export function configFileSchema(sources: Sources) {
   const kek = section({
     id: name('Named in every key that it encrypts: never reuse an id.'),
     key: field.secret('32 bytes in base64url: env:NAME or file:PATH.', sources, field.kekSecret),
-  });
-  const http = section({
-    listen: field.listenAddress('host:port.').prefault(DEFAULT_LISTEN),
-    tokens: field.secret('Bearer tokens, hashed: env:NAME or file:PATH.', sources, field.plainSecret).optional(),
   });
   const publish = section({
     path: field.path('Folder for public JWK Sets; absent: jwks in data_dir.', sources).optional(),
@@ -39,8 +38,22 @@ export function configFileSchema(sources: Sources) {
       .record(name('Name of the policy.'), policy, { error: 'is not a section: write policies by name below it' })
       .describe('By name. default exists even when it is not written.')
       .prefault({}),
+    breaker: percent('A compromise of more than this part of the fleet needs a confirmation.')
+      .transform((part) => part / 100)
+      .prefault('20%'),
+    approval: section({
+      compromise_all: field.count(
+        'How many people it takes, with the one who asks, for what passes the breaker.',
+        1,
+        10,
+      ),
+    })
+      .describe('Second persons. Absent: one person is enough.')
+      .optional(),
     sinks: list(sink(sources), 'sink').describe('Where private keys are handed to those who sign.').optional(),
-    http: http.prefault({}).describe('On-demand API, health, metrics.'),
+    http: http(sources).prefault({}).describe('On-demand API, health, metrics.'),
+    leaks: leaks(sources).prefault({}).describe('Scanners that report leaked keys.'),
+    queue: queue.describe('Requests from other programs, through Redis.').prefault({}),
     publish: publish.describe('Where format: jwks_uri writes public sets.').optional(),
     reconcile_every: duration('How often drift and unfinished work are looked for.').prefault('60s'),
     shutdown_grace: duration('How long running jobs may take to finish on SIGTERM.', { most: '1d' }).prefault('30s'),
@@ -53,8 +66,14 @@ export function configFileSchema(sources: Sources) {
       encryption: input.encryption,
       deployments: input.deployments,
       policies: { default: policy.parse({}), ...input.policies },
-      sinks: input.sinks ?? [{ kind: 'directory', path: join(input.data_dir, 'keys'), access: PRIVATE, reports: null }],
-      http: { listen: input.http.listen, tokens: input.http.tokens ?? null },
+      breaker: input.breaker,
+      approval: input.approval === undefined ? null : { compromiseAll: input.approval.compromise_all },
+      sinks: input.sinks ?? [
+        { kind: 'directory', path: join(input.data_dir, 'keys'), access: PRIVATE, reports: null, pemComment: false },
+      ],
+      http: input.http,
+      leaks: input.leaks,
+      queue: input.queue,
       publish: input.publish
         ? { path: input.publish.path ?? join(input.data_dir, 'jwks'), baseUrl: input.publish.base_url }
         : null,

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import * as field from './fields.ts';
-import { choice, section } from './fields.ts';
+import { choice, flag, section } from './fields.ts';
 import type { SinkConfig } from './model.ts';
 import type { Sources } from './secrets.ts';
 
@@ -23,12 +23,16 @@ export function sink(sources: Sources) {
     reports: field
       .path('Where signers write their reports, for applications that cannot write beside their keys.', sources)
       .optional(),
+    pem_comment: flag(
+      'current.pem begins with a line that scanners know; some readers of PEM refuse such text.',
+    ).prefault(false),
   }).transform(
-    ({ kind, path, mode, dir_mode, owner = null, group = null, reports }): SinkConfig => ({
+    ({ kind, path, mode, dir_mode, owner = null, group = null, reports, pem_comment }): SinkConfig => ({
       kind,
       path,
       access: { mode, dirMode: dir_mode ?? (owner === null ? 0o700 : PASSABLE), owner, group },
       reports: reports ?? null,
+      pemComment: pem_comment,
     }),
   );
 }

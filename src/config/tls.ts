@@ -23,7 +23,7 @@ export function certificatesIn(pem: string): readonly string[] {
   return pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
 }
 
-function certificates(pem: string): Secret | string {
+export function certificates(pem: string): Secret | string {
   const found = certificatesIn(pem);
   try {
     for (const one of found) new X509Certificate(one);
@@ -35,7 +35,7 @@ function certificates(pem: string): Secret | string {
     : 'does not lead to a certificate: store it as PEM (-----BEGIN CERTIFICATE-----)';
 }
 
-function privateKey(pem: string): Secret | string {
+export function privateKey(pem: string): Secret | string {
   try {
     createPrivateKey(pem);
     return new Secret(pem);
@@ -57,7 +57,7 @@ function serverName() {
 export function tlsProblems({
   cert,
   key,
-}: RedisTlsConfig): readonly { readonly path: string[]; readonly message: string }[] {
+}: Pick<RedisTlsConfig, 'cert' | 'key'>): readonly { readonly path: string[]; readonly message: string }[] {
   if (cert === null && key === null) return [];
   if (key === null) return [{ path: ['cert'], message: 'has no key: write key: file:PATH beside it' }];
   if (cert === null) return [{ path: ['key'], message: 'has no certificate: write cert: file:PATH beside it' }];

@@ -1,5 +1,6 @@
 /** What a worker does next for one client. */
 import type { KeyDocument, PublicJwk } from './document.ts';
+import type { Algorithm } from './keys.ts';
 import type { Retirement } from './retirement.ts';
 import type { Rotation } from './rotation.ts';
 import type { Delivery } from './signers.ts';
@@ -37,6 +38,13 @@ export type Action =
   | { readonly do: 'hear' }
   /** Signers keep an old key in its overlap for too long: people should hear of it, once. */
   | { readonly do: 'tell_delay'; readonly old: Retirement; readonly why: string }
+  /** A key to be kept ready, while there is nothing else to do. */
+  | { readonly do: 'make_standby'; readonly alg: Algorithm }
+  /** The rotation needs to make none. */
+  | { readonly do: 'take_standby'; readonly rotation: Rotation; readonly kid: string }
+  /** The standby key is given up: signers hand it back first. */
+  | { readonly do: 'leave_standby'; readonly why: string }
+  | { readonly do: 'drop_standby'; readonly kid: string }
   | Wait
   | { readonly do: 'done' };
 

@@ -4,6 +4,7 @@ import type { ClientRef } from './client.ts';
 export type AuditType =
   | 'rotation.requested'
   | 'rotation.refused'
+  | 'rotation.approved'
   | 'rotation.started'
   | 'rotation.completed'
   | 'rotation.failed'
@@ -38,6 +39,10 @@ export type AuditType =
   | 'app.probed'
   | 'app.strategy'
   | 'config.reloaded'
+  | 'api.called'
+  | 'api.refused'
+  | 'token.created'
+  | 'token.revoked'
   | 'store.segment'
   | 'audit.sealed';
 
@@ -48,7 +53,10 @@ export interface AuditDraft {
   readonly type: AuditType;
   readonly client: ClientRef | null;
   readonly rotation: string | null;
+  /** What the caller says. */
   readonly actor: string;
+  /** Who was authenticated: a token, a certificate, a user of the operating system. Absent: nobody was. */
+  readonly claimed_by?: string;
   readonly reason: string;
   readonly data: AuditData;
 }

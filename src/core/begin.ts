@@ -13,15 +13,22 @@ import { entry, type Transition } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
 import type { WaveRef } from './wave.ts';
 
+/** The key that may have leaked: its `kid`, or null for the one in use. `kids`: all of these keys, as far as the client still has them. */
+export type Compromised = { readonly kid: string | null } | { readonly kids: readonly string[] };
+
 export interface RotationRequest extends Cause {
   /** The id of the rotation, should this request start one. */
   readonly id: string;
-  /** The key that may have leaked: its `kid`, or null for the one in use. */
-  readonly compromised: { readonly kid: string | null } | null;
+  /** What may have leaked. */
+  readonly compromised: Compromised | null;
+  /** When it was asked for, ms since the Unix epoch: it may have waited in its queue. Absent: just now. */
+  readonly askedAt?: number;
   /** Rotate a client also where its application was not seen to take its key from us. */
   readonly takeOver: boolean;
   /** The wave whose sweep asks. */
   readonly wave?: WaveRef;
+  /** After a compromise: use the standby key also where signers hold it beside the exposed one. */
+  readonly keepStandby?: boolean;
   /** Try an alg that nobody was seen to sign in with. */
   readonly tryAlg?: boolean;
 }
@@ -71,7 +78,7 @@ export function start(
 }
 
 export function newRotation(
-  { id, actor, reason, request, compromised, wave, tryAlg }: RotationRequest,
+  { id, actor, reason, request, claimedBy, compromised, askedAt, wave, tryAlg, keepStandby }: RotationRequest,
   { strategy, ...chosen }: Pick<Rotation, 'alg' | 'format' | 'strategy'>,
   { foreignKeys }: Pick<ClientPolicy, 'foreignKeys'>,
   now: number,
@@ -82,10 +89,11 @@ export function newRotation(
     actor,
     reason,
     request,
+    ...(claimedBy !== undefined && { claimedBy }),
     startedAt: now,
     ...chosen,
     foreignKeys,
-    compromised,
+    compromised: compromised === null ? null : reportOf(compromised, askedAt, now),
     before: null,
     keysMade: 0,
     abandoned: null,
@@ -94,6 +102,7 @@ export function newRotation(
     ...(wave !== undefined && { wave }),
     ...(adopting && { adopting }),
     ...(tryAlg === true && { tryAlg }),
+    ...(keepStandby === true && { keepStandby }),
     phase: { name: 'requested' as const },
   };
   return strategy === 'overlap' ? { ...base, strategy } : { ...base, strategy };
@@ -138,7 +147,13 @@ export function requested(record: ClientRecord, data: AuditData, rotation: strin
 }
 
 export function exposed({ compromised }: RotationRequest): AuditData {
-  return compromised === null ? { compromised: false } : { compromised: true, kid: compromised.kid };
+  if (compromised === null) return { compromised: false };
+  return 'kids' in compromised ? { compromised: true, kids: compromised.kids } : { compromised: true, ...compromised };
+}
+
+/** @param askedAt by the clock of the one who asked, which may be wrong */
+export function reportOf(compromised: Compromised, askedAt: number | undefined, now: number) {
+  return { kid: 'kid' in compromised ? compromised.kid : null, at: Math.min(askedAt ?? now, now) };
 }
 
 /** Somebody asks to go on, whatever failed before. */

@@ -1,32 +1,54 @@
 /** A key may have leaked: it has to stop working now. */
 import { RekeydError } from '../errors.ts';
 import { withdrawReported, withoutAdopting } from './adoption.ts';
-import type { AuditDraft } from './audit.ts';
-import { exposed, type RotationRequest, requested, type Started, start } from './begin.ts';
+import { type Compromised, exposed, type RotationRequest, reportOf, requested, type Started, start } from './begin.ts';
 import { foreignKeys } from './desired.ts';
 import type { PublishedKey } from './document.ts';
 import { activate, discardIncoming, rememberReported } from './ending.ts';
-import { activeKey, type KeyState, keyOf, remember, withKey } from './keys.ts';
+import { exposure, foremost, marking, withoutStandby, withReported } from './exposing.ts';
+import { activeKey, keyOf, remember, withKey } from './keys.ts';
 import type { ClientPolicy } from './policy.ts';
 import type { ClientRecord } from './record.ts';
-import { isSame, type Retirement, withRetirements } from './retirement.ts';
+import { type Retirement, withRetirements } from './retirement.ts';
 import { type CutoverRotation, incomingKid, type Rotation } from './rotation.ts';
-import { andThen, entry } from './transition.ts';
+import { andThen } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
 
+/** A request about the key `kid`, or with null about the one in use. */
+interface Reported extends RotationRequest {
+  readonly compromised: { readonly kid: string | null };
+}
+
 /**
- * @param kid of the key that may have leaked; null: the one in use
+ * @param compromised what may have leaked. Of several keys each is taken out of use, whatever it is to the client by now.
  * @param wasHalted the client waited for a person
- * @throws RekeydError `not_found` when this client has no such key
+ * @throws RekeydError `not_found` when this client never had such a key; `key_destroyed` when it has it no more
  */
 export function compromise(
   record: ClientRecord,
   asked: RotationRequest,
-  kid: string | null,
+  compromised: Compromised,
   policy: ClientPolicy,
   now: number,
   wasHalted: boolean,
 ): Started {
+  const kids = 'kids' in compromised ? compromised.kids : [compromised.kid].filter((kid) => kid !== null);
+  const kid = 'kids' in compromised ? foremost(record, compromised.kids) : compromised.kid;
+  const marked = withoutStandby(record, kids);
+  const started = replaceExposed(marked, { ...asked, compromised: { kid } }, kids, policy, now, wasHalted);
+  return marking(record, started, asked, kids, now);
+}
+
+/** @param kids all that are reported; `asked` names the foremost of them */
+function replaceExposed(
+  record: ClientRecord,
+  asked: Reported,
+  kids: readonly string[],
+  policy: ClientPolicy,
+  now: number,
+  wasHalted: boolean,
+): Started {
+  const { kid } = asked.compromised;
   // Nothing that stands beside the exposed key may wait out an overlap.
   const hurried = withRetirements(withoutForeign(record, kid, now), (old) => ({
     ...old,
@@ -34,34 +56,45 @@ export function compromise(
     tries: { ...old.tries, notBefore: 0 },
   }));
   const leaving = kid === null ? undefined : hurried.retirements.find((old) => old.kid === kid);
-  if (kid !== null && leaving !== undefined) return reportLeaving(hurried, leaving, kid, asked);
+  if (kid !== null && leaving !== undefined) return reportLeaving(hurried, leaving, kid, asked, now);
   const { rotation } = hurried;
-  if (kid !== null && !knows(record, kid)) {
-    throw new RekeydError(
-      'not_found',
-      `${record.ref} has no key ${kid}. \`rekeyd status ${record.ref}\` lists its keys; without a kid, the one in use is replaced.`,
-    );
-  }
+  if (kid !== null && !knows(record, kid)) throw noSuchKey(record, kid);
   if (rotation === null) return start(hurried, asked, policy, now);
   if (rotation.adopting && kid !== null && incomingKid(rotation) === kid)
     return reportOffered(hurried, rotation, kid, asked);
-  if (rotation.phase.name === 'proven' && rotation.strategy === 'cutover' && meansIncoming(rotation, kid)) {
+  const isIncoming = meansIncoming(rotation, kid) || kids.includes(incomingKid(rotation) ?? '');
+  if (rotation.phase.name === 'proven' && rotation.strategy === 'cutover' && isIncoming) {
     // The server takes nothing else, and signers may hold it as theirs already: it is the one in use.
-    const done = activate(hurried, rotation, rotation.phase.kid, { policy, now });
-    const next = start(done.record, asked, policy, now);
+    const inUse = rotation.phase.kid;
+    const done = activate(hurried, rotation, inUse, { policy, now });
+    const next = start(done.record, kid === null ? asked : { ...asked, compromised: { kid: inUse } }, policy, now);
     return { ...andThen(done, () => next), rotation: next.rotation };
   }
-  return escalate(hurried, rotation, asked, kid, now, wasHalted);
+  return escalate(hurried, rotation, asked, isIncoming, now, wasHalted);
+}
+
+function noSuchKey({ ref, former }: ClientRecord, kid: string): RekeydError {
+  const gone = former.find((key) => key.kid === kid);
+  if (gone !== undefined) {
+    const at = new Date(gone.at).toISOString();
+    return new RekeydError(
+      'key_destroyed',
+      `${ref}: key ${kid} is out of use since ${at}. There is nothing to replace.`,
+    );
+  }
+  const hint = `\`rekeyd status ${ref}\` lists its keys; without a kid, the one in use is replaced.`;
+  return new RekeydError('not_found', `${ref} has no key ${kid}. ${hint}`);
 }
 
 /** A key of ours, or one that the server shows. */
 function knows(record: ClientRecord, kid: string): boolean {
-  const isOurs = activeKey(record)?.kid === kid || incomingKid(record.rotation) === kid;
+  const isOurs = [activeKey(record)?.kid, incomingKid(record.rotation), record.standby?.kid].includes(kid);
   const { client } = record.server.observed;
   return (
     isOurs ||
-    client.keys.some(({ jwk }) => jwk.kid === kid) ||
-    record.former.some((key) => key.kid === kid && key.compromised)
+    client.keys.some((shown) => isCalled(shown, kid)) ||
+    // It may still be the one that the rotation under way replaces.
+    (record.rotation !== null && record.former.some((key) => key.kid === kid && key.compromised))
   );
 }
 
@@ -74,25 +107,24 @@ function withoutForeign(record: ClientRecord, kid: string | null, now: number): 
   return former.length === 0 ? record : remember(record, former);
 }
 
+/** A foreign key without a `kid`, such as a PEM, is called by its id. */
+function isCalled({ jwk, ids }: PublishedKey, name: string): boolean {
+  return jwk.kid === name || ids.includes(name);
+}
+
 /** Where no key of ours is active, the foreign ones are those in use. */
 function reportedEntries(record: ClientRecord, kid: string | null): readonly PublishedKey[] {
-  if (kid !== null) return record.server.observed.client.keys.filter(({ jwk }) => jwk.kid === kid);
+  if (kid !== null) return record.server.observed.client.keys.filter((shown) => isCalled(shown, kid));
   return activeKey(record) === undefined ? foreignKeys(record) : [];
 }
 
-function reportLeaving(record: ClientRecord, leaving: Retirement, kid: string, asked: RotationRequest): Started {
+function reportLeaving(record: ClientRecord, leaving: Retirement, kid: string, asked: Reported, now: number): Started {
   const from = keyOf(record, kid).state;
-  const next = withRetirements(withKey(record, kid, { state: 'compromised' }), (old) =>
-    isSame(old, leaving) ? { ...old, tries: NO_TRIES } : old,
-  );
+  const next = withReported(record, kid, asked, now);
   const { id } = leaving.rotation;
   const told = requested(next, { ...exposed(asked), joins: id }, id, asked);
   const entries = from === 'compromised' ? [told] : [told, exposure(next, kid, from, id, asked)];
   return { record: next, entries, rotation: id };
-}
-
-function exposure(record: ClientRecord, kid: string, from: KeyState, id: string, asked: RotationRequest): AuditDraft {
-  return entry(record, { ...asked, id }, 'key.compromised', { kid, from, to: 'compromised' });
 }
 
 /** Of a key that is offered, nothing has to be replaced. */
@@ -116,30 +148,35 @@ function meansIncoming({ phase, compromised }: Rotation, kid: string | null): bo
 /**
  * A rotation under way becomes a cutover without waits. A new key that is itself exposed, is being taken back or got the client halted is thrown away for
  * another. So is one that was in use before: a thief who read the present key may have read that one too.
+ * @param isIncoming the new key is exposed
  */
 function escalate(
   record: ClientRecord,
   rotation: Rotation,
-  asked: RotationRequest,
-  kid: string | null,
+  asked: Reported,
+  isIncoming: boolean,
   now: number,
   wasHalted: boolean,
 ): Started {
   const incoming = incomingKid(rotation);
-  const isMeant = incoming !== null && meansIncoming(rotation, kid);
+  const isMeant = incoming !== null && isIncoming;
   const { rollsBack, ...going } = rotation;
   const isUnfit = rotation.phase.name === 'reverting' || rollsBack !== undefined || wasHalted;
   const discard = isMeant || (incoming !== null && isUnfit);
   const before = rememberReported(record, rotation, now);
   const marked = isMeant ? withKey(before, incoming, { state: 'compromised' }) : before;
   const discarded = discard ? discardIncoming(marked, withoutWait(rotation, now), 'withdrawing', now) : marked;
+  const { keepStandby: _, ...others } = withoutAdopting(going);
+  // Of two reports one may mean the standby key too: then it is exposed, whatever the other says.
+  const keeps = asked.keepStandby === true && (rotation.compromised === null || rotation.keepStandby === true);
   const next: ClientRecord = {
     ...discarded,
     rotation: {
       // What is reported is replaced, also where the application was only offered another key.
-      ...withoutAdopting(going),
+      ...others,
       strategy: 'cutover',
-      compromised: { kid },
+      compromised: reportOf(asked.compromised, rotation.compromised?.at ?? asked.askedAt, now),
+      ...(keeps && { keepStandby: true as const }),
       abandoned: null,
       phase: discard ? { name: 'requested' } : withoutOverlap(rotation),
       keysMade: discard ? 0 : rotation.keysMade,

@@ -73,6 +73,8 @@ export interface ObservedClient extends ObservedKeys {
   readonly updatedAt: string;
   /** Whose probe made it: a disposable client, which is never managed. Absent for all others. */
   readonly probe?: string;
+  /** How long the access tokens live that it is given, in seconds. Absent: the server does not tell. */
+  readonly tokenSeconds?: number;
 }
 
 /** All that matters of a client, as one text. Not `updatedAt`, which a look moves. */

@@ -47,8 +47,9 @@ function foundAgain(record: ClientRecord, now: number): Transition {
     endedAt: now,
     error: WHY,
   }));
+  const { standby: _, ...known } = record;
   const next: ClientRecord = {
-    ...record,
+    ...known,
     enrolment: 'found',
     keys: [],
     rotation: null,

@@ -2,7 +2,7 @@
 import { declined } from './adoption.ts';
 import { desiredDocument } from './desired.ts';
 import { enrolled } from './enrolment.ts';
-import type { Cause } from './history.ts';
+import { type Cause, completion } from './history.ts';
 import { activeKey, findKey, holds, keyOf, remember, usesReportedKey, wasReported, withKey } from './keys.ts';
 import type { Context } from './policy.ts';
 import type { ClientRecord } from './record.ts';
@@ -59,7 +59,7 @@ function activated(record: ClientRecord, rotation: Rotation, kid: string, { poli
   if (rotation.strategy === 'cutover' && old === undefined) {
     // The foreign key is off the server, and there is no private half to prove it with.
     const ended = [{ ...summary, state: 'finished' as const, endedAt: now }];
-    const entries = [...told, entry(next, rotation, 'rotation.completed', FINISHED)];
+    const entries = [...told, entry(next, rotation, 'rotation.completed', completion(summary))];
     return { record: next, entries, ended, ...counted(rotation, 'active') };
   }
   const phase = rotation.strategy === 'overlap' ? ('overlap' as const) : ('withdrawn' as const);
@@ -68,13 +68,11 @@ function activated(record: ClientRecord, rotation: Rotation, kid: string, { poli
   return { record: { ...next, retirements }, entries: told, ...counted(rotation, 'active') };
 }
 
-const FINISHED = { outcome: 'finished' };
-
 /** The private half is gone. When it was the key that its rotation replaced, the rotation is finished. */
 export function finished(record: ClientRecord, old: ClientRecord['retirements'][number], now: number): Transition {
   if (old.role === 'discarded') return { record, entries: [] };
   const ended = [{ ...old.rotation, state: 'finished' as const, endedAt: now }];
-  return { record, entries: [entry(record, old.rotation, 'rotation.completed', FINISHED)], ended };
+  return { record, entries: [entry(record, old.rotation, 'rotation.completed', completion(old.rotation))], ended };
 }
 
 /** The rotation is given up before anything of it was published: its key, if it has one, is thrown away. */

@@ -1,4 +1,5 @@
 /** What is told about a rotation: while it runs, and in the list of those that ended, which stands beside the record. */
+import type { AuditData } from './audit.ts';
 import type { WaveRef } from './wave.ts';
 
 export interface Cause {
@@ -6,6 +7,8 @@ export interface Cause {
   readonly reason: string;
   /** The request that asked for this, when one did. */
   readonly request: string | null;
+  /** Who was authenticated, such as `os:alice` or `token:siem`. Absent: nobody was, and `actor` is only what the caller says. */
+  readonly claimedBy?: string;
 }
 
 /** `active`: the new key signs and is proven; the old one is still on its way out. */
@@ -18,6 +21,15 @@ export interface Mark {
   readonly what: 'patched' | 'accepted' | 'refused';
   /** The key that was proven; null for a PATCH. */
   readonly kid: string | null;
+}
+
+/** Of a key that was reported as compromised: how long it went on. Times are ms since the Unix epoch. */
+export interface Exposure {
+  readonly reportedAt: number;
+  /** When the server was seen to refuse the key; null until then, and where no private half is there to show it. */
+  readonly refusedAt: number | null;
+  /** Access tokens that were issued with the key are invalid from then on; null until it is refused, and where the server does not tell how long they live. */
+  readonly tokensUntil: number | null;
 }
 
 /** What `status`, `--wait` and the on-demand API tell about a rotation. */
@@ -39,6 +51,8 @@ export interface RotationSummary extends Cause {
   readonly rollback?: true;
   /** The wave that it belonged to: one that a person undoes later counts there as failed. */
   readonly wave?: WaveRef;
+  /** Of the key that it replaces, or has replaced before; absent when none was reported. */
+  readonly exposure?: Exposure;
 }
 
 /** A rotation that does not come to its end is tried again and again: its latest marks tell enough. */
@@ -46,4 +60,14 @@ const MOST_MARKS = 20;
 
 export function marked(marks: readonly Mark[], mark: Mark): readonly Mark[] {
   return [...marks, mark].slice(-MOST_MARKS);
+}
+
+/** What the audit log says of a rotation that is finished. `seconds`: from the report of the exposed key until the server was seen to refuse it; null where nothing could show that. */
+export function completion({ exposure }: RotationSummary): AuditData {
+  const outcome = 'finished';
+  if (exposure === undefined) return { outcome };
+  const { reportedAt, refusedAt, tokensUntil } = exposure;
+  const seconds = refusedAt === null ? null : Math.max(0, refusedAt - reportedAt) / 1000;
+  const until = tokensUntil === null ? null : new Date(tokensUntil).toISOString();
+  return { outcome, compromised: true, seconds, tokens_until: until };
 }

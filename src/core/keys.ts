@@ -53,6 +53,8 @@ export type KeyMaterial = Pick<ManagedKey, 'id' | 'kid' | 'thumbprint' | 'alg' |
 export interface FormerKey {
   readonly id: string;
   readonly kid: string;
+  /** Of a key of ours that is called otherwise: it is found by this name too. */
+  readonly thumbprint?: string;
   readonly at: number;
   readonly compromised: boolean;
 }
@@ -117,7 +119,9 @@ export function publishedAs({ id, jwk, kid, alg, pem }: KeyMaterial, embedPem: b
 /** The key leaves the record, and is remembered by its id. */
 export function bury(record: ClientRecord, kid: string, at: number): ClientRecord {
   const key = keyOf(record, kid);
-  const former = { id: key.id, kid, at, compromised: key.state === 'compromised' };
+  const { id, thumbprint, state } = key;
+  const named = thumbprint === kid ? {} : { thumbprint };
+  const former: FormerKey = { id, kid, ...named, at, compromised: state === 'compromised' };
   return remember({ ...record, keys: record.keys.filter((other) => other !== key) }, [former]);
 }
 

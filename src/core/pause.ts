@@ -71,9 +71,10 @@ export function pauseOf(pauses: ReadonlyMap<string, Pause>, ref: ClientRef, poli
 export function pauseEntry(
   type: 'schedule.paused' | 'schedule.resumed',
   scope: Scope,
-  { actor, reason }: Pick<Cause, 'actor' | 'reason'>,
+  { actor, reason, claimedBy }: Omit<Cause, 'request'>,
   more: AuditData = {},
 ): AuditDraft {
   const client = 'client' in scope ? scope.client : null;
-  return { type, client, rotation: null, actor, reason, data: { ...scope, ...more } };
+  const who = { actor, ...(claimedBy !== undefined && { claimed_by: claimedBy }), reason };
+  return { type, client, rotation: null, ...who, data: { ...scope, ...more } };
 }

@@ -16,13 +16,14 @@ import { isSuperseded, isUrgent, type Retirement } from './retirement.ts';
 import { mayBePublished, type Rotation, whyAbandoned } from './rotation.ts';
 import { FRESH_MS } from './server.ts';
 import { desiredDelivery, sameDelivery } from './signers.ts';
-import type { Tries } from './tries.ts';
+import { standbyStep, standingBy } from './standby.ts';
+import { backoffOf, type Tries } from './tries.ts';
 
 type Part = (record: ClientRecord, policy: ClientPolicy, now: number) => Action | null;
 
 /** Works on a record that {@link ./retirement.ts ripened}. */
 export function plan(record: ClientRecord, policy: ClientPolicy, now: number): Action {
-  if (record.doubted) return backoff(record.server.tries, now) ?? { do: 'look', owner: 'server' };
+  if (record.doubted) return backoffOf(record.server.tries, now) ?? { do: 'look', owner: 'server' };
   if (record.halted !== null) return { do: 'done' };
   const waits: Wait[] = [];
   for (const part of PARTS) {
@@ -38,11 +39,6 @@ export function plan(record: ClientRecord, policy: ClientPolicy, now: number): A
   );
 }
 
-/** Null when it may be tried now. */
-function backoff({ notBefore }: Tries, now: number): Wait | null {
-  return now < notBefore ? { do: 'wait', until: notBefore, why: 'backing off' } : null;
-}
-
 /** First of all: a person has said that the rotation must end. */
 const abandoning: Part = ({ rotation, server: { inFlight } }, _policy, now) => {
   if (rotation === null || rotation.abandoned === null) return null;
@@ -52,7 +48,7 @@ const abandoning: Part = ({ rotation, server: { inFlight } }, _policy, now) => {
   if (inFlight !== null && now < inFlight.deadline) {
     return { do: 'wait', until: inFlight.deadline, why: 'an earlier PATCH may still arrive' };
   }
-  return backoff(rotation.tries, now) ?? { do: 'choose', rotation };
+  return backoffOf(rotation.tries, now) ?? { do: 'choose', rotation };
 };
 
 /** Before a key is made: then there is nothing to clean up. */
@@ -67,10 +63,11 @@ const impossible: Part = (record, policy) => {
  * Only when it is known what signers hold: a rotation that cannot reach them would leave one more key behind each time. Not after a compromise: there the
  * key that cannot be handed to them may be the one to be replaced.
  */
-const generating: Part = ({ rotation, signers }, _policy, now) => {
+const generating: Part = (record, _policy, now) => {
+  const { rotation, signers } = record;
   if (rotation?.phase.name !== 'requested' || rotation.abandoned !== null) return null;
   if (signers.delivered === null && rotation.compromised === null) return null;
-  return backoff(rotation.tries, now) ?? { do: 'generate', rotation };
+  return backoffOf(rotation.tries, now) ?? standbyStep(record, rotation) ?? { do: 'generate', rotation };
 };
 
 /**
@@ -82,7 +79,7 @@ const delivering: Part = (record, _policy, now) => {
   const delivery = desiredDelivery(record);
   if (sameDelivery(signers.delivered, delivery)) return null;
   const owner = rotation !== null && WAITS_FOR_DELIVERY.has(rotation.phase.name) ? 'rotation' : 'signers';
-  return backoff(triesOf(record, owner), now) ?? { do: 'deliver', delivery, owner };
+  return backoffOf(triesOf(record, owner), now) ?? { do: 'deliver', delivery, owner };
 };
 
 const WAITS_FOR_DELIVERY: ReadonlySet<Rotation['phase']['name']> = new Set(['requested', 'stored', 'proven']);
@@ -108,7 +105,7 @@ const publishing: Part = (record, policy, now) => {
   if (inFlight !== null && !same && now < inFlight.deadline) {
     return { do: 'wait', until: inFlight.deadline, why: 'an earlier PATCH may still arrive' };
   }
-  const wait = backoff(triesOf(record, owner), now);
+  const wait = backoffOf(triesOf(record, owner), now);
   if (wait !== null) return wait;
   if (document === null) return isUnsure(record, now) ? { do: 'look', owner } : { do: 'settle', purpose, owner };
   if (observed.at < now - FRESH_MS) return { do: 'look', owner };
@@ -166,7 +163,7 @@ const provingNew: Part = ({ rotation }, policy, now) => {
   const soaked = name === 'published' && rotation.rollsBack?.phase !== 'overlap' ? at + policy.propagationMs : at;
   if (now < soaked) return { do: 'wait', until: soaked, why: 'the new key propagates' };
   if (policy.prove === 'read_back') return { do: 'take_unproven', kid };
-  const wait = backoff(rotation.tries, now);
+  const wait = backoffOf(rotation.tries, now);
   if (wait === null) return { do: 'prove_new', kid };
   return deadline === null ? wait : { ...wait, until: Math.min(wait.until, deadline) };
 };
@@ -201,7 +198,7 @@ function retirementAction(old: Retirement, record: ClientRecord, policy: ClientP
     case 'withdrawn':
       if (now < old.until)
         return { do: 'wait', until: old.until, why: 'assertions of the old key may be on their way' };
-      return backoff(old.tries, now) ?? proveRefused(old, policy);
+      return backoffOf(old.tries, now) ?? proveRefused(old, policy);
     case 'refused':
       // Signers give it up first.
       return sameDelivery(record.signers.delivered, desiredDelivery(record)) ? { do: 'destroy', old } : null;
@@ -238,6 +235,7 @@ const PARTS: readonly Part[] = [
   ...HOLDING,
   retiring,
   landing,
+  standingBy,
 ];
 
 /** The kids of the document that the record asks for. */

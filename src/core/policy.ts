@@ -19,6 +19,8 @@ export interface Policy {
   /** Age of a key at which late becomes an alarm: beyond `rotateEveryMs`. */
   readonly mustByMs: number;
   readonly splayMs: number;
+  /** A key is kept ready for the next rotation. */
+  readonly standby: boolean;
   readonly propagationMs: number;
   readonly overlapMs: number;
   readonly prove: 'required' | 'read_back';

@@ -1,7 +1,7 @@
 /** What a proof does to the record: the new key is seen to be accepted, and an old one to be refused. */
 import type { Action } from './action.ts';
 import { anotherKey, finished, turnBack } from './ending.ts';
-import { marked } from './history.ts';
+import { marked, type RotationSummary } from './history.ts';
 import { bury, keyOf, withKey } from './keys.ts';
 import type { Context } from './policy.ts';
 import type { Verdict } from './proof.ts';
@@ -108,7 +108,17 @@ function refusedUnder(record: ClientRecord, old: Retirement, name: string, now: 
   const names = old.names.filter((other) => other !== name);
   const marks = marked(old.rotation.marks, { at: now, what: 'refused', kid: old.kid });
   const phase = names.length === 0 ? 'refused' : old.phase;
-  return withRetirement(record, old, { names, phase, tries: NO_TRIES, rotation: { ...old.rotation, marks } });
+  const told = phase === 'refused' ? refusedSince(old.rotation, record, now) : old.rotation;
+  return withRetirement(record, old, { names, phase, tries: NO_TRIES, rotation: { ...told, marks } });
+}
+
+/** A token that was issued just before lives as long as the server says. */
+function refusedSince(summary: RotationSummary, { server }: ClientRecord, now: number): RotationSummary {
+  const { exposure } = summary;
+  const { tokenSeconds } = server.observed.client;
+  if (exposure === undefined) return summary;
+  const tokensUntil = tokenSeconds === undefined ? null : now + tokenSeconds * 1000;
+  return { ...summary, exposure: { ...exposure, refusedAt: now, tokensUntil } };
 }
 
 /**

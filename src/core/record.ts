@@ -12,6 +12,7 @@ import type { Retirement } from './retirement.ts';
 import type { Rotation } from './rotation.ts';
 import type { ServerSide } from './server.ts';
 import type { Signers } from './signers.ts';
+import type { Standby } from './standby.ts';
 
 /**
  * `found`: its active key is not ours. `held`: its key was imported, but nobody has shown that the application takes its key from us. `enrolled`: a signer
@@ -35,6 +36,8 @@ export interface ClientRecord {
   readonly signers: Signers;
   /** Why the latest rotation ended without a new key; null once one brought a key in. */
   readonly failure: string | null;
+  /** A key that is kept ready; absent where none is wanted or made yet. */
+  readonly standby?: Standby;
   /** A key of ours was offered to its application, and not taken. */
   readonly declined?: Declined;
   /** A person has to look: nothing is done for this client until somebody asks. */

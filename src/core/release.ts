@@ -57,8 +57,9 @@ function underWay(message: string): RekeydError {
 export function released(record: ClientRecord, cause: Cause, to: string | null): Transition {
   const { kid, alg } = releasableKey(record);
   const { client, at } = record.server.observed;
+  const { standby: _, ...known } = record;
   const next: ClientRecord = {
-    ...record,
+    ...known,
     enrolment: 'found',
     keys: [],
     server: newServerSide(client, at),

@@ -28,7 +28,7 @@ export function request(record: ClientRecord, asked: RotationRequest, policy: Cl
   const isLeftAlone = record.enrolment !== 'enrolled' && record.rotation === null;
   if (isLeftAlone && !takeOver && compromised === null) return offer(record, asked, policy, now);
   if (compromised === null) return takeOver ? takeUp(record, asked, policy, now) : join(record, asked, policy, now);
-  return compromise(resumed(record), asked, compromised.kid, policy, now, record.halted !== null);
+  return compromise(resumed(record), asked, compromised, policy, now, record.halted !== null);
 }
 
 function notEligible({ ref, server }: ClientRecord): RekeydError {

@@ -15,8 +15,11 @@ interface RotationBase extends Cause {
   readonly format: Format;
   /** Kept from the start: a rollback must restore the foreign keys that this rotation left out, even if the policy changed. */
   readonly foreignKeys: Policy['foreignKeys'];
-  /** Set when a key may have leaked (`kid`, or null for the one in use): no window, no soak, no overlap, and no rollback to it. */
-  readonly compromised: { readonly kid: string | null } | null;
+  /**
+   * Set when a key may have leaked (`kid`, or null for the one in use): no window, no soak, no overlap, and no rollback to it. `at`: when that was reported,
+   * ms since the Unix epoch; absent where an earlier version noted it.
+   */
+  readonly compromised: { readonly kid: string | null; readonly at?: number } | null;
   /**
    * What the server showed before our first PATCH: a rollback restores it. Null until something was sent. One that was looked at later may already
    * show our own key.
@@ -35,6 +38,8 @@ interface RotationBase extends Cause {
    * on from there.
    */
   readonly rollsBack?: Retirement;
+  /** Of a compromise: the standby key was not exposed, although signers hold it. */
+  readonly keepStandby?: true;
   /** A person wants to see on this client whether the server verifies an alg that nobody was seen to sign in with. */
   readonly tryAlg?: true;
   readonly marks: readonly Mark[];
@@ -116,13 +121,15 @@ export function inPhase(rotation: Rotation, phase: Rotation['phase']): Rotation 
 
 /** What is told of a rotation that has not ended. A client that waits for a person counts as failed until somebody asks again. */
 export function runningSummary(record: ClientRecord, rotation: Rotation): RotationSummary {
-  const { id, actor, reason, request, strategy, startedAt, marks } = rotation;
+  const { id, actor, reason, request, claimedBy, strategy, startedAt, marks } = rotation;
   const { halted } = record;
+  const reportedAt = rotation.compromised?.at;
   return {
     id,
     actor,
     reason,
     request,
+    ...(claimedBy !== undefined && { claimedBy }),
     strategy,
     startedAt,
     marks,
@@ -134,5 +141,6 @@ export function runningSummary(record: ClientRecord, rotation: Rotation): Rotati
     error: halted,
     ...(rotation.rollsBack !== undefined && { rollback: true as const }),
     ...(rotation.wave !== undefined && { wave: rotation.wave }),
+    ...(reportedAt !== undefined && { exposure: { reportedAt, refusedAt: null, tokensUntil: null } }),
   };
 }

@@ -55,7 +55,12 @@ export function desiredDelivery(record: ClientRecord): Delivery {
   if (rotation?.phase.name === 'proven' || rotation?.phase.name === 'offered') {
     return { current: incoming, next: null, previous: active ?? previous };
   }
-  return { current: active, next: incoming, previous };
+  return { current: active, next: incoming ?? keptReady(record), previous };
+}
+
+/** The standby key, unless it is given up. */
+function keptReady({ standby }: ClientRecord): string | null {
+  return standby === undefined || standby.leaving !== null ? null : standby.kid;
 }
 
 /**

@@ -22,8 +22,16 @@ export interface On extends Cause {
 }
 
 export function entry({ ref }: ClientRecord, on: On, type: AuditType, data: AuditData): AuditDraft {
-  const { id, actor, reason, request } = on;
-  return { type, client: ref, rotation: id, actor, reason, data: request === null ? data : { request, ...data } };
+  const { id, actor, reason, request, claimedBy } = on;
+  return {
+    type,
+    client: ref,
+    rotation: id,
+    actor,
+    ...(claimedBy !== undefined && { claimed_by: claimedBy }),
+    reason,
+    data: request === null ? data : { request, ...data },
+  };
 }
 
 /** One transition after the other, as one. */

@@ -1,4 +1,5 @@
 /** How often something failed, and when it is tried again. Each part of a record has its own, so that none waits for another's failures. */
+import type { Wait } from './action.ts';
 import { backoffMs, type Context } from './policy.ts';
 
 export interface Tries {
@@ -13,6 +14,11 @@ export interface Tries {
 }
 
 export const NO_TRIES: Tries = { failed: 0, refused: 0, notBefore: 0, error: null };
+
+/** Null when it may be tried now. */
+export function backoffOf({ notBefore }: Tries, now: number): Wait | null {
+  return now < notBefore ? { do: 'wait', until: notBefore, why: 'backing off' } : null;
+}
 
 /** Nothing was learned, or nothing was done: try again later. */
 export function afterFailure(tries: Tries, why: string, context: Context): Tries {

@@ -22,6 +22,8 @@ export interface DirectoryOptions {
   readonly access: Access;
   /** Signers write their reports below it, at the path that their keys have in the sink; null: beside their keys. */
   readonly reports: string | null;
+  /** `current.pem` begins with a line by which scanners know it. */
+  readonly pemComment?: boolean;
   /** The store that delivers. Null: deliveries by other stores are not looked for. */
   readonly store: DeliveringStore | null;
 }
@@ -35,7 +37,8 @@ export interface DeliveringStore {
 const ALONE: DirectoryOptions = { access: PRIVATE, reports: null, store: null };
 
 /** @param path the folder that holds `<deployment>/<app-slug>/<oauth_client_id>/`; made when it is not there */
-export function directorySink(path: string, { access, reports, store }: DirectoryOptions = ALONE): Sink {
+export function directorySink(path: string, options: DirectoryOptions = ALONE): Sink {
+  const { access, reports, store, pemComment } = options;
   const root = resolve(path);
   const reportsRoot = reports === null ? root : resolve(reports);
   const threads = openThreads<Task, Undelivered>(ENTRY, THREADS);
@@ -62,7 +65,7 @@ export function directorySink(path: string, { access, reports, store }: Director
       const deliver = (stores: readonly string[]) => {
         const target = { folder, client, access, stores, reports: reportsOf(contents.ref) };
         // Made anew for each try: the thread clears what it is given.
-        return attempt({ do: 'replace', target, files: keySetFiles(contents), epoch: contents.epoch });
+        return attempt({ do: 'replace', target, files: keySetFiles(contents, pemComment), epoch: contents.epoch });
       };
       const ours = store === null ? [] : [store.id()];
       let problem = await deliver(ours);

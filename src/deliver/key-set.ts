@@ -1,5 +1,6 @@
 import type { PublicJwk } from '../core/document.ts';
 import type { Delivery } from '../core/signers.ts';
+import { thumbprintOf } from '../keys/key-id.ts';
 import type { SinkContents, SinkKey } from './sink.ts';
 
 /** The file that says which keys the others hold. */
@@ -8,14 +9,17 @@ export const META = 'meta.json';
 /**
  * The files of a client's set by name. Same contents, same bytes. They hold private keys: the caller clears them. Each has memory of its own,
  * which can be handed to another thread; what Node makes of a text itself lies in a pool that buffers share.
+ * @param pemComment see {@link SinkConfig.pemComment}
  */
-export function keySetFiles(contents: SinkContents): Map<string, Uint8Array<ArrayBuffer>> {
+export function keySetFiles(contents: SinkContents, pemComment = false): Map<string, Uint8Array<ArrayBuffer>> {
   const { current, next, previous } = contents;
   const files = new Map<string, Uint8Array<ArrayBuffer>>();
   const add = (name: string, text: string) => files.set(name, bytesOf(text));
   if (current !== null) {
     add('current.jwk.json', json(privateJwk(current)));
-    add('current.pem', current.privateKey.keyObject().export({ type: 'pkcs8', format: 'pem' }).toString());
+    const pem = current.privateKey.keyObject().export({ type: 'pkcs8', format: 'pem' }).toString();
+    // Text before the header is no part of a PEM (RFC 7468 section 2), but not every reader knows that.
+    add('current.pem', pemComment ? `${markOf(current)}\n${pem}` : pem);
   }
   if (next !== null) add('next.jwk.json', json(privateJwk(next)));
   if (previous !== null) add('previous.jwk.json', json(privateJwk(previous)));
@@ -65,8 +69,15 @@ function publicJwk({ jwk, kid, alg }: SinkKey): PublicJwk {
   return { ...jwk, kid, use: 'sig', alg };
 }
 
-function privateJwk({ privateKey, kid, alg }: SinkKey) {
-  return { ...privateKey.keyObject().export({ format: 'jwk' }), kid, use: 'sig', alg };
+/** Readers pass over members that they do not know (RFC 7517 section 4). */
+function privateJwk(key: SinkKey) {
+  const { privateKey, kid, alg } = key;
+  return { ...privateKey.keyObject().export({ format: 'jwk' }), kid, use: 'sig', alg, 'x-rekeyd': markOf(key) };
+}
+
+/** By which a scanner knows a private key of ours, and whoever finds it can ask whose it is without showing it: see docs/leaks.md. */
+function markOf({ jwk }: SinkKey): string {
+  return `rekeyd-key:${thumbprintOf(jwk)}`;
 }
 
 function json(value: unknown): string {

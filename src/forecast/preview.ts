@@ -20,9 +20,14 @@ import type { ClientRecord } from '../core/record.ts';
 import { ripen } from '../core/retirement.ts';
 import { incomingKid } from '../core/rotation.ts';
 import type { Delivery, SignerReport } from '../core/signers.ts';
+import { standbyDropped, standbyLeft, standbyMade, standbyTaken } from '../core/standby.ts';
 
 export type PreviewStep =
   | { readonly step: 'generate'; readonly alg: Algorithm }
+  /** The new key was made before, and signers have it. */
+  | { readonly step: 'take_standby'; readonly kid: string }
+  /** It is destroyed when signers have given it back. */
+  | { readonly step: 'leave_standby'; readonly why: string }
   | ({ readonly step: 'deliver' } & Delivery)
   | { readonly step: 'serve'; readonly purpose: Purpose; readonly kids: readonly string[] }
   | { readonly step: 'patch'; readonly purpose: Purpose; readonly body: PatchBody }
@@ -60,7 +65,8 @@ export function preview(
   for (let turn = 0; turn < MOST_STEPS; turn += 1) {
     future = ripen(future, at);
     const action = plan(future, policy, at);
-    if (action.do === 'done') return steps;
+    // A key that is made to be kept ready comes after all that was asked for.
+    if (action.do === 'done' || action.do === 'make_standby') return steps;
     steps.push(...described(action, future, policy, at));
     // Whether the application takes what it is offered, nobody can foresee.
     if (action.do === 'fail' || (action.do === 'wait' && future.rotation?.phase.name === 'offered')) return steps;
@@ -117,7 +123,14 @@ function described(
     case 'turn_back':
     case 'tell_delay':
     case 'choose':
+    case 'make_standby':
       return [];
+    case 'take_standby':
+      return [{ step: 'take_standby', kid: action.kid }];
+    case 'leave_standby':
+      return [{ step: 'leave_standby', why: action.why }];
+    case 'drop_standby':
+      return [{ step: 'destroy', kid: action.kid }];
     default:
       return action satisfies never;
   }
@@ -162,6 +175,14 @@ function afterwards(
       return heard(record, { reports: readySigners(record, context), error: null }, context).record;
     case 'tell_delay':
       return delayed(record, action.old, action.why, now).record;
+    case 'make_standby':
+      return standbyMade(record, newKey(action.alg), context).record;
+    case 'take_standby':
+      return standbyTaken(record, action.rotation, action.kid, now);
+    case 'leave_standby':
+      return standbyLeft(record, action.why);
+    case 'drop_standby':
+      return standbyDropped(record, action.kid, context).record;
     case 'turn_back':
     case 'choose':
       return record.rotation === null ? record : fail(record, record.rotation, '', context).record;

@@ -1,27 +1,65 @@
 /** The only form in which errors leave over HTTP: problem documents, RFC 9457. */
 import { STATUS_CODES } from 'node:http';
 import type { FastifyReply } from 'fastify';
+import { z } from 'zod';
+import { hasCode } from '../errors.ts';
 
 export interface Problem {
   readonly status: number;
   /** For the caller, who may be anybody: never an internal error's message. */
   readonly detail: string;
+  /** What is wrong, one by one. Absent when the detail says it all. */
+  readonly errors?: readonly { readonly detail: string; readonly client?: string }[];
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+type MoreOfProblem = Omit<Problem, 'status' | 'detail'> & { readonly cause?: unknown };
+
+export const problemSchema = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string().describe('What happened and what to do, for a person.'),
+    errors: z
+      .array(z.object({ detail: z.string(), client: z.string().optional() }))
+      .optional()
+      .describe('What is wrong, one by one.'),
+  })
+  .meta({ id: 'Problem', description: 'A problem document, RFC 9457.' });
+
+/** Thrown by a route: the caller is told all of it. */
+export class ProblemError extends Error {
+  override readonly name = 'ProblemError';
+  readonly problem: Problem;
+
+  /** @param more.cause for the log, never for the caller */
+  constructor(status: number, detail: string, { cause, ...more }: MoreOfProblem = {}) {
+    super(detail, { cause });
+    this.problem = { status, detail, ...more };
+  }
 }
 
 /** No type but the status says what went wrong, so the title is the status phrase (section 4.2.1). */
-export function sendProblem(reply: FastifyReply, { status, detail }: Problem): FastifyReply {
-  return reply
-    .code(status)
-    .type('application/problem+json')
-    .send({ type: 'about:blank', title: STATUS_CODES[status], status, detail });
+export function sendProblem(reply: FastifyReply, { status, detail, errors, headers = {} }: Problem): FastifyReply {
+  const document = { type: 'about:blank', title: STATUS_CODES[status], status, detail, ...(errors && { errors }) };
+  return reply.code(status).headers(headers).type('application/problem+json').send(document);
 }
 
 /**
- * What may be told of `error`. Of Fastify's own refusals all of it: they are about the request. Of others nothing, whatever status they bring along:
- * it may be that of an answer that we got ourselves.
+ * What may be told of `error`. Of our own refusals and of Fastify's all of it: they are about the request. Of others nothing, whatever status they bring
+ * along: it may be that of an answer that we got ourselves.
  */
 export function problemOf(error: unknown): Problem {
+  if (error instanceof ProblemError) return error.problem;
   if (isRefusal(error)) return { status: error.statusCode, detail: error.message };
+  if (hasCode(error, 'redis_unreachable') || hasCode(error, 'not_durable') || hasCode(error, 'store_lost')) {
+    return {
+      status: 503,
+      detail: 'The store cannot be worked with now. Ask again later; GET /readyz says when.',
+      headers: { 'retry-after': '5' },
+    };
+  }
   return { status: 500, detail: 'Something went wrong here, and not with the request. The log of rekeyd says what.' };
 }
 

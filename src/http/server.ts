@@ -1,58 +1,123 @@
-/** The HTTP side of a worker: whether it lives, and whether it can work. */
-import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify';
-import { messageOf, RekeydError } from '../errors.ts';
-import { problemOf, sendProblem } from './problem.ts';
+/** The HTTP side of a worker: the API for those who may use it, and what everybody may see, on one listener or on two. */
+import type { FastifyInstance } from 'fastify';
+import type { HttpConfig, HttpTlsConfig } from '../config/model.ts';
+import { openScannerKeys } from '../leaks/scanner-keys.ts';
+import type { Log } from '../rotation/resources.ts';
+import type { Credentials } from './auth.ts';
+import { openEvents } from './events.ts';
+import { closeListener, LIMITS, type Limits, listenOn, openListener, renewTls } from './listener.ts';
+import { specRoute } from './openapi.ts';
+import { sendProblem } from './problem.ts';
+import { openLimiter, type Rate } from './rate.ts';
+import { openRefusals } from './refusals.ts';
+import { type Registering, register } from './register.ts';
+import type { ApiContext, Route } from './route.ts';
+import { auditRoutes } from './routes/audit.ts';
+import { clientRoutes } from './routes/clients.ts';
+import { eventRoutes } from './routes/events.ts';
+import { jwksRoutes } from './routes/jwks.ts';
+import { leakRoutes, scannerRoutes } from './routes/leaks.ts';
+import { requestRoutes } from './routes/requests.ts';
+import { rotationRoutes } from './routes/rotations.ts';
 
 export interface HttpOptions {
-  readonly host: string;
-  readonly port: number;
+  readonly config: Pick<HttpConfig, 'listen' | 'publicListen' | 'tls'>;
   /** Null when rotations can be worked on, else what stands in the way. Never a secret. */
   ready(): Promise<string | null>;
-  /** Hears of errors that are answered with 500: the answer says nothing of them. */
-  onError(error: unknown): void;
+  /** Absent: only the probes are served. */
+  readonly api?: ApiOptions;
+  readonly log: Log;
+  readonly limits?: Partial<Limits>;
+}
+
+/** Of the config in force. */
+export interface ApiOptions {
+  readonly parts: () => Omit<ApiContext, 'events' | 'scanners'>;
+  readonly credentials: () => Credentials;
+  readonly rate: () => Rate;
 }
 
 export interface HttpServer {
+  /** Of the API. */
   readonly url: string;
+  /** Of what is public: the same where it has no listener of its own. */
+  readonly publicUrl: string;
+  /** How many calls were refused since the start, by status. */
+  readonly refused: ReadonlyMap<number, number>;
+  /** Certificates were renewed. */
+  renew(tls: HttpTlsConfig): void;
   close(): Promise<void>;
 }
 
-/** What is wrong with an address, and what to do. */
-const UNUSABLE: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'another process listens there, which may be another rekeyd. Stop that one, set a free address',
-  EADDRNOTAVAIL: 'this machine has no such address. Set one of its own, such as 127.0.0.1 or 0.0.0.0',
-  EACCES: 'rekeyd may not listen on a port below 1024. Set a higher one',
-  ENOTFOUND: 'the host name is not known here. Set an address of this machine',
-};
+/** What is served on the listener of the API alone. */
+const API_ROUTES: readonly Route[] = [
+  ...rotationRoutes,
+  ...requestRoutes,
+  ...eventRoutes,
+  ...clientRoutes,
+  ...auditRoutes,
+  ...leakRoutes,
+];
 
-/** @throws RekeydError `config` when the address is taken or not one of this machine */
-export async function startHttp({ host, port, ready, onError }: HttpOptions): Promise<HttpServer> {
-  function refuse(error: unknown, _request: FastifyRequest, reply: FastifyReply): void {
-    const told = problemOf(error);
-    if (told.status >= 500) onError(error);
-    sendProblem(reply, told);
+const PUBLIC_ROUTES: readonly Route[] = [...jwksRoutes];
+
+/** Every route that `openapi.json` describes. */
+export const ROUTES: readonly Route[] = [...API_ROUTES, ...PUBLIC_ROUTES];
+
+/** @throws RekeydError `config` when an address is taken or not one of this machine */
+export async function startHttp(options: HttpOptions): Promise<HttpServer> {
+  const { config, api, log } = options;
+  const limits = { ...LIMITS, ...options.limits };
+  const inner = openListener({ tls: config.tls, limits, log });
+  const outer = config.publicListen === null ? inner : openListener({ tls: null, limits, log });
+  const listeners = new Set([inner, outer]);
+  for (const app of listeners) serveProbes(app, options);
+  const served = api === undefined ? null : serveApi({ inner, outer }, api, log);
+  const close = async () => {
+    await served?.events.close();
+    await Promise.all([...listeners].map(closeListener));
+  };
+  try {
+    const url = await listenOn(inner, config.listen, 'http.listen');
+    const isOne = config.publicListen === null;
+    const publicUrl = isOne ? url : await listenOn(outer, config.publicListen, 'http.public');
+    const refused = served?.refusals.counts ?? new Map();
+    return { url, publicUrl, refused, renew: (tls) => renewTls(inner, tls), close };
+  } catch (error) {
+    await close();
+    throw error;
   }
+}
 
-  // What the router itself refuses, such as a URL that cannot be decoded, never gets to the error handler.
-  const server = Fastify({ logger: false, frameworkErrors: refuse });
-  server.setErrorHandler(refuse);
-  server.setNotFoundHandler((_request, reply) =>
-    sendProblem(reply, { status: 404, detail: 'There is nothing at this path, or not with this method.' }),
-  );
-
-  server.get('/livez', async () => ({ status: 'ok' }));
-
-  server.get('/readyz', async (_request, reply) => {
+function serveProbes(app: FastifyInstance, { ready }: HttpOptions): void {
+  app.get('/livez', async () => ({ status: 'ok' }));
+  app.get('/readyz', async (_request, reply) => {
     const obstacle = await ready();
     return obstacle === null ? { status: 'ok' } : sendProblem(reply, { status: 503, detail: obstacle });
   });
+}
 
-  const url = await server.listen({ host, port }).catch((error: unknown) => {
-    const why = UNUSABLE[error instanceof Error && 'code' in error ? String(error.code) : ''] ?? 'it cannot be used';
-    throw new RekeydError(
-      'config',
-      `http.listen ${host}:${port}: ${why}, or start with --no-http. (${messageOf(error)})`,
-    );
-  });
-  return { url, close: () => server.close() };
+interface Listeners {
+  readonly inner: FastifyInstance;
+  readonly outer: FastifyInstance;
+}
+
+function serveApi({ inner, outer }: Listeners, { parts, credentials, rate }: ApiOptions, log: Log) {
+  const { store } = parts().resources;
+  const events = openEvents(store, log);
+  const refusals = openRefusals(log, (drafts) => store.append(drafts));
+  const context: ApiContext = {
+    get resources() {
+      return parts().resources;
+    },
+    get queues() {
+      return parts().queues;
+    },
+    events,
+    scanners: openScannerKeys(),
+  };
+  const registering: Registering = { context, credentials, limit: openLimiter(rate), refused: refusals.note };
+  register(inner, [...API_ROUTES, specRoute(ROUTES)], registering);
+  register(outer, outer === inner ? PUBLIC_ROUTES : [...PUBLIC_ROUTES, ...scannerRoutes], registering);
+  return { events, refusals };
 }

@@ -3,7 +3,8 @@ import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } fr
 import type { PublicJwk } from '../core/document.ts';
 import { RekeydError } from '../errors.ts';
 import { publicJwkFrom } from './generate.ts';
-import { keyId, publishedKey, wrapped } from './key-id.ts';
+import { keyId, wrapped as wrappedPem } from './key-id.ts';
+import { type Block, blocksOf, isEncrypted, wrapped } from './pem.ts';
 
 export interface AnyKey {
   /** See {@link PublishedKey.ids}. */
@@ -43,7 +44,7 @@ async function fromJson(text: string): Promise<readonly AnyKey[]> {
   const { keys, private_key: pem, ...rest } = objectIn(text);
   if (typeof pem === 'string') return fromPem(pem);
   const jwks = Array.isArray(keys) ? keys : [rest];
-  const read = (await Promise.all(jwks.map(fromJwk))).flat();
+  const read = (await Promise.all(jwks.map(keysInJwk))).flat();
   if (read.length > 0) return read;
   throw invalid('This JSON holds no asymmetric key', 'Give a JWK (kty RSA, EC or OKP), or a JWK Set');
 }
@@ -58,40 +59,43 @@ function objectIn(text: string): Partial<Record<string, unknown>> {
 }
 
 /** A published entry may hold more than one key: its members, a PEM and a certificate. What cannot be read is left out. */
-async function fromJwk(value: unknown): Promise<readonly AnyKey[]> {
+export async function keysInJwk(value: unknown): Promise<readonly AnyKey[]> {
   if (typeof value !== 'object' || value === null) return [];
   const members = Object.entries(value).filter(([, member]) => member !== null);
   const jwk: PublicJwk = { kty: '', ...Object.fromEntries(members) };
   const own = typeof jwk.d === 'string' ? () => createPrivateKey({ key: jwk, format: 'jwk' }) : null;
   const forms = [
     own ?? (() => createPublicKey({ key: jwk, format: 'jwk' })),
-    () => createPublicKey(wrapped(String(jwk.public_key_pem))),
+    () => createPublicKey(wrappedPem(String(jwk.public_key_pem))),
     () => new X509Certificate(Buffer.from(String(Array.isArray(jwk.x5c) ? jwk.x5c[0] : ''), 'base64')).publicKey,
   ];
   return (await Promise.all(forms.map((read) => described(read).catch(() => [])))).flat();
 }
 
-const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]+?-----END \1-----/g;
-
 async function fromPem(text: string): Promise<readonly AnyKey[]> {
-  const blocks = [...text.matchAll(BLOCK)].map(([pem, label = '']) => ({ pem, label }));
-  if (blocks.some(({ pem }) => pem.includes('ENCRYPTED'))) {
+  const { blocks } = blocksOf(text);
+  if (blocks.some(isEncrypted)) {
     throw invalid(
       'The PEM is encrypted with a passphrase',
       'Give its public half: `openssl pkey -in FILE -pubout` asks for the passphrase',
     );
   }
-  const read = await Promise.all(blocks.map(({ pem, label }) => described(() => keyIn(pem, label)).catch(() => [])));
-  if (read.flat().length > 0) return read.flat();
+  const read = (await Promise.all(blocks.map(keysInBlock))).flat();
+  if (read.length > 0) return read;
   throw invalid(
     'No key of this PEM can be read',
     'It is damaged, cut off or of another kind. Give a PEM with "BEGIN PRIVATE KEY", "BEGIN PUBLIC KEY" or "BEGIN CERTIFICATE"',
   );
 }
 
+/** The key of one PEM block, or none. */
+export async function keysInBlock(block: Block): Promise<readonly AnyKey[]> {
+  return described(() => keyIn(wrapped(block), block.label)).catch(() => []);
+}
+
 function keyIn(pem: string, label: string): KeyObject {
-  if (label.endsWith('PRIVATE KEY')) return createPrivateKey(wrapped(pem));
-  return label === 'CERTIFICATE' ? new X509Certificate(wrapped(pem)).publicKey : createPublicKey(wrapped(pem));
+  if (label.endsWith('PRIVATE KEY')) return createPrivateKey(pem);
+  return label === 'CERTIFICATE' ? new X509Certificate(pem).publicKey : createPublicKey(pem);
 }
 
 async function described(read: () => KeyObject): Promise<readonly AnyKey[]> {
@@ -99,13 +103,6 @@ async function described(read: () => KeyObject): Promise<readonly AnyKey[]> {
   const privateKey = key.type === 'private' ? key : null;
   const { thumbprint } = await publicJwkFrom(privateKey === null ? key : createPublicKey(privateKey));
   return [{ id: keyId(key), thumbprint, privateKey }];
-}
-
-/** The names of a published entry: its `kid`, and the thumbprints of the keys in it. */
-export async function namesOf(jwk: PublicJwk): Promise<readonly string[]> {
-  const keys = await fromJwk(jwk);
-  const kid = typeof jwk.kid === 'string' ? [jwk.kid] : [];
-  return [...kid, ...publishedKey(jwk).ids, ...keys.map(({ thumbprint }) => thumbprint)];
 }
 
 function invalid(what: string, hint: string): RekeydError {

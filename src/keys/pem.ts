@@ -4,7 +4,7 @@ import type { RekeydError } from '../errors.ts';
 import { roundsOf } from './der.ts';
 import { invalid, parse, publicOnly } from './invalid.ts';
 
-interface Block {
+export interface Block {
   readonly label: string;
   /** What stands between its two lines. */
   readonly body: string;
@@ -12,8 +12,8 @@ interface Block {
 
 const MARK = /-----(BEGIN|END) ([A-Z0-9 ]{1,40})-----/g;
 
-/** Text before, between and after the blocks is skipped (RFC 7468 section 2). */
-function blocksOf(text: string): { readonly blocks: readonly Block[]; readonly isCutOff: boolean } {
+/** Text before, between and after the blocks is skipped (RFC 7468 section 2). Takes the same time for each character, whatever stands there. */
+export function blocksOf(text: string): { readonly blocks: readonly Block[]; readonly isCutOff: boolean } {
   const blocks: Block[] = [];
   let open: { readonly label: string; readonly from: number } | null = null;
   let isCutOff = false;
@@ -57,7 +57,7 @@ function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
 /** Headers, as in encrypted PEM of the old kind (RFC 1421 section 4.6.1.1). */
 const ENCRYPTED_HEADER = /^Proc-Type:\s*4,\s*ENCRYPTED/m;
 
-function isEncrypted({ label, body }: Block): boolean {
+export function isEncrypted({ label, body }: Block): boolean {
   return label === 'ENCRYPTED PRIVATE KEY' || ENCRYPTED_HEADER.test(body);
 }
 
@@ -95,7 +95,7 @@ function joined(body: string): string {
 }
 
 /** OpenSSL wants line breaks. */
-function wrapped({ label, body }: Block): string {
+export function wrapped({ label, body }: Block): string {
   const lines = joined(body).match(/.{1,64}/g) ?? [];
   return [`-----BEGIN ${label}-----`, ...lines, `-----END ${label}-----`, ''].join('\n');
 }

@@ -64,14 +64,44 @@ export async function rewrapKey(jwe: string, binding: SealBinding, keks: readonl
   // Opened in any case: a KEK may have another value under the same id.
   const { key } = await unseal(jwe, binding, keks);
   if (headerOf(jwe, binding).kid === first.id) return null;
-  return seal(key, binding, first);
+  return seal(key, binding, first, keksIn(jwe));
 }
 
-async function seal(key: KeyObject, { ref, thumbprint }: SealBinding, kek: Kek): Promise<string> {
+/** How many earlier KEKs a sealed key remembers. */
+const MOST_BEFORE = 20;
+
+/**
+ * The ids of the KEKs that a private key is, or was, sealed under, the present one first. Who has one of them and an old copy of the store can read the
+ * key, so a KEK that leaked exposes also what was sealed anew since. Empty for what is no JWE.
+ */
+export function keksIn(jwe: string): readonly string[] {
+  try {
+    const { kid, before } = decodeProtectedHeader(jwe);
+    return [kid, ...(Array.isArray(before) ? before : [])].filter((id) => typeof id === 'string');
+  } catch {
+    return [];
+  }
+}
+
+/** @param before ids of KEKs that it was sealed under */
+async function seal(
+  key: KeyObject,
+  { ref, thumbprint }: SealBinding,
+  kek: Kek,
+  before: readonly string[] = [],
+): Promise<string> {
   const pkcs8 = key.export({ type: 'pkcs8', format: 'der' });
   try {
     return await new CompactEncrypt(pkcs8)
-      .setProtectedHeader({ alg: 'A256GCMKW', enc: 'A256GCM', cty: 'pkcs8', kid: kek.id, client: ref, jkt: thumbprint })
+      .setProtectedHeader({
+        alg: 'A256GCMKW',
+        enc: 'A256GCM',
+        cty: 'pkcs8',
+        kid: kek.id,
+        client: ref,
+        jkt: thumbprint,
+        ...(before.length > 0 && { before: [...new Set(before)].slice(0, MOST_BEFORE) }),
+      })
       .encrypt(kek.key);
   } finally {
     pkcs8.fill(0);

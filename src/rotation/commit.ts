@@ -7,6 +7,7 @@ import { publication } from '../core/plan.ts';
 import type { ClientPolicy } from '../core/policy.ts';
 import type { ClientRecord } from '../core/record.ts';
 import { desiredDelivery, sameDelivery } from '../core/signers.ts';
+import { isStandbyMissing, standbyUntil } from '../core/standby.ts';
 import { andThen, type Transition } from '../core/transition.ts';
 import type { Commit, Loaded, SealedHalf } from '../store/records.ts';
 
@@ -37,7 +38,7 @@ function isOpen(record: ClientRecord, policy: ClientPolicy): boolean {
   if (isUnderWay || retirements.length > 0 || server.inFlight !== null) return true;
   // An import that was killed may have got no further than the store.
   if (!sameDelivery(signers.delivered, desiredDelivery(record))) return true;
-  if (whyWithdrawn(record, policy, 0) !== null) return true;
+  if (whyWithdrawn(record, policy, 0) !== null || isStandbyMissing(record, policy)) return true;
   // What is published, or served, is to be put right: the job that was to do that may have been lost before it was added.
   return publication(record, policy) !== null;
 }
@@ -88,7 +89,14 @@ export function commitOf(
   };
 }
 
-/** As the due index has it: when a schedule rotates the client, or when a key that is offered to it is withdrawn. Null when neither is to come. */
+/**
+ * As the due index has it: when a schedule rotates the client, when a key that is offered to it is withdrawn, or when its standby key is to be replaced. Null
+ * when nothing of that is to come.
+ */
 export function dueTime(record: ClientRecord, policy: ClientPolicy): number | null {
-  return offeredUntil(record, policy) ?? (isScheduled(record, policy) ? dueAt(record, policy) : null);
+  const times = [
+    offeredUntil(record, policy) ?? (isScheduled(record, policy) ? dueAt(record, policy) : null),
+    standbyUntil(record, policy),
+  ].filter((time) => time !== null);
+  return times.length === 0 ? null : Math.min(...times);
 }

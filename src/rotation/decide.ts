@@ -9,13 +9,26 @@ import { delayed } from '../core/readiness.ts';
 import type { ClientRecord } from '../core/record.ts';
 import { ripen } from '../core/retirement.ts';
 import { incomingKid } from '../core/rotation.ts';
+import { standbyDropped, standbyLeft, standbyTaken } from '../core/standby.ts';
 import { type Change, merged } from './commit.ts';
 
 /** What {@link decide} leaves to be done, where there is something to do. */
 export type Outside = Exclude<
   Action,
   {
-    do: 'done' | 'wait' | 'fail' | 'turn_back' | 'settle' | 'take_unproven' | 'take_refused' | 'destroy' | 'tell_delay';
+    do:
+      | 'done'
+      | 'wait'
+      | 'fail'
+      | 'turn_back'
+      | 'settle'
+      | 'take_unproven'
+      | 'take_refused'
+      | 'destroy'
+      | 'tell_delay'
+      | 'take_standby'
+      | 'leave_standby'
+      | 'drop_standby';
   }
 >;
 
@@ -55,6 +68,12 @@ function pureStep(action: Action, record: ClientRecord, context: () => Context):
       return delayed(record, action.old, action.why, context().now);
     case 'destroy':
       return { ...destroyed(record, action.old, context()), erase: erasedWith(record, action.old.kid) };
+    case 'take_standby':
+      return { record: standbyTaken(record, action.rotation, action.kid, context().now), entries: [] };
+    case 'leave_standby':
+      return { record: standbyLeft(record, action.why), entries: [] };
+    case 'drop_standby':
+      return { ...standbyDropped(record, action.kid, context()), erase: erasedWith(record, action.kid) };
     default:
       return null;
   }

@@ -27,6 +27,8 @@ export interface Tools {
   /** Asks the deployment's budget for one API call. */
   readonly turn: (urgent: boolean) => Promise<Turn>;
   readonly random: () => number;
+  /** False: others may wait, so a run that did something leaves what is for idle time to another one. */
+  readonly hasTime?: boolean;
   /** By what is known of the server by now; absent: as it was given. */
   readonly policyNow?: () => Promise<ClientPolicy>;
   /** Told before and after every effect and commit, as `<step>:<before|after> <effect|commit>`; the run goes on when it returns. */
@@ -38,7 +40,8 @@ export interface Tools {
 
 /** How a run came to rest. `op`: the last commit that it saw; null for a client that is not known. */
 export type Rest =
-  | { readonly kind: 'done'; readonly op: string | null }
+  /** `spare`: what is left is for a worker that has nothing else to do. */
+  | { readonly kind: 'done'; readonly op: string | null; readonly spare?: true }
   | { readonly kind: 'wait'; readonly op: string; readonly ms: number; readonly why: string }
   /** Another worker works on this record. */
   | { readonly kind: 'outrun'; readonly why: string };
@@ -141,7 +144,7 @@ async function work(
     await point(`${name}:after commit`);
   }
 
-  for (;;) {
+  for (let steps = 0; ; steps += 1) {
     signal.throwIfAborted();
     const next = decide(draft ?? { record: held.record, entries: [] }, now(), context);
     const { action } = next;
@@ -153,6 +156,11 @@ async function work(
       await save('rest', false);
       if (action.do === 'done') return { kind: 'done', op: held.op };
       return { kind: 'wait', op: held.op, ms: Math.max(1, action.until - now()), why: action.why };
+    }
+    // Making a key takes a processor longer than all the rest, and other clients may wait for theirs to be taken out of use.
+    if (action.do === 'make_standby' && tools.hasTime === false && steps > 0) {
+      await save('rest', false);
+      return { kind: 'done', op: held.op, spare: true };
     }
     if (action.do === 'look' || action.do === 'patch') {
       const refusal = await admitted(tools, isPressing(record), signal);

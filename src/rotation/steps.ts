@@ -10,6 +10,8 @@ import { provedNew, provedOld, unprovable } from '../core/proving.ts';
 import type { ClientRecord } from '../core/record.ts';
 import { incomingKid } from '../core/rotation.ts';
 import { failedStep } from '../core/setback.ts';
+import { standbyFailed, standbyMade } from '../core/standby.ts';
+import { afterFailure, type Tries } from '../core/tries.ts';
 import { SinkOutdated } from '../deliver/sink.ts';
 import { isUnopenable, messageOf } from '../errors.ts';
 import type { Change } from './commit.ts';
@@ -22,6 +24,8 @@ export function perform(action: Action, record: ClientRecord, effects: Effects, 
   switch (outside.do) {
     case 'generate':
       return generate(record, outside, effects, run);
+    case 'make_standby':
+      return makeStandby(record, outside, effects, run);
     case 'deliver':
       return deliver(record, outside, effects, run);
     case 'hear':
@@ -59,6 +63,22 @@ async function generate(
     // Nothing failed: the next worker makes the key.
     run.signal.throwIfAborted();
     return failedStep(record, 'rotation', messageOf(error), run.context());
+  }
+}
+
+async function makeStandby(
+  record: ClientRecord,
+  { alg }: Step<'make_standby'>,
+  effects: Effects,
+  run: Run,
+): Promise<Change> {
+  try {
+    const { jwe, ...key } = await effects.generate(alg, false, run.signal);
+    return { ...standbyMade(record, key, run.context()), seal: [{ thumbprint: key.thumbprint, jwe }] };
+  } catch (error) {
+    run.signal.throwIfAborted();
+    const failed = (tries: Tries) => afterFailure(tries, messageOf(error), run.context());
+    return { record: standbyFailed(record, failed), entries: [] };
   }
 }
 

@@ -6,7 +6,7 @@ import { openQueues, type Queues } from '../../jobs/queues.ts';
 import { restoreLost } from '../../jobs/restore.ts';
 import type { RotateHooks } from '../../jobs/rotate.ts';
 import { type Schedule, startSchedule } from '../../jobs/schedule.ts';
-import { upgradeQueues } from '../../jobs/upgrade.ts';
+import { noteOwners, upgradeQueues } from '../../jobs/upgrade.ts';
 import { startWorkers, type Workers } from '../../jobs/workers.ts';
 import type { Config } from '../config/model.ts';
 import { messageOf } from '../errors.ts';
@@ -82,6 +82,7 @@ export async function startCrew(
       add('workers', () => drain(config.shutdownGraceMs, handle.target.ended));
       add('background', () => background.abort());
       restore(context, background.signal);
+      upgradeOwners(context, background.signal);
       await queues.reconcileEvery(config.reconcileEveryMs);
       await workers.connected();
       void keepUpkeep(context, background.signal);
@@ -116,6 +117,17 @@ function restore(context: JobContext, signal: AbortSignal): void {
   restoreLost(context, signal).catch((error: unknown) => {
     if (signal.aborted) return;
     context.log.error({ error: messageOf(error) }, 'it is not known whether keys are where they had been delivered');
+  });
+}
+
+/** The same. */
+function upgradeOwners(context: JobContext, signal: AbortSignal): void {
+  noteOwners(context, signal).catch((error: unknown) => {
+    if (signal.aborted) return;
+    context.log.error(
+      { error: messageOf(error) },
+      'the keys of earlier clients are not noted: the next start tries again',
+    );
   });
 }
 

@@ -156,8 +156,8 @@ function openFolder({ publish }: Config, add: Add): PublicFolder | null {
 
 type Add = (name: string, release: () => unknown) => void;
 
-function openSink({ path, access, reports }: SinkConfig, store: DeliveringStore, add: Add): Sink {
-  const sink = directorySink(path, { access, reports, store });
+function openSink({ path, access, reports, pemComment }: SinkConfig, store: DeliveringStore, add: Add): Sink {
+  const sink = directorySink(path, { access, reports, pemComment, store });
   add(`sink ${sink.name}`, sink.close);
   return sink;
 }

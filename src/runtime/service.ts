@@ -8,6 +8,7 @@ import type { Resources } from '../rotation/resources.ts';
 import type { ReloadOutcome } from '../store/presence.ts';
 import { isLoginRefused } from '../store/redis/replies.ts';
 import { sleep, systemClock } from '../time.ts';
+import { openApi } from './api.ts';
 import { type CrewOptions, startCrew } from './crew.ts';
 import { opening } from './lifecycle.ts';
 import { bePresent } from './presence.ts';
@@ -28,8 +29,9 @@ export interface ServiceOptions extends Omit<CrewOptions, 'clock' | 'onRequest'>
 export interface Service {
   readonly resources: Resources;
   readonly queues: Queues;
-  /** Where the health checks are; null without them. */
+  /** Where the API is, and where what is public is; null without them. */
   readonly url: string | null;
+  readonly publicUrl: string | null;
   /** Reads the config file again, and works by it when it can be used. Never rejects. */
   reload(cause: Cause): Promise<ReloadOutcome>;
   /** Drain, then abort; never waits for a Redis that does not answer. A second call waits for the first. */
@@ -48,6 +50,7 @@ export async function startService(config: Config, options: ServiceOptions): Pro
     await handle.guard.tryWrite();
     let secrets: SecretWatch | null = null;
     let checks: StartChecks | null = null;
+    let renew = () => {};
     const onRequest: CrewOptions['onRequest'] = (_, { status }) => {
       if (status === 401 || status === 403) secrets?.doubt();
     };
@@ -55,6 +58,7 @@ export async function startService(config: Config, options: ServiceOptions): Pro
     const first = await startCrew(handle, config, crewOptions, true);
     const onSwap = () => {
       checks?.again();
+      renew();
       tellMisfits(reloading.crew.resources);
     };
     const reloading = openReloading(handle, first, source ?? null, { ...crewOptions, onSwap });
@@ -65,16 +69,22 @@ export async function startService(config: Config, options: ServiceOptions): Pro
     add('checks', checks.stop);
     const problem = () => reloading.problem ?? checks?.problem ?? null;
     let url: string | null = null;
+    let publicUrl: string | null = null;
     let stopping: Promise<void> | null = null;
     if (options.http) {
       const http = await startHttp({
-        ...config.http.listen,
+        config: config.http,
         ready: async () => (await obstacleOf(reloading.crew.resources)) ?? problem(),
-        onError: (error) => log.error({ error: messageOf(error) }, 'a request failed'),
+        api: openApi(() => reloading.crew),
+        log,
       });
       add('http', () => http.close());
-      ({ url } = http);
-      log.info({ url }, 'listening');
+      ({ url, publicUrl } = http);
+      renew = () => {
+        const { tls } = reloading.crew.config.http;
+        if (tls !== null) http.renew(tls);
+      };
+      log.info(url === publicUrl ? { url } : { url, public: publicUrl }, 'listening');
     }
     if (source !== undefined) {
       secrets = watchSecrets({ files: () => reloading.watchedFiles, refresh: reloading.refresh });
@@ -97,6 +107,7 @@ export async function startService(config: Config, options: ServiceOptions): Pro
         return reloading.crew.queues;
       },
       url,
+      publicUrl,
       reload: reloading.reload,
       stop() {
         stopping ??= stopInTime(stop, handle, reloading.crew.config.shutdownGraceMs, log);

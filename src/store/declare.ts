@@ -58,7 +58,7 @@ export async function declareLoss(
   keys: StoreKeys,
   dataDir: string,
   marker: Marker | null,
-  cause: Pick<AuditDraft, 'actor' | 'reason'>,
+  cause: Pick<AuditDraft, 'actor' | 'claimed_by' | 'reason'>,
 ): Promise<string> {
   const facts = await readFacts(redis, keys);
   const why = whyLost(marker, facts);

@@ -1,12 +1,15 @@
 /** Who is known and how they looked, who is due, who has unfinished work. */
 import type { Redis } from 'ioredis';
 import { type ClientRef, parseReference } from '../core/client.ts';
+import { pagesOf } from '../parallel.ts';
 import { NOTE_POLICIES, SET_DUE } from './lua/records.ts';
 import type { Scripts } from './redis/scripts.ts';
 
 export interface Indexes {
   /** Every known client, in alphabetical order. */
   clientRefs(): Promise<ClientRef[]>;
+  /** Up to `limit` known clients in alphabetical order, from after `last` on; null: from the first. */
+  refsAfter(last: string | null, limit: number): Promise<ClientRef[]>;
   clientCount(): Promise<number>;
   /** How many clients are known, and how many of them are found or held. */
   enrolmentCounts(): Promise<{ readonly clients: number; readonly found: number; readonly held: number }>;
@@ -16,6 +19,8 @@ export interface Indexes {
   notePolicies(app: string, names: readonly string[]): Promise<readonly string[] | null>;
   /** Clients whose key was imported, and whose application was not seen to take it from us, in alphabetical order. */
   heldRefs(): Promise<ClientRef[]>;
+  /** Those of these clients that are found: their active keys are not ours. */
+  foundAmong(refs: readonly ClientRef[]): Promise<readonly ClientRef[]>;
   /** Found clients to whose applications a key of ours is offered, in alphabetical order. */
   offeredRefs(): Promise<ClientRef[]>;
   /** How many clients of an app are known; `app` is `deployment/slug`. */
@@ -39,6 +44,8 @@ export function openIndexes(redis: Redis, scripts: Scripts): Indexes {
 
   return {
     clientRefs: () => references(() => redis.zrange(keys.clients, '0', '-1')),
+    refsAfter: (last, limit) =>
+      references(() => redis.zrangebylex(keys.clients, last === null ? '-' : `(${last}`, '+', 'LIMIT', 0, limit)),
     clientCount: () => scripts.ask(() => redis.zcard(keys.clients)),
     async enrolmentCounts() {
       const [clients, found, held] = await Promise.all([
@@ -63,6 +70,14 @@ export function openIndexes(redis: Redis, scripts: Scripts): Indexes {
       return typeof before === 'string' ? JSON.parse(before) : null; // as it was written here
     },
     heldRefs: async () => (await references(() => redis.smembers(keys.held))).sort(),
+    async foundAmong(refs) {
+      const found: ClientRef[] = [];
+      for (const page of pagesOf(refs)) {
+        const among = await scripts.ask(() => redis.smismember(keys.found, ...page));
+        found.push(...page.filter((_, index) => among[index] === 1));
+      }
+      return found;
+    },
     offeredRefs: async () => (await references(() => redis.smembers(keys.offered))).sort(),
     appCount: (app) => scripts.ask(() => redis.zlexcount(keys.clients, `[${app}/`, `(${endOf(app)}`)),
     appRefs: (app, limit, last) =>

@@ -30,6 +30,10 @@ export function storeKeys(namespace: string) {
     held: `${prefix}:held`,
     /** set of client references: those to whose applications a key of ours is offered */
     offered: `${prefix}:offered`,
+    /** sorted set, all scores 0: `<mark> <client reference>` for each name of each key that a client has or had, see {@link ./owners.ts}. */
+    owners: `${prefix}:owners`,
+    /** string: which form of these marks every record has been noted in. */
+    ownersNoted: `${prefix}:owners:noted`,
     /** stream: audit entries, `<seq>-0` → `at` (ms), `draft` (JSON). */
     audit: `${prefix}:audit`,
     /** string: the number of the newest audit entry. */
@@ -38,12 +42,16 @@ export function storeKeys(namespace: string) {
     touched: `${prefix}:touched`,
     /** hash: scope → pause by a person (JSON). */
     pauses: `${prefix}:pauses`,
+    /** string: the tokens of the HTTP API, signed. */
+    tokens: `${prefix}:tokens`,
+    /** sorted set: clients that were lately reported as compromised, without a confirmation, by when that was, in ms. */
+    reported: `${prefix}:reported`,
     /** hash: paused deployments, as version 0.1 noted them. */
     pausedBefore: `${prefix}:paused`,
     /** hash: service → what it says of itself, see {@link ./presence.ts}; and the newest wish that all read their config again. */
     presence: `${prefix}:presence`,
     reload: `${prefix}:reload`,
-    /** hash: `record` (JSON); `version`, `op`, `at` and `seq` of the last commit; `claim` and `epoch` of the last claim; `touched`; `doubted`. */
+    /** hash: `record` (JSON); `version`, `op`, `at` and `seq` of the last commit; `claim` and `epoch` of the last claim; `marks` of its keys; `touched`; `doubted`. */
     record: (ref: ClientRef) => `${prefix}:client:${ref}`,
     /** list: rotations that ended (JSON), newest first. */
     history: (ref: ClientRef) => `${prefix}:history:${ref}`,
@@ -61,6 +69,15 @@ export function storeKeys(namespace: string) {
      * since the epoch and a text, see {@link ./app-facts.ts}.
      */
     app: (app: string) => `${prefix}:app:${app}`,
+    /** string with an expiry: the number of a rotation's first audit entry, a blank, and its client. */
+    rotation: (id: string) => `${prefix}:rotation:${id}`,
+    /** strings with an expiry: what a caller of the HTTP API asked for under a key of its own (a hash), and what it was answered. */
+    idempotent(name: string) {
+      const asked = `${prefix}:idempotent:${name}`;
+      return { body: asked, answer: `${asked}:answer` } as const;
+    },
+    /** set with an expiry: signed approvals of a request. */
+    approvals: (request: string) => `${prefix}:approvals:${request}`,
     /** string with an expiry: who probes an app. */
     probing: (app: string) => `${prefix}:probing:${app}`,
     /** string with an expiry: the result of an operation that belongs to no client, for when it is sent twice. */

@@ -2,15 +2,13 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../core/audit.ts';
-import type { ClientRef } from '../core/client.ts';
+import { type ClientRef, parseReference } from '../core/client.ts';
 import type { RotationSummary } from '../core/history.ts';
 import type { ClientRecord } from '../core/record.ts';
 import type { WaveOutcome } from '../core/wave.ts';
-import { RekeydError } from '../errors.ts';
 import { rememberKey } from '../keys/key-id.ts';
-import type { StoreKeys } from './keys.ts';
-import { ANSWER, CLAIM, COMMIT, CONFIRM, LOAD, REPLACE_SEALED } from './lua/records.ts';
-import type { ScriptCall } from './redis/evaluate.ts';
+import { commitCall, parseCommitted } from './commit-call.ts';
+import { ANSWER, CLAIM, CONFIRM, LOAD, REPLACE_SEALED } from './lua/records.ts';
 import { integer, list, text } from './redis/replies.ts';
 import type { Scripts } from './redis/scripts.ts';
 import { upgradedRecord } from './upgrade.ts';
@@ -70,6 +68,11 @@ export interface Answer {
   readonly rotation: string;
 }
 
+export interface RotationPlace {
+  readonly client: ClientRef;
+  readonly firstSeq: number;
+}
+
 export interface Committed {
   readonly op: string;
   readonly now: number;
@@ -95,6 +98,8 @@ export interface Records {
   commit(change: Commit): Promise<Committed>;
   /** Resolves once what that commit wrote is on disk, also when another worker made it; false when the record is no longer that. @throws RekeydError `not_durable` */
   confirm(ref: ClientRef, op: string): Promise<boolean>;
+  /** Whose rotation has this id, and the number of its first audit entry; null when none has, or it began more than a hundred days ago. */
+  rotationPlace(id: string): Promise<RotationPlace | null>;
   /** The rotation that answers a request, which may come a second time; null when it is not known, or was told more than a day ago. */
   answered(request: string): Promise<string | null>;
   /** For an answer that changes no record. */
@@ -160,6 +165,12 @@ export function openRecords(redis: Redis, scripts: Scripts, confirmed: (seq: num
       return (await scripts.runDurably({ lua: CONFIRM, keys: [keys.record(ref)], args: [op] })) === 1;
     },
 
+    async rotationPlace(id) {
+      const noted = await scripts.ask(() => redis.get(keys.rotation(id)));
+      const [seq, ref] = noted?.split(' ') ?? [];
+      return seq === undefined || ref === undefined ? null : { client: parseReference(ref), firstSeq: integer(seq) };
+    },
+
     answered: (request) => scripts.ask(() => redis.get(keys.operation(`request ${request}`))),
 
     async answer({ request, rotation }) {
@@ -184,43 +195,6 @@ export function openRecords(redis: Redis, scripts: Scripts, confirmed: (seq: num
   };
 }
 
-/** @param op names this commit: sent twice, it happens once */
-export function commitCall(keys: StoreKeys, change: Commit, op: string): ScriptCall {
-  const { ref, expected, seal, erase, ended, answers, counted } = change;
-  const { audit, clients, due, found, held, offered, open, seen } = keys;
-  const wave = counted === undefined ? undefined : keys.wave(counted.wave.policy);
-  return {
-    lua: COMMIT,
-    keys: [
-      ...[keys.record(ref), keys.sealed(ref), keys.history(ref), clients, due, open, audit, seen, found, held, offered],
-      ...(wave === undefined ? [] : [wave.wave, wave.waiting, wave.failed]),
-      ...(answers === undefined ? [] : [keys.operation(`request ${answers.request}`)]),
-    ],
-    args: [
-      op,
-      expected?.op ?? '',
-      expected?.claim ?? '',
-      JSON.stringify(change.record),
-      change.dueAt ?? '',
-      change.open ? 1 : 0,
-      ref,
-      change.record.enrolment,
-      change.seen,
-      seal.length,
-      erase.length,
-      ended.length,
-      answers?.rotation ?? '',
-      counted?.wave.id ?? '',
-      counted?.outcome ?? '',
-      change.record.rotation?.phase.name === 'offered' ? 1 : 0,
-      ...seal.flatMap(({ thumbprint, jwe }) => [thumbprint, jwe]),
-      ...erase,
-      ...ended.map((summary) => JSON.stringify(summary)),
-      ...change.entries.map((entry) => JSON.stringify(entry)),
-    ],
-  };
-}
-
 function parseLoaded(reply: unknown): Loaded {
   const [stored, version, epoch, claim, op, now, doubted] = list(reply);
   const { record, carried } = upgradedRecord(JSON.parse(text(stored)));
@@ -233,16 +207,4 @@ function parseLoaded(reply: unknown): Loaded {
     version: integer(version),
     now: integer(now),
   };
-}
-
-function parseCommitted(ref: ClientRef, reply: unknown): { readonly now: number; readonly seq: number } {
-  const [outcome, , now, seq] = list(reply);
-  switch (outcome) {
-    case 'conflict':
-      throw new RekeydError('store_conflict', `${ref} was changed by someone else in the meantime. Load it again.`);
-    case 'fenced':
-      throw new RekeydError('store_fenced', `${ref} was taken over by another worker. Leave it alone.`);
-    default:
-      return { now: integer(now), seq: integer(seq) };
-  }
 }

@@ -3,17 +3,33 @@ import type { Redis } from 'ioredis';
 import { type Apps, openApps } from './app-facts.ts';
 import { type AuditLog, openAuditLog } from './audit-log.ts';
 import { type Deployments, openDeployments } from './deployments.ts';
+import { type Idempotency, openIdempotency } from './idempotency.ts';
 import { type Indexes, openIndexes } from './indexes.ts';
 import type { StoreKeys } from './keys.ts';
+import { type Owners, openOwners } from './owners.ts';
 import { openPauses, type Pauses } from './pauses.ts';
 import { openPresence, type Presence } from './presence.ts';
 import { openRecords, type Records } from './records.ts';
 import type { Guarded } from './redis/evaluate.ts';
 import { integer } from './redis/replies.ts';
 import { openScripts } from './redis/scripts.ts';
+import { openRequests, type Requests } from './requests.ts';
+import { openTokens, type Tokens } from './tokens.ts';
 import { openWaves, type Waves } from './waves.ts';
 
-export interface Store extends Records, Indexes, AuditLog, Deployments, Pauses, Waves, Apps, Presence {
+export interface Store
+  extends Records,
+    Indexes,
+    AuditLog,
+    Deployments,
+    Pauses,
+    Waves,
+    Apps,
+    Presence,
+    Tokens,
+    Idempotency,
+    Requests,
+    Owners {
   readonly keys: StoreKeys;
   /** Random, and another one for each store. */
   readonly id: string;
@@ -36,6 +52,10 @@ export function openStore(redis: Redis, guard: Guarded & { confirmed(seq: number
     ...openWaves(redis, scripts),
     ...openApps(redis, scripts),
     ...openPresence(scripts),
+    ...openTokens(redis, scripts),
+    ...openIdempotency(redis, scripts),
+    ...openRequests(redis, scripts),
+    ...openOwners(redis, scripts),
     get id() {
       return guard.expected.id;
     },

@@ -59,6 +59,9 @@ function isKept(levels: number, value: unknown): boolean {
   return levels > 0 && Object.values(value).every((member) => isKept(levels - 1, member));
 }
 
+/** Ten years. */
+const LONGEST_LIFE_S = 3650 * 86_400;
+
 const Client = z
   .object({
     id: Id,
@@ -72,6 +75,8 @@ const Client = z
     redirect_uris: z.unknown().optional(),
     is_active: z.boolean(),
     updated_at: z.string(),
+    // A hint for people: anything else counts as not told.
+    access_token_ttl_seconds: z.int().min(1).max(LONGEST_LIFE_S).nullish().catch(null),
   })
   .transform((client): ObservedClient => {
     const probe = probeOf(client.redirect_uris);
@@ -85,6 +90,7 @@ const Client = z
       active: client.is_active,
       updatedAt: client.updated_at,
       ...(probe !== null && { probe }),
+      ...(client.access_token_ttl_seconds != null && { tokenSeconds: client.access_token_ttl_seconds }),
     };
   });
 

@@ -1,6 +1,16 @@
 /** The bare limits: loops that do nothing but what cannot be left out, with the same libraries and the same bytes. */
+
+import { randomUUID } from 'node:crypto';
 import { WachtClient } from '@wacht/backend';
-import { calculateJwkThumbprint, exportJWK, exportSPKI, generateKeyPair, type JWK } from 'jose';
+import {
+  type CryptoKey,
+  calculateJwkThumbprint,
+  exportJWK,
+  exportSPKI,
+  generateKeyPair,
+  type JWK,
+  SignJWT,
+} from 'jose';
 import { Pool } from 'undici';
 import { type BareApi, type BareApiOrder, openBareApi } from './bare-api.ts';
 import { orderOf, serveParent, usage } from './child.ts';
@@ -10,10 +20,16 @@ type Jwk = JWK & { readonly kty: string };
 
 const order = orderOf<BareApiOrder>();
 const { url, deployment, app, apiKey } = order;
+/** As the local Wacht names the domain of that app. */
+const issuer = `https://${app}.example.com`;
 const published = new Map<string, Jwk>();
 
 async function makeJwk(alg: string): Promise<Jwk> {
   const { publicKey } = await generateKeyPair(alg, { modulusLength: 2048, extractable: true });
+  return jwkOf(publicKey, alg);
+}
+
+async function jwkOf(publicKey: CryptoKey, alg: string): Promise<Jwk> {
   const jwk = await exportJWK(publicKey);
   const kid = await calculateJwkThumbprint(jwk);
   const pem = await exportSPKI(publicKey);
@@ -63,4 +79,37 @@ async function lists(apps: readonly string[]): Promise<BareResult> {
   return result;
 }
 
-serveParent(null, { patches, keys, script, lists, usage }, () => {});
+/** What takes a key out of use where another one is ready: one PATCH, the new key is accepted, and the old one refused. No key is made on the way. */
+async function replace({ clients, lanes, alg }: Loop): Promise<BareResult> {
+  ready ??= Promise.all([makePair(alg), makePair(alg)]);
+  const [old, fresh] = await ready;
+  const api = openBareApi(order, lanes);
+  const host = new URL(issuer).host;
+  const audience = `${issuer}/oauth/introspect`;
+  const result = await timed(clients, lanes, async (client) => {
+    const { client_id: clientId } = JSON.parse(await patch(api, client, [fresh.jwk], alg));
+    const claims = () =>
+      new SignJWT({ jti: randomUUID() }).setIssuer(clientId).setSubject(clientId).setAudience(audience);
+    const signed = ({ jwk: { kid = '' }, privateKey }: Pair) =>
+      claims().setIssuedAt().setExpirationTime('60s').setProtectedHeader({ alg, kid }).sign(privateKey);
+    if (!(await api.accepts(host, clientId, await signed(fresh)))) throw new Error('the new key is refused');
+    if (await api.accepts(host, clientId, await signed(old))) throw new Error('the old key is accepted');
+  });
+  ready = Promise.resolve([fresh, old]);
+  await api.close();
+  return result;
+}
+
+interface Pair {
+  readonly jwk: Jwk;
+  readonly privateKey: CryptoKey;
+}
+
+let ready: Promise<readonly [Pair, Pair]> | undefined;
+
+async function makePair(alg: string): Promise<Pair> {
+  const { publicKey, privateKey } = await generateKeyPair(alg, { modulusLength: 2048, extractable: true });
+  return { jwk: await jwkOf(publicKey, alg), privateKey };
+}
+
+serveParent(null, { patches, replace, keys, script, lists, usage }, () => {});

@@ -53,7 +53,8 @@ function publicFiles({ clientId, issuer }: FolderClient, [current, next, previou
 }
 
 function jwkOf({ privateKey, kid, alg }: FolderKey): string {
-  return json({ ...privateKey.export({ format: 'jwk' }), kid, use: 'sig', alg });
+  const mark = `rekeyd-key:${kid}`;
+  return json({ ...privateKey.export({ format: 'jwk' }), kid, use: 'sig', alg, 'x-rekeyd': mark });
 }
 
 function pemOf({ privateKey }: FolderKey): string {

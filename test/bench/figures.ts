@@ -4,6 +4,7 @@ import { p1 } from './p1.ts';
 import { p1Always } from './p1-always.ts';
 import { p1File } from './p1-file.ts';
 import { p2 } from './p2.ts';
+import { p3, p3Making } from './p3.ts';
 import { p4 } from './p4.ts';
 import { p5 } from './p5.ts';
 import { p6 } from './p6.ts';
@@ -13,5 +14,26 @@ import { p9 } from './p9.ts';
 import { p10 } from './p10.ts';
 import { p11 } from './p11.ts';
 import { p13 } from './p13.ts';
+import { p15, p15Listeners } from './p15.ts';
+import { p16 } from './p16.ts';
 
-export const figures: readonly Figure[] = [p1, p1Always, p1File, p2, p4, p5, p6, p7, p8, p9, p10, p11, p13];
+export const figures: readonly Figure[] = [
+  p1,
+  p1Always,
+  p1File,
+  p2,
+  p3,
+  p3Making,
+  p4,
+  p5,
+  p6,
+  p7,
+  p8,
+  p9,
+  p10,
+  p11,
+  p13,
+  p15,
+  p15Listeners,
+  p16,
+];

@@ -57,7 +57,7 @@ async function requestAll({ queues }: Stage): Promise<number> {
   const job = await until(
     'the request is taken up',
     async () => {
-      const found = await queues.control.getJob(id);
+      const found = await queues.requests.getJob(id);
       return found?.finishedOn !== undefined && found;
     },
     PATIENCE_MS,

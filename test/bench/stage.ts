@@ -13,7 +13,7 @@ import { type Child, startChild } from './child.ts';
 import type { EffectsOrder } from './effects-child.ts';
 import type { ServerOrder, ServerReady } from './server-child.ts';
 import { inTemporaryFolder, type Later } from './temporary.ts';
-import type { WorkerOrder } from './worker-child.ts';
+import type { WorkerOrder, WorkerReady } from './worker-child.ts';
 
 const DEPLOYMENT = '185019846023';
 const API_KEY = 'bench-api-key';
@@ -33,6 +33,12 @@ export interface Setting {
   /** Of every call to the API, from the start. */
   readonly latencyMs?: number;
   readonly reconcileEvery?: string;
+  /** Each client has a key that is kept ready. */
+  readonly standby?: true;
+  /** Of RSA keys, in bits; 2048 when absent. */
+  readonly modulus?: number;
+  /** How long the old key stays; `0s` when absent. */
+  readonly overlap?: string;
 }
 
 export interface Stage {
@@ -55,6 +61,8 @@ export interface Stage {
   startEffects(): Promise<Child>;
   /** @param whole with ticks and HTTP */
   startWorker(whole?: boolean): Promise<Child>;
+  /** A process that answers over HTTP, and rotates nothing. */
+  startApi(): Promise<Child<WorkerReady>>;
 }
 
 /** Gives `use` a stage of its own, and leaves nothing of it behind. */
@@ -114,6 +122,12 @@ async function build(setting: Setting, dir: string, later: Later): Promise<Stage
       later('worker', () => worker.stop());
       return worker;
     },
+    async startApi() {
+      const order: WorkerOrder = { config, env, whole: false, isApi: true };
+      const api = await startChild<WorkerReady>('worker', order);
+      later('api', () => api.stop());
+      return api;
+    },
   };
 }
 
@@ -128,7 +142,7 @@ function configFile(setting: Setting, slugs: readonly string[], url: string, red
     data_dir: './data',
     redis: { url: `unix://${redis.socketPath}` },
     encryption: { keks: [{ id: 'bench', key: 'env:KEK' }] },
-    http: { listen: '127.0.0.1:0' },
+    http: { listen: '127.0.0.1:0', rate_limit: { max: 10_000, per: '1s' } },
     reconcile_every: setting.reconcileEvery ?? '1d',
     deployments: [
       {
@@ -148,12 +162,13 @@ function configFile(setting: Setting, slugs: readonly string[], url: string, red
       default: {
         schedule: '0 0 1 1 *',
         alg: setting.alg ?? 'ES256',
-        modulus_length: 2048,
+        modulus_length: setting.modulus ?? 2048,
         strategy: setting.strategy,
         // The keys that the fleet begins with belong to nobody: the first rotation lets them go.
         foreign_keys: 'retire',
         propagation: '0s',
-        overlap: '0s',
+        overlap: setting.overlap ?? '0s',
+        standby: setting.standby ?? false,
         // What is measured is a whole fleet.
         cohort: 'off',
       },

@@ -11,6 +11,8 @@ export interface WorkerOrder {
   readonly env: Readonly<Record<string, string>>;
   /** With everything that an idle `rekeyd start` has: ticks and HTTP. */
   readonly whole: boolean;
+  /** HTTP alone: others rotate. */
+  readonly isApi?: true;
 }
 
 export interface WorkerUsage extends Usage {
@@ -22,14 +24,19 @@ export interface WorkerUsage extends Usage {
   readonly peakRssMiB: number;
 }
 
+export interface WorkerReady {
+  /** Of its HTTP side; null without one. */
+  readonly url: string | null;
+}
+
 const SAMPLE_MS = 20;
 
-const { config, env, whole } = orderOf<WorkerOrder>();
+const { config, env, whole, isApi = false } = orderOf<WorkerOrder>();
 const service = await startService(await loadConfig(config, env), {
   log: createLog({ level: process.env.BENCH_LOG ?? 'fatal' }),
   schedule: whole,
-  worker: true,
-  http: whole,
+  worker: !isApi,
+  http: whole || isApi,
   poolThreads: threadsIn(process.env),
 });
 let peakRssMiB = 0;
@@ -39,7 +46,7 @@ const sample = () => {
 };
 
 serveParent(
-  null,
+  { url: service.url } satisfies WorkerReady,
   {
     usage(): WorkerUsage {
       sample();

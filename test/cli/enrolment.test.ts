@@ -198,7 +198,15 @@ describe('a compromise', () => {
     const left = world.addClient('pem-app');
     const kept = world.addClient('pem-app');
     await world.run(['keys', 'import', kept.ref, '--file', await world.keyFile(kept)]);
-    const ended = await world.run(['rotate', '--app', '185019846023/pem-app', '--compromised', '--wait', '--json']);
+    const ended = await world.run([
+      'rotate',
+      '--app',
+      '185019846023/pem-app',
+      '--compromised',
+      '--yes',
+      '--wait',
+      '--json',
+    ]);
     expect(ended.code, ended.stderr).toBe(1);
     const { rotations, skipped, taken_over } = documentOf(ended);
     expect(skipped).toEqual([{ client: left.ref, enrolment: 'found' }]);

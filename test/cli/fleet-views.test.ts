@@ -1,7 +1,7 @@
 /** What `plan` and `status` say of a fleet that is larger than a screen. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { ClientStatus } from '../../src/commands/status/model.ts';
 import { survey } from '../../src/commands/status/survey.ts';
+import type { ClientStatus } from '../../src/status/model.ts';
 import { PEM_APP, startFleet } from '../support/fleet.ts';
 import { until } from '../support/until.ts';
 import { documentOf, openWorld, type World } from './fixture.ts';

@@ -4,6 +4,7 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { calculateJwkThumbprint } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { keyNames } from '../../src/keys/key-id.ts';
 import { CHANGE } from '../emulator/fault-rules.ts';
 import { makeKey, withPem } from '../emulator/testing.ts';
 import { expectNothingOf } from '../support/hidden.ts';
@@ -19,6 +20,12 @@ beforeAll(async () => {
   found = await world.foundClient('kid-app');
 });
 afterAll(() => world.close());
+
+const BY: Readonly<Record<string, string>> = {
+  'its mark': 'thumbprint',
+  'its thumbprint': 'thumbprint',
+  'its kid': 'kid',
+};
 
 describe('identify', () => {
   const one = async (file: string, stdin?: string) => {
@@ -40,8 +47,12 @@ describe('identify', () => {
     ['a service account', () => JSON.stringify({ type: 'service_account', private_key: pemOf(enrolled) })],
     ['a public PEM with text around', () => `found in a log:\n${publicPem(enrolled)}\n-- `],
     ['a JWK Set', () => JSON.stringify({ keys: [withPem(makeKey('ES256')), withPem(enrolled.key)] })],
+    ['a key in a diff', () => `@@ -0,0 +1,5 @@\n${pemOf(enrolled).replace(/^(?=.)/gm, '+')}`],
+    ['a secret of Kubernetes', () => `tls.key: ${Buffer.from(pemOf(enrolled)).toString('base64')}`],
+    ['its mark', () => `rekeyd-key:${keyNames(enrolled.key.privateKey).thumbprint}\n`],
+    ['its thumbprint', () => keyNames(enrolled.key.privateKey).thumbprint ?? ''],
     ['its kid', () => `${enrolled.key.kid}\n`],
-  ])('tells whose %s is, and that it signs in', async (_, text) => {
+  ])('tells whose %s is, and that it signs in', async (what, text) => {
     const { code, document, stdout } = await one('-', text());
     expect([code, document.matches]).toEqual([
       0,
@@ -53,6 +64,8 @@ describe('identify', () => {
           kid: enrolled.key.kid,
           state: 'active',
           reported: false,
+          by: BY[what] ?? 'key',
+          published: true,
           sign_in: 'accepted',
           detail: null,
         },

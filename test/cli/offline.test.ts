@@ -72,7 +72,10 @@ test('rotate finds out by itself that nobody knows a client, and leaves no reque
   expect(nobody.stderr).toMatch(/^rekeyd: Nothing was asked for: .*has no policy for .*nowhere.* lists no client/);
   expect(some.code, some.stderr).toBe(1);
   const message = expect.stringContaining('lists no client');
-  expect(documentOf(some)).toMatchObject({ request: '1', errors: [{ client: unknown, message }] });
+  expect(documentOf(some)).toMatchObject({
+    request: expect.stringMatching(/^q/),
+    errors: [{ client: unknown, message }],
+  });
   // Whether there is such a client cannot be known: a worker will see.
   expect([away.code, away.stderr]).toEqual([0, expect.stringContaining('is queued, but no worker is connected')]);
 });
@@ -192,6 +195,7 @@ describe('a private key', () => {
       'both.yaml',
     );
     const only = await world.writeConfig({ ...world.config, encryption: { keks: [keks.young] } }, 'only.yaml');
+    expect((await world.run(['token', 'create', 'siem', '--scope', 'read'])).code).toBe(0);
     const early = await world.run(['keys', 'rewrap', '--json', '--config', only]);
     expect(early.code).toBe(1);
     expect(documentOf(early)).toMatchObject({
@@ -205,6 +209,9 @@ describe('a private key', () => {
     const done = await world.run(['keys', 'rewrap', '--json', '--config', both]);
     expect(done.code, done.stderr).toBe(0);
     expect(documentOf(done)).toEqual({ rewrapped: 2, unchanged: 0, gone: 0, failed: [] });
+    // The list of tokens is signed with it, too.
+    const tokens = await world.run(['token', 'list', '--config', only]);
+    expect(tokens, tokens.stderr).toMatchObject({ code: 0, stdout: expect.stringMatching(/^siem /) });
     const late = await world.run(['keys', 'rewrap', '--config', only]);
     expect(late.code, late.stderr).toBe(0);
     expect(late.stdout).toBe('2 keys checked: all use KEK kek-2 already.\n');
@@ -237,10 +244,11 @@ test('the audit log is shown and exported, each entry once', async () => {
     'client',
     'rotation',
     'actor',
+    'claimed_by',
     'reason',
     'data',
   ]);
-  expect(lines.stdout).toMatch(/^1 {2}\S+Z {2}client\.found .* cli:/);
+  expect(lines.stdout).toMatch(/^1 {2}\S+Z {2}client\.found .* cli:\S+ \(os:\S+\)/);
   expect(first.code, first.stderr).toBe(0);
   expect(documentOf(first)).toMatchObject({
     entries: total,

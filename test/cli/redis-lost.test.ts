@@ -1,7 +1,7 @@
 /** Somebody waits at a terminal, and Redis goes away. */
 
 import { expect, onTestFinished, test } from 'vitest';
-import { controlResult } from '../../jobs/result.ts';
+import { requestResult } from '../../jobs/result.ts';
 import { follow, type RotationOutcome } from '../../src/commands/follow.ts';
 import { CHANGE } from '../emulator/fault-rules.ts';
 import { PEM_APP, startFleet } from '../support/fleet.ts';
@@ -80,7 +80,7 @@ test('whoever follows a rotation is told that it goes on when Redis is back', as
   expect(outcomes).toEqual([]);
   await follow(fleet.resources.store, rotations, 'active', { signal: AbortSignal.abort() }, follower);
   expect(outcomes).toMatchObject([{ id: 'r1', state: 'running' }]);
-  const result = controlResult(fleet.queues, '1', { signal, ms: 10, onRetry: () => {} });
+  const result = requestResult(fleet.queues, '1', { signal, ms: 10, onRetry: () => {} });
   await expect(result).rejects.toMatchObject({ ...lost, message: expect.stringContaining('Request 1 stays queued') });
   await fleet.redis.restart();
 });

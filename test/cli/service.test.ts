@@ -125,7 +125,43 @@ describe('rotate', () => {
       { client: kid.ref, message: expect.stringContaining('has no key no-such-kid') },
     ]);
     expect(right.code, right.stderr).toBe(0);
-    expect(documentOf(right).rotations).toMatchObject([{ client: pem.ref, state: 'finished', strategy: 'cutover' }]);
+    const exposure = {
+      kid: expect.any(String),
+      seconds: expect.any(Number),
+      tokens_until: expect.stringMatching(/Z$/),
+    };
+    const done = { client: pem.ref, state: 'finished', strategy: 'cutover', exposure };
+    expect(documentOf(right).rotations).toMatchObject([done]);
+    const [named, shown] = await Promise.all([
+      world.run(['status', pem.ref, '--json']),
+      world.run(['status', pem.ref]),
+    ]);
+    expect(documentOf(named).clients[0].exposures).toEqual([documentOf(right).rotations[0].exposure]);
+    expect(shown.stdout).toMatch(
+      /was reported as COMPROMISED at \S+Z: refused \S+ s later\. Access tokens .* until \S+Z\./,
+    );
+  });
+
+  test('what leaked may be named in place of clients, and a whole fleet needs --yes', async () => {
+    const leak = ['--kek', 'kek-1', '--compromised'];
+    const [planned, counted, refused, wrong] = await Promise.all([
+      world.run(['plan', ...leak]),
+      world.run(['plan', ...leak, '--json']),
+      world.run(['rotate', ...leak]),
+      world.run(['rotate', '--kek', 'kek-1']),
+    ]);
+    expect(planned.stdout, planned.stderr).toMatch(
+      /It is about (\d+) of \1 clients \(100 %\): more than 20 % \(breaker\), so it needs --yes\n/,
+    );
+    const { compromise, clients } = documentOf(counted).summary;
+    expect(compromise).toMatchObject({ clients, share: 1, breaker: 0.2, people: 1, needs_confirmation: true });
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/need a confirmation .*--yes/) });
+    expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining('--kek goes with --compromised') });
+    const { active } = documentOf(await world.run(['status', pem.ref, '--json'])).clients[0];
+    const done = await world.run(['rotate', '--compromised', '--kid', active.kid, '--wait', 'finished']);
+    expect(done.code, done.stderr).toBe(0);
+    expect(done.stdout).toMatch(/^Proven refused: the old key, \S+ s after the request at the latest\. Access tokens/m);
+    expect((await world.run(['approve', '1'])).stderr).toMatch(/No request 1 waits/);
   });
 });
 

@@ -146,5 +146,5 @@ test('declare-loss names the requests that the queue still holds, and keeps them
   ]);
   expect(declared.stderr).toContain('2 requests wait in the queue: they run when a worker is connected');
   expect(declared.stderr).toContain(`request ${asked.request}: key in a log (compromised)`);
-  expect(await operator.zcard('{rekeyd}:control:prioritized')).toBe(1);
+  expect(await operator.zcard('{rekeyd}:requests:prioritized')).toBe(1);
 });

@@ -16,6 +16,7 @@ test.each<[string, object, object, string[]]>([
   ['nothing', {}, {}, []],
   ['a default that is written out', {}, { shutdown_grace: '30s' }, []],
   ['top-level settings', {}, { shutdown_grace: '5s', reconcile_every: '5s' }, ['reconcile_every', 'shutdown_grace']],
+  ['producers', {}, { queue: { producers: { siem: {} } } }, ['queue']],
   ['sinks', {}, { sinks: [{ kind: 'directory', path: './elsewhere' }] }, ['sinks']],
   [
     'a policy',

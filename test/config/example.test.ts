@@ -12,13 +12,15 @@ describe('rekeyd.example.yaml', () => {
   const example = join(import.meta.dirname, '../../rekeyd.example.yaml');
   /** The same file with its optional settings, which are commented out, in force. */
   const uncommented = (text: string) =>
-    text.replaceAll(/^( *)# ?((redis|resolve|publish):| {2}(url|replicas|path|base_url):)/gm, '$1$2');
+    text.replaceAll(
+      /^( *)# ?((redis|resolve|queue|publish):| {2,}(url|replicas|requests|producers|siem|may|only|path|base_url):)/gm,
+      '$1$2',
+    );
 
   async function place(text: string): Promise<string> {
     const home = await mkdtemp(join(folder, 'example-'));
     await mkdir(join(home, 'secrets'));
     await copyFile(join(folder, 'kek'), join(home, 'secrets/rekeyd_kek'));
-    await writeFile(join(home, 'secrets/tokens.json'), '[]');
     await writeFile(join(home, 'rekeyd.yaml'), text);
     return join(home, 'rekeyd.yaml');
   }
@@ -29,7 +31,7 @@ describe('rekeyd.example.yaml', () => {
     expect(config.deployments[0]?.apiKey.reveal()).toBe(API_KEY);
     const minimal = await read(write());
     expect(config.policies.default).toEqual(minimal.policies.default);
-    for (const key of ['redis', 'durability', 'reconcileEveryMs', 'shutdownGraceMs', 'publish'] as const) {
+    for (const key of ['redis', 'durability', 'reconcileEveryMs', 'shutdownGraceMs', 'queue', 'publish'] as const) {
       expect(config[key]).toEqual(minimal[key]);
     }
     for (const key of ['apiUrl', 'urlStyle', 'rateLimit', 'timeoutMs', 'backoff', 'concurrency'] as const) {
@@ -43,6 +45,9 @@ describe('rekeyd.example.yaml', () => {
     const { server } = config.redis;
     expect(server.kind === 'url' && server.url.reveal()).toBe('rediss://r:6379');
     expect(config.publish?.baseUrl).toBe('https://keys.example.com/jwks');
+    expect(config.queue.producers).toEqual({
+      siem: { may: ['rotate', 'compromise'], only: ['185019846023/mcp-auth'] },
+    });
     expect(config.deployments[0]?.apps[0]?.resolve).toEqual({ 'auth.example.com': 'http://127.0.0.1:8443' });
   });
 

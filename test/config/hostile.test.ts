@@ -16,7 +16,11 @@ test.each<[string, string, string]>([
     write({ encryption: { keks: [{ id: 'k', key: 'env:constructor' }] } }),
     'the environment variable is not set',
   ],
-  ['another of these', write({ http: { tokens: 'env:toString' } }), 'the environment variable is not set'],
+  [
+    'another of these',
+    write({ http: { tls: { cert: 'env:toString', key: 'env:KEK' } } }),
+    'the environment variable is not set',
+  ],
   [
     'a policy that an object cannot hold',
     write({ policies: {} }).replace('"policies":{}', '"policies":{"__proto__":{"alg":"none"}}'),

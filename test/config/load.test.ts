@@ -35,6 +35,8 @@ describe('defaults', () => {
       namespace: 'rekeyd',
       redis: { server: { kind: 'embedded', searchPath: expect.stringContaining('/usr/bin') }, replicas: 0, tls: null },
       durability: 'strict',
+      breaker: 0.2,
+      approval: null,
       encryption: { keks: [{ id: 'k1', key: expect.any(Secret) }] },
       deployments: [
         {
@@ -89,8 +91,15 @@ describe('defaults', () => {
           attempts: 10,
         },
       },
-      sinks: [{ kind: 'directory', path: join(folder, 'data/keys'), access: PRIVATE, reports: null }],
-      http: { listen: { host: '127.0.0.1', port: 8080 }, tokens: null },
+      leaks: { github: null, gitlab: null, gitguardian: null },
+      sinks: [
+        { kind: 'directory', path: join(folder, 'data/keys'), access: PRIVATE, reports: null, pemComment: false },
+      ],
+      http: {
+        ...{ listen: { host: '127.0.0.1', port: 8080 }, publicListen: null, tls: null, certificates: [] },
+        rate: { max: 100, perMs: 1000 },
+      },
+      queue: { requests: 'on', producers: {} },
       publish: null,
       reconcileEveryMs: 60_000,
       shutdownGraceMs: 30_000,
@@ -112,7 +121,9 @@ describe('defaults', () => {
       write({ data_dir: '../elsewhere', publish: { base_url: 'https://keys.example.com/jwks/' } }),
     );
     const dataDir = join(folder, '../elsewhere');
-    expect(config.sinks).toEqual([{ kind: 'directory', path: join(dataDir, 'keys'), access: PRIVATE, reports: null }]);
+    expect(config.sinks).toEqual([
+      { kind: 'directory', path: join(dataDir, 'keys'), access: PRIVATE, reports: null, pemComment: false },
+    ]);
     expect(config.publish).toEqual({ path: join(dataDir, 'jwks'), baseUrl: 'https://keys.example.com/jwks' });
   });
 
@@ -230,7 +241,7 @@ describe('warnings', () => {
 
 describe('secrets', () => {
   test('never show in JSON, text or inspect, and are read when asked', async () => {
-    const config = await read(write({ redis: { url: 'env:REDIS' }, http: { tokens: 'env:SHORT' } }));
+    const config = await read(write({ redis: { url: 'env:REDIS' } }));
     const keyBytes = Buffer.alloc(32, 0xa7);
     const forbidden = [KEK, API_KEY, 'hidden', env.SHORT, keyBytes.toString('hex'), '167, 167', 'a7 a7'];
     const apiKey = config.deployments[0]?.apiKey;
@@ -242,7 +253,6 @@ describe('secrets', () => {
     expect(inspect(revealed.kek), 'and so do bytes').toContain('167, 167');
     expect(shown[0]).toContain('"apiKey":"[secret]"');
     expect(shown[1]).toContain('apiKey: [secret]');
-    expect(config.http.tokens?.reveal()).toBe(env.SHORT);
   });
 
   test('a revealed copy can be zeroed without losing the secret', () => {
@@ -307,7 +317,9 @@ describe('a sink', () => {
       path: join(folder, 'keys'),
       access: { mode: 0o640, dirMode: 0o750, owner: null, group: 4711 },
       reports: join(folder, 'reports'),
+      pemComment: false,
     });
+    expect(await sinkOf({ pem_comment: true })).toMatchObject({ pemComment: true });
   });
 
   test.each<[object, object]>([

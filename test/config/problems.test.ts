@@ -16,6 +16,7 @@ import {
 useFolder();
 
 const inRedis = (redis: object) => write({ redis });
+const inQueue = (producers: object) => write({ queue: { producers } });
 const inSink = (settings: object) => write({ sinks: [{ kind: 'directory', path: './keys', ...settings }] });
 const inSentinels = (over: object) => inRedis({ sentinels: { name: 'mymaster', nodes: ['s:26379'], ...over } });
 
@@ -28,6 +29,29 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
     /Did you mean "rotate_every"/,
   ],
   ['an unknown setting far from any', write({ banana: 1 }), 'banana', /Known here: data_dir, namespace, redis/],
+  ['a queue that is half on', write({ queue: { requests: true } }), 'queue.requests', /write on, off/],
+  ['a producer without a section', inQueue({ siem: 'all' }), 'queue.producers.siem', /is not a section/],
+  ['a producer with no name', inQueue({ 'Si em': {} }), 'queue.producers["Si em"]', /is not the name of a producer/],
+  [
+    'an unknown right',
+    inQueue({ siem: { may: ['destroy'] } }),
+    'queue.producers.siem.may[0]',
+    /write rotate, compromise/,
+  ],
+  ['a right that is no list', inQueue({ siem: { may: 'rotate' } }), 'queue.producers.siem.may', /is not a list/],
+  ['no app for a producer', inQueue({ siem: { only: [] } }), 'queue.producers.siem.only', /leave it out for all/],
+  [
+    'half a reference',
+    inQueue({ siem: { only: ['1'] } }),
+    'queue.producers.siem.only[0]',
+    /neither an app nor a client/,
+  ],
+  [
+    'an unknown app',
+    inQueue({ siem: { only: ['1/mcp-aut/4'] } }),
+    'queue.producers.siem.only[0]',
+    /Did you mean "1\/mcp-auth"/,
+  ],
   ['no encryption', write({ encryption: undefined }), 'encryption', /is missing/],
   ['no KEK', write({ encryption: { keks: [] } }), 'encryption.keks', /at least one/],
   ['no deployments', write({ deployments: undefined }), 'deployments', /is missing/],
@@ -156,7 +180,6 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
   ['a short modulus', inPolicy({ modulus_length: 1024 }), 'policies.default.modulus_length', /from 2048/],
   ['a long modulus', inPolicy({ modulus_length: 8193 }), 'policies.default.modulus_length', /to 8192/],
   ['a quoted boolean', inPolicy({ embed_pem: 'yes' }), 'policies.default.embed_pem', /true or false/],
-  ['standby keys', inPolicy({ standby: true }), 'policies.default.standby', /this version does not have/],
   [
     'overlap of one key',
     inPolicy({ strategy: 'overlap', format: 'pem' }),
@@ -253,7 +276,19 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
   ['a literal Redis password', inRedis({ cluster: ['r:1'], password: 'p' }), 'redis.password', /env:NAME or file:PATH/],
   ['no port', write({ http: { listen: 'localhost' } }), 'http.listen', /host:port/],
   ['a port out of range', write({ http: { listen: 'localhost:65536' } }), 'http.listen', /host:port/],
-  ['missing tokens', write({ http: { tokens: 'file:./tokens.json' } }), 'http.tokens', /does not exist/],
+  ['tokens', write({ http: { tokens: 'file:./tokens.json' } }), 'http.tokens', /`rekeyd token create/],
+  [
+    'certificates of callers without an authority',
+    write({ http: { certificates: [{ name: 'siem', scopes: ['read'] }] } }),
+    'http.certificates',
+    /client_ca/,
+  ],
+  [
+    'a certificate that may do nothing known',
+    write({ http: { certificates: [{ name: 'siem', scopes: ['write'] }] } }),
+    'http.certificates[0].scopes[0]',
+    /rotate, read, metrics/,
+  ],
   ['another durability', write({ durability: 'none' }), 'durability', /write strict, relaxed/],
 ];
 

@@ -5,6 +5,7 @@ import { fail } from '../../src/core/ending.ts';
 import { plan } from '../../src/core/plan.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
 import { request } from '../../src/core/request.ts';
+import { NO_TRIES } from '../../src/core/tries.ts';
 import {
   asked,
   CONTEXT,
@@ -14,6 +15,7 @@ import {
   foundRecord,
   HOUR,
   idOf,
+  key,
   OPERATOR,
   type PhaseName,
   POLICY,
@@ -38,6 +40,17 @@ describe('a compromised key', () => {
     const { record, entries } = compromise(enrolledRecord(), null);
     expect(record.rotation).toMatchObject({ strategy: 'cutover', compromised: { kid: null } });
     expect(entries[0]).toMatchObject({ type: 'rotation.requested', data: { compromised: true } });
+  });
+
+  it.each([
+    [true, true, true],
+    [true, false, undefined],
+    [false, true, undefined],
+  ])('keeps its standby key when each report says so: %s, then %s', (first, second, kept) => {
+    const report = (record: ClientRecord, id: string, keepStandby: boolean) =>
+      request(record, { ...asked(id, { kid: null }), keepStandby }, POLICY, START).record;
+    const record = report(report(enrolledRecord(), 'c1', first), 'c2', second);
+    expect(record.rotation?.keepStandby).toBe(kept);
   });
 
   it.each<[PhaseName, PhaseName]>([
@@ -152,6 +165,13 @@ describe('a compromised foreign key', () => {
   const formerIds = ({ former }: ClientRecord) => former.map(({ id, compromised }) => ({ id, compromised }));
   const leaked = [{ id: idOf('foreign-1'), compromised: true }];
 
+  it('without a kid is called by its id, and goes alone', () => {
+    const keys = [publishedPem('foreign-1'), published('foreign-2')];
+    const { record } = compromise(seeing(enrolledRecord(), { keys }), idOf('foreign-1'));
+    expect(record.former).toMatchObject(leaked);
+    expect(foreignKeys(record)).toEqual([published('foreign-2')]);
+  });
+
   it('can be named', () => {
     const { record } = compromise(foundRecord(), 'foreign-1');
     expect(record.rotation).toMatchObject({ compromised: { kid: 'foreign-1' } });
@@ -199,7 +219,61 @@ describe('a compromised foreign key', () => {
     const first = compromise(foundRecord(), 'foreign-1');
     expect(compromise(first.record, 'foreign-1', 'c2').rotation).toBe('c1');
     const gone = { ...seeing(first.record, { keys: [] }), rotation: null };
-    expect(compromise(gone, 'foreign-1', 'c3').rotation).toBe('c3');
+    expect(() => compromise(gone, 'foreign-1', 'c3')).toThrow(/foreign-1 is out of use.*nothing to replace/);
+  });
+});
+
+describe('several keys that leaked together', () => {
+  const leaked = (record: ClientRecord, ...kids: string[]) => request(record, asked('c1', { kids }), POLICY, START);
+  const reportedIn = ({ entries }: ReturnType<typeof leaked>) =>
+    entries.filter(({ type }) => type === 'key.compromised').map(({ data }) => data.kid);
+
+  it('in use, on its way out and kept ready: one rotation, and none of them is waited for', () => {
+    const kept = { kid: 's', leaving: null, tries: NO_TRIES };
+    const calm = retiringRecord(retirement('overlap'), { standby: kept });
+    const change = leaked({ ...calm, keys: [...calm.keys, key('s', 'pre-active')] }, 's', 'a', 'b');
+    expect(change.record).toMatchObject({
+      rotation: { id: 'c1', compromised: { kid: 'b' }, strategy: 'cutover' },
+      retirements: [{ kid: 'a', until: START, rotation: { exposure: { reportedAt: START } } }],
+      standby: { kid: 's', leaving: expect.any(String) },
+    });
+    expect(['a', 's'].map((kid) => stateOf(change.record, kid))).toEqual(['compromised', 'compromised']);
+    expect(reportedIn(change).sort()).toEqual(['a', 's']);
+  });
+
+  it.each<PhaseName>(['delivered', 'published'])(
+    'in use, and on its way into use (%s): another one is made',
+    (phase) => {
+      const change = leaked(rotating('overlap', phase), 'a', 'b');
+      expect(change).toMatchObject({
+        rotation: 'r1',
+        record: {
+          rotation: { compromised: { kid: 'a' }, phase: { name: 'requested' } },
+          retirements: [{ kid: 'b', role: 'discarded' }],
+        },
+      });
+      expect(reportedIn(change)).toEqual(['b']);
+    },
+  );
+
+  it('in use, and proven by a cutover: both go, and neither waits', () => {
+    const change = leaked(rotating('cutover', 'proven'), 'a', 'b');
+    expect(change.record).toMatchObject({
+      rotation: { id: 'c1', compromised: { kid: 'b' } },
+      retirements: [{ kid: 'a', until: START, rotation: { id: 'r1', exposure: { reportedAt: START } } }],
+    });
+    expect(reportedIn(change)).toEqual(['a']);
+    expect(stateOf(change.record, 'a')).toBe('compromised');
+  });
+
+  it('only on its way out: the key in use stays', () => {
+    const change = leaked(retiringRecord(retirement('overlap')), 'a', 'long-gone');
+    expect(change).toMatchObject({ rotation: 'r0', record: { rotation: null } });
+    expect(stateOf(change.record, 'b')).toBe('active');
+  });
+
+  it('are refused when the client has none of them any more', () => {
+    expect(() => leaked(enrolledRecord(), 'x', 'y')).toThrow(/has no key x/);
   });
 });
 

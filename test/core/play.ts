@@ -128,7 +128,7 @@ export class Play {
         this.#rollBack();
         break;
       case 'compromise':
-        this.#compromise(incident.what);
+        this.#compromise(incident.what, incident.keepStandby);
         break;
       case 'policy':
         this.#policy = { ...this.#policy, ...incident.change };
@@ -213,13 +213,13 @@ export class Play {
   }
 
   /** @returns the rotation that answers; null when the client is to be left alone */
-  #ask(compromised: { readonly kid: string | null } | null, takeOver: boolean): string | null {
+  #ask(compromised: { readonly kid: string | null } | null, takeOver: boolean, keepStandby = false): string | null {
     this.#asked += 1;
     const { world } = this;
     const held = world.claim();
     const { enrolment } = held.record;
     try {
-      const asking = asked(`r${this.#asked}`, compromised, takeOver);
+      const asking = { ...asked(`r${this.#asked}`, compromised, takeOver), keepStandby };
       const started = request(held.record, asking, this.#policy, world.now);
       const { excuses } = this.#promises;
       if (takeOver || compromised !== null) excuses.mayReplace = true;
@@ -299,7 +299,7 @@ export class Play {
     }
   }
 
-  #compromise(what: Extract<Incident, { do: 'compromise' }>['what']): void {
+  #compromise(what: Extract<Incident, { do: 'compromise' }>['what'], keepStandby: boolean): void {
     const { world } = this;
     const { record } = world;
     const { rotation, retirements, server } = record;
@@ -311,13 +311,14 @@ export class Play {
       incoming: incomingKid(rotation),
       retiring: retirements[0]?.kid,
       foreign: foreign[0]?.jwk.kid,
+      standby: record.standby?.kid,
     };
     const { excuses } = this.#promises;
     Object.assign(excuses, { compromised: true, foreignMayGo: true });
     const kid = typeof named[what] === 'string' ? `${named[what]}` : null;
     const inUse = active === undefined ? foreign.map(({ jwk }) => `${jwk.kid}`) : [active.kid];
     const isLeaving = kid !== null && retirements.some((old) => old.kid === kid);
-    const replacedBy = this.#ask({ kid }, false);
+    const replacedBy = this.#ask({ kid }, false, keepStandby);
     excuses.reported.push({
       ids: kid === null ? inUse.map(idOf) : [idOf(kid)],
       rotation: isLeaving ? null : replacedBy,

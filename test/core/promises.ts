@@ -139,7 +139,8 @@ export class Promises {
       const held = sink ?? { current: null, next: null, previous: null };
       if (!sameDelivery(held, signers)) wrong(world, `signers hold ${JSON.stringify(held)}`);
     }
-    const left = record.keys.filter((key) => key.state !== 'active');
+    const kept = record.standby?.leaving === null ? record.standby.kid : null;
+    const left = record.keys.filter((key) => key.state !== 'active' && key.kid !== kept);
     if (left.length > 0) wrong(world, `${left.map((key) => key.kid)} should be destroyed`);
     const active = activeKey(record);
     // Where no key of ours is in use, what was put back or reported is not ours to take away.
@@ -192,9 +193,10 @@ export function wrong(world: World, message: string): never {
 /** A person is asked only where there is no safe step left. */
 export function checkHalt(world: World): void {
   const { halted } = world.record;
-  const hasNeed = /differs from what was sent|refused the PATCH|refuses the new key|^format|not active/.test(
-    halted ?? '',
-  );
+  const hasNeed =
+    /differs from what was sent|refused the PATCH|refuses the new key|^format|not active|Set prove: required/.test(
+      halted ?? '',
+    );
   if (!hasNeed) wrong(world, `halted without need: ${halted}`);
 }
 

@@ -21,7 +21,11 @@ export type Incident =
   | { readonly do: 'report'; readonly which: 'ours' | 'unknown' }
   | { readonly do: 'abandon' }
   | { readonly do: 'roll back' }
-  | { readonly do: 'compromise'; readonly what: 'in use' | 'active' | 'incoming' | 'retiring' | 'foreign' }
+  | {
+      readonly do: 'compromise';
+      readonly what: 'in use' | 'active' | 'incoming' | 'retiring' | 'foreign' | 'standby';
+      readonly keepStandby: boolean;
+    }
   | { readonly do: 'policy'; readonly change: Partial<ClientPolicy> }
   /** From now on its signer reports like that, and upkeep hears it. */
   | { readonly do: 'signer'; readonly is: Signer }
@@ -78,6 +82,7 @@ const policyChange: fc.Arbitrary<Partial<ClientPolicy>> = fc.oneof(
   fc.record({ embedPem: fc.boolean() }),
   fc.record({ prove: fc.constantFrom<ClientPolicy['prove']>('required', 'read_back') }),
   fc.record({ requireReady: fc.constantFrom(0, 1, 2) }),
+  fc.record({ standby: fc.boolean() }),
 );
 
 const work = fc.record({
@@ -135,7 +140,8 @@ const compromise = {
   weight: 3,
   arbitrary: fc.record({
     do: fc.constant('compromise' as const),
-    what: fc.constantFrom('in use', 'active', 'incoming', 'retiring', 'foreign'),
+    what: fc.constantFrom('in use', 'active', 'incoming', 'retiring', 'foreign', 'standby'),
+    keepStandby: fc.boolean(),
   }),
 } satisfies fc.WeightedArbitrary<Incident>;
 
@@ -163,6 +169,7 @@ const anything: fc.Arbitrary<Story> = fc.record({
     adopt: rarely<ClientPolicy['adopt']>('import', 'overlap', 'overlap', 'take_over'),
     adoptTimeoutMs: fc.constantFrom(10 * MINUTE, 30 * MINUTE),
     proveWithinMs: fc.constantFrom(MINUTE, MINUTE, 5_000),
+    standby: fc.boolean(),
   }),
   incidents,
 });

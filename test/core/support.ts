@@ -52,6 +52,7 @@ export const POLICY: ClientPolicy = {
   rotateEveryMs: 30 * DAY,
   mustByMs: 45 * DAY,
   splayMs: 0,
+  standby: false,
   propagationMs: MINUTE,
   overlapMs: 10 * MINUTE,
   prove: 'required',

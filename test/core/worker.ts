@@ -1,6 +1,7 @@
 /**
  * A worker that takes the shell's steps one point at a time, so that it can die, or be overtaken, between any two. Bad luck may befall every effect.
  */
+
 import type { Action, Owner } from '../../src/core/action.ts';
 import { delivered, generated, notDelivered } from '../../src/core/delivering.ts';
 import { chosen, fail, turnBack } from '../../src/core/ending.ts';
@@ -16,7 +17,9 @@ import type { ClientRecord } from '../../src/core/record.ts';
 import { ripen } from '../../src/core/retirement.ts';
 import { incomingKid, type Rotation } from '../../src/core/rotation.ts';
 import { failedStep, throttledStep } from '../../src/core/setback.ts';
+import { standbyDropped, standbyFailed, standbyLeft, standbyMade, standbyTaken } from '../../src/core/standby.ts';
 import type { Transition } from '../../src/core/transition.ts';
+import { afterFailure } from '../../src/core/tries.ts';
 import { answer, GOOD_LUCK, judge, type Luck, PATCH_TIMEOUT } from './luck.ts';
 import type { Held, World } from './world.ts';
 
@@ -105,6 +108,23 @@ function act(worker: Worker, action: Plain): Outcome {
         also: () => world.sealed.add(key.thumbprint),
       };
     }
+    case 'make_standby': {
+      if (luck.make === 'fails') {
+        const why = 'no KEK can be had';
+        return { change: { record: standbyFailed(record, (tries) => afterFailure(tries, why, context)), entries: [] } };
+      }
+      const key = world.make(action.alg);
+      return { change: standbyMade(record, key, context), also: () => world.sealed.add(key.thumbprint) };
+    }
+    case 'take_standby':
+      return { change: { record: standbyTaken(record, action.rotation, action.kid, world.now), entries: [] } };
+    case 'leave_standby':
+      return { change: { record: standbyLeft(record, action.why), entries: [] } };
+    case 'drop_standby':
+      return {
+        change: standbyDropped(record, action.kid, context),
+        also: () => world.sealed.delete(keyOf(record, action.kid).thumbprint),
+      };
     case 'deliver':
       return { change: deliver(worker, action) };
     case 'look':

@@ -16,6 +16,9 @@ export interface Wish {
   readonly select?: object;
   readonly compromised?: boolean | { readonly kid: string };
   readonly take_over?: boolean;
+  readonly keep_standby?: boolean;
+  /** Also where the breaker would hold it back. */
+  readonly confirm?: boolean;
 }
 
 /** Asks until the answer is in, or (null) when the patience is over. A request that a power cut undid was never acknowledged: it is sent again. */

@@ -11,6 +11,7 @@ import { publishesSafely } from './checks/publication.ts';
 import { signersAreAwaited } from './checks/readiness.ts';
 import { rollbacksGoBack } from './checks/rollback.ts';
 import { schedulesAreHeldBack } from './checks/schedules.ts';
+import { standbysAreKept } from './checks/standby.ts';
 import { storeIsFenced } from './checks/store.ts';
 import { throttleIsRespected } from './checks/throttle.ts';
 import { strangersAreLeftAlone } from './checks/trust.ts';
@@ -45,6 +46,7 @@ const CHECKS: readonly Check[] = [
   signersAreAwaited,
   importsAreProven,
   rollbacksGoBack,
+  standbysAreKept,
 ];
 
 /** What can be said of the history alone. */

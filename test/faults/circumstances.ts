@@ -7,6 +7,7 @@ import { until } from '../support/patient.ts';
 import { redisKinds } from '../support/redis.ts';
 import { APPS } from './apps.ts';
 import { LIMITS } from './circumstances-of-limits.ts';
+import { standingBy } from './circumstances-of-standby.ts';
 import { DEPLOYMENT, type FaultClient } from './fleet.ts';
 import { type Kind, kindOf, type Scene } from './scenario.ts';
 import type { Sentence } from './sentence.ts';
@@ -183,6 +184,7 @@ const ALL: readonly Kind[] = [
   interrupted,
   diedBeforeDelivery,
   diedAfterCutover,
+  standingBy,
   ...LIMITS,
 ];
 

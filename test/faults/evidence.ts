@@ -30,6 +30,7 @@ export interface StoredRecord {
     readonly state: string;
     /** Milliseconds since the epoch. */
     readonly activatedAt?: number | null;
+    readonly createdAt?: number;
   }[];
   /** Keys that are destroyed, and foreign ones that were reported. */
   readonly former: readonly { readonly kid: string }[];
@@ -38,6 +39,8 @@ export interface StoredRecord {
     readonly actor?: string;
     readonly strategy: string;
     readonly compromised: object | null;
+    /** Whoever reported a key said that its standby key did not leak with it. */
+    readonly keepStandby?: boolean;
     readonly phase: { readonly name: string; readonly kid?: string };
     readonly tries: StoredTries;
     /** Its key is only offered to the application of a found client. */
@@ -58,6 +61,9 @@ export interface StoredRecord {
     readonly tries: StoredTries;
   }[];
   readonly server: { readonly inFlight: { readonly document: StoredDocument; readonly deadline: number } | null };
+  /** A key that is kept ready. `leaving`: why it is given up. */
+  readonly standby?: { readonly kid: string | null; readonly leaving: string | null };
+  readonly signers?: { readonly delivered: { readonly next: string | null } | null };
   readonly halted: string | null;
   /** It may tell what was, before a store was lost. */
   readonly doubted?: true;

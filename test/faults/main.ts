@@ -23,6 +23,7 @@ import { readiness } from './scenarios/readiness.ts';
 import { redis, redisOutage } from './scenarios/redis.ts';
 import { refusals } from './scenarios/refusals.ts';
 import { rollback } from './scenarios/rollback.ts';
+import { standby } from './scenarios/standby.ts';
 import { strangers } from './scenarios/strangers.ts';
 import { waves } from './scenarios/waves.ts';
 import { type Broken, describeViolations, HEADER, rowOf, type Totals, totalsOf } from './totals.ts';
@@ -58,6 +59,7 @@ const MATRIX: readonly Row[] = [
   { kind: dst, short: [], long: upTo(2) },
   { kind: away, short: upTo(1), long: upTo(4) },
   { kind: compromise, short: upTo(1), long: upTo(6) },
+  { kind: standby, short: upTo(1), long: upTo(6) },
   { kind: enrolment, short: upTo(1), long: upTo(6) },
   { kind: waves, short: upTo(1), long: upTo(6) },
   { kind: readiness, short: upTo(1), long: upTo(6) },

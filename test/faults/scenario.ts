@@ -188,8 +188,11 @@ async function act<W extends World>(plot: Plot<W>, place: Place, { seed, patienc
   const answers = await Promise.all(asked);
   if (answers.includes(null)) scene.accuse('unanswered', null, 'a request was never answered');
   // A store that was rolled back may hold requests that were answered before.
-  const { control } = world.queues;
-  const isEmpty = async () => (await control.count()) + (await control.getActiveCount()) === 0;
+  const { inboxes } = world.queues;
+  const isEmpty = async () => {
+    const counts = await Promise.all(inboxes.flatMap((inbox) => [inbox.count(), inbox.getActiveCount()]));
+    return counts.every((count) => count === 0);
+  };
   await until('no request waits', isEmpty, patience).catch(() => {
     scene.accuse('unanswered', null, 'a request still waits at the end');
   });

@@ -89,7 +89,8 @@ export async function buildWorld({ dir, later }: Place, fleet: FleetSetting, bac
   const direct = await configFor('direct', 'machine-1', backing.section);
   const watch = watchStore(backing.socketPath, history);
   later('watch', () => watch.close());
-  const resources = await openResources(await loadConfig(direct, ENVIRONMENT), {
+  const config = await loadConfig(direct, ENVIRONMENT);
+  const resources = await openResources(config, {
     log: createLog({ level: 'warn' }),
     clock: systemClock,
   });
@@ -100,7 +101,11 @@ export async function buildWorld({ dir, later }: Place, fleet: FleetSetting, bac
   later('raw connection', () => raw.disconnect());
   const section = await backing.open();
   await watch.attach();
-  const queues = openQueues({ redis: backing.target, store: { keys: storeKeys('rekeyd') } }, [DEPLOYMENT], () => {});
+  const queues = openQueues(
+    { config, redis: backing.target, store: { keys: storeKeys('rekeyd') } },
+    [DEPLOYMENT],
+    () => {},
+  );
   later('queues', () => queues.close());
   const machines = Array.from({ length: MOST_MACHINES }, (_, index) => `machine-${index + 1}`);
   const configs = await Promise.all(machines.map((machine) => configFor(machine, machine, section)));

@@ -4,6 +4,7 @@ import { heard } from '../../src/core/heard.ts';
 import type { ClientPolicy } from '../../src/core/policy.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
 import { request } from '../../src/core/request.ts';
+import { standbyMade } from '../../src/core/standby.ts';
 import { type PreviewStep, preview } from '../../src/forecast/preview.ts';
 import { asked, enrolledRecord, material, POLICY, retirement, retiringRecord, START } from '../core/support.ts';
 
@@ -32,6 +33,17 @@ test.each([0, 2])('a cutover that needs %i signers', (requireReady) => {
       'destroy',
     ],
   ]);
+});
+
+test('a compromise uses the standby key, or gives it up, and the plan ends with the old key', () => {
+  const policy: ClientPolicy = { ...POLICY, standby: true };
+  const kept = standbyMade(enrolledRecord(), material('s'), { now: START }).record;
+  const signers = { ...kept.signers, delivered: { current: 'a', next: 's', previous: null } };
+  const planned = (keepStandby: boolean) =>
+    steps(request({ ...kept, signers }, { ...asked('r1', { kid: null }), keepStandby }, policy, START).record, policy);
+  const ending = ['patch', 'prove', 'deliver', 'activate', 'prove', 'deliver', 'destroy'];
+  expect(planned(true)).toEqual(['take_standby', ...ending]);
+  expect(planned(false)).toEqual(['leave_standby', 'generate', 'deliver', ...ending, 'destroy']);
 });
 
 test('an overlap needs none, and one that a signer holds up now is shown as it would go on', () => {

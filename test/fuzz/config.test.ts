@@ -11,7 +11,7 @@ const FULL = write({
   redis: { url: 'env:REDIS' },
   policies: { default: { schedule: '0 3 * * *', windows: ['Mon-Thu 01:00-05:00'], rotate_every: '30d' } },
   publish: { base_url: 'https://keys.example.com' },
-  http: { listen: '127.0.0.1:8080', tokens: 'env:API_KEY' },
+  http: { listen: '127.0.0.1:8080', public: '127.0.0.1:8081', rate_limit: { max: 10, per: '1s' } },
 });
 
 /** Texts that were trouble once, here or elsewhere. */
@@ -40,7 +40,7 @@ const CORPUS = [
   write({ policies: { default: { rotate_every: '100000000d' } } }),
   write({ shutdown_grace: '30d' }),
   write({ data_dir: 'a\0b' }),
-  write({ http: { tokens: 'env:constructor' } }),
+  write({ http: { tls: { cert: 'env:constructor', key: 'env:KEK' } } }),
   write({ encryption: { keks: [{ id: 'k', key: 'env:constructor' }] } }),
   write({ policies: {} }).replace('"policies":{}', '"policies":{"__proto__":{"alg":"none"}}'),
   write({ policies: { constructor: { alg: 'ES256' } } }),

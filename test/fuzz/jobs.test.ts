@@ -23,6 +23,8 @@ const REQUEST = {
   reason: 'found in a log',
   actor: 'siem',
   compromised: false,
+  keep_standby: false,
+  confirm: false,
   take_over: false,
   try_alg: false,
 };
@@ -62,6 +64,9 @@ const value = fc.oneof(
     { app: 'a/../b' },
     { clients: ['../../x'] },
     { clients: [] },
+    { kid: 'k' },
+    { kek: 'x'.repeat(501) },
+    { host: 'h', kid: 'k' },
   ),
 );
 

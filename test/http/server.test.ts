@@ -1,17 +1,16 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type HttpServer, startHttp } from '../../src/http/server.ts';
+import { createLog } from '../../src/runtime/log.ts';
 
 let server: HttpServer;
 let ready: () => Promise<string | null> = async () => null;
-const failures: unknown[] = [];
+const lines: string[] = [];
+const log = createLog({ level: 'debug', destination: { write: (line: string) => void lines.push(line) } });
+const HERE = { publicListen: null, tls: null };
+const ANYWHERE = { host: '127.0.0.1', port: 0 };
 
 beforeAll(async () => {
-  server = await startHttp({
-    host: '127.0.0.1',
-    port: 0,
-    ready: () => ready(),
-    onError: (error) => void failures.push(error),
-  });
+  server = await startHttp({ config: { ...HERE, listen: ANYWHERE }, ready: () => ready(), log });
 });
 afterAll(() => server.close());
 
@@ -37,13 +36,6 @@ test.each<[what: string, path: string, init: RequestInit, status: number, title:
   ['an unknown method', '/livez', { method: 'DELETE' }, 404, 'Not Found'],
   ['a URL that cannot be decoded', '/%zz', {}, 400, 'Bad Request'],
   [
-    'a body that is not JSON',
-    '/livez',
-    { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{' },
-    400,
-    'Bad Request',
-  ],
-  [
     'a body that is too large',
     '/livez',
     { method: 'POST', headers: { 'content-type': 'application/json' }, body: '0'.repeat((1 << 20) + 1) },
@@ -68,7 +60,7 @@ test.each([
   const answer = await ask('/readyz');
   expect(answer).toEqual(problem(500, 'Internal Server Error'));
   expect(JSON.stringify(answer)).not.toContain('hunter2');
-  expect(failures.at(-1)).toBe(thrown);
+  expect(lines.at(-1)).toContain('a request failed');
 });
 
 test.each([
@@ -79,6 +71,6 @@ test.each([
   ],
   ['an address of another machine', () => ({ host: '192.0.2.1' }), /this machine has no such address.*EADDRNOTAVAIL/],
 ])('%s is told with what to do', async (_what, where, message) => {
-  const options = { host: '127.0.0.1', port: 0, ready: async () => null, onError: () => {}, ...where() };
+  const options = { config: { ...HERE, listen: { ...ANYWHERE, ...where() } }, ready: async () => null, log };
   await expect(startHttp(options)).rejects.toMatchObject({ code: 'config', message: expect.stringMatching(message) });
 });

@@ -7,7 +7,7 @@ import { createPrivateKey } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { expect, test } from 'vitest';
-import type { Status } from '../../src/commands/status/model.ts';
+import type { Status } from '../../src/status/model.ts';
 import { until } from '../support/patient.ts';
 import { type Application, startApplication } from './application.ts';
 import { type Step, stepsOf } from './steps.ts';

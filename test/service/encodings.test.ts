@@ -47,6 +47,7 @@ test.each(['RS256', 'ES256'] as const)(
     const { rotations, errors } = await fleet.request({
       select: { app: `${DEPLOYMENT}/${APP.slug}` },
       compromised: true,
+      confirm: true,
     });
     expect(errors).toBeUndefined();
     for (const [index, client] of clients.entries()) {

@@ -29,11 +29,11 @@ test('a request is answered by a worker of its own namespace only', async () => 
   const theirs = await staging.queues.request({ v: 1, select: { all: true }, reason: 'a test', actor: 'test' });
   await until(
     'the other environment answers',
-    async () => (await staging.queues.control.getJobState(theirs)) === 'completed',
+    async () => (await staging.queues.requests.getJobState(theirs)) === 'completed',
   );
-  expect(await fleet.queues.control.getJobState(job)).toBe('prioritized');
+  expect(await fleet.queues.requests.getJobState(job)).toBe('prioritized');
   await fleet.start();
-  await until('it is answered', async () => (await fleet.queues.control.getJobState(job)) === 'completed');
+  await until('it is answered', async () => (await fleet.queues.requests.getJobState(job)) === 'completed');
 });
 
 test.each([
@@ -48,16 +48,16 @@ test.each([
     const old = await fleet.start({}, await withoutKidApp(fleet));
     const select = selected ?? { clients: [client.ref] };
     const id = await fleet.queues.request({ v: 1, select, reason: 'a test', actor: 'test' });
-    await until('it is put back', async () => (await fleet.queues.control.getJobState(id)) === 'delayed');
+    await until('it is put back', async () => (await fleet.queues.requests.getJobState(id)) === 'delayed');
     expect(await requestsOf(fleet.resources)).toEqual([
       { request: id, reason: 'a test', why: expect.stringMatching(why) },
     ]);
     expect(fleet.lines.filter((line) => line.includes('a request waits')).join()).toMatch(why);
     await old.stop();
     await fleet.start();
-    await (await fleet.queues.control.getJob(id))?.promote();
+    await (await fleet.queues.requests.getJob(id))?.promote();
     const job = await until('it is answered', async () => {
-      const found = await fleet.queues.control.getJob(id);
+      const found = await fleet.queues.requests.getJob(id);
       return found?.finishedOn !== undefined && found;
     });
     expect(job.returnvalue).toMatchObject({ rotations: [{ client: client.ref }] });

@@ -26,7 +26,7 @@ test('nothing in another deployment waits for lists, sweeps and requests of one 
   const hang = { kind: 'hold', until: promise, when: 'before', match, times: Number.POSITIVE_INFINITY } as const;
   fleet.emulator.faults.add(hang);
   await fleet.start({ schedule: true });
-  const { control, upkeep } = fleet.queues;
+  const { requests, upkeep } = fleet.queues;
   const waiting = await Promise.all(
     stuck.flatMap(({ ref }) =>
       Array.from({ length: REQUESTS_EACH }, () =>
@@ -35,16 +35,16 @@ test('nothing in another deployment waits for lists, sweeps and requests of one 
     ),
   );
   await until('lists hang, and so do requests', async () => {
-    const [lists, requests] = await Promise.all([upkeep.getActiveCount(), control.getActiveCount()]);
-    return lists > 4 && requests > 4;
+    const [lists, asked] = await Promise.all([upkeep.getActiveCount(), requests.getActiveCount()]);
+    return lists > 4 && asked > 4;
   });
   await fleet.reached(leaked, await fleet.rotate(leaked, { compromised: true }));
   await fleet.reached(other, await fleet.rotate(other));
-  expect(await control.getCompletedCount(), 'only these two were answered').toBe(2);
+  expect(await requests.getCompletedCount(), 'only these two were answered').toBe(2);
 
   answer();
   for (const id of waiting) {
-    await until('the others are answered', async (saw) => saw(await control.getJob(id))?.finishedOn !== undefined);
+    await until('the others are answered', async (saw) => saw(await requests.getJob(id))?.finishedOn !== undefined);
   }
   await expectSound(fleet, [leaked, other]);
 });
@@ -56,12 +56,8 @@ test('upkeep that an older version planned among the requests is removed, and pl
   await control.upsertJobScheduler('reconcile', { every: 3_600_000 }, { name: 'reconcile', data: { v: 1 } });
   await control.add('sweep', { v: 1, policy: PEM_APP.slug, slot: 'older' }, { delay: 3_600_000 });
   await control.add('discover', { v: 1, policy: PEM_APP.slug, slot: 'older' }, { priority: 10 });
-  const left = await fleet.queues.request({
-    v: 1,
-    select: { clients: [client.ref] },
-    reason: 'a test',
-    actor: 'test',
-  });
+  const data = { v: 1, select: { clients: [client.ref] }, reason: 'a test', actor: 'test' };
+  const { id: left = '' } = await control.add('request', data);
   await fleet.start();
   await until('upkeep is planned', async (saw) => saw(await upkeep.getJobScheduler('reconcile'))?.next);
   expect(await control.getJobSchedulersCount()).toBe(0);

@@ -2,7 +2,8 @@
 
 import { type Job, type JobsOptions, Queue } from 'bullmq';
 import { expect, onTestFinished, test } from 'vitest';
-import { bullConnection, CONTROL, rotateQueueName, UPKEEP } from '../../jobs/queues.ts';
+import { CONTROL } from '../../jobs/inboxes.ts';
+import { bullConnection, rotateQueueName, UPKEEP } from '../../jobs/queues.ts';
 import { CHANGE } from '../emulator/fault-rules.ts';
 import { DEPLOYMENT, type Fleet, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { expectSound } from '../support/sound.ts';
@@ -141,14 +142,14 @@ test('a compromise that hurried a rotation is told once, and replaces one key, h
 test('a compromise is begun before requests that came earlier', async () => {
   const fleet = await startFleet({ apps: [PEM_APP] });
   const client = await fleet.managed(PEM_APP);
-  const { request, control } = fleet.queues;
+  const { request, requests } = fleet.queues;
   const data = { v: 1, select: { clients: [client.ref] }, ...WHO };
   const earlier = await Promise.all(Array.from({ length: 5 }, () => request(data)));
   const urgent = await request({ ...data, compromised: true });
   await fleet.start();
   const begun = async (id: string) => {
     const job = await until(`request ${id} is answered`, async () => {
-      const found = await control.getJob(id);
+      const found = await requests.getJob(id);
       return found?.finishedOn !== undefined && found;
     });
     return job.processedOn ?? Number.NaN;

@@ -42,7 +42,7 @@ test('an API key that was revoked pauses its deployment, and its successor works
   await until('the deployment is paused', async () => (await whyPaused(fleet)) !== null);
   const request = { v: 1, reason: 'a test', actor: 'test', select: { clients: [asked.ref] } };
   const waiting = await fleet.queues.request(request);
-  await until('the request waits', async () => (await fleet.queues.control.getJobState(waiting)) === 'delayed');
+  await until('the request waits', async () => (await fleet.queues.requests.getJobState(waiting)) === 'delayed');
   fleet.emulator.setApiKey(DEPLOYMENT, 'the-next-key');
   await put(fleet, 'api-key', 'the-next-key\n');
   await fleet.reached(client, rotation);

@@ -88,7 +88,8 @@ test('an overlap goes on while a signer reports the old key, which is told, and 
   );
   expect(status.retiring).toMatchObject([{ kid: client.key.kid, phase: 'overlap' }]);
   await until('it is told', async (saw) => saw(await fleet.audit()).some(({ type }) => type === 'rotation.delayed'));
-  expect(fleet.lines.some((line) => line.includes('signers still sign with the old key: both keys stay'))).toBe(true);
+  const told = 'signers still sign with the old key: both keys stay';
+  await until('it is logged', (saw) => saw(fleet.lines).some((line) => line.includes(told)));
   expect((await statusOfClient(fleet, client)).last_error).toContain('web-1');
   expect(fleet.patches(client)).toHaveLength(1);
 

@@ -79,6 +79,7 @@ test('what is fixed is refused by its name, and the rest of that config with it'
     ['data_dir', { data_dir: './elsewhere' }],
     ['durability', { durability: 'relaxed' }],
     ['http.listen', { http: { listen: '127.0.0.1:1' } }],
+    ['http.public', { http: { listen: '127.0.0.1:0', public: '127.0.0.1:1' } }],
     ['redis', { redis: { url: 'unix:///elsewhere' } }],
   ];
   for (const [name, top] of fixed) {

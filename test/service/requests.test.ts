@@ -1,7 +1,8 @@
 /** Requests that come while the API does not answer: they are somebody's word, and stay until they are answered. */
 import { type Job, Queue } from 'bullmq';
 import { expect, onTestFinished, test } from 'vitest';
-import { bullConnection, CONTROL } from '../../jobs/queues.ts';
+import { CONTROL } from '../../jobs/inboxes.ts';
+import { bullConnection } from '../../jobs/queues.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import type { FaultRule } from '../emulator/faults.ts';
 import { type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
@@ -90,7 +91,7 @@ test('a compromised client that is known is not kept waiting by those that only 
   const { rotations: early } = await answered(fleet, alone);
   expect(early).toEqual([{ id: expect.any(String), client: known.ref }]);
 
-  const both = await ask(fleet, [known, unknown], { compromised: true });
+  const both = await ask(fleet, [known, unknown], { compromised: true, confirm: true });
   await putOff(fleet, both);
   fleet.emulator.faults.clear();
   const { rotations } = await answered(fleet, both);
@@ -108,7 +109,7 @@ test('an app that cannot be read keeps no other one waiting, and what was joined
   const first = await ask(fleet, [near]);
   await fleet.start({ schedule: false });
   const { rotations: under } = await answered(fleet, first);
-  const job = await ask(fleet, [near, far], { compromised: true });
+  const job = await ask(fleet, [near, far], { compromised: true, confirm: true });
   const all = await ask(fleet, [], { select: { all: true }, take_over: true });
   await until('both were tried again', async () => {
     const tries = [await putOff(fleet, job), await putOff(fleet, all)].map(({ attemptsStarted }) => attemptsStarted);

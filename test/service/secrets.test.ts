@@ -6,10 +6,13 @@ import { dirname, join } from 'node:path';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { CHANGE } from '../emulator/fault-rules.ts';
+import { caller, makeToken } from '../support/api.ts';
+import { ENCODINGS } from '../support/encodings.ts';
 import { DEPLOYMENT, type Fleet, KEK, startFleet } from '../support/fleet.ts';
 import { APPS, managedClients, ROTATIONS, ROUNDS } from '../support/rotations.ts';
 import { filesIn, keysIn, needlesOf, searchFor } from '../support/secrets.ts';
 import { expectSound } from '../support/sound.ts';
+import { until } from '../support/until.ts';
 
 /** Everything that Redis holds now, as it would answer it. */
 async function contentsOf(redis: Redis): Promise<Buffer> {
@@ -133,4 +136,51 @@ test('private keys are in no place but their folder, and the search for them fin
       expect(planted[place], `planted in the ${place}`).toContain(name);
     }
   }
+});
+
+test('a private key that is reported in any encoding is replaced, and is in no place afterwards', async () => {
+  const fleet = await startFleet({
+    apps: APPS,
+    redis: { settings: ['--rdbcompression', 'no'] },
+    config: { http: { listen: '127.0.0.1:0' } },
+  });
+  const redis = new Redis(fleet.redis.socketPath);
+  onTestFinished(() => redis.disconnect());
+  const [ec, , rsa] = APPS;
+  if (ec === undefined || rsa === undefined) throw new Error('apps are missing');
+  const leaked = await Promise.all(
+    ENCODINGS.map(async (encoding, index) => ({
+      encoding,
+      client: await (index % 4 === 0 ? fleet.managed(rsa, { alg: 'RS256' }) : fleet.managed(ec)),
+    })),
+  );
+  const service = await fleet.start({ http: true });
+  await until('the keys are noted', () => fleet.resources.store.areOwnersNoted());
+  const call = caller(service.url ?? '', await makeToken(fleet));
+  const answers: string[] = [];
+  for (const { encoding, client } of leaked) {
+    const asked = { method: 'POST', headers: { 'content-type': 'application/octet-stream' } };
+    const body = encoding.encode(client.key.privateKey);
+    const answer = await call('/v1/leaks?rotate=true&reason=found+in+a+paste', { ...asked, body: body as string }); // bytes too
+    expect([answer.status, answer.body.keys], encoding.name).toMatchObject([
+      202,
+      [{ private: true, clients: [{ client: client.ref, state: 'active', sign_in: 'accepted', left: null }] }],
+    ]);
+    answers.push(JSON.stringify([answer.body, [...answer.headers]]));
+    await fleet.reached(client, answer.body.keys[0].clients[0].rotation);
+    expect((await call('/v1/leaks', { ...asked, body: body as string })).body.keys, encoding.name).toMatchObject([
+      { private: true, clients: [{ client: client.ref, state: 'destroyed', reported: true, sign_in: 'refused' }] },
+    ]);
+    expect(fleet.patches(client)).toHaveLength(1);
+  }
+  const keys = new Map(leaked.map(({ client, encoding }) => [encoding.name, client.key.privateKey]));
+  const search = searchFor([...keys].flatMap(([name, key]) => needlesOf(name, key)));
+  expect(await findings(fleet, redis, search)).toEqual({});
+  expect([...search(Buffer.from(answers.join('')))]).toEqual([]);
+  expect([...search(await filesIn(join(fleet.dir, 'data')))]).toEqual([]);
+  expect((await places(fleet, redis)).get('log')?.includes('a leaked key was reported')).toBe(true);
+
+  await plant(fleet, redis, keys);
+  const planted = await findings(fleet, redis, search);
+  for (const name of keys.keys()) expect(planted.redis, 'planted').toContain(`${name} PKCS#8 raw`);
 });

@@ -23,7 +23,7 @@ test('a key that is left, published unstored or made twice, a gap in the log, an
   expect(logins.refused).toEqual([]);
 
   await redis.hset(store.keys.sealed(left.ref), 'planted', 'a JWE');
-  await expect(expectSound(fleet, [left])).rejects.toThrow('has the private half of that key alone');
+  await expect(expectSound(fleet, [left])).rejects.toThrow('has the private half of those keys alone');
 
   await publish(unstored, fleet.emulator.url);
   await expect(expectSound(fleet, [unstored])).rejects.toThrow('was stored before it was published');

@@ -18,9 +18,8 @@ interface Bom {
 const DEVELOPMENT = 'cdx:npm:package:development';
 
 export function deployedOnly(bom: Bom, project: string): Bom {
-  const components = bom.components.filter(
-    ({ properties }) => !properties?.some(({ name, value }) => name === DEVELOPMENT && value === 'true'),
-  );
+  const deployed = deployedRefs(bom);
+  const components = bom.components.filter((component) => deployed.has(component['bom-ref']));
   const kept = new Set(components.map((component) => component['bom-ref']));
   const all = new Set(bom.components.map((component) => component['bom-ref']));
   const isGone = (ref: string) => all.has(ref) && !kept.has(ref);
@@ -32,4 +31,14 @@ export function deployedOnly(bom: Bom, project: string): Bom {
       .filter(({ ref }) => !isGone(ref))
       .map((one) => ({ ...one, dependsOn: one.dependsOn.filter((ref) => !isGone(ref)) })),
   };
+}
+
+/** npm lists a package once, as the first place where it is installed has it: one that is there for development too is found by what needs it. */
+function deployedRefs({ components, dependencies }: Bom): ReadonlySet<string> {
+  const isForDevelopment = ({ properties }: Bom['components'][number]) =>
+    properties?.some(({ name, value }) => name === DEVELOPMENT && value === 'true') === true;
+  const deployed = new Set(components.filter((one) => !isForDevelopment(one)).map((one) => one['bom-ref']));
+  const needs = new Map(dependencies.map(({ ref, dependsOn }) => [ref, dependsOn]));
+  for (const ref of deployed) for (const needed of needs.get(ref) ?? []) deployed.add(needed);
+  return deployed;
 }

@@ -1,29 +1,16 @@
 /** The smallest Redis users: one for a worker, one for a producer that may only enqueue. Both are documented, and tried here. */
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { bullConnection, CONTROL } from '../../jobs/queues.ts';
+import { CONTROL } from '../../jobs/inboxes.ts';
+import { bullConnection } from '../../jobs/queues.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import { missingRights, workerAcl } from '../../src/store/redis/rights.ts';
+import { documentedAcl } from '../support/documented.ts';
 import { PEM_APP, startFleet } from '../support/fleet.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
 
-const DOCUMENT = readFileSync(join(import.meta.dirname, '../../docs/operations.md'), 'utf8');
-
-/** What the document tells an operator to type for that user. */
-function documented(user: string): string[] {
-  const [, typed] = new RegExp(`^redis-cli (ACL SETUSER ${user} (?:.*\\\\\\n)*.*)$`, 'm').exec(DOCUMENT) ?? [];
-  if (typed === undefined) throw new Error(`the document has no user ${user}`);
-  // A shell reads it, as it does for the operator: a | without quotes would be a pipe.
-  const words = execFileSync('sh', ['-euc', `printf '%s\\n' ${typed}`], { encoding: 'utf8' })
-    .trimEnd()
-    .split('\n');
-  expect(words.slice(0, 5)).toEqual(['ACL', 'SETUSER', user, 'on', '>PASSWORD']);
-  return words.slice(5);
-}
+const documented = (user: string) => documentedAcl(user === 'producer' ? 'queue.md' : 'operations.md', user);
 
 let server: RedisServer;
 let operator: Redis;

@@ -1,8 +1,8 @@
 /** The waves of a policy: begun once, counted once, and the same for all workers and after a restart. */
 import { describe, expect, it } from 'vitest';
 import type { WaveOutcome } from '../../src/core/wave.ts';
+import { commitCall } from '../../src/store/commit-call.ts';
 import { storeKeys } from '../../src/store/keys.ts';
-import { commitCall } from '../../src/store/records.ts';
 import { redisKinds, startRedis } from '../support/redis.ts';
 import { draft, firstCommit, onTopOf, openEmpty, ref, twoStores } from './fixtures.ts';
 

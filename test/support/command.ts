@@ -5,7 +5,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import type { ClientStatus, Status } from '../../src/commands/status/model.ts';
+import type { ClientStatus, Status } from '../../src/status/model.ts';
 import { COMPILED } from './compiled.ts';
 import type { Fleet, FleetClient } from './fleet.ts';
 

@@ -102,7 +102,7 @@ export interface Fleet {
   managed(app: FleetApp, client?: NewClient): Promise<FleetClient>;
   /** Stopped at the latest when the test ends. */
   start(options?: Partial<ServiceOptions>, config?: Config): Promise<Service>;
-  /** Asks for rotations as any producer would; answers what the job returned. */
+  /** Asks for rotations as a command does; answers what the job returned. */
   request(data: object): Promise<RequestResult>;
   /** Asks for the rotation of one client; answers its id. */
   rotate(client: FleetClient, more?: object): Promise<string>;
@@ -191,7 +191,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     const job = await until(
       'the request job ends',
       async (saw) => {
-        const found = await queues.control.getJob(id);
+        const found = await queues.requests.getJob(id);
         saw(found?.progress);
         return found?.finishedOn !== undefined && found;
       },

@@ -30,6 +30,7 @@ const rows = fc.record({
   public_key_pem: mostly('PEM'),
   is_active: mostly(true),
   updated_at: mostly('2026-11-05T12:00:00Z'),
+  access_token_ttl_seconds: mostly(3600),
   grant_types: fc.constant(['authorization_code']),
 });
 
@@ -45,11 +46,13 @@ const Plain = z.object({
   public_key_pem: Text,
   is_active: z.boolean(),
   updated_at: z.string(),
+  access_token_ttl_seconds: z.unknown().optional(),
 });
 
 function expected(row: unknown): ObservedClient | null {
   const { success, data } = Plain.safeParse(row);
   if (!success) return null;
+  const { access_token_ttl_seconds: life } = data;
   const keys = data.jwks?.keys ?? [];
   const shown = keys.length === 0 && data.public_key_pem ? [{ kty: 'PEM', public_key_pem: data.public_key_pem }] : keys;
   return {
@@ -64,6 +67,7 @@ function expected(row: unknown): ObservedClient | null {
     }),
     active: data.is_active,
     updatedAt: data.updated_at,
+    ...(typeof life === 'number' && life > 0 && { tokenSeconds: life }),
   };
 }
 

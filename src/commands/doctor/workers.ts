@@ -5,8 +5,8 @@ import { advice, type Check, fine, wrong } from '../../runtime/checks/check.ts';
 import type { ServiceNote } from '../../store/presence.ts';
 import type { StoreView } from '../view.ts';
 
-export async function checkWorkers({ target, store }: StoreView): Promise<readonly Check[]> {
-  const queues = openQueues({ redis: target, store }, [], () => {});
+export async function checkWorkers({ config, target, store }: StoreView): Promise<readonly Check[]> {
+  const queues = openQueues({ config, redis: target, store }, [], () => {});
   try {
     const workers = await countWorkers(queues);
     if (workers === 0) return [advice('workers', 'no worker is connected: nothing is rotated', 'Run `rekeyd start`.')];

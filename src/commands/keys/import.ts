@@ -7,7 +7,7 @@ import { type Imported, importKey } from '../../rotation/import.ts';
 import { keksOf } from '../../rotation/policy.ts';
 import type { Resources } from '../../rotation/resources.ts';
 import { monotonic } from '../../time.ts';
-import { actor, awaitInterruption, type Globals, withResources } from '../open.ts';
+import { awaitInterruption, caller, type Globals, withResources } from '../open.ts';
 import { note, print, printJson } from '../output.ts';
 import { usage } from '../select.ts';
 import { FileProblem, isOpenToOthers, openToOthers, readKeyFile, readPassphrase } from './files.ts';
@@ -49,7 +49,7 @@ export async function keysImport(
     ...(passphrase !== null && { passphrase }),
     unproven: options.unproven ?? false,
     enroll: options.enroll ?? false,
-    cause: { actor: actor(), reason: 'imported on the command line', request: null },
+    cause: { ...caller(), reason: 'imported on the command line', request: null },
   };
   try {
     if (client !== undefined && file !== undefined) return await importOne(globals, client, file, asked, json);

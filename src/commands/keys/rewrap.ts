@@ -1,5 +1,6 @@
 import type { ClientRef } from '../../core/client.ts';
 import { hasCode } from '../../errors.ts';
+import { openTokenBook } from '../../http/tokens.ts';
 import { type Kek, rewrapKey } from '../../keys/sealed.ts';
 import { inParallel } from '../../parallel.ts';
 import { keksOf } from '../../rotation/policy.ts';
@@ -45,8 +46,22 @@ export async function keysRewrap(globals: Globals, { json }: { readonly json?: b
     const result = { ...counts, failed: failed.sort((a, b) => (a.client < b.client ? -1 : 1)) };
     if (json) printJson(result);
     else tellRewrapped(result, keks[0]?.id ?? '');
-    return failed.length === 0 ? 0 : 1;
+    const isSigned = await resignTokens(resources, keks);
+    return failed.length === 0 && isSigned ? 0 : 1;
   });
+}
+
+/** When its KEK goes, the list of HTTP tokens is signed by nobody. False: it cannot be read, and was left as it is. */
+async function resignTokens({ store, config }: Resources, keks: readonly Kek[]): Promise<boolean> {
+  try {
+    const isNew = await openTokenBook({ store, keks, dataDir: config.dataDir }).resign();
+    if (isNew) note(`The HTTP tokens are signed with KEK ${keks[0]?.id ?? ''} now.`);
+    return true;
+  } catch (error) {
+    if (!hasCode(error, 'kek_missing') && !hasCode(error, 'key_tampered')) throw error;
+    note(error.message);
+    return false;
+  }
 }
 
 async function rewrapOne(resources: Resources, keks: readonly Kek[], ref: ClientRef, thumbprint: string, jwe: string) {

@@ -1,11 +1,12 @@
 /** What a rotation of one client would be, were it asked for now. */
-import type { RotationRequest } from '../../core/begin.ts';
+import type { Compromised, RotationRequest } from '../../core/begin.ts';
 import { type Calendar, nextBeginning } from '../../core/calendar.ts';
 import { type ClientRef, splitReference } from '../../core/client.ts';
+import { foreignKeys } from '../../core/desired.ts';
 import type { ObservedClient } from '../../core/document.ts';
 import { type DueReason, dueAt, isEligible, isOverdue, whyDue } from '../../core/due.ts';
 import { found, observed } from '../../core/enrolment.ts';
-import { type Algorithm, isKnown, type KeyMaterial } from '../../core/keys.ts';
+import { type Algorithm, findKey, isKnown, type KeyMaterial } from '../../core/keys.ts';
 import { type Pause, scopeWords, selectorOf } from '../../core/pause.ts';
 import type { ClientPolicy } from '../../core/policy.ts';
 import type { ClientRecord, Enrolment } from '../../core/record.ts';
@@ -14,8 +15,8 @@ import { type ClientState, clientState } from '../../core/state.ts';
 import { hasCode, messageOf } from '../../errors.ts';
 import { type PreviewStep, preview } from '../../forecast/preview.ts';
 import { KEY_SHAPES } from '../../keys/algorithms.ts';
+import { holdOf } from '../../status/build.ts';
 import type { DeploymentState } from '../../store/deployments.ts';
-import { holdOf } from '../status/build.ts';
 
 /** Members as in the JSON document; times are RFC 3339. */
 export interface ClientPlan {
@@ -35,6 +36,13 @@ export interface ClientPlan {
   readonly next_start: string;
   /** It would be replaced as compromised. */
   readonly compromised: boolean;
+  /**
+   * Of a compromise, what becomes of the key that is kept ready. `used`: one PATCH, and no key has to be made. `discarded`: it may have leaked with the other
+   * one. Null: none is kept.
+   */
+  readonly standby: 'used' | 'discarded' | null;
+  /** Of a compromise: the names of published keys that are not ours, and stay published. */
+  readonly stays: readonly string[];
   /** Of a whole app or fleet, a compromise leaves it alone. */
   readonly skipped: boolean;
   /** The rotation under way, which a request joins. */
@@ -56,7 +64,9 @@ export interface Situation {
   readonly now: number;
   /** Somebody named this client, and not its app, its policy or all. */
   readonly isNamed: boolean;
-  readonly compromised: boolean | { readonly kid: string };
+  /** What leaked; null: nothing. */
+  readonly compromised: Compromised | null;
+  readonly keepStandby: boolean;
   readonly takeOver: boolean;
   readonly deployments: ReadonlyMap<string, DeploymentState>;
   /** By a person. */
@@ -68,17 +78,16 @@ const PLACEHOLDER = '<new key>';
 const ASKED = { id: 'planned', actor: 'cli', reason: 'plan', request: null };
 
 export function planOf(situation: Situation): ClientPlan | { readonly message: string } {
-  const { ref, name, policy, now, compromised } = situation;
+  const { ref, name, policy, now, compromised, keepStandby } = situation;
   const record = recordNow(situation);
   if (isSkipped(situation, record)) return leftAlone(situation, record, null);
-  const suspect = compromised === false ? null : { kid: compromised === true ? null : compromised.kid };
   const takeOver = situation.takeOver || policy.adopt === 'take_over';
-  const started = attempt(record, { ...ASKED, compromised: suspect, takeOver }, policy, now);
+  const started = attempt(record, { ...ASKED, compromised, keepStandby, takeOver }, policy, now);
   if ('notEnrolled' in started) return leftAlone(situation, record, started.notEnrolled);
   if ('message' in started) return started;
   const steps = preview(started.record, policy, now, plannedKey);
   const due = Math.max(now, dueAt(record, policy));
-  const start = suspect === null ? nextBeginning(policy, due) : now;
+  const start = compromised === null ? nextBeginning(policy, due) : now;
   return {
     client: ref,
     policy: name,
@@ -89,13 +98,29 @@ export function planOf(situation: Situation): ClientPlan | { readonly message: s
     overdue: isOverdue(record, policy, now),
     next_due: new Date(due).toISOString(),
     next_start: new Date(start).toISOString(),
-    compromised: suspect !== null,
+    ...(compromised === null ? NO_COMPROMISE : compromiseOf(record, started.record, steps, policy)),
     skipped: false,
     joins: started.rotation === ASKED.id ? null : started.rotation,
     strategy: started.record.rotation?.strategy ?? null,
     steps,
     warnings: warningsOf(situation, started.record, steps, started.rotation === ASKED.id),
   };
+}
+
+const NO_COMPROMISE = { compromised: false, standby: null, stays: [] } as const;
+
+/** @param after with the rotation that was asked for */
+function compromiseOf(
+  { standby }: ClientRecord,
+  after: ClientRecord,
+  steps: readonly PreviewStep[],
+  policy: ClientPolicy,
+): Pick<ClientPlan, 'compromised' | 'standby' | 'stays'> {
+  const isKept = standby !== undefined && standby.kid !== null && standby.leaving === null;
+  const isMade = steps.some(({ step }) => step === 'generate');
+  const isShown = after.rotation?.format === 'jwks' && policy.foreignKeys === 'keep';
+  const stays = isShown ? foreignKeys(after).map(({ jwk, ids }) => String(jwk.kid ?? ids[0] ?? 'unnamed')) : [];
+  return { compromised: true, standby: isKept ? (isMade ? 'discarded' : 'used') : null, stays };
 }
 
 function recordNow({ ref, client, record, policy, now }: Situation): ClientRecord {
@@ -106,11 +131,12 @@ function recordNow({ ref, client, record, policy, now }: Situation): ClientRecor
 }
 
 /** As a request does: found clients are replaced only where somebody names them, or takes them over. */
-function isSkipped({ compromised, isNamed, takeOver }: Situation, { enrolment }: ClientRecord): boolean {
-  return compromised !== false && !isNamed && !takeOver && enrolment === 'found';
+function isSkipped({ compromised, isNamed, takeOver }: Situation, record: ClientRecord): boolean {
+  if (compromised === null || isNamed || takeOver || record.enrolment !== 'found') return false;
+  return !('kids' in compromised && compromised.kids.some((kid) => findKey(record, kid) !== undefined));
 }
 
-const REFUSALS = ['not_found', 'not_eligible', 'under_way', 'algorithm_unsupported'] as const;
+const REFUSALS = ['not_found', 'not_eligible', 'under_way', 'algorithm_unsupported', 'key_destroyed'] as const;
 
 function attempt(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy, now: number) {
   try {
@@ -136,7 +162,8 @@ function leftAlone(situation: Situation, record: ClientRecord, why: string | nul
     overdue: false,
     next_due: next,
     next_start: next,
-    compromised: compromised !== false,
+    ...NO_COMPROMISE,
+    compromised: compromised !== null,
     skipped: why === null,
     joins: null,
     strategy: null,
@@ -172,7 +199,7 @@ function warningsOf(
     client === null ? 'The API no longer lists this client: a PATCH would be answered with 404.' : null,
     client !== null && !isEligible(client) && failure === undefined ? refusal(client) : null,
     isNew ? noOverlap(situation, record) : null,
-    foreignKeys(situation, record, steps),
+    foreignOnes(situation, record, steps),
     halted === null ? null : `It is halted, and a request takes it up again: ${halted}`,
     pause === null ? null : pausedBy(pause),
     holdOf(ref, deployments).paused
@@ -187,13 +214,13 @@ function pausedBy({ scope, actor, reason, until }: Pause): string {
 }
 
 function noOverlap({ policy, compromised }: Situation, { rotation }: ClientRecord): string | null {
-  if (policy.strategy !== 'overlap' || compromised !== false || rotation?.strategy !== 'cutover') return null;
+  if (policy.strategy !== 'overlap' || compromised !== null || rotation?.strategy !== 'cutover') return null;
   const why = 'strategy cutover: a single PEM leaves no room for a second key';
   return rotation.format === 'pem' ? `${why}. Set format: jwks for an overlap.` : `${why}. Later rotations overlap.`;
 }
 
 /** Where the server accepts several keys, those that nobody rotates go on to sign in. */
-function foreignKeys(
+function foreignOnes(
   { client, policy }: Situation,
   record: ClientRecord,
   steps: readonly PreviewStep[],

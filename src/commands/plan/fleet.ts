@@ -7,6 +7,7 @@ import { type AppFacts, NOTHING_KNOWN, takesSeveral } from '../../core/findings.
 import { byScope, pauseOf } from '../../core/pause.ts';
 import type { ClientRecord } from '../../core/record.ts';
 import { configWarnings, countFleet, type DeploymentOutlook, type PlacedWarning } from '../../forecast/fleet.ts';
+import type { Exposed } from '../../rotation/exposed.ts';
 import { appOf } from '../../rotation/facts.ts';
 import type { Select } from '../select.ts';
 import { type ApiView, policyOf, type StoreView } from '../view.ts';
@@ -18,9 +19,11 @@ export interface Outlook {
 }
 
 /** What `plan` was asked for, and who is told what came of it. */
-export interface PlanRequest extends Pick<Situation, 'compromised' | 'takeOver'> {
+export interface PlanRequest extends Pick<Situation, 'compromised' | 'keepStandby' | 'takeOver'> {
   /** Null: every client under a policy. */
   readonly select: Select | null;
+  /** Which keys leaked, where `select` names a key, a KEK or a host. Else null. */
+  readonly exposed: Exposed | null;
   /** Once for each client that can be planned, in the order of the lists. */
   planned(plan: ClientPlan): void;
   failed(client: ClientRef, message: string): void;
@@ -43,12 +46,17 @@ type PlanOne = (ref: ClientRef, client: ObservedClient | null, record: ClientRec
 
 /** Plans what was asked for, and says nothing of the fleet where clients are named. @throws ApiError */
 export async function planFleet(request: PlanRequest, sources: Sources): Promise<Outlook> {
-  const { select } = request;
   const facts = await factsOf(sources);
   const planOne = await planner(request, facts, sources);
-  if (select === null || !('clients' in select)) return planListed(request, planOne, facts, sources);
-  await planNamed(select.clients, request, planOne, sources);
+  const named = namedBy(request);
+  if (named === null) return planListed(request, planOne, facts, sources);
+  await planNamed(named, request, planOne, sources);
   return { warnings: configWarnings(sources.config), deployments: [] };
+}
+
+function namedBy({ select, exposed }: Pick<PlanRequest, 'select' | 'exposed'>): readonly ClientRef[] | null {
+  if (exposed !== null) return [...exposed.keys()];
+  return select !== null && 'clients' in select ? select.clients : null;
 }
 
 async function planListed(
@@ -105,7 +113,7 @@ async function planNamed(
 }
 
 async function planner(request: PlanRequest, facts: KnownFacts, { config, store }: Sources): Promise<PlanOne> {
-  const { select, compromised, takeOver } = request;
+  const { select, exposed, keepStandby, takeOver } = request;
   const isNamed = select !== null && 'clients' in select;
   const now = await store.now();
   const deployments = await store.deploymentStates(config.deployments.map(({ id }) => id));
@@ -114,7 +122,9 @@ async function planner(request: PlanRequest, facts: KnownFacts, { config, store 
     const applied = policyOf(config, ref, facts.get(appOf(ref)));
     if (applied === null) return request.failed(ref, unconfigured(ref));
     const pause = pauseOf(pauses, ref, applied.name);
-    const asked = { isNamed, compromised, takeOver };
+    const kids = exposed?.get(ref);
+    const compromised = kids === undefined ? request.compromised : { kids };
+    const asked = { isNamed, compromised, keepStandby, takeOver };
     const plan = planOf({ ref, client, record, ...applied, now, ...asked, deployments, pause });
     if ('message' in plan) request.failed(ref, plan.message);
     else request.planned(plan);
@@ -123,14 +133,14 @@ async function planner(request: PlanRequest, facts: KnownFacts, { config, store 
 
 /** Reads the lists of the apps that are asked about; each piece is forgotten when `take` has seen it. @throws ApiError */
 async function readLists(
-  { select, unreadable }: PlanRequest,
+  { select, exposed, unreadable }: PlanRequest,
   { config, apis }: Sources,
   take: (listed: readonly Listed[]) => Promise<void>,
 ): Promise<void> {
   for (const { id, apps } of config.deployments) {
     for (const { slug } of apps) {
       const place = `${id}/${slug}`;
-      if (!isAsked(place, select)) continue;
+      if (!isAsked(place, select, exposed)) continue;
       const keep = async (clients: readonly ObservedClient[]) => {
         await take(clients.map((client) => [makeReference(id, slug, client.id), client]));
         return [];
@@ -141,9 +151,10 @@ async function readLists(
   }
 }
 
-function isAsked(place: string, select: Select | null): boolean {
+function isAsked(place: string, select: Select | null, exposed: Exposed | null): boolean {
   if (select !== null && 'app' in select) return select.app === place;
-  return select === null || !('clients' in select) || select.clients.some((ref) => ref.startsWith(`${place}/`));
+  const named = namedBy({ select, exposed });
+  return named === null || named.some((ref) => ref.startsWith(`${place}/`));
 }
 
 function isMeant(config: Config, ref: ClientRef, client: ObservedClient, select: Select | null): boolean {

@@ -4,7 +4,7 @@ import { type Foremost, keepForemost } from '../foremost.ts';
 import { beginJson, note, noteAbout, openTable, print, printElement, printJson } from '../output.ts';
 import type { ClientPlan } from './client.ts';
 import type { Outlook } from './fleet.ts';
-import { byUrgency, countPlans, type PlanSummary } from './summary.ts';
+import { type BreakerView, byUrgency, countPlans, type PlanSummary } from './summary.ts';
 import { outlookLine, PLAN_HEADINGS, planLines, planRow, summaryLines } from './text.ts';
 
 export interface ReportOptions {
@@ -12,7 +12,8 @@ export interface ReportOptions {
   readonly isNamed: boolean;
   /** Somebody said which clients, by name or otherwise: their steps are shown though nothing is due. */
   readonly isAsked: boolean;
-  readonly isCompromise: boolean;
+  /** Null: it is no compromise. */
+  readonly breaker: BreakerView | null;
   readonly limit: number | undefined;
   readonly verbose: boolean;
   readonly json: boolean;
@@ -44,7 +45,7 @@ export function openReport(options: ReportOptions): Report {
   const isDetailed = isNamed || options.verbose;
   const limit = options.limit ?? (json || isDetailed ? Number.POSITIVE_INFINITY : LISTED);
   const isStreamed = json && limit === Number.POSITIVE_INFINITY;
-  const counted = countPlans();
+  const counted = countPlans(options.breaker);
   const shown = keepForemost(limit, byUrgency);
   const errors: ClientError[] = [];
   let [failed, odd, begun] = [0, 0, false];
@@ -70,7 +71,7 @@ export function openReport(options: ReportOptions): Report {
       if (json) printJson(begun ? more : { clients: shown.list(), ...more });
       else {
         if (isDetailed) printDetails(shown, summary, options);
-        else printList(shown, summary, options);
+        else printList(shown, summary);
         if (summary.clients > limit) print(moreLine(summary.clients - limit, isDetailed));
       }
       if (odd > NAMED) note(`and ${odd - NAMED} more that cannot be read`);
@@ -85,13 +86,13 @@ export function openReport(options: ReportOptions): Report {
 }
 
 function printDetails(shown: Foremost<ClientPlan>, summary: PlanSummary, { isNamed, ...options }: ReportOptions): void {
-  if (!isNamed && summary.clients > 0) for (const line of summaryLines(summary, options.isCompromise)) print(line);
+  if (!isNamed && summary.clients > 0) for (const line of summaryLines(summary)) print(line);
   for (const one of shown.list()) for (const line of planLines(one, options.isAsked)) print(line);
 }
 
-function printList(shown: Foremost<ClientPlan>, summary: PlanSummary, { isCompromise }: ReportOptions): void {
+function printList(shown: Foremost<ClientPlan>, summary: PlanSummary): void {
   if (summary.clients === 0) return;
-  for (const line of summaryLines(summary, isCompromise)) print(line);
+  for (const line of summaryLines(summary)) print(line);
   const rows = shown.list().map(planRow);
   if (rows.length > 0) openTable(PLAN_HEADINGS)(rows);
   if (summary.clients <= rows.length) print(VERBOSE);

@@ -1,4 +1,5 @@
 /** What the plans of many clients come to. */
+import { isOver } from '../../../jobs/breaker.ts';
 import { CLIENT_STATES, type ClientState } from '../../core/state.ts';
 import type { ClientPlan } from './client.ts';
 
@@ -17,12 +18,37 @@ export interface PlanSummary {
     /** They are not enrolled. */
     readonly leave_alone: number;
   };
+  /** Of a compromise; null for other requests. */
+  readonly compromise: CompromiseSummary | null;
   /** The schedule would rotate them now, if a window is open. */
   readonly due: number;
   /** What is said of many clients, the most frequent first; `CLIENT` stands for the reference. At most 50. */
   readonly warnings: readonly { readonly message: string; readonly clients: number }[];
   /** When the schedule may begin the next one of those that are not due; null when there is none. */
   readonly next_start: string | null;
+}
+
+/** What holds a compromise back. */
+export interface BreakerView {
+  /** A part of 1. */
+  readonly breaker: number;
+  /** How many clients a request could be about. */
+  readonly fleet: number;
+  /** How many people it takes for what passes the breaker. */
+  readonly people: number;
+}
+
+/** All but `share`, `breaker` and `people` count clients. */
+export interface CompromiseSummary extends BreakerView {
+  readonly clients: number;
+  /** Of the fleet, a part of 1. */
+  readonly share: number;
+  /** It takes `--yes` (HTTP: `confirm`). */
+  readonly needs_confirmation: boolean;
+  /** What becomes of keys that are kept ready: see {@link ClientPlan.standby}. */
+  readonly standby: { readonly used: number; readonly discarded: number };
+  /** That go on to show keys which are not ours. */
+  readonly stays: number;
 }
 
 export interface SummaryCount {
@@ -33,11 +59,12 @@ export interface SummaryCount {
 /** So many different warnings are counted. */
 const MOST_WARNINGS = 50;
 
-export function countPlans(): SummaryCount {
+export function countPlans(view: BreakerView | null): SummaryCount {
   const counts = Object.fromEntries(CLIENT_STATES.map((name) => [name, 0])) as Record<ClientState, number>; // one entry for each state
   const would = { overlap: 0, cutover: 0, join: 0, fail: 0, leave_alone: 0 };
   const warnings = new Map<string, number>();
-  let [clients, due] = [0, 0];
+  const standby = { used: 0, discarded: 0 };
+  let [clients, due, stays] = [0, 0, 0];
   let next: string | null = null;
   return {
     add(plan) {
@@ -45,6 +72,8 @@ export function countPlans(): SummaryCount {
       counts[plan.state] += 1;
       would[outcomeOf(plan)] += 1;
       due += plan.due === null ? 0 : 1;
+      if (plan.standby !== null) standby[plan.standby] += 1;
+      stays += plan.stays.length > 0 ? 1 : 0;
       for (const warning of plan.warnings) {
         const message = warning.replaceAll(plan.client, 'CLIENT');
         if (warnings.size < MOST_WARNINGS || warnings.has(message))
@@ -55,10 +84,17 @@ export function countPlans(): SummaryCount {
     },
     summary: () => ({
       ...{ clients, counts, would, due },
+      compromise: view === null ? null : { ...shareIn(clients - would.leave_alone, view), standby, stays },
       warnings: [...warnings].map(([message, clients]) => ({ message, clients })).sort((a, b) => b.clients - a.clients),
       next_start: next,
     }),
   };
+}
+
+function shareIn(clients: number, view: BreakerView) {
+  const fleet = Math.max(view.fleet, clients);
+  const share = fleet === 0 ? 0 : Number((clients / fleet).toPrecision(3));
+  return { ...view, clients, fleet, share, needs_confirmation: isOver({ clients, fleet }, view.breaker) };
 }
 
 /** What a request comes to. */

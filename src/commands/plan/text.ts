@@ -4,14 +4,14 @@ import { CLIENT_STATES } from '../../core/state.ts';
 import type { DeploymentOutlook } from '../../forecast/fleet.ts';
 import type { PreviewStep } from '../../forecast/preview.ts';
 import type { ClientPlan } from './client.ts';
-import { outcomeOf, type PlanSummary } from './summary.ts';
+import { type CompromiseSummary, outcomeOf, type PlanSummary } from './summary.ts';
 
 /** So many of the most frequent warnings stand above a list. */
 const MOST_WARNINGS = 3;
 
 /** What many plans come to, in a few lines. */
-export function summaryLines(summary: PlanSummary, isCompromise: boolean): readonly string[] {
-  const { clients, counts, would, due, warnings, next_start: next } = summary;
+export function summaryLines(summary: PlanSummary): readonly string[] {
+  const { clients, counts, would, due, warnings, compromise, next_start: next } = summary;
   const states = CLIENT_STATES.filter((state) => counts[state] > 0).map((state) => `${counts[state]} ${state}`);
   const rotated = would.overlap + would.cutover;
   const how = listed([counted(would.overlap, 'by overlap'), counted(would.cutover, 'by cutover')]);
@@ -19,14 +19,38 @@ export function summaryLines(summary: PlanSummary, isCompromise: boolean): reado
     `rotates ${rotated}${rotated === 0 ? '' : ` (${how})`}`,
     counted(would.join, 'have a rotation under way', 'has a rotation under way'),
     counted(would.fail, 'would fail at once'),
-    counted(would.leave_alone, isCompromise ? 'skipped' : 'left alone'),
+    counted(would.leave_alone, compromise === null ? 'left alone' : 'skipped'),
   ]);
   const schedule = `rotates ${due} now${next === null ? '' : `; the next one not before ${next}`}`;
   return [
     `${clients === 1 ? '1 client' : `${clients} clients`}: ${states.join(', ')}`,
-    ...(isCompromise ? [] : [`The schedule ${schedule}`]),
+    ...(compromise === null ? [`The schedule ${schedule}`] : []),
     `A request for all of them ${request}`,
+    ...(compromise === null ? [] : compromiseLines(compromise)),
     ...warnings.slice(0, MOST_WARNINGS).map(({ message, clients }) => `! ${clients}: ${message}`),
+  ];
+}
+
+function compromiseLines(summary: CompromiseSummary): readonly string[] {
+  const { clients, fleet, share, breaker, people, needs_confirmation: isOver, standby, stays } = summary;
+  const size = `It is about ${clients} of ${fleet} clients (${percent(share)})`;
+  const others = people > 1 ? `, and ${people} people (approval)` : '';
+  const used = counted(
+    standby.used,
+    'have a standby key: one PATCH, and no key is made',
+    'has a standby key: one PATCH, and no key is made',
+  );
+  const discarded = counted(
+    standby.discarded,
+    'lose their standby keys, which may have leaked too',
+    'loses its standby key, which may have leaked too',
+  );
+  const left = counted(stays, 'go on to show keys that are not ours', 'goes on to show a key that is not ours');
+  return [
+    isOver
+      ? `${size}: more than ${percent(breaker)} (breaker), so it needs --yes${others}`
+      : `${size}: no more than the breaker allows (${percent(breaker)}, or one client)`,
+    ...[used, discarded, left].filter((line) => line !== null),
   ];
 }
 
@@ -101,6 +125,10 @@ function linesOf(step: PreviewStep): readonly string[] {
   switch (step.step) {
     case 'generate':
       return [`generate a key for ${step.alg} and store it, encrypted`];
+    case 'take_standby':
+      return [`use the standby key ${step.kid}`];
+    case 'leave_standby':
+      return [`give the standby key up: ${step.why}`];
     case 'deliver': {
       const held = Object.entries({ current: step.current, next: step.next, previous: step.previous });
       return [`deliver to signers: ${held.map(([name, kid]) => `${name} ${kid ?? 'none'}`).join(', ')}`];

@@ -1,7 +1,7 @@
 import { openQueues } from '../../../jobs/queues.ts';
 import { putOffRequests } from '../../../jobs/waiting.ts';
 import type { Resources } from '../../rotation/resources.ts';
-import type { RequestStatus } from './model.ts';
+import type { RequestStatus } from '../../status/model.ts';
 
 /** Requests that a worker began, and put off. */
 export async function requestsOf(resources: Resources): Promise<readonly RequestStatus[]> {

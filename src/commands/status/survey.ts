@@ -1,14 +1,16 @@
 /** Goes through a fleet page by page: counts all clients, and keeps of them what is listed. Memory does not grow with clients that are only counted. */
 import { policyFor } from '../../config/model.ts';
 import type { ClientRef } from '../../core/client.ts';
+import type { ClientRecord } from '../../core/record.ts';
 import { CLIENT_STATES, type ClientState } from '../../core/state.ts';
-import { PAGE, pagesOf } from '../../parallel.ts';
+import { inParallel, PAGE, pagesOf } from '../../parallel.ts';
 import type { Resources } from '../../rotation/resources.ts';
+import { clientStatus, type Surroundings } from '../../status/build.ts';
+import { type ExposureStatus, exposureOf } from '../../status/exposure.ts';
+import type { ClientStatus, Status } from '../../status/model.ts';
+import { heardNow, MOST_HEARD } from '../../status/signers.ts';
 import { keepForemost } from '../foremost.ts';
 import type { Select } from '../select.ts';
-import { clientStatus, type Surroundings } from './build.ts';
-import type { ClientStatus, Status } from './model.ts';
-import { heardNow, MOST_HEARD } from './signers.ts';
 
 /** Which clients are counted, and which of those are listed. */
 export interface Filter {
@@ -53,8 +55,9 @@ export async function survey(
   const isHeard = (await countOf(select, resources)) <= MOST_HEARD;
   let compromised = 0;
   let areHeld = true;
+  const isNamed = select !== null && 'clients' in select;
   for await (const refs of refPages(select, resources)) {
-    const page = await statusesOf(refs, isHeard, seen, resources);
+    const page = await statusesOf(refs, isHeard, seen, resources, isNamed);
     unknown.push(...refs.filter((ref) => !page.has(ref)));
     for (const [ref, status] of page) {
       counts[status.state] += 1;
@@ -71,11 +74,11 @@ export async function survey(
     counts,
     wanted: listed.offered,
     compromised,
-    unknown: select !== null && 'clients' in select ? unknown : [],
+    unknown: isNamed ? unknown : [],
     async *pages() {
       for (const page of pagesOf(listed.list())) {
         const missing = page.filter(({ status }) => status === null).map(({ ref }) => ref);
-        const read = await statusesOf(missing, isHeard, seen, resources);
+        const read = await statusesOf(missing, isHeard, seen, resources, isNamed);
         const shown = page.flatMap(({ ref, status }) => status ?? read.get(ref) ?? []);
         // Meanwhile one may have come to another state.
         yield shown.filter((status) => state === null || status.state === state);
@@ -90,11 +93,37 @@ async function statusesOf(
   isHeard: boolean,
   seen: Surroundings,
   resources: Resources,
+  isNamed: boolean,
 ): Promise<ReadonlyMap<ClientRef, ClientStatus>> {
   const stored = new Map([...(await resources.store.loadMany(refs))].map(([ref, { record }]) => [ref, record]));
   const records = isHeard ? await heardNow(stored, seen.now, resources) : stored;
-  return new Map([...records].map(([ref, record]) => [ref, clientStatus(record, seen, resources)]));
+  const exposures = isNamed ? await exposuresOf(records, resources) : null;
+  return new Map(
+    [...records].map(([ref, record]) => {
+      const told = exposures?.get(ref) ?? [];
+      return [ref, { ...clientStatus(record, seen, resources), ...(told.length > 0 && { exposures: told }) }];
+    }),
+  );
 }
+
+async function exposuresOf(
+  records: ReadonlyMap<ClientRef, ClientRecord>,
+  { store }: Resources,
+): Promise<ReadonlyMap<ClientRef, readonly ExposureStatus[]>> {
+  const found = new Map<ClientRef, readonly ExposureStatus[]>();
+  await inParallel(records, LANES, async ([ref, { retirements }]) => {
+    const going = retirements.map(({ kid, rotation }) => ({ ...rotation, replaces: kid })).reverse();
+    const told = [...going, ...(await store.history(ref))].map(exposureOf);
+    found.set(
+      ref,
+      told.filter((one) => one !== null),
+    );
+  });
+  return found;
+}
+
+/** Clients whose history is read at the same time. */
+const LANES = 16;
 
 /** How many clients have to be looked at. */
 async function countOf(select: Select | null, { store }: Resources): Promise<number> {

@@ -4,8 +4,9 @@ import { formatDuration } from '../../core/duration.ts';
 import { howToEnroll } from '../../core/enrolment.ts';
 import { scopeWords, selectorOf } from '../../core/pause.ts';
 import { WHILE_REFUSED } from '../../rotation/deployment.ts';
+import { exposureLine } from '../../status/exposure.ts';
+import type { ClientStatus, KeyStatus, PauseStatus, RotationStatus, Status } from '../../status/model.ts';
 import { openTable, print, printTable } from '../output.ts';
-import type { ClientStatus, KeyStatus, PauseStatus, RotationStatus, Status } from './model.ts';
 import type { Filter, Survey } from './survey.ts';
 import { waveLine } from './waves.ts';
 
@@ -38,6 +39,7 @@ export async function printStatus(found: Survey, around: Around, now: number, fi
   if (compromised > 0) print('COMPROMISED clients: `rekeyd rotate CLIENT --compromised` replaces their keys.');
   for (const client of detailed) {
     printKeys(client, now);
+    for (const exposure of client.exposures ?? []) print(exposureLine(exposure));
     printSigners(client, now);
   }
 }

@@ -2,7 +2,7 @@
 import { formatDuration } from '../../core/duration.ts';
 import { followTime, howToResume } from '../../core/wave.ts';
 import type { Resources } from '../../rotation/resources.ts';
-import type { WaveStatus } from './model.ts';
+import type { WaveStatus } from '../../status/model.ts';
 
 export async function wavesOf({ store, config }: Pick<Resources, 'store' | 'config'>): Promise<readonly WaveStatus[]> {
   const waves = Object.entries(config.policies).map(async ([policy, { cohort }]): Promise<readonly WaveStatus[]> => {

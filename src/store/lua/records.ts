@@ -1,5 +1,8 @@
 import { PRELUDE, REMEMBER_MS } from './prelude.ts';
 
+/** For how long, in ms, a rotation is found by its id alone: far longer than one takes. */
+const FINDABLE_MS = 100 * 24 * 60 * 60 * 1000;
+
 /** KEYS record → {record, version, epoch, claim, op, now, 1 when it is doubted}, or nil. */
 export const LOAD = `${PRELUDE}
 local held = redis.call('HMGET', keys[1], 'record', 'version', 'epoch', 'claim', 'op', 'doubted')
@@ -25,11 +28,30 @@ return {held[1], held[2], epoch, args[1], held[5] or '', at, held[6] or 0}
 `;
 
 /**
- * KEYS record, sealed, history, clients, due, open, audit, seen, found, held, offered; the wave that is counted in, if one is, with its waiting and its failed;
- * the request that is answered, if one is.
+ * Whose keys they are: a member `<mark> <client>` for each mark of a client's keys, in a sorted set without scores, so that all members of a mark lie side by side.
+ * The marks of the last time stand beside the record, because whoever commits does not know them: an older version may have committed in between.
+ */
+const OWN = `
+local function own(owners, record, ref, before, after)
+  if (before or '') == after then return end
+  local kept = {}
+  for mark in after:gmatch('%S+') do
+    kept[mark] = true
+    redis.call('ZADD', owners, 0, mark .. ' ' .. ref)
+  end
+  for mark in (before or ''):gmatch('%S+') do
+    if not kept[mark] then redis.call('ZREM', owners, mark .. ' ' .. ref) end
+  end
+  redis.call('HSET', record, 'marks', after)
+end
+`;
+
+/**
+ * KEYS record, sealed, history, clients, due, open, audit, seen, found, held, offered, owners; the wave that is counted in, if one is, with its waiting and its
+ * failed; the request that is answered, if one is; the rotations that begin.
  * ARGV op, expected op ('' for a new client), expected claim, record, due ('' for none), open (1 or 0), reference, enrolment, what was seen, number of
  * sealed keys, of erased keys, of ended rotations, the answer ('' for none), the wave's id ('' for none), what its rotation came to, whether a key
- * is offered (1 or 0); then thumbprint and JWE of each sealed key, the erased thumbprints, the ended rotations, the audit drafts. → {'done', version, now, seq}, {'conflict'} or {'fenced'}.
+ * is offered (1 or 0), number of rotations that begin, marks of its keys; then thumbprint and JWE of each sealed key, the erased thumbprints, the ended rotations, the audit drafts. → {'done', version, now, seq}, {'conflict'} or {'fenced'}.
  *
  * The record must be what the last commit that the caller saw made of it. That commit is named by a random id: a version number that a failover forgot is
  * given out a second time, and would let two workers build on different records.
@@ -37,11 +59,11 @@ return {held[1], held[2], epoch, args[1], held[5] or '', at, held[6] or 0}
  * ioredis may send a command again after a reconnect. The second time finds its own op, answers as the first time did, and writes a byte, because WAITAOF
  * on the new connection waits only for what that connection wrote.
  */
-export const COMMIT = `${PRELUDE}
-local record, sealed, history, clients, due, open, log, seen, found, held, offered = unpack(keys)
+export const COMMIT = `${PRELUDE}${OWN}
+local record, sealed, history, clients, due, open, log, seen, found, held, offered, owners = unpack(keys)
 local counted = args[14] ~= ''
-local answered = keys[counted and 15 or 12]
-local stands = redis.call('HMGET', record, 'op', 'claim', 'version', 'at', 'seq')
+local answered = keys[counted and 16 or 13]
+local stands = redis.call('HMGET', record, 'op', 'claim', 'version', 'at', 'seq', 'marks')
 if stands[1] == args[1] then
   redis.call('HINCRBY', record, 'touched', 1)
   return {'done', tonumber(stands[3]), tonumber(stands[4]), tonumber(stands[5])}
@@ -57,7 +79,7 @@ end
 local at = now()
 local version = (stands[3] or 0) + 1
 local ref = args[7]
-local sealing = 17
+local sealing = 19
 local erasing = sealing + 2 * args[10]
 local ending = erasing + args[11]
 local drafts = ending + args[12]
@@ -77,13 +99,31 @@ redis.call(args[6] == '1' and 'SADD' or 'SREM', open, ref)
 redis.call(args[8] == 'found' and 'SADD' or 'SREM', found, ref)
 redis.call(args[8] == 'held' and 'SADD' or 'SREM', held, ref)
 redis.call(args[16] == '1' and 'SADD' or 'SREM', offered, ref)
-if answered then redis.call('SET', answered, args[13], 'PX', ${REMEMBER_MS}) end
-if counted and redis.call('HGET', keys[12], 'id') == args[14] then
-  local waited = redis.call('SREM', keys[13], ref) == 1
-  if args[15] == 'failed' then redis.call('SADD', keys[14], ref)
-  elseif waited then redis.call('HINCRBY', keys[12], 'active', 1) end
+own(owners, record, ref, stands[6], args[18])
+if args[13] ~= '' then redis.call('SET', answered, args[13], 'PX', ${REMEMBER_MS}) end
+for i = #keys - args[17] + 1, #keys do
+  redis.call('SET', keys[i], (seq - (#args - drafts)) .. ' ' .. ref, 'NX', 'PX', ${FINDABLE_MS})
+end
+if counted and redis.call('HGET', keys[13], 'id') == args[14] then
+  local waited = redis.call('SREM', keys[14], ref) == 1
+  if args[15] == 'failed' then redis.call('SADD', keys[15], ref)
+  elseif waited then redis.call('HINCRBY', keys[13], 'active', 1) end
 end
 return {'done', version, at, seq}
+`;
+
+/** KEYS record, owners. ARGV op, reference, marks. → 1 when the record is still what that commit made of it, and its keys are found from now on; else 0. */
+export const NOTE_OWNER = `${PRELUDE}${OWN}
+local stands = redis.call('HMGET', keys[1], 'op', 'marks')
+if stands[1] ~= args[1] then return 0 end
+own(keys[2], keys[1], args[2], stands[2], args[3])
+return 1
+`;
+
+/** KEYS string. ARGV form of the marks. → 1. */
+export const OWNERS_NOTED = `${PRELUDE}
+redis.call('SET', keys[1], args[1])
+return 1
 `;
 
 /**

@@ -111,7 +111,10 @@ function keysOf(
   const known = new Set([...generated.map(({ data }) => data.kid), initialOf(client), ...othersOf(client), ...gone]);
   const others = new Set(patches.flatMap(({ body }) => thumbprintsIn(body)).filter((kid) => !known.has(kid)));
   return [
-    ...surplus(generated, lines).map((rotation) => `rotation ${rotation} made a second key`),
+    ...surplus(
+      generated.filter(({ data }) => data.standby !== true),
+      lines,
+    ).map((rotation) => `rotation ${rotation} made a second key`),
     ...[...others].map((kid) => `${kid} was published, and no rotation is known to have made it`),
   ];
 }

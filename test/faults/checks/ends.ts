@@ -117,7 +117,7 @@ async function judgeEnd(
     if (!isAllowed) say('outcome', `rotation ${id} is ${state}: ${error}`);
   }
   for (const kid of sealed.keys())
-    if (kid !== only.thumbprint && !leftBy?.includes(kid))
+    if (kid !== only.thumbprint && kid !== record.standby?.kid && !leftBy?.includes(kid))
       say('leftover', `the private half of ${kid} is still stored`);
   judgeServer(end, only.thumbprint, say);
   judgeFolder(end, only.thumbprint, say);
@@ -143,12 +143,15 @@ function judgeServer({ client, server, served }: ClientEnd, active: string, say:
   }
 }
 
-function judgeFolder({ folder }: ClientEnd, active: string, say: Say): void {
+function judgeFolder({ folder, record }: ClientEnd, active: string, say: Say): void {
   const current = folder?.get('current.jwk.json');
   const kid = current === undefined ? 'nothing' : thumbprintOfKey(privateKeyOf(current));
   if (kid !== active) say('folder', `signers sign with ${kid}, and ${active} is active`);
-  for (const name of ['next.jwk.json', 'previous.jwk.json'])
-    if (folder?.has(name)) say('folder', `${name} is still there`);
+  const next = folder?.get('next.jwk.json');
+  const kept = record?.standby?.kid ?? null;
+  const held = next === undefined ? null : thumbprintOfKey(privateKeyOf(next));
+  if (held !== kept) say('folder', `next.jwk.json is ${held}, and ${kept} is kept ready`);
+  if (folder?.has('previous.jwk.json')) say('folder', 'previous.jwk.json is still there');
 }
 
 async function judgeKey(

@@ -7,8 +7,8 @@ import type { Check, Violation } from '../checker.ts';
 import type { Evidence, StoredRecord } from '../evidence.ts';
 import type { FaultClient } from '../fleet.ts';
 import type { Event } from '../history.ts';
-import { SAME_MS } from './clocks.ts';
-import { carriesKeys, initialOf, thumbprintsIn } from './keys.ts';
+import { initialOf, thumbprintsIn } from './keys.ts';
+import { momentsOf } from './moments.ts';
 
 /** For how long a report counts, in ms. One that is about to be old may be judged either way. */
 const COUNTS_MS = 120_000;
@@ -36,9 +36,7 @@ export const signersAreAwaited: Check = (evidence) =>
       : [],
   );
 
-type Moment = { readonly at: number } & ({ readonly event: Event } | { readonly request: LogEntry });
-
-function judgeClient(client: FaultClient, { events, requests }: Evidence): readonly Violation[] {
+function judgeClient(client: FaultClient, evidence: Evidence): readonly Violation[] {
   const violations: Violation[] = [];
   const standing: Standing = { reports: new Map(), record: null, sent: new Set(), said: new Set() };
   const say = (rule: string, kid: string, message: string) => {
@@ -46,13 +44,7 @@ function judgeClient(client: FaultClient, { events, requests }: Evidence): reado
     standing.said.add(`${rule} ${kid}`);
     violations.push({ rule, ref: client.ref, message });
   };
-  const moments: Moment[] = [
-    ...events.map((event) => ({ at: event.at, event })),
-    ...requests
-      .filter((request) => request.client === client.id && carriesKeys(request))
-      .map((request) => ({ at: request.at + SAME_MS, request })),
-  ];
-  for (const moment of moments.sort((a, b) => a.at - b.at)) {
+  for (const moment of momentsOf(client, evidence)) {
     if ('request' in moment) judgePatch(moment.request, client, standing, say);
     else takeIn(moment.event, client, standing);
   }

@@ -35,7 +35,14 @@ export const publishing: readonly Mutant[] = [
   },
   {
     name: 'forget-to-erase',
-    edits: [{ file: 'src/rotation/decide.ts', within: 'pureStep', find: propertyOf('erase'), put: '[]' }],
+    edits: [
+      {
+        file: 'src/rotation/decide.ts',
+        within: 'erasedWith',
+        find: statementOf(call('record.keys.flatMap')),
+        put: 'return [];',
+      },
+    ],
     caught: { in: 'calm', as: 'leftover' },
   },
   {

@@ -1,11 +1,12 @@
 /** The JSON document of `rekeyd status`. */
-import type { ClientRef } from '../../core/client.ts';
-import type { DueReason } from '../../core/due.ts';
-import type { ManagedKey } from '../../core/keys.ts';
-import type { Scope } from '../../core/pause.ts';
-import type { Enrolment } from '../../core/record.ts';
-import type { Retirement } from '../../core/retirement.ts';
-import type { ClientState } from '../../core/state.ts';
+import type { ClientRef } from '../core/client.ts';
+import type { DueReason } from '../core/due.ts';
+import type { ManagedKey } from '../core/keys.ts';
+import type { Scope } from '../core/pause.ts';
+import type { Enrolment } from '../core/record.ts';
+import type { Retirement } from '../core/retirement.ts';
+import type { ClientState } from '../core/state.ts';
+import type { ExposureStatus } from './exposure.ts';
 
 /** Members as in the JSON document: times are RFC 3339, ages in seconds on the store's clock. */
 export interface ClientStatus {
@@ -36,6 +37,8 @@ export interface ClientStatus {
   /** What went wrong last and still matters. */
   readonly last_error: string | null;
   readonly halted: string | null;
+  /** Of clients that were named: keys that were reported as compromised, the latest first, as far as the history goes. Absent for others, and where there were none. */
+  readonly exposures?: readonly ExposureStatus[];
 }
 
 export interface KeyStatus {

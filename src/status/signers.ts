@@ -1,15 +1,15 @@
 /** What `status` says of those who sign: what they hold, and what a rotation waits for. */
-import type { ClientRef } from '../../core/client.ts';
-import { withReports } from '../../core/heard.ts';
-import { isRecent } from '../../core/hearing.ts';
-import { plan } from '../../core/plan.ts';
-import type { ClientPolicy } from '../../core/policy.ts';
-import type { ClientRecord } from '../../core/record.ts';
-import { ripen } from '../../core/retirement.ts';
-import { incomingKid } from '../../core/rotation.ts';
-import { inParallel } from '../../parallel.ts';
-import { hearSigners } from '../../rotation/hearing.ts';
-import type { Resources } from '../../rotation/resources.ts';
+import type { ClientRef } from '../core/client.ts';
+import { withReports } from '../core/heard.ts';
+import { isRecent } from '../core/hearing.ts';
+import { plan } from '../core/plan.ts';
+import type { ClientPolicy } from '../core/policy.ts';
+import type { ClientRecord } from '../core/record.ts';
+import { ripen } from '../core/retirement.ts';
+import { incomingKid } from '../core/rotation.ts';
+import { inParallel } from '../parallel.ts';
+import { hearSigners } from '../rotation/hearing.ts';
+import type { Resources } from '../rotation/resources.ts';
 import type { SignersStatus, WaitStatus } from './model.ts';
 
 /** Where more clients are shown, reports are not read anew: what was last heard is shown. */

@@ -1,18 +1,18 @@
 /** Records as `rekeyd status` shows them. */
-import { policyFor } from '../../config/model.ts';
-import { offeredUntil } from '../../core/adoption.ts';
-import { type ClientRef, splitReference } from '../../core/client.ts';
-import { dueAt, isOverdue, isScheduled, whyDue } from '../../core/due.ts';
-import { activeKey, type FormerKey, findKey, type ManagedKey, usesReportedKey } from '../../core/keys.ts';
-import { type Pause, pauseOf } from '../../core/pause.ts';
-import type { ClientPolicy } from '../../core/policy.ts';
-import type { ClientRecord } from '../../core/record.ts';
-import type { Retirement } from '../../core/retirement.ts';
-import { incomingKid } from '../../core/rotation.ts';
-import { clientState, lastError } from '../../core/state.ts';
-import { clientPolicy } from '../../rotation/policy.ts';
-import type { Resources } from '../../rotation/resources.ts';
-import type { DeploymentState } from '../../store/deployments.ts';
+import { policyFor } from '../config/model.ts';
+import { offeredUntil } from '../core/adoption.ts';
+import { type ClientRef, splitReference } from '../core/client.ts';
+import { dueAt, isOverdue, isScheduled, whyDue } from '../core/due.ts';
+import { activeKey, type FormerKey, findKey, type ManagedKey, usesReportedKey } from '../core/keys.ts';
+import { type Pause, pauseOf } from '../core/pause.ts';
+import type { ClientPolicy } from '../core/policy.ts';
+import type { ClientRecord } from '../core/record.ts';
+import type { Retirement } from '../core/retirement.ts';
+import { incomingKid } from '../core/rotation.ts';
+import { clientState, lastError } from '../core/state.ts';
+import { clientPolicy } from '../rotation/policy.ts';
+import type { Resources } from '../rotation/resources.ts';
+import type { DeploymentState } from '../store/deployments.ts';
 import type {
   ClientStatus,
   DeploymentStatus,

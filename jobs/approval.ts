@@ -1,0 +1,94 @@
+/**
+ * The second person for what passes the breaker. Who that is comes from an authentication (a user of the operating system, a token), and is signed with a KEK:
+ * neither the free text `actor` nor somebody who can only write to Redis makes a person.
+ */
+import type { Cause } from '../src/core/history.ts';
+import { hasCode, RekeydError } from '../src/errors.ts';
+import { signDocument, verifyDocument } from '../src/keys/signed.ts';
+import type { Store } from '../src/store/store.ts';
+import type { Asking } from './begin-asked.ts';
+import { claimOf, digestOf, type Signing } from './claim.ts';
+import type { Queues } from './queues.ts';
+import { parseJob, type Request, requestSchema } from './schemas.ts';
+import { findRequest } from './waiting.ts';
+
+const PURPOSE = 'approvals of requests';
+
+interface Approval {
+  readonly store: string;
+  /** The id of its job, and what it asked for: an id may come a second time in a queue that was emptied. */
+  readonly job: string;
+  readonly request: string;
+  readonly claimedBy: string;
+}
+
+/** @returns who approved it, without the one who asked @throws RekeydError `not_approved` */
+export async function approvalOf({ asked, job, claim, context }: Asking, size: string): Promise<readonly string[]> {
+  const { store, config } = context.resources;
+  const needed = config.approval?.compromiseAll ?? 1;
+  if (needed < 2) return [];
+  const approved = await approvers(asked, job, { store, keks: context.keks });
+  const own = claim?.isSigned === true ? [claim.claimedBy] : [];
+  const people = new Set([...own, ...approved]);
+  if (people.size >= needed) return approved.filter((one) => !own.includes(one));
+  const left = needed - people.size;
+  const so = people.size === 0 ? '' : `, other than ${[...people].join(', ')}`;
+  throw new RekeydError(
+    'not_approved',
+    `It is about ${size} and waits for ${left === 1 ? 'one more person' : `${left} more people`}${so}: \`rekeyd approve ${job}\`.`,
+  );
+}
+
+async function approvers(
+  asked: Request,
+  job: string,
+  { store, keks }: Signing & { readonly store: Pick<Store, 'approvals'> },
+): Promise<readonly string[]> {
+  const digest = digestOf(asked);
+  const found = new Set<string>();
+  for (const signed of await store.approvals(job)) {
+    // Whoever made one that does not verify is no person.
+    const text = await verifyDocument(signed, PURPOSE, keks).catch((error: unknown) => {
+      if (hasCode(error, 'key_tampered') || hasCode(error, 'kek_missing')) return null;
+      throw error;
+    });
+    if (text === null) continue;
+    const approval: Approval = JSON.parse(text); // only `approve` signs one
+    const isAbout = approval.store === store.id && approval.job === job && approval.request === digest;
+    if (isAbout) found.add(approval.claimedBy);
+  }
+  return [...found].sort();
+}
+
+export interface Approver extends Omit<Cause, 'request'> {
+  readonly claimedBy: string;
+}
+
+/**
+ * Notes that somebody approves a request, on disk, and has it looked at again. The worker decides whether it takes more.
+ * @returns what was approved
+ * @throws RekeydError `not_found` when no such request waits; `usage` for the one who asked
+ */
+export async function approve(
+  job: string,
+  by: Approver,
+  { queues, store, keks }: { readonly queues: Pick<Queues, 'inboxes'>; readonly store: Store } & Pick<Signing, 'keks'>,
+): Promise<Request> {
+  const found = await findRequest(queues, job);
+  if (found === undefined || found.name !== 'request' || found.finishedOn !== undefined) {
+    throw new RekeydError('not_found', `No request ${job} waits. \`rekeyd status\` lists those that do.`);
+  }
+  const asked = parseJob(requestSchema, found.name, found.data);
+  if ((await claimOf(asked, { store, keks }))?.claimedBy === by.claimedBy) {
+    throw new RekeydError('usage', `${by.claimedBy} asked for request ${job}: somebody else has to approve it.`);
+  }
+  const approval: Approval = { store: store.id, job, request: digestOf(asked), claimedBy: by.claimedBy };
+  const { actor, reason, claimedBy } = by;
+  const data = { request: job, asked_by: asked.actor, select: JSON.stringify(asked.select).slice(0, 500) };
+  const who = { actor, claimed_by: claimedBy, reason };
+  const draft = { type: 'rotation.approved', client: null, rotation: null, ...who, data } as const;
+  await store.approve(job, await signDocument(JSON.stringify(approval), PURPOSE, keks), [draft]);
+  // It may be under way, and then looks at its approvals the next time.
+  await found.promote().catch(() => undefined);
+  return asked;
+}

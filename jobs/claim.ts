@@ -1,0 +1,60 @@
+/**
+ * Who was authenticated when a request was made. The command line and the HTTP API sign it with a KEK: a producer that can only write to the queue can say
+ * what it likes as `actor`, and cannot say this.
+ */
+import { hash } from 'node:crypto';
+import { canonicalJson } from '../src/core/json.ts';
+import { RekeydError } from '../src/errors.ts';
+import type { Kek } from '../src/keys/sealed.ts';
+import { signDocument, verifyDocument } from '../src/keys/signed.ts';
+import type { Store } from '../src/store/store.ts';
+import { type Request, type RequestInput, requestSchema } from './schemas.ts';
+
+export interface Claim {
+  /** Such as `os:alice`, `token:siem` or `producer:scanner`. */
+  readonly claimedBy: string;
+  /** When it was made, on the store's clock: ms since the Unix epoch. */
+  readonly at: number;
+  /** With a KEK. A producer is known by its queue alone, and is nobody who approves or asks as a person. */
+  readonly isSigned: boolean;
+}
+
+export interface Signing {
+  readonly store: Pick<Store, 'id' | 'now'>;
+  readonly keks: readonly Kek[];
+}
+
+const PURPOSE = 'claims of requests';
+
+interface Document extends Omit<Claim, 'isSigned'> {
+  /** A claim of another store, or about another request, is none. */
+  readonly store: string;
+  readonly request: string;
+}
+
+/** The same text for the same request, however its members are ordered. */
+export function digestOf({ claim: _, ...asked }: Request): string {
+  return hash('sha256', canonicalJson(asked), 'base64url');
+}
+
+/** The request with its claim, as it goes into the queue. */
+export async function claimed(request: RequestInput, claimedBy: string, signing: Signing): Promise<RequestInput> {
+  const { store, keks } = signing;
+  const asked = digestOf(requestSchema.parse(request));
+  const claim: Document = { claimedBy, at: await store.now(), store: store.id, request: asked };
+  return { ...request, claim: await signDocument(JSON.stringify(claim), PURPOSE, keks) };
+}
+
+/** Null: nobody was authenticated. @throws RekeydError `job_invalid` for a claim that somebody else made, or that belongs to another request */
+export async function claimOf(asked: Request, { store, keks }: Signing): Promise<Claim | null> {
+  if (asked.claim === undefined) return null;
+  const text = await verifyDocument(asked.claim, PURPOSE, keks).catch((error: unknown) => {
+    throw new RekeydError('job_invalid', `Nobody knows who made this request: ${FORGED}`, { cause: error });
+  });
+  const { claimedBy, at, ...about }: Document = JSON.parse(text); // only `claimed` signs one
+  if (about.store === store.id && about.request === digestOf(asked)) return { claimedBy, at, isSigned: true };
+  throw new RekeydError('job_invalid', `Nobody knows who made this request: ${FORGED}`);
+}
+
+const FORGED =
+  'its claim was not made for it with a KEK of this config. Leave `claim` out, or ask with `rekeyd rotate`. It is not tried again.';

@@ -1,0 +1,81 @@
+/** The section `http`: where rekeyd listens, how it shows who it is, and what certificates of callers may do. */
+import { z } from 'zod';
+import { APP_PATH, REFERENCE } from '../core/client.ts';
+import { isLoopback } from '../core/host.ts';
+import type { TokenScope } from '../core/token.ts';
+import * as field from './fields.ts';
+import { choice, count, duration, list, section, text } from './fields.ts';
+import { DEFAULT_LISTEN } from './listen.ts';
+import type { HttpConfig, HttpTlsConfig } from './model.ts';
+import type { Sources } from './secrets.ts';
+import { certificates, privateKey, tlsProblems } from './tls.ts';
+
+/** Tokens stood in a file of their own once. */
+const NO_TOKENS =
+  'is no setting any more: tokens live in the store. Remove this line, and make them with `rekeyd token create NAME --scope read`';
+
+export function http(sources: Sources) {
+  const rate = section({
+    max: count('Requests of one token …', 1, 1_000_000).prefault(100),
+    per: duration('… in this time, by each worker.').prefault('1s'),
+  });
+  return section({
+    listen: field.listenAddress('host:port of the API.').prefault(DEFAULT_LISTEN),
+    public: field
+      .listenAddress('host:port where only probes, metrics and public JWK Sets are served, without TLS.')
+      .optional(),
+    tls: tls(sources).describe('The API speaks TLS.').optional(),
+    certificates: list(certificateRule(), 'certificate')
+      .describe('What callers with a certificate by client_ca may do, instead of a token.')
+      .optional(),
+    rate_limit: rate.prefault({}).describe('How often one token may ask.'),
+    tokens: z.never({ error: NO_TOKENS }).optional(),
+  }).transform(({ tokens: _, public: open, tls = null, certificates: rules = [], ...input }, context): HttpConfig => {
+    if (rules.length > 0 && tls?.clientCa == null) {
+      const message = 'has no use without an authority: write tls: { client_ca: file:PATH } beside it';
+      context.addIssue({ code: 'custom', path: ['certificates'], message });
+    }
+    const { listen, rate_limit } = input;
+    return {
+      listen,
+      publicListen: open ?? null,
+      tls,
+      certificates: rules,
+      rate: { max: rate_limit.max, perMs: rate_limit.per },
+    };
+  });
+}
+
+function tls(sources: Sources) {
+  return section({
+    cert: field.secret('PEM of our certificate, and of those that it was signed with.', sources, certificates),
+    key: field.secret('PEM of its private key.', sources, privateKey),
+    client_ca: field
+      .secret('PEM of the authorities whose certificates callers may show.', sources, certificates)
+      .optional(),
+  }).transform(({ cert, key, client_ca = null }, context): HttpTlsConfig => {
+    for (const { path, message } of tlsProblems({ cert, key })) context.addIssue({ code: 'custom', path, message });
+    return { cert, key, clientCa: client_ca };
+  });
+}
+
+const SCOPES = ['rotate', 'read', 'metrics'] as const satisfies readonly TokenScope[];
+
+function certificateRule() {
+  const name = text({ description: 'A DNS name or URI in it.' }, 'a name such as siem.example.com', (value, refuse) =>
+    /^[^\s",]{1,255}$/.test(value) ? value : refuse('is not a name: write one such as siem.example.com'),
+  );
+  const only = text({ description: 'It may touch this alone.' }, 'an app or a client', (value, refuse) =>
+    APP_PATH.test(value) || REFERENCE.test(value)
+      ? value
+      : refuse('is neither an app nor a client: write deployment/app-slug, or a client reference'),
+  );
+  const scopes = list(choice('What it may do.', SCOPES), 'scope');
+  return section({ name, scopes, only: only.optional() }).transform(({ only = null, ...rule }) => ({ ...rule, only }));
+}
+
+/** Null: tokens are not sent where others can read them. */
+export function exposedTokens({ listen, tls }: HttpConfig): string | null {
+  if (tls !== null || isLoopback(listen.host)) return null;
+  return 'takes tokens where everybody on the network can read them: write http.tls, or listen on 127.0.0.1 behind a proxy that speaks TLS';
+}

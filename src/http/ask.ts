@@ -1,0 +1,141 @@
+/** Puts a request of a caller into the queue, and waits a while for what it came to. */
+import { randomUUID } from 'node:crypto';
+import { claimed } from '../../jobs/claim.ts';
+import { requestResult } from '../../jobs/result.ts';
+import { contradiction } from '../../jobs/schemas.ts';
+import { type Config, policyFor } from '../config/model.ts';
+import { hasCode, messageOf } from '../errors.ts';
+import { PAGE } from '../parallel.ts';
+import { keksOf } from '../rotation/policy.ts';
+import { answerOf } from '../store/redis/patience.ts';
+import type { Store } from '../store/store.ts';
+import { after } from '../time.ts';
+import { type Once, onceFor } from './idempotency.ts';
+import { acceptedOf, type Errors, pendingOf } from './outcome.ts';
+import { checkSelection } from './principal.ts';
+import { ProblemError } from './problem.ts';
+import type { Answer, Call } from './route.ts';
+import type { RequestBody } from './routes/rotations.ts';
+
+type Asked = Call<unknown, unknown, RequestBody>;
+
+/** How long a caller waits for a worker to take the request, and for Redis, in ms. */
+const WAIT_MS = 20_000;
+const PATIENCE_MS = 5_000;
+
+/** @throws ProblemError for what the caller is told */
+export async function ask(call: Asked): Promise<Answer> {
+  const { context, principal, headers } = call;
+  const { store, config } = context.resources;
+  const body = { ...call.body, actor: call.body.actor ?? principal.claimedBy };
+  checkSelection(principal, body.select);
+  const wrong = contradiction(body);
+  if (wrong !== null) throw new ProblemError(400, wrong);
+  const { request, unknown } = withoutUnknown(body, config);
+  const key = headers['idempotency-key'];
+  try {
+    const once = key === undefined ? null : await soon(onceFor(store, principal, key, body));
+    if (once !== null && once.answer !== null) return { status: 202, body: once.answer };
+    const id = `http-${once?.name ?? randomUUID()}`;
+    await soon(noteCall(store, call, id, request));
+    const signing = { store, keks: keksOf(config) };
+    await soon(claimed(request, principal.claimedBy, signing).then((signed) => context.queues.request(signed, id)));
+    const location = `/v1/requests/${id}`;
+    if (prefersAsync(headers.prefer)) {
+      const told = { location, 'preference-applied': 'respond-async' };
+      return { status: 202, headers: told, body: pendingOf(id, '', unknown) };
+    }
+    return { status: 202, headers: { location }, body: await answerFor(call, id, once, unknown) };
+  } catch (error) {
+    if (!hasCode(error, 'redis_unreachable')) throw error;
+    throw new ProblemError(503, key === undefined ? LOST_WITHOUT_KEY : LOST, {
+      headers: { 'retry-after': '5' },
+      cause: error,
+    });
+  }
+}
+
+type Request = Omit<RequestBody, 'actor'> & { readonly actor: string };
+
+/**
+ * What this config does not know would wait for a worker whose config does: said at once, to somebody who waits.
+ * @throws ProblemError 422 when nothing else is asked for
+ */
+function withoutUnknown(request: Request, config: Config): { readonly request: Request; readonly unknown: Errors } {
+  const { select } = request;
+  if ('app' in select && !appsOf(config).includes(select.app)) {
+    throw new ProblemError(422, `The config has no app ${select.app}. It has: ${appsOf(config).join(', ')}.`);
+  }
+  if ('policy' in select && !Object.hasOwn(config.policies, select.policy)) {
+    const known = Object.keys(config.policies).join(', ');
+    throw new ProblemError(422, `The config has no policy ${select.policy}. It has: ${known}.`);
+  }
+  if (!('clients' in select)) return { request, unknown: [] };
+  const clients = select.clients.filter((ref) => policyFor(config, ref) !== null);
+  const unknown = select.clients
+    .filter((ref) => policyFor(config, ref) === null)
+    .map((client) => ({ client, message: `The config has no policy for ${client}. Add its app (and the client).` }));
+  if (clients.length === 0) throw nothingStarted(unknown);
+  return { request: { ...request, select: { clients } }, unknown };
+}
+
+function appsOf({ deployments }: Config): readonly string[] {
+  return deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`));
+}
+
+const LOST =
+  'Redis went away, and the request may be taken. Ask again with the same Idempotency-Key and the same body: it is one request.';
+const LOST_WITHOUT_KEY =
+  'Redis went away, and the request may be taken. Ask again: a client whose rotation is under way is not rotated twice. An Idempotency-Key makes it one request in any case.';
+
+/** Not for as long as Redis may be away. @throws RekeydError `redis_unreachable` */
+export function soon<T>(work: Promise<T>): Promise<T> {
+  return answerOf(work, { signal: new AbortController().signal, ms: PATIENCE_MS }, '') as Promise<T>; // null only after an abort, and nobody aborts
+}
+
+/** Before it is asked for: a request without an entry would be worse than an entry without its request. */
+async function noteCall(store: Store, { principal, address }: Asked, request: string, body: Request): Promise<void> {
+  const { actor, reason, select, compromised } = body;
+  const [kind = ''] = Object.keys(select);
+  const data = { request, route: 'POST /v1/rotations', address, select: kind, compromised: compromised !== false };
+  const draft = {
+    type: 'api.called',
+    client: null,
+    rotation: null,
+    actor,
+    claimed_by: principal.claimedBy,
+    reason,
+    data,
+  } as const;
+  await store.append([draft], `api ${request}`);
+}
+
+async function answerFor({ context, signal }: Asked, id: string, once: Once | null, unknown: Errors): Promise<unknown> {
+  const waited = AbortSignal.any([signal, after(WAIT_MS)]);
+  let waitsFor = '';
+  const onRetry = (why: string) => {
+    waitsFor = why;
+  };
+  const patience = { signal: waited, ms: PATIENCE_MS, onRetry };
+  const found = await requestResult(context.queues, id, patience).catch((error: unknown) => {
+    if (hasCode(error, 'request_failed')) throw new ProblemError(422, messageOf(error));
+    throw error;
+  });
+  if (found === null) return pendingOf(id, waitsFor, unknown);
+  const failed = [...unknown, ...(found.errors ?? [])];
+  if (found.rotations.length === 0 && failed.length > 0) throw nothingStarted(failed);
+  const answer = await soon(acceptedOf(context.resources.store, id, found, unknown));
+  return once === null ? answer : soon(once.keep(answer));
+}
+
+function nothingStarted(errors: Errors): ProblemError {
+  const told = errors.slice(0, PAGE).map(({ client, message }) => ({ client, detail: message }));
+  return new ProblemError(422, 'Nothing was started. What stands in the way of each client is in errors.', {
+    errors: told,
+  });
+}
+
+/** RFC 7240 section 4.1. */
+function prefersAsync(prefer: string | undefined): boolean {
+  return (prefer ?? '').split(',').some((one) => one.trim().toLowerCase() === 'respond-async');
+}

@@ -1,0 +1,83 @@
+/** Who calls: by a bearer token (RFC 6750), or by a client certificate. */
+import type { FastifyRequest } from 'fastify';
+import type { CertificateConfig } from '../config/model.ts';
+import type { Token, TokenScope } from '../core/token.ts';
+import { hasCode } from '../errors.ts';
+import { answerOf } from '../store/redis/patience.ts';
+import { after } from '../time.ts';
+import { certificatePrincipal } from './certificate.ts';
+import type { Principal } from './principal.ts';
+import { ProblemError } from './problem.ts';
+import type { TokenBook } from './tokens.ts';
+
+/** Of the config in force. */
+export interface Credentials {
+  readonly tokens: TokenBook;
+  readonly certificates: readonly CertificateConfig[];
+}
+
+/** How long the store may take to tell whose token it is, in ms. */
+const PATIENCE_MS = 5_000;
+
+/**
+ * @param onKnown told who it is, also where that one may not do this
+ * @throws ProblemError 401 for nobody, 403 for somebody who may not do this, 503 where that cannot be told
+ */
+export async function authenticate(
+  request: FastifyRequest,
+  scope: TokenScope,
+  credentials: () => Credentials,
+  onKnown: (principal: Principal) => void,
+): Promise<Principal> {
+  const principal = await principalOf(request, credentials);
+  onKnown(principal);
+  if (principal.scopes.includes(scope)) return principal;
+  throw new ProblemError(
+    403,
+    `${principal.claimedBy} has ${principal.scopes.join(', ')}, and this takes the scope ${scope}: \`rekeyd token create NAME --scope ${scope}\`.`,
+    { headers: { 'www-authenticate': challenge(`error="insufficient_scope", scope="${scope}"`) } },
+  );
+}
+
+async function principalOf(request: FastifyRequest, credentials: () => Credentials): Promise<Principal> {
+  const { authorization } = request.headers;
+  if (authorization === undefined) {
+    const certified = certificatePrincipal(request.raw.socket, () => credentials().certificates);
+    if (certified !== null) return certified;
+    throw nobody('This takes a token: send Authorization: Bearer TOKEN. `rekeyd token create` makes one.', '');
+  }
+  const [, value] = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i.exec(authorization) ?? [];
+  const token = value === undefined ? null : await find(credentials().tokens, value);
+  if (value === undefined || token === null) {
+    throw nobody(
+      'This token is not accepted: it was never made, has expired, or was revoked.',
+      'error="invalid_token"',
+    );
+  }
+  // A store that does not answer says nothing against it: nothing new is heard from there either.
+  const isValid = () =>
+    find(credentials().tokens, value).then(
+      (found) => found !== null,
+      (error: unknown) => hasCode(error, 'redis_unreachable'),
+    );
+  return { claimedBy: `token:${token.name}`, key: token.hash, scopes: token.scopes, only: token.only, isValid };
+}
+
+async function find(tokens: TokenBook, value: string): Promise<Token | null> {
+  try {
+    return await answerOf(tokens.find(value), { signal: after(2 * PATIENCE_MS), ms: PATIENCE_MS }, '');
+  } catch (error) {
+    if (!(hasCode(error, 'key_tampered') || hasCode(error, 'kek_missing'))) throw error;
+    const detail =
+      'No token is accepted now: the list of tokens in the store cannot be trusted. The log of rekeyd says why.';
+    throw new ProblemError(503, detail, { cause: error });
+  }
+}
+
+function nobody(detail: string, error: string): ProblemError {
+  return new ProblemError(401, detail, { headers: { 'www-authenticate': challenge(error) } });
+}
+
+function challenge(error: string): string {
+  return `Bearer realm="rekeyd"${error === '' ? '' : `, ${error}`}`;
+}

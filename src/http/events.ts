@@ -1,0 +1,169 @@
+/**
+ * What happens to a rotation, as it happens: Server-Sent Events whose source is the audit log. However many listen, one loop of this process reads the log,
+ * and each entry is made into text once. The id of an event is the number of its entry, so that a listener who comes back misses nothing.
+ */
+import type { AuditEntry } from '../core/audit.ts';
+import { messageOf } from '../errors.ts';
+import type { Log } from '../rotation/resources.ts';
+import type { Store } from '../store/store.ts';
+import { sleep, untilAborted } from '../time.ts';
+import type { Sink } from './route.ts';
+
+export interface Listening {
+  readonly rotation: string;
+  /** Only entries after this number. */
+  readonly after: number;
+  /** The rotation has ended: what the log says of it by now is all. */
+  readonly isOver: boolean;
+  /** Whether the listener may still do so; asked from time to time. */
+  isValid(): Promise<boolean>;
+}
+
+export interface Events {
+  /** Null when as many listen as may. What it answers writes to the response until the rotation has ended, or the listener is gone. */
+  listen(listening: Listening): ((sink: Sink) => void) | null;
+  /** Ends all streams: listeners come back, perhaps to another process. */
+  close(): Promise<void>;
+}
+
+/** Between two looks at the log, in ms, while somebody listens. */
+const LOOK_MS = 250;
+
+/** Proxies cut a connection on which nothing comes; and whoever lost their right to listen is sent away by then. In ms. */
+const BEAT_MS = 15_000;
+
+const PAGE = 500;
+
+const MOST_LISTENERS = 2_000;
+
+/** A listener that does not read as fast as things happen is sent away, and comes back where it was. In bytes. */
+const MOST_UNREAD = 256 * 1024;
+
+const LAST: readonly string[] = ['rotation.completed', 'rotation.failed', 'rotation.rolled_back'];
+
+interface Listener extends Listening {
+  readonly sink: Sink;
+  /** The number of the newest entry that it was told of, or did not need. */
+  at: number;
+}
+
+export function openEvents(store: Pick<Store, 'auditAfter' | 'auditSize'>, log: Log, beatMs = BEAT_MS): Events {
+  /** By rotation. */
+  const live = new Map<string, Set<Listener>>();
+  /** Those that still read what was before. */
+  const behind = new Set<Listener>();
+  const ended = new AbortController();
+  let reading: Promise<void> | null = null;
+  let count = 0;
+  /** How far the loop has read; null while nobody listens. */
+  let readTo: number | null = null;
+
+  /** While Redis is away the store waits for it: whoever stops does not. */
+  const entriesAfter = (seq: number) => untilAborted(store.auditAfter(seq, PAGE), ended.signal);
+
+  function leave(listener: Listener): void {
+    const isLive = live.get(listener.rotation)?.delete(listener) ?? false;
+    if (isLive || behind.delete(listener)) count -= 1;
+    if (live.get(listener.rotation)?.size === 0) live.delete(listener.rotation);
+  }
+
+  function end(listener: Listener): void {
+    leave(listener);
+    listener.sink.end();
+  }
+
+  function tell(listener: Listener, entry: AuditEntry, text: string): void {
+    if (entry.seq <= listener.at) return;
+    listener.at = entry.seq;
+    listener.sink.write(text);
+    if (LAST.includes(entry.type) || listener.sink.writableLength > MOST_UNREAD) end(listener);
+  }
+
+  /** One page for each of those that are behind: they keep nobody else waiting. Who comes at the same moment reads the same pages. */
+  async function catchUp(): Promise<void> {
+    const pages = new Map<number, Promise<AuditEntry[]>>();
+    const waiting = [...behind].map(async (listener) => {
+      const asked = pages.get(listener.at) ?? entriesAfter(listener.at);
+      pages.set(listener.at, asked);
+      const page = await asked;
+      for (const entry of page) if (entry.rotation === listener.rotation) tell(listener, entry, eventOf(entry));
+      listener.at = Math.max(listener.at, page.at(-1)?.seq ?? 0);
+      // What comes after a page that is not full comes after what the loop has read, too.
+      if (page.length < PAGE && behind.has(listener)) settle(listener);
+    });
+    await Promise.all(waiting);
+  }
+
+  async function read(): Promise<void> {
+    readTo ??= await untilAborted(store.auditSize(), ended.signal);
+    for (let beatIn = beatMs; count > 0 && !ended.signal.aborted; beatIn -= LOOK_MS) {
+      await catchUp();
+      for (const entry of await entriesAfter(readTo)) {
+        readTo = entry.seq;
+        const listeners = entry.rotation === null ? undefined : live.get(entry.rotation);
+        if (listeners === undefined) continue;
+        const text = eventOf(entry);
+        for (const listener of [...listeners]) tell(listener, entry, text);
+      }
+      if (beatIn <= 0) {
+        beatIn = beatMs;
+        await beat();
+      }
+      await sleep(behind.size > 0 ? 0 : LOOK_MS, ended.signal);
+    }
+    readTo = null;
+  }
+
+  function settle(listener: Listener): void {
+    if (listener.isOver) {
+      end(listener);
+      return;
+    }
+    behind.delete(listener);
+    const others = live.get(listener.rotation) ?? new Set();
+    live.set(listener.rotation, others.add(listener));
+  }
+
+  async function beat(): Promise<void> {
+    const check = async (listener: Listener) => {
+      if (await listener.isValid()) listener.sink.write(':\n\n');
+      else end(listener);
+    };
+    await Promise.all([...live.values()].flatMap((listeners) => [...listeners].map(check)));
+  }
+
+  /** A store that does not answer is asked again: listeners stay. */
+  async function readOn(): Promise<void> {
+    while (count > 0 && !ended.signal.aborted) {
+      await read().catch(async (error: unknown) => {
+        if (ended.signal.aborted) return;
+        log.warn({ error: messageOf(error) }, 'the audit log could not be read for those who listen');
+        await sleep(10 * LOOK_MS, ended.signal);
+      });
+    }
+    reading = null;
+  }
+
+  return {
+    listen: (listening) => {
+      if (count >= MOST_LISTENERS || ended.signal.aborted) return null;
+      return (sink) => {
+        const listener = { ...listening, sink, at: listening.after };
+        count += 1;
+        behind.add(listener);
+        sink.on('close', () => leave(listener));
+        reading ??= readOn();
+      };
+    },
+    async close() {
+      ended.abort();
+      for (const { sink } of [...behind, ...[...live.values()].flatMap((some) => [...some])]) sink.end();
+      await reading;
+    },
+  };
+}
+
+/** One line of data: JSON has no line ends of its own. */
+function eventOf(entry: AuditEntry): string {
+  return `id: ${entry.seq}\nevent: ${entry.type}\ndata: ${JSON.stringify(entry)}\n\n`;
+}

@@ -1,0 +1,50 @@
+/** `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): who asks again under the same key, within a day, is answered as the first time. */
+import { hash } from 'node:crypto';
+import type { Store } from '../store/store.ts';
+import type { Principal } from './principal.ts';
+import { ProblemError } from './problem.ts';
+
+/** Printable ASCII, as many servers and proxies let through. */
+export const KEY_PATTERN = '^[\\x21-\\x7e]{1,255}$';
+
+export interface Once {
+  /** Of what is begun under the key: the same each time, and nobody else's. */
+  readonly name: string;
+  /** What was answered before; null: nothing yet. */
+  readonly answer: unknown;
+  /** @returns the answer that counts: the first of those that were given at the same moment */
+  keep(answer: object): Promise<unknown>;
+}
+
+/** A longer answer is not kept: who asks again has the same rotations found again, at the price of the work. In characters. */
+const MOST_KEPT = 1 << 20;
+
+/**
+ * @param body as it was parsed: blanks and the order of members do not make it another one
+ * @throws ProblemError 400 for a key that is none; 422 where the key stands for something else
+ */
+export async function onceFor(store: Store, principal: Principal, key: string, body: unknown): Promise<Once> {
+  if (!new RegExp(KEY_PATTERN).test(key)) {
+    throw new ProblemError(
+      400,
+      'Idempotency-Key is 1 to 255 printable ASCII characters without blanks, such as a UUID.',
+    );
+  }
+  const name = hash('sha256', `${principal.key}\n${key}`, 'base64url');
+  const wanted = hash('sha256', JSON.stringify(body), 'base64url');
+  const asked = await store.takeKey(name, wanted);
+  if (asked.body !== wanted) {
+    throw new ProblemError(
+      422,
+      'This Idempotency-Key was used within the last day to ask for something else. Take another key, or ask for the same.',
+    );
+  }
+  return {
+    name,
+    answer: asked.answer === null ? null : JSON.parse(asked.answer),
+    async keep(answer) {
+      const text = JSON.stringify(answer);
+      return text.length > MOST_KEPT ? answer : JSON.parse(await store.keepAnswer(name, text));
+    },
+  };
+}

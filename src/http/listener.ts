@@ -1,0 +1,122 @@
+/** One listener: plain or TLS, with limits for what a caller may send and how long that may take, and with errors that leave as problem documents. */
+import { createServer as createPlain, type Server } from 'node:http';
+import { createServer as createSecure, Server as SecureServer } from 'node:https';
+import type { TlsOptions } from 'node:tls';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import type { HttpTlsConfig } from '../config/model.ts';
+import { messageOf, RekeydError } from '../errors.ts';
+import type { Log } from '../rotation/resources.ts';
+import { alarm } from '../time.ts';
+import { problemOf, sendProblem } from './problem.ts';
+
+export interface Limits {
+  /** Of a body, in bytes. */
+  readonly body: number;
+  /** Of all headers together, in bytes. */
+  readonly headers: number;
+  /** In which the headers, and the whole request, have come, in ms. */
+  readonly headersMs: number;
+  readonly requestMs: number;
+  /** At once. Of those beyond, each is closed as it comes. */
+  readonly connections: number;
+}
+
+export const LIMITS: Limits = {
+  body: 1 << 20,
+  headers: 16 * 1024,
+  headersMs: 10_000,
+  requestMs: 30_000,
+  connections: 4_096,
+};
+
+export interface ListenerOptions {
+  /** Null: plain HTTP. */
+  readonly tls: HttpTlsConfig | null;
+  readonly limits: Limits;
+  readonly log: Log;
+}
+
+/** How long a request under way may take to end when the server stops, in ms. */
+const FAREWELL_MS = 5_000;
+
+export function openListener({ tls, limits, log }: ListenerOptions): FastifyInstance {
+  function refuse(error: unknown, _request: FastifyRequest, reply: FastifyReply): void {
+    const told = problemOf(error);
+    if (told.status === 500) log.error({ error: messageOf(error) }, 'a request failed');
+    else if (told.status > 500) log.warn({ error: causeOf(error) }, 'a request could not be answered');
+    sendProblem(reply, told);
+  }
+
+  const app = Fastify({
+    logger: false,
+    bodyLimit: limits.body,
+    // What the router itself refuses, such as a URL that cannot be decoded, never gets to the error handler.
+    frameworkErrors: refuse,
+    serverFactory(handler) {
+      const timed = {
+        maxHeaderSize: limits.headers,
+        headersTimeout: limits.headersMs,
+        requestTimeout: limits.requestMs,
+        connectionsCheckingInterval: Math.min(1_000, limits.headersMs),
+      };
+      const server =
+        tls === null
+          ? createPlain(timed, handler)
+          : createSecure({ ...timed, ...tlsOptions(tls), handshakeTimeout: limits.headersMs }, handler);
+      server.maxConnections = limits.connections;
+      return server as Server; // Fastify's type names the plain one; it uses what both have
+    },
+  });
+  // A route says itself what it takes.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  app.setErrorHandler(refuse);
+  app.setNotFoundHandler((_request, reply) =>
+    sendProblem(reply, { status: 404, detail: 'There is nothing at this path, or not with this method.' }),
+  );
+  return app;
+}
+
+/** A certificate that is not good enough is found out by who asks what its owner may do: tokens go without one. */
+function tlsOptions({ cert, key, clientCa }: HttpTlsConfig): TlsOptions {
+  const asks = clientCa === null ? {} : { ca: clientCa.reveal(), requestCert: true, rejectUnauthorized: false };
+  return { cert: cert.reveal(), key: key.reveal(), minVersion: 'TLSv1.2', ...asks };
+}
+
+/** New connections are shown the new certificate; those that exist stay. */
+export function renewTls({ server }: FastifyInstance, tls: HttpTlsConfig): void {
+  if (server instanceof SecureServer) server.setSecureContext(tlsOptions(tls));
+}
+
+export async function closeListener(app: FastifyInstance): Promise<void> {
+  const cancel = alarm(FAREWELL_MS, () => app.server.closeAllConnections());
+  await app.close().finally(cancel);
+}
+
+function causeOf(error: unknown): string {
+  return messageOf(error instanceof Error && error.cause !== undefined ? error.cause : error);
+}
+
+/** What is wrong with an address, and what to do. */
+const UNUSABLE: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another process listens there, which may be another rekeyd. Stop that one, set a free address',
+  EADDRNOTAVAIL: 'this machine has no such address. Set one of its own, such as 127.0.0.1 or 0.0.0.0',
+  EACCES: 'rekeyd may not listen on a port below 1024. Set a higher one',
+  ENOTFOUND: 'the host name is not known here. Set an address of this machine',
+};
+
+/** @param setting where the address stands @returns the URL @throws RekeydError `config` when the address is taken or not one of this machine */
+export async function listenOn(
+  app: FastifyInstance,
+  { host, port }: { readonly host: string; readonly port: number },
+  setting: string,
+): Promise<string> {
+  const url = await app.listen({ host, port }).catch((error: unknown) => {
+    const why = UNUSABLE[error instanceof Error && 'code' in error ? String(error.code) : ''] ?? 'it cannot be used';
+    throw new RekeydError(
+      'config',
+      `${setting} ${host}:${port}: ${why}, or start with --no-http. (${messageOf(error)})`,
+    );
+  });
+  return app.server instanceof SecureServer ? url.replace(/^http:/, 'https:') : url;
+}

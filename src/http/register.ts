@@ -1,0 +1,163 @@
+/** Puts routes on a Fastify instance: who may call, what is checked, how it is answered. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+import { problemsOf } from '../../jobs/schemas.ts';
+import { answerOf } from '../store/redis/patience.ts';
+import { authenticate, type Credentials } from './auth.ts';
+import type { Principal } from './principal.ts';
+import { ProblemError } from './problem.ts';
+import type { Refused } from './refusals.ts';
+import type { Answer, ApiContext, Route } from './route.ts';
+
+export interface Registering {
+  readonly context: ApiContext;
+  readonly credentials: () => Credentials;
+  /** See {@link ./rate.ts}. */
+  readonly limit: (caller: string) => number;
+  readonly refused: (refused: Refused) => void;
+}
+
+const NOTHING = Buffer.alloc(0);
+
+export function register(app: FastifyInstance, routes: readonly Route[], registering: Registering): void {
+  const parseJson = jsonParser(app);
+  const principals = new WeakMap<FastifyRequest, Principal>();
+  for (const route of routes) {
+    app.route({
+      method: route.method,
+      url: route.path.replaceAll(/\{(\w+)\}/g, ':$1'),
+      exposeHeadRoute: route.method === 'GET' && route.answers[200]?.type !== 'text/event-stream',
+      // Before the body is read: nobody sends us a megabyte without a token.
+      onRequest: async (request) => {
+        const isKnown = route.scope !== null && !isSigned(route, request);
+        if (isKnown) principals.set(request, await admit(request, route, registering));
+        else slowDown(registering.limit(`address ${request.ip}`), 'This address');
+      },
+      handler: async (request, reply) => {
+        const principal = principals.get(request) ?? null;
+        const raw = Buffer.isBuffer(request.body) ? request.body : NOTHING;
+        const call = {
+          ...{ context: registering.context, principal, raw },
+          params: checked(route.params, request.params, 'path'),
+          query: checked(route.query, request.query, 'query'),
+          body: await bodyOf(route, request, raw, parseJson),
+          headers: textHeaders(request),
+          address: request.ip,
+          signal: goneSignal(reply),
+        };
+        try {
+          const answer = await inTime(route.handle(call as never), route); // it has a principal where the route has a scope, or is signed: see onRequest
+          return send(reply, answer);
+        } catch (error) {
+          noteRefusal(error, principal?.claimedBy ?? null, request, route, registering);
+          throw error;
+        }
+      },
+    });
+  }
+}
+
+/** How long an answer may take, in ms, by what it does: commands wait for Redis, however long it is away. */
+const PATIENCE_MS = { GET: 15_000, POST: 120_000 } as const;
+const NEVER = new AbortController().signal;
+
+/** @throws RekeydError `redis_unreachable` */
+async function inTime(work: Promise<Answer>, { method }: Route): Promise<Answer> {
+  return (await answerOf(work, { signal: NEVER, ms: PATIENCE_MS[method] }, '')) as Answer; // null only after an abort
+}
+
+/** A caller who sends a token is known by that, whatever else the request says. */
+function isSigned(route: Route, request: FastifyRequest): boolean {
+  return request.headers.authorization === undefined && route.isSigned?.(textHeaders(request)) === true;
+}
+
+const REFUSED: readonly number[] = [401, 403, 429];
+
+/** A signature that is not accepted is a refusal like that of a token. */
+function noteRefusal(
+  error: unknown,
+  claimedBy: string | null,
+  { ip: address }: FastifyRequest,
+  { method, path }: Route,
+  { refused }: Registering,
+): void {
+  if (!(error instanceof ProblemError)) return;
+  const { status, detail } = error.problem;
+  if (REFUSED.includes(status)) refused({ status, detail, claimedBy, address, method, path });
+}
+
+async function admit(request: FastifyRequest, route: Route, registering: Registering): Promise<Principal> {
+  let claimedBy: string | null = null;
+  try {
+    const principal = await authenticate(request, route.scope ?? 'read', registering.credentials, (known) => {
+      claimedBy = known.claimedBy;
+    });
+    slowDown(registering.limit(principal.key), principal.claimedBy);
+    return principal;
+  } catch (error) {
+    noteRefusal(error, claimedBy, request, route, registering);
+    throw error;
+  }
+}
+
+/** @throws ProblemError 429 */
+function slowDown(waitMs: number, who: string): void {
+  if (waitMs === 0) return;
+  throw new ProblemError(429, `${who} asks too often. Wait, and ask again.`, {
+    headers: { 'retry-after': String(Math.ceil(waitMs / 1000)) },
+  });
+}
+
+function checked<T>(schema: z.ZodType<T> | undefined, given: unknown, where: string): T | undefined {
+  if (schema === undefined) return undefined;
+  const parsed = schema.safeParse(given);
+  if (parsed.success) return parsed.data;
+  const errors = problemsOf(parsed.error, given).map((detail) => ({ detail }));
+  throw new ProblemError(400, `The ${where} of this request cannot be used. See errors, and GET /openapi.json.`, {
+    errors,
+  });
+}
+
+type JsonParser = (request: FastifyRequest, text: string) => Promise<unknown>;
+
+/** Refuses `__proto__` and `constructor`, as Fastify does by default. */
+function jsonParser(app: FastifyInstance): JsonParser {
+  const parse = app.getDefaultJsonParser('error', 'error');
+  return (request, text) =>
+    new Promise((resolve, reject) => {
+      const done = (error: Error | null, body?: unknown) => (error === null ? resolve(body) : reject(error));
+      void parse(request, text, done);
+    });
+}
+
+async function bodyOf(route: Route, request: FastifyRequest, raw: Buffer, parse: JsonParser): Promise<unknown> {
+  const { body: schema, accepts = schema === undefined ? [] : ['application/json'] } = route;
+  if (accepts.length === 0) return undefined;
+  const [type = ''] = (request.headers['content-type'] ?? '').toLowerCase().split(';');
+  if (!accepts.includes(type.trim())) {
+    throw new ProblemError(415, `This takes a body of the content type ${accepts.join(' or ')}.`);
+  }
+  if (schema === undefined) return undefined;
+  return checked(schema, await parse(request, raw.toString()), 'body');
+}
+
+function textHeaders({ headers }: FastifyRequest): Readonly<Record<string, string | undefined>> {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') : value]),
+  );
+}
+
+function goneSignal({ raw }: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  raw.once('close', () => raw.writableFinished || gone.abort());
+  return gone.signal;
+}
+
+function send(reply: FastifyReply, { status, headers = {}, body, stream }: Answer): FastifyReply {
+  if (stream === undefined) return reply.code(status).headers(headers).send(body);
+  reply.hijack();
+  reply.raw.writeHead(status, headers);
+  reply.raw.flushHeaders();
+  stream(reply.raw);
+  return reply;
+}

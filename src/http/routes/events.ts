@@ -1,0 +1,69 @@
+/** What happens to a rotation, as it happens. */
+import { z } from 'zod';
+import { hasEnded } from '../../status/rotation.ts';
+import type { Store } from '../../store/store.ts';
+import { ProblemError } from '../problem.ts';
+import { type Route, route } from '../route.ts';
+import { findRotation, rotationIdExample, rotationIdPath } from './rotations.ts';
+
+export const eventRoutes: readonly Route[] = [
+  route({
+    ...{ method: 'GET', path: '/v1/rotations/{id}/events', scope: 'read', id: 'followRotation' },
+    summary: 'The audit entries of a rotation, as they are written.',
+    description:
+      'Server-Sent Events. `id` is the number of the entry, `event` its type, `data` the entry. The stream ends with the rotation; one that is cut goes on after Last-Event-ID.',
+    params: rotationIdPath,
+    requestHeaders: {
+      'Last-Event-ID': {
+        description: 'The last event that was heard.',
+        schema: z.string().meta({ pattern: '^[0-9]+$' }),
+      },
+    },
+    answers: {
+      200: {
+        description: 'The events so far, then each as it happens.',
+        type: 'text/event-stream',
+        schema: z.string(),
+      },
+      204: { description: 'The rotation has ended, and nothing happened after Last-Event-ID: do not ask again.' },
+    },
+    problems: { 404: 'It is not known, or the token may not see it.', 503: 'As many listen as may.' },
+    examples: { params: { id: rotationIdExample } },
+    async handle({ context, principal, params: { id }, headers }) {
+      const { firstSeq, summary } = await findRotation(context, principal, id);
+      const { store } = context.resources;
+      const last = await lastHeard(store, headers['last-event-id']);
+      const after = Math.max(last, firstSeq - 1);
+      const isOver = hasEnded(summary);
+      if (isOver && last > 0 && !(await isMentioned(store, id, after))) return { status: 204 };
+      const stream = context.events.listen({ rotation: id, after, isOver, isValid: principal.isValid });
+      if (stream === null) {
+        const detail = 'As many listen already as may. Ask again later, or ask GET /v1/rotations/{id} now and then.';
+        throw new ProblemError(503, detail, { headers: { 'retry-after': '30' } });
+      }
+      const told = { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' };
+      return { status: 200, headers: told, stream };
+    },
+  }),
+];
+
+/** 0: from the beginning, also for a number that the log has not come to: it is of a store that was lost. */
+async function lastHeard(store: Store, given: string | undefined): Promise<number> {
+  const last = /^[0-9]{1,15}$/.test(given ?? '') ? Number(given) : 0;
+  return last <= (await store.auditSize()) ? last : 0;
+}
+
+const PAGE = 500;
+const MOST_PAGES = 20;
+
+/** Whether the log says more of it. Far behind, it is as if it did: the stream then tells. */
+async function isMentioned(store: Store, id: string, after: number): Promise<boolean> {
+  let at = after;
+  for (let page = 0; page < MOST_PAGES; page += 1) {
+    const entries = await store.auditAfter(at, PAGE);
+    if (entries.some(({ rotation }) => rotation === id)) return true;
+    if (entries.length < PAGE) return false;
+    at = entries.at(-1)?.seq ?? at;
+  }
+  return true;
+}

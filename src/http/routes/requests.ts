@@ -1,0 +1,87 @@
+/** What was asked for, and saying yes to what somebody else asked for. */
+import { z } from 'zod';
+import { approve } from '../../../jobs/approval.ts';
+import { type RequestState, requestState } from '../../../jobs/result.ts';
+import { hasCode, messageOf } from '../../errors.ts';
+import { keksOf } from '../../rotation/policy.ts';
+import { acceptedOf, onlyFor, pendingOf } from '../outcome.ts';
+import { ProblemError } from '../problem.ts';
+import { type Call, type Route, route } from '../route.ts';
+import { acceptedSchema } from './schemas.ts';
+
+const requestPath = z.strictObject({
+  request: z.string().regex(/^[A-Za-z0-9_-]{1,128}$/, 'is not the id of a request'),
+});
+
+const approvedSchema = z
+  .object({
+    request: z.string(),
+    approved_by: z.string(),
+    asked_by: z.string(),
+    reason: z.string(),
+    select: z.looseObject({}),
+  })
+  .meta({ id: 'Approved' });
+
+const REQUEST_EXAMPLE = 'http-5sYpXc3pZ0b2f5nq7l1vXg';
+
+export const requestRoutes: readonly Route[] = [
+  route({
+    ...{ method: 'GET', path: '/v1/requests/{request}', scope: 'read', id: 'getRequest' },
+    summary: 'What a request came to.',
+    description:
+      'Of the HTTP API and of the command line, for a day at most. A restricted token sees what is about its own clients.',
+    params: requestPath,
+    answers: {
+      200: { description: 'As it was, or would have been, answered.', schema: acceptedSchema },
+    },
+    problems: { 404: 'It is not known, or not any more.', 422: 'It failed: nothing could be started.' },
+    examples: { params: { request: REQUEST_EXAMPLE } },
+    handle: tellRequest,
+  }),
+  route({
+    ...{ method: 'POST', path: '/v1/requests/{request}/approval', scope: 'rotate', id: 'approveRequest' },
+    summary: 'Approve what somebody else asked for.',
+    description:
+      'Where the config says `approval`, a compromise of much of the fleet waits for a second person: another token, or another user on the command line. There is no body.',
+    params: requestPath,
+    answers: { 200: { description: 'It is approved, and goes on.', schema: approvedSchema } },
+    problems: {
+      403: 'A restricted token approves nothing.',
+      404: 'No such request waits.',
+      409: 'It was this token that asked.',
+    },
+    examples: { params: { request: REQUEST_EXAMPLE } },
+    handle: approveRequest,
+  }),
+];
+
+type RequestCall = Call<z.output<typeof requestPath>>;
+
+async function tellRequest({ context, principal, params: { request } }: RequestCall) {
+  const { resources, queues } = context;
+  const state: RequestState = await requestState(queues, request);
+  if (state.is === 'unknown') throw new ProblemError(404, `The request ${request} is not known here, or not any more.`);
+  if (state.is === 'failed') throw new ProblemError(422, `Request ${request} failed: ${state.why}`);
+  if (state.is === 'waiting') return { status: 200, body: pendingOf(request, state.why, []) };
+  return { status: 200, body: await acceptedOf(resources.store, request, onlyFor(principal, state.result), []) };
+}
+
+async function approveRequest({ context, principal, address, params: { request } }: RequestCall) {
+  const { resources, queues } = context;
+  const { claimedBy, only } = principal;
+  if (only !== null) throw new ProblemError(403, `${claimedBy} is for ${only} alone: it approves nothing.`);
+  const by = { actor: claimedBy, claimedBy, reason: 'approved over HTTP' };
+  const parts = { queues, store: resources.store, keks: keksOf(resources.config) };
+  try {
+    const { actor, reason, select } = await approve(request, by, parts);
+    const data = { request, route: 'POST /v1/requests/{request}/approval', address };
+    const who = { actor: claimedBy, claimed_by: claimedBy, reason: by.reason };
+    await resources.store.append([{ type: 'api.called', client: null, rotation: null, ...who, data }]);
+    return { status: 200, body: { request, approved_by: claimedBy, asked_by: actor, reason, select } };
+  } catch (error) {
+    if (hasCode(error, 'not_found')) throw new ProblemError(404, `No request ${request} waits.`);
+    if (hasCode(error, 'usage')) throw new ProblemError(409, messageOf(error));
+    throw error;
+  }
+}

@@ -1,0 +1,87 @@
+/** Which keys leaked, of whom: found by a key's name, by the KEK that it is encrypted under, or by the host that held it. */
+import { type Config, policyFor } from '../config/model.ts';
+import type { ClientRef } from '../core/client.ts';
+import type { ClientRecord } from '../core/record.ts';
+import type { Sink } from '../deliver/sink.ts';
+import { keksIn } from '../keys/sealed.ts';
+import { inParallel, pagesOf } from '../parallel.ts';
+import type { Store } from '../store/store.ts';
+import { hearSigners } from './hearing.ts';
+import { possibleOwners } from './owners.ts';
+
+export type Leak = { readonly kid: string } | { readonly kek: string } | { readonly host: string };
+
+export function isLeak(select: object): select is Leak {
+  return 'kid' in select || 'kek' in select || 'host' in select;
+}
+
+/** By client: its keys that leaked. A key that is destroyed, or not ours, is among those of `kid`. */
+export type Exposed = ReadonlyMap<ClientRef, readonly string[]>;
+
+export interface Sources {
+  readonly config: Config;
+  readonly store: Pick<Store, 'areOwnersNoted' | 'clientRefs' | 'loadMany' | 'ownersOf' | 'sealedHalves'>;
+  readonly sinks: readonly Sink[];
+}
+
+/** Clients that are looked at at the same time. */
+const LANES = 16;
+
+/** Looks through the clients of the config: for the name of a key only through those that may have it. @throws Error when the reports of a client cannot be read: it would pass for one without signers */
+export async function exposedBy(leak: Leak, { config, store, sinks }: Sources): Promise<Exposed> {
+  const exposed = new Map<ClientRef, readonly string[]>();
+  const possible = 'kid' in leak ? await possibleOwners(store, { name: leak.kid }) : await store.clientRefs();
+  const refs = [...possible].filter((ref) => policyFor(config, ref) !== null);
+  for (const page of pagesOf(refs)) {
+    await inParallel(await store.loadMany(page), LANES, async ([ref, { record }]) => {
+      const kids = await exposedOf(leak, record, { store, sinks });
+      if (kids.length > 0) exposed.set(ref, kids);
+    });
+  }
+  return exposed;
+}
+
+async function exposedOf(
+  leak: Leak,
+  record: ClientRecord,
+  { store, sinks }: Omit<Sources, 'config'>,
+): Promise<readonly string[]> {
+  const { ref, keys } = record;
+  if ('kid' in leak) return hasKey(record, leak.kid) ? [leak.kid] : [];
+  if ('kek' in leak) {
+    const under = [...(await store.sealedHalves(ref))].filter(([, jwe]) => keksIn(jwe).includes(leak.kek));
+    const thumbprints = new Set(under.map(([thumbprint]) => thumbprint));
+    return keys.filter(({ thumbprint }) => thumbprints.has(thumbprint)).map(({ kid }) => kid);
+  }
+  // Whoever has the host has the whole folder, whichever keys its signers named.
+  return (await isSignedOn(leak.host, record, sinks)) ? keys.map(({ kid }) => kid) : [];
+}
+
+/** Also a key of before, so that somebody who reports it is told that it is gone. */
+function hasKey({ keys, former, server }: ClientRecord, kid: string): boolean {
+  const shown = server.observed.client.keys;
+  return [...keys, ...former].some((key) => key.kid === kid) || shown.some(({ jwk }) => jwk.kid === kid);
+}
+
+/** A host that was taken may have been switched off since: a report counts here however old it is. */
+async function isSignedOn(host: string, { ref, signers }: ClientRecord, sinks: readonly Sink[]): Promise<boolean> {
+  if ((signers.reported?.signers ?? []).some(({ name }) => hostOf(name) === host)) return true;
+  const { reports, error } = await hearSigners(ref, sinks);
+  if (reports.some(({ name }) => hostOf(name) === host)) return true;
+  if (error !== null) throw new Error(`It is not known whether ${ref} signs on ${host}: ${error}`);
+  return false;
+}
+
+/** Reports are named `<host>-<pid>`. */
+function hostOf(name: string): string {
+  return name.replace(/-\d+$/, '');
+}
+
+/** What to say where no client is meant. */
+export function nobodyHas(leak: Leak): string {
+  if ('kid' in leak)
+    return `no client has a key ${leak.kid}, or had one. \`rekeyd identify\` looks a key up by its file, too.`;
+  if ('kek' in leak)
+    return `no private key is encrypted under KEK ${leak.kek}, or was. \`rekeyd doctor\` lists the KEKs.`;
+  return `no signer reported from host ${leak.host}. \`rekeyd status CLIENT\` shows the names of signers, <host>-<pid>.`;
+}

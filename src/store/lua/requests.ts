@@ -1,0 +1,25 @@
+import { PRELUDE, REMEMBER_MS } from './prelude.ts';
+
+/** KEYS approvals of a request, audit, op. ARGV approval, drafts. → 1. */
+export const APPROVE = `${PRELUDE}
+if redis.call('EXISTS', keys[3]) == 1 then return 1 end
+append(keys[2], now(), 2)
+redis.call('SADD', keys[1], args[1])
+redis.call('PEXPIRE', keys[1], ${REMEMBER_MS})
+redis.call('SET', keys[3], 1, 'PX', ${REMEMBER_MS})
+return 1
+`;
+
+/** KEYS reported. ARGV how long they are remembered in ms, references. → 1. */
+export const NOTE_REPORTED = `${PRELUDE}
+local at = now()
+redis.call('ZREMRANGEBYSCORE', keys[1], '-inf', at - args[1])
+for i = 2, #args do redis.call('ZADD', keys[1], at, args[i]) end
+return 1
+`;
+
+/** KEYS targets of a request. ARGV targets. → 1. */
+export const NOTE_TARGETS = `${PRELUDE}
+redis.call('SET', keys[1], args[1], 'PX', ${REMEMBER_MS})
+return 1
+`;

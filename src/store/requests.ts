@@ -1,0 +1,47 @@
+/** What requests come to beside the clients' records: who approved one, what one was about, and how much was reported of late. */
+import { randomUUID } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import type { AuditDraft } from '../core/audit.ts';
+import { type ClientRef, parseReference } from '../core/client.ts';
+import { pagesOf } from '../parallel.ts';
+import { APPROVE, NOTE_REPORTED, NOTE_TARGETS } from './lua/requests.ts';
+import type { Scripts } from './redis/scripts.ts';
+
+export interface Requests {
+  /** Signed approvals of a request, for a day. Whoever writes Redis could put others there: they have to be verified. */
+  approvals(request: string): Promise<readonly string[]>;
+  /** On disk when it resolves. @throws RekeydError `not_durable` */
+  approve(request: string, approval: string, entries: readonly AuditDraft[]): Promise<void>;
+  /** What a request was found to be about, when it was first worked on, as JSON; null when that is not known, or was more than a day ago. */
+  targets(request: string): Promise<string | null>;
+  noteTargets(request: string, targets: string): Promise<void>;
+  /** Clients that were reported as compromised in the last `ms`, by requests that needed no confirmation. */
+  reported(ms: number): Promise<readonly ClientRef[]>;
+  noteReported(refs: readonly ClientRef[], ms: number): Promise<void>;
+}
+
+export function openRequests(redis: Redis, scripts: Scripts): Requests {
+  const { keys } = scripts;
+  return {
+    approvals: (request) => scripts.ask(() => redis.smembers(keys.approvals(request))),
+    async approve(request, approval, entries) {
+      const args = [approval, ...entries.map((entry) => JSON.stringify(entry))];
+      const touched = [keys.approvals(request), keys.audit, keys.operation(randomUUID())];
+      await scripts.runDurably({ lua: APPROVE, keys: touched, args });
+    },
+    targets: (request) => scripts.ask(() => redis.get(keys.operation(`targets ${request}`))),
+    async noteTargets(request, targets) {
+      await scripts.run({ lua: NOTE_TARGETS, keys: [keys.operation(`targets ${request}`)], args: [targets] });
+    },
+    async reported(ms) {
+      const [seconds] = await scripts.ask(() => redis.time());
+      const since = Number(seconds) * 1000 - ms;
+      return (await scripts.ask(() => redis.zrangebyscore(keys.reported, since, '+inf'))).map(parseReference);
+    },
+    async noteReported(refs, ms) {
+      for (const page of pagesOf(refs)) {
+        await scripts.run({ lua: NOTE_REPORTED, keys: [keys.reported], args: [ms, ...page] });
+      }
+    },
+  };
+}

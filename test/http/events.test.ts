@@ -1,0 +1,130 @@
+/** Many who listen, one who reads: with a real audit log. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Events, openEvents } from '../../src/http/events.ts';
+import type { Sink } from '../../src/http/route.ts';
+import { createLog } from '../../src/runtime/log.ts';
+import { twoStores } from '../store/fixtures.ts';
+import { redisKinds } from '../support/redis.ts';
+import { until } from '../support/until.ts';
+
+/** What a caller would have got. */
+interface Got extends Sink {
+  text: string;
+  ended: boolean;
+  writableLength: number;
+  leave(): void;
+}
+
+function sink(): Got {
+  let onClose = () => {};
+  return {
+    text: '',
+    ended: false,
+    writableLength: 0,
+    write(text) {
+      this.text += text;
+      return true;
+    },
+    end() {
+      this.ended = true;
+      onClose();
+    },
+    on(_, listener) {
+      onClose = listener;
+    },
+    leave: () => onClose(),
+  };
+}
+
+const idsIn = ({ text }: Got) => [...text.matchAll(/^id: (\d+)$/gm)].map(([, id]) => Number(id));
+
+describe(`events on ${redisKinds[0]}`, () => {
+  const workers = twoStores(redisKinds[0] ?? 'redis');
+  let events: Events;
+  let reads = 0;
+  let isAway = false;
+  beforeEach(() => {
+    const { store } = workers.opened;
+    reads = 0;
+    isAway = false;
+    const counted = {
+      auditSize: store.auditSize,
+      auditAfter(seq: number, limit: number) {
+        reads += 1;
+        return isAway ? new Promise<never>(() => {}) : store.auditAfter(seq, limit);
+      },
+    };
+    events = openEvents(counted, createLog({ level: 'silent' }), 300);
+  });
+  afterEach(() => events.close());
+
+  const tell = (rotation: string, type: 'key.stored' | 'rotation.completed' = 'key.stored') =>
+    workers.other.store.append([{ type, client: null, rotation, actor: 'test', reason: 'test', data: {} }]);
+
+  function listen(
+    rotation: string,
+    more: { after?: number; isOver?: boolean; isValid?: () => Promise<boolean> } = {},
+  ): Got {
+    const got = sink();
+    const { after = 0, isOver = false, isValid = async () => true } = more;
+    events.listen({ rotation, after, isOver, isValid })?.(got);
+    return got;
+  }
+
+  it('reach each listener once and in order, whether they came before it listened or after', async () => {
+    for (const one of ['a', 'b', 'a', 'b']) await tell(one);
+    const [early, late, other] = [listen('a'), listen('a', { after: 1 }), listen('b')];
+    await until('the first are there', () => idsIn(early).length === 2 && idsIn(other).length === 2);
+    for (const one of ['a', 'b', 'a']) await tell(one);
+    await tell('a', 'rotation.completed');
+    await until('it has ended', () => early.ended && late.ended);
+    expect([idsIn(early), idsIn(late)]).toEqual([
+      [1, 3, 5, 7, 8],
+      [3, 5, 7, 8],
+    ]);
+    expect(other.ended).toBe(false);
+    expect(idsIn(other)).toEqual([2, 4, 6]);
+  });
+
+  it('come from one reader, however many listen, also of a log of many pages', async () => {
+    for (let page = 0; page < 5; page += 1) await Promise.all(Array.from({ length: 250 }, () => tell('before')));
+    const many = Array.from({ length: 500 }, () => listen('a'));
+    await tell('a');
+    await until('all have heard', () => many.every((one) => idsIn(one).length === 1));
+    expect(reads).toBeLessThan(50);
+  });
+
+  it('end at once for a rotation that is over, and with those that are no longer allowed', async () => {
+    await tell('a');
+    const over = listen('a', { isOver: true });
+    let isAllowed = true;
+    const listener = listen('a', { isValid: async () => isAllowed });
+    await until('the first has ended', () => over.ended);
+    expect(idsIn(over)).toEqual([1]);
+    await until('a beat comes', () => listener.text.includes('\n:\n'));
+    isAllowed = false;
+    await until('it is sent away', () => listener.ended);
+  });
+
+  it('send away who does not read, and forget who has left', async () => {
+    const [slow, gone] = [listen('a'), listen('a')];
+    slow.writableLength = 10_000_000;
+    gone.leave();
+    await tell('a');
+    await until('the slow one is sent away', () => slow.ended);
+    expect(gone.text).toBe('');
+    const before = reads;
+    await tell('a');
+    await until('nobody is read for', () => reads <= before + 1);
+  });
+
+  it('end with the service also while the store does not answer', async () => {
+    const listener = listen('a');
+    await until('the log is read', () => reads > 0);
+    isAway = true;
+    const before = reads;
+    await until('the log is asked in vain', () => reads > before);
+    await events.close();
+    expect(listener.ended).toBe(true);
+  });
+});
