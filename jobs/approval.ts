@@ -47,7 +47,7 @@ async function approvers(
   const digest = digestOf(asked);
   const found = new Set<string>();
   for (const signed of await store.approvals(job)) {
-    // Whoever made one that does not verify is no person.
+    // An approval whose signature is wrong does not count.
     const text = await verifyDocument(signed, PURPOSE, keks).catch((error: unknown) => {
       if (hasCode(error, 'key_tampered') || hasCode(error, 'kek_missing')) return null;
       throw error;

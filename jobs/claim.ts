@@ -15,7 +15,7 @@ export interface Claim {
   readonly claimedBy: string;
   /** When it was made, on the store's clock: ms since the Unix epoch. */
   readonly at: number;
-  /** With a KEK. A producer is known by its queue alone, and is nobody who approves or asks as a person. */
+  /** With a KEK. A producer is known by its queue alone: it does not count as a person, neither as the one who asks nor as one who approves. */
   readonly isSigned: boolean;
 }
 

@@ -1,6 +1,6 @@
 /** The queues that requests come in by, and what requests are called. */
 
-/** For any program: whoever may write here may ask for anything, unless that is switched off. */
+/** For any program. Each program that Redis lets write here may ask for anything, unless `queue.requests` is off. */
 export const CONTROL = 'control';
 
 /** For rekeyd's own commands and its HTTP API, which check for themselves who asks. Producers have no right to write here. */

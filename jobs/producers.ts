@@ -1,4 +1,4 @@
-/** Whose word a request is. A job does not say which Redis user added it; the queue that it lies in does, since Redis decides who may write there. */
+/** Which producer made a request, and what it may ask for. A job does not say which Redis user added it; the queue that it lies in does, since Redis decides who may write there. */
 
 import type { Job } from 'bullmq';
 import type { Config } from '../src/config/model.ts';
@@ -45,7 +45,7 @@ function rightsFor(asked: Request): readonly ProducerRight[] {
   return [asked.compromised === false ? 'rotate' : 'compromise', ...flags.filter((flag) => asked[flag])];
 }
 
-/** The first thing that is asked about and not allowed. Whoever is restricted names clients, or an app: what a policy, a key, a KEK or a host covers may grow. */
+/** The first thing that is asked about and not allowed. A restricted producer names clients or an app, because a policy, a key, a KEK or a host may come to cover more clients later. */
 function outsideOf({ select }: Request, only: readonly string[]): string | null {
   if (isNamed(select)) return select.clients.find((ref) => !only.includes(ref) && !only.includes(appOf(ref))) ?? null;
   if ('app' in select) return only.includes(select.app) ? null : select.app;

@@ -38,7 +38,7 @@ async function upgradeDeployment(
 }
 
 /**
- * An earlier version did not note whose key is which: each record is read once, and its keys are noted. Until that is done, whoever looks a key up reads
+ * An earlier version kept no index of keys. Each record is read once, and its keys are put into the index. Until that is done, looking a key up reads
  * all records. Killed in the middle, it begins again at the next start.
  */
 export async function noteOwners({ resources: { store }, log }: JobContext, signal: AbortSignal): Promise<void> {

@@ -16,7 +16,7 @@ export interface Producer {
 }
 
 export interface QueueConfig {
-  /** Whether requests in the queue `control` are answered: whoever may write there may ask for anything. */
+  /** Whether requests in the queue `control` are answered: each program that may write there may ask for anything. */
   readonly requests: 'on' | 'off';
   /** By name. The requests of `siem` come in the queue `control-siem`. */
   readonly producers: Readonly<Record<string, Producer>>;

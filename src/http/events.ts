@@ -29,7 +29,7 @@ export interface Events {
 /** Between two looks at the log, in ms, while somebody listens. */
 const LOOK_MS = 250;
 
-/** Proxies cut a connection on which nothing comes; and whoever lost their right to listen is sent away by then. In ms. */
+/** Proxies cut a connection on which nothing comes; and a listener whose token was revoked is disconnected at the next beat. In ms. */
 const BEAT_MS = 15_000;
 
 const PAGE = 500;
@@ -58,7 +58,7 @@ export function openEvents(store: Pick<Store, 'auditAfter' | 'auditSize'>, log: 
   /** How far the loop has read; null while nobody listens. */
   let readTo: number | null = null;
 
-  /** While Redis is away the store waits for it: whoever stops does not. */
+  /** The store waits for a Redis that is away. A server that stops does not. */
   const entriesAfter = (seq: number) => untilAborted(store.auditAfter(seq, PAGE), ended.signal);
 
   function leave(listener: Listener): void {

@@ -92,7 +92,7 @@ async function ownersOf({ found, principal }: LeakReport, { resources }: ApiCont
   for (const [key, one] of meant) {
     const all = await ownersInStore(resources.store, one);
     const candidates = principal === null ? all : all.filter(({ client }) => mayTouch(principal, client));
-    // Keys that are nobody's cost no signature, and no call.
+    // For keys that belong to no client nothing is signed, and no API is called.
     const isOurs = candidates.length > 0 && key !== null && key.privateKey !== null && isWhole(key.privateKey);
     owned.push({ key, whole: isOurs ? key : null, candidates });
   }

@@ -75,7 +75,7 @@ export function openTokenBook({ store, keks, dataDir }: TokenBookOptions): Token
   let known: { readonly list: Promise<Read>; readonly at: number } | null = null;
 
   async function read(): Promise<Read> {
-    // First: whoever changes the list meanwhile makes it newer than that.
+    // First, so that a change to the list made meanwhile is newer than this.
     const seen = await highest.of(store.id);
     const signed = await store.signedTokens();
     const none: TokenList = { v: 1, store: store.id, serial: seen, tokens: [] };

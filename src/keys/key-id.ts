@@ -5,7 +5,7 @@
 import { createPublicKey, hash, type JsonWebKey, type KeyObject, X509Certificate } from 'node:crypto';
 import type { PublicJwk, PublishedKey } from '../core/document.ts';
 
-/** What a key is called, whoever names it. */
+/** The names of a key that follow from the key itself. */
 export interface KeyNames {
   readonly id: string;
   /** RFC 7638, SHA-256, base64url; null for a key that has no JWK, such as one on a curve that nobody registered. */

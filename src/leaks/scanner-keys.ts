@@ -18,7 +18,7 @@ export interface ScannerKeys {
 /** For so long, in ms, what was read is taken for what is published: a key that is taken back is refused by then. */
 const FRESH_MS = 3_600_000;
 
-/** Whoever sends reports with made-up identifiers has the keys read again only so often, in ms. */
+/** Reports with made-up key identifiers cause the scanner's keys to be fetched again at most this often, in ms. */
 const REST_MS = 60_000;
 
 const TIMEOUT_MS = 10_000;

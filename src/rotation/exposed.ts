@@ -53,7 +53,7 @@ async function exposedOf(
     const thumbprints = new Set(under.map(([thumbprint]) => thumbprint));
     return keys.filter(({ thumbprint }) => thumbprints.has(thumbprint)).map(({ kid }) => kid);
   }
-  // Whoever has the host has the whole folder, whichever keys its signers named.
+  // An attacker on the host can read the whole folder, not only the keys that its signers named.
   return (await isSignedOn(leak.host, record, sinks)) ? keys.map(({ kid }) => kid) : [];
 }
 
