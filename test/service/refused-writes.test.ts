@@ -1,6 +1,5 @@
 /** A Redis that answers and takes no writes: full, or with a user that may not. */
 import { mkdir, rmdir, writeFile } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
 import { expect, onTestFinished, test, vi } from 'vitest';
@@ -8,6 +7,7 @@ import { run } from '../../src/commands/line.ts';
 import { members } from '../../src/core/reply.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import { type Fleet, PEM_APP, startFleet } from '../support/fleet.ts';
+import { freePort } from '../support/ports.ts';
 import { until } from '../support/until.ts';
 
 interface Refusal {
@@ -69,14 +69,6 @@ async function detailOf(response: Response): Promise<string> {
 async function snapshotOf(operator: Redis): Promise<string> {
   const [, dir = ''] = (await operator.config('GET', 'dir')) as string[]; // a name and its value
   return join(dir, 'dump.rdb');
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address() as AddressInfo; // a TCP server that listens has one
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** A worker with its probes, and an operator whose connection nobody limits. */

@@ -6,7 +6,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { certificateFor, makeAuthority } from '../support/certificates.ts';
 import { type Fleet, PEM_APP, startFleet } from '../support/fleet.ts';
 import { startLive, told } from '../support/live-config.ts';
-import { freePort } from '../support/redis.ts';
+import { freePort } from '../support/ports.ts';
 import { type RedisGroup, startCluster, startSentinelGroup, tell } from '../support/redis-ha.ts';
 import { expectSound } from '../support/sound.ts';
 import { startTls } from '../support/tunnels.ts';

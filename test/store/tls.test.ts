@@ -12,7 +12,8 @@ import { storeKeys } from '../../src/store/keys.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import type { RedisTarget, Tls } from '../../src/store/redis/target.ts';
 import { type Authority, type Certificate, makeAuthority } from '../support/certificates.ts';
-import { freePort, type RedisServer, redisKinds, startRedis } from '../support/redis.ts';
+import { freePort } from '../support/ports.ts';
+import { type RedisServer, redisKinds, startRedis } from '../support/redis.ts';
 import { tell } from '../support/redis-ha.ts';
 import { until } from '../support/until.ts';
 

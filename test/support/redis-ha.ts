@@ -8,7 +8,8 @@ import { Redis } from 'ioredis';
 import { storeKeys } from '../../src/store/keys.ts';
 import type { ServerGroup } from '../../src/store/redis/target.ts';
 import { until } from './patient.ts';
-import { freePort, onFreePorts, type RedisServer, redisKinds, startRedis } from './redis.ts';
+import { freePort, onFreePorts } from './ports.ts';
+import { type RedisServer, redisKinds, startRedis } from './redis.ts';
 
 export interface RedisGroup {
   /** The section `redis` of a config that leads here. */
@@ -62,7 +63,7 @@ export async function startSentinelGroup({ replicas }: { readonly replicas: numb
   const primary = await startRedis({ kind, settings: REPLICATION });
   const follow = [...REPLICATION, '--replicaof', '127.0.0.1', `${portOf(primary)}`];
   const others = await Promise.all(Array.from({ length: replicas }, () => startRedis({ kind, settings: follow })));
-  const sentinels = await Promise.all([1, 2, 3].map(() => startSentinel(portOf(primary))));
+  const sentinels = await Promise.all([1, 2, 3].map(() => onFreePorts(() => startSentinel(portOf(primary)))));
   await untilFollowed(primary, replicas);
   for (const { port } of sentinels) {
     await until('the Sentinels know the group', async () => {
@@ -106,22 +107,25 @@ async function startSentinel(primaryPort: number) {
   const child: ChildProcess = spawn(`${kind}-server`, [file, '--sentinel'], { stdio: 'ignore' });
   const killWithUs = () => child.kill('SIGKILL');
   process.on('exit', killWithUs);
-  await until('the Sentinel answers', async () => {
-    if (child.exitCode !== null) throw new Error(await readFile(join(dir, 'log'), 'utf8'));
-    return askSentinel(port, 'MASTERS').catch(() => null);
-  });
-  return {
-    port,
-    async stop() {
-      if (child.exitCode === null) {
-        const gone = once(child, 'exit');
-        child.kill('SIGKILL');
-        await gone;
-      }
-      process.off('exit', killWithUs);
-      await rm(dir, { recursive: true, force: true });
-    },
-  };
+  async function stop(): Promise<void> {
+    if (child.exitCode === null) {
+      const gone = once(child, 'exit');
+      child.kill('SIGKILL');
+      await gone;
+    }
+    process.off('exit', killWithUs);
+    await rm(dir, { recursive: true, force: true });
+  }
+  try {
+    await until('the Sentinel answers', async () => {
+      if (child.exitCode !== null) throw new Error(await readFile(join(dir, 'log'), 'utf8'));
+      return askSentinel(port, 'MASTERS').catch(() => null);
+    });
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { port, stop };
 }
 
 async function askSentinel(port: number, ...args: string[]): Promise<unknown> {

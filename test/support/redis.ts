@@ -3,11 +3,11 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import { knowsWaitaof, NEEDS_WAITAOF } from '../setup/install-plan.ts';
+import { freePort, onFreePorts } from './ports.ts';
 
 export type RedisKind = 'valkey' | 'redis';
 
@@ -129,26 +129,4 @@ async function launch(
     throw new Error(`${kind}-server did not start:\n${readFileSync(join(dir, 'server.log'), 'utf8')}`, { cause });
   }
   return child;
-}
-
-const PORT_ATTEMPTS = 5;
-
-/** Between finding a port free and listening on it, somebody else may take it. */
-export async function onFreePorts<T>(start: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await start();
-    } catch (error) {
-      if (attempt === PORT_ATTEMPTS || !String(error).includes('Address already in use')) throw error;
-    }
-  }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo; // a TCP server that listens has one
-  server.close();
-  await once(server, 'close');
-  return port;
 }
