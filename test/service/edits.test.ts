@@ -72,7 +72,7 @@ test('a key that somebody adds while the issuer is slow to answer is kept', asyn
 });
 
 test('a key that somebody adds while the new one propagates is kept', async () => {
-  const app = { ...KID_APP, policy: { ...KID_APP.policy, overlap: '6s' } };
+  const app = { ...KID_APP, policy: { ...KID_APP.policy, propagation: '6s' } };
   const fleet = await startFleet({ apps: [app], config: { reconcile_every: '200ms' } });
   const client = await fleet.managed(app);
   await fleet.start();

@@ -6,6 +6,9 @@ const POLL_MS = 15;
 /** In ms. What takes longer than that on a machine that is busy with other tests says so. */
 const PATIENCE_MS = 15_000;
 
+/** In ms: `REKEYD_TEST_LAG=700 npm test` is as slow to see what happened as a busy machine is. A test that passes only without it rests on timing. */
+const LAG_MS = Number(process.env.REKEYD_TEST_LAG ?? 0);
+
 /** How much of what was seen is told, in characters. */
 const MOST_TOLD = 1_000;
 
@@ -41,7 +44,10 @@ export async function until<T>(
   };
   for (;;) {
     const answer = await ask(saw);
-    if (answer !== null && answer !== undefined && answer !== false) return answer;
+    if (answer !== null && answer !== undefined && answer !== false) {
+      if (LAG_MS > 0) await delay(LAG_MS);
+      return answer;
+    }
     if (performance.now() > deadline) throw new Error(notSeen(what, timeoutMs, seen ?? { last: answer }));
     await delay(POLL_MS);
   }
