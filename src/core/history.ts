@@ -62,12 +62,17 @@ export function marked(marks: readonly Mark[], mark: Mark): readonly Mark[] {
   return [...marks, mark].slice(-MOST_MARKS);
 }
 
+/** From the report of a key until the server was seen to refuse it; null where nothing has shown that. */
+export function exposedSeconds({ reportedAt, refusedAt }: Exposure): number | null {
+  return refusedAt === null ? null : Math.max(0, refusedAt - reportedAt) / 1000;
+}
+
 /** What the audit log says of a rotation that is finished. `seconds`: from the report of the exposed key until the server was seen to refuse it; null where nothing could show that. */
 export function completion({ exposure }: RotationSummary): AuditData {
   const outcome = 'finished';
   if (exposure === undefined) return { outcome };
-  const { reportedAt, refusedAt, tokensUntil } = exposure;
-  const seconds = refusedAt === null ? null : Math.max(0, refusedAt - reportedAt) / 1000;
+  const { tokensUntil } = exposure;
+  const seconds = exposedSeconds(exposure);
   const until = tokensUntil === null ? null : new Date(tokensUntil).toISOString();
   return { outcome, compromised: true, seconds, tokens_until: until };
 }

@@ -18,10 +18,12 @@ export interface Refused {
   readonly path: string;
 }
 
-export interface Refusals {
-  /** How many calls were refused since the start, by status. */
-  readonly counts: ReadonlyMap<number, number>;
-  note(refused: Refused): void;
+export interface RefusalsOptions {
+  readonly log: Log;
+  readonly append: (drafts: readonly AuditDraft[]) => Promise<unknown>;
+  /** Told the status of each refused call. */
+  readonly count: (status: number) => void;
+  readonly now?: () => number;
 }
 
 /** The same caller is told of again after so long, in ms, with how often it was refused meanwhile. */
@@ -41,12 +43,8 @@ interface Caller {
   times: number;
 }
 
-export function openRefusals(
-  log: Log,
-  append: (drafts: readonly AuditDraft[]) => Promise<unknown>,
-  now: () => number = monotonic,
-): Refusals {
-  const counts = new Map<number, number>();
+/** To be told of each call that was refused. */
+export function openRefusals({ log, append, count, now = monotonic }: RefusalsOptions): (refused: Refused) => void {
   const callers = new Map<string, Caller>();
   let hourAt = now();
   let audited = 0;
@@ -81,18 +79,15 @@ export function openRefusals(
     );
   }
 
-  return {
-    counts,
-    note(refused) {
-      const { status, detail, claimedBy, address, method, path } = refused;
-      counts.set(status, (counts.get(status) ?? 0) + 1);
-      const caller = callerOf(`${status} ${claimedBy ?? address}`);
-      caller.times += 1;
-      if (now() - caller.toldAt < QUIET_MS) return;
-      const { times } = caller;
-      [caller.toldAt, caller.times] = [now(), 0];
-      log.warn({ status, claimed_by: claimedBy, address, method, path, times }, `a call was refused: ${detail}`);
-      audit(refused, times);
-    },
+  return (refused) => {
+    const { status, detail, claimedBy, address, method, path } = refused;
+    count(status);
+    const caller = callerOf(`${status} ${claimedBy ?? address}`);
+    caller.times += 1;
+    if (now() - caller.toldAt < QUIET_MS) return;
+    const { times } = caller;
+    [caller.toldAt, caller.times] = [now(), 0];
+    log.warn({ status, claimed_by: claimedBy, address, method, path, times }, `a call was refused: ${detail}`);
+    audit(refused, times);
   };
 }

@@ -6,6 +6,7 @@ import type { z } from 'zod';
 import type { Queues } from '../../jobs/queues.ts';
 import type { TokenScope } from '../core/token.ts';
 import type { ScannerKeys } from '../leaks/scanner-keys.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 import type { Resources } from '../rotation/resources.ts';
 import type { Events } from './events.ts';
 import type { Principal } from './principal.ts';
@@ -16,6 +17,7 @@ export interface ApiContext {
   readonly queues: Queues;
   readonly events: Events;
   readonly scanners: ScannerKeys;
+  readonly metrics: Pick<Metrics, 'text'>;
 }
 
 export interface Call<P = unknown, Q = unknown, B = unknown, W extends Principal | null = Principal> {

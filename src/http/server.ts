@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { HttpConfig, HttpTlsConfig } from '../config/model.ts';
 import { openScannerKeys } from '../leaks/scanner-keys.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 import type { Log } from '../rotation/resources.ts';
 import type { Credentials } from './auth.ts';
 import { openEvents } from './events.ts';
@@ -17,6 +18,7 @@ import { clientRoutes } from './routes/clients.ts';
 import { eventRoutes } from './routes/events.ts';
 import { jwksRoutes } from './routes/jwks.ts';
 import { leakRoutes, scannerRoutes } from './routes/leaks.ts';
+import { metricsRoutes } from './routes/metrics.ts';
 import { requestRoutes } from './routes/requests.ts';
 import { rotationRoutes } from './routes/rotations.ts';
 
@@ -32,9 +34,10 @@ export interface HttpOptions {
 
 /** Of the config in force. */
 export interface ApiOptions {
-  readonly parts: () => Omit<ApiContext, 'events' | 'scanners'>;
+  readonly parts: () => Pick<ApiContext, 'resources' | 'queues'>;
   readonly credentials: () => Credentials;
   readonly rate: () => Rate;
+  readonly metrics: Pick<Metrics, 'text' | 'callRefused'>;
 }
 
 export interface HttpServer {
@@ -42,8 +45,6 @@ export interface HttpServer {
   readonly url: string;
   /** Of what is public: the same where it has no listener of its own. */
   readonly publicUrl: string;
-  /** How many calls were refused since the start, by status. */
-  readonly refused: ReadonlyMap<number, number>;
   /** Certificates were renewed. */
   renew(tls: HttpTlsConfig): void;
   close(): Promise<void>;
@@ -57,9 +58,13 @@ const API_ROUTES: readonly Route[] = [
   ...clientRoutes,
   ...auditRoutes,
   ...leakRoutes,
+  ...metricsRoutes,
 ];
 
 const PUBLIC_ROUTES: readonly Route[] = [...jwksRoutes];
+
+/** What is on the listener of the API, and on that for what is public where there is one: each with who may use it. */
+const SHARED_ROUTES: readonly Route[] = [...metricsRoutes, ...scannerRoutes];
 
 /** Every route that `openapi.json` describes. */
 export const ROUTES: readonly Route[] = [...API_ROUTES, ...PUBLIC_ROUTES];
@@ -81,8 +86,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     const url = await listenOn(inner, config.listen, 'http.listen');
     const isOne = config.publicListen === null;
     const publicUrl = isOne ? url : await listenOn(outer, config.publicListen, 'http.public');
-    const refused = served?.refusals.counts ?? new Map();
-    return { url, publicUrl, refused, renew: (tls) => renewTls(inner, tls), close };
+    return { url, publicUrl, renew: (tls) => renewTls(inner, tls), close };
   } catch (error) {
     await close();
     throw error;
@@ -102,10 +106,10 @@ interface Listeners {
   readonly outer: FastifyInstance;
 }
 
-function serveApi({ inner, outer }: Listeners, { parts, credentials, rate }: ApiOptions, log: Log) {
+function serveApi({ inner, outer }: Listeners, { parts, credentials, rate, metrics }: ApiOptions, log: Log) {
   const { store } = parts().resources;
   const events = openEvents(store, log);
-  const refusals = openRefusals(log, (drafts) => store.append(drafts));
+  const refused = openRefusals({ log, append: (drafts) => store.append(drafts), count: metrics.callRefused });
   const context: ApiContext = {
     get resources() {
       return parts().resources;
@@ -115,9 +119,10 @@ function serveApi({ inner, outer }: Listeners, { parts, credentials, rate }: Api
     },
     events,
     scanners: openScannerKeys(),
+    metrics,
   };
-  const registering: Registering = { context, credentials, limit: openLimiter(rate), refused: refusals.note };
+  const registering: Registering = { context, credentials, limit: openLimiter(rate), refused };
   register(inner, [...API_ROUTES, specRoute(ROUTES)], registering);
-  register(outer, outer === inner ? PUBLIC_ROUTES : [...PUBLIC_ROUTES, ...scannerRoutes], registering);
-  return { events, refusals };
+  register(outer, outer === inner ? PUBLIC_ROUTES : [...PUBLIC_ROUTES, ...SHARED_ROUTES], registering);
+  return { events };
 }

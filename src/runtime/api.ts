@@ -3,10 +3,11 @@ import type { Config } from '../config/model.ts';
 import type { Credentials } from '../http/auth.ts';
 import type { ApiOptions } from '../http/server.ts';
 import { openTokenBook, type TokenBook } from '../http/tokens.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 import { keksOf } from '../rotation/policy.ts';
 import type { Crew } from './crew.ts';
 
-export function openApi(crew: () => Crew): ApiOptions {
+export function openApi(crew: () => Crew, metrics: Metrics): ApiOptions {
   let opened: { readonly encryption: Config['encryption']; readonly tokens: TokenBook } | null = null;
 
   /** One for as long as the KEKs stay: it remembers the list for a moment. */
@@ -21,6 +22,7 @@ export function openApi(crew: () => Crew): ApiOptions {
   return {
     parts: () => ({ resources: crew().resources, queues: crew().queues }),
     credentials: (): Credentials => ({ tokens: tokens(), certificates: crew().config.http.certificates }),
+    metrics,
     rate: () => crew().config.http.rate,
   };
 }

@@ -12,6 +12,7 @@ import type { DeploymentResources, Log, Resources } from '../rotation/resources.
 import { type Guard, openGuard } from '../store/guard.ts';
 import { readFacts } from '../store/identity.ts';
 import { storeKeys } from '../store/keys.ts';
+import type { OnCommit } from '../store/records.ts';
 import { connectRedis } from '../store/redis/connection.ts';
 import type { DurabilityOptions } from '../store/redis/durability.ts';
 import { describeMissing, missingRights } from '../store/redis/rights.ts';
@@ -46,8 +47,12 @@ export interface StoreHandle {
   cutOff(): void;
 }
 
+export interface StoreOptions extends Pick<ResourceOptions, 'log'> {
+  readonly onCommit?: OnCommit;
+}
+
 /** @throws RekeydError `redis_unreachable`, `redis_unsafe`, `store_lost`, `config`; what was opened before is closed again */
-export async function openStoreHandle(config: Config, { log }: Pick<ResourceOptions, 'log'>): Promise<StoreHandle> {
+export async function openStoreHandle(config: Config, { log, onCommit }: StoreOptions): Promise<StoreHandle> {
   return opening(log, async (add, close) => {
     const ending = new AbortController();
     const target = { ...(await redisTarget(config, add)), ended: ending.signal };
@@ -66,7 +71,7 @@ export async function openStoreHandle(config: Config, { log }: Pick<ResourceOpti
     for (const { name, fix, detail } of guard.durability.requirements) {
       if (fix !== null) log.warn({ check: name, fix }, detail);
     }
-    const store = openStore(redis, guard);
+    const store = openStore(redis, guard, onCommit);
     add('store', () => store.close());
     await guard.remember();
     return { target, redis, guard, store, close, cutOff: () => ending.abort() };

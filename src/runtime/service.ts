@@ -3,6 +3,7 @@ import type { Queues } from '../../jobs/queues.ts';
 import type { Config } from '../config/model.ts';
 import { messageOf } from '../errors.ts';
 import { startHttp } from '../http/server.ts';
+import { openMetrics } from '../metrics/metrics.ts';
 import { misfits } from '../rotation/misfits.ts';
 import type { Resources } from '../rotation/resources.ts';
 import type { ReloadOutcome } from '../store/presence.ts';
@@ -45,13 +46,19 @@ const READY_MS = 2_000;
 export async function startService(config: Config, options: ServiceOptions): Promise<Service> {
   const { log, clock = systemClock, source } = options;
   return opening(log, async (add, stop) => {
-    const handle = await openStoreHandle(config, { log });
+    const metrics = openMetrics();
+    const handle = await openStoreHandle(config, {
+      log,
+      onCommit: ({ ended }) => ended.forEach(metrics.rotationEnded),
+    });
     add('store', () => handle.close());
     await handle.guard.tryWrite();
     let secrets: SecretWatch | null = null;
     let checks: StartChecks | null = null;
     let renew = () => {};
-    const onRequest: CrewOptions['onRequest'] = (_, { status }) => {
+    const onRequest: CrewOptions['onRequest'] = (_, call) => {
+      metrics.apiCalled(call);
+      const { status } = call;
       if (status === 401 || status === 403) secrets?.doubt();
     };
     const crewOptions = { ...options, clock, onRequest };
@@ -75,7 +82,7 @@ export async function startService(config: Config, options: ServiceOptions): Pro
       const http = await startHttp({
         config: config.http,
         ready: async () => (await obstacleOf(reloading.crew.resources)) ?? problem(),
-        api: openApi(() => reloading.crew),
+        api: openApi(() => reloading.crew, metrics),
         log,
       });
       add('http', () => http.close());

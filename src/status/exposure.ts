@@ -1,6 +1,6 @@
 /** What is said of keys that were reported: how long they went on, and until when tokens that were issued with them may live. */
 import { formatDuration } from '../core/duration.ts';
-import type { Exposure, RotationSummary } from '../core/history.ts';
+import { exposedSeconds, type RotationSummary } from '../core/history.ts';
 
 /** Members as in JSON documents; times are RFC 3339. */
 export interface ExposureStatus {
@@ -25,13 +25,9 @@ export function exposureOf({
     kid: replaces,
     reported_at: iso(reportedAt),
     refused_at: refusedAt === null ? null : iso(refusedAt),
-    seconds: secondsOf(exposure),
+    seconds: exposedSeconds(exposure),
     tokens_until: tokensUntil === null ? null : iso(tokensUntil),
   };
-}
-
-function secondsOf({ reportedAt, refusedAt }: Exposure): number | null {
-  return refusedAt === null ? null : Math.max(0, refusedAt - reportedAt) / 1000;
 }
 
 function iso(ms: number): string {

@@ -11,7 +11,8 @@ import { integer, list } from './redis/replies.ts';
 
 /** @param op names this commit: sent twice, it happens once */
 export function commitCall(keys: StoreKeys, change: Commit, op: string): ScriptCall {
-  const { ref, expected, seal, erase, ended, answers, counted } = change;
+  const { ref, expected, seal, erase, carried, answers, counted } = change;
+  const ended = [...carried, ...change.ended];
   const { audit, clients, due, found, held, offered, open, owners, seen } = keys;
   const wave = counted === undefined ? undefined : keys.wave(counted.wave.policy);
   const begun = rotationsIn(change.entries);

@@ -43,7 +43,9 @@ export interface Commit {
   readonly expected: Expected | null;
   readonly record: ClientRecord;
   readonly entries: readonly AuditDraft[];
-  /** Rotations that ended, oldest first. */
+  /** {@link Loaded.carried} of what this is built on. */
+  readonly carried: readonly RotationSummary[];
+  /** Rotations that ended with this commit, oldest first. */
   readonly ended: readonly RotationSummary[];
   readonly seal: readonly SealedHalf[];
   /** Thumbprints of private halves that are erased. */
@@ -114,8 +116,16 @@ export interface Records {
   replaceSealed(ref: ClientRef, thumbprint: string, oldJwe: string, newJwe: string): Promise<boolean>;
 }
 
-/** @param confirmed told the number of the newest audit entry that is known to be on disk */
-export function openRecords(redis: Redis, scripts: Scripts, confirmed: (seq: number) => void): Records {
+/** Told of each commit of this process that went through. Must not throw. */
+export type OnCommit = (change: Commit) => void;
+
+export interface RecordWatch {
+  /** Told the number of the newest audit entry that is known to be on disk. */
+  confirmed(seq: number): void;
+  readonly onCommit: OnCommit;
+}
+
+export function openRecords(redis: Redis, scripts: Scripts, { confirmed, onCommit }: RecordWatch): Records {
   const { keys } = scripts;
   async function load(ref: ClientRef): Promise<Loaded | null> {
     const reply = await scripts.run({ lua: LOAD, keys: [keys.record(ref)], args: [] });
@@ -158,6 +168,7 @@ export function openRecords(redis: Redis, scripts: Scripts, confirmed: (seq: num
       const reply = await (change.durable ? scripts.runDurably(call) : scripts.run(call));
       const { now, seq } = parseCommitted(change.ref, reply);
       if (change.durable) confirmed(seq);
+      onCommit(change);
       return { op, now };
     },
 

@@ -9,7 +9,7 @@ import type { StoreKeys } from './keys.ts';
 import { type Owners, openOwners } from './owners.ts';
 import { openPauses, type Pauses } from './pauses.ts';
 import { openPresence, type Presence } from './presence.ts';
-import { openRecords, type Records } from './records.ts';
+import { type OnCommit, openRecords, type Records } from './records.ts';
 import type { Guarded } from './redis/evaluate.ts';
 import { integer } from './redis/replies.ts';
 import { openScripts } from './redis/scripts.ts';
@@ -40,11 +40,15 @@ export interface Store
 }
 
 /** Commands wait while Redis is away and are answered when it is back; after `redis` is closed they fail with `redis_unreachable`. */
-export function openStore(redis: Redis, guard: Guarded & { confirmed(seq: number): void }): Store {
+export function openStore(
+  redis: Redis,
+  guard: Guarded & { confirmed(seq: number): void },
+  onCommit: OnCommit = () => {},
+): Store {
   const scripts = openScripts(redis, guard);
   return {
     keys: scripts.keys,
-    ...openRecords(redis, scripts, guard.confirmed),
+    ...openRecords(redis, scripts, { confirmed: guard.confirmed, onCommit }),
     ...openIndexes(redis, scripts),
     ...openAuditLog(redis, scripts, guard.confirmed),
     ...openDeployments(redis, scripts),

@@ -10,7 +10,9 @@ function opened() {
   const time = { now: 0 };
   const log = createLog({ level: 'debug', destination: { write: (line: string) => void lines.push(line) } });
   const append = async (added: readonly AuditDraft[]) => void drafts.push(...added);
-  const { note, counts } = openRefusals(log, append, () => time.now);
+  const counts = new Map<number, number>();
+  const count = (status: number) => void counts.set(status, (counts.get(status) ?? 0) + 1);
+  const note = openRefusals({ log, append, count, now: () => time.now });
   const refuse = (address: string, status = 401, claimedBy: string | null = null) =>
     note({ status, detail: 'no', claimedBy, address, method: 'GET', path: '/v1/clients' });
   return { lines, drafts, time, refuse, counts };

@@ -32,6 +32,7 @@ const SOLE_IMPORTERS: Readonly<Record<string, readonly string[]>> = {
   ioredis: ['store'],
   undici: ['net'],
   fastify: ['http'],
+  'prom-client': ['metrics'],
   'node:process': ['runtime', 'cli'],
   'node:timers': ['time'],
   'node:perf_hooks': ['time'],

@@ -22,6 +22,7 @@ const PRINTS: readonly RegExp[] = [
   /^id: \d+\nevent: rotation\.requested\ndata: .*event: rotation\.completed\ndata: [^\n]*$/s,
   /^\{"entries":\[\{"seq":1,.*"type":"api\.called".*"claimed_by":"token:siem".*"more":false\}$/,
   /^\{"keys":\[\{"kty":/,
+  /^# HELP rekeyd_rotations_total .*^rekeyd_build_info\{version="[^"]+",node="[^"]+"\} 1$/ms,
 ];
 
 test.skipIf(!hasCurl)('the lines of docs/api.md do what it says (skipped where there is no curl)', async () => {

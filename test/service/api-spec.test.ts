@@ -38,7 +38,7 @@ test('every operation answers as openapi.json says, to who may call it and to wh
   const client = await fleet.managed(app);
   await fleet.foreign(app);
   const { url } = await fleet.start({ http: true });
-  const named = caller(url ?? '', await makeToken(fleet));
+  const named = caller(url ?? '', await makeToken(fleet, { scopes: ['read', 'rotate', 'metrics'] }));
   const nobody = caller(url ?? '', '');
   const spec: Spec = (await nobody('/openapi.json')).body;
   const check = checker(spec);

@@ -136,7 +136,17 @@ test('reports of much of a fleet pass the breaker only when a caller confirms th
   // One key of both, as after a copy of a whole machine.
   const shared = { ...(await fleet.record(second)), keys: (await fleet.record(first)).keys };
   const held = await fleet.resources.store.claim(second.ref);
-  const seen = { entries: [], ended: [], seal: [], erase: [], dueAt: null, seen: 'x', open: false, durable: true };
+  const seen = {
+    entries: [],
+    carried: [],
+    ended: [],
+    seal: [],
+    erase: [],
+    dueAt: null,
+    seen: 'x',
+    open: false,
+    durable: true,
+  };
   await fleet.resources.store.commit({ ref: second.ref, expected: held, record: shared, ...seen });
   const leak = { key: publicOf(first.key.privateKey), rotate: true };
   const refused = await call('/v1/leaks', { json: leak });

@@ -59,6 +59,7 @@ export function firstCommit(client: ClientRef, changes: Partial<Commit> = {}): C
     expected: null,
     record: record(client),
     entries: [draft(client)],
+    carried: [],
     ended: [],
     seal: [],
     erase: [],
