@@ -35,12 +35,12 @@ export async function ask(call: Asked): Promise<Answer> {
   const key = headers['idempotency-key'];
   try {
     const once = key === undefined ? null : await soon(onceFor(store, principal, key, body));
-    if (once !== null && once.answer !== null) return { status: 202, body: once.answer };
-    const id = `http-${once?.name ?? randomUUID()}`;
+    const id = once?.request ?? `http-${randomUUID()}`;
+    const location = `/v1/requests/${id}`;
+    if (once !== null && once.answer !== null) return { status: 202, headers: { location }, body: once.answer };
     await soon(noteCall(store, call, id, request));
     const signing = { store, keks: keksOf(config) };
     await soon(claimed(request, principal.claimedBy, signing).then((signed) => context.queues.request(signed, id)));
-    const location = `/v1/requests/${id}`;
     if (prefersAsync(headers.prefer)) {
       const told = { location, 'preference-applied': 'respond-async' };
       return { status: 202, headers: told, body: pendingOf(id, '', unknown) };
