@@ -40,7 +40,7 @@ export async function ask(call: Asked): Promise<Answer> {
     if (once !== null && once.answer !== null) return { status: 202, headers: { location }, body: once.answer };
     await soon(noteCall(store, call, id, request));
     const signing = { store, keks: keksOf(config) };
-    await soon(claimed(request, principal.claimedBy, signing).then((signed) => context.queues.request(signed, id)));
+    await soon(claimed(request, id, principal.claimedBy, signing).then((signed) => context.queues.request(signed, id)));
     if (prefersAsync(headers.prefer)) {
       const told = { location, 'preference-applied': 'respond-async' };
       return { status: 202, headers: told, body: pendingOf(id, '', unknown) };

@@ -86,7 +86,7 @@ async function enqueue(
   const entry = { type: 'api.called', client: null, rotation: null, actor: claimedBy, claimed_by: claimedBy } as const;
   // Before it is asked for, and once.
   await store.append([{ ...entry, reason, data }], `api ${request}`);
-  await queues.request(await claimed(wanted, claimedBy, { store, keks: keksOf(config) }), request);
+  await queues.request(await claimed(wanted, request, claimedBy, { store, keks: keksOf(config) }), request);
   return { kid, request, clients: refs, rotations: null, error: null };
 }
 

@@ -126,7 +126,11 @@ describe(`events on ${redisKinds[0]}`, () => {
     slow.writableLength = 10_000_000;
     const asked = Promise.withResolvers<void>();
     const answer = Promise.withResolvers<boolean>();
-    const held = listen('b', { isValid: () => (asked.resolve(), answer.promise) });
+    const isValid = () => {
+      asked.resolve();
+      return answer.promise;
+    };
+    const held = listen('b', { isValid });
     await until('the slow one is sent away', () => slow.ended);
     expect(idsIn(slow)).toEqual([1]);
     await asked.promise;

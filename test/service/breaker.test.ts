@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { type Approver, approve } from '../../jobs/approval.ts';
 import { claimed } from '../../jobs/claim.ts';
+import { newRequestId } from '../../jobs/queues.ts';
 import { makeReference } from '../../src/core/client.ts';
 import { signDocument } from '../../src/keys/signed.ts';
 import { keksOf } from '../../src/rotation/policy.ts';
@@ -79,7 +80,8 @@ test('a second person is somebody else who was authenticated, and approves this 
   const person = (name: string): Approver => ({ actor: 'whoever', claimedBy: `os:${name}`, reason: 'seen' });
   const ask = async (by: string | null) => {
     const request = { ...ALL, confirm: true };
-    return fleet.queues.request(by === null ? request : await claimed(request, by, signing));
+    const id = newRequestId();
+    return fleet.queues.request(by === null ? request : await claimed(request, id, by, signing), id);
   };
   const jobOf = async (id: string) => {
     const job = await fleet.queues.requests.getJob(id);
@@ -140,9 +142,24 @@ test('a second person is somebody else who was authenticated, and approves this 
 test('a claim that somebody wrote into the queue, or took from another request, is no claim', async () => {
   const [fleet] = await fleetOf(1);
   const signing = { store: fleet.resources.store, keks: keksOf(fleet.config) };
-  const { claim } = await claimed({ ...ALL, confirm: true }, 'os:alice', signing);
+  const job = 'asked-once';
+  const signed = await claimed({ ...ALL, confirm: true }, job, 'os:alice', signing);
+  const { claim } = signed;
   for (const forged of ['alice', 'a.b.c', claim]) {
     await expect(fleet.request({ ...ALL, claim: forged })).rejects.toThrow(/Nobody knows who made this request/);
   }
-  expect(await fleet.request({ ...ALL, confirm: true, claim })).toMatchObject({ rotations: [{}] });
+  // The whole request, copied: as another job, and into a queue that others may write.
+  await expect(fleet.request(signed)).rejects.toThrow(/Nobody knows who made this request/);
+  await fleet.queues.control.add('request', signed, { jobId: job });
+  const copied = await until('the copy has failed', async () => {
+    const found = await fleet.queues.control.getJob(job);
+    return found?.finishedOn !== undefined && found;
+  });
+  expect(copied.failedReason).toMatch(/Nobody knows who made this request/);
+  await fleet.queues.request(signed, job);
+  const { returnvalue } = await until('it is answered', async () => {
+    const found = await fleet.queues.requests.getJob(job);
+    return found?.finishedOn !== undefined && found;
+  });
+  expect(returnvalue).toMatchObject({ rotations: [{}] });
 });
