@@ -12,7 +12,7 @@ import type { Store } from '../store/store.ts';
 import { after } from '../time.ts';
 import { type Once, onceFor } from './idempotency.ts';
 import { acceptedOf, type Errors, pendingOf } from './outcome.ts';
-import { checkSelection } from './principal.ts';
+import { maySelect } from './principal.ts';
 import { ProblemError } from './problem.ts';
 import type { Answer, Call } from './route.ts';
 import type { RequestBody } from './routes/rotations.ts';
@@ -28,7 +28,9 @@ export async function ask(call: Asked): Promise<Answer> {
   const { context, principal, headers } = call;
   const { store, config } = context.resources;
   const body = { ...call.body, actor: call.body.actor ?? principal.claimedBy };
-  checkSelection(principal, body.select);
+  if (!maySelect(principal, body.select)) {
+    throw new ProblemError(403, `You may ask for ${principal.only} alone: select it, or clients in it.`);
+  }
   const wrong = contradiction(body);
   if (wrong !== null) throw new ProblemError(400, wrong);
   const { request, unknown } = withoutUnknown(body, config);
