@@ -79,7 +79,7 @@ export async function approve(
     throw new RekeydError('not_found', `No request ${job} waits. \`rekeyd status\` lists those that do.`);
   }
   const asked = parseJob(requestSchema, found.name, found.data);
-  if ((await claimOf(asked, { store, keks }))?.claimedBy === by.claimedBy) {
+  if ((await claimOf(asked, found, { store, keks }))?.claimedBy === by.claimedBy) {
     throw new RekeydError('usage', `${by.claimedBy} asked for request ${job}: somebody else has to approve it.`);
   }
   const approval: Approval = { store: store.id, job, request: digestOf(asked), claimedBy: by.claimedBy };

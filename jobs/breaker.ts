@@ -13,28 +13,27 @@ const TOGETHER_MS = 3_600_000;
 /** So many clients may be reported in an hour however small the fleet is. */
 const LEAST_TOGETHER = 20;
 
-/** How much of a fleet a compromise is about. */
-export interface Share {
-  /** Clients that it would rotate. */
-  readonly clients: number;
-  /** Clients that it could be about. */
-  readonly fleet: number;
+/** Clients that a compromise could be about. @param isEveryone found clients are rotated too */
+export async function fleetSize(isEveryone: boolean, store: Pick<Store, 'enrolmentCounts'>): Promise<number> {
+  const { clients: known, found } = await store.enrolmentCounts();
+  return isEveryone ? known : known - found;
 }
 
-/** @param isEveryone found clients are rotated too */
-export async function shareOf(
+/** Those that it would rotate. */
+async function rotatedOf(
   refs: readonly ClientRef[],
   isEveryone: boolean,
-  store: Pick<Store, 'foundAmong' | 'enrolmentCounts'>,
-): Promise<Share> {
-  const { clients: known, found } = await store.enrolmentCounts();
-  const alone = isEveryone ? 0 : (await store.foundAmong(refs)).length;
-  const clients = refs.length - alone;
-  return { clients, fleet: Math.max(isEveryone ? known : known - found, clients) };
+  store: Pick<Store, 'foundAmong'>,
+): Promise<readonly ClientRef[]> {
+  const alone = new Set(isEveryone ? [] : await store.foundAmong(refs));
+  return refs.filter((ref) => !alone.has(ref));
 }
 
 /** One client is never too much. @param breaker a part of 1 */
-export function isOver({ clients, fleet }: Share, breaker: number): boolean {
+export function isOver(
+  { clients, fleet }: { readonly clients: number; readonly fleet: number },
+  breaker: number,
+): boolean {
   return clients > 1 && clients > breaker * fleet;
 }
 
@@ -45,17 +44,19 @@ export async function passBreaker(asking: Asking, refs: readonly ClientRef[]): P
   const { asked, job, tally, context } = asking;
   const { store, config } = context.resources;
   const { breaker } = config;
-  const share = await shareOf(refs, isNamed(asked.select) || asked.take_over, store);
-  const { clients, fleet } = share;
-  const before = await store.reported(TOGETHER_MS);
-  const together = new Set([...before, ...refs]).size;
-  const isFlood = together > clients && together > Math.max(LEAST_TOGETHER, breaker * fleet);
+  const isEveryone = isNamed(asked.select) || asked.take_over;
+  const rotated = await rotatedOf(refs, isEveryone, store);
+  const clients = rotated.length;
+  const fleet = Math.max(await fleetSize(isEveryone, store), clients);
   const size = `${clients} of ${fleet} clients`;
-  if (!isOver(share, breaker) && !isFlood) return store.noteReported(refs, TOGETHER_MS);
+  const isMuch = isOver({ clients, fleet }, breaker);
+  const most = Math.max(LEAST_TOGETHER, breaker * fleet);
+  const together = isMuch ? 0 : await store.noteReported(rotated, { ms: TOGETHER_MS, most });
+  if (!isMuch && together <= most) return;
   if (!asked.confirm) {
     const left = tally.begun.size;
     const begun = left === 0 ? 'Nothing was started.' : `The ${left} that were known are replaced, the others are not.`;
-    const what = isFlood ? `${together} clients were reported within an hour` : `It is about ${size}`;
+    const what = isMuch ? `It is about ${size}` : `${together} clients were reported within an hour`;
     const why = `${what}, and more than ${percent(breaker)} of the fleet need a confirmation (breaker in the config). ${begun} Look with \`rekeyd plan --compromised\`, then ask again with --yes (HTTP and queue: "confirm": true).`;
     await tell(asking, 'rotation.refused', 'refused', { code: 'breaker', clients, fleet, error: why });
     throw new RekeydError('breaker', why);

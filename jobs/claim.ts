@@ -3,11 +3,13 @@
  * what it likes as `actor`, and cannot say this.
  */
 import { hash } from 'node:crypto';
+import type { Job } from 'bullmq';
 import { canonicalJson } from '../src/core/json.ts';
 import { RekeydError } from '../src/errors.ts';
 import type { Kek } from '../src/keys/sealed.ts';
 import { signDocument, verifyDocument } from '../src/keys/signed.ts';
 import type { Store } from '../src/store/store.ts';
+import { REQUESTS } from './inboxes.ts';
 import { type Request, type RequestInput, requestSchema } from './schemas.ts';
 
 export interface Claim {
@@ -30,6 +32,8 @@ interface Document extends Omit<Claim, 'isSigned'> {
   /** A claim of another store, or about another request, is none. */
   readonly store: string;
   readonly request: string;
+  /** Nor is that of another job: a request that somebody copies and adds again is not that person's. */
+  readonly job: string;
 }
 
 /** The same text for the same request, however its members are ordered. */
@@ -37,22 +41,31 @@ export function digestOf({ claim: _, ...asked }: Request): string {
   return hash('sha256', canonicalJson(asked), 'base64url');
 }
 
-/** The request with its claim, as it goes into the queue. */
-export async function claimed(request: RequestInput, claimedBy: string, signing: Signing): Promise<RequestInput> {
-  const { store, keks } = signing;
+/** The request with its claim, as it goes into the queue as this job. */
+export async function claimed(
+  request: RequestInput,
+  job: string,
+  claimedBy: string,
+  { store, keks }: Signing,
+): Promise<RequestInput> {
   const asked = digestOf(requestSchema.parse(request));
-  const claim: Document = { claimedBy, at: await store.now(), store: store.id, request: asked };
+  const claim: Document = { claimedBy, at: await store.now(), store: store.id, request: asked, job };
   return { ...request, claim: await signDocument(JSON.stringify(claim), PURPOSE, keks) };
 }
 
 /** Null: nobody was authenticated. @throws RekeydError `job_invalid` for a claim that somebody else made, or that belongs to another request */
-export async function claimOf(asked: Request, { store, keks }: Signing): Promise<Claim | null> {
+export async function claimOf(
+  asked: Request,
+  { queueName, id }: Pick<Job, 'queueName' | 'id'>,
+  { store, keks }: Signing,
+): Promise<Claim | null> {
   if (asked.claim === undefined) return null;
   const text = await verifyDocument(asked.claim, PURPOSE, keks).catch((error: unknown) => {
     throw new RekeydError('job_invalid', `Nobody knows who made this request: ${FORGED}`, { cause: error });
   });
   const { claimedBy, at, ...about }: Document = JSON.parse(text); // only `claimed` signs one
-  if (about.store === store.id && about.request === digestOf(asked)) return { claimedBy, at, isSigned: true };
+  const isAbout = about.store === store.id && about.request === digestOf(asked);
+  if (isAbout && queueName === REQUESTS && about.job === id) return { claimedBy, at, isSigned: true };
   throw new RekeydError('job_invalid', `Nobody knows who made this request: ${FORGED}`);
 }
 

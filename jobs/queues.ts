@@ -43,6 +43,11 @@ const RETRIED = { attempts: 8, backoff: { type: 'exponential', delay: 500, jitte
 const ORDINARY = 10;
 const URGENT = 0;
 
+/** Not by BullMQ's own count, which a producer's job may have too: requests are told apart by their ids. */
+export function newRequestId(): string {
+  return `q${randomBytes(9).toString('base64url')}`;
+}
+
 /** Behind everything else: what a worker does when it has the time. */
 export const SPARE = 100;
 
@@ -138,13 +143,11 @@ export function openQueues(
       await queue.add('rotate', { v: 1, client: ref }, { ...FORGOTTEN, ...RETRIED, jobId: ref, priority: SPARE });
     },
 
-    async request(data, id) {
+    async request(data, id = newRequestId()) {
       const { compromised = false } = members(data);
       const priority = compromised === false ? ORDINARY : URGENT;
-      // Not by BullMQ's own count, which a producer's job may have too: requests are told apart by their ids.
-      const jobId = id ?? `q${randomBytes(9).toString('base64url')}`;
-      await requests.add('request', data, { ...KEPT, ...RETRIED, jobId, priority });
-      return jobId;
+      await requests.add('request', data, { ...KEPT, ...RETRIED, jobId: id, priority });
+      return id;
     },
 
     async addUpkeep(name, data, jobId) {

@@ -45,7 +45,7 @@ export async function requestJob(job: Job, token: string | undefined, context: J
   if (wrong !== null) throw new RekeydError('job_invalid', `${wrong} It is not tried again.`);
   const { store, config } = context.resources;
   const name = requestName(job.queueName, job.id ?? '');
-  const claim = (await claimOf(asked, { store, keks: context.keks })) ?? producerClaim(job);
+  const claim = (await claimOf(asked, job, { store, keks: context.keks })) ?? producerClaim(job);
   const turned = turnedDown(asked, job.queueName, config);
   if (turned !== null) throw await refused(turned, 'not_allowed', { asked, job: name, claim }, store);
   const before = members(job.progress) as Partial<PutOff>; // only this function writes it

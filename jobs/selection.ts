@@ -18,7 +18,7 @@ export function isNamed(select: Select): select is Extract<Select, { clients: un
 
 /** The apps of the config that a request is about. @throws RekeydError `not_configured` when the config does not have what it names */
 export function selectedApps(select: Select, { resources: { config } }: JobContext): Apps {
-  if ('policy' in select && config.policies[select.policy] === undefined) {
+  if ('policy' in select && !Object.hasOwn(config.policies, select.policy)) {
     throw new RekeydError(
       'not_configured',
       `The config has no policy ${select.policy}. It has: ${Object.keys(config.policies).join(', ')}.`,

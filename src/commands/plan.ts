@@ -1,4 +1,4 @@
-import { shareOf } from '../../jobs/breaker.ts';
+import { fleetSize } from '../../jobs/breaker.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/model.ts';
 import { directorySink } from '../deliver/directory.ts';
@@ -62,7 +62,7 @@ async function leakedBy(leak: Leak, config: Config, store: Store): Promise<Expos
 }
 
 async function breakerOf({ breaker, approval }: Config, isEveryone: boolean, store: Store): Promise<BreakerView> {
-  const { fleet } = await shareOf([], isEveryone, store);
+  const fleet = await fleetSize(isEveryone, store);
   return { breaker, fleet, people: approval?.compromiseAll ?? 1 };
 }
 

@@ -1,5 +1,5 @@
 import { claimed } from '../../jobs/claim.ts';
-import { openQueues, type Queues } from '../../jobs/queues.ts';
+import { newRequestId, openQueues, type Queues } from '../../jobs/queues.ts';
 import type { NotEnrolled, RequestResult } from '../../jobs/request.ts';
 import { countWorkers, requestResult } from '../../jobs/result.ts';
 import { contradiction, problemsOf, type RequestInput, requestSchema } from '../../jobs/schemas.ts';
@@ -53,8 +53,9 @@ export async function rotate(globals: Globals, named: readonly string[], options
         throw new RekeydError('request_failed', 'Stopped before Redis answered: nothing was asked for.');
       const { request, unknown } = await withoutUnknown(asked, workers > 0, parts);
       const signing = { store: parts.store, keks: keksOf(config) };
-      const signed = await claimed(request, caller().claimedBy, signing);
-      const id = await answerOf(queues.request(signed), { signal }, UNSURE);
+      const job = newRequestId();
+      const signed = await claimed(request, job, caller().claimedBy, signing);
+      const id = await answerOf(queues.request(signed, job), { signal }, UNSURE);
       if (id === null) throw new RekeydError('request_failed', `Stopped before Redis answered. ${UNSURE}`);
       if (workers === 0 && goal === null) return leftBehind(id, unknown, options);
       if (workers === 0) note(`${noWorker(id)} Start one with \`rekeyd start\`; waiting for it …`);

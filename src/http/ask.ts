@@ -12,7 +12,7 @@ import type { Store } from '../store/store.ts';
 import { after } from '../time.ts';
 import { type Once, onceFor } from './idempotency.ts';
 import { acceptedOf, type Errors, pendingOf } from './outcome.ts';
-import { checkSelection } from './principal.ts';
+import { maySelect } from './principal.ts';
 import { ProblemError } from './problem.ts';
 import type { Answer, Call } from './route.ts';
 import type { RequestBody } from './routes/rotations.ts';
@@ -28,19 +28,21 @@ export async function ask(call: Asked): Promise<Answer> {
   const { context, principal, headers } = call;
   const { store, config } = context.resources;
   const body = { ...call.body, actor: call.body.actor ?? principal.claimedBy };
-  checkSelection(principal, body.select);
+  if (!maySelect(principal, body.select)) {
+    throw new ProblemError(403, `You may ask for ${principal.only} alone: select it, or clients in it.`);
+  }
   const wrong = contradiction(body);
   if (wrong !== null) throw new ProblemError(400, wrong);
   const { request, unknown } = withoutUnknown(body, config);
   const key = headers['idempotency-key'];
   try {
     const once = key === undefined ? null : await soon(onceFor(store, principal, key, body));
-    if (once !== null && once.answer !== null) return { status: 202, body: once.answer };
-    const id = `http-${once?.name ?? randomUUID()}`;
+    const id = once?.request ?? `http-${randomUUID()}`;
+    const location = `/v1/requests/${id}`;
+    if (once !== null && once.answer !== null) return { status: 202, headers: { location }, body: once.answer };
     await soon(noteCall(store, call, id, request));
     const signing = { store, keks: keksOf(config) };
-    await soon(claimed(request, principal.claimedBy, signing).then((signed) => context.queues.request(signed, id)));
-    const location = `/v1/requests/${id}`;
+    await soon(claimed(request, id, principal.claimedBy, signing).then((signed) => context.queues.request(signed, id)));
     if (prefersAsync(headers.prefer)) {
       const told = { location, 'preference-applied': 'respond-async' };
       return { status: 202, headers: told, body: pendingOf(id, '', unknown) };

@@ -45,6 +45,8 @@ interface Listener extends Listening {
   readonly sink: Sink;
   /** The number of the newest entry that it was told of, or did not need. */
   at: number;
+  /** Nothing is written after that: Node emits an error that nobody catches. */
+  isGone: boolean;
 }
 
 export function openEvents(store: Pick<Store, 'auditAfter' | 'auditSize'>, log: Log, beatMs = BEAT_MS): Events {
@@ -62,6 +64,7 @@ export function openEvents(store: Pick<Store, 'auditAfter' | 'auditSize'>, log: 
   const entriesAfter = (seq: number) => untilAborted(store.auditAfter(seq, PAGE), ended.signal);
 
   function leave(listener: Listener): void {
+    listener.isGone = true;
     const isLive = live.get(listener.rotation)?.delete(listener) ?? false;
     if (isLive || behind.delete(listener)) count -= 1;
     if (live.get(listener.rotation)?.size === 0) live.delete(listener.rotation);
@@ -73,7 +76,7 @@ export function openEvents(store: Pick<Store, 'auditAfter' | 'auditSize'>, log: 
   }
 
   function tell(listener: Listener, entry: AuditEntry, text: string): void {
-    if (entry.seq <= listener.at) return;
+    if (listener.isGone || entry.seq <= listener.at) return;
     listener.at = entry.seq;
     listener.sink.write(text);
     if (LAST.includes(entry.type) || listener.sink.writableLength > MOST_UNREAD) end(listener);
@@ -126,7 +129,9 @@ export function openEvents(store: Pick<Store, 'auditAfter' | 'auditSize'>, log: 
 
   async function beat(): Promise<void> {
     const check = async (listener: Listener) => {
-      if (await listener.isValid()) listener.sink.write(':\n\n');
+      const isValid = await listener.isValid();
+      if (listener.isGone) return;
+      if (isValid) listener.sink.write(':\n\n');
       else end(listener);
     };
     await Promise.all([...live.values()].flatMap((listeners) => [...listeners].map(check)));
@@ -148,7 +153,9 @@ export function openEvents(store: Pick<Store, 'auditAfter' | 'auditSize'>, log: 
     listen: (listening) => {
       if (count >= MOST_LISTENERS || ended.signal.aborted) return null;
       return (sink) => {
-        const listener = { ...listening, sink, at: listening.after };
+        // It left while its rotation was looked up, and says so only once.
+        if (sink.destroyed) return;
+        const listener = { ...listening, sink, at: listening.after, isGone: false };
         count += 1;
         behind.add(listener);
         sink.on('close', () => leave(listener));
@@ -157,7 +164,7 @@ export function openEvents(store: Pick<Store, 'auditAfter' | 'auditSize'>, log: 
     },
     async close() {
       ended.abort();
-      for (const { sink } of [...behind, ...[...live.values()].flatMap((some) => [...some])]) sink.end();
+      for (const listener of [...behind, ...[...live.values()].flatMap((some) => [...some])]) end(listener);
       await reading;
     },
   };

@@ -1,5 +1,5 @@
 /** `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): who asks again under the same key, within a day, is answered as the first time. */
-import { hash } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import type { Store } from '../store/store.ts';
 import type { Principal } from './principal.ts';
 import { ProblemError } from './problem.ts';
@@ -8,8 +8,8 @@ import { ProblemError } from './problem.ts';
 export const KEY_PATTERN = '^[\\x21-\\x7e]{1,255}$';
 
 export interface Once {
-  /** Of what is begun under the key: the same each time, and nobody else's. */
-  readonly name: string;
+  /** Of what is begun under the key: the same each time. Once the key is free again, what is begun under it is another request. */
+  readonly request: string;
   /** What was answered before; null: nothing yet. */
   readonly answer: unknown;
   /** @returns the answer that counts: the first of those that were given at the same moment */
@@ -32,19 +32,21 @@ export async function onceFor(store: Store, principal: Principal, key: string, b
   }
   const name = hash('sha256', `${principal.key}\n${key}`, 'base64url');
   const wanted = hash('sha256', JSON.stringify(body), 'base64url');
-  const asked = await store.takeKey(name, wanted);
+  const asked = await store.takeKey(name, { body: wanted, request: `http-${randomUUID()}` });
   if (asked.body !== wanted) {
     throw new ProblemError(
       422,
       'This Idempotency-Key was used within the last day to ask for something else. Take another key, or ask for the same.',
     );
   }
+  const { request } = asked;
+  const answer = await store.keptAnswer(request);
   return {
-    name,
-    answer: asked.answer === null ? null : JSON.parse(asked.answer),
-    async keep(answer) {
-      const text = JSON.stringify(answer);
-      return text.length > MOST_KEPT ? answer : JSON.parse(await store.keepAnswer(name, text));
+    request,
+    answer: answer === null ? null : JSON.parse(answer),
+    async keep(given) {
+      const text = JSON.stringify(given);
+      return text.length > MOST_KEPT ? given : JSON.parse(await store.keepAnswer(request, text));
     },
   };
 }

@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto';
 import { claimed } from '../../jobs/claim.ts';
 import type { RequestResult } from '../../jobs/request.ts';
-import { requestResult } from '../../jobs/result.ts';
+import { requestResult, requestState } from '../../jobs/result.ts';
 import type { RequestInput } from '../../jobs/schemas.ts';
 import type { ClientRef } from '../core/client.ts';
 import { hasCode, messageOf } from '../errors.ts';
@@ -67,7 +67,7 @@ function markOf({ client, sealed, record }: Candidate): string {
   return JSON.stringify([client, sealed?.createdAt ?? null, record?.failure ?? null]);
 }
 
-/** The same report asks for the same request, however often it comes. */
+/** The same report asks for the same request, however often it comes, as long as that has not failed. */
 async function enqueue(
   kid: string,
   { clients, marks }: Asked,
@@ -84,9 +84,11 @@ async function enqueue(
   };
   const data = { request, route: 'POST /v1/leaks', address, select: 'clients', compromised: true };
   const entry = { type: 'api.called', client: null, rotation: null, actor: claimedBy, claimed_by: claimedBy } as const;
+  // It was held back by the breaker, or could not be begun, and is reported again: what stood in the way may be gone.
+  if ((await requestState(queues, request)).is === 'failed') await queues.requests.remove(request).catch(() => {});
   // Before it is asked for, and once.
   await store.append([{ ...entry, reason, data }], `api ${request}`);
-  await queues.request(await claimed(wanted, claimedBy, { store, keks: keksOf(config) }), request);
+  await queues.request(await claimed(wanted, request, claimedBy, { store, keks: keksOf(config) }), request);
   return { kid, request, clients: refs, rotations: null, error: null };
 }
 

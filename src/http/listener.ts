@@ -7,7 +7,7 @@ import type { HttpTlsConfig } from '../config/model.ts';
 import { messageOf, RekeydError } from '../errors.ts';
 import type { Log } from '../rotation/resources.ts';
 import { alarm } from '../time.ts';
-import { problemOf, sendProblem } from './problem.ts';
+import { endUnreadable, problemOf, sendProblem } from './problem.ts';
 
 export interface Limits {
   /** Of a body, in bytes. */
@@ -52,6 +52,7 @@ export function openListener({ tls, limits, log }: ListenerOptions): FastifyInst
     bodyLimit: limits.body,
     // What the router itself refuses, such as a URL that cannot be decoded, never gets to the error handler.
     frameworkErrors: refuse,
+    clientErrorHandler: endUnreadable,
     serverFactory(handler) {
       const timed = {
         maxHeaderSize: limits.headers,

@@ -1,4 +1,5 @@
 /** Who calls, and what that caller may do. */
+import type { Request } from '../../jobs/schemas.ts';
 import { type ClientRef, splitReference } from '../core/client.ts';
 import { covers, type TokenScope } from '../core/token.ts';
 import { ProblemError } from './problem.ts';
@@ -20,14 +21,12 @@ export function mayTouch({ only }: Principal, ref: ClientRef): boolean {
   return covers({ only }, { app: `${deployment}/${app}`, client: ref });
 }
 
-/** What a request selects: for one who is restricted only clients, or the app, that this allows. @throws ProblemError 403 */
-export function checkSelection(principal: Principal, select: object): void {
+/** What a request selects: for one who is restricted only clients, or the app, that this allows. */
+export function maySelect(principal: Principal, select: Request['select']): boolean {
   const { only } = principal;
-  if (only === null) return;
-  if ('clients' in select && Array.isArray(select.clients)) {
-    if (select.clients.every((ref: ClientRef) => mayTouch(principal, ref))) return;
-  } else if ('app' in select && select.app === only) return;
-  throw new ProblemError(403, `You may ask for ${only} alone: select it, or clients in it.`);
+  if (only === null) return true;
+  if ('clients' in select) return select.clients.every((ref) => mayTouch(principal, ref));
+  return 'app' in select && select.app === only;
 }
 
 /** The answer for a client that is not there, and for one that the caller may not see: which of the two is not told. */

@@ -1,5 +1,6 @@
 /** The only form in which errors leave over HTTP: problem documents, RFC 9457. */
 import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { hasCode } from '../errors.ts';
@@ -40,10 +41,38 @@ export class ProblemError extends Error {
   }
 }
 
+const MEDIA_TYPE = 'application/problem+json';
+
 /** No type but the status says what went wrong, so the title is the status phrase (section 4.2.1). */
-export function sendProblem(reply: FastifyReply, { status, detail, errors, headers = {} }: Problem): FastifyReply {
-  const document = { type: 'about:blank', title: STATUS_CODES[status], status, detail, ...(errors && { errors }) };
-  return reply.code(status).headers(headers).type('application/problem+json').send(document);
+function documentOf({ status, detail, errors }: Problem): object {
+  return { type: 'about:blank', title: STATUS_CODES[status], status, detail, ...(errors && { errors }) };
+}
+
+export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
+  const { status, headers = {} } = problem;
+  return reply.code(status).headers(headers).type(MEDIA_TYPE).send(documentOf(problem));
+}
+
+/** What Node could not read as a request. */
+const UNREADABLE: Readonly<Record<string, Problem>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: { status: 408, detail: 'The request did not come in time. Send it at once.' },
+  HPE_HEADER_OVERFLOW: {
+    status: 431,
+    detail: 'The headers of this request are too large. Send fewer or shorter ones.',
+  },
+};
+
+/** Ends a connection on which no request can be read, with an answer where one can still be sent. */
+export function endUnreadable({ code = '' }: Error & { readonly code?: string }, socket: Socket): void {
+  if (socket.writable) {
+    const problem = UNREADABLE[code] ?? { status: 400, detail: 'This is no HTTP request that can be read.' };
+    const body = JSON.stringify(documentOf(problem));
+    const head = `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`;
+    socket.write(
+      `${head}\r\ncontent-type: ${MEDIA_TYPE}\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
+    );
+  }
+  socket.destroy();
 }
 
 /**

@@ -29,9 +29,8 @@ export function register(app: FastifyInstance, routes: readonly Route[], registe
       exposeHeadRoute: route.method === 'GET' && route.answers[200]?.type !== 'text/event-stream',
       // Before the body is read: nobody sends us a megabyte without a token.
       onRequest: async (request) => {
-        const isKnown = route.scope !== null && !isSigned(route, request);
-        if (isKnown) principals.set(request, await admit(request, route, registering));
-        else slowDown(registering.limit(`address ${request.ip}`), 'This address');
+        const principal = await admit(request, route, registering);
+        if (principal !== null) principals.set(request, principal);
       },
       handler: async (request, reply) => {
         const principal = principals.get(request) ?? null;
@@ -86,10 +85,15 @@ function noteRefusal(
   if (REFUSED.includes(status)) refused({ status, detail, claimedBy, address, method, path });
 }
 
-async function admit(request: FastifyRequest, route: Route, registering: Registering): Promise<Principal> {
+/** Null: the route is public, or the request is signed. */
+async function admit(request: FastifyRequest, route: Route, registering: Registering): Promise<Principal | null> {
   let claimedBy: string | null = null;
   try {
-    const principal = await authenticate(request, route.scope ?? 'read', registering.credentials, (known) => {
+    if (route.scope === null || isSigned(route, request)) {
+      slowDown(registering.limit(`address ${request.ip}`), 'This address');
+      return null;
+    }
+    const principal = await authenticate(request, route.scope, registering.credentials, (known) => {
       claimedBy = known.claimedBy;
     });
     slowDown(registering.limit(principal.key), principal.claimedBy);

@@ -54,6 +54,8 @@ export interface Sink {
   end(): void;
   on(event: 'close', listener: () => void): unknown;
   readonly writableLength: number;
+  /** The caller has gone. */
+  readonly destroyed: boolean;
 }
 
 export interface AnswerDoc {

@@ -139,7 +139,8 @@ export function openTokenBook({ store, keks, dataDir }: TokenBookOptions): Token
     async revokeAll(cause) {
       const signed = await store.signedTokens();
       const present = await read().catch(() => null);
-      const serial = Math.max(present?.list.serial ?? 0, await highest.of(store.id)) + 1;
+      // Other machines may have seen a longer count than this list and this machine tell: the time is beyond all of them.
+      const serial = Math.max(present?.list.serial ?? 0, await highest.of(store.id), await store.now()) + 1;
       const list: TokenList = { v: 1, store: store.id, serial, tokens: [] };
       const entries = [entry('token.revoked', cause, { all: true })];
       if (await replace({ signed, list }, list, entries)) return;
@@ -188,8 +189,9 @@ function openHighest(dataDir: string) {
 
   return {
     async of(store: string): Promise<number> {
-      seen ??= await load();
-      return seen.store === store ? seen.serial : 0;
+      // Read each time: a command on this machine may have seen a newer one since.
+      const both = [await load(), seen].map((one) => (one?.store === store ? one.serial : 0));
+      return Math.max(...both);
     },
     async note({ store, serial }: Pick<TokenList, 'store' | 'serial'>): Promise<void> {
       if (seen?.store === store && seen.serial >= serial) return;

@@ -143,18 +143,23 @@ function searchValue(value: unknown, depth: number, search: Search): void {
 /** Longer than a JWK of an RSA key with 16,384 bits. */
 const LONGEST_JWK = 16_384;
 
-/** A JWK within text. It has no object in it. */
+/** A JWK within text. It has no object in it, so what lies before its end is not read again: otherwise nested braces would cost the square of their number. */
 function searchObjects(text: string, depth: number, search: Search): void {
+  let end = -1;
   for (const { index } of text.matchAll(/"kty"/g)) {
     if (search.parts > MOST_PARTS) return;
-    const from = text.lastIndexOf('{', index);
-    const to = text.indexOf('}', index);
-    if (from === -1 || to === -1 || to - from > LONGEST_JWK) {
-      search.parts += 1;
-      continue;
+    if (index < end) continue;
+    end = text.indexOf('}', index);
+    // The second one also where another brace stands before the end: in a text, or as an object around the JWK.
+    const starts = new Set([text.lastIndexOf('{', index), text.lastIndexOf('{', end)]);
+    for (const from of starts) {
+      if (from === -1 || end === -1 || end - from > LONGEST_JWK) {
+        search.parts += 1;
+        continue;
+      }
+      const parsed = jsonIn(text.slice(from, end + 1));
+      if (parsed !== undefined) searchValue(parsed, depth + 1, search);
     }
-    const parsed = jsonIn(text.slice(from, to + 1));
-    if (parsed !== undefined) searchValue(parsed, depth + 1, search);
   }
 }
 

@@ -27,6 +27,8 @@ const MAX_BYTES = 256 * 1024;
 interface Published {
   readonly keys: Promise<ReadonlyMap<string, KeyObject>>;
   readonly at: number;
+  /** When the scanner was last asked, also in vain. */
+  readonly askedAt: number;
 }
 
 /** @param now ms that only rise */
@@ -35,12 +37,13 @@ export function openScannerKeys(now: () => number = monotonic): ScannerKeys {
 
   function read(place: KeyPlace): Published['keys'] {
     const before = known.get(place.keysUrl);
-    const published = { keys: fetchKeys(place), at: now() };
+    const published = { keys: fetchKeys(place), at: now(), askedAt: now() };
     known.set(place.keysUrl, published);
     // What was read before still holds, unless it is too old for that. Otherwise nobody asks again at once.
     published.keys.catch(() => {
       const holds = before !== undefined && now() - before.at < FRESH_MS;
-      known.set(place.keysUrl, holds ? before : { ...published, at: now() - FRESH_MS + REST_MS });
+      const { askedAt } = published;
+      known.set(place.keysUrl, holds ? { ...before, askedAt } : { ...published, at: now() - FRESH_MS + REST_MS });
     });
     return published.keys;
   }
@@ -50,7 +53,7 @@ export function openScannerKeys(now: () => number = monotonic): ScannerKeys {
       const held = known.get(place.keysUrl);
       const isFresh = held !== undefined && now() - held.at < FRESH_MS;
       const found = (await (isFresh ? held.keys : read(place))).get(identifier);
-      if (found !== undefined || !isFresh || now() - held.at < REST_MS) return found ?? null;
+      if (found !== undefined || !isFresh || now() - held.askedAt < REST_MS) return found ?? null;
       return (await read(place)).get(identifier) ?? null;
     },
   };

@@ -3,19 +3,21 @@ import type { Redis } from 'ioredis';
 import { REMEMBER_MS } from './lua/prelude.ts';
 import type { Scripts } from './redis/scripts.ts';
 
-/** What stands under a caller's key. */
+/** What stands under a caller's key. Neither text has a blank. */
 export interface Asked {
   /** Hash of what was asked. */
   readonly body: string;
-  /** The answer, once there is one. */
-  readonly answer: string | null;
+  /** Names what is begun under the key, until the key is free again. */
+  readonly request: string;
 }
 
 export interface Idempotency {
-  /** Takes the key for this body, for a day. What stands there by then: two who take it at once are told the same. */
-  takeKey(name: string, body: string): Promise<Asked>;
+  /** Takes the key, for a day. What stands there by then: two who take it at once are told the same. */
+  takeKey(name: string, asked: Asked): Promise<Asked>;
+  /** Null: none is kept. */
+  keptAnswer(request: string): Promise<string | null>;
   /** The first answer stays, for a day. @returns the answer that stands there */
-  keepAnswer(name: string, answer: string): Promise<string>;
+  keepAnswer(request: string, answer: string): Promise<string>;
 }
 
 export function openIdempotency(redis: Redis, { ask, keys }: Scripts): Idempotency {
@@ -26,11 +28,12 @@ export function openIdempotency(redis: Redis, { ask, keys }: Scripts): Idempoten
   }
 
   return {
-    async takeKey(name, body) {
-      const held = keys.idempotent(name);
-      const taken = await keep(held.body, body);
-      return { body: taken, answer: await ask(() => redis.get(held.answer)) };
+    async takeKey(name, { body, request }) {
+      const taken = await keep(keys.idempotent(name), `${body} ${request}`);
+      const [asked = '', begun = ''] = taken.split(' ');
+      return { body: asked, request: begun };
     },
-    keepAnswer: (name, answer) => keep(keys.idempotent(name).answer, answer),
+    keptAnswer: (request) => ask(() => redis.get(keys.answer(request))),
+    keepAnswer: (request, answer) => keep(keys.answer(request), answer),
   };
 }

@@ -71,11 +71,10 @@ export function storeKeys(namespace: string) {
     app: (app: string) => `${prefix}:app:${app}`,
     /** string with an expiry: the number of a rotation's first audit entry, a blank, and its client. */
     rotation: (id: string) => `${prefix}:rotation:${id}`,
-    /** strings with an expiry: what a caller of the HTTP API asked for under a key of its own (a hash), and what it was answered. */
-    idempotent(name: string) {
-      const asked = `${prefix}:idempotent:${name}`;
-      return { body: asked, answer: `${asked}:answer` } as const;
-    },
+    /** string with an expiry: what a caller of the HTTP API asked for under a key of its own: a hash, a blank, and the request that it is. */
+    idempotent: (name: string) => `${prefix}:idempotent:${name}`,
+    /** string with an expiry: what that request was answered (JSON). */
+    answer: (request: string) => `${prefix}:answer:${request}`,
     /** set with an expiry: signed approvals of a request. */
     approvals: (request: string) => `${prefix}:approvals:${request}`,
     /** string with an expiry: who probes an app. */

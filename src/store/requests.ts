@@ -2,9 +2,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../core/audit.ts';
-import { type ClientRef, parseReference } from '../core/client.ts';
-import { pagesOf } from '../parallel.ts';
+import type { ClientRef } from '../core/client.ts';
 import { APPROVE, NOTE_REPORTED, NOTE_TARGETS } from './lua/requests.ts';
+import { integer } from './redis/replies.ts';
 import type { Scripts } from './redis/scripts.ts';
 
 export interface Requests {
@@ -15,9 +15,11 @@ export interface Requests {
   /** What a request was found to be about, when it was first worked on, as JSON; null when that is not known, or was more than a day ago. */
   targets(request: string): Promise<string | null>;
   noteTargets(request: string, targets: string): Promise<void>;
-  /** Clients that were reported as compromised in the last `ms`, by requests that needed no confirmation. */
-  reported(ms: number): Promise<readonly ClientRef[]>;
-  noteReported(refs: readonly ClientRef[], ms: number): Promise<void>;
+  /**
+   * How many clients were reported as compromised in the last `ms`, by requests that needed no confirmation, and these. They are noted with that, unless
+   * it is more than `most`: of two that ask at the same moment, one is counted first.
+   */
+  noteReported(refs: readonly ClientRef[], limit: { readonly ms: number; readonly most: number }): Promise<number>;
 }
 
 export function openRequests(redis: Redis, scripts: Scripts): Requests {
@@ -33,15 +35,10 @@ export function openRequests(redis: Redis, scripts: Scripts): Requests {
     async noteTargets(request, targets) {
       await scripts.run({ lua: NOTE_TARGETS, keys: [keys.operation(`targets ${request}`)], args: [targets] });
     },
-    async reported(ms) {
-      const [seconds] = await scripts.ask(() => redis.time());
-      const since = Number(seconds) * 1000 - ms;
-      return (await scripts.ask(() => redis.zrangebyscore(keys.reported, since, '+inf'))).map(parseReference);
-    },
-    async noteReported(refs, ms) {
-      for (const page of pagesOf(refs)) {
-        await scripts.run({ lua: NOTE_REPORTED, keys: [keys.reported], args: [ms, ...page] });
-      }
+    async noteReported(refs, { ms, most }) {
+      return integer(
+        await scripts.run({ lua: NOTE_REPORTED, keys: [keys.reported], args: [ms, most, refs.join(' ')] }),
+      );
     },
   };
 }

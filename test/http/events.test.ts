@@ -12,6 +12,7 @@ interface Got extends Sink {
   text: string;
   ended: boolean;
   writableLength: number;
+  destroyed: boolean;
   leave(): void;
 }
 
@@ -21,6 +22,7 @@ function sink(): Got {
     text: '',
     ended: false,
     writableLength: 0,
+    destroyed: false,
     write(text) {
       this.text += text;
       return true;
@@ -116,6 +118,33 @@ describe(`events on ${redisKinds[0]}`, () => {
     const before = reads;
     await tell('a');
     await until('nobody is read for', () => reads <= before + 1);
+  });
+
+  it('are not written to one that was sent away in the middle of a page, or while it was asked for', async () => {
+    for (const one of ['a', 'a', 'a']) await tell(one);
+    const slow = listen('a');
+    slow.writableLength = 10_000_000;
+    const asked = Promise.withResolvers<void>();
+    const answer = Promise.withResolvers<boolean>();
+    const isValid = () => {
+      asked.resolve();
+      return answer.promise;
+    };
+    const held = listen('b', { isValid });
+    await until('the slow one is sent away', () => slow.ended);
+    expect(idsIn(slow)).toEqual([1]);
+    await asked.promise;
+    const closed = events.close();
+    answer.resolve(true);
+    await closed;
+    expect([held.ended, held.text]).toEqual([true, '']);
+  });
+
+  it('take no place for those who left before their stream began', async () => {
+    const gone = { ...sink(), destroyed: true };
+    const about = { rotation: 'a', after: 0, isOver: false, isValid: async () => true };
+    for (let one = 0; one < 2_000; one += 1) events.listen(about)?.(gone);
+    expect(events.listen(about)).not.toBe(null);
   });
 
   it('end with the service also while the store does not answer', async () => {

@@ -36,6 +36,11 @@ async function answerTo(socket: Socket): Promise<string> {
   return text;
 }
 
+function isProblem(answer: string, status: number): boolean {
+  const [head = '', body = ''] = answer.split('\r\n\r\n');
+  return head.includes('content-type: application/problem+json') && JSON.parse(body).status === status;
+}
+
 test.each([
   ['its headers', 'GET /livez HTTP/1.1\r\nhost: x\r\n'],
   ['its body', 'POST /livez HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 100\r\n\r\nabc'],
@@ -44,13 +49,18 @@ test.each([
   const socket = open();
   socket.write(sent);
   const text = await answerTo(socket);
-  expect(text === '' || text.startsWith('HTTP/1.1 408')).toBe(true);
+  expect(text === '' || (text.startsWith('HTTP/1.1 408') && isProblem(text, 408))).toBe(true);
 });
 
-test('headers larger than the limit are refused', async () => {
+test.each([
+  ['headers larger than the limit', `GET /livez HTTP/1.1\r\nhost: x\r\nx-long: ${'x'.repeat(17 * 1024)}\r\n\r\n`, 431],
+  ['what is no HTTP', 'hello\r\n\r\n', 400],
+])('%s are refused with a problem document', async (_, sent, status) => {
   const socket = open();
-  socket.write(`GET /livez HTTP/1.1\r\nhost: x\r\nx-long: ${'x'.repeat(17 * 1024)}\r\n\r\n`);
-  expect(await answerTo(socket)).toContain('HTTP/1.1 431');
+  socket.write(sent);
+  const text = await answerTo(socket);
+  expect(text).toContain(`HTTP/1.1 ${status}`);
+  expect(isProblem(text, status), text).toBe(true);
 });
 
 test('a thousand connections that say nothing keep nobody else from an answer, and are cut off', async () => {

@@ -115,6 +115,28 @@ describe(`tokens on ${redisKinds[0]}`, () => {
     expect(await book({ dataDir }).find(await make('next'))).toMatchObject({ name: 'next' });
   });
 
+  it('that were revoked by a command on this machine stay so in a worker that has not read the list since', async () => {
+    const value = await make('ends');
+    const before = String(await raw().get(TOKENS_KEY));
+    const dataDir = folder();
+    const worker = book({ dataDir });
+    expect(await worker.find(value)).toMatchObject({ name: 'ends' });
+    await book({ dataDir }).revoke('ends', CAUSE);
+    await raw().set(TOKENS_KEY, before);
+    const refused = await until('the worker reads the list', async () => {
+      return (await worker.find(value).catch((error: unknown) => error)) instanceof Error;
+    });
+    expect(refused).toBe(true);
+  });
+
+  it('can be made again on every machine once one has revoked all, however far the list was counted elsewhere', async () => {
+    const elsewhere = folder();
+    for (const name of ['a', 'b', 'c']) await book({ dataDir: elsewhere }).create(await wanted(name), CAUSE);
+    await raw().set(TOKENS_KEY, 'no list');
+    await book().revokeAll(CAUSE);
+    expect(await book({ dataDir: elsewhere }).find(await make('next'))).toMatchObject({ name: 'next' });
+  });
+
   it('of a store that was lost are none', async () => {
     const value = await make('siem');
     const moved = { ...workers.other.store, id: randomUUID() };

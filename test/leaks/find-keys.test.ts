@@ -1,6 +1,6 @@
 /** Keys in whatever somebody found. */
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { keyId } from '../../src/keys/key-id.ts';
 import { findKeys, MOST_PARTS } from '../../src/leaks/find-keys.ts';
 import { ENCODINGS } from '../support/encodings.ts';
@@ -66,6 +66,24 @@ test.each<[string, string]>([
   ['runs', `${'A'.repeat(64)} `.repeat(14_000)],
 ])('a megabyte of %s keeps nobody busy', async (_, text) => {
   expect((await find(text)).keys).toEqual([]);
+});
+
+test('nested braces are not read once for each of them', async () => {
+  const text = `${'{"kty":['.repeat(2_000)}} `.repeat(60);
+  const parse = vi.spyOn(JSON, 'parse');
+  onTestFinished(() => parse.mockRestore());
+  expect((await find(text)).keys).toEqual([]);
+  const read = parse.mock.calls.reduce((sum, [given]) => sum + given.length, 0);
+  expect(read).toBeLessThan(5 * text.length);
+});
+
+test.each<[string, (jwk: string) => string]>([
+  ['a brace in a member behind', (jwk) => `seen: ${jwk.slice(0, -1)},"kid":"a{b"}`],
+  ['an object around it that has a kty too', (jwk) => `seen: {"kty":"x","jwk":${jwk}}`],
+])('a JWK within text is found with %s', async (_, around) => {
+  const { privateKey } = PAIRS.EC;
+  const { keys } = await find(around(JSON.stringify(privateKey.export({ format: 'jwk' }))));
+  expect(keys.map(({ id }) => id)).toEqual([keyId(privateKey)]);
 });
 
 test('more parts than anybody looks at are said to be too many, and not read', async () => {

@@ -138,6 +138,11 @@ describe('the keys of a scanner', () => {
     answers = { status: 500, body: '' };
     time += 61_000;
     expect(await check(signedBy('github', rsa.privateKey, 'new'), keys)).toBe('unknown');
+    const before = asked;
+    for (const madeUp of ['a', 'b', 'c']) {
+      expect(await check(signedBy('github', rsa.privateKey, madeUp), keys)).toBe('refused');
+    }
+    expect(asked, 'nobody asks again at once here, too').toBe(before);
     expect(await check(signedBy('github'), keys)).toBe('valid');
   });
 });

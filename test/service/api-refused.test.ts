@@ -1,5 +1,6 @@
 /** Callers of the HTTP API who may not do what they ask for, and what is made of it. */
 import { expect, onTestFinished, test } from 'vitest';
+import { producerQueue } from '../../jobs/inboxes.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import { bookOf, caller, makeToken } from '../support/api.ts';
 import { type Fleet, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
@@ -131,6 +132,18 @@ test('who asks too often waits, and a reload sets another rate', async () => {
   const refused = await api('/v1/audit');
   expect(refused).toMatchObject({ ...PROBLEM, status: 429 });
   expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(1_000);
+  // Also of those without a token, who are told apart by their addresses.
+  const anybody = caller(service.url ?? '', '');
+  for (let call = 0; call < 3; call += 1) expect((await anybody('/openapi.json')).status).toBe(200);
+  expect((await anybody('/openapi.json')).status).toBe(429);
+  const told = await until('both stand in the audit log', async () => {
+    const entries = await refusedEntries(fleet);
+    return entries.length === 2 && entries;
+  });
+  expect(told).toMatchObject([
+    { claimed_by: 'token:siem', data: { status: 429, path: '/v1/audit' } },
+    { actor: '127.0.0.1', data: { status: 429, path: '/openapi.json' } },
+  ]);
   const other = caller(service.url ?? '', await makeToken(fleet, { name: 'other' }));
   expect((await other('/v1/audit')).status).toBe(200);
   expect(await service.reloadWith({ http: { listen, rate_limit: { max: 1_000, per: '1s' } } })).toMatchObject({
@@ -141,7 +154,8 @@ test('who asks too often waits, and a reload sets another rate', async () => {
 });
 
 test('what passes the breaker is confirmed by one token and approved by another', async () => {
-  const { fleet, url } = await start({ config: { breaker: '20%', approval: { compromise_all: 2 } } });
+  const queue = { producers: { scanner: { may: ['compromise', 'confirm'] } } };
+  const { fleet, url } = await start({ config: { breaker: '20%', approval: { compromise_all: 2 }, queue } });
   for (let client = 0; client < 4; client += 1) await fleet.managed(PEM_APP);
   const [asks, approves, only] = [
     caller(url, await makeToken(fleet, { name: 'asks' })),
@@ -158,7 +172,8 @@ test('what passes the breaker is confirmed by one token and approved by another'
   const taken = await asks('/v1/rotations', { json: { ...json, confirm: true }, headers });
   const place = `/v1/requests/${taken.body.request}`;
   await until('it waits for a second person', async () => /one more person/.test((await asks(place)).body.waits_for));
-  const approval = (by: typeof asks) => by(`${place}/approval`, { method: 'POST' });
+  expect((await only(place)).body).toEqual({ request: taken.body.request, rotations: [], pending: true });
+  const approval = (by: typeof asks, of = place) => by(`${of}/approval`, { method: 'POST' });
   expect(await approval(asks)).toMatchObject({ ...PROBLEM, status: 409 });
   expect(await approval(only)).toMatchObject({ ...PROBLEM, status: 403 });
   expect(await approval(approves)).toMatchObject({
@@ -173,4 +188,17 @@ test('what passes the breaker is confirmed by one token and approved by another'
   expect(await approval(approves)).toMatchObject({ ...PROBLEM, status: 404 });
   const called = (await fleet.audit()).filter(({ type }) => type === 'api.called');
   expect(called.at(-1)).toMatchObject({ claimed_by: 'token:approves', data: { address: '127.0.0.1' } });
+  // One of a producer takes two: it is no person.
+  const inbox = fleet.queues.inboxes.find(({ name }) => name === producerQueue('scanner'));
+  const job = await inbox?.add('request', { ...json, v: 1, actor: 'a scanner', confirm: true });
+  for (const one of [asks, approves]) {
+    expect(await approval(one, `/v1/requests/scanner:${job?.id}`)).toMatchObject({
+      status: 200,
+      body: { asked_by: 'a scanner' },
+    });
+  }
+  await until(
+    'it has begun too',
+    async () => (await inbox?.getJob(job?.id ?? ''))?.returnvalue?.rotations?.length === 4,
+  );
 });

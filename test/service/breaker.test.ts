@@ -1,8 +1,11 @@
 /** A compromise of much of a fleet: held back until somebody confirms it, and where the config says so until a second person does. */
 import { expect, test } from 'vitest';
 import { type Approver, approve } from '../../jobs/approval.ts';
+import { passBreaker } from '../../jobs/breaker.ts';
 import { claimed } from '../../jobs/claim.ts';
-import { makeReference } from '../../src/core/client.ts';
+import { newRequestId } from '../../jobs/queues.ts';
+import { requestSchema } from '../../jobs/schemas.ts';
+import { type ClientRef, makeReference } from '../../src/core/client.ts';
 import { signDocument } from '../../src/keys/signed.ts';
 import { keksOf } from '../../src/rotation/policy.ts';
 import { rekeyd } from '../support/command.ts';
@@ -64,11 +67,36 @@ test('clients that only the list knows count, where they are to be taken over', 
 test('a flood of small reports comes to the same as a large one', async () => {
   const [fleet, clients] = await fleetOf(2);
   const others = Array.from({ length: 19 }, (_, index) => makeReference(DEPLOYMENT, APP.slug, `${index}`));
-  await fleet.resources.store.noteReported(others, 3_600_000);
+  await fleet.resources.store.noteReported(others, { ms: 3_600_000, most: 20 });
   const [first, second] = clients.map(({ ref }) => ({ select: { clients: [ref] }, compromised: true }));
   expect((await fleet.request(first ?? {})).rotations).toHaveLength(1);
   await expect(fleet.request(second ?? {})).rejects.toThrow(/21 clients were reported within an hour/);
   expect((await fleet.request({ ...second, confirm: true })).rotations).toHaveLength(1);
+});
+
+test('reports at the same moment count together', async () => {
+  const { resources, queues, config } = await startFleet({ apps: [APP] });
+  const context = { resources, queues, keks: keksOf(config), log: resources.log, lockMs: 30_000 };
+  const passed = await Promise.allSettled(
+    Array.from({ length: 30 }, (_, index) => {
+      const refs = [makeReference(DEPLOYMENT, APP.slug, `${index}`)];
+      const asked = requestSchema.parse({ ...ALL, select: { clients: refs } });
+      const none = { claim: null, compromised: { kid: null }, exposed: null, isCompromise: true, isLast: false };
+      const found = { begun: new Map(), errors: new Map(), unknown: new Set<ClientRef>(), skipped: new Map() };
+      const tally = { ...found, takenOver: [], waiting: [] };
+      return passBreaker({ ...none, asked, job: `job-${index}`, askedAt: 0, tally, context }, refs);
+    }),
+  );
+  expect(passed.filter(({ status }) => status === 'fulfilled')).toHaveLength(20);
+});
+
+test('clients that are left alone are no flood', async () => {
+  const [fleet, [client]] = await fleetOf(1);
+  await Promise.all(Array.from({ length: 21 }, () => fleet.foreign(APP)));
+  await fleet.request({ select: { all: true } });
+  const { rotations, skipped } = await fleet.request(ALL);
+  expect(rotations.map(({ client: ref }) => ref)).toEqual([client?.ref]);
+  expect(skipped).toHaveLength(21);
 });
 
 test('a second person is somebody else who was authenticated, and approves this very request', async () => {
@@ -79,7 +107,8 @@ test('a second person is somebody else who was authenticated, and approves this 
   const person = (name: string): Approver => ({ actor: 'whoever', claimedBy: `os:${name}`, reason: 'seen' });
   const ask = async (by: string | null) => {
     const request = { ...ALL, confirm: true };
-    return fleet.queues.request(by === null ? request : await claimed(request, by, signing));
+    const id = newRequestId();
+    return fleet.queues.request(by === null ? request : await claimed(request, id, by, signing), id);
   };
   const jobOf = async (id: string) => {
     const job = await fleet.queues.requests.getJob(id);
@@ -140,9 +169,24 @@ test('a second person is somebody else who was authenticated, and approves this 
 test('a claim that somebody wrote into the queue, or took from another request, is no claim', async () => {
   const [fleet] = await fleetOf(1);
   const signing = { store: fleet.resources.store, keks: keksOf(fleet.config) };
-  const { claim } = await claimed({ ...ALL, confirm: true }, 'os:alice', signing);
+  const job = 'asked-once';
+  const signed = await claimed({ ...ALL, confirm: true }, job, 'os:alice', signing);
+  const { claim } = signed;
   for (const forged of ['alice', 'a.b.c', claim]) {
     await expect(fleet.request({ ...ALL, claim: forged })).rejects.toThrow(/Nobody knows who made this request/);
   }
-  expect(await fleet.request({ ...ALL, confirm: true, claim })).toMatchObject({ rotations: [{}] });
+  // The whole request, copied: as another job, and into a queue that others may write.
+  await expect(fleet.request(signed)).rejects.toThrow(/Nobody knows who made this request/);
+  await fleet.queues.control.add('request', signed, { jobId: job });
+  const copied = await until('the copy has failed', async () => {
+    const found = await fleet.queues.control.getJob(job);
+    return found?.finishedOn !== undefined && found;
+  });
+  expect(copied.failedReason).toMatch(/Nobody knows who made this request/);
+  await fleet.queues.request(signed, job);
+  const { returnvalue } = await until('it is answered', async () => {
+    const found = await fleet.queues.requests.getJob(job);
+    return found?.finishedOn !== undefined && found;
+  });
+  expect(returnvalue).toMatchObject({ rotations: [{}] });
 });

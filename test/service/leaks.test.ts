@@ -4,12 +4,13 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
+import { makeReference } from '../../src/core/client.ts';
 import { keyNames } from '../../src/keys/key-id.ts';
 import { MOST_PARTS } from '../../src/leaks/find-keys.ts';
 import type { LogEntry } from '../emulator/log.ts';
 import { makeKey } from '../emulator/testing.ts';
 import { caller, makeToken } from '../support/api.ts';
-import { type Fleet, type FleetClient, PEM_APP, startFleet } from '../support/fleet.ts';
+import { DEPLOYMENT, type Fleet, type FleetClient, PEM_APP, startFleet } from '../support/fleet.ts';
 import { until } from '../support/until.ts';
 
 const HTTP = { http: { listen: '127.0.0.1:0' } };
@@ -164,6 +165,25 @@ test('reports of much of a fleet pass the breaker only when a caller confirms th
   const confirmed = await call('/v1/leaks', { json: { ...leak, confirm: true } });
   expect(confirmed.body.requests).toMatchObject([{ clients: 2, error: null }]);
   await fleet.reached(first, confirmed.body.keys[0].clients[0].rotation, 'active');
+});
+
+test('a report that the breaker held back is heard when it comes again and nothing stands in its way', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP], config: HTTP });
+  const client = await fleet.managed(PEM_APP);
+  const call = caller(await served(fleet), await makeToken(fleet));
+  const { store } = fleet.resources;
+  const others = Array.from({ length: 20 }, (_, index) => makeReference(DEPLOYMENT, PEM_APP.slug, `${index}`));
+  await store.noteReported(others, { ms: 3_600_000, most: 20 });
+  const leak = { key: publicOf(client.key.privateKey), rotate: true };
+  const refused = await call('/v1/leaks', { json: leak });
+  expect(refused.body.requests).toMatchObject([{ error: expect.stringContaining('within an hour') }]);
+  // As after that hour.
+  const redis = new Redis(fleet.redis.socketPath);
+  onTestFinished(() => redis.disconnect());
+  await redis.del(store.keys.reported);
+  const heard = await call('/v1/leaks', { json: leak });
+  expect(heard.body.requests).toMatchObject([{ request: refused.body.requests[0].request, error: null }]);
+  await fleet.reached(client, heard.body.keys[0].clients[0].rotation, 'active');
 });
 
 test('a report is answered while Redis is away, and taken when it is back', async () => {

@@ -1,16 +1,20 @@
 /** What was asked for, and saying yes to what somebody else asked for. */
 import { z } from 'zod';
 import { approve } from '../../../jobs/approval.ts';
+import type { Queues } from '../../../jobs/queues.ts';
 import { type RequestState, requestState } from '../../../jobs/result.ts';
+import { type Request, requestSchema } from '../../../jobs/schemas.ts';
 import { hasCode, messageOf } from '../../errors.ts';
 import { keksOf } from '../../rotation/policy.ts';
 import { acceptedOf, onlyFor, pendingOf } from '../outcome.ts';
+import { maySelect } from '../principal.ts';
 import { ProblemError } from '../problem.ts';
 import { type Call, type Route, route } from '../route.ts';
 import { acceptedSchema } from './schemas.ts';
 
 const requestPath = z.strictObject({
-  request: z.string().regex(/^[A-Za-z0-9_-]{1,128}$/, 'is not the id of a request'),
+  // Those of producers have the name of their queue before a colon, and programs may choose the rest.
+  request: z.string().regex(/^[A-Za-z0-9_.:%-]{1,200}$/, 'is not the id of a request'),
 });
 
 const approvedSchema = z
@@ -61,10 +65,20 @@ type RequestCall = Call<z.output<typeof requestPath>>;
 async function tellRequest({ context, principal, params: { request } }: RequestCall) {
   const { resources, queues } = context;
   const state: RequestState = await requestState(queues, request);
-  if (state.is === 'unknown') throw new ProblemError(404, `The request ${request} is not known here, or not any more.`);
+  // Why it waits or has failed may name clients of others.
+  const isTold = principal.only === null || maySelect(principal, await selectOf(queues, request));
+  if (state.is === 'unknown' || (state.is === 'failed' && !isTold)) {
+    throw new ProblemError(404, `The request ${request} is not known here, or not any more.`);
+  }
   if (state.is === 'failed') throw new ProblemError(422, `Request ${request} failed: ${state.why}`);
-  if (state.is === 'waiting') return { status: 200, body: pendingOf(request, state.why, []) };
+  if (state.is === 'waiting') return { status: 200, body: pendingOf(request, isTold ? state.why : '', []) };
   return { status: 200, body: await acceptedOf(resources.store, request, onlyFor(principal, state.result), []) };
+}
+
+/** What is not there, or cannot be read, is about all. */
+async function selectOf({ requests }: Queues, id: string): Promise<Request['select']> {
+  const job = await requests.getJob(id);
+  return requestSchema.safeParse(job?.data).data?.select ?? { all: true };
 }
 
 async function approveRequest({ context, principal, address, params: { request } }: RequestCall) {

@@ -10,12 +10,17 @@ redis.call('SET', keys[3], 1, 'PX', ${REMEMBER_MS})
 return 1
 `;
 
-/** KEYS reported. ARGV how long they are remembered in ms, references. → 1. */
+/** KEYS reported. ARGV how long they are remembered in ms, how many may be noted together, references with blanks between them. → how many they are together. */
 export const NOTE_REPORTED = `${PRELUDE}
 local at = now()
 redis.call('ZREMRANGEBYSCORE', keys[1], '-inf', at - args[1])
-for i = 2, #args do redis.call('ZADD', keys[1], at, args[i]) end
-return 1
+local together = redis.call('ZCARD', keys[1])
+for ref in args[3]:gmatch('%S+') do
+  if not redis.call('ZSCORE', keys[1], ref) then together = together + 1 end
+end
+if together > tonumber(args[2]) then return together end
+for ref in args[3]:gmatch('%S+') do redis.call('ZADD', keys[1], at, ref) end
+return together
 `;
 
 /** KEYS targets of a request. ARGV targets. → 1. */
