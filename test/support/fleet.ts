@@ -285,6 +285,16 @@ export function wrongClock(offset: number): Clock & { offset: number } {
   };
 }
 
+/** Moves the clock of a service's store. Redis itself cannot be moved: deadlines that its scripts compute stay. @returns sets how far, in ms */
+export function movedStoreClock({ resources: { store } }: Pick<Service, 'resources'>): (ms: number) => void {
+  const { now } = store;
+  let moved = 0;
+  store.now = async () => (await now()) + moved;
+  return (ms) => {
+    moved = ms;
+  };
+}
+
 function configFile(
   options: FleetOptions,
   apps: readonly FleetApp[],
