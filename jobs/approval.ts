@@ -2,17 +2,23 @@
  * The second person for what passes the breaker. Who that is comes from an authentication (a user of the operating system, a token), and is signed with a KEK:
  * neither the free text `actor` nor somebody who can only write to Redis makes a person.
  */
+import type { Job } from 'bullmq';
 import type { Cause } from '../src/core/history.ts';
+import { members } from '../src/core/reply.ts';
 import { hasCode, RekeydError } from '../src/errors.ts';
 import { signDocument, verifyDocument } from '../src/keys/signed.ts';
 import type { Store } from '../src/store/store.ts';
 import type { Asking } from './begin-asked.ts';
 import { claimOf, digestOf, type Signing } from './claim.ts';
 import type { Queues } from './queues.ts';
+import type { PutOff } from './result.ts';
 import { parseJob, type Request, requestSchema } from './schemas.ts';
 import { findRequest } from './waiting.ts';
 
 const PURPOSE = 'approvals of requests';
+
+/** How long a request waits for a second person, in ms, from when a worker first took it up. */
+export const APPROVAL_MS = 24 * 3_600_000;
 
 interface Approval {
   readonly store: string;
@@ -67,7 +73,7 @@ export interface Approver extends Omit<Cause, 'request'> {
 /**
  * Notes that somebody approves a request, on disk, and has it looked at again. The worker decides whether it takes more.
  * @returns what was approved
- * @throws RekeydError `not_found` when no such request waits; `usage` for the one who asked
+ * @throws RekeydError `not_found` when no such request waits; `usage` for the one who asked; `not_approved` when it has waited too long
  */
 export async function approve(
   job: string,
@@ -75,8 +81,14 @@ export async function approve(
   { queues, store, keks }: { readonly queues: Pick<Queues, 'inboxes'>; readonly store: Store } & Pick<Signing, 'keks'>,
 ): Promise<Request> {
   const found = await findRequest(queues, job);
-  if (found === undefined || found.name !== 'request' || found.finishedOn !== undefined) {
+  if (found === undefined || found.name !== 'request') {
     throw new RekeydError('not_found', `No request ${job} waits. \`rekeyd status\` lists those that do.`);
+  }
+  if (found.finishedOn !== undefined) throw new RekeydError('not_found', hasEnded(job, found));
+  const { since } = members(found.progress) as Partial<PutOff>; // absent until it is put off
+  if (since !== undefined && (await store.now()) - since > APPROVAL_MS) {
+    await wake(found);
+    throw new RekeydError('not_approved', `Request ${job} has waited for more than 24 h: ${TOO_LATE}`);
   }
   const asked = parseJob(requestSchema, found.name, found.data);
   if ((await claimOf(asked, found, { store, keks }))?.claimedBy === by.claimedBy) {
@@ -88,7 +100,17 @@ export async function approve(
   const who = { actor, claimed_by: claimedBy, reason };
   const draft = { type: 'rotation.approved', client: null, rotation: null, ...who, data } as const;
   await store.approve(job, await signDocument(JSON.stringify(approval), PURPOSE, keks), [draft]);
-  // It may be under way, and then looks at its approvals the next time.
-  await found.promote().catch(() => undefined);
+  await wake(found);
   return asked;
+}
+
+const TOO_LATE = 'it can no longer be approved. Ask for it again, and have that request approved.';
+
+function hasEnded(name: string, { failedReason }: Job): string {
+  return `Request ${name} does not wait any more: ${failedReason ? `it failed. ${failedReason}` : 'it was started.'}`;
+}
+
+/** A job that is under way cannot be promoted. It looks at its approvals the next time. */
+async function wake(job: Job): Promise<void> {
+  await job.promote().catch(() => undefined);
 }

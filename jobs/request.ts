@@ -7,6 +7,7 @@ import { hasCode, messageOf, RekeydError } from '../src/errors.ts';
 import type { Store } from '../src/store/store.ts';
 import { systemClock } from '../src/time.ts';
 import { ApiError } from '../src/wacht/api-error.ts';
+import { APPROVAL_MS } from './approval.ts';
 import { entryOf } from './breaker.ts';
 import { type Claim, claimOf } from './claim.ts';
 import type { JobContext } from './context.ts';
@@ -91,9 +92,6 @@ async function refused(
 }
 
 const NOT_APPROVED = 'Nobody else approved it within 24 h. Nothing was started: ask again.';
-
-/** How long a request waits for a second person, in ms. */
-const APPROVAL_MS = 24 * 3_600_000;
 
 /** An approval wakes its request by itself, unless the one who approves is cut off in between. */
 const LOOK_FOR_APPROVAL_MS = 10 * 60_000;

@@ -11,6 +11,8 @@ import type { Sink } from './route.ts';
 
 export interface Listening {
   readonly rotation: string;
+  /** Whose stream it is: each credential has so many at once, see {@link MOST_OF_A_CALLER}. */
+  readonly caller: string;
   /** Only entries after this number. */
   readonly after: number;
   /** The rotation has ended: what the log says of it by now is all. */
@@ -19,9 +21,12 @@ export interface Listening {
   isValid(): Promise<boolean>;
 }
 
+/** `full`: as many listen as may. `caller_full`: as many as may of this caller. */
+export type Listen = 'listening' | 'full' | 'caller_full';
+
 export interface Events {
-  /** Null when as many listen as may. What it answers writes to the response until the rotation has ended, or the listener is gone. */
-  listen(listening: Listening): ((sink: Sink) => void) | null;
+  /** Writes to the response until the rotation has ended, or the listener is gone. Writes nothing before it returns. */
+  listen(listening: Listening, sink: Sink): Listen;
   /** Ends all streams: listeners come back, perhaps to another process. */
   close(): Promise<void>;
 }
@@ -35,6 +40,9 @@ const BEAT_MS = 15_000;
 const PAGE = 500;
 
 const MOST_LISTENERS = 2_000;
+
+/** Streams of one token, or of one certificate, at once: one caller must not take the places of all others. */
+export const MOST_OF_A_CALLER = 200;
 
 /** A listener that does not read as fast as things happen is sent away, and comes back where it was. In bytes. */
 const MOST_UNREAD = 256 * 1024;
@@ -57,6 +65,8 @@ export function openEvents(store: Pick<Store, 'auditAfter' | 'auditSize'>, log: 
   const ended = new AbortController();
   let reading: Promise<void> | null = null;
   let count = 0;
+  /** How many streams each caller has. */
+  const callers = new Map<string, number>();
   /** How far the loop has read; null while nobody listens. */
   let readTo: number | null = null;
 
@@ -66,8 +76,15 @@ export function openEvents(store: Pick<Store, 'auditAfter' | 'auditSize'>, log: 
   function leave(listener: Listener): void {
     listener.isGone = true;
     const isLive = live.get(listener.rotation)?.delete(listener) ?? false;
-    if (isLive || behind.delete(listener)) count -= 1;
+    if (isLive || behind.delete(listener)) uncount(listener);
     if (live.get(listener.rotation)?.size === 0) live.delete(listener.rotation);
+  }
+
+  function uncount({ caller }: Listener): void {
+    count -= 1;
+    const left = (callers.get(caller) ?? 1) - 1;
+    if (left === 0) callers.delete(caller);
+    else callers.set(caller, left);
   }
 
   function end(listener: Listener): void {
@@ -150,17 +167,19 @@ export function openEvents(store: Pick<Store, 'auditAfter' | 'auditSize'>, log: 
   }
 
   return {
-    listen: (listening) => {
-      if (count >= MOST_LISTENERS || ended.signal.aborted) return null;
-      return (sink) => {
-        // It left while its rotation was looked up, and says so only once.
-        if (sink.destroyed) return;
-        const listener = { ...listening, sink, at: listening.after, isGone: false };
-        count += 1;
-        behind.add(listener);
-        sink.on('close', () => leave(listener));
-        reading ??= readOn();
-      };
+    listen(listening, sink) {
+      const own = callers.get(listening.caller) ?? 0;
+      if (count >= MOST_LISTENERS || ended.signal.aborted) return 'full';
+      if (own >= MOST_OF_A_CALLER) return 'caller_full';
+      // It left while its rotation was looked up, and says so only once: its place would never be free again.
+      if (sink.destroyed) return 'listening';
+      const listener = { ...listening, sink, at: listening.after, isGone: false };
+      count += 1;
+      callers.set(listening.caller, own + 1);
+      behind.add(listener);
+      sink.on('close', () => leave(listener));
+      reading ??= readOn();
+      return 'listening';
     },
     async close() {
       ended.abort();

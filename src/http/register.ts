@@ -154,14 +154,17 @@ function textHeaders({ headers }: FastifyRequest): Readonly<Record<string, strin
 function goneSignal({ raw }: FastifyReply): AbortSignal {
   const gone = new AbortController();
   raw.once('close', () => raw.writableFinished || gone.abort());
+  // It left while its token was looked up: `close` does not come again.
+  if (raw.destroyed) gone.abort();
   return gone.signal;
 }
 
 function send(reply: FastifyReply, { status, headers = {}, body, stream }: Answer): FastifyReply {
   if (stream === undefined) return reply.code(status).headers(headers).send(body);
+  // First: it may refuse, and a problem document has a head of its own.
+  stream(reply.raw);
   reply.hijack();
   reply.raw.writeHead(status, headers);
   reply.raw.flushHeaders();
-  stream(reply.raw);
   return reply;
 }

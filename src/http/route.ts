@@ -44,7 +44,10 @@ export interface Answer {
   readonly headers?: Readonly<Record<string, string>>;
   /** Absent: there is none. */
   readonly body?: unknown;
-  /** In place of a body: writes to the response until it has ended. */
+  /**
+   * In place of a body: writes to the response until it has ended, and nothing before it returns.
+   * @throws ProblemError where the caller may have no stream now: nothing is sent yet
+   */
   readonly stream?: (response: Sink) => void;
 }
 

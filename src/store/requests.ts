@@ -8,7 +8,7 @@ import { integer } from './redis/replies.ts';
 import type { Scripts } from './redis/scripts.ts';
 
 export interface Requests {
-  /** Signed approvals of a request, for a day. Somebody who can write to Redis could add false ones, so each is verified. */
+  /** Signed approvals of a request, for thirty days. Somebody who can write to Redis could add false ones, so each is verified. */
   approvals(request: string): Promise<readonly string[]>;
   /** On disk when it resolves. @throws RekeydError `not_durable` */
   approve(request: string, approval: string, entries: readonly AuditDraft[]): Promise<void>;

@@ -1,6 +1,7 @@
 /** The HTTP API in a process of its own, while a worker beside it rotates a fleet: how long callers wait, and what listeners cost. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Pool } from 'undici';
+import { MOST_OF_A_CALLER } from '../../src/http/events.ts';
 import { makeToken } from '../support/api.ts';
 import type { Usage } from './child.ts';
 import { type Figure, judge, medians } from './figure.ts';
@@ -127,7 +128,9 @@ export const p15Listeners: Figure = {
 /** @returns the part of a core that the API uses while rotations begin that nobody listens to, in percent */
 async function listening(stage: Stage, url: string, usage: () => Promise<Usage>): Promise<number> {
   const { store } = stage.resources;
-  const headers = await headersFor(stage, 'listener');
+  // One token has so many streams at most.
+  const tokens = Math.ceil(LISTENERS / MOST_OF_A_CALLER);
+  const all = await Promise.all(Array.from({ length: tokens }, (_, index) => headersFor(stage, `listener-${index}`)));
   const request = { v: 1, select: { all: true }, reason: 'benchmark', actor: 'bench', take_over: true };
   const id = await stage.queues.request(request);
   let rotations: readonly { readonly id: string }[] = [];
@@ -141,6 +144,7 @@ async function listening(stage: Stage, url: string, usage: () => Promise<Usage>)
   let heard = 0;
   const streams = Array.from({ length: LISTENERS }, async (_, index) => {
     const path = `/v1/rotations/${rotations[index % rotations.length]?.id}/events`;
+    const headers = all[index % all.length] ?? {};
     const { statusCode, body } = await pool.request({ method: 'GET', path, headers, signal: stop.signal });
     if (statusCode !== 200) throw new Error(`a listener was answered ${statusCode}: ${await body.text()}`);
     body.on('data', () => {

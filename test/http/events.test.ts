@@ -65,11 +65,11 @@ describe(`events on ${redisKinds[0]}`, () => {
 
   function listen(
     rotation: string,
-    more: { after?: number; isOver?: boolean; isValid?: () => Promise<boolean> } = {},
+    more: { caller?: string; after?: number; isOver?: boolean; isValid?: () => Promise<boolean> } = {},
   ): Got {
     const got = sink();
-    const { after = 0, isOver = false, isValid = async () => true } = more;
-    events.listen({ rotation, after, isOver, isValid })?.(got);
+    const { caller = 'siem', after = 0, isOver = false, isValid = async () => true } = more;
+    expect(events.listen({ rotation, caller, after, isOver, isValid }, got)).toBe('listening');
     return got;
   }
 
@@ -90,7 +90,7 @@ describe(`events on ${redisKinds[0]}`, () => {
 
   it('come from one reader, however many listen, also of a log of many pages', async () => {
     for (let page = 0; page < 5; page += 1) await Promise.all(Array.from({ length: 250 }, () => tell('before')));
-    const many = Array.from({ length: 500 }, () => listen('a'));
+    const many = Array.from({ length: 500 }, (_, index) => listen('a', { caller: `caller ${index % 5}` }));
     await tell('a');
     await until('all have heard', () => many.every((one) => idsIn(one).length === 1));
     expect(reads).toBeLessThan(50);
@@ -142,9 +142,9 @@ describe(`events on ${redisKinds[0]}`, () => {
 
   it('take no place for those who left before their stream began', async () => {
     const gone = { ...sink(), destroyed: true };
-    const about = { rotation: 'a', after: 0, isOver: false, isValid: async () => true };
-    for (let one = 0; one < 2_000; one += 1) events.listen(about)?.(gone);
-    expect(events.listen(about)).not.toBe(null);
+    const about = { rotation: 'a', caller: 'siem', after: 0, isOver: false, isValid: async () => true };
+    for (let one = 0; one < 2_000; one += 1) events.listen(about, gone);
+    listen('a');
   });
 
   it('end with the service also while the store does not answer', async () => {

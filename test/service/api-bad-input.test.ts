@@ -61,6 +61,29 @@ test('a body that cannot be used is refused with what is wrong, and nothing is a
   expect(bodies).toEqual([]);
 });
 
+test('a key that is destroyed already is said to be so, and costs no PATCH, however it is named', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP], config: ANYWHERE });
+  const client = await fleet.managed(PEM_APP);
+  const { url } = await fleet.start({ http: true });
+  const api = caller(url ?? '', await makeToken(fleet));
+  const post = (json: object) => api('/v1/rotations', { json: { reason: 'a drill', ...json } });
+  const kid = client.key.kid;
+  const [{ id }] = (await post({ select: { clients: [client.ref] } })).body.rotations;
+  await fleet.reached(client, id);
+  for (const wish of [
+    { select: { clients: [client.ref] }, compromised: { kid } },
+    { select: { kid }, compromised: true },
+    { select: { kid }, compromised: true, confirm: true, take_over: true },
+  ]) {
+    expect(await post(wish), JSON.stringify(wish)).toMatchObject({
+      status: 422,
+      type: 'application/problem+json',
+      body: { errors: [{ client: client.ref, detail: expect.stringMatching(/destroyed|nothing to replace/) }] },
+    });
+  }
+  expect(fleet.patches(client)).toHaveLength(1);
+});
+
 test('Redis goes away while a request waits: the caller is told so, and asks again under the same key for the same request', async () => {
   const fleet = await startFleet({ apps: [PEM_APP], config: ANYWHERE });
   const client = await fleet.managed(PEM_APP);

@@ -121,6 +121,11 @@ test('keys that are not ours cost no call of the API, however many come', async 
     ['nothing to see here', 422, 'no key in it'],
     [JSON.stringify({ key: 'x', rotat: true }), 400, 'a member that is not known'],
     [JSON.stringify({ key: 'x', rotate: 'yes' }), 400, 'rotate is wrong'],
+    [JSON.stringify({ key: 'x', reason: 7 }), 400, 'reason is wrong'],
+    [`{"key":"${keyNames(mine.key.privateKey).thumbprint}","__proto__":{"rotate":true}}`, 400, 'not known'],
+    [`{"__proto__":{"key":"x","rotate":true}}`, 422, 'no key in it'],
+    ['[]', 422, 'no key in it'],
+    ['{"key":'.repeat(5_000), 422, 'no key in it'],
     [JSON.stringify({ key: 'x', reason: pemOf(mine.key.privateKey) }), 400, 'The reason holds a key'],
   ] as const) {
     const answer = await call('/v1/leaks', { method: 'POST', headers: { 'content-type': 'application/json' }, body });
@@ -267,6 +272,10 @@ test('a scanner that signs needs no token; it has a key replaced whose private h
 
   expect((await post(report, generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)).status).toBe(401);
   expect((await call('/v1/leaks', { json: report })).status).toBe(401);
+  const many = Array.from({ length: 10_000 }, (_, index) => entry(hash('sha256', `${index}`, 'base64url')));
+  // The first half fits into a body, the whole does not.
+  expect((await post([...report, ...many.slice(0, 5_000)])).body.detail).toContain(`more than ${MOST_PARTS} keys`);
+  expect((await post([...report, ...many])).status).toBe(413);
   expect(await fleet.queues.requests.getJobs()).toEqual([]);
 
   for (let count = 0; count < 3; count += 1) {

@@ -25,7 +25,7 @@ import type { LogEntry } from '../emulator/log.ts';
 import { isChange } from '../emulator/log.ts';
 import { type Emulator, type EmulatorOptions, startEmulator } from '../emulator/server.ts';
 import type { App, Selection } from '../emulator/state.ts';
-import { makeKey, type TestKey, withPem } from '../emulator/testing.ts';
+import { makeKey, type makePair, type TestKey, withPem } from '../emulator/testing.ts';
 import { openHandles } from './leaks.ts';
 import { type RedisServer, type RedisSetup, startRedis } from './redis.ts';
 import { until, witness } from './until.ts';
@@ -76,6 +76,8 @@ type Members = Readonly<Record<string, unknown>>;
 
 export interface NewClient {
   readonly alg?: Algorithm;
+  /** Of its key; absent: a new one. RSA pairs take long to make: clients of a large fleet may share some. */
+  readonly pair?: ReturnType<typeof makePair>;
   /** False: it is held. */
   readonly enroll?: boolean;
   /** Members of the create body, or what they are of the key, in place of a JWK Set with the key and its PEM. */
@@ -163,9 +165,9 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   );
   releases.push(() => queues.close());
 
-  async function foreign(app: FleetApp, { alg = 'ES256', members }: NewClient = {}): Promise<FleetClient> {
+  async function foreign(app: FleetApp, { alg = 'ES256', pair, members }: NewClient = {}): Promise<FleetClient> {
     const { slug, deployment = DEPLOYMENT } = app;
-    const key = makeKey(alg);
+    const key = makeKey(alg, pair);
     const given = typeof members === 'function' ? members(key) : members;
     const material = given ?? { jwks: { keys: [withPem(key)] } };
     const { id, client_id: clientId } = emulator.addClient({ deployment, app: slug, alg, ...material });
@@ -280,6 +282,16 @@ export function wrongClock(offset: number): Clock & { offset: number } {
     now() {
       return Date.now() + this.offset;
     },
+  };
+}
+
+/** Moves the clock of a service's store. Redis itself cannot be moved: deadlines that its scripts compute stay. @returns sets how far, in ms */
+export function movedStoreClock({ resources: { store } }: Pick<Service, 'resources'>): (ms: number) => void {
+  const { now } = store;
+  let moved = 0;
+  store.now = async () => (await now()) + moved;
+  return (ms) => {
+    moved = ms;
   };
 }
 

@@ -2,8 +2,10 @@
 import { z } from 'zod';
 import { hasEnded } from '../../status/rotation.ts';
 import type { Store } from '../../store/store.ts';
+import { type Listen, MOST_OF_A_CALLER } from '../events.ts';
+import type { Principal } from '../principal.ts';
 import { ProblemError } from '../problem.ts';
-import { type Route, route } from '../route.ts';
+import { type Route, route, type Sink } from '../route.ts';
 import { findRotation, rotationIdExample, rotationIdPath } from './rotations.ts';
 
 export const eventRoutes: readonly Route[] = [
@@ -27,7 +29,11 @@ export const eventRoutes: readonly Route[] = [
       },
       204: { description: 'The rotation has ended, and nothing happened after Last-Event-ID: do not ask again.' },
     },
-    problems: { 404: 'It is not known, or the token may not see it.', 503: 'As many listen as may.' },
+    problems: {
+      404: 'It is not known, or the token may not see it.',
+      429: 'Too many requests, or this token has as many streams open as one may have.',
+      503: 'As many listen as may.',
+    },
     examples: { params: { id: rotationIdExample } },
     async handle({ context, principal, params: { id }, headers }) {
       const { firstSeq, summary } = await findRotation(context, principal, id);
@@ -36,16 +42,25 @@ export const eventRoutes: readonly Route[] = [
       const after = Math.max(last, firstSeq - 1);
       const isOver = hasEnded(summary);
       if (isOver && last > 0 && !(await isMentioned(store, id, after))) return { status: 204 };
-      const stream = context.events.listen({ rotation: id, after, isOver, isValid: principal.isValid });
-      if (stream === null) {
-        const detail = 'As many listen already as may. Ask again later, or ask GET /v1/rotations/{id} now and then.';
-        throw new ProblemError(503, detail, { headers: { 'retry-after': '30' } });
-      }
+      const { key: caller, isValid } = principal;
+      const listening = { rotation: id, caller, after, isOver, isValid };
       const told = { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' };
+      const stream = (sink: Sink) => refuseOver(context.events.listen(listening, sink), principal);
       return { status: 200, headers: told, stream };
     },
   }),
 ];
+
+/** @throws ProblemError 429, 503 */
+function refuseOver(listen: Listen, { claimedBy }: Principal): void {
+  const again = 'Ask again later, or ask GET /v1/rotations/{id} now and then.';
+  const headers = { 'retry-after': '30' };
+  if (listen === 'full') throw new ProblemError(503, `As many listen already as may. ${again}`, { headers });
+  if (listen === 'caller_full') {
+    const detail = `${claimedBy} has ${MOST_OF_A_CALLER} streams of events open here, and one caller may have no more. Close one. ${again}`;
+    throw new ProblemError(429, detail, { headers });
+  }
+}
 
 /** 0: from the beginning, also for a number that the log has not come to: it is of a store that was lost. */
 async function lastHeard(store: Store, given: string | undefined): Promise<number> {

@@ -60,7 +60,7 @@ export const leakRoutes: readonly Route[] = [
     ...{ method: 'POST', path: '/v1/leaks', scope: 'read', id: 'reportLeak' },
     summary: 'Whose key is this, does it still sign in, and with rotate: replace it.',
     description:
-      'The body is a key in any form, a thumbprint, a hash, or the report of a scanner. Reports that GitHub, GitLab or GitGuardian signed need no token where the config names the scanner; those are answered with how many keys they hold, and nothing else.',
+      'The body is a key in any form, a thumbprint, a hash, or the report of a scanner. Reports that GitHub, GitLab or GitGuardian signed need no token where the config names the scanner; those are answered with empty lists, whatever they hold.',
     isSigned: (headers) => scannerOf(headers) !== null,
     query: leakQuerySchema,
     rawBody: z.union([leakSchema.meta({ id: 'LeakReport' }), z.unknown().describe('A JWK, or any report.')]),

@@ -52,8 +52,8 @@ export const requestRoutes: readonly Route[] = [
     answers: { 200: { description: 'It is approved, and goes on.', schema: approvedSchema } },
     problems: {
       403: 'A restricted token approves nothing.',
-      404: 'No such request waits.',
-      409: 'It was this token that asked.',
+      404: 'No such request waits, or it has ended: `detail` says how.',
+      409: 'It was this token that asked, or the request has waited for more than a day.',
     },
     examples: { params: { request: REQUEST_EXAMPLE } },
     handle: approveRequest,
@@ -94,8 +94,8 @@ async function approveRequest({ context, principal, address, params: { request }
     await resources.store.append([{ type: 'api.called', client: null, rotation: null, ...who, data }]);
     return { status: 200, body: { request, approved_by: claimedBy, asked_by: actor, reason, select } };
   } catch (error) {
-    if (hasCode(error, 'not_found')) throw new ProblemError(404, `No request ${request} waits.`);
-    if (hasCode(error, 'usage')) throw new ProblemError(409, messageOf(error));
+    if (hasCode(error, 'not_found')) throw new ProblemError(404, messageOf(error));
+    if (hasCode(error, 'usage') || hasCode(error, 'not_approved')) throw new ProblemError(409, messageOf(error));
     throw error;
   }
 }

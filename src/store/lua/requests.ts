@@ -1,11 +1,17 @@
 import { PRELUDE, REMEMBER_MS } from './prelude.ts';
 
+/**
+ * How long approvals are kept, in ms. A request that was approved may wait for an API that is away, and looks at its approvals at every try: without them it
+ * would end half-way.
+ */
+const APPROVED_MS = 30 * REMEMBER_MS;
+
 /** KEYS approvals of a request, audit, op. ARGV approval, drafts. → 1. */
 export const APPROVE = `${PRELUDE}
 if redis.call('EXISTS', keys[3]) == 1 then return 1 end
 append(keys[2], now(), 2)
 redis.call('SADD', keys[1], args[1])
-redis.call('PEXPIRE', keys[1], ${REMEMBER_MS})
+redis.call('PEXPIRE', keys[1], ${APPROVED_MS})
 redis.call('SET', keys[3], 1, 'PX', ${REMEMBER_MS})
 return 1
 `;
