@@ -10,6 +10,7 @@ import { signDocument, verifyDocument } from '../src/keys/signed.ts';
 import type { Store } from '../src/store/store.ts';
 import type { Asking } from './begin-asked.ts';
 import { claimOf, digestOf, type Signing } from './claim.ts';
+import { producerClaim } from './producers.ts';
 import type { Queues } from './queues.ts';
 import type { PutOff } from './result.ts';
 import { parseJob, type Request, requestSchema } from './schemas.ts';
@@ -72,14 +73,14 @@ export interface Approver extends Omit<Cause, 'request'> {
 
 /**
  * Notes that somebody approves a request, on disk, and has it looked at again. The worker decides whether it takes more.
- * @returns what was approved
+ * @returns what was approved, and who asked for it
  * @throws RekeydError `not_found` when no such request waits; `usage` for the one who asked; `not_approved` when it has waited too long
  */
 export async function approve(
   job: string,
   by: Approver,
   { queues, store, keks }: { readonly queues: Pick<Queues, 'inboxes'>; readonly store: Store } & Pick<Signing, 'keks'>,
-): Promise<Request> {
+): Promise<{ readonly asked: Request; readonly claimedBy: string | null }> {
   const found = await findRequest(queues, job);
   if (found === undefined || found.name !== 'request') {
     throw new RekeydError('not_found', `No request ${job} waits. \`rekeyd status\` lists those that do.`);
@@ -91,17 +92,19 @@ export async function approve(
     throw new RekeydError('not_approved', `Request ${job} has waited for more than 24 h: ${TOO_LATE}`);
   }
   const asked = parseJob(requestSchema, found.name, found.data);
-  if ((await claimOf(asked, found, { store, keks }))?.claimedBy === by.claimedBy) {
+  const claim = (await claimOf(asked, found, { store, keks })) ?? producerClaim(found);
+  if (claim?.claimedBy === by.claimedBy) {
     throw new RekeydError('usage', `${by.claimedBy} asked for request ${job}: somebody else has to approve it.`);
   }
   const approval: Approval = { store: store.id, job, request: digestOf(asked), claimedBy: by.claimedBy };
   const { actor, reason, claimedBy } = by;
-  const data = { request: job, asked_by: asked.actor, select: JSON.stringify(asked.select).slice(0, 500) };
+  const about = { request: job, asked_by: asked.actor, asked_claimed_by: claim?.claimedBy ?? null };
+  const data = { ...about, select: JSON.stringify(asked.select).slice(0, 500) };
   const who = { actor, claimed_by: claimedBy, reason };
   const draft = { type: 'rotation.approved', client: null, rotation: null, ...who, data } as const;
   await store.approve(job, await signDocument(JSON.stringify(approval), PURPOSE, keks), [draft]);
   await wake(found);
-  return asked;
+  return { asked, claimedBy: claim?.claimedBy ?? null };
 }
 
 const TOO_LATE = 'it can no longer be approved. Ask for it again, and have that request approved.';

@@ -4,7 +4,7 @@ import { type ClientRef, misnamed, notListed, splitReference } from '../src/core
 import { isEligible } from '../src/core/due.ts';
 import { RekeydError } from '../src/errors.ts';
 import { inParallel } from '../src/parallel.ts';
-import { type Exposed, exposedBy, isLeak, nobodyHas } from '../src/rotation/exposed.ts';
+import { exposedBy, isLeak, nobodyHas, type Search } from '../src/rotation/exposed.ts';
 import { appOf } from '../src/rotation/facts.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
 import { type Asking, begin, type Tally } from './begin-asked.ts';
@@ -32,9 +32,12 @@ export async function fanOut(
 ): Promise<RequestResult> {
   const { asked, context } = by;
   const apps = selectedApps(asked.select, context);
-  const tally: Tally = { ...soFar, errors: new Map(), unknown: new Set(), skipped: new Map(), waiting: [] };
+  const leak = await leakedBy(by);
+  const exposed = leak?.exposed ?? null;
+  // One that cannot be told of keeps nobody else waiting.
+  const waiting = (leak?.unread ?? []).map((why) => new Error(why));
+  const tally: Tally = { ...soFar, errors: new Map(), unknown: new Set(), skipped: new Map(), waiting };
   const compromised = compromisedOf(asked);
-  const exposed = await leakedBy(by);
   const isCompromise = asked.compromised !== false;
   const asking: Asking = { ...by, isCompromise, compromised, exposed, tally };
   const known = exposed === null ? await knownRefs(asked.select, apps, context) : [...exposed.keys()];
@@ -68,15 +71,18 @@ async function leakedBy({
   asked: { select },
   job,
   context: { resources },
-}: Pick<Asking, 'asked' | 'job' | 'context'>): Promise<Exposed | null> {
+}: Pick<Asking, 'asked' | 'job' | 'context'>): Promise<Search | null> {
   if (!isLeak(select)) return null;
   const { store } = resources;
   const noted = await store.targets(job);
-  if (noted !== null) return new Map(JSON.parse(noted)); // written below
-  const exposed = await exposedBy(select, resources);
-  if (exposed.size === 0) throw new RekeydError('job_invalid', `Nothing was started: ${nobodyHas(select)}`);
-  await store.noteTargets(job, JSON.stringify([...exposed]));
-  return exposed;
+  if (noted !== null) return { exposed: new Map(JSON.parse(noted)), unread: [] }; // written below
+  const search = await exposedBy(select, resources);
+  const { exposed, unread } = search;
+  if (exposed.size === 0 && unread.length === 0)
+    throw new RekeydError('job_invalid', `Nothing was started: ${nobodyHas(select)}`);
+  // What was begun by then is told by the job itself.
+  if (unread.length === 0) await store.noteTargets(job, JSON.stringify([...exposed]));
+  return search;
 }
 
 function appsOf(refs: readonly ClientRef[], apps: Apps): Apps {

@@ -6,6 +6,14 @@ export const CONTROL = 'control';
 /** For rekeyd's own commands and its HTTP API, which check for themselves who asks. Producers have no right to write here. */
 export const REQUESTS = 'requests';
 
+/** How the ids of rekeyd's own requests begin: from the command line, the HTTP API, a report of a leaked key. */
+const OWN_ID = /^(?:q[A-Za-z0-9_-]{12}$|http-|leak-)/;
+
+/** A job of another program that takes such an id would pass for a request of rekeyd's own in the audit log. */
+export function isReserved(queue: string, job: string): boolean {
+  return queue === CONTROL && OWN_ID.test(job);
+}
+
 const OF_PRODUCER = `${CONTROL}-`;
 
 export function producerQueue(name: string): string {

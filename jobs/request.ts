@@ -12,7 +12,7 @@ import { entryOf } from './breaker.ts';
 import { type Claim, claimOf } from './claim.ts';
 import type { JobContext } from './context.ts';
 import { fanOut } from './fan-out.ts';
-import { requestName } from './inboxes.ts';
+import { isReserved, requestName } from './inboxes.ts';
 import { producerClaim, turnedDown } from './producers.ts';
 import { awayMs, MOST_TRIES } from './put-back.ts';
 import type { PutOff } from './result.ts';
@@ -46,6 +46,7 @@ export async function requestJob(job: Job, token: string | undefined, context: J
   if (wrong !== null) throw new RekeydError('job_invalid', `${wrong} It is not tried again.`);
   const { store, config } = context.resources;
   const name = requestName(job.queueName, job.id ?? '');
+  if (isReserved(job.queueName, name)) throw new RekeydError('job_invalid', RESERVED);
   const claim = (await claimOf(asked, job, { store, keks: context.keks })) ?? producerClaim(job);
   const turned = turnedDown(asked, job.queueName, config);
   if (turned !== null) throw await refused(turned, 'not_allowed', { asked, job: name, claim }, store);
@@ -79,6 +80,9 @@ export async function requestJob(job: Job, token: string | undefined, context: J
     throw new DelayedError();
   }
 }
+
+const RESERVED =
+  'Ids that begin like this one are for requests of rekeyd itself. Leave jobId out, or choose another one.';
 
 /** Its sender may not look at the answer: the audit log tells of it too. */
 async function refused(

@@ -16,13 +16,15 @@ export async function approve(globals: Globals, request: string, options: Approv
     const queues = openQueues(parts, [], () => {}); // the store's own connection reports what is wrong with Redis
     try {
       const by = { ...caller(), reason };
-      const asked = await approved(request, by, { queues, store: parts.store, keks: keksOf(parts.config) });
+      const tools = { queues, store: parts.store, keks: keksOf(parts.config) };
+      const { asked, claimedBy } = await approved(request, by, tools);
       const { select, actor, compromised } = asked;
-      if (json)
-        printJson({ request, approved_by: by.claimedBy, asked_by: actor, reason: asked.reason, select, compromised });
+      const who = { approved_by: by.claimedBy, asked_by: actor, asked_claimed_by: claimedBy };
+      if (json) printJson({ request, ...who, reason: asked.reason, select, compromised });
       else {
         print(`Request ${request} is approved by ${by.claimedBy}. It replaces keys of ${JSON.stringify(select)}.`);
-        print(`${actor} asked for it: ${asked.reason}`);
+        // `actor` is free text: the second person is told who was authenticated.
+        print(`${claimedBy ?? 'Nobody that was authenticated'} asked for it, as ${actor}: ${asked.reason}`);
       }
       return 0;
     } finally {

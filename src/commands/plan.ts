@@ -53,7 +53,8 @@ export async function plan(globals: Globals, named: readonly string[], options: 
 async function leakedBy(leak: Leak, config: Config, store: Store): Promise<Exposed> {
   const sinks = config.sinks.map(({ path, access, reports }) => directorySink(path, { access, reports, store: null }));
   try {
-    const exposed = await exposedBy(leak, { config, store, sinks });
+    const { exposed, unread } = await exposedBy(leak, { config, store, sinks });
+    if (unread[0] !== undefined) throw new Error(unread[0]);
     if (exposed.size > 0) return exposed;
     throw new RekeydError('not_found', `Nothing to replace: ${nobodyHas(leak)}`);
   } finally {

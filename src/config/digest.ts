@@ -6,7 +6,7 @@ import type { Config } from './model.ts';
 export type ConfigParts = Readonly<Record<string, string>>;
 
 export function configParts(config: Config): ConfigParts {
-  const { deployments, policies, publish, queue, encryption, durability } = config;
+  const { deployments, policies, publish, queue, breaker, approval, leaks, encryption, durability } = config;
   // How much one machine does at once may differ.
   const shared = deployments.map(({ concurrency: _, ...deployment }) => deployment);
   const parts: [string, unknown][] = [
@@ -14,6 +14,10 @@ export function configParts(config: Config): ConfigParts {
     ['encryption.keks', encryption.keks.map(({ id }) => id)],
     ['publish', publish],
     ['queue', queue],
+    // Any worker may take a request: the least strict of them would decide.
+    ['breaker', breaker],
+    ['approval', approval],
+    ['leaks', leaks],
     ...shared.map((deployment): [string, unknown] => [`deployments.${deployment.id}`, deployment]),
     ...Object.entries(policies).map(([name, policy]): [string, unknown] => [`policies.${name}`, policy]),
   ];

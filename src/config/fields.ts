@@ -4,7 +4,7 @@
  */
 import { resolve } from 'node:path';
 import { z } from 'zod';
-import { isSegment } from '../core/client.ts';
+import { APP_PATH, isSegment, REFERENCE } from '../core/client.ts';
 import { DURATION_PATTERN, parseDuration } from '../core/duration.ts';
 import { isLoopback } from '../core/host.ts';
 import { readRedisUrl } from './redis-url.ts';
@@ -99,6 +99,15 @@ export function namespace(description: string) {
   const pattern = '^[a-z0-9-]{1,40}$';
   return text({ description, pattern }, 'a short name such as staging', (value, refuse) =>
     new RegExp(pattern).test(value) ? value : refuse('is not usable: write 1 to 40 small letters, digits or "-"'),
+  );
+}
+
+/** An app, or a client: what a token, a certificate or a producer is restricted to. */
+export function reach(description: string) {
+  const expected = 'deployment/app-slug, or deployment/app-slug/oauth_client_id';
+  const pattern = `${APP_PATH.source}|${REFERENCE.source}`;
+  return text({ description, pattern }, expected, (value, refuse) =>
+    APP_PATH.test(value) || REFERENCE.test(value) ? value : refuse(`is neither an app nor a client: write ${expected}`),
   );
 }
 

@@ -1,8 +1,7 @@
 /** The section `http`: where rekeyd listens, how it shows who it is, and what certificates of callers may do. */
 import { z } from 'zod';
-import { APP_PATH, REFERENCE } from '../core/client.ts';
 import { isLoopback } from '../core/host.ts';
-import type { TokenScope } from '../core/token.ts';
+import { SCOPES } from '../core/token.ts';
 import * as field from './fields.ts';
 import { choice, count, duration, list, section, text } from './fields.ts';
 import { DEFAULT_LISTEN } from './listen.ts';
@@ -59,17 +58,11 @@ function tls(sources: Sources) {
   });
 }
 
-const SCOPES = ['rotate', 'read', 'metrics'] as const satisfies readonly TokenScope[];
-
 function certificateRule() {
   const name = text({ description: 'A DNS name or URI in it.' }, 'a name such as siem.example.com', (value, refuse) =>
     /^[^\s",]{1,255}$/.test(value) ? value : refuse('is not a name: write one such as siem.example.com'),
   );
-  const only = text({ description: 'It may touch this alone.' }, 'an app or a client', (value, refuse) =>
-    APP_PATH.test(value) || REFERENCE.test(value)
-      ? value
-      : refuse('is neither an app nor a client: write deployment/app-slug, or a client reference'),
-  );
+  const only = field.reach('It may touch this alone: an app, or a client.');
   const scopes = list(choice('What it may do.', SCOPES), 'scope');
   return section({ name, scopes, only: only.optional() }).transform(({ only = null, ...rule }) => ({ ...rule, only }));
 }

@@ -1,7 +1,6 @@
 /** The section `queue`: which programs may ask for rotations through Redis, and for what. */
 import { z } from 'zod';
-import { APP_PATH, REFERENCE } from '../core/client.ts';
-import { choice, section, text } from './fields.ts';
+import { choice, reach, section } from './fields.ts';
 
 /** What a request may ask for: each is a right of its own. `rotate` is a rotation without a compromise; `confirm`: more than the breaker allows. */
 const RIGHTS = ['rotate', 'compromise', 'confirm', 'keep_standby', 'take_over', 'try_alg'] as const;
@@ -27,15 +26,6 @@ const NAME = /^[a-z0-9][a-z0-9-]{0,39}$/;
 
 const NOT_A_NAME = 'is not the name of a producer: write 1 to 40 small letters, digits or "-", such as siem';
 
-/** An app, or a client. */
-function reach() {
-  const expected = 'deployment/app-slug, or deployment/app-slug/oauth_client_id';
-  const pattern = `${APP_PATH.source}|${REFERENCE.source}`;
-  return text({ description: 'An app, or a client.', pattern }, expected, (value, refuse) =>
-    APP_PATH.test(value) || REFERENCE.test(value) ? value : refuse(`is neither an app nor a client: write ${expected}`),
-  );
-}
-
 const producer = section({
   may: z
     .array(choice('What it may ask for.', RIGHTS), {
@@ -44,7 +34,7 @@ const producer = section({
     .describe('What its requests may ask for. Empty: they fail.')
     .prefault(['rotate', 'compromise']),
   only: z
-    .array(reach(), { error: 'is not a list: write apps or clients, each starting with "- "' })
+    .array(reach('An app, or a client.'), { error: 'is not a list: write apps or clients, each starting with "- "' })
     .min(1, { error: 'is empty: write at least one app or client, or leave it out for all' })
     .describe('Apps and clients that its requests may name. Absent: all.')
     .optional(),

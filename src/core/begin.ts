@@ -153,7 +153,8 @@ export function exposed({ compromised }: RotationRequest): AuditData {
 
 /** @param askedAt by the clock of the one who asked, which may be wrong */
 export function reportOf(compromised: Compromised, askedAt: number | undefined, now: number) {
-  return { kid: 'kid' in compromised ? compromised.kid : null, at: Math.min(askedAt ?? now, now) };
+  const at = askedAt !== undefined && askedAt <= now ? askedAt : now; // one that is no number is not either
+  return { kid: 'kid' in compromised ? compromised.kid : null, at };
 }
 
 /** Somebody asks to go on, whatever failed before. */

@@ -32,8 +32,17 @@ export function leakVerdict(record: ClientRecord, key: LeakedKey, takeOver: bool
   if (key.state === 'foreign' && enrolment === 'found' && activeKey(record) === undefined && !takeOver) {
     return { left: 'its application signs with a key of its own, and could not sign in any more: ask with take_over' };
   }
-  const name = key.kid ?? key.id;
+  const name = nameOf(record, key);
   return name === null ? { left: 'it has no name by which it could be replaced' } : { replace: name };
+}
+
+/** A request cuts blanks off, and takes no longer text. */
+const IN_A_REQUEST = /^\S(?:[\s\S]{0,498}\S)?$/u;
+
+/** A foreign key is called by its id where its `kid` would not come through, or means a key of ours. */
+function nameOf({ keys }: ClientRecord, { kid, id, state }: LeakedKey): string | null {
+  const isClear = kid !== null && IN_A_REQUEST.test(kid) && !keys.some((ours) => ours.kid === kid);
+  return state === 'foreign' && !isClear ? id : (kid ?? id);
 }
 
 function isReported(key: FormerKey | undefined): boolean {

@@ -2,7 +2,7 @@
 import { RekeydError } from '../errors.ts';
 import { APP_PATH, REFERENCE } from './client.ts';
 
-const SCOPES = ['rotate', 'read', 'metrics'] as const;
+export const SCOPES = ['rotate', 'read', 'metrics'] as const;
 
 export type TokenScope = (typeof SCOPES)[number];
 

@@ -84,9 +84,12 @@ function tlsOptions({ cert, key, clientCa }: HttpTlsConfig): TlsOptions {
   return { cert: cert.reveal(), key: key.reveal(), minVersion: 'TLSv1.2', ...asks };
 }
 
-/** New connections are shown the new certificate; those that exist stay. */
-export function renewTls({ server }: FastifyInstance, tls: HttpTlsConfig): void {
-  if (server instanceof SecureServer) server.setSecureContext(tlsOptions(tls));
+/** New connections are shown the new certificate; those that exist stay, unless other authorities speak for callers now: who is behind them was checked by the old ones. */
+export function renewTls({ server }: FastifyInstance, before: HttpTlsConfig, tls: HttpTlsConfig): void {
+  if (!(server instanceof SecureServer)) return;
+  server.setSecureContext(tlsOptions(tls));
+  const isSame = before.clientCa === null || tls.clientCa?.equals(before.clientCa) === true;
+  if (!isSame) server.closeAllConnections();
 }
 
 export async function closeListener(app: FastifyInstance): Promise<void> {

@@ -86,7 +86,12 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     const url = await listenOn(inner, config.listen, 'http.listen');
     const isOne = config.publicListen === null;
     const publicUrl = isOne ? url : await listenOn(outer, config.publicListen, 'http.public');
-    return { url, publicUrl, renew: (tls) => renewTls(inner, tls), close };
+    let { tls } = config;
+    const renew = (next: HttpTlsConfig) => {
+      if (tls !== null) renewTls(inner, tls, next);
+      tls = next;
+    };
+    return { url, publicUrl, renew, close };
   } catch (error) {
     await close();
     throw error;

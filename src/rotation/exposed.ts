@@ -18,6 +18,12 @@ export function isLeak(select: object): select is Leak {
 /** By client: its keys that leaked. A key that is destroyed, or not ours, is among those of `kid`. */
 export type Exposed = ReadonlyMap<ClientRef, readonly string[]>;
 
+export interface Search {
+  readonly exposed: Exposed;
+  /** Of clients that nobody can tell it of now: why. They would pass for clients without signers. */
+  readonly unread: readonly string[];
+}
+
 export interface Sources {
   readonly config: Config;
   readonly store: Pick<Store, 'areOwnersNoted' | 'clientRefs' | 'loadMany' | 'ownersOf' | 'sealedHalves'>;
@@ -27,25 +33,28 @@ export interface Sources {
 /** Clients that are looked at at the same time. */
 const LANES = 16;
 
-/** Looks through the clients of the config: for the name of a key only through those that may have it. @throws Error when the reports of a client cannot be read: it would pass for one without signers */
-export async function exposedBy(leak: Leak, { config, store, sinks }: Sources): Promise<Exposed> {
+/** Looks through the clients of the config: for the name of a key only through those that may have it. */
+export async function exposedBy(leak: Leak, { config, store, sinks }: Sources): Promise<Search> {
   const exposed = new Map<ClientRef, readonly string[]>();
+  const unread: string[] = [];
   const possible = 'kid' in leak ? await possibleOwners(store, { name: leak.kid }) : await store.clientRefs();
   const refs = [...possible].filter((ref) => policyFor(config, ref) !== null);
   for (const page of pagesOf(refs)) {
     await inParallel(await store.loadMany(page), LANES, async ([ref, { record }]) => {
-      const kids = await exposedOf(leak, record, { store, sinks });
-      if (kids.length > 0) exposed.set(ref, kids);
+      const found = await exposedOf(leak, record, { store, sinks });
+      if (typeof found === 'string') unread.push(found);
+      else if (found.length > 0) exposed.set(ref, found);
     });
   }
-  return exposed;
+  return { exposed, unread };
 }
 
+/** Its keys that leaked, or why that cannot be told. */
 async function exposedOf(
   leak: Leak,
   record: ClientRecord,
   { store, sinks }: Omit<Sources, 'config'>,
-): Promise<readonly string[]> {
+): Promise<readonly string[] | string> {
   const { ref, keys } = record;
   if ('kid' in leak) return hasKey(record, leak.kid) ? [leak.kid] : [];
   if ('kek' in leak) {
@@ -53,8 +62,10 @@ async function exposedOf(
     const thumbprints = new Set(under.map(([thumbprint]) => thumbprint));
     return keys.filter(({ thumbprint }) => thumbprints.has(thumbprint)).map(({ kid }) => kid);
   }
+  const signs = await isSignedOn(leak.host, record, sinks);
+  if (typeof signs === 'string') return `It is not known whether ${ref} signs on ${leak.host}: ${signs}`;
   // An attacker on the host can read the whole folder, not only the keys that its signers named.
-  return (await isSignedOn(leak.host, record, sinks)) ? keys.map(({ kid }) => kid) : [];
+  return signs ? keys.map(({ kid }) => kid) : [];
 }
 
 /** Also a key of before, so that somebody who reports it is told that it is gone. */
@@ -63,13 +74,15 @@ function hasKey({ keys, former, server }: ClientRecord, kid: string): boolean {
   return [...keys, ...former].some((key) => key.kid === kid) || shown.some(({ jwk }) => jwk.kid === kid);
 }
 
-/** A host that was taken may have been switched off since: a report counts here however old it is. */
-async function isSignedOn(host: string, { ref, signers }: ClientRecord, sinks: readonly Sink[]): Promise<boolean> {
+/** A host that was taken may have been switched off since: a report counts here however old it is. A text says why reports cannot be read. */
+async function isSignedOn(
+  host: string,
+  { ref, signers }: ClientRecord,
+  sinks: readonly Sink[],
+): Promise<boolean | string> {
   if ((signers.reported?.signers ?? []).some(({ name }) => hostOf(name) === host)) return true;
   const { reports, error } = await hearSigners(ref, sinks);
-  if (reports.some(({ name }) => hostOf(name) === host)) return true;
-  if (error !== null) throw new Error(`It is not known whether ${ref} signs on ${host}: ${error}`);
-  return false;
+  return reports.some(({ name }) => hostOf(name) === host) || (error ?? false);
 }
 
 /** Reports are named `<host>-<pid>`. */

@@ -1,5 +1,6 @@
 /** A key that may have leaked: what a report of it does to a record. */
 import { describe, expect, it } from 'vitest';
+import { reportOf } from '../../src/core/begin.ts';
 import { foreignKeys } from '../../src/core/desired.ts';
 import { fail } from '../../src/core/ending.ts';
 import { plan } from '../../src/core/plan.ts';
@@ -280,4 +281,13 @@ describe('several keys that leaked together', () => {
 it('a second report takes up a rotation that had used up its keys', () => {
   const worn = rotating('cutover', 'cut_over', { halted: 'look' }, { compromised: { kid: 'a' }, keysMade: 3 });
   expect(compromise(worn, 'a').record.rotation).toMatchObject({ phase: { name: 'requested' }, keysMade: 0 });
+});
+
+it.each([
+  ['not told', undefined, 1_000],
+  ['before now', 900, 900],
+  ['ahead of us', 1_001, 1_000],
+  ['no number', Number.NaN, 1_000],
+])('a report counts from when it was made, and from now where that is %s', (_, askedAt, at) => {
+  expect(reportOf({ kid: null }, askedAt, 1_000).at).toBe(at);
 });

@@ -46,6 +46,8 @@ it.each<[string, ClientRecord, LeakedKey, object]>([
     foreign('f', null),
     { replace: idOf('f') },
   ],
+  ['by its id too where a request cannot hold its kid', enrolledRecord(), foreign('f', 'f '), { replace: idOf('f') }],
+  ['or where its kid is that of our key', enrolledRecord(), foreign('f', 'a'), { replace: idOf('f') }],
   ['one that was destroyed, and that somebody put back', gone, ours('destroyed'), { replace: 'a' }],
   ['a foreign one that was reported in vain', failed, foreign('f'), { replace: 'f' }],
 ])('%s', (_, record, key, verdict) => {

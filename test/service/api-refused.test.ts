@@ -169,7 +169,7 @@ test('what passes the breaker is confirmed by one token and approved by another'
     body: { detail: expect.stringContaining('"confirm": true') },
   });
   const headers = { prefer: 'respond-async' };
-  const taken = await asks('/v1/rotations', { json: { ...json, confirm: true }, headers });
+  const taken = await asks('/v1/rotations', { json: { ...json, confirm: true, actor: 'jane' }, headers });
   const place = `/v1/requests/${taken.body.request}`;
   await until('it waits for a second person', async () => /one more person/.test((await asks(place)).body.waits_for));
   expect((await only(place)).body).toEqual({ request: taken.body.request, rotations: [], pending: true });
@@ -178,7 +178,7 @@ test('what passes the breaker is confirmed by one token and approved by another'
   expect(await approval(only)).toMatchObject({ ...PROBLEM, status: 403 });
   expect(await approval(approves)).toMatchObject({
     status: 200,
-    body: { approved_by: 'token:approves', asked_by: 'token:asks', select: { all: true } },
+    body: { approved_by: 'token:approves', asked_by: 'jane', asked_claimed_by: 'token:asks', select: { all: true } },
   });
   const told = await until('it has begun', async () => {
     const answer = await asks(place);
@@ -194,7 +194,7 @@ test('what passes the breaker is confirmed by one token and approved by another'
   for (const one of [asks, approves]) {
     expect(await approval(one, `/v1/requests/scanner:${job?.id}`)).toMatchObject({
       status: 200,
-      body: { asked_by: 'a scanner' },
+      body: { asked_by: 'a scanner', asked_claimed_by: 'producer:scanner' },
     });
   }
   await until(

@@ -1,6 +1,6 @@
 /** The API over TLS: certificates of callers instead of tokens, and our own that are renewed while it runs. */
-import { rmSync, writeFileSync } from 'node:fs';
-import { request } from 'node:https';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { Agent, request } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { expect, onTestFinished, test } from 'vitest';
 import { caller, makeToken } from '../support/api.ts';
@@ -16,11 +16,18 @@ interface Heard {
   readonly body: any;
 }
 
-/** A connection of its own for each request. */
-function ask(url: string, ca: string, path: string, by: Certified | null, authorization?: string): Promise<Heard> {
+/** @param agent absent: a connection of its own for each request */
+function ask(
+  url: string,
+  ca: string,
+  path: string,
+  by: Certified | null,
+  authorization?: string,
+  agent: Agent | false = false,
+): Promise<Heard> {
   const { promise, resolve, reject } = Promise.withResolvers<Heard>();
   const headers = authorization === undefined ? {} : { authorization };
-  const asked = request(`${url}${path}`, { ca, agent: false, headers, ...by }, (answer) => {
+  const asked = request(`${url}${path}`, { ca, agent, headers, ...by }, (answer) => {
     const serial = (answer.socket as TLSSocket).getPeerX509Certificate()?.serialNumber ?? ''; // that is what https has
     let text = '';
     answer.setEncoding('utf8').on('data', (chunk) => {
@@ -82,6 +89,13 @@ test('callers show a certificate, or send a token; a renewed certificate of ours
     const { serial, status } = await ask(at, ours.ca, '/livez', null);
     return status === 200 && serial !== before.serial;
   });
+  // Another authority speaks for callers: nobody stays who was let in by the one before.
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  onTestFinished(() => agent.destroy());
+  const again = () => ask(at, ours.ca, '/v1/clients', siem, undefined, agent);
+  expect((await again()).status).toBe(200);
+  writeFileSync(ours.caFile, readFileSync(theirs.caFile));
+  await until('the connection that exists is refused', async () => (await again().catch(() => null))?.status === 401);
   // Who is asked for plain HTTP says nothing.
   await expect(caller(at.replace('https:', 'http:'), '')('/livez')).rejects.toThrow();
 });

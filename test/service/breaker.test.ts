@@ -150,6 +150,7 @@ test('a second person is somebody else who was authenticated, and approves this 
   expect(await rekeyd(fleet, 'approve', id, '--json').then(JSON.parse)).toMatchObject({
     request: id,
     asked_by: 'siem',
+    asked_claimed_by: 'os:alice',
   });
   const { returnvalue } = await until('it is answered', async () => {
     const job = await jobOf(id);
@@ -263,6 +264,13 @@ test('a claim that somebody wrote into the queue, or took from another request, 
     return found?.finishedOn !== undefined && found;
   });
   expect(copied.failedReason).toMatch(/Nobody knows who made this request/);
+  // It would stand in the audit log as the request of somebody else.
+  const taken = await fleet.queues.control.add('request', ALL, { jobId: newRequestId() });
+  const named = await until('the one with an id of ours has failed', async () => {
+    const found = await fleet.queues.control.getJob(taken.id ?? '');
+    return found?.finishedOn !== undefined && found;
+  });
+  expect(named.failedReason).toMatch(/for requests of rekeyd itself/);
   await fleet.queues.request(signed, job);
   const { returnvalue } = await until('it is answered', async () => {
     const found = await fleet.queues.requests.getJob(job);

@@ -1,5 +1,5 @@
 /** Keys that leaked are named by themselves, by the KEK that encrypts them, or by the host that held them. */
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { rewrapKey } from '../../src/keys/sealed.ts';
@@ -118,6 +118,34 @@ test('a host that was taken takes along all keys of the clients that signed ther
   expect(fleet.patches(safe)).toEqual([]);
   await standbyOf(fleet, taken, [kept]);
   await expectSound(fleet, [taken, safe]);
+});
+
+test('one client whose reports cannot be read keeps no other waiting', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const [taken, unread] = [await fleet.managed(PEM_APP), await fleet.managed(PEM_APP)];
+  const at = new Date().toISOString();
+  const text = JSON.stringify({ kids: [taken.key.kid], signing: taken.key.kid, at });
+  await writeFile(join(taken.folder, 'signers', 'web-1-17.json'), text);
+  const reports = join(unread.folder, 'signers');
+  await rm(reports, { recursive: true });
+  await writeFile(reports, 'no folder');
+  await fleet.start();
+  const id = await fleet.queues.request({ v: 1, reason: 'a test', actor: 'test', ...LEAK, select: { host: 'web-1' } });
+  const started = await until('the one that is known is replaced', async () =>
+    (await fleet.audit()).find(({ type, client }) => type === 'rotation.started' && client === taken.ref),
+  );
+  const jobOf = async () => (await fleet.queues.requests.getJob(id)) ?? { progress: null };
+  await until('the request waits for the other', async () =>
+    /not known whether .* signs on web-1/.test(JSON.stringify((await jobOf()).progress)),
+  );
+  await rm(reports);
+  const answered = await until('it is answered', async () => {
+    const job = await fleet.queues.requests.getJob(id);
+    await job?.promote().catch(() => undefined);
+    return job?.finishedOn !== undefined && job;
+  });
+  expect(answered.returnvalue).toEqual({ rotations: [{ id: started.rotation, client: taken.ref }] });
+  expect(fleet.patches(unread)).toEqual([]);
 });
 
 test('what does not go together is refused, and nothing is started', async () => {

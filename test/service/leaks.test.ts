@@ -13,11 +13,13 @@ import { caller, makeToken } from '../support/api.ts';
 import { DEPLOYMENT, type Fleet, type FleetClient, PEM_APP, startFleet } from '../support/fleet.ts';
 import { until } from '../support/until.ts';
 
-const HTTP = { http: { listen: '127.0.0.1:0' } };
+/** Upkeep reads lists, which would be counted with the calls of a report: it runs once, at the start. */
+const HTTP = { http: { listen: '127.0.0.1:0' }, reconcile_every: '1h' };
 
 async function served(fleet: Fleet): Promise<string> {
   const { url } = await fleet.start({ http: true });
   await until('the keys are noted', () => fleet.resources.store.areOwnersNoted());
+  await until('upkeep has run', async () => (await fleet.queues.upkeep.getCompletedCount()) > 0);
   return url ?? '';
 }
 

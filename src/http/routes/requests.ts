@@ -21,7 +21,8 @@ const approvedSchema = z
   .object({
     request: z.string(),
     approved_by: z.string(),
-    asked_by: z.string(),
+    asked_by: z.string().describe('What the one who asked says of itself.'),
+    asked_claimed_by: z.string().nullable().describe('Who that was, as authenticated; null: nobody was.'),
     reason: z.string(),
     select: z.looseObject({}),
   })
@@ -88,11 +89,13 @@ async function approveRequest({ context, principal, address, params: { request }
   const by = { actor: claimedBy, claimedBy, reason: 'approved over HTTP' };
   const parts = { queues, store: resources.store, keks: keksOf(resources.config) };
   try {
-    const { actor, reason, select } = await approve(request, by, parts);
+    const { asked, claimedBy: askedClaimedBy } = await approve(request, by, parts);
     const data = { request, route: 'POST /v1/requests/{request}/approval', address };
     const who = { actor: claimedBy, claimed_by: claimedBy, reason: by.reason };
     await resources.store.append([{ type: 'api.called', client: null, rotation: null, ...who, data }]);
-    return { status: 200, body: { request, approved_by: claimedBy, asked_by: actor, reason, select } };
+    const { actor, reason, select } = asked;
+    const told = { approved_by: claimedBy, asked_by: actor, asked_claimed_by: askedClaimedBy };
+    return { status: 200, body: { request, ...told, reason, select } };
   } catch (error) {
     if (hasCode(error, 'not_found')) throw new ProblemError(404, messageOf(error));
     if (hasCode(error, 'usage') || hasCode(error, 'not_approved')) throw new ProblemError(409, messageOf(error));
