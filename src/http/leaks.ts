@@ -1,5 +1,5 @@
 /**
- * Keys that were found where they must not be: whose they are, whether they still sign in, and their replacement. A private half that was given is used in
+ * Keys that were found where they must not be: which clients have them, whether they still sign in, and their replacement. A private half that was given is used in
  * this process alone, for a sign-in, and is in no answer, log, job or record.
  */
 import { leakVerdict } from '../core/leaked.ts';
