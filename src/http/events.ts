@@ -99,7 +99,7 @@ export function openEvents(store: Pick<Store, 'auditAfter' | 'auditSize'>, log: 
     if (LAST.includes(entry.type) || listener.sink.writableLength > MOST_UNREAD) end(listener);
   }
 
-  /** One page for each of those that are behind: they keep nobody else waiting. Who comes at the same moment reads the same pages. */
+  /** One page for each of those that are behind: so no listener waits for another one. Listeners at the same entry share a page. */
   async function catchUp(): Promise<void> {
     const pages = new Map<number, Promise<AuditEntry[]>>();
     const waiting = [...behind].map(async (listener) => {
