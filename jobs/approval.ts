@@ -54,7 +54,7 @@ async function approvers(
   const digest = digestOf(asked);
   const found = new Set<string>();
   for (const signed of await store.approvals(job)) {
-    // An approval whose signature is wrong does not count.
+    // An approval with a wrong signature does not count.
     const text = await verifyDocument(signed, PURPOSE, keks).catch((error: unknown) => {
       if (hasCode(error, 'key_tampered') || hasCode(error, 'kek_missing')) return null;
       throw error;

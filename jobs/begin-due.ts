@@ -27,7 +27,7 @@ export interface Run {
   readonly slot: string;
   readonly context: JobContext;
   /**
-   * Those clients whose deployments answer. Begun in the middle of an outage, a rotation uses its attempts up and fails. Each deployment is asked once in a
+   * The clients of deployments that answer. Begun in the middle of an outage, a rotation uses its attempts up and fails. Each deployment is asked once in a
    * run; why one does not answer is put into `failures`.
    */
   answering(refs: readonly ClientRef[]): Promise<readonly ClientRef[]>;

@@ -21,7 +21,7 @@ export interface DiscoverResult {
   readonly started: number;
 }
 
-/** @throws the first failure, after every app whose list can be read: the job is tried again for the rest */
+/** @throws the first failure, after every app that can be read: the job is tried again for the rest */
 export async function discover({ policy, slot }: Discover, context: JobContext): Promise<DiscoverResult> {
   const { resources, log } = context;
   const failures: unknown[] = [];

@@ -90,7 +90,7 @@ function appsOf(refs: readonly ClientRef[], apps: Apps): Apps {
   return apps.filter(({ deployment, app }) => wanted.has(`${deployment}/${app}`));
 }
 
-/** Deployments whose API does not answer, and why. Begun in the middle of an outage, an ordinary rotation uses its attempts up and fails. */
+/** Deployments with an API that does not answer, and why. Begun in the middle of an outage, an ordinary rotation uses its attempts up and fails. */
 async function silent(apps: Apps, context: JobContext): Promise<ReadonlyMap<string, unknown>> {
   const { resources } = context;
   const failures = new Map<string, unknown>();

@@ -1,5 +1,5 @@
 /**
- * Enrolls held clients whose signers report that they sign with the imported key, and found ones whose signers report that they sign with the key that is
+ * Enrolls held clients with signers that report that they sign with the imported key, and found clients with signers that report that they sign with the key that is
  * offered to them. Rotations hear their signers themselves; nobody else would look for those of a client that nothing is done for.
  */
 import type { ClientRef } from '../src/core/client.ts';

@@ -19,7 +19,7 @@ export interface Missing {
 
 export interface Listing {
   readonly readAt: number;
-  /** Those that are wanted, without those whose row cannot be read. */
+  /** Those that are wanted, without those that have a row that cannot be read. */
   readonly clients: ReadonlyMap<ClientRef, Listed>;
   /** They are there, and nothing more is known of them. */
   readonly unreadable: ReadonlySet<string>;

@@ -19,7 +19,7 @@ export async function isPolicyPaused(store: Pick<Store, 'pausesOf'>, policy: str
   return (await store.pausesOf([{ all: true }, { policy }])).some((pause) => isInForce(pause, now));
 }
 
-/** Removes the pauses whose time is over, and says so in the audit log. They hold nothing back any more, whether or not this runs. */
+/** Removes the pauses that are over, and says so in the audit log. They hold nothing back any more, whether or not this runs. */
 export async function endOldPauses({ resources: { store }, log }: JobContext): Promise<void> {
   const now = await store.now();
   for (const pause of await store.pauses()) {

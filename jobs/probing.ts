@@ -28,7 +28,7 @@ export async function askForProbe(app: string, { resources: { store }, queues }:
   return new RekeydError('under_way', `${app} is probed before its first rotation (probe: auto).`);
 }
 
-/** Asks for the probes of apps whose last one is too old. The first comes with the first rotation. */
+/** Asks for the probes of apps if the last one is too old. The first comes with the first rotation. */
 export async function probeAgain(context: JobContext): Promise<void> {
   const { config, store } = context.resources;
   for (const { id, apps } of config.deployments) {

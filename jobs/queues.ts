@@ -77,7 +77,7 @@ export interface Queues {
   /** The same, for a job that is added anew once the one before it has ended. */
   addUpkeepAgain(name: string, data: object, jobId: string): Promise<void>;
   /**
-   * One upkeep run every `ms`, however many replicas ask for it. Asked again, it brings back one that was lost, or that a machine whose clock was
+   * One upkeep run every `ms`, however many replicas ask for it. Asked again, it brings back one that was lost, or that a machine with a clock that was
    * ahead has put off.
    */
   reconcileEvery(ms: number): Promise<void>;

@@ -27,11 +27,11 @@ import { takeSeen } from './start.ts';
 import { watchWave } from './wave.ts';
 
 export interface ReconcileResult {
-  /** Paused deployments whose API key may read again. */
+  /** Paused deployments with an API key that may read again. */
   readonly resumed: readonly string[];
   readonly woken: number;
   readonly drifted: number;
-  /** Held clients whose signers were heard. */
+  /** Held clients with signers that were heard. */
   readonly enrolled: number;
 }
 
@@ -49,7 +49,7 @@ export async function reconcile(context: JobContext): Promise<ReconcileResult> {
   return { resumed, woken, drifted, enrolled };
 }
 
-/** Requests and sweeps that failed on a machine whose clock was ahead are tried again now, and not when that one thought. */
+/** Requests and sweeps that a machine with a fast clock put off are tried again now, and not at the time that its clock showed. */
 async function hastenRetries({ resources, queues }: JobContext): Promise<void> {
   const now = await resources.store.now();
   for (const queue of [...queues.inboxes, queues.upkeep]) {
@@ -94,7 +94,7 @@ export async function wakeUnfinished({ resources, queues }: JobContext): Promise
     if (loaded === null || policy === null) return;
     const state = await queues.rotateQueue(resources.deploymentOf(ref).config.id).getJobState(ref);
     const isLost = state === 'unknown' || state === 'completed' || state === 'failed';
-    // Put off by a machine whose clock was ahead, it would come late by as much: BullMQ goes by the clocks of its workers.
+    // Put off by a machine with a fast clock, it would come late by as much: BullMQ goes by the clocks of its workers.
     const isLate = state === 'delayed' && isDue(loaded.record, policy, loaded.now - LATE_MS);
     if (!isLost && !isLate) return;
     await queues.wake(ref, loaded.record.rotation?.compromised != null);
@@ -108,7 +108,7 @@ export function isDue(record: ClientRecord, policy: ClientPolicy, now: number): 
   return action.do !== 'wait' && action.do !== 'done';
 }
 
-/** Compares what servers show with what was published. A client whose document somebody changed is put right by its own rotation job. */
+/** Compares what servers show with what was published. If somebody changed a client's document, its own rotation job puts it right. */
 async function findDrift(context: JobContext): Promise<number> {
   const { resources } = context;
   const { deployments } = resources.config;

@@ -1,5 +1,5 @@
 /**
- * A rest for workers whose commands Redis refuses. BullMQ asks for the next job again at once, thousands of times a second, which keeps a server busy that
+ * A rest for workers when Redis refuses their commands. BullMQ asks for the next job again at once, thousands of times a second, which keeps a server busy that
  * is in trouble already.
  */
 import type { Worker } from 'bullmq';

@@ -14,7 +14,7 @@ import { clientPolicy } from '../src/rotation/policy.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
 import { wakeUnfinished } from './reconcile.ts';
 
-/** Clients whose folders differ from their records. */
+/** Clients with a folder that differs from their record. */
 interface Differing {
   lost: number;
   /** The store may be older than the folders: nothing is delivered before the server was looked at. */
@@ -52,7 +52,7 @@ async function restoreApp(app: string, differing: Differing, context: JobContext
     signal.throwIfAborted();
     const page: readonly ClientRef[] = await store.appRefs(app, PAGE, last);
     last = page.at(-1) ?? null;
-    // A client whose keys nobody manages yet has nothing anywhere, and a fleet may have many of those.
+    // A client without managed keys has nothing anywhere, and a fleet may have many of those.
     await inParallel(await store.withKeys(page), FLEET_LANES, async (ref) => {
       const record = await forgetLost(ref, folders, context);
       if (record !== null) differing[record.doubted ? 'doubted' : 'lost'] += 1;

@@ -1,5 +1,5 @@
 /**
- * The clock of the fleet: node-cron says when, BullMQ remembers. A tick only adds a sweep whose id is made of policy and slot, so that any
+ * The clock of the fleet: node-cron says when, BullMQ remembers. A tick only adds a sweep with an id made of policy and slot, so that any
  * number of replicas add it once; what is due is the store's to say.
  */
 import type { Config } from '../src/config/model.ts';

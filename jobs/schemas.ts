@@ -41,7 +41,9 @@ export const requestSchema = z.strictObject({
           kek: words.describe('With compromised: all keys that are, or were, encrypted under this KEK.'),
         }),
         z.strictObject({
-          host: words.describe('With compromised: all keys of the clients whose signers reported from this host.'),
+          host: words.describe(
+            'With compromised: all keys of the clients that have a signer that reported from this host.',
+          ),
         }),
       ],
       {

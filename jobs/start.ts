@@ -80,7 +80,7 @@ export async function startRotation(
 
 /**
  * The rotation that answered before: a request, or the same run of a schedule. It may have ended since. A run that is tried again begins no second rotation
- * of a client whose first one failed meanwhile: both would go by one id, in the audit trail too.
+ * of a client with a first one that failed meanwhile: both would go by one id, in the audit trail too.
  */
 async function earlierAnswer(
   { id, request }: RotationRequest,

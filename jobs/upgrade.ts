@@ -53,5 +53,6 @@ export async function noteOwners({ resources: { store }, log }: JobContext, sign
     clients += page.length;
   }
   await store.confirmOwnersNoted();
-  if (clients > 0) log.info({ clients }, 'noted whose key is which: `rekeyd identify` finds any of them at once');
+  if (clients > 0)
+    log.info({ clients }, 'the keys of all clients are indexed: `rekeyd identify` finds any of them at once');
 }

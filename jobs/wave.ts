@@ -1,6 +1,6 @@
 /**
- * The waves of a policy, as {@link ../src/core/wave.ts} decides them and the store keeps them. Every run here starts from what the store says: a wave whose
- * worker died goes on with the next run of any worker, and two runs at once begin no more of it than one.
+ * The waves of a policy, as {@link ../src/core/wave.ts} decides them and the store keeps them. Every run here starts from what the store says: after its
+ * worker died, a wave goes on with the next run of any worker, and two runs at once begin no more of it than one.
  */
 import type { Config, PolicyConfig } from '../src/config/model.ts';
 import { mayBegin } from '../src/core/calendar.ts';
@@ -29,7 +29,7 @@ export interface Candidates {
   due(): Promise<readonly ClientRef[]>;
   /** They are all that may be due under the policy: a wave is over when they are begun. */
   readonly areAll: boolean;
-  /** A schedule ticked: clients of a cohort whose rotations failed are tried again. */
+  /** A schedule ticked: the failed rotations of a cohort are tried again. */
   readonly isTick: boolean;
 }
 

@@ -55,7 +55,7 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
     prefix: resources.store.keys.queues,
     lockDuration: lockMs,
     stalledInterval: Math.ceil(lockMs / 3),
-    // A job whose worker was killed is simply run again, however often: every step can be repeated.
+    // When a worker is killed, its job is simply run again, however often: every step can be repeated.
     maxStalledCount: Number.MAX_SAFE_INTEGER,
   } satisfies WorkerOptions;
 

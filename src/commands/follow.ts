@@ -46,7 +46,7 @@ export interface Follower {
 
 const POLL_MS = 200;
 
-/** A client whose rotation waits costs one question a look: of a large fleet they are asked more rarely, so that Redis has time for the workers. */
+/** A client with a rotation that waits costs one question a look: of a large fleet they are asked more rarely, so that Redis has time for the workers. */
 const POLL_MS_PER_CLIENT = 0.1;
 
 const MEANWHILE = 'The rotations go on when Redis is back; `rekeyd status` then shows how far they are.';

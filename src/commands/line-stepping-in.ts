@@ -56,7 +56,7 @@ export function addSteppingIn(program: Command, globals: () => Globals, end: (co
 
   program
     .command('identify')
-    .description('tell whose key this is, and whether it still signs in; a private half is not stored')
+    .description('tell which client has a key, and whether it still signs in; a private half is not stored')
     .argument('[file]', 'a file with a key in any form; a thumbprint or a hash; - or nothing reads stdin', '-')
     .option('--json', 'print one JSON document')
     .action(async (file, options) => end(await (await commands.identify()).identify(globals(), file, options)));

@@ -174,9 +174,9 @@ function commandsOf(globalsOf: (file: string | undefined) => Globals, end: (code
 function suspecting(command: Command): Command {
   return command
     .option('--compromised [kid]', 'the key in use (or that one) may have leaked: replace it at once')
-    .option('--kid <kid>', 'with --compromised: whoever has this key')
+    .option('--kid <kid>', 'with --compromised: all clients that have this key')
     .option('--kek <id>', 'with --compromised: all keys that are, or were, encrypted under this KEK')
-    .option('--host <name>', 'with --compromised: all keys of clients whose signers reported from this host')
+    .option('--host <name>', 'with --compromised: all keys of clients that have a signer on this host')
     .option('--keep-standby', 'with --compromised: the standby key did not leak, although signers hold it');
 }
 

@@ -30,7 +30,7 @@ export function stderrScreen(): Screen {
 let openList: { isEmpty: boolean } | null = null;
 
 /**
- * Begins a document whose list may be too long to be held. {@link printElement} writes the list, and {@link printJson} ends the document with the members
+ * Begins a document with a list that may be too long to be held. {@link printElement} writes the list, and {@link printJson} ends the document with the members
  * that follow: an error in the middle becomes such a member, so that stdout holds one document whatever happens.
  * @param before members that stand before the list
  */

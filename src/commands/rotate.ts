@@ -122,7 +122,7 @@ function leftBehind(id: string, unknown: Errors, { json }: RotateOptions): numbe
 
 /**
  * The request without clients that nobody knows. Workers say so of clients that the API does not list; where none is connected, it is found out here. What the
- * config does not name would wait for a worker whose config does.
+ * config does not name would wait for a worker with a config that does.
  * @throws RekeydError `not_found` when it is about nobody else
  */
 async function withoutUnknown(

@@ -10,7 +10,7 @@ export interface SelectOptions {
   readonly all?: boolean;
   /** True without a kid. */
   readonly compromised?: string | true;
-  /** With `compromised`: who has that key, whose keys are under that KEK, whose signers reported from that host. */
+  /** With `compromised`: the clients that have that key, that have keys under that KEK, or that have a signer that reported from that host. */
   readonly kid?: string;
   readonly kek?: string;
   readonly host?: string;
@@ -51,7 +51,9 @@ export function selectionOf(named: readonly string[], options: SelectOptions, co
   if (kid === null) return { select, compromised: isCompromise };
   if (select === null) return { select: { kid }, compromised: true };
   if (namesOne(select)) return { select, compromised: { kid } };
-  throw usage('--compromised with a kid is about one client, or about whoever has that key: name one client or none.');
+  throw usage(
+    '--compromised with a kid is about one client, or about all clients that have that key: name one client or none.',
+  );
 }
 
 /** @throws RekeydError `usage` */

@@ -50,7 +50,7 @@ function tls(sources: Sources) {
     cert: field.secret('PEM of our certificate, and of those that it was signed with.', sources, certificates),
     key: field.secret('PEM of its private key.', sources, privateKey),
     client_ca: field
-      .secret('PEM of the authorities whose certificates callers may show.', sources, certificates)
+      .secret('PEM of the authorities that sign the certificates of callers.', sources, certificates)
       .optional(),
   }).transform(({ cert, key, client_ca = null }, context): HttpTlsConfig => {
     for (const { path, message } of tlsProblems({ cert, key })) context.addIssue({ code: 'custom', path, message });

@@ -1,4 +1,4 @@
-/** `leaks`: the scanners whose reports are taken at `/v1/leaks` without a token, because they sign them. */
+/** `leaks`: the scanners that may send reports to `/v1/leaks` without a token, because they sign them. */
 import * as field from './fields.ts';
 import { flag, section } from './fields.ts';
 import type { LeaksConfig, SignedByKey } from './model.ts';

@@ -1,4 +1,4 @@
-/** The way to a server over HTTP: a proxy, and authorities whose certificates are trusted beside those that Node trusts. */
+/** The way to a server over HTTP: a proxy, and certificate authorities that are trusted beside those that Node trusts. */
 import { X509Certificate } from 'node:crypto';
 import { text } from './fields.ts';
 import type { ProxyConfig } from './model.ts';

@@ -8,7 +8,7 @@ import type { Delivery } from './signers.ts';
 /** Why a document is sent. */
 export type Purpose = 'publish' | 'cut_over' | 'revert' | 'withdraw' | 'repair';
 
-/** Whose step it is: its failures, and the wait after them, are counted there and nowhere else. */
+/** The part of the record that the step belongs to: its failures, and the wait after them, are counted there and nowhere else. */
 export type Owner = 'rotation' | 'server' | 'signers' | Retirement;
 
 export type Action =

@@ -25,7 +25,7 @@ export interface RotationRequest extends Cause {
   readonly askedAt?: number;
   /** Rotate a client also where its application was not seen to take its key from us. */
   readonly takeOver: boolean;
-  /** The wave whose sweep asks. */
+  /** The wave of the sweep that asks. */
   readonly wave?: WaveRef;
   /** After a compromise: use the standby key also where signers hold it beside the exposed one. */
   readonly keepStandby?: boolean;

@@ -71,7 +71,7 @@ export interface ObservedClient extends ObservedKeys {
   readonly authMethod: string;
   readonly active: boolean;
   readonly updatedAt: string;
-  /** Whose probe made it: a disposable client, which is never managed. Absent for all others. */
+  /** The maker of the probe that created it: a disposable client, which is never managed. Absent for all others. */
   readonly probe?: string;
   /** How long the access tokens live that it is given, in seconds. Absent: the server does not tell. */
   readonly tokenSeconds?: number;

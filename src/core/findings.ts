@@ -30,7 +30,7 @@ export interface Findings {
   /** Where the disposable client signed in. */
   readonly issuer: string;
   readonly picks: Finding<Selection>;
-  /** Of a set whose first key is a plain JWK and whose second has `public_key_pem`: whether that member decides. */
+  /** Of a set with a plain JWK first, and a key with `public_key_pem` second: whether that member decides. */
   readonly pemMember: Finding<'decides' | 'ignored' | 'unknown'>;
   readonly forms: Readonly<Record<Form, Finding>>;
   readonly algs: Readonly<Record<Algorithm, Finding>>;

@@ -25,7 +25,7 @@ export function isAlgorithm(text: string): text is Algorithm {
 /** Key states of NIST SP 800-57 part 1, section 7. A destroyed key is a {@link FormerKey}. */
 export type KeyState = 'pre-active' | 'active' | 'deactivated' | 'compromised';
 
-/** A key whose private half is in our store. */
+/** A key with its private half in our store. */
 export interface ManagedKey {
   /** See {@link PublishedKey.ids}. */
   readonly id: string;

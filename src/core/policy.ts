@@ -11,7 +11,7 @@ export interface Policy {
   readonly format: Format | 'keep';
   readonly embedPem: boolean;
   readonly foreignKeys: 'keep' | 'retire';
-  /** What may happen to a client whose active key is not ours. See {@link ./adoption.ts} about `overlap`. */
+  /** What may happen to a client with an active key that is not ours. See {@link ./adoption.ts} about `overlap`. */
   readonly adopt: 'import' | 'overlap' | 'take_over';
   /** How long a key of ours is offered to the application of a found client. */
   readonly adoptTimeoutMs: number;

@@ -25,7 +25,7 @@ export interface Sending {
   readonly owner: Owner;
 }
 
-/** In whose name a document is sent. */
+/** The rotation that a document is sent for; upkeep where there is none. */
 function sender({ rotation }: ClientRecord, owner: Owner): On {
   if (typeof owner !== 'string') return owner.rotation;
   return owner === 'rotation' && rotation !== null ? rotation : UPKEEP;

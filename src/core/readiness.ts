@@ -9,7 +9,7 @@ import type { CutoverRotation } from './rotation.ts';
 import type { SignerReport } from './signers.ts';
 import { entry, type Transition } from './transition.ts';
 
-/** A cutover whose document is about to be sent; null after a compromise, which waits for nothing. */
+/** A cutover that is about to send its document; null after a compromise, which waits for nothing. */
 function waitingCutover({ rotation }: ClientRecord): (CutoverRotation & { phase: { name: 'delivered' } }) | null {
   if (rotation?.strategy !== 'cutover' || rotation.phase.name !== 'delivered') return null;
   if (rotation.compromised !== null || rotation.abandoned !== null) return null;

@@ -121,7 +121,7 @@ export function standbyDropped(record: ClientRecord, kid: string, { now }: Pick<
 
 /**
  * Before a rotation makes a key: it takes the standby key. After a compromise one that signers hold beside the exposed key is exposed with it, and is given
- * up, unless whoever reported that knows better.
+ * up, unless the person who reported that says otherwise.
  */
 export function standbyStep(record: ClientRecord, rotation: Rotation): Action | null {
   const { standby } = record;

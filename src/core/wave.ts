@@ -18,7 +18,7 @@ export interface CohortPolicy {
   readonly stopAfter: number;
 }
 
-/** Names a wave: the policy whose sweep began it, and an id. */
+/** Names a wave: the policy of the sweep that began it, and an id. */
 export interface WaveRef {
   readonly policy: string;
   readonly id: string;

@@ -5,7 +5,7 @@ import type { Access } from '../files/access.ts';
 import { canBeEntered, canBeReplacedIn, isReadableByOthers } from '../files/exposure.ts';
 import { DATA } from './links.ts';
 
-/** Clients whose folders are looked at: what is wrong is seldom wrong in one place. */
+/** How many clients' folders are looked at: a mistake is seldom in one folder alone. */
 const MOST_CLIENTS = 1_000;
 
 /** Paths that are told. */

@@ -75,7 +75,7 @@ function privateJwk(key: SinkKey) {
   return { ...privateKey.keyObject().export({ format: 'jwk' }), kid, use: 'sig', alg, 'x-rekeyd': markOf(key) };
 }
 
-/** By which a scanner knows a private key of ours, and whoever finds it can ask whose it is without showing it: see docs/leaks.md. */
+/** A scanner recognises a private key of ours by this mark. The mark alone is enough to ask which client has the key: see docs/leaks.md. */
 function markOf({ jwk }: SinkKey): string {
   return `rekeyd-key:${thumbprintOf(jwk)}`;
 }

@@ -172,7 +172,7 @@ function isLinked(path: string, other: string, bytes: Uint8Array, access: Access
   }
 }
 
-/** After a failure, whose error is the one that tells. */
+/** After a failure: the error of that one is reported. */
 function cleanUp(place: Place, name: string): void {
   try {
     removeUnlessCurrent(place, name);

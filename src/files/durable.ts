@@ -105,7 +105,7 @@ export function isWritten(path: string, bytes: Uint8Array, mode = 0o600, { owner
   }
 }
 
-/** Makes the names in a folder durable: without it a power cut can forget a rename whose file contents are on disk. */
+/** Makes the names in a folder durable: without it a power cut can forget a rename although the file's contents are on disk. */
 export function syncFolder(path: string): void {
   const folder = openSync(path, 'r');
   try {

@@ -89,7 +89,7 @@ export function openThreads<Task, Fault extends Failure>(entry: URL, most: numbe
     },
     close() {
       closed = true;
-      // Not waited for: one whose file system hangs would never end.
+      // Not waited for: a thread with a file system that hangs would never end.
       for (const { worker } of threads) void worker.terminate();
     },
   };

@@ -60,7 +60,7 @@ export async function ask(call: Asked): Promise<Answer> {
 type Request = Omit<RequestBody, 'actor'> & { readonly actor: string };
 
 /**
- * What this config does not know would wait for a worker whose config does: said at once, to somebody who waits.
+ * A request for what this config does not have would wait for a worker with another config. The caller waits too, so it is told at once.
  * @throws ProblemError 422 when nothing else is asked for
  */
 function withoutUnknown(request: Request, config: Config): { readonly request: Request; readonly unknown: Errors } {

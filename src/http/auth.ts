@@ -16,7 +16,7 @@ export interface Credentials {
   readonly certificates: readonly CertificateConfig[];
 }
 
-/** How long the store may take to tell whose token it is, in ms. */
+/** How long the store may take to answer with the list of tokens, in ms. */
 const PATIENCE_MS = 5_000;
 
 /**

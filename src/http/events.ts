@@ -1,5 +1,5 @@
 /**
- * What happens to a rotation, as it happens: Server-Sent Events whose source is the audit log. However many listen, one loop of this process reads the log,
+ * What happens to a rotation, as it happens: Server-Sent Events from the audit log. However many listen, one loop of this process reads the log,
  * and each entry is made into text once. The id of an event is the number of its entry, so that a listener who comes back misses nothing.
  */
 import type { AuditEntry } from '../core/audit.ts';
@@ -11,7 +11,7 @@ import type { Sink } from './route.ts';
 
 export interface Listening {
   readonly rotation: string;
-  /** Whose stream it is: each credential has so many at once, see {@link MOST_OF_A_CALLER}. */
+  /** The key of the {@link Principal} that listens. One caller has a limited number of streams, see {@link MOST_OF_A_CALLER}. */
   readonly caller: string;
   /** Only entries after this number. */
   readonly after: number;
@@ -34,7 +34,7 @@ export interface Events {
 /** Between two looks at the log, in ms, while somebody listens. */
 const LOOK_MS = 250;
 
-/** Proxies cut a connection on which nothing comes; and a listener whose token was revoked is disconnected at the next beat. In ms. */
+/** Proxies cut a connection on which nothing comes; and at each beat listeners with a revoked token are disconnected. In ms. */
 const BEAT_MS = 15_000;
 
 const PAGE = 500;
@@ -99,7 +99,7 @@ export function openEvents(store: Pick<Store, 'auditAfter' | 'auditSize'>, log: 
     if (LAST.includes(entry.type) || listener.sink.writableLength > MOST_UNREAD) end(listener);
   }
 
-  /** One page for each of those that are behind: they keep nobody else waiting. Who comes at the same moment reads the same pages. */
+  /** One page for each of those that are behind: so no listener waits for another one. Listeners at the same entry share a page. */
   async function catchUp(): Promise<void> {
     const pages = new Map<number, Promise<AuditEntry[]>>();
     const waiting = [...behind].map(async (listener) => {

@@ -1,5 +1,5 @@
 /**
- * Keys that were found where they must not be: whose they are, whether they still sign in, and their replacement. A private half that was given is used in
+ * Keys that were found where they must not be: which clients have them, whether they still sign in, and their replacement. A private half that was given is used in
  * this process alone, for a sign-in, and is in no answer, log, job or record.
  */
 import { leakVerdict } from '../core/leaked.ts';
@@ -125,8 +125,8 @@ async function tryAll(
 }
 
 /**
- * Null: nobody asked for anything. Everybody can have a scanner report a public key, a thumbprint or a hash: such a report takes no key out of use. Who has
- * the private half could use it, and so does no harm with it here.
+ * Null: no replacement was asked for. Anybody can make a scanner report a public key, a thumbprint or a hash, so such a report of a scanner replaces no key. A
+ * person with the private half could use the key anyway: a report that shows it counts.
  */
 function verdictOf({ whole }: OwnedItem, candidate: Candidate, { rotate, takeOver, principal }: LeakReport) {
   if (!rotate || candidate.record === null) return null;

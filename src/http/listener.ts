@@ -78,7 +78,7 @@ export function openListener({ tls, limits, log }: ListenerOptions): FastifyInst
   return app;
 }
 
-/** A certificate that is not good enough is found out by who asks what its owner may do: tokens go without one. */
+/** Connections with any certificate are accepted, because tokens need none. {@link ./certificate.ts} checks the certificate when it is to count. */
 function tlsOptions({ cert, key, clientCa }: HttpTlsConfig): TlsOptions {
   const asks = clientCa === null ? {} : { ca: clientCa.reveal(), requestCert: true, rejectUnauthorized: false };
   return { cert: cert.reveal(), key: key.reveal(), minVersion: 'TLSv1.2', ...asks };

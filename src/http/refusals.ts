@@ -29,7 +29,7 @@ export interface RefusalsOptions {
 /** The same caller is told of again after so long, in ms, with how often it was refused meanwhile. */
 const QUIET_MS = 60_000;
 
-/** So many entries in the audit log within {@link HOUR_MS}, whoever calls. */
+/** So many entries in the audit log within {@link HOUR_MS}, of all callers together. */
 const MOST_AUDITED = 60;
 const HOUR_MS = 3_600_000;
 

@@ -27,7 +27,7 @@ export function register(app: FastifyInstance, routes: readonly Route[], registe
       method: route.method,
       url: route.path.replaceAll(/\{(\w+)\}/g, ':$1'),
       exposeHeadRoute: route.method === 'GET' && route.answers[200]?.type !== 'text/event-stream',
-      // Before the body is read: nobody sends us a megabyte without a token.
+      // Before the body is read: without a token nobody can make us read a megabyte.
       onRequest: async (request) => {
         const principal = await admit(request, route, registering);
         if (principal !== null) principals.set(request, principal);

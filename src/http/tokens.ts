@@ -40,7 +40,7 @@ export interface TokenBook {
   resign(): Promise<boolean>;
   list(): Promise<readonly Token[]>;
   /**
-   * Whose value this is, unless it has expired; null: nobody's. A list that was changed a moment ago counts after {@link FRESH_MS} at the latest.
+   * The token with this value, unless it has expired; null: there is none. A list that was changed a moment ago counts after {@link FRESH_MS} at the latest.
    * @throws RekeydError `key_tampered`, `kek_missing`, `redis_unreachable`
    */
   find(value: string): Promise<Token | null>;

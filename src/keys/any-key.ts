@@ -1,4 +1,4 @@
-/** Keys in whatever form somebody finds them: to tell whose they are, not to use them. */
+/** Keys in any form in which somebody finds them: to tell which client has them, not to use them. */
 import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import type { PublicJwk } from '../core/document.ts';
 import { RekeydError } from '../errors.ts';

@@ -1,6 +1,6 @@
 /**
  * How a key is looked up among 100,000 clients: each of its names (its id, its thumbprint, its `kid`) has a mark of 10 characters, and the store knows by mark
- * which clients to look at. A mark says nothing else: whoever looks a key up compares its names with those in the record.
+ * which clients to look at. A mark says nothing else: a look-up compares its names with those in the record.
  */
 import { hash } from 'node:crypto';
 import type { FormerKey } from '../core/keys.ts';
@@ -11,7 +11,7 @@ import { thumbprintsIn } from './key-id.ts';
 const MARK_LENGTH = 10;
 
 /**
- * The mark of a name is the beginning of the SHA-256 of its SHA-256: so whoever knows only the hash of a name finds the key too. What somebody takes for a name
+ * The mark of a name is the beginning of the SHA-256 of its SHA-256: so the hash of a name alone finds the key too. What somebody takes for a name
  * or a hash may be a private key; hashed once at least, nothing of it gets to the store.
  */
 function markOf(name: string): string {
@@ -40,7 +40,7 @@ export function marksOf({ keys, former, server }: ClientRecord): string {
 }
 
 /**
- * Of keys that are gone there are many: by the id only those that were reported, and those whose thumbprint is not known. Whoever has such a key knows its
+ * Of keys that are gone there are many: by the id only those that were reported, and those with a thumbprint that is not known. A caller that has such a key knows its
  * thumbprint too.
  */
 function formerNames({ id, thumbprint, kid, compromised }: FormerKey): readonly (string | null)[] {

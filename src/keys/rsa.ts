@@ -25,7 +25,7 @@ function integerOf(member: string | undefined): bigint {
   return BigInt(`0x0${Buffer.from(member ?? '', 'base64url').toString('hex')}`);
 }
 
-/** For a private key whose members do not belong together. */
+/** For a private key with members that do not belong together. */
 export function mixed(): RekeydError {
   return invalid(
     'The parts of the private key do not belong together',

@@ -1,6 +1,6 @@
 /**
  * A private key at rest: its PKCS#8 DER as a compact JWE (RFC 7516), wrapped with a key encryption key by A256GCMKW (RFC 7518 section 4.7).
- * The protected header says whose key it is, so a JWE that somebody moved to another client or another key is found out.
+ * The protected header names the client and the key, so a JWE that somebody moved to another client or another key is found out.
  */
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { CompactEncrypt, compactDecrypt, decodeProtectedHeader, errors } from 'jose';
@@ -16,7 +16,7 @@ export interface Kek {
   readonly key: Uint8Array;
 }
 
-/** Whose key it is: the client reference and the key's RFC 7638 thumbprint. */
+/** What a sealed key belongs to: the client reference and the key's RFC 7638 thumbprint. */
 export interface SealBinding {
   readonly ref: string;
   readonly thumbprint: string;
@@ -25,7 +25,7 @@ export interface SealBinding {
 /**
  * Encrypts a private key under the first KEK.
  *
- * @returns a compact JWE whose protected header carries the KEK's id (`kid`), the client reference (`client`) and the thumbprint (`jkt`)
+ * @returns a compact JWE; its protected header carries the KEK's id (`kid`), the client reference (`client`) and the thumbprint (`jkt`)
  * @throws RekeydError `kek_missing` without a KEK; `key_invalid` when this is not the thumbprint of the key
  */
 export async function sealKey(privateKey: PrivateKey, binding: SealBinding, keks: readonly Kek[]): Promise<string> {

@@ -1,4 +1,4 @@
-/** Whether a private key is what its public half says: anybody can write somebody's public members beside a made-up `d`. */
+/** Whether a private key is what its public half says: anybody can write the public members of another key beside a made-up `d`. */
 import { createPublicKey, type KeyObject, randomBytes, sign, verify } from 'node:crypto';
 
 /** A signature is made, and checked with the public half by which the key was recognised. */

@@ -40,7 +40,7 @@ export interface Signed {
   readonly now: number;
 }
 
-/** `unknown`: it cannot be told now. `why` is for whoever sends it, and never says more than the report itself. */
+/** `unknown`: it cannot be told now. `why` is for the sender, and never says more than the report itself. */
 export type SignatureVerdict =
   | { readonly is: 'valid' }
   | { readonly is: 'refused'; readonly why: string }

@@ -34,7 +34,7 @@ export type Exchanged =
       readonly body: string;
       readonly skewMs: number | null;
     }
-  /** No answer, or a 2xx whose body did not arrive whole: what the server did is not known. */
+  /** No answer, or a 2xx without its whole body: what the server did is not known. */
   | { readonly kind: 'lost'; readonly status: number | null; readonly message: string; readonly skewMs: number | null };
 
 type Headers = Record<string, string | string[] | undefined>;

@@ -1,4 +1,4 @@
-/** Whose key this is, and whether it still signs in. Nothing is written, and a private half that was given is forgotten when this returns. */
+/** Which clients have a key, and whether it still signs in. Nothing is written, and a private half that was given is forgotten when this returns. */
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { type ClientRef, makeReference, splitReference } from '../core/client.ts';
 import type { ObservedClient } from '../core/document.ts';

@@ -52,7 +52,7 @@ export async function ownersInStore(store: Store, meant: Meant): Promise<readonl
 /** One key may be that of many clients, and nobody reads more of them at once. */
 const MOST_OWNERS = 10_000;
 
-/** Those that may have such a key. All clients of a store whose keys are not noted yet. */
+/** Those that may have such a key. All clients, while the keys of the store are not noted yet. */
 export async function possibleOwners(
   store: Pick<Store, 'areOwnersNoted' | 'clientRefs' | 'ownersOf'>,
   meant: Meant,

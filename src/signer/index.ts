@@ -1,5 +1,5 @@
 /**
- * `rekeyd/signer`: signs the client assertions of an application whose keys rekeyd rotates.
+ * `rekeyd/signer`: signs the client assertions of an application with the keys that rekeyd rotates.
  *
  * ```ts
  * const signer = await openSigner('/var/lib/rekeyd/keys/185019846023/mcp-auth/4711');

@@ -10,7 +10,7 @@ export interface Answer {
 
 /**
  * Whether the server may have refused the key: 401, or 400 with `invalid_client` or `invalid_request` (some servers say that for a signature
- * they cannot verify). A 400 whose error is not known counts too: nothing was granted, so asking again is safe.
+ * they cannot verify). A 400 with an unknown error counts too: nothing was granted, so asking again is safe.
  */
 export async function isRefusal(answer: Answer): Promise<boolean> {
   if (answer.status === 401) return true;

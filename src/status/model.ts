@@ -122,7 +122,7 @@ export interface DeploymentStatus {
   readonly throttled_until: string | null;
 }
 
-/** A wave of a policy whose rest is not begun; counts are of clients. */
+/** A wave of a policy that has not begun all of its clients; counts are of clients. */
 export interface WaveStatus {
   readonly policy: string;
   readonly wave: string;

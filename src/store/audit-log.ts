@@ -1,4 +1,4 @@
-/** The audit log: a stream whose ids are the entries' numbers, 1, 2, 3 … without gaps. */
+/** The audit log: a stream with the entries' numbers as ids: 1, 2, 3 … without gaps. */
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AuditDraft, AuditEntry } from '../core/audit.ts';

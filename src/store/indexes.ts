@@ -17,11 +17,11 @@ export interface Indexes {
   apps(): Promise<string[]>;
   /** Notes by which policies the clients of an app go, in order, and answers what was noted before; null when nothing was. */
   notePolicies(app: string, names: readonly string[]): Promise<readonly string[] | null>;
-  /** Clients whose key was imported, and whose application was not seen to take it from us, in alphabetical order. */
+  /** Clients with an imported key that their application was not seen to take from us, in alphabetical order. */
   heldRefs(): Promise<ClientRef[]>;
   /** Those of these clients that are found: their active keys are not ours. */
   foundAmong(refs: readonly ClientRef[]): Promise<readonly ClientRef[]>;
-  /** Found clients to whose applications a key of ours is offered, in alphabetical order. */
+  /** Found clients that are offered a key of ours, in alphabetical order. */
   offeredRefs(): Promise<ClientRef[]>;
   /** How many clients of an app are known; `app` is `deployment/slug`. */
   appCount(app: string): Promise<number>;

@@ -25,10 +25,10 @@ export function storeKeys(namespace: string) {
     policies: `${prefix}:policies`,
     /** set: client references with unfinished work. */
     open: `${prefix}:open`,
-    /** sets: clients whose active key is not ours, and those whose application was not seen to take its key from us. */
+    /** sets: clients with an active key that is not ours, and clients with an application that was not seen to take its key from us. */
     found: `${prefix}:found`,
     held: `${prefix}:held`,
-    /** set of client references: those to whose applications a key of ours is offered */
+    /** set of client references: found clients that are offered a key of ours */
     offered: `${prefix}:offered`,
     /** sorted set, all scores 0: `<mark> <client reference>` for each name of each key that a client has or had, see {@link ./owners.ts}. */
     owners: `${prefix}:owners`,

@@ -1,4 +1,4 @@
-/** Whose keys they are: which clients have, had or show a key with a certain mark ({@link ../keys/key-marks.ts}). */
+/** The owners of keys: which clients have, had or show a key with a certain mark ({@link ../keys/key-marks.ts}). */
 import type { Redis } from 'ioredis';
 import { type ClientRef, parseReference } from '../core/client.ts';
 import { marksOf } from '../keys/key-marks.ts';

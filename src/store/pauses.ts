@@ -7,7 +7,7 @@ import { BEGIN_PAUSE, END_PAUSE } from './lua/pauses.ts';
 import type { Scripts } from './redis/scripts.ts';
 
 export interface Pauses {
-  /** All of them, also those whose time is over and that nobody has removed yet. */
+  /** All of them, also those that are over and not yet removed. */
   pauses(): Promise<readonly Pause[]>;
   /** Those of these scopes, likewise. */
   pausesOf(scopes: readonly Scope[]): Promise<readonly Pause[]>;

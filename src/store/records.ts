@@ -100,7 +100,7 @@ export interface Records {
   commit(change: Commit): Promise<Committed>;
   /** Resolves once what that commit wrote is on disk, also when another worker made it; false when the record is no longer that. @throws RekeydError `not_durable` */
   confirm(ref: ClientRef, op: string): Promise<boolean>;
-  /** Whose rotation has this id, and the number of its first audit entry; null when none has, or it began more than a hundred days ago. */
+  /** The client that has the rotation with this id, and the number of its first audit entry; null when none has, or it began more than a hundred days ago. */
   rotationPlace(id: string): Promise<RotationPlace | null>;
   /** The rotation that answers a request, which may come a second time; null when it is not known, or was told more than a day ago. */
   answered(request: string): Promise<string | null>;

@@ -15,9 +15,9 @@ export interface Waves {
   beginWave(wave: WaveRef, size: { readonly found: number; readonly first: number }): Promise<void>;
   /** Adds clients to the cohort, as far as it has room. Meant for pages. Resolves with how many the cohort has then. */
   chooseFirst(wave: WaveRef, clients: readonly ClientRef[]): Promise<number>;
-  /** The clients of the cohort whose rotations have not ended. */
+  /** The clients of the cohort with a rotation that has not ended. */
   waitingFirst(policy: string): Promise<readonly ClientRef[]>;
-  /** The clients whose rotations failed. */
+  /** The clients with a rotation that failed. */
   failedOf(policy: string): Promise<readonly ClientRef[]>;
   /** Nothing is to be learned of these clients of the cohort: they are not waited for. */
   leaveWave(wave: WaveRef, clients: readonly ClientRef[]): Promise<void>;

@@ -55,7 +55,7 @@ export interface Disposable {
   readonly clientId: string;
   /**
    * Sends a PATCH: how many keys the server shows after it, or why it does not take it.
-   * @throws ApiError for anything else. A PATCH whose outcome is unknown may arrive late, and nothing that comes after it would prove anything
+   * @throws ApiError for anything else. A PATCH with an unknown outcome may arrive late, and nothing that comes after it would prove anything
    */
   put(body: PatchBody): Promise<number | { readonly refused: string }>;
   /** @param name the `kid` in the assertion */

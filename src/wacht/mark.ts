@@ -9,7 +9,7 @@ export function probeUri(maker: string, nonce: string): string {
   return `https://${HOST}/${maker}/${nonce}`;
 }
 
-/** Whose probe made a client with these redirect URIs; null when none did. */
+/** The `maker` in the redirect URIs of a client, see {@link probeUri}; null when no probe made it. */
 export function probeOf(redirectUris: unknown): string | null {
   for (const uri of Array.isArray(redirectUris) ? redirectUris : []) {
     const url = typeof uri === 'string' && uri.includes(HOST) ? URL.parse(uri) : null;

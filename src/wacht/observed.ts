@@ -122,7 +122,7 @@ export function observedClient(body: unknown): ObservedClient {
   return parse(Client, body, 'an OAuth client');
 }
 
-/** One row of a list, which is put with the clients or with those that cannot be read. @throws RekeydError `api_failed` when it does not say whose it is */
+/** One row of a list, which is put with the clients or with those that cannot be read. @throws RekeydError `api_failed` when it does not name its client */
 export function takeRow(row: unknown, clients: ObservedClient[], unreadable: Map<string, string>): void {
   const { id } = parse(Named, row, LIST);
   if (!isSegment(id)) {

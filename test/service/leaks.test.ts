@@ -23,6 +23,14 @@ async function served(fleet: Fleet): Promise<string> {
   return url ?? '';
 }
 
+/** The API alone: upkeep of a worker calls the API of Wacht by itself, at any moment. */
+async function servedAlone(fleet: Fleet): Promise<string> {
+  const worker = await fleet.start();
+  await until('the keys are noted', () => fleet.resources.store.areOwnersNoted());
+  await worker.stop();
+  return (await fleet.start({ http: true, worker: false })).url ?? '';
+}
+
 const pemOf = (key: KeyObject) => key.export({ type: 'pkcs8', format: 'pem' }).toString();
 const publicOf = (key: KeyObject) => createPublicKey(key).export({ type: 'spki', format: 'pem' }).toString();
 
@@ -43,7 +51,7 @@ test('a report says whose a key is; who may rotate has it replaced, and the same
     reader: await makeToken(fleet, { name: 'reader', scopes: ['read'] }),
     narrow: await makeToken(fleet, { name: 'narrow', only: other.ref }),
   };
-  const url = await served(fleet);
+  const url = await servedAlone(fleet);
   const [call, reader, narrow] = [caller(url, tokens.all), caller(url, tokens.reader), caller(url, tokens.narrow)];
   const { id, thumbprint } = keyNames(mine.key.privateKey);
   const shown = { client: mine.ref, client_id: mine.clientId, state: 'active', published: true, reported: false };
@@ -65,6 +73,7 @@ test('a report says whose a key is; who may rotate has it replaced, and the same
     expect(answer.body.keys[0].clients).toHaveLength(1);
   }
   expect(await costOf(fleet), 'a question costs nothing').toEqual(quiet);
+  await fleet.start();
 
   const leak = { key: pemOf(mine.key.privateKey), rotate: true, reason: 'in a paste' };
   expect((await reader('/v1/leaks', { json: leak })).status).toBe(403);
@@ -97,7 +106,7 @@ test('a report says whose a key is; who may rotate has it replaced, and the same
 test('keys that are not ours cost no call of the API, however many come', async () => {
   const fleet = await startFleet({ apps: [PEM_APP], config: HTTP });
   const mine = await fleet.managed(PEM_APP);
-  const call = caller(await served(fleet), await makeToken(fleet));
+  const call = caller(await servedAlone(fleet), await makeToken(fleet));
   const before = await costOf(fleet);
   const nobody = () => pemOf(makeKey('ES256').privateKey);
   const wanted = { rotate: true, take_over: true };

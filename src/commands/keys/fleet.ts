@@ -43,7 +43,7 @@ export interface FleetReport {
   readonly rows: readonly ImportRow[];
   readonly filesWithoutClient: readonly Unusable[];
   readonly clientsWithoutFile: readonly Candidate[];
-  /** Apps whose list could not be read. */
+  /** Apps with a list that could not be read. */
   readonly unread: readonly Unusable[];
   readonly openToOthers: readonly string[];
 }
@@ -169,7 +169,7 @@ function failed(
   return { ...about, outcome, kid: null, alg: null, proof: null, enrolment: null, error };
 }
 
-/** Clients whose keys nobody has given to rekeyd yet, this time neither. */
+/** Clients with a key that nobody has given to rekeyd, neither before nor now. */
 async function withoutFile(
   { store }: Resources,
   candidates: readonly Candidate[],

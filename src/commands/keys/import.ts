@@ -1,4 +1,4 @@
-/** `rekeyd keys import`: of one client, or of all whose keys are in a folder or a map. */
+/** `rekeyd keys import`: of one client, or of all clients with a key in a folder or a map. */
 import { type ClientRef, parseReference } from '../../core/client.ts';
 import { isAlgorithm } from '../../core/keys.ts';
 import { hasCode, messageOf, RekeydError } from '../../errors.ts';
@@ -21,7 +21,7 @@ export interface ImportOptions {
   readonly file?: string;
   /** A folder of files that are named after their clients. */
   readonly dir?: string;
-  /** A file that says which file is whose. */
+  /** A file that says which key file belongs to which client. */
   readonly map?: string;
   readonly dryRun?: boolean;
   readonly alg?: string;

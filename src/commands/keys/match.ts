@@ -29,7 +29,7 @@ export interface FleetLists {
   readonly listed: ReadonlyMap<ClientRef, Listed>;
   /** By reference: rows that the API shows in a way that cannot be read, and why. */
   readonly unreadable: ReadonlyMap<string, string>;
-  /** Apps whose list could not be read, and why. */
+  /** Apps with a list that could not be read, and why. */
   readonly unread: readonly Unusable[];
 }
 

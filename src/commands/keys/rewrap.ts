@@ -24,7 +24,7 @@ interface Rewrapped {
   readonly failed: readonly Failed[];
 }
 
-/** Clients whose keys are re-encrypted at the same time. */
+/** How many clients' keys are re-encrypted at the same time. */
 const LANES = 16;
 
 /** Every sealed key goes under the first KEK. Those that cannot be opened are listed, and stay as they are. */

@@ -95,7 +95,7 @@ async function planNamed(
   const found = new Map<ClientRef, ObservedClient>();
   const refs = new Set(named);
   const ids = new Set(named.map((ref) => splitReference(ref).id));
-  /** Clients whose OAuth `client_id` somebody wrote in the place of the id. */
+  /** Clients that somebody named by the OAuth `client_id` in place of the id. */
   const meant: (readonly [ClientRef, string])[] = [];
   await readLists(request, sources, async (listed) => {
     for (const [ref, client] of listed) {

@@ -122,7 +122,7 @@ async function exposuresOf(
   return found;
 }
 
-/** Clients whose history is read at the same time. */
+/** How many clients' histories are read at the same time. */
 const LANES = 16;
 
 /** How many clients have to be looked at. */

@@ -12,7 +12,7 @@ import { mayTouch, notKnown, type Principal } from '../principal.ts';
 import { type Route, route } from '../route.ts';
 import { CLIENT_EXAMPLE, clientPath, clientSchema, reference } from './schemas.ts';
 
-/** Looked at for one answer, however few of them are listed: somebody who looks for one state in a fleet asks on with `next`. */
+/** Clients that are read for one answer, even if only few of them match: the caller gets the rest with `next`. */
 const MOST_LOOKED_AT = 1_000;
 
 const MOST_LISTED = 500;

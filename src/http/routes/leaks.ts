@@ -41,7 +41,9 @@ const leakAnswerSchema = z
         id: z.string().nullable().describe('SHA-256 of the DER SubjectPublicKeyInfo, base64url; null for a name.'),
         thumbprint: z.string().nullable().describe('RFC 7638.'),
         private: z.boolean().describe('Its private half was given, and belongs to it.'),
-        clients: z.array(clientSchema).describe('Whose it is; none: nobody’s here, or nobody’s that you may see.'),
+        clients: z
+          .array(clientSchema)
+          .describe('The clients that have it; empty: no client here has it, or none that you may see.'),
       }),
     ),
     requests: z.array(
@@ -58,7 +60,7 @@ const leakAnswerSchema = z
 export const leakRoutes: readonly Route[] = [
   signedRoute<unknown, z.output<typeof leakQuerySchema>>({
     ...{ method: 'POST', path: '/v1/leaks', scope: 'read', id: 'reportLeak' },
-    summary: 'Whose key is this, does it still sign in, and with rotate: replace it.',
+    summary: 'Which client has this key, and does it still sign in? With rotate: replace it.',
     description:
       'The body is a key in any form, a thumbprint, a hash, or the report of a scanner. Reports that GitHub, GitLab or GitGuardian signed need no token where the config names the scanner; those are answered with empty lists, whatever they hold.',
     isSigned: (headers) => scannerOf(headers) !== null,
@@ -76,7 +78,7 @@ export const leakRoutes: readonly Route[] = [
       'application/x-www-form-urlencoded',
     ],
     answers: {
-      200: { description: 'Whose it is; nothing is replaced.', schema: leakAnswerSchema },
+      200: { description: 'The clients that have it; nothing is replaced.', schema: leakAnswerSchema },
       202: { description: 'The same, and what is replaced.', schema: leakAnswerSchema },
     },
     problems: {

@@ -58,7 +58,7 @@ export async function checkKeks(
   return [check, wrong('sealed keys', damaged.slice(0, 10).join('; '), fix)];
 }
 
-/** Clients under whose keys one of these KEKs is still needed, by KEK; the first that is found of each. */
+/** For each of these KEKs that is still needed: the first client that is found with a key under it. */
 export async function clientsSealedUnder(
   ids: readonly string[],
   store: Pick<Store, 'clientRefs' | 'sealedHalves'>,

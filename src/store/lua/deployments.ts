@@ -14,7 +14,7 @@ const LIST_BURST_MS = 1_000;
 /** And rest for no longer than this, in ms. */
 const LIST_REST_MS = 60 * 60_000;
 
-/** Clients in a row whose PATCH was refused, until the API key itself counts as refused. */
+/** After so many clients in a row with a refused PATCH, the API key itself counts as refused. */
 const REFUSED_IN_A_ROW = 3;
 
 /** After this time, in ms, a refusal is no longer one in a row. */

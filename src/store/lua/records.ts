@@ -28,8 +28,8 @@ return {held[1], held[2], epoch, args[1], held[5] or '', at, held[6] or 0}
 `;
 
 /**
- * Whose keys they are: a member `<mark> <client>` for each mark of a client's keys, in a sorted set without scores, so that all members of a mark lie side by side.
- * The marks of the last time stand beside the record, because whoever commits does not know them: an older version may have committed in between.
+ * Which clients have a key: a member `<mark> <client>` for each mark of a client's keys, in a sorted set without scores, so that all members of a mark lie side by side.
+ * The marks of the last time stand beside the record, because the worker that commits does not know them: an older version may have committed in between.
  */
 const OWN = `
 local function own(owners, record, ref, before, after)

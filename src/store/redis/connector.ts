@@ -6,7 +6,7 @@ import { monotonic, sleep } from '../../time.ts';
 import { ConnectError } from './socket.ts';
 
 /**
- * Connections come back no faster than this, in ms. A server that turns every command away, or a group whose members disagree, would otherwise be asked
+ * Connections come back no faster than this, in ms. A server that turns every command away, or a group with members that disagree, would otherwise be asked
  * again and again without a rest.
  */
 const PACE_MS = 500;
@@ -27,7 +27,7 @@ export interface Opener {
 const NEVER = new AbortController().signal;
 
 /**
- * Not its StandaloneConnector, see {@link ./socket.ts}; nor its SentinelConnector, whose failover detector ends a connection for good when the word of a new primary comes while it is just asking for
+ * Not its StandaloneConnector, see {@link ./socket.ts}; nor its SentinelConnector: its failover detector ends a connection for good when the word of a new primary comes while it is just asking for
  * one; nor its Cluster, which resends the commands of a pipeline one by one
  * (decision note 9).
  * @param ended see {@link ./target.ts#RedisTarget}

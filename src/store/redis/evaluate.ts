@@ -67,7 +67,7 @@ export async function evaluate(redis: Redis, guard: Expecting, call: ScriptCall)
   }
 }
 
-/** Runs an idempotent command until the right server answers it: one whose connection dropped half-way is sent again. */
+/** Runs an idempotent command until the right server answers it: if its connection drops half-way, it is sent again. */
 export async function untilAnswered<T>(command: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
