@@ -1,6 +1,7 @@
 /** What job data may be. It holds references and words, never key material; what does not parse fails without retry. */
 import { z } from 'zod';
 import { APP_PATH, type ClientRef, parseReference, REFERENCE } from '../src/core/client.ts';
+import { HOLDS_KEY, holdsPrivateKey } from '../src/core/private-text.ts';
 import { shortMessage } from '../src/core/reply.ts';
 import { messageOf, RekeydError } from '../src/errors.ts';
 
@@ -9,6 +10,8 @@ const words = z
   .string()
   .regex(/^\s*\S(?:[\s\S]{0,498}\S)?\s*$/u, 'must have 1 to 500 characters, and not only blanks')
   .trim();
+
+const auditedWords = words.refine((text) => !holdsPrivateKey(text), HOLDS_KEY);
 
 const reference = z
   .string()
@@ -52,8 +55,8 @@ export const requestSchema = z.strictObject({
       },
     )
     .describe('Which clients to rotate: exactly one of these.'),
-  reason: words.describe('Goes verbatim to the audit trail.'),
-  actor: words.describe('Who asks; goes verbatim to the audit trail.'),
+  reason: auditedWords.describe('Goes verbatim to the audit trail.'),
+  actor: auditedWords.describe('Who asks; goes verbatim to the audit trail.'),
   compromised: z
     .union([z.boolean(), z.strictObject({ kid: words })], { error: 'must be true, false or { kid }' })
     .default(false)

@@ -1,6 +1,6 @@
 /** The commands on what rekeyd keeps: the audit log, private keys, the store, tokens. See {@link ./line.ts}. */
 import type { Command } from 'commander';
-import { count } from './line-values.ts';
+import { count, reason } from './line-values.ts';
 import type { Globals } from './open.ts';
 
 /** Loaded only when the command is run. */
@@ -71,7 +71,7 @@ function addStore(program: Command, globals: () => Globals, end: End): void {
   store
     .command('declare-loss')
     .description('after a store was lost or rolled back: take what is there as the truth')
-    .option('--reason <text>', 'for the audit trail')
+    .option('--reason <text>', 'for the audit trail', reason)
     .option('--json', 'print one JSON document')
     .action(async (options) => end(await (await commands.store()).storeDeclareLoss(globals(), options)));
 }
@@ -86,7 +86,7 @@ function addTokens(program: Command, globals: () => Globals, end: End): void {
     .option('--app <deployment/slug>', 'for the clients of this app only')
     .option('--client <reference>', 'for this client only')
     .option('--expires <duration>', 'from now on', '90d')
-    .option('--reason <text>', 'for the audit trail')
+    .option('--reason <text>', 'for the audit trail', reason)
     .option('--json', 'print one JSON document')
     .action(async (name, options) => end(await (await commands.token()).tokenCreate(globals(), name, options)));
   token
@@ -99,6 +99,6 @@ function addTokens(program: Command, globals: () => Globals, end: End): void {
     .description('workers refuse it within a second')
     .argument('[name]')
     .option('--all', 'every token, also where their list cannot be read')
-    .option('--reason <text>', 'for the audit trail')
+    .option('--reason <text>', 'for the audit trail', reason)
     .action(async (name, options) => end(await (await commands.token()).tokenRevoke(globals(), name, options)));
 }

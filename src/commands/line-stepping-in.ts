@@ -1,5 +1,6 @@
 /** The commands by which a person steps in: enroll, rollback, abandon, pause, resume, release, identify, approve. See {@link ./line.ts}. */
 import type { Command } from 'commander';
+import { reason } from './line-values.ts';
 import type { Globals } from './open.ts';
 
 /** Loaded only when the command is run. */
@@ -39,7 +40,7 @@ export function addSteppingIn(program: Command, globals: () => Globals, end: (co
 
   selecting(program.command('pause'))
     .description('begin no scheduled rotation: what runs is finished, requests and compromises go through')
-    .requiredOption('--reason <text>', 'why: the audit trail and `rekeyd status` show it')
+    .requiredOption('--reason <text>', 'why: the audit trail and `rekeyd status` show it', reason)
     .option('--for <duration>', 'until then, such as 4h or 2d; otherwise until `rekeyd resume`')
     .option('--json', 'print one JSON document')
     .action(async (clients, options) => end(await (await commands.pause()).pause(globals(), clients, options)));
@@ -72,5 +73,5 @@ export function selecting(command: Command): Command {
 }
 
 function explained(command: Command): Command {
-  return command.option('--reason <text>', 'for the audit trail').option('--json', 'print one JSON document');
+  return command.option('--reason <text>', 'for the audit trail', reason).option('--json', 'print one JSON document');
 }

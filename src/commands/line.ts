@@ -7,7 +7,7 @@ import { addCompletion } from './line-completion.ts';
 import { helpOnlyForCommands } from './line-help.ts';
 import { addKeeping } from './line-keeping.ts';
 import { addSteppingIn, selecting } from './line-stepping-in.ts';
-import { count } from './line-values.ts';
+import { count, reason } from './line-values.ts';
 import type { Globals } from './open.ts';
 import { note, printJson } from './output.ts';
 
@@ -97,7 +97,7 @@ function commandsOf(globalsOf: (file: string | undefined) => Globals, end: (code
 
   suspecting(selecting(program.command('rotate')))
     .description('ask for rotations; the workers do them')
-    .option('--reason <text>', 'for the audit trail')
+    .option('--reason <text>', 'for the audit trail', reason)
     .option('--yes', 'also where a compromise is about more of the fleet than the breaker of the config allows')
     .option('--take-over', 'also clients that are not enrolled: their applications must take the new key at once')
     .option('--try-alg', 'the named clients: try an alg that nobody was seen to sign in with on their app')
@@ -146,7 +146,7 @@ function commandsOf(globalsOf: (file: string | undefined) => Globals, end: (code
   program
     .command('reload')
     .description('let every service read its config again, as SIGHUP does for one')
-    .option('--reason <text>', 'for the audit trail')
+    .option('--reason <text>', 'for the audit trail', reason)
     .option('--json', 'print one JSON document')
     .action(async (options) => end(await (await commands.reload()).reload(globals(), options)));
 

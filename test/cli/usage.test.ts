@@ -64,6 +64,11 @@ test.each<[string, string[], RegExp]>([
   ['the help of an unknown one below another', ['audit', 'tial', '-h'], /unknown command 'tial' Did you mean "tail"\?/],
   ['an unknown option', ['status', '--jsn'], /unknown option '--jsn'\n\(Did you mean --json\?\)/],
   ['a number that is none', ['audit', 'tail', '-n', 'many'], /Give a whole number/],
+  [
+    'a private key for the audit trail',
+    ['rotate', '--all', '--reason', '-----BEGIN PRIVATE KEY-----MIGHAgEA'],
+    /^(?!.*MIGH).*--reason holds a private key/s,
+  ],
   ['a document without end', ['audit', 'tail', '--json', '--follow'], /take one of them/],
   ['no client', ['rotate'], /Say which clients to rotate/],
   ['an app to probe that the config does not have', ['probe', '1/nope'], /has no app "1\/nope"/],

@@ -1,3 +1,4 @@
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { expect, test } from 'vitest';
 import { parseJob, requestJsonSchema, requestSchema } from '../../jobs/schemas.ts';
@@ -54,6 +55,19 @@ test.each<[data: object, problem: string]>([
   const message = refusal({ ...REQUEST, ...data });
   expect(message).toContain(`cannot be used: ${problem}`);
   expect(message).not.toContain('Invalid input: ;');
+});
+
+test.each([
+  ['a PEM', (key: KeyObject) => String(key.export({ format: 'pem', type: 'pkcs8' }))],
+  ['a JWK', (key: KeyObject) => JSON.stringify(key.export({ format: 'jwk' }))],
+  ['a JWK in JSON', (key: KeyObject) => JSON.stringify(JSON.stringify(key.export({ format: 'jwk' })))],
+])('the audit trail is told no private key: %s', (_, write) => {
+  const text = `found: ${write(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)}`;
+  for (const member of ['reason', 'actor']) {
+    const message = refusal({ ...REQUEST, [member]: text });
+    expect(message).toContain(`${member}: holds a private key`);
+    expect(message).not.toContain(text.slice(40, 80));
+  }
 });
 
 const LONGEST = 'x'.repeat(500);
