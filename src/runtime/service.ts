@@ -11,6 +11,7 @@ import { isLoginRefused } from '../store/redis/replies.ts';
 import { sleep, systemClock } from '../time.ts';
 import { openApi } from './api.ts';
 import { type CrewOptions, startCrew } from './crew.ts';
+import { openFleetReader } from './fleet-numbers.ts';
 import { opening } from './lifecycle.ts';
 import { bePresent } from './presence.ts';
 import { type Cause, type ConfigSource, openReloading } from './reload.ts';
@@ -46,7 +47,7 @@ const READY_MS = 2_000;
 export async function startService(config: Config, options: ServiceOptions): Promise<Service> {
   const { log, clock = systemClock, source } = options;
   return opening(log, async (add, stop) => {
-    const metrics = openMetrics();
+    const metrics = openMetrics(() => reloading.crew.schedule !== null);
     const handle = await openStoreHandle(config, {
       log,
       onCommit: ({ ended }) => ended.forEach(metrics.rotationEnded),
@@ -70,6 +71,8 @@ export async function startService(config: Config, options: ServiceOptions): Pro
     };
     const reloading = openReloading(handle, first, source ?? null, { ...crewOptions, onSwap });
     add('crew', () => reloading.stop());
+    const fleet = openFleetReader(() => reloading.crew, metrics.tellFleet);
+    add('fleet numbers', () => fleet.stop());
     // A store that was restored has missed ticks; one that replaces another may know no client at all.
     handle.guard.onRecovery(() => void reloading.crew.schedule?.catchUp(clock.now()));
     checks = await watchChecks(() => reloading.crew.resources);
@@ -82,7 +85,7 @@ export async function startService(config: Config, options: ServiceOptions): Pro
       const http = await startHttp({
         config: config.http,
         ready: async () => (await obstacleOf(reloading.crew.resources)) ?? problem(),
-        api: openApi(() => reloading.crew, metrics),
+        api: openApi(() => reloading.crew, { ...metrics, text: () => fleet.wanted().then(metrics.text) }),
         log,
       });
       add('http', () => http.close());
