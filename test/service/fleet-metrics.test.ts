@@ -1,4 +1,5 @@
 /** The numbers of the fleet in `/metrics`: the same that `rekeyd status` tells, and bounded however large the fleet is. */
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { makeReference } from '../../src/core/client.ts';
 import { CLIENT_STATES } from '../../src/core/state.ts';
@@ -44,6 +45,11 @@ test('clients, ages and deployments are told as status tells them, and followed'
   expect(first.has(`rekeyd_key_due_in_seconds{client="${held.ref}"}`)).toBe(false);
   expect(first.get('rekeyd_clients_key_age_seconds_bucket{le="86400"}')).toBe(1);
   expect(first.get('rekeyd_clients_key_age_seconds_count')).toBe(3);
+  const names = new Set([...first.keys()].map((name) => name.replace(/\{.*/, '')));
+  for (const file of ['prometheus/alerts.yml', 'grafana/rekeyd.json']) {
+    const text = readFileSync(new URL(`../../deploy/${file}`, import.meta.url), 'utf8');
+    for (const [name] of text.matchAll(/\brekeyd_\w+/g)) expect(names, `${name} in ${file}`).toContain(name);
+  }
   expect(first.get('rekeyd_schedule_running')).toBe(0);
   expect(first.get(`rekeyd_queue_jobs{queue="rotate-${DEPLOYMENT}",state="failed"}`)).toBe(0);
 
