@@ -8,8 +8,8 @@ import { type Census, openCensus } from '../status/census.ts';
 import { alarm, monotonic, sleep, systemClock, untilAborted } from '../time.ts';
 
 export interface FleetReader {
-  /** Somebody wants the numbers. Resolves when they are told, or when it would take too long to wait for them. */
-  wanted(): Promise<void>;
+  /** Somebody wants the numbers. Resolves with them when they are told, or with those from before when it would take too long; null: there are none. */
+  wanted(): Promise<FleetNumbers | null>;
   stop(): Promise<void>;
 }
 
@@ -33,11 +33,19 @@ const OLDEST_MS = 5 * 60_000;
 
 const JOB_STATES = ['waiting', 'prioritized', 'active', 'delayed', 'failed'] as const;
 
+interface Reading {
+  readonly numbers: FleetNumbers;
+  readonly at: number;
+  readonly tookMs: number;
+  /** The next one may be waited for. */
+  readonly isSmall: boolean;
+}
+
 export function openFleetReader(current: () => Parts, tell: TellFleet): FleetReader {
   const ended = new AbortController();
   let census: Census | null = null;
   let reading: Promise<void> | null = null;
-  let last: { readonly at: number; readonly tookMs: number; readonly isSmall: boolean } | null = null;
+  let last: Reading | null = null;
   let isFailing = false;
   let keep = () => {};
 
@@ -49,7 +57,7 @@ export function openFleetReader(current: () => Parts, tell: TellFleet): FleetRea
       const numbers = await untilAborted(numbersNow(census, current(), ended.signal), ended.signal);
       tell(numbers);
       const clients = Object.values(numbers.states).reduce((sum, count) => sum + count, 0);
-      last = { at: monotonic(), tookMs: monotonic() - beganAt, isSmall: clients <= MOST_NAMED };
+      last = { numbers, at: monotonic(), tookMs: monotonic() - beganAt, isSmall: clients <= MOST_NAMED };
       isFailing = false;
     } catch (error) {
       if (!(isFailing || ended.signal.aborted)) {
@@ -62,7 +70,7 @@ export function openFleetReader(current: () => Parts, tell: TellFleet): FleetRea
 
   return {
     async wanted() {
-      if (ended.signal.aborted) return;
+      if (ended.signal.aborted) return null;
       keep();
       keep = alarm(IDLE_MS, () => {
         census = null;
@@ -71,6 +79,7 @@ export function openFleetReader(current: () => Parts, tell: TellFleet): FleetRea
       if (age > OLDEST_MS) [last] = [null, tell(null)];
       if (last === null || age >= last.tookMs * TIMES) reading ??= read();
       if (reading !== null && (last === null || last.isSmall)) await soon(reading, ended.signal);
+      return last?.numbers ?? null;
     },
     async stop() {
       ended.abort();

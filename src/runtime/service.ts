@@ -6,12 +6,14 @@ import { startHttp } from '../http/server.ts';
 import { openMetrics } from '../metrics/metrics.ts';
 import { misfits } from '../rotation/misfits.ts';
 import type { Resources } from '../rotation/resources.ts';
+import { troublesOf } from '../status/troubles.ts';
 import type { ReloadOutcome } from '../store/presence.ts';
 import { isLoginRefused } from '../store/redis/replies.ts';
 import { sleep, systemClock } from '../time.ts';
 import { openApi } from './api.ts';
-import { type CrewOptions, startCrew } from './crew.ts';
-import { openFleetReader } from './fleet-numbers.ts';
+import { type Crew, type CrewOptions, startCrew } from './crew.ts';
+import { type FleetReader, openFleetReader } from './fleet-numbers.ts';
+import { type HeartbeatOptions, startHeartbeat } from './heartbeat.ts';
 import { opening } from './lifecycle.ts';
 import { bePresent } from './presence.ts';
 import { type Cause, type ConfigSource, openReloading } from './reload.ts';
@@ -78,13 +80,15 @@ export async function startService(config: Config, options: ServiceOptions): Pro
     checks = await watchChecks(() => reloading.crew.resources);
     add('checks', checks.stop);
     const problem = () => reloading.problem ?? checks?.problem ?? null;
+    const ready = async () => (await obstacleOf(reloading.crew.resources)) ?? problem();
+    add('heartbeat', startHeartbeat(heartbeatOf(() => reloading.crew, ready, fleet)));
     let url: string | null = null;
     let publicUrl: string | null = null;
     let stopping: Promise<void> | null = null;
     if (options.http) {
       const http = await startHttp({
         config: config.http,
-        ready: async () => (await obstacleOf(reloading.crew.resources)) ?? problem(),
+        ready,
         api: openApi(() => reloading.crew, { ...metrics, text: () => fleet.wanted().then(metrics.text) }),
         log,
       });
@@ -125,6 +129,19 @@ export async function startService(config: Config, options: ServiceOptions): Pro
       },
     };
   });
+}
+
+function heartbeatOf(crew: () => Crew, ready: () => Promise<string | null>, fleet: FleetReader): HeartbeatOptions {
+  return {
+    log: crew().resources.log,
+    config: () => crew().config.alerts.heartbeat,
+    async troubles() {
+      const obstacle = await ready();
+      if (obstacle !== null) return [obstacle];
+      const numbers = await fleet.wanted();
+      return numbers === null ? null : troublesOf(numbers);
+    },
+  };
 }
 
 /** Rotations that would fail are told of before they do. */
