@@ -47,12 +47,12 @@ export function openCensus(current: () => Resources): Census {
       const resources = current();
       const { config, store } = resources;
       const size = await store.auditSize();
-      const isUsable = whole !== null && whole.config === config && size >= whole.seq;
+      const isUsable = whole?.config === config && whole.store === store.id && size >= whole.seq;
       if (whole === null || !isUsable || monotonic() - whole.readAt > WHOLE_EVERY_MS) {
         const known = new Map<ClientRef, Known>();
         const readAt = monotonic();
         await readAll(known, resources, signal);
-        whole = { config, known, seq: size, readAt };
+        whole = { config, store: store.id, known, seq: size, readAt };
       }
       await readChanged(whole, resources, signal);
     },
@@ -61,8 +61,9 @@ export function openCensus(current: () => Resources): Census {
 }
 
 interface Whole {
-  /** What it was read by. */
+  /** What it was read by, and from. */
   readonly config: Resources['config'];
+  readonly store: string;
   readonly known: Map<ClientRef, Known>;
   readonly readAt: number;
   /** The last audit entry that was looked at. */
