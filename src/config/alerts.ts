@@ -25,7 +25,7 @@ export function alerts(sources: Sources) {
   }).transform((input): AlertsConfig => ({ heartbeat: input.heartbeat ?? null }));
 }
 
-/** Whoever knows it can say that all is well. */
+/** A secret: a program that knows it can tell the monitor that all is well. */
 function pushUrl(value: string): Secret | string {
   const url = URL.parse(value);
   if (url === null || !/^https?:$/.test(url.protocol)) return 'does not lead to a URL: store https://… there';

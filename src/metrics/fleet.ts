@@ -22,7 +22,7 @@ export interface FleetNumbers {
   readonly states: Readonly<Record<ClientState, number>>;
   /** Clients of which a key that was reported as compromised is in use, and is not being replaced. */
   readonly compromised: number;
-  /** Clients whose rotation waits for a signer, or is held up by one. */
+  /** Clients with a rotation that waits for a signer, or is held up by one. */
   readonly signersMissing: number;
   readonly ages: Spread;
   readonly dueIn: Spread;
@@ -65,7 +65,7 @@ export function openFleet(registry: Registry): TellFleet {
     'rekeyd_clients_compromised',
     'Clients that sign in with a key that was reported as compromised, and no rotation replaces it.',
   );
-  const signers = gauge('rekeyd_clients_signers_missing', 'Clients whose rotation waits for a signer.');
+  const signers = gauge('rekeyd_clients_signers_missing', 'Clients with a rotation that waits for a signer.');
   const named = 'of each client up to 1,000 clients, else of ten.';
   const age = gauge('rekeyd_key_age_seconds', `How long the key in use has been in use, ${named}`, ['client']);
   const dueIn = gauge('rekeyd_key_due_in_seconds', `Until a schedule rotates the key, ${named}`, ['client']);

@@ -8,7 +8,7 @@ import { type Census, openCensus } from '../status/census.ts';
 import { alarm, monotonic, sleep, systemClock, untilAborted } from '../time.ts';
 
 export interface FleetReader {
-  /** Somebody wants the numbers. Resolves with them when they are told, or with those from before when it would take too long; null: there are none. */
+  /** Starts a reading when the last one is old. Resolves with the new numbers of a small fleet, and with the last ones of a large fleet; null: there are none. */
   wanted(): Promise<FleetNumbers | null>;
   stop(): Promise<void>;
 }

@@ -48,7 +48,7 @@ export function startHeartbeat({ config, troubles, log }: HeartbeatOptions): () 
   return () => ended.abort();
 }
 
-/** @returns why the monitor was not told; null when it was. Never with the URL: whoever knows that can say that all is well. */
+/** @returns why the monitor was not told; null when it was. Never with the URL, which is a secret. */
 async function push(
   { url, route }: HeartbeatConfig,
   found: readonly string[],

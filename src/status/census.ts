@@ -1,6 +1,6 @@
 /**
- * How all clients stand, kept in memory for whoever wants the numbers of a fleet again and again: read once, page by page, and from then on only those that
- * the audit log names. Reading 100,000 records takes seconds, and each time somebody looks would be too often.
+ * How all clients stand, kept in memory for numbers that are asked for again and again. All records are read once, page by page; from then on only those
+ * that the audit log names. Reading 100,000 records takes half a minute, so it cannot be done for each scrape.
  */
 import { policyFor } from '../config/model.ts';
 import { type ClientRef, splitReference } from '../core/client.ts';
