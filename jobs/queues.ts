@@ -81,6 +81,8 @@ export interface Queues {
    * ahead has put off.
    */
   reconcileEvery(ms: number): Promise<void>;
+  /** When the next upkeep run is due, in ms since the epoch by the clock of a worker; null: none is planned. */
+  upkeepAt(): Promise<number | null>;
   close(): Promise<void>;
 }
 
@@ -166,6 +168,10 @@ export function openQueues(
       // BullMQ would keep that time.
       if ((planned?.next ?? 0) > systemClock.now() + 2 * every) await upkeep.removeJobScheduler(RECONCILE);
       await upkeep.upsertJobScheduler(RECONCILE, { every }, { name: RECONCILE, data: { v: 1 }, opts: KEPT });
+    },
+
+    async upkeepAt() {
+      return (await upkeep.getJobScheduler(RECONCILE))?.next ?? null;
     },
 
     async close() {

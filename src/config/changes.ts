@@ -15,6 +15,7 @@ const CHANGEABLE: readonly string[] = [
   'sinks',
   'publish',
   'leaks',
+  'alerts',
   'queue',
   'reconcileEveryMs',
   'shutdownGraceMs',

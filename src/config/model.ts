@@ -39,6 +39,7 @@ export interface Config {
   readonly sinks: readonly SinkConfig[];
   readonly http: HttpConfig;
   readonly leaks: LeaksConfig;
+  readonly alerts: AlertsConfig;
   readonly queue: QueueConfig;
   /** Where `format: jwks_uri` sets are written, and the https URL (no slash at its end) under which a web server serves that folder. */
   readonly publish: { readonly path: string; readonly baseUrl: string } | null;
@@ -50,6 +51,17 @@ export interface Config {
   readonly watchedFiles: readonly string[];
   /** What works but probably not as meant. */
   readonly warnings: readonly Problem[];
+}
+
+export interface AlertsConfig {
+  /** A monitor that is told that all is well; null: none. */
+  readonly heartbeat: HeartbeatConfig | null;
+}
+
+export interface HeartbeatConfig {
+  readonly url: Secret;
+  readonly everyMs: number;
+  readonly route: RouteConfig;
 }
 
 /** Scanners that sign their reports; null: reports of this one are refused. */

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { PRIVATE } from '../files/access.ts';
+import { alerts } from './alerts.ts';
 import { percent } from './cohort.ts';
 import { deployment } from './deployment.ts';
 import * as field from './fields.ts';
@@ -53,6 +54,7 @@ export function configFileSchema(sources: Sources) {
     sinks: list(sink(sources), 'sink').describe('Where private keys are handed to those who sign.').optional(),
     http: http(sources).prefault({}).describe('On-demand API, health, metrics.'),
     leaks: leaks(sources).prefault({}).describe('Scanners that report leaked keys.'),
+    alerts: alerts(sources).prefault({}).describe('Who is told that all is well.'),
     queue: queue.describe('Requests from other programs, through Redis.').prefault({}),
     publish: publish.describe('Where format: jwks_uri writes public sets.').optional(),
     reconcile_every: duration('How often drift and unfinished work are looked for.').prefault('60s'),
@@ -73,6 +75,7 @@ export function configFileSchema(sources: Sources) {
       ],
       http: input.http,
       leaks: input.leaks,
+      alerts: input.alerts,
       queue: input.queue,
       publish: input.publish
         ? { path: input.publish.path ?? join(input.data_dir, 'jwks'), baseUrl: input.publish.base_url }

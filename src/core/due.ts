@@ -84,15 +84,19 @@ export function dueAt(record: ClientRecord, policy: ClientPolicy): number {
 }
 
 /** Since when the active key is in use, in ms since the epoch. */
-function inUseSince({ activatedAt, createdAt }: ManagedKey): number {
+export function inUseSince({ activatedAt, createdAt }: ManagedKey): number {
   return activatedAt ?? createdAt;
 }
 
-/** True once the active key is older than the policy bears. Not of a client that no schedule rotates. */
-export function isOverdue(record: ClientRecord, policy: ClientPolicy, now: number): boolean {
+/** When the active key becomes older than the policy bears, in ms since the epoch. Null of a client that no schedule rotates. */
+export function overdueFrom(record: ClientRecord, policy: ClientPolicy): number | null {
   const active = activeKey(record);
-  if (active === undefined || !isScheduled(record, policy)) return false;
-  return now >= inUseSince(active) + policy.mustByMs;
+  return active === undefined || !isScheduled(record, policy) ? null : inUseSince(active) + policy.mustByMs;
+}
+
+export function isOverdue(record: ClientRecord, policy: ClientPolicy, now: number): boolean {
+  const from = overdueFrom(record, policy);
+  return from !== null && now >= from;
 }
 
 /**

@@ -1,6 +1,6 @@
 /** What a client is up to, in one word: the same in every view of a fleet. */
-import { isOverdue, whyDue } from './due.ts';
-import { holds } from './keys.ts';
+import { dueAt, inUseSince, isScheduled, overdueFrom } from './due.ts';
+import { activeKey, holds, usesReportedKey } from './keys.ts';
 import type { ClientPolicy } from './policy.ts';
 import type { ClientRecord } from './record.ts';
 
@@ -34,22 +34,57 @@ export interface Hold {
   readonly suspended: boolean;
 }
 
+/** What a record says of a client for as long as nobody changes it: with that, its state at any time is told without the record. */
+export interface Standing {
+  readonly is: 'halted' | 'rotating' | 'failed' | 'found' | 'held' | 'settled';
+  /** Since when its key is in use; when a schedule rotates it; when its key is older than the policy bears. In ms since the epoch; null: never, or not known. */
+  readonly since: number | null;
+  readonly dueAt: number | null;
+  readonly overdueFrom: number | null;
+  /** A key that was reported as compromised is still in use, and no rotation replaces it. */
+  readonly compromised: boolean;
+}
+
 /** @param policy null when the config no longer takes care of the client */
-export function clientState(
-  record: ClientRecord,
-  policy: ClientPolicy | null,
+export function standingOf(record: ClientRecord, policy: ClientPolicy | null): Standing {
+  const { rotation } = record;
+  const active = activeKey(record);
+  return {
+    is: standsAs(record),
+    since: active === undefined ? null : inUseSince(active),
+    // A key that is offered is no scheduled rotation any more.
+    dueAt:
+      policy !== null && rotation?.phase.name !== 'offered' && isScheduled(record, policy)
+        ? dueAt(record, policy)
+        : null,
+    overdueFrom: policy === null ? null : overdueFrom(record, policy),
+    compromised: usesReportedKey(record),
+  };
+}
+
+function standsAs(record: ClientRecord): Standing['is'] {
+  const { halted, rotation, failure, enrolment } = record;
+  if (halted !== null) return 'halted';
+  if (rotation !== null && rotation.phase.name !== 'offered') return 'rotating';
+  if (failure !== null || displaced(record) !== null) return 'failed';
+  return enrolment === 'enrolled' ? 'settled' : enrolment;
+}
+
+export function stateOf(
+  { is, dueAt, overdueFrom }: Standing,
   now: number,
   { paused, throttled, suspended }: Hold,
 ): ClientState {
-  const { halted, rotation, failure, enrolment } = record;
-  if (halted !== null) return 'halted';
-  if (rotation !== null && rotation.phase.name !== 'offered')
-    return paused ? 'paused' : throttled ? 'throttled' : 'rotating';
-  if (failure !== null || displaced(record) !== null) return 'failed';
-  if (enrolment !== 'enrolled') return enrolment;
-  if (policy !== null && isOverdue(record, policy, now)) return 'overdue';
+  if (is === 'rotating') return paused ? 'paused' : throttled ? 'throttled' : 'rotating';
+  if (is !== 'settled') return is;
+  if (overdueFrom !== null && now >= overdueFrom) return 'overdue';
   if (suspended) return 'paused';
-  return policy !== null && whyDue(record, policy, now) !== null ? 'due' : 'healthy';
+  return dueAt !== null && now >= dueAt ? 'due' : 'healthy';
+}
+
+/** @param policy null when the config no longer takes care of the client */
+export function clientState(record: ClientRecord, policy: ClientPolicy | null, now: number, hold: Hold): ClientState {
+  return stateOf(standingOf(record, policy), now, hold);
 }
 
 /** What the rotation under way last failed with, or waits for; null when nothing. Not what ended an earlier one. */

@@ -5,6 +5,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import packageFile from '../../package.json' with { type: 'json' };
 import { exposedSeconds, type RotationSummary } from '../core/history.ts';
+import { openFleet, type TellFleet } from './fleet.ts';
 
 export interface ApiCall {
   /** Null: no answer came. */
@@ -19,6 +20,7 @@ export interface Metrics {
   rotationEnded(summary: RotationSummary): void;
   /** Somebody asked us over HTTP and was turned away. @param status 401, 403 or 429 */
   callRefused(status: number): void;
+  readonly tellFleet: TellFleet;
   /** In the text format of Prometheus, 0.0.4. */
   text(): Promise<string>;
 }
@@ -34,7 +36,8 @@ const ROTATION = [5, 30, 60, 300, 900, 3_600, 14_400, 43_200, 86_400, 604_800];
 const OUTCOMES = ['finished', 'failed', 'rolled_back'] as const satisfies readonly RotationSummary['state'][];
 const REFUSALS = [401, 403, 429];
 
-export function openMetrics(): Metrics {
+/** @param hasSchedule whether this process starts rotations by the clock */
+export function openMetrics(hasSchedule: () => boolean): Metrics {
   const registry = new Registry();
   const registers = [registry];
   const rotations = new Counter({
@@ -65,6 +68,13 @@ export function openMetrics(): Metrics {
     ...{ name: 'rekeyd_build_info', registers, labelNames: ['version', 'node'] },
     help: 'Always 1; the labels say which version runs, on which Node.js.',
   });
+  new Gauge({
+    ...{ name: 'rekeyd_schedule_running', registers },
+    help: '1 where this worker starts rotations by the schedules of the policies.',
+    collect() {
+      this.set(hasSchedule() ? 1 : 0);
+    },
+  });
   build.set({ version: packageFile.version, node: process.versions.node }, 1);
   // A series that begins with its first failure has no increase that an alert could see.
   for (const outcome of OUTCOMES) rotations.inc({ outcome }, 0);
@@ -81,6 +91,7 @@ export function openMetrics(): Metrics {
       const seconds = exposure === undefined ? null : exposedSeconds(exposure);
       if (seconds !== null) compromise.observe(seconds);
     },
+    tellFleet: openFleet(registry),
     callRefused: (status) => refused.inc({ status }),
     text: () => registry.metrics(),
   };

@@ -6,11 +6,14 @@ import { startHttp } from '../http/server.ts';
 import { openMetrics } from '../metrics/metrics.ts';
 import { misfits } from '../rotation/misfits.ts';
 import type { Resources } from '../rotation/resources.ts';
+import { troublesOf } from '../status/troubles.ts';
 import type { ReloadOutcome } from '../store/presence.ts';
 import { isLoginRefused } from '../store/redis/replies.ts';
 import { sleep, systemClock } from '../time.ts';
 import { openApi } from './api.ts';
-import { type CrewOptions, startCrew } from './crew.ts';
+import { type Crew, type CrewOptions, startCrew } from './crew.ts';
+import { type FleetReader, openFleetReader } from './fleet-numbers.ts';
+import { type HeartbeatOptions, startHeartbeat } from './heartbeat.ts';
 import { opening } from './lifecycle.ts';
 import { bePresent } from './presence.ts';
 import { type Cause, type ConfigSource, openReloading } from './reload.ts';
@@ -46,7 +49,7 @@ const READY_MS = 2_000;
 export async function startService(config: Config, options: ServiceOptions): Promise<Service> {
   const { log, clock = systemClock, source } = options;
   return opening(log, async (add, stop) => {
-    const metrics = openMetrics();
+    const metrics = openMetrics(() => reloading.crew.schedule !== null);
     const handle = await openStoreHandle(config, {
       log,
       onCommit: ({ ended }) => ended.forEach(metrics.rotationEnded),
@@ -70,19 +73,23 @@ export async function startService(config: Config, options: ServiceOptions): Pro
     };
     const reloading = openReloading(handle, first, source ?? null, { ...crewOptions, onSwap });
     add('crew', () => reloading.stop());
+    const fleet = openFleetReader(() => reloading.crew, metrics.tellFleet);
+    add('fleet numbers', () => fleet.stop());
     // A store that was restored has missed ticks; one that replaces another may know no client at all.
     handle.guard.onRecovery(() => void reloading.crew.schedule?.catchUp(clock.now()));
     checks = await watchChecks(() => reloading.crew.resources);
     add('checks', checks.stop);
     const problem = () => reloading.problem ?? checks?.problem ?? null;
+    const ready = async () => (await obstacleOf(reloading.crew.resources)) ?? problem();
+    add('heartbeat', startHeartbeat(heartbeatOf(() => reloading.crew, ready, fleet)));
     let url: string | null = null;
     let publicUrl: string | null = null;
     let stopping: Promise<void> | null = null;
     if (options.http) {
       const http = await startHttp({
         config: config.http,
-        ready: async () => (await obstacleOf(reloading.crew.resources)) ?? problem(),
-        api: openApi(() => reloading.crew, metrics),
+        ready,
+        api: openApi(() => reloading.crew, { ...metrics, text: () => fleet.wanted().then(metrics.text) }),
         log,
       });
       add('http', () => http.close());
@@ -122,6 +129,19 @@ export async function startService(config: Config, options: ServiceOptions): Pro
       },
     };
   });
+}
+
+function heartbeatOf(crew: () => Crew, ready: () => Promise<string | null>, fleet: FleetReader): HeartbeatOptions {
+  return {
+    log: crew().resources.log,
+    config: () => crew().config.alerts.heartbeat,
+    async troubles() {
+      const obstacle = await ready();
+      if (obstacle !== null) return [obstacle];
+      const numbers = await fleet.wanted();
+      return numbers === null ? null : troublesOf(numbers);
+    },
+  };
 }
 
 /** Rotations that would fail are told of before they do. */

@@ -16,6 +16,7 @@ import { p11 } from './p11.ts';
 import { p13 } from './p13.ts';
 import { p15, p15Listeners } from './p15.ts';
 import { p16 } from './p16.ts';
+import { p16Metrics } from './p16-metrics.ts';
 
 export const figures: readonly Figure[] = [
   p1,
@@ -36,4 +37,5 @@ export const figures: readonly Figure[] = [
   p15,
   p15Listeners,
   p16,
+  p16Metrics,
 ];

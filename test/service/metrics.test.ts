@@ -2,14 +2,7 @@
 import { expect, test } from 'vitest';
 import { caller, makeToken } from '../support/api.ts';
 import { DEPLOYMENT, PEM_APP, startFleet } from '../support/fleet.ts';
-
-/** Every sample by its name with its labels. */
-function samplesIn(text: string): ReadonlyMap<string, number> {
-  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
-  return new Map(
-    lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))]),
-  );
-}
+import { samplesIn } from '../support/metrics.ts';
 
 test('a compromise is measured from its report until the old key is refused, and told to a token with the scope', async () => {
   const fleet = await startFleet({

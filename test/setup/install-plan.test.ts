@@ -51,11 +51,11 @@ describe('the plan for a server', () => {
   });
 });
 
-describe('the plan for one particular server', () => {
-  test('uses the machine’s own package sources', () => {
-    expect(read(planAptInstall(machine('root', 'apt-get'), 'redis-server'))).toEqual([
+describe('the plan for one particular program', () => {
+  test.each(['redis-server', 'prometheus'] as const)('uses the machine’s own package sources: %s', (program) => {
+    expect(read(planAptInstall(machine('root', 'apt-get'), program))).toEqual([
       `${APT} -qq update`,
-      `${APT} ${INSTALL} redis-server`,
+      `${APT} ${INSTALL} ${program}`,
     ]);
   });
 

@@ -23,6 +23,10 @@ export type Plan = { readonly kind: 'present' } | Install | { readonly kind: 'as
 export const SERVERS = ['valkey-server', 'redis-server'] as const;
 export type Server = (typeof SERVERS)[number];
 
+/** What a full run of the tests has on PATH. Debian's packages are called as the programs are. */
+export const FOR_CI = [...SERVERS, 'prometheus'] as const;
+export type Program = (typeof FOR_CI)[number];
+
 /** For people. */
 export const NEEDS_WAITAOF = 'it takes valkey-server, or redis-server 7.2 or later';
 
@@ -77,7 +81,7 @@ const MANAGERS: readonly Manager[] = [
   },
 ];
 
-export const PROGRAMS: readonly string[] = [...SERVERS, ...MANAGERS.map((manager) => manager.program)];
+export const PROGRAMS: readonly string[] = [...FOR_CI, ...MANAGERS.map((manager) => manager.program)];
 
 /**
  * Debian's packages start their service when they are installed. The last two keep that from happening without a change to the machine's
@@ -113,16 +117,16 @@ export function planServer(machine: Machine): Plan {
 }
 
 /**
- * The way to one particular server on Debian and its kin; null when this machine has no apt-get or we may not use it. With `aside`, a folder
+ * The way to one particular program on Debian and its kin; null when this machine has no apt-get or we may not use it. With `aside`, a folder
  * that holds a `sources.list`, apt reads and writes its sources and lists only there: the machine's own stay as they are.
  */
-export function planAptInstall(machine: Machine, server: Server, aside?: string): Install | null {
+export function planAptInstall(machine: Machine, program: Program, aside?: string): Install | null {
   if (!machine.programs.has('apt-get') || !mayInstall(machine, 'apt-get')) return null;
   const options = aside === undefined ? [] : optionsAside(aside);
   return {
     kind: 'install',
     refresh: withRights(machine, 'apt-get', [...options, ...APT_REFRESH]),
-    tries: [withRights(machine, 'apt-get', [...options, ...APT_INSTALL, server])],
+    tries: [withRights(machine, 'apt-get', [...options, ...APT_INSTALL, program])],
   };
 }
 

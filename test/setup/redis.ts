@@ -1,6 +1,6 @@
 /**
  * Makes sure that this machine has a Redis-compatible server, before the demo and the tests. Instant and silent when one is on PATH.
- * `--both` (for CI) also tries to have both valkey-server and redis-server, and fails where neither of those on PATH knows WAITAOF.
+ * `--all` (for CI) also tries to have both valkey-server and redis-server, and Prometheus; it fails where neither server on PATH knows WAITAOF.
  */
 import { spawnSync } from 'node:child_process';
 import {
@@ -19,16 +19,19 @@ import {
   APT_SOURCE_FORMAT,
   backportsList,
   type Command,
+  FOR_CI,
   type Install,
   knowsWaitaof,
   type Machine,
   NEEDS_WAITAOF,
   PROGRAMS,
+  type Program,
   planAptInstall,
   planServer,
   SERVERS,
-  type Server,
 } from './install-plan.ts';
+
+const isForCi = process.argv.includes('--all');
 
 const DEBIAN_KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
@@ -46,7 +49,7 @@ function onPath(program: string): boolean {
 function inspect(): Machine {
   const programs = new Set(PROGRAMS.filter(onPath));
   // Nothing will be installed then, and asking sudo could write to the machine's log.
-  if (SERVERS.every((server) => programs.has(server))) return { programs, rights: 'none' };
+  if ((isForCi ? FOR_CI : SERVERS).every((program) => programs.has(program))) return { programs, rights: 'none' };
   if (process.getuid?.() === 0) return { programs, rights: 'root' };
   const sudo = onPath('sudo') && spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore' }).status === 0;
   return { programs, rights: sudo ? 'sudo' : 'none' };
@@ -88,9 +91,9 @@ function ensureOne(machine: Machine): boolean {
   return false;
 }
 
-/** Installs a server that the release's own archive may lack (Debian 12 has Valkey in backports only). */
-function installOther(machine: Machine, server: Server): boolean {
-  const plan = planAptInstall(machine, server);
+/** Installs a program that the release's own archive may lack (Debian 12 has Valkey in backports only). */
+function installOther(machine: Machine, program: Program): boolean {
+  const plan = planAptInstall(machine, program);
   if (plan === null) return false;
   if (install(plan) === null) return true;
   if (!existsSync(DEBIAN_KEYRING)) return false;
@@ -103,19 +106,18 @@ function installOther(machine: Machine, server: Server): boolean {
     writeFileSync(join(aside, 'sources.list'), list);
     // apt makes its usual folder of lists by itself, but not another one.
     mkdirSync(join(aside, 'lists', 'partial'), { recursive: true });
-    const fromBackports = planAptInstall(machine, server, aside);
+    const fromBackports = planAptInstall(machine, program, aside);
     return fromBackports !== null && install(fromBackports) === null;
   } finally {
     rmSync(aside, { recursive: true, force: true });
   }
 }
 
-function ensureBoth(machine: Machine): void {
-  for (const server of SERVERS) {
-    if (machine.programs.has(server)) continue;
-    say(
-      installOther(machine, server) ? `Installed ${server}.` : `Note: no ${server}; tests that need it are left out.`,
-    );
+function ensureAll(machine: Machine): void {
+  for (const program of FOR_CI) {
+    if (machine.programs.has(program)) continue;
+    const isThere = installOther(machine, program);
+    say(isThere ? `Installed ${program}.` : `Note: no ${program}; tests that need it are left out.`);
   }
 }
 
@@ -131,8 +133,7 @@ function ensureWaitaof(): boolean {
   return false;
 }
 
-const isForCi = process.argv.includes('--both');
 const machine = inspect();
-if (isForCi) ensureBoth(machine);
+if (isForCi) ensureAll(machine);
 const isReady = ensureOne(inspect()) && (!isForCi || ensureWaitaof());
 if (!isReady) process.exitCode = 1;

@@ -1,0 +1,23 @@
+/** What a person should be woken for, by the numbers of a fleet: a line for each. For monitors that compare nothing themselves. */
+import type { FleetNumbers } from '../metrics/fleet.ts';
+
+/** Upkeep that is later than this, in s, is not run by anybody. */
+const LATE_S = 600;
+
+export function troublesOf({ states, compromised, deployments, waves, upkeepLate }: FleetNumbers): readonly string[] {
+  const paused = [...deployments].filter(([, state]) => state.paused).map(([id]) => id);
+  const stopped = [...waves].filter(([, isStopped]) => isStopped).map(([policy]) => policy);
+  return [
+    ...counted(compromised, 'Clients that sign in with a key that was reported as compromised'),
+    ...counted(states.overdue, 'Clients with keys that are older than must_by'),
+    ...counted(states.halted, 'Clients that are halted until a person looks'),
+    ...counted(states.failed, 'Clients with a last rotation that failed'),
+    ...paused.map((id) => `The API of deployment ${id} refuses our key`),
+    ...stopped.map((policy) => `The wave of policy ${policy} has stopped`),
+    ...(upkeepLate > LATE_S ? ['No worker looks after unfinished work'] : []),
+  ];
+}
+
+function counted(count: number, what: string): readonly string[] {
+  return count === 0 ? [] : [`${what}: ${count}`];
+}

@@ -1,0 +1,100 @@
+/** `/metrics` of a large fleet beside that of a small one: what an answer takes, and how large it is. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { type ClientRef, makeReference } from '../../src/core/client.ts';
+import { commitOf } from '../../src/rotation/commit.ts';
+import { clientPolicy } from '../../src/rotation/policy.ts';
+import { enrolledRecord } from '../core/support.ts';
+import { makeToken } from '../support/api.ts';
+import { type Figure, judge } from './figure.ts';
+import { APP, onStage, type Stage } from './stage.ts';
+
+const LARGE = 100_000;
+const SMALL = 100;
+const SCRAPES = 40;
+
+/** Commits that are under way at the same time. */
+const LANES = 500;
+
+interface Scraped {
+  /** How long it takes until the whole fleet is told for the first time, in s. */
+  readonly first: number;
+  /** Median, in ms. */
+  readonly ms: number;
+  readonly bytes: number;
+}
+
+export const p16Metrics: Figure = {
+  ids: ['P16-metrics', 'P16-metrics-size'],
+  async measure({ rounds, quick }) {
+    const count = quick ? LARGE / 10 : LARGE;
+    const small = await scrapedOf(SMALL, rounds);
+    const large = await scrapedOf(count, rounds);
+    const what = `/metrics of ${count} clients ÷ that of ${SMALL}`;
+    const baseline = { small_ms: small[0]?.ms ?? 0, large_ms: large[0]?.ms ?? 0, first_s: large[0]?.first ?? 0 };
+    const ratios = large.map(({ ms }, round) => ms / (small[round]?.ms ?? Number.NaN));
+    const sizes = large.map(({ bytes }) => bytes / (1 << 20));
+    return [
+      judge({ id: 'P16-metrics', what, unit: 'ratio', goal: 5, bound: 'most', baseline }, ratios),
+      judge(
+        {
+          id: 'P16-metrics-size',
+          what: `size of /metrics of ${count} clients`,
+          unit: 'MiB',
+          goal: 200 / 1024,
+          baseline: {},
+        },
+        sizes,
+      ),
+    ];
+  },
+};
+
+async function scrapedOf(clients: number, rounds: number): Promise<readonly Scraped[]> {
+  return onStage({ appendfsync: 'everysec', strategy: 'cutover', clients: 1, concurrency: 1 }, async (stage) => {
+    await fill(stage, clients);
+    const { resources } = stage;
+    const api = await stage.startApi();
+    const value = await makeToken({ resources, config: resources.config }, { scopes: ['metrics'] });
+    const scrape = async () => {
+      const answer = await fetch(`${api.ready.url}/metrics`, { headers: { authorization: `Bearer ${value}` } });
+      return answer.text();
+    };
+    const asked = performance.now();
+    // The first ones ask for the fleet to be read.
+    while (!(await scrape()).includes(`rekeyd_clients_key_age_seconds_count ${clients}\n`)) await delay(20);
+    const first = (performance.now() - asked) / 1000;
+    const all: Scraped[] = [];
+    for (let round = 0; round < rounds; round += 1) {
+      const [took, sizes]: [number[], number[]] = [[], []];
+      for (let count = 0; count < SCRAPES; count += 1) {
+        const from = performance.now();
+        sizes.push(Buffer.byteLength(await scrape()));
+        took.push(performance.now() - from);
+      }
+      took.sort((a, b) => a - b);
+      all.push({ first, ms: took[SCRAPES / 2] ?? Number.NaN, bytes: Math.max(...sizes) });
+    }
+    return all;
+  });
+}
+
+/** Clients with keys of every age up to a hundred days. */
+async function fill({ resources }: Stage, clients: number): Promise<void> {
+  const { store, config } = resources;
+  const like = enrolledRecord();
+  const now = await store.now();
+  const [deployment = { id: '' }] = config.deployments;
+  const refs = Array.from({ length: clients }, (_, index) => makeReference(deployment.id, APP, `${index}`));
+  const commit = async (ref: ClientRef, index: number) => {
+    const policy = clientPolicy(resources, ref);
+    if (policy === null) throw new Error('the stage has a policy for its app');
+    const at = now - (index % 2_400) * 3_600_000;
+    const keys = like.keys.map((key) => ({ ...key, createdAt: at, activatedAt: at }));
+    await store.commit(
+      commitOf({ record: { ...like, ref, keys }, entries: [] }, policy, { from: null, durable: false }),
+    );
+  };
+  for (let from = 0; from < refs.length; from += LANES) {
+    await Promise.all(refs.slice(from, from + LANES).map((ref, index) => commit(ref, from + index)));
+  }
+}

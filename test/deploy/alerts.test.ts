@@ -1,0 +1,125 @@
+/** Alert rules and the dashboard: promtool accepts them, and a real Prometheus that reads real workers fires and shows. */
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { aged } from '../support/aged.ts';
+import { caller, makeToken } from '../support/api.ts';
+import { DEPLOYMENT, PEM_APP, startFleet } from '../support/fleet.ts';
+import { noPrometheus, startPrometheus } from '../support/prometheus.ts';
+import { until } from '../support/until.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const FOLDER = join(ROOT, 'deploy/prometheus');
+const UNIT_TESTS = ['alerts.test.yml', 'alerts-slow.test.yml'];
+
+interface Rule {
+  readonly alert: string;
+  readonly expr: string;
+  readonly annotations: { readonly summary: string; readonly runbook: string };
+}
+
+const source = readFileSync(join(FOLDER, 'alerts.yml'), 'utf8');
+const rules: readonly Rule[] = parse(source).groups.flatMap(({ rules: own }: { rules: Rule[] }) => own);
+
+interface Panel {
+  readonly title: string;
+  readonly targets: readonly { readonly expr: string }[];
+}
+
+const dashboard: { readonly panels: readonly Panel[] } = JSON.parse(
+  readFileSync(join(ROOT, 'deploy/grafana/rekeyd.json'), 'utf8'),
+);
+
+describe('each alert', () => {
+  const manual = readFileSync(join(ROOT, 'docs/operations.md'), 'utf8');
+  const headings = [...manual.matchAll(/^### (\w+)$/gm)].map(([, heading = '']) => heading);
+
+  test.each(rules)('$alert has a section that says what to do', ({ alert, annotations: { runbook } }) => {
+    expect(runbook).toBe(`docs/operations.md#${alert.toLowerCase()}`);
+    expect(headings).toContain(alert);
+  });
+
+  test('is there: no section is about one that is gone', () => {
+    expect(headings.toSorted()).toEqual(rules.map(({ alert }) => alert).toSorted());
+  });
+
+  test('has a unit test in which it fires', () => {
+    const tests = UNIT_TESTS.flatMap((file) => parse(readFileSync(join(FOLDER, file), 'utf8')).tests);
+    const fires = tests.flatMap(({ alert_rule_test: checks }) =>
+      checks.flatMap(({ alertname, exp_alerts: expected }: { alertname: string; exp_alerts: unknown[] }) =>
+        expected.length > 0 ? [alertname] : [],
+      ),
+    );
+    expect([...new Set(fires)].toSorted()).toEqual(rules.map(({ alert }) => alert).toSorted());
+  });
+});
+
+test('promtool accepts the rules, and their unit tests pass', ({ skip }) => {
+  if (noPrometheus !== null) skip(noPrometheus);
+  for (const args of [
+    ['check', 'rules', 'alerts.yml'],
+    ['test', 'rules', ...UNIT_TESTS],
+  ]) {
+    const { status, stdout, stderr } = spawnSync('promtool', args, { cwd: FOLDER, encoding: 'utf8' });
+    expect(status, `${stdout}${stderr}`).toBe(0);
+  }
+});
+
+test('a real Prometheus fires for an overdue key, a paused deployment and stopped workers, and fills the dashboard', async ({
+  skip,
+}) => {
+  if (noPrometheus !== null) skip(noPrometheus);
+  const fleet = await startFleet({ apps: [PEM_APP], config: { http: { listen: '127.0.0.1:0' } } });
+  const [old, leaked] = [await fleet.managed(PEM_APP), await fleet.managed(PEM_APP)];
+  await aged(fleet, old, 100);
+  const service = await fleet.start({ http: true });
+  const url = service.url ?? '';
+  const token = await makeToken(fleet, { name: 'prometheus', scopes: ['metrics'] });
+  const exposed = await caller(url, token)('/metrics');
+  const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], {
+    input: exposed.body,
+    encoding: 'utf8',
+  });
+  expect(status, `${stdout}${stderr}`).toBe(0);
+
+  const dir = join(fleet.dir, 'prometheus');
+  await mkdir(dir);
+  // Nobody waits for days here.
+  const swift = join(dir, 'alerts.yml');
+  await writeFile(swift, source.replaceAll(/^ +for: .*\n/gm, ''));
+  const prometheus = await startPrometheus(dir, [{ url, token }], [swift]);
+  const fires = (what: string, isSo: (firing: ReadonlySet<string>) => boolean) =>
+    until(
+      what,
+      async (saw) => {
+        const firing = await prometheus.firing();
+        saw([...firing]);
+        return isSo(firing);
+      },
+      30_000,
+    );
+
+  // Before the first scrape no worker is seen. Nothing here starts rotations by the clock, and the fleet is well but for one key.
+  const expected = ['RekeydKeyOverdue', 'RekeydNoTick'];
+  await fires(`${expected} fire alone`, (firing) => `${[...firing].toSorted()}` === `${expected}`);
+  await fleet.reached(leaked, await fleet.rotate(leaked, { compromised: true }));
+  for (const { title, targets } of dashboard.panels) {
+    for (const { expr } of targets) {
+      await until(
+        `"${title}" shows something: ${expr}`,
+        async () => (await prometheus.query(expr.replaceAll('$__rate_interval', '1m'))).length > 0,
+        30_000,
+      );
+    }
+  }
+  const always = { match: { path: /oauth\/apps/ }, times: Number.POSITIVE_INFINITY };
+  fleet.emulator.faults.add({ kind: 'status', status: 401, message: 'no', ...always });
+  await fleet.resources.store.pause(DEPLOYMENT, 'its API key is refused', []);
+  await fires('RekeydDeploymentPaused fires', (firing) => firing.has('RekeydDeploymentPaused'));
+  await service.stop();
+  await fires('RekeydWorkerDown fires', (firing) => firing.has('RekeydWorkerDown'));
+  await fires('RekeydGone fires', (firing) => firing.has('RekeydGone'));
+});
