@@ -29,6 +29,8 @@ export interface Crew {
   /** What is done to the next one. Nothing once the pool is calm. */
   readonly sentences?: () => readonly Sentence[];
   readonly clockOffset?: () => number;
+  /** They serve the HTTP API, each on its own machine: see `ports` of the fleet. */
+  readonly http?: true;
 }
 
 export interface Pool {
@@ -97,6 +99,7 @@ export function startPool(setting: Setting): Pool {
       lockMs: setting.lockMs ?? LOCK_MS,
       clockOffset: setting.clockOffset?.() ?? 0,
       schedule: setting.schedule?.() ?? false,
+      http: setting.http ?? false,
     };
   }
 
