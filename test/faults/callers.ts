@@ -117,6 +117,22 @@ function resultIn(text: string): Pick<Answer, 'request' | 'rotations' | 'pending
   };
 }
 
+/** How long a worker lives that was just called, in ms: as long as an answer may take. */
+const LEFT_MS = 200;
+
+/** One try of a call, whose worker dies before it has answered, or right afterwards. */
+export async function strike(
+  { pool, ports, chance }: Pick<Scene<World>, 'pool' | 'chance'> & { readonly ports: readonly number[] },
+  { tryOn }: Callers,
+  call: ApiCall,
+): Promise<void> {
+  const slot = chance.between(0, ports.length - 1);
+  const tried = tryOn(ports[slot] ?? 0, call).catch(() => null);
+  await delay(chance.between(0, LEFT_MS));
+  pool.kill(slot);
+  await tried;
+}
+
 /** A person makes a token at the command line. */
 export async function makeToken(
   { command }: Pick<Scene<World>, 'command'>,

@@ -36,8 +36,10 @@ const called = kindOf<Served>({
     const [siem, pager] = await Promise.all(['siem', 'pager'].map((name) => makeToken(scene, name, 'rotate,read')));
     if (siem === undefined || pager === undefined) throw new Error('there are two tokens');
     const call = rotationOf(scene, 'call-1', siem, 'effect');
-    for (const { id } of (await callers.call(call))?.rotations ?? [])
-      await listen({ history, ports, chance, bearer: siem, name: 'listener', rotation: id, cutAfter: 1 });
+    const [rotation] = (await callers.call(call))?.rotations ?? [];
+    const hear = (name: string, cutAfter: number) =>
+      listen({ history, ports, chance, bearer: siem, name, rotation: rotation?.id ?? '', cutAfter });
+    await Promise.all([hear('one that stays', Number.POSITIVE_INFINITY), hear('one that is cut off', 1)]);
     await callers.call(call);
     await callers.call(rotationOf(scene, 'call-2', pager, 'effect'));
     await revokeToken(scene, pager);

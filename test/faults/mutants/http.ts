@@ -65,7 +65,10 @@ export const http: readonly Mutant[] = [
   {
     name: 'event-told-twice',
     edits: [{ file: 'src/http/events.ts', within: 'tell', find: conditionOf(member('entry.seq')), put: 'false' }],
-    caught: { in: 'called', as: 'event_order' },
+    caught: {
+      by: 'test/http/events.test.ts',
+      named: 'that are written while somebody reads what was before are told once',
+    },
   },
   {
     name: 'destroyed-leak-replaced',

@@ -4,13 +4,25 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { APPS } from '../apps.ts';
-import { type ApiCall, type Bearer, isRefusedEverywhere, makeToken, openCallers, revokeToken } from '../callers.ts';
+import {
+  type ApiCall,
+  type Bearer,
+  isRefusedEverywhere,
+  makeToken,
+  openCallers,
+  revokeToken,
+  strike,
+} from '../callers.ts';
 import { breakRedis, breakThings } from '../chaos.ts';
 import { listen } from '../listeners.ts';
 import { kindOf, type Scene } from '../scenario.ts';
 import { enrolled, openServed, type Served, servingCrew } from '../serving.ts';
 
-const ROUNDS = 3;
+const ROUNDS = 2;
+
+/** The calls of one round begin within that time, in ms: what befalls a worker befalls them at different steps. */
+const SPREAD_MS = 2_000;
+
 const WORKERS = 3;
 
 /** One calls for a compromise now and then: whoever signs in just then tries again. */
@@ -28,8 +40,9 @@ export const http = kindOf<Served>({
   name: 'http',
   open: (place) => openServed(place, { apps }, WORKERS),
   crew: (_dice, world) => servingCrew(world),
+  loginEveryMs: 300,
   async play(scene) {
-    const { chance, history, ports, pool } = scene;
+    const { chance, history, ports } = scene;
     const callers = openCallers({ ports, history, chance: chance.branch('callers') });
     const [siem, pager, reader] = await Promise.all([
       makeToken(scene, 'siem', 'rotate,read'),
@@ -43,6 +56,7 @@ export const http = kindOf<Served>({
     async function ask(bearer: Bearer, select: object, compromised: boolean): Promise<void> {
       calls += 1;
       const name = `call-${scene.seed}-${calls}`;
+      await delay(chance.between(0, SPREAD_MS));
       const call: ApiCall = {
         name,
         bearer,
@@ -50,6 +64,7 @@ export const http = kindOf<Served>({
         path: '/v1/rotations',
         body: bodyOf(name, select, compromised),
       };
+      if (chance.next() < 0.5) await strike(scene, callers, call);
       const [answer] = await Promise.all([callers.call(call), callers.call(call)]);
       if (answer === null) scene.accuse('unanswered', null, `${name} was never answered`);
       const rotations = answer?.status === 202 ? answer.rotations : [];
@@ -75,18 +90,14 @@ export const http = kindOf<Served>({
 
     for (let round = 1; round <= ROUNDS; round += 1) {
       for (const client of enrolled(scene)) {
-        if (chance.next() < 0.4) continue;
-        const bearer = round < ROUNDS && chance.next() < 0.5 ? pager : siem;
+        if (chance.next() < 0.2) continue;
+        const bearer = round === 1 && chance.next() < 0.5 ? pager : siem;
         work.push(ask(bearer, { clients: [client.ref] }, chance.next() < 0.3));
       }
-      if (round === 2) work.push(ask(siem, { app: `${enrolled(scene)[0]?.ref.split('/', 2).join('/')}` }, false));
-      for (let kills = 0; kills < 2; kills += 1) {
-        await delay(chance.between(50, 400));
-        pool.kill();
-      }
+      if (round === 1) work.push(ask(siem, { app: `${enrolled(scene)[0]?.ref.split('/', 2).join('/')}` }, false));
       await breakRedis(scene);
       await breakThings(scene, 2);
-      if (round === 2) await revokeAndAsk(scene, callers, pager, reader);
+      if (round === 1) await revokeAndAsk(scene, callers, pager, reader);
     }
     scene.emulator.faults.clear();
     await Promise.all(work);

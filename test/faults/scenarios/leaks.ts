@@ -6,13 +6,17 @@ import type { KeyObject } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { makeKey } from '../../emulator/testing.ts';
 import { APPS, type AppSetting } from '../apps.ts';
-import { type ApiCall, type Bearer, isRefusedEverywhere, makeToken, openCallers } from '../callers.ts';
+import { type ApiCall, type Bearer, isRefusedEverywhere, makeToken, openCallers, strike } from '../callers.ts';
 import { breakRedis, breakThings } from '../chaos.ts';
 import { kindOf } from '../scenario.ts';
 import { enrolled, openServed, type Served, servingCrew } from '../serving.ts';
 import { hunt, isAccepted, reportOf, steal, type Theft, untilDestroyed } from '../thefts.ts';
 
 const ROUNDS = 2;
+
+/** The reports of one round begin within that time, in ms. */
+const SPREAD_MS = 2_000;
+
 const WORKERS = 3;
 
 /** The key of a report is away at once: whoever signs in just then tries again. */
@@ -27,8 +31,9 @@ export const leaks = kindOf<Served>({
   name: 'leaks',
   open: (place) => openServed(place, { apps }, WORKERS),
   crew: (_dice, world) => servingCrew(world),
+  loginEveryMs: 300,
   async play(scene) {
-    const { chance, history, ports, pool } = scene;
+    const { chance, history, ports } = scene;
     const callers = openCallers({ ports, history, chance: chance.branch('callers') });
     const [siem, reader] = await Promise.all([
       makeToken(scene, 'siem', 'rotate,read'),
@@ -42,6 +47,8 @@ export const leaks = kindOf<Served>({
     async function report(key: KeyObject, due: ApiCall['due'], bearer: Bearer = siem): Promise<void> {
       reports += 1;
       const call = reportOf(key, reports, { name: `leak-${scene.seed}-${reports}`, bearer, due });
+      await delay(chance.between(0, SPREAD_MS));
+      if (chance.next() < 0.4) await strike(scene, callers, call);
       const [answer] = await Promise.all([callers.call(call), callers.call(call)]);
       if (answer === null) scene.accuse('unanswered', null, `${call.name} was never answered`);
       scene.owe((answer?.rotations ?? []).map(({ id }) => id));
@@ -57,10 +64,6 @@ export const leaks = kindOf<Served>({
         ...stolen.map(({ key }) => report(key, 'effect')),
         ...[...strange, ...destroyed.map(({ key }) => key)].map((key) => report(key, 'nothing')),
       ];
-      for (let kills = 0; kills < 2; kills += 1) {
-        await delay(chance.between(50, 400));
-        pool.kill();
-      }
       await breakRedis(scene);
       await breakThings(scene, 2);
       scene.emulator.faults.clear();
