@@ -7,6 +7,7 @@ import { PATIENCE_MS, POLL_MS } from './asking.ts';
 import type { Event, Untimed } from './history.ts';
 import type { Chance } from './random.ts';
 import type { Scene } from './scenario.ts';
+import { type Stage, settle } from './stage.ts';
 import type { World } from './world.ts';
 
 /** Who calls. */
@@ -135,11 +136,13 @@ export async function strike(
 
 /** A person makes a token at the command line. */
 export async function makeToken(
-  { command }: Pick<Scene<World>, 'command'>,
+  scene: Pick<Scene<Stage>, 'command' | 'redis' | 'disk'>,
   name: string,
   scopes: string,
 ): Promise<Bearer> {
-  return { name, value: (await command('token', 'create', name, '--scope', scopes)).trim() };
+  const value = (await scene.command('token', 'create', name, '--scope', scopes)).trim();
+  await settle(scene);
+  return { name, value };
 }
 
 /** What is known of the list of tokens is at most a second old: from then on each worker refuses it. In ms. */
@@ -147,11 +150,12 @@ const REVOKED_MS = 1_000;
 
 /** Resolves when no worker may take it any more. */
 export async function revokeToken(
-  { command, history }: Pick<Scene<World>, 'command' | 'history'>,
+  scene: Pick<Scene<Stage>, 'command' | 'redis' | 'disk' | 'history'>,
   { name }: Bearer,
 ): Promise<void> {
-  history.note({ kind: 'revoking', token: name });
-  await command('token', 'revoke', name);
+  scene.history.note({ kind: 'revoking', token: name });
+  await scene.command('token', 'revoke', name);
+  await settle(scene);
   await delay(REVOKED_MS + POLL_MS);
 }
 

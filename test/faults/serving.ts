@@ -3,6 +3,8 @@ import { freePort } from '../support/ports.ts';
 import type { FleetSetting } from './apps.ts';
 import type { FaultClient } from './fleet.ts';
 import type { Crew } from './pool.ts';
+import type { Chance } from './random.ts';
+import { lateWrites } from './scenarios/random.ts';
 import { openStage, type Stage } from './stage.ts';
 import type { Place } from './world.ts';
 
@@ -10,10 +12,13 @@ export interface Served extends Stage {
   readonly ports: readonly number[];
 }
 
-export async function openServed(place: Place, fleet: FleetSetting, workers: number): Promise<Served> {
+export async function openServed(place: Place, fleet: FleetSetting, workers: number, dice?: Chance): Promise<Served> {
   const ports = new Set<number>();
   while (ports.size < workers) ports.add(await freePort());
-  const stage = await openStage(place, { fleet: { ...fleet, ports: [...ports] } });
+  const stage = await openStage(place, {
+    everysec: dice !== undefined && lateWrites(dice),
+    fleet: { ...fleet, ports: [...ports] },
+  });
   return { ...stage, ports: [...ports] };
 }
 

@@ -38,7 +38,7 @@ function bodyOf(name: string, select: object, compromised: boolean): object {
 
 export const http = kindOf<Served>({
   name: 'http',
-  open: (place) => openServed(place, { apps }, WORKERS),
+  open: (place, dice) => openServed(place, { apps }, WORKERS, dice),
   crew: (_dice, world) => servingCrew(world),
   loginEveryMs: 300,
   async play(scene) {

@@ -29,7 +29,7 @@ const apps: readonly AppSetting[] = APPS.filter(({ slug }) => ['overlap', 'cutov
 
 export const leaks = kindOf<Served>({
   name: 'leaks',
-  open: (place) => openServed(place, { apps }, WORKERS),
+  open: (place, dice) => openServed(place, { apps }, WORKERS, dice),
   crew: (_dice, world) => servingCrew(world),
   loginEveryMs: 300,
   async play(scene) {
