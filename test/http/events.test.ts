@@ -52,11 +52,11 @@ describe(`events on ${redisKinds[0]}`, () => {
     isAway = false;
     beforeRead = async () => {};
     const counted = {
-      auditSize: store.auditSize,
-      async auditAfter(seq: number, limit: number) {
+      settledSize: store.settledSize,
+      async settledAfter(seq: number, limit: number) {
         reads += 1;
         await beforeRead(seq);
-        return isAway ? new Promise<never>(() => {}) : store.auditAfter(seq, limit);
+        return isAway ? new Promise<never>(() => {}) : store.settledAfter(seq, limit);
       },
     };
     events = openEvents(counted, createLog({ level: 'silent' }), 300);
