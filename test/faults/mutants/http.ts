@@ -17,7 +17,7 @@ export const http: readonly Mutant[] = [
   },
   {
     name: 'call-not-audited',
-    edits: [{ ...ASK, find: statementOf(call('noteCall')), put: '' }],
+    edits: [{ file: ASK.file, within: 'noteCall', find: statementOf(call('store.append')), put: '' }],
     caught: { in: 'called', as: 'call_unaudited' },
   },
   {
