@@ -57,7 +57,7 @@ export async function requestState({ requests }: Queues, id: string): Promise<Re
 
 /**
  * What a request came to once a worker has run it, however long that takes; null when `signal` aborted first.
- * @throws RekeydError `request_failed` when the job failed for good; `redis_unreachable`
+ * @throws RekeydError `request_failed` when the job failed for good; `request_lost` when it is gone; `redis_unreachable`
  */
 export async function requestResult(queues: Queues, id: string, options: WaitOptions): Promise<RequestResult | null> {
   const { signal, onRetry } = options;
@@ -69,10 +69,8 @@ export async function requestResult(queues: Queues, id: string, options: WaitOpt
     const found = await answerOf(requestState(queues, id), options, stillQueued(id));
     if (found === null) break;
     if (found.is === 'done') return found.result;
-    if (found.is !== 'waiting') {
-      const why = found.is === 'failed' ? found.why : 'it is no longer in the queue';
-      throw new RekeydError('request_failed', `Request ${id} failed: ${why}`);
-    }
+    if (found.is === 'failed') throw new RekeydError('request_failed', `Request ${id} failed: ${found.why}`);
+    if (found.is === 'unknown') throw new RekeydError('request_lost', `Request ${id} ${LOST}`);
     const { why } = found;
     if (why === '' || (why === told && monotonic() - toldAt < REMIND_MS)) continue;
     told = why;
@@ -81,6 +79,9 @@ export async function requestResult(queues: Queues, id: string, options: WaitOpt
   }
   return null;
 }
+
+const LOST =
+  'is no longer in the queue: Redis lost it, as in a power cut. It may have been begun: see `rekeyd status`, and ask again.';
 
 /** What becomes of a request while Redis is away. */
 function stillQueued(id: string): string {

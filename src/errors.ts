@@ -36,6 +36,7 @@ export type ErrorCode =
   | 'publish_failed' // the public set could not be written
   | 'probe_failed' // a probe that learned nothing
   | 'request_failed' // an on-demand job that ended without a result
+  | 'request_lost' // an on-demand job that Redis lost before it ended
   | 'export_failed' // the audit log could not be written to its folder
   | 'not_found';
 

@@ -43,13 +43,15 @@ export async function ask(call: Asked): Promise<Answer> {
     await soon(noteCall(store, call, id, request));
     const signing = { store, keks: keksOf(config) };
     await soon(claimed(request, id, principal.claimedBy, signing).then((signed) => context.queues.request(signed, id)));
+    // Once more: a power cut in between takes the entry away, and the request is sent again. It is written once.
+    await soon(noteCall(store, call, id, request));
     if (prefersAsync(headers.prefer)) {
       const told = { location, 'preference-applied': 'respond-async' };
       return { status: 202, headers: told, body: pendingOf(id, '', unknown) };
     }
     return { status: 202, headers: { location }, body: await answerFor(call, id, once, unknown) };
   } catch (error) {
-    if (!hasCode(error, 'redis_unreachable')) throw error;
+    if (!hasCode(error, 'redis_unreachable') && !hasCode(error, 'request_lost')) throw error;
     throw new ProblemError(503, key === undefined ? LOST_WITHOUT_KEY : LOST, {
       headers: { 'retry-after': '5' },
       cause: error,

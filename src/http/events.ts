@@ -1,6 +1,7 @@
 /**
  * What happens to a rotation, as it happens: Server-Sent Events from the audit log. However many listen, one loop of this process reads the log,
- * and each entry is made into text once. The id of an event is the number of its entry, so that a listener who comes back misses nothing.
+ * and each entry is made into text once. The id of an event is the number of its entry, so that a listener who comes back misses nothing; and none is told
+ * of an entry that a power cut could still take away.
  */
 import type { AuditEntry } from '../core/audit.ts';
 import { messageOf } from '../errors.ts';
@@ -57,7 +58,7 @@ interface Listener extends Listening {
   isGone: boolean;
 }
 
-export function openEvents(store: Pick<Store, 'auditAfter' | 'auditSize'>, log: Log, beatMs = BEAT_MS): Events {
+export function openEvents(store: Pick<Store, 'settledAfter' | 'settledSize'>, log: Log, beatMs = BEAT_MS): Events {
   /** By rotation. */
   const live = new Map<string, Set<Listener>>();
   /** Those that still read what was before. */
@@ -71,7 +72,7 @@ export function openEvents(store: Pick<Store, 'auditAfter' | 'auditSize'>, log: 
   let readTo: number | null = null;
 
   /** The store waits for a Redis that is away. A server that stops does not. */
-  const entriesAfter = (seq: number) => untilAborted(store.auditAfter(seq, PAGE), ended.signal);
+  const entriesAfter = (seq: number) => untilAborted(store.settledAfter(seq, PAGE), ended.signal);
 
   function leave(listener: Listener): void {
     listener.isGone = true;
@@ -115,7 +116,7 @@ export function openEvents(store: Pick<Store, 'auditAfter' | 'auditSize'>, log: 
   }
 
   async function read(): Promise<void> {
-    readTo ??= await untilAborted(store.auditSize(), ended.signal);
+    readTo ??= await untilAborted(store.settledSize(), ended.signal);
     for (let beatIn = beatMs; count > 0 && !ended.signal.aborted; beatIn -= LOOK_MS) {
       await catchUp();
       for (const entry of await entriesAfter(readTo)) {

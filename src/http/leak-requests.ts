@@ -86,9 +86,11 @@ async function enqueue(
   const entry = { type: 'api.called', client: null, rotation: null, actor: claimedBy, claimed_by: claimedBy } as const;
   // It was held back by the breaker, or could not be begun, and is reported again: what stood in the way may be gone.
   if ((await requestState(queues, request)).is === 'failed') await queues.requests.remove(request).catch(() => {});
-  // Before it is asked for, and once.
-  await store.append([{ ...entry, reason, data }], `api ${request}`);
+  // Before it is asked for, and written once. Noted again afterwards: a power cut in between takes the entry away, and the request is sent again.
+  const note = () => store.append([{ ...entry, reason, data }], `api ${request}`);
+  await note();
   await queues.request(await claimed(wanted, request, claimedBy, { store, keks: keksOf(config) }), request);
+  await note();
   return { kid, request, clients: refs, rotations: null, error: null };
 }
 

@@ -82,7 +82,7 @@ export function endUnreadable({ code = '' }: Error & { readonly code?: string },
 export function problemOf(error: unknown): Problem {
   if (error instanceof ProblemError) return error.problem;
   if (isRefusal(error)) return { status: error.statusCode, detail: error.message };
-  if (hasCode(error, 'redis_unreachable') || hasCode(error, 'not_durable') || hasCode(error, 'store_lost')) {
+  if (STORE_TROUBLES.some((code) => hasCode(error, code))) {
     return {
       status: 503,
       detail: 'The store cannot be worked with now. Ask again later; GET /readyz says when.',
@@ -91,6 +91,8 @@ export function problemOf(error: unknown): Problem {
   }
   return { status: 500, detail: 'Something went wrong here, and not with the request. The log of rekeyd says what.' };
 }
+
+const STORE_TROUBLES = ['redis_unreachable', 'not_durable', 'store_lost', 'request_lost'] as const;
 
 function isRefusal(error: unknown): error is Error & { readonly statusCode: number } {
   if (!(error instanceof Error && 'code' in error && 'statusCode' in error)) return false;

@@ -2,6 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AuditDraft, AuditEntry } from '../core/audit.ts';
+import { hasCode } from '../errors.ts';
+import type { Guard } from './guard.ts';
 import { APPEND, SEEN } from './lua/log.ts';
 import { integer } from './redis/replies.ts';
 import type { Scripts } from './redis/scripts.ts';
@@ -14,6 +16,13 @@ export interface AuditLog {
   append(drafts: readonly AuditDraft[], op?: string): Promise<number>;
   /** Up to `limit` entries after number `seq`, oldest first. */
   auditAfter(seq: number, limit: number): Promise<AuditEntry[]>;
+  /**
+   * The same, but only those that are known to be on disk: a power cut takes the others away, and gives their numbers to what happens next. For everybody
+   * who goes on later from the last number that was told.
+   */
+  settledAfter(seq: number, limit: number): Promise<AuditEntry[]>;
+  /** The number of the newest entry that is known to be on disk. */
+  settledSize(): Promise<number>;
   /** The newest `count` entries, oldest first. */
   auditTail(count: number): Promise<AuditEntry[]>;
   /** The number of the newest entry; 0 while there is none. */
@@ -25,9 +34,28 @@ export interface AuditLog {
   rememberSize(): Promise<void>;
 }
 
-/** @param confirmed told the number of the newest entry that is known to be on disk */
-export function openAuditLog(redis: Redis, scripts: Scripts, confirmed: (seq: number) => void): AuditLog {
+/** @param guard knows how far the log is known to be on disk, and is told */
+export function openAuditLog(redis: Redis, scripts: Scripts, guard: Pick<Guard, 'confirmed' | 'expected'>): AuditLog {
   const { keys } = scripts;
+  const size = async () => integer((await scripts.ask(() => redis.get(keys.auditSize))) ?? 0);
+  const entries = async (from: string, to: string, limit: number) =>
+    (await scripts.ask(() => redis.xrange(keys.audit, from, to, 'COUNT', limit))).map(parseEntry);
+
+  async function rememberSize(): Promise<void> {
+    guard.confirmed(integer(await scripts.runDurably({ lua: SEEN, keys: [keys.touched], args: [] })));
+  }
+
+  /** A Redis that takes no writes still tells what was on disk before. */
+  async function settledSize(): Promise<number> {
+    const newest = await size();
+    if (newest > guard.expected.size) {
+      await rememberSize().catch((error: unknown) => {
+        if (!hasCode(error, 'not_durable') && !hasCode(error, 'redis_unsafe')) throw error;
+      });
+    }
+    return Math.min(newest, guard.expected.size);
+  }
+
   return {
     async append(drafts, op = randomUUID()) {
       const call = {
@@ -38,19 +66,18 @@ export function openAuditLog(redis: Redis, scripts: Scripts, confirmed: (seq: nu
       return integer(await scripts.run(call));
     },
     async auditAfter(seq, limit) {
-      const found = await scripts.ask(() => redis.xrange(keys.audit, `${seq + 1}-0`, '+', 'COUNT', limit));
-      return found.map(parseEntry);
+      return entries(`${seq + 1}-0`, '+', limit);
     },
+    async settledAfter(seq, limit) {
+      return entries(`${seq + 1}-0`, `${await settledSize()}-0`, limit);
+    },
+    settledSize,
     async auditTail(count) {
       const found = await scripts.ask(() => redis.xrevrange(keys.audit, '+', '-', 'COUNT', count));
       return found.map(parseEntry).reverse();
     },
-    async rememberSize() {
-      confirmed(integer(await scripts.runDurably({ lua: SEEN, keys: [keys.touched], args: [] })));
-    },
-    async auditSize() {
-      return integer((await scripts.ask(() => redis.get(keys.auditSize))) ?? 0);
-    },
+    rememberSize,
+    auditSize: size,
   };
 }
 

@@ -50,7 +50,7 @@ export function openStore(
     keys: scripts.keys,
     ...openRecords(redis, scripts, { confirmed: guard.confirmed, onCommit }),
     ...openIndexes(redis, scripts),
-    ...openAuditLog(redis, scripts, guard.confirmed),
+    ...openAuditLog(redis, scripts, guard),
     ...openDeployments(redis, scripts),
     ...openPauses(redis, scripts),
     ...openWaves(redis, scripts),

@@ -38,6 +38,8 @@ export interface FleetSetting {
   /** Laid over the config, and over its deployment. */
   readonly config?: Readonly<Record<string, unknown>>;
   readonly deployment?: Readonly<Record<string, unknown>>;
+  /** Where the HTTP API of each machine is, on loopback. */
+  readonly ports?: readonly number[];
 }
 
 const ES256: NewClient = { alg: 'ES256' };

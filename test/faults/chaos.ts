@@ -34,7 +34,8 @@ export const loseLock: Act = async ({ raw, history, chance }) => {
   }
 };
 
-const breakRedis: Act = async ({ redis, proxy, disk, watch, history, chance }) => {
+/** In one of the ways in which it breaks. Resolves when it is whole again. */
+export const breakRedis: Act = async ({ redis, proxy, disk, watch, history, chance }) => {
   const fault = chance.pick(['kill', 'power cut', 'power cut', 'pause', 'cut', 'stall', 'half-close', 'slow'] as const);
   const ms = chance.between(100, 1_200);
   history.note({ kind: 'redis', fault: `${fault} (${ms} ms)` });

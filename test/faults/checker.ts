@@ -1,6 +1,7 @@
 /** The judge: reads history, store, server and key folders, and says what was broken. Shares no code with `src/`. */
 import type { Emulator } from '../emulator/server.ts';
 import { auditAgrees, auditIsKept, auditIsWhole } from './checks/audit.ts';
+import { callsAreKept, eventsAreTold } from './checks/calls.ts';
 import { refusedBeforeDestroyed } from './checks/destruction.ts';
 import { endsWell } from './checks/ends.ts';
 import { importsAreProven } from './checks/imports.ts';
@@ -47,6 +48,8 @@ const CHECKS: readonly Check[] = [
   importsAreProven,
   rollbacksGoBack,
   standbysAreKept,
+  callsAreKept,
+  eventsAreTold,
 ];
 
 /** What can be said of the history alone. */

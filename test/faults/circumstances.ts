@@ -6,6 +6,7 @@ import { isChange } from '../emulator/log.ts';
 import { until } from '../support/patient.ts';
 import { redisKinds } from '../support/redis.ts';
 import { APPS } from './apps.ts';
+import { CALLS } from './circumstances-of-http.ts';
 import { LIMITS } from './circumstances-of-limits.ts';
 import { standingBy } from './circumstances-of-standby.ts';
 import { DEPLOYMENT, type FaultClient } from './fleet.ts';
@@ -185,6 +186,7 @@ const ALL: readonly Kind[] = [
   diedBeforeDelivery,
   diedAfterCutover,
   standingBy,
+  ...CALLS,
   ...LIMITS,
 ];
 

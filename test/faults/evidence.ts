@@ -83,6 +83,9 @@ export interface AuditLine {
   readonly client: string | null;
   readonly rotation: string | null;
   readonly actor: string;
+  readonly reason?: string;
+  /** Who was authenticated. */
+  readonly claimed_by?: string;
   readonly data: { readonly [name: string]: unknown };
   /** As it was written. */
   readonly draft: string;

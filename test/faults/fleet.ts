@@ -56,10 +56,12 @@ export interface Home {
   readonly dir: string;
   /** The folder of one machine. */
   readonly dataDir: string;
+  /** Where its HTTP API is, on loopback. */
+  readonly port?: number | undefined;
 }
 
 /** @param redis the section of that name */
-export function configFile({ dir, dataDir }: Home, redis: object, apiUrl: string, setting: FleetSetting): object {
+export function configFile({ dir, dataDir, port }: Home, redis: object, apiUrl: string, setting: FleetSetting): object {
   const { apps } = setting;
   return {
     data_dir: join(dir, dataDir),
@@ -68,6 +70,7 @@ export function configFile({ dir, dataDir }: Home, redis: object, apiUrl: string
     sinks: [{ kind: 'directory', path: keysIn(dir) }],
     reconcile_every: '1s',
     publish: { path: join(dir, 'public'), base_url: `https://${KEYS_HOST}` },
+    ...(port !== undefined && { http: { listen: `127.0.0.1:${port}`, rate_limit: { max: 10_000 } } }),
     ...setting.config,
     deployments: [
       {

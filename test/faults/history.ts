@@ -89,6 +89,38 @@ export type Event =
   /** A person is about to take the client out of rekeyd's hands. */
   | (At & { readonly kind: 'released'; readonly ref: string })
   | (At & { readonly kind: 'asked'; readonly job: string; readonly rotations: readonly string[] })
+  /** Somebody calls the HTTP API. The audit log says `name` as the reason for whatever comes of it. */
+  | (At & {
+      readonly kind: 'call';
+      readonly name: string;
+      readonly token: string;
+      /** What the call may come to: what it asks for, nothing although it may ask, or a refusal. */
+      readonly due: 'effect' | 'nothing' | 'refusal';
+    })
+  /** A worker answered a try of that call. */
+  | (At & {
+      readonly kind: 'answer';
+      readonly name: string;
+      readonly port: number;
+      readonly status: number;
+      /** Empty: it says nothing of one. */
+      readonly request: string;
+      readonly rotations: readonly { readonly id: string; readonly client: string }[];
+      /** No worker has begun it yet. */
+      readonly pending: boolean;
+    })
+  /** A person is about to revoke that token. */
+  | (At & { readonly kind: 'revoking'; readonly token: string })
+  /** A listener was told of an entry of the audit log. */
+  | (At & {
+      readonly kind: 'told';
+      readonly listener: string;
+      readonly rotation: string;
+      readonly seq: number;
+      readonly type: string;
+    })
+  /** It was told that nothing more will come. */
+  | (At & { readonly kind: 'told_all'; readonly listener: string; readonly rotation: string })
   /** The server asked to be left alone. */
   | (At & {
       readonly kind: 'throttled';

@@ -14,8 +14,10 @@ import { diskFull } from './scenarios/disk-full.ts';
 import { enrolment } from './scenarios/enrolment.ts';
 import { fleet } from './scenarios/fleet.ts';
 import { cluster, sentinel, writers } from './scenarios/groups.ts';
+import { http } from './scenarios/http.ts';
 import { humans } from './scenarios/humans.ts';
 import { kills } from './scenarios/kills.ts';
+import { leaks } from './scenarios/leaks.ts';
 import { emptied, replaced, rolledBack } from './scenarios/lost-store.ts';
 import { points } from './scenarios/points.ts';
 import { random } from './scenarios/random.ts';
@@ -64,6 +66,8 @@ const MATRIX: readonly Row[] = [
   { kind: waves, short: upTo(1), long: upTo(6) },
   { kind: readiness, short: upTo(1), long: upTo(6) },
   { kind: rollback, short: upTo(1), long: upTo(6) },
+  { kind: http, short: upTo(1), long: upTo(6) },
+  { kind: leaks, short: upTo(1), long: upTo(6) },
   { kind: fleet, short: [], long: upTo(2) },
   // The longest last: what the others find is known by then.
   { kind: points, short: upTo(1), long: upTo(12) },

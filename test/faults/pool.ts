@@ -29,13 +29,15 @@ export interface Crew {
   /** What is done to the next one. Nothing once the pool is calm. */
   readonly sentences?: () => readonly Sentence[];
   readonly clockOffset?: () => number;
+  /** They serve the HTTP API, each on its own machine: see `ports` of the fleet. */
+  readonly http?: true;
 }
 
 export interface Pool {
   /** Until the first worker works. */
   ready(): Promise<void>;
-  /** SIGKILL, now. False when none is running. */
-  kill(): boolean;
+  /** SIGKILL, now: to the worker in that place, or to any. False when none is running. */
+  kill(slot?: number): boolean;
   /** Stands still for longer than its locks hold, and then goes on as if nothing had been. */
   freeze(ms: number): Promise<boolean>;
   /** The machine of one worker, or of all, believes from now on that it is `offset` ms later than it is. */
@@ -97,6 +99,7 @@ export function startPool(setting: Setting): Pool {
       lockMs: setting.lockMs ?? LOCK_MS,
       clockOffset: setting.clockOffset?.() ?? 0,
       schedule: setting.schedule?.() ?? false,
+      http: setting.http ?? false,
     };
   }
 
@@ -153,8 +156,8 @@ export function startPool(setting: Setting): Pool {
 
   return {
     ready: () => first.promise,
-    kill() {
-      const running = awake();
+    kill(slot) {
+      const running = slot === undefined ? awake() : awake().filter((one) => one === slots.get(slot));
       if (running.length === 0) return false;
       shoot(chance.pick(running));
       return true;

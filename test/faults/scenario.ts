@@ -39,6 +39,8 @@ export type Scene<W extends World> = W & {
   readonly chance: Chance;
   /** For everybody's rotation, unless the wish says whose. Answered at some time; that it is, is a part of the judgement. */
   ask(wish?: Wish): Promise<readonly string[] | null>;
+  /** Somebody was told, in another way than by `ask`, that these rotations begin: they have to end. */
+  owe(rotations: readonly string[]): void;
   /** What was answered so far is owed no longer: the store that it stood in is lost. */
   forgetAnswers(): void;
   /** Registers one more client with the server, whose application signs in from now on. */
@@ -156,6 +158,9 @@ async function act<W extends World>(plot: Plot<W>, place: Place, { seed, patienc
         for (const id of ids ?? []) owed.add(id);
       });
       return answer;
+    },
+    owe(rotations) {
+      for (const id of rotations) owed.add(id);
     },
     forgetAnswers: () => owed.clear(),
     register(slug, setting) {

@@ -1,6 +1,6 @@
 /** A world whose store is one server behind a proxy that can be cut, on a disk that can lose what nobody confirmed. */
 import { Redis } from 'ioredis';
-import { type RedisServer, type RedisSetup, startRedis } from '../support/redis.ts';
+import { type RedisServer, type RedisSetup, startRedis, waitaofKinds } from '../support/redis.ts';
 import { APPS, type FleetSetting } from './apps.ts';
 import { type Disk, watchDisk } from './disk.ts';
 import { type FaultyProxy, startProxy } from './proxy.ts';
@@ -37,8 +37,7 @@ export async function openStage(place: Place, setting: StageSetting = {}): Promi
     connect: (options) => new Redis({ path: redis.socketPath, ...options }),
     socketPath: redis.socketPath,
     async open() {
-      if (everysec) await settle(redis);
-      disk.confirmed();
+      await settle({ redis, disk });
       return { url: proxy.url };
     },
   });
@@ -48,9 +47,12 @@ export async function openStage(place: Place, setting: StageSetting = {}): Promi
   return { ...world, redis, disk, proxy };
 }
 
-/** Until all that was written is on disk. */
-async function settle({ socketPath }: RedisServer): Promise<void> {
-  const redis = new Redis({ path: socketPath });
-  await redis.call('WAITAOF', 1, 0, 10_000);
-  redis.disconnect();
+/** Until all that was written is on disk. Commands do not go through the proxy: what they were confirmed is not known to the disk without this. */
+export async function settle({ redis, disk }: Pick<Stage, 'redis' | 'disk'>): Promise<void> {
+  if (waitaofKinds.includes(redis.kind)) {
+    const connection = new Redis({ path: redis.socketPath });
+    await connection.call('WAITAOF', 1, 0, 10_000);
+    connection.disconnect();
+  }
+  disk.confirmed();
 }

@@ -18,6 +18,8 @@ export interface WorkerOrder {
   readonly clockOffset: number;
   /** With the ticks of its policies. */
   readonly schedule: boolean;
+  /** It serves the HTTP API where its config says, and logs what it is asked. */
+  readonly http: boolean;
 }
 
 /** To a worker. */
@@ -59,10 +61,10 @@ async function carryOut({ deed, ms = 0, point }: Sentence, ref: string): Promise
 }
 
 const service = startService(await loadConfig(order.config, order.env), {
-  log: createLog({ level: 'error' }),
+  log: createLog({ level: order.http ? 'info' : 'error' }),
   schedule: order.schedule,
   worker: true,
-  http: false,
+  http: order.http,
   lockMs: order.lockMs,
   hooks: {
     async onPoint(point, ref) {

@@ -80,9 +80,9 @@ export async function buildWorld({ dir, later }: Place, fleet: FleetSetting, bac
   later('emulator', () => emulator.close());
   emulator.setApiKey(DEPLOYMENT, API_KEY);
 
-  async function configFor(name: string, dataDir: string, section: object): Promise<string> {
+  async function configFor(name: string, dataDir: string, section: object, port?: number): Promise<string> {
     const file = join(dir, `${name}.yaml`);
-    await writeFile(file, JSON.stringify(configFile({ dir, dataDir }, section, emulator.url, fleet)));
+    await writeFile(file, JSON.stringify(configFile({ dir, dataDir, port }, section, emulator.url, fleet)));
     return file;
   }
 
@@ -108,7 +108,9 @@ export async function buildWorld({ dir, later }: Place, fleet: FleetSetting, bac
   );
   later('queues', () => queues.close());
   const machines = Array.from({ length: MOST_MACHINES }, (_, index) => `machine-${index + 1}`);
-  const configs = await Promise.all(machines.map((machine) => configFor(machine, machine, section)));
+  const configs = await Promise.all(
+    machines.map((machine, index) => configFor(machine, machine, section, fleet.ports?.[index])),
+  );
   return { dir, configs, direct, watch, emulator, history, clients, raw, queues, publicFolder, later };
 }
 

@@ -45,15 +45,18 @@ describe(`events on ${redisKinds[0]}`, () => {
   let events: Events;
   let reads = 0;
   let isAway = false;
+  let beforeRead = async (_seq: number) => {};
   beforeEach(() => {
     const { store } = workers.opened;
     reads = 0;
     isAway = false;
+    beforeRead = async () => {};
     const counted = {
-      auditSize: store.auditSize,
-      auditAfter(seq: number, limit: number) {
+      settledSize: store.settledSize,
+      async settledAfter(seq: number, limit: number) {
         reads += 1;
-        return isAway ? new Promise<never>(() => {}) : store.auditAfter(seq, limit);
+        await beforeRead(seq);
+        return isAway ? new Promise<never>(() => {}) : store.settledAfter(seq, limit);
       },
     };
     events = openEvents(counted, createLog({ level: 'silent' }), 300);
@@ -86,6 +89,23 @@ describe(`events on ${redisKinds[0]}`, () => {
     ]);
     expect(other.ended).toBe(false);
     expect(idsIn(other)).toEqual([2, 4, 6]);
+  });
+
+  it('that are written while somebody reads what was before are told once', async () => {
+    await tell('b');
+    const stays = listen('b');
+    await until('the first is there', () => idsIn(stays).length === 1);
+    // After the last look of the one reader, and before its next one.
+    beforeRead = async (seq) => {
+      if (seq > 0) return;
+      beforeRead = async () => {};
+      await tell('a');
+    };
+    const late = listen('a');
+    await until('it was told', () => idsIn(late).length > 0);
+    await tell('a', 'rotation.completed');
+    await until('it has ended', () => late.ended);
+    expect(idsIn(late)).toEqual([2, 3]);
   });
 
   it('come from one reader, however many listen, also of a log of many pages', async () => {

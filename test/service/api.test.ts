@@ -130,9 +130,14 @@ describe('the events of a rotation', () => {
     const [{ id }] = (await api('/v1/rotations', { json })).body.rotations;
     const authorization = `Bearer ${await makeToken(fleet, { name: 'listener', scopes: ['read'] })}`;
     const stream = await fetch(`${url}/v1/rotations/${id}/events`, { headers: { authorization } });
-    const text = stream.text();
+    const chunks = stream.body?.pipeThrough(new TextDecoderStream()).getReader();
+    const heard = await until('it hears of it', async (saw) => {
+      const { value = '' } = saw((await chunks?.read()) ?? { value: '' });
+      return value.includes('event: rotation.started');
+    });
+    expect(heard).toBe(true);
     await service.stop();
-    expect(await text).toContain('event: rotation.started');
+    await until('the stream has ended', async () => (await chunks?.read())?.done === true);
   });
 });
 

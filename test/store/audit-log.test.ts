@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type RedisServer, redisKinds, startRedis } from '../support/redis.ts';
-import { draft, firstCommit, type OpenedStore, onTopOf, open, openEmpty, ref } from './fixtures.ts';
+import { until } from '../support/until.ts';
+import { draft, firstCommit, type OpenedStore, onTopOf, open, openEmpty, ref, snapshot } from './fixtures.ts';
 
 describe.each(redisKinds)('the audit log on %s', (kind) => {
   let server: RedisServer;
@@ -19,6 +20,32 @@ describe.each(redisKinds)('the audit log on %s', (kind) => {
     expect(await opened.store.auditSize()).toBe(0);
     expect(await opened.store.auditTail(5)).toEqual([]);
     expect(await opened.store.auditAfter(0, 5)).toEqual([]);
+  });
+
+  it('tells those who go on later only of entries that nothing takes back unnoticed', async () => {
+    const { store, redis } = opened;
+    const putBack = await snapshot(redis);
+    await store.append([draft(ref('alpha'), 'told')]);
+    expect(await store.settledAfter(0, 5)).toMatchObject([{ seq: 1, reason: 'told' }]);
+    expect(await store.settledSize()).toBe(1);
+    await putBack();
+    await expect(store.append([draft(ref('alpha'), 'of the same number')])).rejects.toMatchObject({
+      code: 'store_lost',
+    });
+  });
+
+  it('tells them what was on disk before while Redis takes no writes', async () => {
+    const { store, redis } = opened;
+    await store.append([draft(ref('alpha'), 'first')]);
+    expect(await store.settledAfter(0, 5)).toHaveLength(1);
+    await store.append([draft(ref('alpha'), 'second')]);
+    await redis.config('SET', 'min-replicas-to-write', '1');
+    try {
+      expect(await store.settledAfter(0, 5)).toMatchObject([{ reason: 'first' }]);
+    } finally {
+      await redis.config('SET', 'min-replicas-to-write', '0');
+    }
+    await until('the second is there', async () => (await store.settledAfter(0, 5)).length === 2);
   });
 
   it('gives entries back as drafted, with number and time', async () => {

@@ -36,7 +36,7 @@ export const auditRoutes: readonly Route[] = [
     answers: { 200: { description: 'Entries after that number.', schema: page } },
     examples: { query: { after: 0, limit: 10 } },
     async handle({ context: { resources }, principal, query: { after, limit } }) {
-      const found = await resources.store.auditAfter(after, limit);
+      const found = await resources.store.settledAfter(after, limit);
       const next = found.at(-1)?.seq ?? after;
       const entries = found.filter((entry) => isFor(principal, entry));
       return { status: 200, body: { entries, next, more: found.length === limit } };

@@ -75,7 +75,7 @@ const MOST_PAGES = 20;
 async function isMentioned(store: Store, id: string, after: number): Promise<boolean> {
   let at = after;
   for (let page = 0; page < MOST_PAGES; page += 1) {
-    const entries = await store.auditAfter(at, PAGE);
+    const entries = await store.settledAfter(at, PAGE);
     if (entries.some(({ rotation }) => rotation === id)) return true;
     if (entries.length < PAGE) return false;
     at = entries.at(-1)?.seq ?? at;

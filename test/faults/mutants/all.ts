@@ -1,4 +1,5 @@
 import { fleet } from './fleet.ts';
+import { http } from './http.ts';
 import { limits } from './limits.ts';
 import type { Mutant } from './mutant.ts';
 import { publishing } from './publishing.ts';
@@ -6,4 +7,12 @@ import { secrets } from './secrets.ts';
 import { standby } from './standby.ts';
 import { store } from './store.ts';
 
-export const MUTANTS: readonly Mutant[] = [...publishing, ...store, ...limits, ...fleet, ...standby, ...secrets];
+export const MUTANTS: readonly Mutant[] = [
+  ...publishing,
+  ...store,
+  ...limits,
+  ...fleet,
+  ...standby,
+  ...http,
+  ...secrets,
+];

@@ -1,6 +1,6 @@
 /** Keys that are kept ready: used too early, used although they leaked, never used, never replaced. */
 import type { Mutant } from './mutant.ts';
-import { call, conditionOf, declarationOf, member } from './syntax.ts';
+import { call, conditionOf, declarationOf, literal, member } from './syntax.ts';
 
 const STANDBY = 'src/core/standby.ts';
 
@@ -17,6 +17,24 @@ export const standby: readonly Mutant[] = [
       },
     ],
     caught: { in: 'standing-by', as: 'standby_published' },
+  },
+  {
+    name: 'reported-key-goes-second',
+    edits: [
+      {
+        file: 'src/core/desired.ts',
+        within: 'publishedKeys',
+        find: conditionOf(literal('cutover')),
+        put: (text) => `${text} && (rotation.compromised === null || rotation.phase.name !== 'delivered')`,
+      },
+      {
+        file: 'src/core/plan.ts',
+        within: 'publication',
+        find: conditionOf(call('isOfferMissing')),
+        put: "isOfferMissing(record) || (rotation?.phase.name === 'cut_over' && hasDrifted(record, policy))",
+      },
+    ],
+    caught: { in: 'standing-by', as: 'standby_patches' },
   },
   {
     name: 'exposed-standby-used',

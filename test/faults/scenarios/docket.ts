@@ -6,9 +6,6 @@ import type { Deed, Sentence } from '../sentence.ts';
 /** Steps that are taken only after some seconds in which nobody worked. */
 const RARE = ['look'];
 
-/** Steps of policies that no app of this scenario has. */
-const ELSEWHERE = ['make_standby'];
-
 /** Between how many places of death it is decided by what comes first. */
 const DEATHS = 4;
 
@@ -35,7 +32,7 @@ export class Docket {
 
   constructor() {
     const items = DEED_NAMES.flatMap((deed) => PLACES[deed].map((point) => ({ deed, point })));
-    for (const item of items) if (!isOf(item, ELSEWHERE)) this.#open.set(nameOf(item), item);
+    for (const item of items) this.#open.set(nameOf(item), item);
   }
 
   get open(): readonly string[] {

@@ -38,6 +38,16 @@ const PATIENT: AppSetting = {
   clients: [{ alg: 'ES256' }, { alg: 'ES256' }, { alg: 'ES256' }],
 };
 
+/** Each of its rotations takes the key that was kept ready, and the next one is made when all else is done. */
+const PREPARED: AppSetting = {
+  slug: 'prepared',
+  selection: 'first_pem',
+  policy: { standby: true },
+  ends: 'finished',
+  logins: 'two',
+  clients: [{ alg: 'ES256' }, { alg: 'ES256' }],
+};
+
 interface Court extends Stage {
   readonly docket: Docket;
 }
@@ -88,7 +98,8 @@ async function endRotations({ docket, clients, raw, history, command }: Scene<Co
 export const points = kindOf<Court>({
   name: 'points',
   open: async (place) => {
-    const stage = await openStage(place, { fleet: { apps: [...APPS, PATIENT], config: { reconcile_every: '2s' } } });
+    const apps = [...APPS, PATIENT, PREPARED];
+    const stage = await openStage(place, { fleet: { apps, config: { reconcile_every: '2s' } } });
     return { ...stage, docket: new Docket() };
   },
   crew(dice, { docket }) {

@@ -1,0 +1,74 @@
+/** A Redis that loses what it had not yet written to disk, while somebody waits at the HTTP API. */
+import { Redis } from 'ioredis';
+import { expect, onTestFinished, test } from 'vitest';
+import { ask } from '../../src/http/ask.ts';
+import { snapshot } from '../store/fixtures.ts';
+import { caller, makeToken } from '../support/api.ts';
+import { type Fleet, PEM_APP, startFleet } from '../support/fleet.ts';
+import { until } from '../support/until.ts';
+
+const HTTP = { http: { listen: '127.0.0.1:0' } };
+
+/** Nobody takes what is asked for; but a worker was there, and noted all keys. */
+async function served(fleet: Fleet) {
+  const worker = await fleet.start();
+  await until('the keys are noted', () => fleet.resources.store.areOwnersNoted());
+  await worker.stop();
+  const { url } = await fleet.start({ http: true, worker: false });
+  return caller(url ?? '', await makeToken(fleet));
+}
+
+/** Takes the one request out of the queue. No worker runs that could take it. */
+async function lose({ queues: { requests } }: Fleet): Promise<void> {
+  const [job] = await until('it is in the queue', async () => {
+    const jobs = await requests.getJobs(['waiting', 'prioritized']);
+    return jobs.length > 0 && jobs;
+  });
+  await job?.remove();
+}
+
+test('a request that is lost is no refusal: the caller is told to ask again, and it is begun then', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP], config: HTTP });
+  const client = await fleet.managed(PEM_APP);
+  const api = await served(fleet);
+  const json = { select: { clients: [client.ref] }, reason: 'a drill' };
+  const headers = { 'idempotency-key': 'drill-1' };
+  const [answer] = await Promise.all([api('/v1/rotations', { json, headers }), lose(fleet)]);
+  expect(answer).toMatchObject({ status: 503, type: 'application/problem+json' });
+  expect([answer.headers.get('retry-after'), answer.body.detail]).toEqual(['5', expect.stringMatching(/Ask again/)]);
+
+  const leak = { key: client.key.privateKey.export({ format: 'pem', type: 'pkcs8' }), rotate: true };
+  const [told] = await Promise.all([api('/v1/leaks', { json: leak }), lose(fleet)]);
+  expect(told).toMatchObject({ status: 503, type: 'application/problem+json' });
+
+  await fleet.start();
+  const again = await api('/v1/rotations', { json, headers });
+  expect(again).toMatchObject({ status: 202, body: { rotations: [{ client: client.ref }] } });
+  await fleet.reached(client, again.body.rotations[0].id);
+});
+
+test('a call whose entry in the audit log is lost before its request is sent has one again', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const client = await fleet.managed(PEM_APP);
+  const { resources, queues } = fleet;
+  const redis = new Redis({ path: fleet.redis.socketPath });
+  onTestFinished(() => redis.disconnect());
+  const putBack = await snapshot(redis);
+  const lossy = {
+    ...queues,
+    async request(...asked: Parameters<typeof queues.request>) {
+      await putBack();
+      return queues.request(...asked);
+    },
+  };
+  const call = {
+    context: { resources, queues: lossy },
+    principal: { claimedBy: 'token:siem', key: 'a key', only: null },
+    headers: { prefer: 'respond-async' },
+    body: { v: 1, select: { clients: [client.ref] }, reason: 'a drill', compromised: false },
+    address: '127.0.0.1',
+  };
+  await ask(call as never); // it asks for no more than that
+  const entries = (await fleet.audit()).filter(({ type }) => type === 'api.called');
+  expect(entries).toMatchObject([{ claimed_by: 'token:siem', data: { address: '127.0.0.1' } }]);
+});
