@@ -68,9 +68,9 @@ it('lists a client as due only when a schedule may rotate it', () => {
   expect(commitFor(seeing(enrolledRecord(), { active: false })).dueAt).toBeNull();
 });
 
-it('takes rotations that an earlier version kept in the record along, before those that end now', () => {
+it('takes rotations that an earlier version kept in the record along, apart from those that end now', () => {
   const carried = [summary('r0', { state: 'finished' })];
   const ended = [summary('r1', { state: 'failed' })];
   const change = { record: takenOver(), entries: [], ended };
-  expect(commitOf(change, POLICY, { from: { ...FROM, carried }, durable: true }).ended).toEqual([...carried, ...ended]);
+  expect(commitOf(change, POLICY, { from: { ...FROM, carried }, durable: true })).toMatchObject({ carried, ended });
 });
