@@ -12,7 +12,7 @@ export interface Asked {
 }
 
 export interface Idempotency {
-  /** Takes the key, for a day. What stands there by then: two who take it at once are told the same. */
+  /** Takes the key for a day, unless it is taken. @returns what is stored under it now: two calls at the same moment get the same answer */
   takeKey(name: string, asked: Asked): Promise<Asked>;
   /** Null: none is kept. */
   keptAnswer(request: string): Promise<string | null>;
