@@ -19,6 +19,15 @@ export interface Claim {
   readonly at: number;
   /** With a KEK. A producer is known by its queue alone: it does not count as a person, neither as the one who asks nor as one who approves. */
   readonly isSigned: boolean;
+  /** Absent: it did not come over the HTTP API. */
+  readonly via?: Via;
+}
+
+/** Which call of the HTTP API a request came by. */
+export interface Via {
+  readonly route: string;
+  /** Of the caller, or of the proxy before it. */
+  readonly address: string;
 }
 
 export interface Signing {
@@ -47,9 +56,17 @@ export async function claimed(
   job: string,
   claimedBy: string,
   { store, keks }: Signing,
+  via?: Via,
 ): Promise<RequestInput> {
   const asked = digestOf(requestSchema.parse(request));
-  const claim: Document = { claimedBy, at: await store.now(), store: store.id, request: asked, job };
+  const claim: Document = {
+    claimedBy,
+    at: await store.now(),
+    store: store.id,
+    request: asked,
+    job,
+    ...(via && { via }),
+  };
   return { ...request, claim: await signDocument(JSON.stringify(claim), PURPOSE, keks) };
 }
 
@@ -63,9 +80,10 @@ export async function claimOf(
   const text = await verifyDocument(asked.claim, PURPOSE, keks).catch((error: unknown) => {
     throw new RekeydError('job_invalid', `Nobody knows who made this request: ${FORGED}`, { cause: error });
   });
-  const { claimedBy, at, ...about }: Document = JSON.parse(text); // only `claimed` signs one
+  const { claimedBy, at, via, ...about }: Document = JSON.parse(text); // only `claimed` signs one
   const isAbout = about.store === store.id && about.request === digestOf(asked);
-  if (isAbout && queueName === REQUESTS && about.job === id) return { claimedBy, at, isSigned: true };
+  if (isAbout && queueName === REQUESTS && about.job === id)
+    return { claimedBy, at, isSigned: true, ...(via && { via }) };
   throw new RekeydError('job_invalid', `Nobody knows who made this request: ${FORGED}`);
 }
 

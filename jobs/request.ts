@@ -9,6 +9,7 @@ import { systemClock } from '../src/time.ts';
 import { ApiError } from '../src/wacht/api-error.ts';
 import { APPROVAL_MS } from './approval.ts';
 import { entryOf } from './breaker.ts';
+import { noteTaken } from './called.ts';
 import { type Claim, claimOf } from './claim.ts';
 import type { JobContext } from './context.ts';
 import { fanOut } from './fan-out.ts';
@@ -51,6 +52,7 @@ export async function requestJob(job: Job, token: string | undefined, context: J
   const turned = turnedDown(asked, job.queueName, config);
   if (turned !== null) throw await refused(turned, 'not_allowed', { asked, job: name, claim }, store);
   const before = members(job.progress) as Partial<PutOff>; // only this function writes it
+  if (before.since === undefined) await noteTaken(asked, name, claim, store);
   const { rotations: earlier = [], taken_over: takenOver = [], unknown = 0, since = await store.now() } = before;
   const isLast = unknown >= MOST_TRIES;
   const soFar = { begun: new Map(earlier.map(({ id, client }) => [client, id])), takenOver: [...takenOver] };

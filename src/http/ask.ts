@@ -1,15 +1,13 @@
 /** Puts a request of a caller into the queue, and waits a while for what it came to. */
 import { randomUUID } from 'node:crypto';
-import { claimed } from '../../jobs/claim.ts';
 import { requestResult } from '../../jobs/result.ts';
 import { contradiction } from '../../jobs/schemas.ts';
 import { type Config, policyFor } from '../config/model.ts';
 import { hasCode, messageOf } from '../errors.ts';
 import { PAGE } from '../parallel.ts';
-import { keksOf } from '../rotation/policy.ts';
 import { answerOf } from '../store/redis/patience.ts';
-import type { Store } from '../store/store.ts';
 import { after } from '../time.ts';
+import { enqueue } from './enqueue.ts';
 import { type Once, onceFor } from './idempotency.ts';
 import { acceptedOf, type Errors, pendingOf } from './outcome.ts';
 import { maySelect } from './principal.ts';
@@ -40,11 +38,8 @@ export async function ask(call: Asked): Promise<Answer> {
     const id = once?.request ?? `http-${randomUUID()}`;
     const location = `/v1/requests/${id}`;
     if (once !== null && once.answer !== null) return { status: 202, headers: { location }, body: once.answer };
-    await soon(noteCall(store, call, id, request));
-    const signing = { store, keks: keksOf(config) };
-    await soon(claimed(request, id, principal.claimedBy, signing).then((signed) => context.queues.request(signed, id)));
-    // Once more: a power cut in between takes the entry away, and the request is sent again. It is written once.
-    await soon(noteCall(store, call, id, request));
+    const via = { route: 'POST /v1/rotations', address: call.address };
+    await soon(enqueue({ request, id, claimedBy: principal.claimedBy, via }, context));
     if (prefersAsync(headers.prefer)) {
       const told = { location, 'preference-applied': 'respond-async' };
       return { status: 202, headers: told, body: pendingOf(id, '', unknown) };
@@ -95,23 +90,6 @@ const LOST_WITHOUT_KEY =
 /** Not for as long as Redis may be away. @throws RekeydError `redis_unreachable` */
 export function soon<T>(work: Promise<T>): Promise<T> {
   return answerOf(work, { signal: new AbortController().signal, ms: PATIENCE_MS }, '') as Promise<T>; // null only after an abort, and nobody aborts
-}
-
-/** Before it is asked for: a request without an entry would be worse than an entry without its request. */
-async function noteCall(store: Store, { principal, address }: Asked, request: string, body: Request): Promise<void> {
-  const { actor, reason, select, compromised } = body;
-  const [kind = ''] = Object.keys(select);
-  const data = { request, route: 'POST /v1/rotations', address, select: kind, compromised: compromised !== false };
-  const draft = {
-    type: 'api.called',
-    client: null,
-    rotation: null,
-    actor,
-    claimed_by: principal.claimedBy,
-    reason,
-    data,
-  } as const;
-  await store.append([draft], `api ${request}`);
 }
 
 async function answerFor({ context, signal }: Asked, id: string, once: Once | null, unknown: Errors): Promise<unknown> {

@@ -1,15 +1,14 @@
 /** The requests that a report of leaked keys comes to: one for each key, through the queue as any other. */
 import { hash } from 'node:crypto';
-import { claimed } from '../../jobs/claim.ts';
 import type { RequestResult } from '../../jobs/request.ts';
 import { requestResult, requestState } from '../../jobs/result.ts';
 import type { RequestInput } from '../../jobs/schemas.ts';
 import type { ClientRef } from '../core/client.ts';
 import { hasCode, messageOf } from '../errors.ts';
 import type { Candidate } from '../rotation/owners.ts';
-import { keksOf } from '../rotation/policy.ts';
 import { after } from '../time.ts';
 import { soon } from './ask.ts';
+import { enqueue } from './enqueue.ts';
 import type { LeakReport } from './leaks.ts';
 import type { ApiContext } from './route.ts';
 
@@ -49,7 +48,7 @@ export function openReplacements(report: LeakReport, context: ApiContext): Repla
     },
     async send() {
       const sent: Replacement[] = [];
-      for (const [kid, one] of asked) sent.push(await soon(enqueue(kid, one, report, context)));
+      for (const [kid, one] of asked) sent.push(await soon(replace(kid, one, report, context)));
       // A scanner is told nothing, and does not wait.
       if (report.principal === null) return byKid(sent);
       const waited = AbortSignal.any([report.signal, after(WAIT_MS)]);
@@ -68,29 +67,24 @@ function markOf({ client, sealed, record }: Candidate): string {
 }
 
 /** The same report asks for the same request, however often it comes, as long as that has not failed. */
-async function enqueue(
+async function replace(
   kid: string,
   { clients, marks }: Asked,
   { claimedBy, address, reason, takeOver, confirm }: LeakReport,
-  { resources: { store, config }, queues }: ApiContext,
+  context: ApiContext,
 ): Promise<Replacement> {
+  const { resources, queues } = context;
   const refs = [...clients].sort();
-  const about = JSON.stringify([store.id, kid, takeOver, confirm, [...marks].sort()]);
+  const about = JSON.stringify([resources.store.id, kid, takeOver, confirm, [...marks].sort()]);
   const request = `leak-${hash('sha256', about, 'base64url')}`;
   const wanted: RequestInput = {
     v: 1,
     select: { clients: refs },
     ...{ reason, actor: claimedBy, compromised: { kid }, take_over: takeOver, confirm },
   };
-  const data = { request, route: 'POST /v1/leaks', address, select: 'clients', compromised: true };
-  const entry = { type: 'api.called', client: null, rotation: null, actor: claimedBy, claimed_by: claimedBy } as const;
   // It was held back by the breaker, or could not be begun, and is reported again: what stood in the way may be gone.
   if ((await requestState(queues, request)).is === 'failed') await queues.requests.remove(request).catch(() => {});
-  // Before it is asked for, and written once. Noted again afterwards: a power cut in between takes the entry away, and the request is sent again.
-  const note = () => store.append([{ ...entry, reason, data }], `api ${request}`);
-  await note();
-  await queues.request(await claimed(wanted, request, claimedBy, { store, keks: keksOf(config) }), request);
-  await note();
+  await enqueue({ request: wanted, id: request, claimedBy, via: { route: 'POST /v1/leaks', address } }, context);
   return { kid, request, clients: refs, rotations: null, error: null };
 }
 

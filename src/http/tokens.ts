@@ -68,6 +68,8 @@ interface Read {
   /** As it is in the store; null: there is none. */
   readonly signed: string | null;
   readonly list: TokenList;
+  /** When it was read: ms since the Unix epoch, on the store's clock. */
+  readonly at: number;
 }
 
 export function openTokenBook({ store, keks, dataDir }: TokenBookOptions): TokenBook {
@@ -77,21 +79,25 @@ export function openTokenBook({ store, keks, dataDir }: TokenBookOptions): Token
   async function read(): Promise<Read> {
     // First, so that a change to the list made meanwhile is newer than this.
     const seen = await highest.of(store.id);
-    const signed = await store.signedTokens();
+    const [signed, at] = await Promise.all([store.signedTokens(), store.now()]);
     const none: TokenList = { v: 1, store: store.id, serial: seen, tokens: [] };
     if (signed === null) {
       if (none.serial > 0) throw putBack('none');
-      return { signed, list: none };
+      return { signed, list: none, at };
     }
     const list: TokenList = JSON.parse(await verifyDocument(signed, PURPOSE, keks)); // only `replace` signs one
     // Those of a store that was lost: who holds one asks for another.
-    if (list.store !== store.id) return { signed, list: none };
+    if (list.store !== store.id) return { signed, list: none, at };
     if (list.serial < none.serial) throw putBack('an older list');
     await highest.note(list);
-    return { signed, list };
+    return { signed, list, at };
   }
 
-  async function replace({ signed }: Read, list: TokenList, entries: readonly AuditDraft[]): Promise<boolean> {
+  async function replace(
+    { signed }: Pick<Read, 'signed'>,
+    list: TokenList,
+    entries: readonly AuditDraft[],
+  ): Promise<boolean> {
     const after = await signDocument(JSON.stringify(list), PURPOSE, keks);
     if (!(await store.replaceTokens(signed, after, entries))) return false;
     await highest.note(list);
@@ -107,20 +113,24 @@ export function openTokenBook({ store, keks, dataDir }: TokenBookOptions): Token
     throw new RekeydError('store_conflict', 'Others change the tokens all the time: nothing was changed. Try again.');
   }
 
-  /** @param since what is known of the list must have been read after that, in ms of the monotonic clock */
-  async function tokenIn(since: number, wanted: Buffer): Promise<Token | undefined> {
+  /**
+   * Null: there is none, or it has expired.
+   * @param since what is known of the list must have been read after that, in ms of the monotonic clock
+   */
+  async function tokenIn(since: number, wanted: Buffer): Promise<Token | null> {
     if (known === null || known.at < since) known = { list: read(), at: monotonic() };
     const asked = known;
-    const { list } = await asked.list.catch((error: unknown) => {
+    const { list, at } = await asked.list.catch((error: unknown) => {
       if (known === asked) known = null;
       throw error;
     });
     const [token] = list.tokens.filter((token) => timingSafeEqual(Buffer.from(token.hash), wanted));
-    return token;
+    const now = at + (monotonic() - asked.at);
+    return token === undefined || token.expiresAt <= now ? null : token;
   }
 
   /** One that is not there may have been made just now. Those who ask for such a one wait for each other: however many guess, the list is read so often. */
-  async function justMade(wanted: Buffer): Promise<Token | undefined> {
+  async function justMade(wanted: Buffer): Promise<Token | null> {
     const asked = monotonic();
     await sleep(Math.max(0, (known?.at ?? 0) + AGAIN_MS - asked));
     return tokenIn(asked, wanted);
@@ -143,7 +153,7 @@ export function openTokenBook({ store, keks, dataDir }: TokenBookOptions): Token
       const serial = Math.max(present?.list.serial ?? 0, await highest.of(store.id), await store.now()) + 1;
       const list: TokenList = { v: 1, store: store.id, serial, tokens: [] };
       const entries = [entry('token.revoked', cause, { all: true })];
-      if (await replace({ signed, list }, list, entries)) return;
+      if (await replace({ signed }, list, entries)) return;
       throw new RekeydError('store_conflict', 'Somebody else changed the tokens just now. Try again.');
     },
     async resign() {
@@ -156,8 +166,7 @@ export function openTokenBook({ store, keks, dataDir }: TokenBookOptions): Token
     async find(value) {
       if (!isTokenValue(value)) return null;
       const wanted = Buffer.from(hashOf(value));
-      const token = (await tokenIn(monotonic() - FRESH_MS, wanted)) ?? (await justMade(wanted));
-      return token === undefined || token.expiresAt <= (await store.now()) ? null : token;
+      return (await tokenIn(monotonic() - FRESH_MS, wanted)) ?? justMade(wanted);
     },
   };
 }

@@ -47,7 +47,7 @@ test('a request that is lost is no refusal: the caller is told to ask again, and
   await fleet.reached(client, again.body.rotations[0].id);
 });
 
-test('a call whose entry in the audit log is lost before its request is sent has one again', async () => {
+test('a call whose entry in the audit log is lost before its request is sent has one again when a worker takes it', async () => {
   const fleet = await startFleet({ apps: [PEM_APP] });
   const client = await fleet.managed(PEM_APP);
   const { resources, queues } = fleet;
@@ -69,6 +69,10 @@ test('a call whose entry in the audit log is lost before its request is sent has
     address: '127.0.0.1',
   };
   await ask(call as never); // it asks for no more than that
-  const entries = (await fleet.audit()).filter(({ type }) => type === 'api.called');
+  const called = async () => (await fleet.audit()).filter(({ type }) => type === 'api.called');
+  expect(await called()).toEqual([]);
+  await fleet.start();
+  await until('it is rotated', async () => (await fleet.audit()).some(({ type }) => type === 'rotation.completed'));
+  const entries = await called();
   expect(entries).toMatchObject([{ claimed_by: 'token:siem', data: { address: '127.0.0.1' } }]);
 });
