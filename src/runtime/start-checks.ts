@@ -29,6 +29,8 @@ export async function watchChecks(current: () => Resources): Promise<StartChecks
     // KEKs and sinks stay as they are until the config changes, unless something is wrong with them.
     const all = checked !== resources || told.size > 0;
     const checks = await checksOf(resources, all);
+    // Another config is in force by now: what this one had opened is closed, and its checks say so. The new one has its own.
+    if (resources !== current()) return;
     checked = resources;
     for (const one of checks) tell(one, resources);
     const keks = checks.find(({ name }) => name === 'keks');
