@@ -20,14 +20,22 @@ export interface Claim {
   /** With a KEK. A producer is known by its queue alone: it does not count as a person, neither as the one who asks nor as one who approves. */
   readonly isSigned: boolean;
   /** Absent: it did not come over the HTTP API. */
-  readonly via?: Via;
+  readonly call?: ApiCall;
 }
 
-/** Which call of the HTTP API a request came by. */
-export interface Via {
+/** The call of the HTTP API that a request came by. */
+export interface ApiCall {
   readonly route: string;
   /** Of the caller, or of the proxy before it. */
   readonly address: string;
+  /** Absent: it came without an Idempotency-Key. */
+  readonly once?: OnceKey;
+}
+
+/** An Idempotency-Key and what it stands for, as hashes. */
+export interface OnceKey {
+  readonly name: string;
+  readonly body: string;
 }
 
 export interface Signing {
@@ -56,7 +64,7 @@ export async function claimed(
   job: string,
   claimedBy: string,
   { store, keks }: Signing,
-  via?: Via,
+  call?: ApiCall,
 ): Promise<RequestInput> {
   const asked = digestOf(requestSchema.parse(request));
   const claim: Document = {
@@ -65,7 +73,7 @@ export async function claimed(
     store: store.id,
     request: asked,
     job,
-    ...(via && { via }),
+    ...(call && { call }),
   };
   return { ...request, claim: await signDocument(JSON.stringify(claim), PURPOSE, keks) };
 }
@@ -80,10 +88,10 @@ export async function claimOf(
   const text = await verifyDocument(asked.claim, PURPOSE, keks).catch((error: unknown) => {
     throw new RekeydError('job_invalid', `Nobody knows who made this request: ${FORGED}`, { cause: error });
   });
-  const { claimedBy, at, via, ...about }: Document = JSON.parse(text); // only `claimed` signs one
+  const { claimedBy, at, call, ...about }: Document = JSON.parse(text); // only `claimed` signs one
   const isAbout = about.store === store.id && about.request === digestOf(asked);
   if (isAbout && queueName === REQUESTS && about.job === id)
-    return { claimedBy, at, isSigned: true, ...(via && { via }) };
+    return { claimedBy, at, isSigned: true, ...(call && { call }) };
   throw new RekeydError('job_invalid', `Nobody knows who made this request: ${FORGED}`);
 }
 

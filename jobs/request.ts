@@ -9,7 +9,7 @@ import { systemClock } from '../src/time.ts';
 import { ApiError } from '../src/wacht/api-error.ts';
 import { APPROVAL_MS } from './approval.ts';
 import { entryOf } from './breaker.ts';
-import { noteTaken } from './called.ts';
+import { noteCall, otherOfKey } from './called.ts';
 import { type Claim, claimOf } from './claim.ts';
 import type { JobContext } from './context.ts';
 import { fanOut } from './fan-out.ts';
@@ -30,6 +30,8 @@ export interface RequestResult {
    * sign in. Absent when there are none.
    */
   readonly taken_over?: readonly NotEnrolled[];
+  /** The request that answers this one: both came by one Idempotency-Key, and a power cut kept the second from being told so. Absent: it answers itself. */
+  readonly same_as?: string;
 }
 
 export interface NotEnrolled {
@@ -52,7 +54,11 @@ export async function requestJob(job: Job, token: string | undefined, context: J
   const turned = turnedDown(asked, job.queueName, config);
   if (turned !== null) throw await refused(turned, 'not_allowed', { asked, job: name, claim }, store);
   const before = members(job.progress) as Partial<PutOff>; // only this function writes it
-  if (before.since === undefined) await noteTaken(asked, name, claim, store);
+  if (before.since === undefined && claim?.call !== undefined) {
+    const other = await otherOfKey(name, claim.call, store);
+    if (other !== null) return { rotations: [], same_as: other };
+    await noteCall({ asked, job: name, claimedBy: claim.claimedBy, call: claim.call }, store);
+  }
   const { rotations: earlier = [], taken_over: takenOver = [], unknown = 0, since = await store.now() } = before;
   const isLast = unknown >= MOST_TRIES;
   const soFar = { begun: new Map(earlier.map(({ id, client }) => [client, id])), takenOver: [...takenOver] };

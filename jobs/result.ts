@@ -44,13 +44,16 @@ export type RequestState =
   /** `tries`: how often it was begun and put off. `why`: what it waits for; empty while nobody has begun it. */
   | { readonly is: 'waiting'; readonly tries: number; readonly why: string };
 
-export async function requestState({ requests }: Queues, id: string): Promise<RequestState> {
+export async function requestState({ requests }: Pick<Queues, 'requests'>, id: string): Promise<RequestState> {
   // In this order: a job that was read before it ended would have no return value yet.
   const state = await requests.getJobState(id);
   const job = await requests.getJob(id);
   if (job === undefined) return { is: 'unknown' };
   if (state === 'failed') return { is: 'failed', why: job.failedReason };
-  if (state === 'completed') return { is: 'done', result: job.returnvalue };
+  if (state === 'completed') {
+    const result: RequestResult = job.returnvalue; // what `requestJob` returns, through JSON
+    return result.same_as === undefined ? { is: 'done', result } : requestState({ requests }, result.same_as);
+  }
   const { tries = 0, why = '' } = members(job.progress) as Partial<PutOff>; // absent until it is put off
   return { is: 'waiting', tries, why };
 }

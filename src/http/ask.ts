@@ -38,8 +38,8 @@ export async function ask(call: Asked): Promise<Answer> {
     const id = once?.request ?? `http-${randomUUID()}`;
     const location = `/v1/requests/${id}`;
     if (once !== null && once.answer !== null) return { status: 202, headers: { location }, body: once.answer };
-    const via = { route: 'POST /v1/rotations', address: call.address };
-    await soon(enqueue({ request, id, claimedBy: principal.claimedBy, via }, context));
+    const by = { route: 'POST /v1/rotations', address: call.address, ...(once && { once: once.key }) };
+    await soon(enqueue({ request, id, claimedBy: principal.claimedBy, call: by }, context));
     if (prefersAsync(headers.prefer)) {
       const told = { location, 'preference-applied': 'respond-async' };
       return { status: 202, headers: told, body: pendingOf(id, '', unknown) };

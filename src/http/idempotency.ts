@@ -1,5 +1,6 @@
 /** `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): who asks again under the same key, within a day, is answered as the first time. */
 import { hash, randomUUID } from 'node:crypto';
+import type { OnceKey } from '../../jobs/claim.ts';
 import type { Store } from '../store/store.ts';
 import type { Principal } from './principal.ts';
 import { ProblemError } from './problem.ts';
@@ -10,6 +11,8 @@ export const KEY_PATTERN = '^[\\x21-\\x7e]{1,255}$';
 export interface Once {
   /** Of what is begun under the key: the same each time. Once the key is free again, what is begun under it is another request. */
   readonly request: string;
+  /** The worker that takes the request looks whether the key stands for it still. */
+  readonly key: OnceKey;
   /** What was answered before; null: nothing yet. */
   readonly answer: unknown;
   /** @returns the answer that counts: the first of those that were given at the same moment */
@@ -43,6 +46,7 @@ export async function onceFor(store: Store, principal: Principal, key: string, b
   const answer = await store.keptAnswer(request);
   return {
     request,
+    key: { name, body: wanted },
     answer: answer === null ? null : JSON.parse(answer),
     async keep(given) {
       const text = JSON.stringify(given);

@@ -84,7 +84,7 @@ async function replace(
   };
   // It was held back by the breaker, or could not be begun, and is reported again: what stood in the way may be gone.
   if ((await requestState(queues, request)).is === 'failed') await queues.requests.remove(request).catch(() => {});
-  await enqueue({ request: wanted, id: request, claimedBy, via: { route: 'POST /v1/leaks', address } }, context);
+  await enqueue({ request: wanted, id: request, claimedBy, call: { route: 'POST /v1/leaks', address } }, context);
   return { kid, request, clients: refs, rotations: null, error: null };
 }
 

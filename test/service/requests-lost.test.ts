@@ -76,3 +76,38 @@ test('a call whose entry in the audit log is lost before its request is sent has
   const entries = await called();
   expect(entries).toMatchObject([{ claimed_by: 'token:siem', data: { address: '127.0.0.1' } }]);
 });
+
+test('a call that is repeated after its Idempotency-Key was lost is one request, and both are answered alike', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP], config: HTTP });
+  const client = await fleet.managed(PEM_APP);
+  const api = await served(fleet);
+  const redis = new Redis({ path: fleet.redis.socketPath });
+  onTestFinished(() => redis.disconnect());
+  const json = { select: { clients: [client.ref] }, reason: 'a drill' };
+  const call = () => api('/v1/rotations', { json, headers: { 'idempotency-key': 'drill-1' } });
+  const queued = (count: number) =>
+    until(
+      `${count} in the queue`,
+      async () => (await fleet.queues.requests.getJobCountByTypes('prioritized', 'waiting')) === count,
+    );
+
+  const first = call();
+  await queued(1);
+  // As a power cut does, before the key was on disk. The job was sent again after it.
+  for (const key of await redis.keys('*:idempotent:*')) await redis.del(key);
+  const second = call();
+  await queued(2);
+  await fleet.start();
+  const [one, other] = await Promise.all([first, second]);
+  expect(one).toMatchObject({ status: 202, body: { rotations: [{ client: client.ref }] } });
+  expect(other.body.rotations).toEqual(one.body.rotations);
+  const rotation = one.body.rotations[0].id;
+  await fleet.reached(client, rotation);
+  const asked = (await fleet.audit()).filter(({ type }) => type === 'rotation.requested');
+  expect(asked.map((entry) => entry.rotation)).toEqual([rotation]);
+  // Each of the two requests tells of that rotation.
+  for (const { body } of [one, other]) {
+    const told = await api(`/v1/requests/${body.request}`);
+    expect(told.body.rotations).toMatchObject([{ id: rotation }]);
+  }
+});

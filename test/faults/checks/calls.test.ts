@@ -45,7 +45,12 @@ test.each<[what: string, told: readonly Told[], log: readonly Line[], ...rules: 
     'call_lost',
   ],
   ['a leak that is replaced is reported again', [called('effect'), answered(202, 'r1'), answered(200)], WRITTEN],
-  ['it is done twice', [called('effect')], [...WRITTEN, CALLED], 'call_twice'],
+  ['it is written down twice', [called('effect')], [...WRITTEN, CALLED], 'call_twice'],
+  [
+    'a power cut makes two requests of it',
+    [called('effect')],
+    [...WRITTEN, { ...CALLED, data: { request: 'http-2' } }],
+  ],
   ['a client of it is done twice', [called('effect')], [...WRITTEN, { ...REQUESTED, rotation: 'r2' }], 'call_twice'],
   ['its rotation never was', [called('effect'), answered(202, 'r1')], [CALLED], 'call_lost'],
   ['nobody wrote it down', [called('effect'), answered(202, 'r1')], [REQUESTED], 'call_unaudited'],

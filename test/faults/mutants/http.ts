@@ -1,6 +1,6 @@
 /** Callers of the HTTP API: calls that are carried out twice, or for somebody who may not ask; events that get lost; keys that are told of. */
 import type { Mutant } from './mutant.ts';
-import { call, conditionOf, declarationOf, literal, member, statementOf } from './syntax.ts';
+import { call, conditionOf, declarationOf, identifier, literal, member, statementOf } from './syntax.ts';
 
 const ASK = { file: 'src/http/ask.ts', within: 'ask' } as const;
 const TOKENS = 'src/http/tokens.ts';
@@ -12,12 +12,13 @@ export const http: readonly Mutant[] = [
     edits: [
       { ...ASK, find: conditionOf(member('once.answer')), put: 'false' },
       { ...ASK, find: declarationOf('id'), put: `const id = \`http-\${randomUUID()}\`;` },
+      { file: 'jobs/called.ts', within: 'otherOfKey', find: conditionOf(identifier('once')), put: 'true' },
     ],
     caught: { in: 'called', as: 'call_twice' },
   },
   {
     name: 'call-not-audited',
-    edits: [{ file: ASK.file, within: 'noteCall', find: statementOf(call('store.append')), put: '' }],
+    edits: [{ file: 'jobs/called.ts', within: 'noteCall', find: statementOf(call('store.append')), put: '' }],
     caught: { in: 'called', as: 'call_unaudited' },
   },
   {

@@ -31,6 +31,9 @@ const apps = APPS.filter(({ slug }) => ['overlap', 'cutover', 'served'].includes
   logins: 'two' as const,
 }));
 
+/** Several times in a row: what one of them took away is written again, and taken away again. */
+const POWER_CUTS = 4;
+
 /** What is asked, by name. */
 function bodyOf(name: string, select: object, compromised: boolean): object {
   return { select, reason: name, compromised };
@@ -95,7 +98,7 @@ export const http = kindOf<Served>({
         work.push(ask(bearer, { clients: [client.ref] }, chance.next() < 0.3));
       }
       if (round === 1) work.push(ask(siem, { app: `${enrolled(scene)[0]?.ref.split('/', 2).join('/')}` }, false));
-      await breakRedis(scene);
+      await (round === 1 ? breakRedis(scene) : cutPower(scene));
       await breakThings(scene, 2);
       if (round === 1) await revokeAndAsk(scene, callers, pager, reader);
     }
@@ -104,6 +107,17 @@ export const http = kindOf<Served>({
     scene.remark(`${calls} calls, ${streams} streams`);
   },
 });
+
+async function cutPower({ proxy, disk, watch, history, chance }: Scene<Served>): Promise<void> {
+  for (let cut = 1; cut <= POWER_CUTS; cut += 1) {
+    await proxy.cut(async () => {
+      const lost = await disk.powerCut(() => delay(100));
+      history.note({ kind: 'redis', fault: `power cut ${cut} of ${POWER_CUTS} lost ${lost} bytes` });
+      await watch.attach();
+    });
+    await delay(chance.between(50, 600));
+  }
+}
 
 /** From then on every worker refuses it; and others that were never any good. */
 async function revokeAndAsk(
