@@ -49,9 +49,10 @@ export async function requestState({ requests }: Pick<Queues, 'requests'>, id: s
   const state = await requests.getJobState(id);
   const job = await requests.getJob(id);
   if (job === undefined) return { is: 'unknown' };
-  if (state === 'failed') return { is: 'failed', why: job.failedReason };
-  if (state === 'completed') {
-    const result: RequestResult = job.returnvalue; // what `requestJob` returns, through JSON
+  // A power cut between the two takes the job back to where it was: it has neither reason nor result then, and waits.
+  if (state === 'failed' && job.failedReason) return { is: 'failed', why: job.failedReason };
+  const result: RequestResult | null = state === 'completed' ? job.returnvalue : null; // what `requestJob` returns, through JSON
+  if (result !== null) {
     return result.same_as === undefined ? { is: 'done', result } : requestState({ requests }, result.same_as);
   }
   const { tries = 0, why = '' } = members(job.progress) as Partial<PutOff>; // absent until it is put off

@@ -1,6 +1,7 @@
 /** A Redis that loses what it had not yet written to disk, while somebody waits at the HTTP API. */
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
+import { requestState } from '../../jobs/result.ts';
 import { ask } from '../../src/http/ask.ts';
 import { snapshot } from '../store/fixtures.ts';
 import { caller, makeToken } from '../support/api.ts';
@@ -111,3 +112,22 @@ test('a call that is repeated after its Idempotency-Key was lost is one request,
     expect(told.body.rotations).toMatchObject([{ id: rotation }]);
   }
 });
+
+test.each(['completed', 'failed'] as const)(
+  'a request that was %s, and is back in the queue after a power cut, waits',
+  async (state) => {
+    const fleet = await startFleet({ apps: [PEM_APP] });
+    const client = await fleet.managed(PEM_APP);
+    const id = await fleet.queues.request({
+      v: 1,
+      select: { clients: [client.ref] },
+      reason: 'a drill',
+      actor: 'a test',
+    });
+    const requests = new Proxy(fleet.queues.requests, {
+      // It was read before the power cut, and the job itself after it.
+      get: (queue, name) => (name === 'getJobState' ? async () => state : Reflect.get(queue, name)),
+    });
+    expect(await requestState({ requests }, id)).toEqual({ is: 'waiting', tries: 0, why: '' });
+  },
+);
