@@ -29,6 +29,7 @@ const outline = z.looseObject({
       producers: z.record(z.string(), z.looseObject({ only: listOf(z.string()) }).catch({ only: [] })).catch({}),
     })
     .catch({ producers: {} }),
+  http: z.looseObject({ certificates: listOf(z.looseObject({ only: word }).catch({})) }).catch({ certificates: [] }),
 });
 type Outline = z.infer<typeof outline>;
 
@@ -113,17 +114,23 @@ function laterThanDue({ policies }: Outline): Finding[] {
   });
 }
 
-/** A producer that is restricted to an app which nobody knows could ask for nothing. */
-function knownReach({ deployments, queue }: Outline): Finding[] {
+/** A producer, or a certificate, that is restricted to an app which the config does not have could ask for nothing. */
+function knownReach({ deployments, queue, http }: Outline): Finding[] {
   const known = deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`));
-  return Object.entries(queue.producers).flatMap(([name, { only }]) =>
-    only.flatMap((place, index): Finding[] => {
-      const app = place.split('/', 2).join('/');
-      if (!place.includes('/') || known.includes(app)) return [];
-      const message = `names an app that the config does not have: write one of ${known.join(', ')}.${didYouMean(app, known)}`;
-      return [{ path: ['queue', 'producers', name, 'only', index], message }];
-    }),
-  );
+  const check = (place: string, path: Path): Finding[] => {
+    const app = place.split('/', 2).join('/');
+    if (!place.includes('/') || known.includes(app)) return [];
+    const message = `names an app that the config does not have: write one of ${known.join(', ')}.${didYouMean(app, known)}`;
+    return [{ path, message }];
+  };
+  return [
+    ...Object.entries(queue.producers).flatMap(([name, { only }]) =>
+      only.flatMap((place, index) => check(place, ['queue', 'producers', name, 'only', index])),
+    ),
+    ...http.certificates.flatMap(({ only }, index) =>
+      only === undefined ? [] : check(only, ['http', 'certificates', index, 'only']),
+    ),
+  ];
 }
 
 /** A web server serves the publish folder to everybody. */

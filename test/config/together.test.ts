@@ -25,6 +25,8 @@ policies:
     strategy: overlap
     format: pem
     colour: red
+http:
+  certificates: [{ name: siem, scopes: [read], only: 185019846023/mcp-aut }]
 `);
     expect(error.problems.map(({ path, line }) => [path, line])).toEqual([
       ['encryption.keks[0].key', 4],
@@ -35,9 +37,12 @@ policies:
       ['policies.payments.schedule', 13],
       ['policies.payments.strategy', 14],
       ['policies.payments.colour', 16],
+      ['http.certificates', 18],
+      ['http.certificates[0].only', 18],
     ]);
-    expect(error.message.split('\n')).toHaveLength(9);
-    expect(error.message).toContain('(8 problems)');
+    expect(error.message.split('\n')).toHaveLength(11);
+    expect(error.message).toContain('(10 problems)');
+    expect(error.message).toContain('names an app that the config does not have');
   });
 
   test.each<[what: string, text: string, problems: Partial<Problem>[]]>([
