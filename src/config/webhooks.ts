@@ -1,5 +1,4 @@
 /** The section `webhooks`: receivers that are told what happens. */
-import { z } from 'zod';
 import { isPrivateAddress } from '../core/address.ts';
 import { AUDIT_TYPES } from '../core/event.ts';
 import { isLoopback } from '../core/host.ts';
@@ -12,17 +11,15 @@ import { REFERENCE_PATTERN, readReference, type Sources } from './secrets.ts';
 import { FORMATS, type WebhookConfig } from './telling.ts';
 
 export function webhook(sources: Sources) {
-  const secret = field.secret('whsec_ and 24 to 64 bytes in base64: env:NAME or file:PATH.', sources, signingSecret);
+  const secret = (description: string) => field.secret(`${description} env:NAME or file:PATH.`, sources, signingSecret);
   return section({
     name: field.name('Names it in commands, metrics and logs. Another name is another webhook.'),
     url: target('Where events are posted: https://…, or env:NAME or file:PATH where the URL is a secret.', sources),
     format: choice('standard: our own payload, signed. The others: what these products take.', FORMATS).prefault(
       'standard',
     ),
-    secret: z
-      .union([secret, list(secret, 'secret')], { error: 'is not a secret, nor a list of them: write file:PATH' })
-      .describe('Signs each event, by Standard Webhooks. While it is replaced, a list: the new one, and the old one.')
-      .optional(),
+    secret: secret('Signs each event, by Standard Webhooks: whsec_ and 24 to 64 bytes in base64.').optional(),
+    old_secret: secret('While secret is replaced, the one from before: it signs each event, too.').optional(),
     routing_key: field
       .secret('format: pagerduty: the integration key. env:NAME or file:PATH.', sources, field.headerSecret)
       .optional(),
@@ -40,13 +37,10 @@ export function webhook(sources: Sources) {
     proxy: proxy('How the URL is connected to: env, none, or the URL of a proxy.', sources).prefault('env'),
     ca: authorities('PEM certificates of authorities that are trusted beside the usual ones.', sources).optional(),
   }).transform((input, context): WebhookConfig => {
-    const { name, url, format, secret: given = [], routing_key: routingKey = null, events = [], only = [] } = input;
-    const secrets = Array.isArray(given) ? given : [given];
+    const { name, url, format, routing_key: routingKey = null, events = [], only = [] } = input;
+    const secrets = [input.secret, input.old_secret].filter((one) => one !== undefined);
     const allowPrivate = (input.allow_private ?? []).map((host) => host.toLowerCase());
-    const problems = [
-      ...urlProblems(url, format, allowPrivate),
-      ...secretProblems(format, secrets.length > 0, routingKey !== null),
-    ];
+    const problems = [...urlProblems(url, format, allowPrivate), ...secretProblems(format, input)];
     for (const [setting, message] of problems) context.addIssue({ code: 'custom', path: [setting], message });
     return {
       ...{ name, url: url.secret, format, secrets, routingKey, events, only, allowPrivate },
@@ -87,16 +81,26 @@ function urlProblems(
   return [];
 }
 
-function secretProblems(format: WebhookConfig['format'], hasSecret: boolean, hasKey: boolean): Found {
+interface Given {
+  readonly secret?: Secret | undefined;
+  readonly old_secret?: Secret | undefined;
+  readonly routing_key?: Secret | undefined;
+}
+
+function secretProblems(format: WebhookConfig['format'], given: Given): Found {
+  const needed = { standard: 'secret', slack: null, teams: null, pagerduty: 'routing_key' }[format];
+  const has = (setting: keyof Given) => given[setting] !== undefined;
   const found: (readonly [string, string])[] = [];
-  const noUse = (setting: string) => [setting, `has no use with format: ${format}: remove it`] as const;
-  if (format === 'standard' && !hasSecret) {
-    found.push(['secret', 'is missing: write file:PATH. `echo whsec_$(openssl rand -base64 32)` makes one']);
+  if (needed === 'secret' && !has('secret')) {
+    found.push([needed, 'is missing: write file:PATH. `echo whsec_$(openssl rand -base64 32)` makes one']);
   }
-  if (format !== 'standard' && hasSecret) found.push(noUse('secret'));
-  if (format === 'pagerduty' && !hasKey)
-    found.push(['routing_key', 'is missing: write file:PATH of the integration key']);
-  if (format !== 'pagerduty' && hasKey) found.push(noUse('routing_key'));
+  if (needed === 'routing_key' && !has(needed)) {
+    found.push([needed, 'is missing: write file:PATH of the integration key']);
+  }
+  for (const setting of ['secret', 'old_secret', 'routing_key'] as const) {
+    const isOfUse = setting === 'routing_key' ? needed === setting : needed === 'secret';
+    if (has(setting) && !isOfUse) found.push([setting, `has no use with format: ${format}: remove it`]);
+  }
   return found;
 }
 

@@ -5,7 +5,7 @@ import { messageOf } from '../errors.ts';
 import type { Log } from '../rotation/resources.ts';
 import type { Store } from '../store/store.ts';
 import { type Clock, sleep, untilAborted } from '../time.ts';
-import { type Outcome, startCourier } from '../webhooks/courier.ts';
+import { type Outcome, type Pace, startCourier } from '../webhooks/courier.ts';
 import { openSender } from '../webhooks/send.ts';
 
 export interface WebhookOptions {
@@ -15,6 +15,7 @@ export interface WebhookOptions {
   readonly onOutcome?: ((webhook: string, outcome: Outcome) => void) | undefined;
   /** Looks host names up; the system's when absent. */
   readonly lookup?: LookupFunction | undefined;
+  readonly pace?: Pace | undefined;
   /** See {@link FORGET_MS}. */
   readonly forgetMs?: number | undefined;
 }
@@ -25,14 +26,14 @@ export interface WebhookOptions {
  */
 const FORGET_MS = 10 * 60_000;
 
-/** @returns what stops it; tries under way are aborted */
+/** @returns what stops it; tries under way are aborted. A second call waits for the first */
 export function startWebhooks(config: Config, options: WebhookOptions): () => Promise<void> {
-  const { store, log, clock, lookup, onOutcome = () => {}, forgetMs = FORGET_MS } = options;
+  const { store, log, clock, lookup, onOutcome = () => {}, pace, forgetMs = FORGET_MS } = options;
   const ended = new AbortController();
   const stops = config.webhooks.map((webhook) => {
     const sender = openSender(webhook, { now: clock.now, lookup });
     const stop = startCourier({
-      ...{ webhook, outbox: store, sender, log },
+      ...{ webhook, outbox: store, sender, log, pace },
       ownerOf: (client) => policyFor(config, client)?.policy.owner ?? null,
       onOutcome: (outcome) => onOutcome(webhook.name, outcome),
     });
@@ -54,8 +55,10 @@ export function startWebhooks(config: Config, options: WebhookOptions): () => Pr
   }
   void forget();
 
+  let stopping: Promise<unknown> | null = null;
   return async () => {
     ended.abort();
-    await Promise.all(stops.map((stop) => stop()));
+    stopping ??= Promise.all(stops.map((stop) => stop()));
+    await stopping;
   };
 }

@@ -22,12 +22,21 @@ export interface CourierOptions {
   /** Of a client, as its policy names it. */
   readonly ownerOf: (client: NonNullable<AuditEntry['client']>) => string | null;
   readonly onOutcome: (outcome: Outcome) => void;
+  readonly pace?: Pace | undefined;
   readonly log: Record<'info' | 'warn' | 'error', (fields: object, message: string) => void>;
 }
 
-/** Between two looks at a log that had nothing new, and at a webhook that another worker delivers, that waits, or that has stopped. In ms. */
-const LOOK_MS = 1_000;
-const WAIT_MS = 5_000;
+/** In ms. */
+export interface Pace {
+  /** Between two looks at a log that had nothing new. */
+  readonly lookMs: number;
+  /** At most, between two looks at a webhook that another worker delivers, that waits, or that has stopped. */
+  readonly waitMs: number;
+  readonly retryMs: typeof retryDelay;
+  readonly afterDeadMs: number;
+}
+
+const PACE: Pace = { lookMs: 1_000, waitMs: 5_000, retryMs: retryDelay, afterDeadMs: AFTER_DEAD_MS };
 
 /** A lease outlives the try that is made under it by this, in ms: no second worker sends while one may still do. */
 const MARGIN_MS = 15_000;
@@ -42,7 +51,7 @@ const GOODBYE_MS = 1_000;
 
 /** @returns what ends it: a try under way is aborted, and made again by the worker that comes next */
 export function startCourier(options: CourierOptions): () => Promise<void> {
-  const { webhook, outbox, log } = options;
+  const { webhook, outbox, log, pace = PACE } = options;
   const { name } = webhook;
   const holder = randomUUID();
   const ended = new AbortController();
@@ -54,14 +63,14 @@ export function startCourier(options: CourierOptions): () => Promise<void> {
   async function turn(): Promise<number> {
     const leasedAt = monotonic();
     const taken = await soon(outbox.takeWebhook(name, holder, leaseMs));
-    if ('heldMs' in taken) return Math.min(taken.heldMs, WAIT_MS);
+    if ('heldMs' in taken) return Math.min(taken.heldMs, pace.waitMs);
     const { state, now, again } = taken;
     if (state.stopped !== null) {
-      if (state.stopped.config === fingerprint(webhook)) return WAIT_MS;
+      if (state.stopped.config === fingerprint(webhook)) return pace.waitMs;
       await soon(outbox.resumeWebhook(name));
       log.info({ webhook: name }, 'the webhook had stopped, and goes on with its new settings');
-    } else if (state.nextAt !== null && state.nextAt > now) return Math.min(state.nextAt - now, WAIT_MS);
-    const run = openRun(options, { state, signal, soon });
+    } else if (state.nextAt !== null && state.nextAt > now) return Math.min(state.nextAt - now, pace.waitMs);
+    const run = openRun({ ...options, pace }, { state, signal, soon });
     const mayTry = () => monotonic() - leasedAt < MARGIN_MS / 2;
     const storeNow = () => now + (monotonic() - leasedAt);
     if (again > 0) return run.again(storeNow);
@@ -104,7 +113,8 @@ interface Turn {
   readonly soon: <T>(work: Promise<T>) => Promise<T>;
 }
 
-function openRun({ webhook, outbox, sender, ownerOf, onOutcome, log }: CourierOptions, { state, signal, soon }: Turn) {
+function openRun(options: CourierOptions & { readonly pace: Pace }, { state, signal, soon }: Turn) {
+  const { webhook, outbox, sender, ownerOf, onOutcome, log, pace } = options;
   const { name, giveUpMs } = webhook;
   let { tries } = state;
 
@@ -149,11 +159,11 @@ function openRun({ webhook, outbox, sender, ownerOf, onOutcome, log }: CourierOp
       const fix = `Change its settings, or run: rekeyd webhooks retry ${name}`;
       log.error({ webhook: name, error: why, fix }, 'the receiver wants nothing more: the webhook has stopped');
     } else if (isTooOld(entry, now, giveUpMs)) {
-      await soon(outbox.giveUp(name, at, { entry, why, at: Math.round(now) }, AFTER_DEAD_MS));
+      await soon(outbox.giveUp(name, at, { entry, why, at: Math.round(now) }, pace.afterDeadMs));
       onOutcome('dead');
       log.error({ webhook: name, seq, type, error: why }, 'an event could not be delivered, and is a dead letter now');
     } else {
-      const delayMs = retryDelay(tries + 1, Math.random(), sent.wishedMs);
+      const delayMs = pace.retryMs(tries + 1, Math.random(), sent.wishedMs);
       await soon(outbox.noteFailure(name, at, { error: why, delayMs }));
       onOutcome('failed');
       const next = new Date(now + delayMs).toISOString();
@@ -185,7 +195,7 @@ function openRun({ webhook, outbox, sender, ownerOf, onOutcome, log }: CourierOp
     }
     if (last > at) await soon(outbox.passWebhook(name, at, last));
     const isAll = entries.length < PAGE && last === (entries.at(-1)?.seq ?? last);
-    return isAll ? LOOK_MS : 0;
+    return isAll ? pace.lookMs : 0;
   }
 
   return { again, onward };
