@@ -36,7 +36,7 @@ export interface Pace {
   readonly afterDeadMs: number;
 }
 
-const PACE: Pace = { lookMs: 1_000, waitMs: 5_000, retryMs: retryDelay, afterDeadMs: AFTER_DEAD_MS };
+const PACE: Pace = { lookMs: 1_000, waitMs: 2_000, retryMs: retryDelay, afterDeadMs: AFTER_DEAD_MS };
 
 /** A lease outlives the try that is made under it by this, in ms: no second worker sends while one may still do. */
 const MARGIN_MS = 15_000;
@@ -56,8 +56,11 @@ export function startCourier(options: CourierOptions): () => Promise<void> {
   const holder = randomUUID();
   const ended = new AbortController();
   const { signal } = ended;
-  /** A store that is away keeps its callers waiting; a worker that ends does not wait. */
-  const soon = <T>(work: Promise<T>) => untilAborted(work, signal);
+  /** A store that is away keeps its callers waiting; a worker that ends does not wait, nor hear what came of it. */
+  function soon<T>(work: Promise<T>): Promise<T> {
+    work.catch(() => {});
+    return untilAborted(work, signal);
+  }
   const leaseMs = webhook.timeoutMs + MARGIN_MS;
 
   async function turn(): Promise<number> {

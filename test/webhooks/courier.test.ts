@@ -156,6 +156,7 @@ test('of two workers one delivers, and the other takes over when that one stops'
   const both = [courier(webhookTo(receiver.url)), courier(webhookTo(receiver.url), { store: other.store })];
   await happen(...Array.from({ length: 10 }, (_, index) => `${index}`));
   await hears(receiver, ...Array.from({ length: 10 }, (_, index) => `${index}`));
+  await until('it knows of the last one', () => both.flatMap(({ outcomes }) => outcomes).length === 10);
   const busy = both.find(({ outcomes }) => outcomes.length > 0);
   expect(both.map(({ outcomes }) => outcomes.length).toSorted((a, b) => a - b)).toEqual([0, 10]);
   await busy?.stop();
