@@ -34,15 +34,14 @@ export interface Pace {
   readonly waitMs: number;
   readonly retryMs: typeof retryDelay;
   readonly afterDeadMs: number;
+  /** Before a store that did not answer is asked again. */
+  readonly awayMs: number;
 }
 
-const PACE: Pace = { lookMs: 1_000, waitMs: 2_000, retryMs: retryDelay, afterDeadMs: AFTER_DEAD_MS };
+const PACE: Pace = { lookMs: 1_000, waitMs: 2_000, retryMs: retryDelay, afterDeadMs: AFTER_DEAD_MS, awayMs: 5_000 };
 
 /** A lease outlives the try that is made under it by this, in ms: no second worker sends while one may still do. */
 const MARGIN_MS = 15_000;
-
-/** A store that is away is asked again after this, in ms. */
-const AWAY_MS = 5_000;
 
 const PAGE = 200;
 
@@ -83,7 +82,7 @@ export function startCourier(options: CourierOptions): () => Promise<void> {
   async function work(): Promise<void> {
     let isAway = false;
     while (!signal.aborted) {
-      let restMs = AWAY_MS;
+      let restMs = pace.awayMs;
       try {
         restMs = await turn();
         isAway = false;

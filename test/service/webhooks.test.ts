@@ -83,7 +83,7 @@ test('a webhook that no config has any more is forgotten after a while, and one 
   const fleet = await startHooked([{ name: 'siem', url: receiver.url, secret: 'file:hook', ...ALLOWED }]);
   const { store, log } = fleet.resources;
   await store.takeWebhook('gone', 'somebody', 1);
-  const pace = { lookMs: 20, waitMs: 20, retryMs: () => 20, afterDeadMs: 10 };
+  const pace = { lookMs: 20, waitMs: 20, retryMs: () => 20, afterDeadMs: 10, awayMs: 20 };
   const options = { store, log, clock: systemClock, pace, forgetMs: 500 };
   const stop = startWebhooks(await fleet.configOf(fleet.file), options);
   onTestFinished(stop);

@@ -10,7 +10,7 @@ import { type RedisServer, startRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 import { type Answer, type Receiver, startReceiver, status, webhookTo } from './receiver.ts';
 
-const PACE: Pace = { lookMs: 10, waitMs: 20, retryMs: () => 20, afterDeadMs: 10 };
+const PACE: Pace = { lookMs: 10, waitMs: 20, retryMs: () => 20, afterDeadMs: 10, awayMs: 20 };
 
 let server: RedisServer;
 let opened: OpenedStore;
@@ -181,6 +181,28 @@ test('a receiver that hangs holds up no other, and a worker that ends does not w
   slow.answer = status(200);
   courier(webhookTo(slow.url, { name: 'slow' }));
   await hears(slow, 'one', 'one', 'two');
+});
+
+test('a store that is away keeps no worker from ending, and is told once, until it is back', async () => {
+  const receiver = await startReceiver();
+  await begun();
+  let isAway = true;
+  const { store } = opened;
+  const failing: CourierOptions['outbox'] = {
+    ...store,
+    id: store.id,
+    takeWebhook: (...given) => (isAway ? Promise.reject(new Error('away')) : store.takeWebhook(...given)),
+  };
+  const { lines, stop } = courier(webhookTo(receiver.url), { store: failing, pace: { ...PACE, awayMs: 5 } });
+  await happen('one');
+  await until('it was told', () => lines.length > 0);
+  isAway = false;
+  await hears(receiver, 'one');
+  expect(lines).toEqual([expect.stringContaining('the store does not say {"webhook":"siem","error":"away"}')]);
+  await stop();
+  const never = new Promise<never>(() => {});
+  const waiting = { ...store, id: store.id, takeWebhook: () => never, leaveWebhook: () => never };
+  await courier(webhookTo(receiver.url), { store: waiting }).stop();
 });
 
 describe('dead letters', () => {

@@ -7,7 +7,7 @@ import { makeReference } from '../../src/core/client.ts';
 import { eventOf } from '../../src/core/event.ts';
 import { openSender, type SenderOptions } from '../../src/webhooks/send.ts';
 import { certificateFor } from '../support/certificates.ts';
-import { startSilence, startTls } from '../support/tunnels.ts';
+import { startConnectProxy, startSilence, startTls } from '../support/tunnels.ts';
 import { KEY, type Receiver, SECRET, startReceiver, status, verified, webhookTo } from './receiver.ts';
 
 const EVENT = eventOf(
@@ -112,6 +112,26 @@ describe('a name that leads into a private network', () => {
     const { receiver, send } = await behindTls(leadingTo('127.0.0.1'), { allowPrivate: [HOST] });
     expect(await send()).toEqual({ kind: 'delivered' });
     expect(receiver.events()).toEqual([EVENT]);
+  });
+
+  test('is for a proxy to look up, where there is one; and is refused where NO_PROXY goes around it', async () => {
+    const receiver = await startReceiver();
+    const port = await startTls(certificate, new URL(receiver.url).origin);
+    const proxy = await startConnectProxy({ hosts: { [HOST]: `https://127.0.0.1:${port}` } });
+    const through = (noProxy: string) => ({
+      proxy: { url: new Secret(proxy.url), noProxy },
+      authorities: [certificate.cert],
+    });
+    const url = `https://${HOST}:${port}/hook`;
+    const lookup = leadingTo('127.0.0.1');
+    const around = webhookTo(url, { allowPrivate: [], route: through(HOST) });
+    expect(await senderTo(around, { lookup }).send()).toMatchObject({
+      why: expect.stringContaining('no public address'),
+    });
+    expect([proxy.asked, receiver.heard]).toEqual([[], []]);
+    const within = webhookTo(url, { allowPrivate: [], route: through('') });
+    expect(await senderTo(within, { lookup }).send()).toEqual({ kind: 'delivered' });
+    expect(proxy.asked).toEqual([`${HOST}:${port}`]);
   });
 
   test('is refused although it led elsewhere before: what was looked at is what is connected to', async () => {
