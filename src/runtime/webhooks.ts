@@ -5,8 +5,9 @@ import { messageOf } from '../errors.ts';
 import type { Log } from '../rotation/resources.ts';
 import type { Store } from '../store/store.ts';
 import { type Clock, sleep, untilAborted } from '../time.ts';
-import { type Outcome, type Pace, startCourier } from '../webhooks/courier.ts';
+import { startCourier } from '../webhooks/courier.ts';
 import { openSender } from '../webhooks/send.ts';
+import type { Outcome, Pace } from '../webhooks/turn.ts';
 
 export interface WebhookOptions {
   readonly store: Store;

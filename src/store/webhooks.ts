@@ -42,8 +42,13 @@ export interface Webhooks {
     from: number,
     failure: { readonly error: string; readonly delayMs: number },
   ): Promise<boolean>;
-  /** The entry after the cursor, and not only tried again: what follows is tried after `delayMs`. */
-  giveUp(name: string, from: number, letter: DeadLetter, delayMs: number): Promise<boolean>;
+  /** Of the entries up to `to`, these are dead letters, and the others are not wanted. What follows is tried after `delayMs`. */
+  giveUp(
+    name: string,
+    from: number,
+    given: { readonly to: number; readonly letters: readonly DeadLetter[]; readonly error: string },
+    delayMs: number,
+  ): Promise<boolean>;
   stopWebhook(
     name: string,
     from: number,
@@ -106,9 +111,10 @@ export function openWebhooks(redis: Redis, scripts: Scripts): Webhooks {
     },
     passWebhook: (name, from, to) => run(PASS, [keys.webhook(name).hook], [from, to]),
     noteFailure: (name, from, { error, delayMs }) => run(FAIL, [keys.webhook(name).hook], [from, error, delayMs]),
-    giveUp(name, from, letter, delayMs) {
+    giveUp(name, from, { to, letters, error }, delayMs) {
       const { hook, dead } = keys.webhook(name);
-      return run(GIVE_UP, [hook, dead], [from, letter.entry.seq, JSON.stringify(letter), letter.why, delayMs]);
+      const buried = letters.flatMap((letter) => [letter.entry.seq, JSON.stringify(letter)]);
+      return run(GIVE_UP, [hook, dead], [from, to, error, delayMs, ...buried]);
     },
     stopWebhook(name, from, stopped, entries) {
       const args = [from, JSON.stringify(stopped), ...entries.map((entry) => JSON.stringify(entry))];

@@ -20,7 +20,12 @@ export interface Outbox {
     from: number,
     failure: { readonly error: string; readonly delayMs: number },
   ): Promise<boolean>;
-  giveUp(name: string, from: number, letter: DeadLetter, delayMs: number): Promise<boolean>;
+  giveUp(
+    name: string,
+    from: number,
+    given: { readonly to: number; readonly letters: readonly DeadLetter[]; readonly error: string },
+    delayMs: number,
+  ): Promise<boolean>;
   stopWebhook(
     name: string,
     from: number,

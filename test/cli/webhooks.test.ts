@@ -20,7 +20,7 @@ test('a webhook that fails, has stopped or has dead letters is in status, doctor
   await store.append(['one', 'two', 'three'].map((reason) => ({ ...draft, reason })));
   for (const entry of await store.auditAfter(0, 2)) {
     const letter: DeadLetter = { entry, why: 'it answers 500', at: Date.now() };
-    await store.giveUp('siem', entry.seq - 1, letter, 60_000);
+    await store.giveUp('siem', entry.seq - 1, { to: entry.seq, letters: [letter], error: letter.why }, 60_000);
   }
   await store.stopWebhook('gone', 0, { why: 'it answers 410', config: 'x' }, []);
   await store.passWebhook('fine', 0, 3);

@@ -26,6 +26,11 @@ async function letter(store: Store, seq: number, why = 'it answers 500'): Promis
   return { entry, why, at: 1 };
 }
 
+/** As `giveUp` takes it. */
+async function given(store: Store, seq: number) {
+  return { to: seq, letters: [await letter(store, seq)], error: 'it answers 500' };
+}
+
 const NOTE = { ...draft(null, 'a person'), type: 'webhook.retried' } as const;
 
 describe.each(redisKinds)('webhooks on %s', (kind) => {
@@ -76,10 +81,10 @@ describe.each(redisKinds)('webhooks on %s', (kind) => {
     expect(state).toMatchObject({ cursor: 0, tries: 2, error: 'it answers 500' });
     expect(state.nextAt).toBeGreaterThan(now);
     expect(state.failingSince).toBeLessThanOrEqual(now);
-    const gone = await letter(store, 1);
+    const gone = await given(store, 1);
     expect(await store.giveUp('siem', 0, gone, LONG_MS)).toBe(true);
     expect(await store.giveUp('siem', 0, gone, LONG_MS)).toBe(false);
-    expect(await store.deadLetters('siem')).toEqual([gone]);
+    expect(await store.deadLetters('siem')).toEqual(gone.letters);
     // Its receiver is still away: that goes on being told until something is delivered.
     expect((await taken(store, 'siem')).state).toMatchObject({
       ...{ cursor: 1, tries: 3, failingSince: state.failingSince },
@@ -97,7 +102,7 @@ describe.each(redisKinds)('webhooks on %s', (kind) => {
     const { store } = two.opened;
     await taken(store, 'siem');
     await filled(store, 3);
-    for (const seq of [1, 2, 3]) await store.giveUp('siem', seq - 1, await letter(store, seq), 1);
+    for (const seq of [1, 2, 3]) await store.giveUp('siem', seq - 1, await given(store, seq), 1);
     const stopped = { why: 'it answers 410', config: 'x' };
     expect(await store.stopWebhook('siem', 3, stopped, [{ ...NOTE, type: 'webhook.stopped' }])).toBe(true);
     expect((await taken(store, 'siem')).state.stopped).toEqual(stopped);
@@ -122,9 +127,9 @@ describe.each(redisKinds)('webhooks on %s', (kind) => {
     await filled(store, 2);
     const old = Array.from({ length: MOST_DEAD - 1 }, (_, index) => [-1 - index, `letter ${index}`]);
     await redis.zadd(dead, ...old.flat());
-    await store.giveUp('siem', 0, await letter(store, 1), 1);
+    await store.giveUp('siem', 0, await given(store, 1), 1);
     expect((await store.webhookStandings(['siem'])).get('siem')).toMatchObject({ dead: MOST_DEAD, dropped: 0 });
-    await store.giveUp('siem', 1, await letter(store, 2), 1);
+    await store.giveUp('siem', 1, await given(store, 2), 1);
     expect((await store.webhookStandings(['siem'])).get('siem')).toMatchObject({ dead: MOST_DEAD, dropped: 1 });
     expect((await redis.zrange(dead, '-2', '-1')).map((text) => JSON.parse(text).entry.seq)).toEqual([1, 2]);
   });
@@ -133,7 +138,7 @@ describe.each(redisKinds)('webhooks on %s', (kind) => {
     const [{ store, redis }, { store: other }] = [two.opened, two.other];
     await taken(store, 'gone');
     await filled(store, 1);
-    await store.giveUp('gone', 0, await letter(store, 1), 1);
+    await store.giveUp('gone', 0, await given(store, 1), 1);
     await taken(store, 'siem');
     // A worker that does not deliver it has it in its config all the same.
     expect(await other.takeWebhook('siem', 'b', LONG_MS)).toHaveProperty('heldMs');

@@ -3,8 +3,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test
 import type { WebhookConfig } from '../../src/config/telling.ts';
 import type { AuditType } from '../../src/core/audit.ts';
 import type { Store } from '../../src/store/store.ts';
-import { type CourierOptions, type Outcome, type Pace, startCourier } from '../../src/webhooks/courier.ts';
+import { type CourierOptions, startCourier } from '../../src/webhooks/courier.ts';
 import { openSender } from '../../src/webhooks/send.ts';
+import type { Outcome, Pace } from '../../src/webhooks/turn.ts';
 import { draft, type OpenedStore, open, openEmpty, ref } from '../store/fixtures.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
@@ -228,6 +229,34 @@ describe('dead letters', () => {
     expect(await store.deadLetters('siem')).toMatchObject([{ entry: { reason: 'bad' } }]);
     const sent = receiver.heard.filter(({ body }) => JSON.parse(body).data.reason === 'worse');
     expect(new Set(sent.map(({ id }) => id)).size).toBe(1);
+  });
+
+  test('are all that is too old when nothing is taken for long, or the webhook has stopped: retention waits for neither', async () => {
+    const receiver = await startReceiver();
+    await begun();
+    receiver.answer = status(500);
+    const down = courier(webhookTo(receiver.url, { giveUpMs: 1, events: ['client.*'] }));
+    const wanted = Array.from({ length: 50 }, (_, index) => draft(ref('alpha'), `${index}`));
+    const other: AuditType = 'key.stored';
+    await opened.store.append(wanted.flatMap((entry) => [entry, { ...entry, type: other }]));
+    await until('all were given up', async () => (await cursor()) === 100);
+    expect(receiver.heard.length).toBeLessThan(50);
+    expect((await opened.store.deadLetters('siem')).map(({ entry }) => entry.reason)).toEqual(
+      wanted.map(({ reason }) => reason),
+    );
+    expect(down.outcomes).toHaveLength(50);
+    receiver.answer = status(410);
+    await happen('gone');
+    await until('it has stopped', () => down.outcomes.includes('stopped'));
+    await until('what waits is given up', async () => (await cursor()) === (await opened.store.auditSize()));
+    expect((await opened.store.deadLetters('siem')).at(-1)).toMatchObject({
+      entry: { reason: 'gone' },
+      why: 'it answers 410',
+    });
+    expect((await opened.store.webhookStandings(['siem'])).get('siem')?.stopped).toMatchObject({
+      why: 'it answers 410',
+    });
+    expect(await opened.store.neededFrom(['siem'])).toBe((await opened.store.auditSize()) + 1);
   });
 
   test('are none as long as there is time', async () => {

@@ -53,14 +53,14 @@ redis.call('HSET', keys[1], 'error', args[2], 'next', string.format('%d', at + a
 return 1
 `;
 
-/** KEYS hook, dead. ARGV cursor, seq of the letter, letter, error, ms until what follows is tried. → 1 when it was buried. */
+/** KEYS hook, dead. ARGV cursor, the next one, error, ms until what follows is tried, then seq and letter of each. → 1 when they were buried. */
 export const GIVE_UP = `${PRELUDE}${MOVE}${BURY}
 local at = now()
 local tries, since = unpack(redis.call('HMGET', keys[1], 'tries', 'since'))
 if not move(keys[1], args[1], args[2]) then return 0 end
-bury(keys[1], keys[2], args[2], args[3])
+for i = 5, #args, 2 do bury(keys[1], keys[2], args[i], args[i + 1]) end
 redis.call('HSET', keys[1], 'tries', (tries or 0) + 1, 'since', since or string.format('%d', at))
-redis.call('HSET', keys[1], 'error', args[4], 'next', string.format('%d', at + args[5]))
+redis.call('HSET', keys[1], 'error', args[3], 'next', string.format('%d', at + args[4]))
 return 1
 `;
 
