@@ -1,4 +1,4 @@
-/** The commands on what rekeyd keeps: the audit log, private keys, the store, tokens. See {@link ./line.ts}. */
+/** The commands on what rekeyd keeps: the audit log, private keys, the store, tokens, what webhooks are to be told. See {@link ./line.ts}. */
 import type { Command } from 'commander';
 import { count, reason } from './line-values.ts';
 import type { Globals } from './open.ts';
@@ -10,6 +10,7 @@ const commands = {
   keysRewrap: () => import('./keys/rewrap.ts'),
   store: () => import('./store.ts'),
   token: () => import('./token.ts'),
+  webhooks: () => import('./webhooks.ts'),
 };
 
 type End = (code: number) => void;
@@ -19,6 +20,7 @@ export function addKeeping(program: Command, globals: () => Globals, end: End): 
   addKeys(program, globals, end);
   addStore(program, globals, end);
   addTokens(program, globals, end);
+  addWebhooks(program, globals, end);
 }
 
 function addAudit(program: Command, globals: () => Globals, end: End): void {
@@ -101,4 +103,36 @@ function addTokens(program: Command, globals: () => Globals, end: End): void {
     .option('--all', 'every token, also where their list cannot be read')
     .option('--reason <text>', 'for the audit trail', reason)
     .action(async (name, options) => end(await (await commands.token()).tokenRevoke(globals(), name, options)));
+}
+
+function addWebhooks(program: Command, globals: () => Globals, end: End): void {
+  const webhooks = program.command('webhooks').description('who is told what happens: list, dead, retry, discard');
+  const load = commands.webhooks;
+  webhooks
+    .command('list')
+    .description('show how webhooks stand; ends with 1 when one fails')
+    .option('--json', 'print one JSON document')
+    .action(async (options) => end(await (await load()).webhooksList(globals(), options)));
+  webhooks
+    .command('dead')
+    .description('show the events that could not be delivered')
+    .argument('<name>', 'the webhook')
+    .option('--json', 'print one JSON document')
+    .action(async (name, options) => end(await (await load()).webhooksDead(globals(), name, options)));
+  webhooks
+    .command('retry')
+    .description('try a webhook at once, even when it has stopped, and its dead letters once more')
+    .argument('<name>', 'the webhook')
+    .argument('[seq...]', 'only these dead letters')
+    .option('--reason <text>', 'for the audit trail', reason)
+    .option('--json', 'print one JSON document')
+    .action(async (name, seqs, options) => end(await (await load()).webhooksRetry(globals(), name, seqs, options)));
+  webhooks
+    .command('discard')
+    .description('remove dead letters; the entries stay in the audit log')
+    .argument('<name>', 'the webhook')
+    .argument('[seq...]', 'only these dead letters')
+    .option('--reason <text>', 'for the audit trail', reason)
+    .option('--json', 'print one JSON document')
+    .action(async (name, seqs, options) => end(await (await load()).webhooksDiscard(globals(), name, seqs, options)));
 }

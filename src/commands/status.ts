@@ -6,6 +6,7 @@ import { knownOtherwise } from '../rotation/naming.ts';
 import type { Resources } from '../rotation/resources.ts';
 import { deploymentStatus, pauseStatus } from '../status/build.ts';
 import type { Status } from '../status/model.ts';
+import { webhookStatuses } from '../status/webhooks.ts';
 import { sleep } from '../time.ts';
 import { awaitInterruption, type Globals, withResourcesOf } from './open.ts';
 import { beginJson, clearScreen, note, printElement, printJson, screenful } from './output.ts';
@@ -78,6 +79,7 @@ async function show(resources: Resources, filter: Filter, json: boolean): Promis
     pauses: [...pauses.values()].map(pauseStatus),
     waves: await wavesOf(resources),
     requests: await requestsOf(resources),
+    webhooks: await webhookStatuses(config, store),
   };
   if (json) await printDocument(found, around);
   else await printStatus(found, around, now, filter);

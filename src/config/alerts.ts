@@ -2,10 +2,10 @@
 import { isLoopback } from '../core/host.ts';
 import * as field from './fields.ts';
 import { duration, section } from './fields.ts';
-import type { AlertsConfig } from './model.ts';
 import { authorities, proxy } from './route.ts';
 import { Secret } from './secret.ts';
 import type { Sources } from './secrets.ts';
+import type { AlertsConfig } from './telling.ts';
 
 export function alerts(sources: Sources) {
   const heartbeat = section({

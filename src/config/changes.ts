@@ -16,6 +16,7 @@ const CHANGEABLE: readonly string[] = [
   'publish',
   'leaks',
   'alerts',
+  'webhooks',
   'queue',
   'reconcileEveryMs',
   'shutdownGraceMs',
@@ -25,11 +26,14 @@ const CHANGEABLE: readonly string[] = [
 export function changesBetween(before: Config, after: Config): readonly string[] {
   return [
     ...Object.keys({ ...before, ...after })
-      .filter((member) => ![...ABOUT, 'encryption', 'deployments', 'policies'].includes(member))
+      .filter((member) => ![...ABOUT, 'encryption', 'deployments', 'policies', 'webhooks'].includes(member))
       .filter((member) => !same(memberOf(before, member), memberOf(after, member)))
       .map((member) => settingName(member)),
     ...kekChanges(before, after),
     ...listChanges('deployment', byId(before.deployments), byId(after.deployments), deploymentChanges),
+    ...listChanges('webhook', byName(before.webhooks), byName(after.webhooks), (name, old, fresh) =>
+      settingsThatDiffer(old, fresh).map((setting) => `webhook ${name}: ${setting}`),
+    ),
     ...listChanges('policy', entriesOf(before.policies), entriesOf(after.policies), (name, old, fresh) =>
       settingsThatDiffer(old, fresh).map((setting) => `policy ${name}: ${setting}`),
     ),
@@ -119,6 +123,10 @@ function settingsThatDiffer(before: object, after: object): readonly string[] {
 
 function byId<T extends { readonly id: string }>(items: readonly T[]): ReadonlyMap<string, T> {
   return new Map(items.map((item) => [item.id, item]));
+}
+
+function byName<T extends { readonly name: string }>(items: readonly T[]): ReadonlyMap<string, T> {
+  return new Map(items.map((item) => [item.name, item]));
 }
 
 function entriesOf<T>(members: Readonly<Record<string, T>>): ReadonlyMap<string, T> {

@@ -6,7 +6,7 @@ import type { Config } from './model.ts';
 export type ConfigParts = Readonly<Record<string, string>>;
 
 export function configParts(config: Config): ConfigParts {
-  const { deployments, policies, publish, queue, breaker, approval, leaks, encryption, durability } = config;
+  const { deployments, policies, publish, queue, breaker, approval, leaks, webhooks, encryption, durability } = config;
   // How much one machine does at once may differ.
   const shared = deployments.map(({ concurrency: _, ...deployment }) => deployment);
   const parts: [string, unknown][] = [
@@ -18,6 +18,7 @@ export function configParts(config: Config): ConfigParts {
     ['breaker', breaker],
     ['approval', approval],
     ['leaks', leaks],
+    ['webhooks', webhooks],
     ...shared.map((deployment): [string, unknown] => [`deployments.${deployment.id}`, deployment]),
     ...Object.entries(policies).map(([name, policy]): [string, unknown] => [`policies.${name}`, policy]),
   ];

@@ -12,6 +12,7 @@ import type { Window } from '../core/window.ts';
 import type { Access } from '../files/access.ts';
 import type { QueueConfig } from './queue.ts';
 import type { Secret } from './secret.ts';
+import type { AlertsConfig, WebhookConfig } from './telling.ts';
 
 export interface Config {
   /** Absolute path of the config file. */
@@ -40,6 +41,7 @@ export interface Config {
   readonly http: HttpConfig;
   readonly leaks: LeaksConfig;
   readonly alerts: AlertsConfig;
+  readonly webhooks: readonly WebhookConfig[];
   readonly queue: QueueConfig;
   /** Where `format: jwks_uri` sets are written, and the https URL (no slash at its end) under which a web server serves that folder. */
   readonly publish: { readonly path: string; readonly baseUrl: string } | null;
@@ -51,17 +53,6 @@ export interface Config {
   readonly watchedFiles: readonly string[];
   /** What works but probably not as meant. */
   readonly warnings: readonly Problem[];
-}
-
-export interface AlertsConfig {
-  /** A monitor that is told that all is well; null: none. */
-  readonly heartbeat: HeartbeatConfig | null;
-}
-
-export interface HeartbeatConfig {
-  readonly url: Secret;
-  readonly everyMs: number;
-  readonly route: RouteConfig;
 }
 
 /** Scanners that sign their reports; null: reports of this one are refused. */
@@ -210,6 +201,8 @@ export interface PolicyConfig extends Policy {
   readonly modulusLength: number;
   /** `manual`: when somebody runs `rekeyd probe`. `auto`: before a first rotation of an app, and every day. */
   readonly probe: 'manual' | 'auto' | 'never';
+  /** Who answers for the clients; null: nobody was named. */
+  readonly owner: string | null;
 }
 
 /** One thing to change, and where: `policies.default.schedule`. `line` counts from 1; null when there is no such place in the file. */

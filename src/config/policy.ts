@@ -2,9 +2,16 @@
 import { z } from 'zod';
 import { ALGORITHMS } from '../core/keys.ts';
 import { cohort } from './cohort.ts';
-import { choice, count, duration, flag, section } from './fields.ts';
+import { choice, count, duration, flag, section, text } from './fields.ts';
 import type { PolicyConfig } from './model.ts';
 import * as time from './time-fields.ts';
+
+function owner(description: string) {
+  const expected = 'a name such as team-payments, at most 100 characters on one line';
+  return text({ description }, expected, (value, refuse) =>
+    /^[^\p{C}\p{Zl}\p{Zp}]{1,100}$/u.test(value) ? value : refuse(`is not usable: write ${expected}`),
+  );
+}
 
 export const policy = section({
   schedule: time.cron('When scheduled rotations are looked for: node-cron, 5 or 6 fields.').prefault('0 3 * * *'),
@@ -56,6 +63,7 @@ export const policy = section({
     'When a disposable client finds out how the server picks keys and which algs it verifies. manual: with `rekeyd probe`; auto: also before a first rotation of an app, and every day.',
     ['manual', 'auto', 'never'],
   ).prefault('manual'),
+  owner: owner('Who answers for these clients: goes into events.').optional(),
   standby: flag(
     'Keep a key ready for the next rotation: made in idle time and handed to signers as their next one, so that a compromise takes one PATCH.',
   ).prefault(false),
@@ -100,6 +108,7 @@ export const policy = section({
     prove_within,
     require_ready,
     ready_timeout,
+    owner: named = null,
     ...same
   }): PolicyConfig => ({
     ...same,
@@ -115,5 +124,6 @@ export const policy = section({
     proveWithinMs: prove_within,
     requireReady: require_ready,
     readyTimeoutMs: ready_timeout,
+    owner: named,
   }),
 );

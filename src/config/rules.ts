@@ -12,7 +12,7 @@ import { exposedPassword } from './redis.ts';
 
 const word = z.string().optional().catch(undefined);
 const listOf = <T extends z.ZodType>(item: T) => z.array(item).catch([]);
-const named = z.looseObject({ id: word, policy: word, slug: word, path: word });
+const named = z.looseObject({ id: word, name: word, policy: word, slug: word, path: word });
 const appOutline = named.extend({ clients: listOf(named.catch({})) });
 const deploymentOutline = named.extend({ apps: listOf(appOutline.catch({ clients: [] })) });
 const policyOutline = z.looseObject({ strategy: word, format: word, rotate_every: word, must_by: word });
@@ -23,6 +23,7 @@ const outline = z.looseObject({
   policies: z.record(z.string(), policyOutline.catch({})).catch({}),
   sinks: listOf(named.catch({})),
   publish: named.optional().catch({}),
+  webhooks: listOf(named.extend({ only: listOf(z.string()) }).catch({ only: [] })),
   redis: z.looseObject({}).catch({}),
   queue: z
     .looseObject({
@@ -42,7 +43,7 @@ export function brokenRules(input: unknown, folder: string): Finding[] {
   );
 }
 
-function uniqueNames({ encryption, deployments, sinks }: Outline): Finding[] {
+function uniqueNames({ encryption, deployments, sinks, webhooks }: Outline): Finding[] {
   return [
     ...duplicates(encryption.keks, 'id', ['encryption', 'keks']),
     ...duplicates(deployments, 'id', ['deployments']),
@@ -51,10 +52,15 @@ function uniqueNames({ encryption, deployments, sinks }: Outline): Finding[] {
       ...apps.flatMap(({ clients }, a) => duplicates(clients, 'id', ['deployments', d, 'apps', a, 'clients'])),
     ]),
     ...duplicates(sinks, 'path', ['sinks']),
+    ...duplicates(webhooks, 'name', ['webhooks']),
   ];
 }
 
-function duplicates(items: readonly z.infer<typeof named>[], key: 'id' | 'slug' | 'path', path: Path): Finding[] {
+function duplicates(
+  items: readonly z.infer<typeof named>[],
+  key: 'id' | 'name' | 'slug' | 'path',
+  path: Path,
+): Finding[] {
   const names = items.map((item) => item[key]);
   return names.flatMap((name, index) =>
     name === undefined || names.indexOf(name) === index
@@ -115,7 +121,7 @@ function laterThanDue({ policies }: Outline): Finding[] {
 }
 
 /** A producer, or a certificate, that is restricted to an app which the config does not have could ask for nothing. */
-function knownReach({ deployments, queue, http }: Outline): Finding[] {
+function knownReach({ deployments, queue, http, webhooks }: Outline): Finding[] {
   const known = deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`));
   const check = (place: string, path: Path): Finding[] => {
     const app = place.split('/', 2).join('/');
@@ -129,6 +135,9 @@ function knownReach({ deployments, queue, http }: Outline): Finding[] {
     ),
     ...http.certificates.flatMap(({ only }, index) =>
       only === undefined ? [] : check(only, ['http', 'certificates', index, 'only']),
+    ),
+    ...webhooks.flatMap(({ only }, hook) =>
+      only.flatMap((place, index) => check(place, ['webhooks', hook, 'only', index])),
     ),
   ];
 }

@@ -43,6 +43,9 @@ export type AuditType =
   | 'api.refused'
   | 'token.created'
   | 'token.revoked'
+  | 'webhook.stopped'
+  | 'webhook.retried'
+  | 'webhook.discarded'
   | 'store.segment'
   | 'audit.sealed';
 

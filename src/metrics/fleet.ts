@@ -30,6 +30,11 @@ export interface FleetNumbers {
   readonly deployments: ReadonlyMap<string, { readonly paused: boolean; readonly throttledSeconds: number }>;
   /** By policy: whether its wave was stopped. */
   readonly waves: ReadonlyMap<string, boolean>;
+  /** By webhook: entries that wait, dead letters, and whether it cannot be delivered now. */
+  readonly webhooks: ReadonlyMap<
+    string,
+    { readonly pending: number; readonly dead: number; readonly failing: boolean }
+  >;
   /** By queue, then by state of a job. */
   readonly queues: ReadonlyMap<string, Readonly<Record<string, number>>>;
   /** How long upkeep should have run by now, in s; 0 when it is on time. */
@@ -72,6 +77,13 @@ export function openFleet(registry: Registry): TellFleet {
   const throttled = gauge('rekeyd_throttled_seconds', 'For how long the API asks to be left alone.', ['deployment']);
   const paused = gauge('rekeyd_deployment_paused', '1 while the API key is refused.', ['deployment']);
   const waves = gauge('rekeyd_wave_stopped', '1 while the wave of the policy waits for a person.', ['policy']);
+  const pending = gauge('rekeyd_webhook_pending', 'Audit entries that the webhook was not told of yet.', ['webhook']);
+  const dead = gauge('rekeyd_webhook_dead', 'Events that were given up.', ['webhook']);
+  const failing = gauge(
+    'rekeyd_webhook_failing',
+    '1 while nothing can be delivered, or the receiver wants nothing more.',
+    ['webhook'],
+  );
   const jobs = gauge('rekeyd_queue_jobs', 'Jobs by queue and state.', ['queue', 'state']);
   const late = gauge('rekeyd_upkeep_late_seconds', 'For how long the next run of upkeep has been due.');
   const ages = histogram(
@@ -97,6 +109,11 @@ export function openFleet(registry: Registry): TellFleet {
       paused.set({ deployment }, state.paused ? 1 : 0);
     }
     for (const [policy, isStopped] of numbers.waves) waves.set({ policy }, isStopped ? 1 : 0);
+    for (const [webhook, of] of numbers.webhooks) {
+      pending.set({ webhook }, of.pending);
+      dead.set({ webhook }, of.dead);
+      failing.set({ webhook }, of.failing ? 1 : 0);
+    }
     for (const [queue, counts] of numbers.queues) {
       for (const [state, count] of Object.entries(counts)) jobs.set({ queue, state }, count);
     }

@@ -18,6 +18,10 @@ export interface Metrics {
   apiCalled(call: ApiCall): void;
   /** A rotation ended, and its end is committed. Told once for each. */
   rotationEnded(summary: RotationSummary): void;
+  /** A try to deliver an event ended. */
+  webhookTried(webhook: string, outcome: string): void;
+  /** These are the webhooks now: their series begin at zero, and those of others end. */
+  webhooksAre(webhooks: readonly string[]): void;
   /** Somebody asked us over HTTP and was turned away. @param status 401, 403 or 429 */
   callRefused(status: number): void;
   readonly tellFleet: TellFleet;
@@ -35,6 +39,7 @@ const ROTATION = [5, 30, 60, 300, 900, 3_600, 14_400, 43_200, 86_400, 604_800];
 
 const OUTCOMES = ['finished', 'failed', 'rolled_back'] as const satisfies readonly RotationSummary['state'][];
 const REFUSALS = [401, 403, 429];
+const TRIES = ['delivered', 'failed', 'dead', 'stopped'];
 
 /** @param hasSchedule whether this process starts rotations by the clock */
 export function openMetrics(hasSchedule: () => boolean): Metrics {
@@ -64,6 +69,11 @@ export function openMetrics(hasSchedule: () => boolean): Metrics {
     ...{ name: 'rekeyd_http_refused_total', registers, labelNames: ['status'] },
     help: 'Calls to rekeyd itself that were turned away, by status.',
   });
+  const tries = new Counter({
+    ...{ name: 'rekeyd_webhook_deliveries_total', registers, labelNames: ['webhook', 'outcome'] },
+    help: 'Tries to deliver an event, by webhook and what came of them.',
+  });
+  const webhooks = new Set<string>();
   const build = new Gauge({
     ...{ name: 'rekeyd_build_info', registers, labelNames: ['version', 'node'] },
     help: 'Always 1; the labels say which version runs, on which Node.js.',
@@ -90,6 +100,18 @@ export function openMetrics(hasSchedule: () => boolean): Metrics {
       if (state === 'finished' && endedAt !== null) rotationSeconds.observe(Math.max(0, endedAt - startedAt) / 1000);
       const seconds = exposure === undefined ? null : exposedSeconds(exposure);
       if (seconds !== null) compromise.observe(seconds);
+    },
+    webhookTried: (webhook, outcome) => tries.inc({ webhook, outcome }),
+    webhooksAre(names) {
+      for (const webhook of new Set([...webhooks, ...names])) {
+        const isNew = !webhooks.has(webhook);
+        for (const outcome of TRIES) {
+          if (!names.includes(webhook)) tries.remove({ webhook, outcome });
+          else if (isNew) tries.inc({ webhook, outcome }, 0);
+        }
+      }
+      webhooks.clear();
+      for (const name of names) webhooks.add(name);
     },
     tellFleet: openFleet(registry),
     callRefused: (status) => refused.inc({ status }),

@@ -15,6 +15,7 @@ import type { Log, Resources } from '../rotation/resources.ts';
 import { type Clock, sleep } from '../time.ts';
 import { opening } from './lifecycle.ts';
 import { openResourcesOn, type ResourceOptions, type StoreHandle } from './resources.ts';
+import { startWebhooks, type WebhookOptions } from './webhooks.ts';
 
 export interface CrewOptions {
   readonly log: Log;
@@ -27,6 +28,7 @@ export interface CrewOptions {
   /** See {@link ./thread-pool.ts}; four when absent. */
   readonly poolThreads?: number;
   readonly onRequest?: NonNullable<ResourceOptions['onRequest']>;
+  readonly onWebhook?: NonNullable<WebhookOptions['onOutcome']>;
 }
 
 export interface Crew {
@@ -89,6 +91,9 @@ export async function startCrew(
     }
     const schedule = options.schedule ? await startSchedule(config, queues, log, clock.now()) : null;
     add('schedule', () => schedule?.stop());
+    if (options.worker) {
+      add('webhooks', startWebhooks(config, { store: handle.store, log, clock, onOutcome: options.onWebhook }));
+    }
     return {
       config,
       resources,

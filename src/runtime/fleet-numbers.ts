@@ -5,6 +5,7 @@ import { messageOf } from '../errors.ts';
 import { type FleetNumbers, MOST_NAMED, type TellFleet } from '../metrics/fleet.ts';
 import type { Resources } from '../rotation/resources.ts';
 import { type Census, openCensus } from '../status/census.ts';
+import { isFailing, webhookStatuses } from '../status/webhooks.ts';
 import { alarm, monotonic, sleep, systemClock, untilAborted } from '../time.ts';
 
 export interface FleetReader {
@@ -115,6 +116,12 @@ async function numbersNow(census: Census, { resources, queues }: Parts, signal: 
       ]),
     ),
     waves: new Map(await Promise.all(waves)),
+    webhooks: new Map(
+      (await webhookStatuses(config, store)).map((status) => [
+        status.webhook,
+        { pending: status.pending, dead: status.dead, failing: isFailing(status) },
+      ]),
+    ),
     queues: await jobsIn(queues, ids),
     upkeepLate: Math.max(0, systemClock.now() - ((await queues.upkeepAt()) ?? systemClock.now())) / 1000,
   };

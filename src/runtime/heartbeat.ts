@@ -2,7 +2,7 @@
  * Tells a monitor again and again that all is well, or what is not (`alerts.heartbeat`). The monitor raises the alarm when it hears nothing: so it notices
  * also what this process cannot tell, such as its own end.
  */
-import type { HeartbeatConfig } from '../config/model.ts';
+import type { HeartbeatConfig } from '../config/telling.ts';
 import { messageOf } from '../errors.ts';
 import { exchange } from '../net/exchange.ts';
 import { openPool } from '../net/pool.ts';

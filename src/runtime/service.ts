@@ -22,7 +22,7 @@ import { type SecretWatch, watchSecrets } from './secret-watch.ts';
 import { type StartChecks, watchChecks } from './start-checks.ts';
 import { stopInTime } from './stopping.ts';
 
-export interface ServiceOptions extends Omit<CrewOptions, 'clock' | 'onRequest'> {
+export interface ServiceOptions extends Omit<CrewOptions, 'clock' | 'onRequest' | 'onWebhook'> {
   readonly clock?: CrewOptions['clock'];
   readonly http: boolean;
   /** What `config` was made of. Absent: there is no file to read again. */
@@ -64,9 +64,12 @@ export async function startService(config: Config, options: ServiceOptions): Pro
       const { status } = call;
       if (status === 401 || status === 403) secrets?.doubt();
     };
-    const crewOptions = { ...options, clock, onRequest };
+    const crewOptions = { ...options, clock, onRequest, onWebhook: metrics.webhookTried };
     const first = await startCrew(handle, config, crewOptions, true);
+    const nameWebhooks = ({ webhooks }: Config) => metrics.webhooksAre(webhooks.map(({ name }) => name));
+    nameWebhooks(config);
     const onSwap = () => {
+      nameWebhooks(reloading.crew.config);
       checks?.again();
       renew();
       tellMisfits(reloading.crew.resources);

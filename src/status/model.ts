@@ -153,6 +153,23 @@ export interface RequestStatus {
   readonly why: string;
 }
 
+export interface WebhookStatus {
+  readonly webhook: string;
+  /** Entries of the audit log after the last one that it was told of. */
+  readonly pending: number;
+  /** Events that were given up, those that are tried once more, and those that were dropped because there were too many. */
+  readonly dead: number;
+  readonly again: number;
+  readonly dropped: number;
+  /** Since when nothing could be delivered; null: the last try succeeded. */
+  readonly failing_since: string | null;
+  readonly next_try: string | null;
+  /** Of the last try that failed. */
+  readonly error: string | null;
+  /** Why nothing is sent until somebody changes its settings or has it tried again; null: it has not stopped. */
+  readonly stopped: string | null;
+}
+
 export interface Status {
   /** How many of the selected clients are in each state. */
   readonly counts: Readonly<Record<ClientState, number>>;
@@ -164,4 +181,6 @@ export interface Status {
   readonly waves: readonly WaveStatus[];
   /** Those that were put off, the oldest first. */
   readonly requests: readonly RequestStatus[];
+  /** Those that a worker has begun. */
+  readonly webhooks: readonly WebhookStatus[];
 }

@@ -4,9 +4,18 @@ import type { FleetNumbers } from '../metrics/fleet.ts';
 /** Upkeep that is later than this, in s, is not run by anybody. */
 const LATE_S = 600;
 
-export function troublesOf({ states, compromised, deployments, waves, upkeepLate }: FleetNumbers): readonly string[] {
+export function troublesOf({
+  states,
+  compromised,
+  deployments,
+  waves,
+  webhooks,
+  upkeepLate,
+}: FleetNumbers): readonly string[] {
   const paused = [...deployments].filter(([, state]) => state.paused).map(([id]) => id);
   const stopped = [...waves].filter(([, isStopped]) => isStopped).map(([policy]) => policy);
+  const failing = [...webhooks].filter(([, state]) => state.failing).map(([name]) => name);
+  const dead = [...webhooks].filter(([, state]) => state.dead > 0).map(([name]) => name);
   return [
     ...counted(compromised, 'Clients that sign in with a key that was reported as compromised'),
     ...counted(states.overdue, 'Clients with keys that are older than must_by'),
@@ -14,6 +23,8 @@ export function troublesOf({ states, compromised, deployments, waves, upkeepLate
     ...counted(states.failed, 'Clients with a last rotation that failed'),
     ...paused.map((id) => `The API of deployment ${id} refuses our key`),
     ...stopped.map((policy) => `The wave of policy ${policy} has stopped`),
+    ...failing.map((name) => `The webhook ${name} cannot be delivered`),
+    ...dead.map((name) => `The webhook ${name} has dead letters`),
     ...(upkeepLate > LATE_S ? ['No worker looks after unfinished work'] : []),
   ];
 }

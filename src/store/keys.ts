@@ -42,6 +42,8 @@ export function storeKeys(namespace: string) {
     touched: `${prefix}:touched`,
     /** hash: scope → pause by a person (JSON). */
     pauses: `${prefix}:pauses`,
+    /** hash: webhook → when a worker last had it in its config, in ms. */
+    webhooks: `${prefix}:webhooks`,
     /** string: the tokens of the HTTP API, signed. */
     tokens: `${prefix}:tokens`,
     /** sorted set: clients that were lately reported as compromised, without a confirmation, by when that was, in ms. */
@@ -69,6 +71,14 @@ export function storeKeys(namespace: string) {
      * since the epoch and a text, see {@link ./app-facts.ts}.
      */
     app: (app: string) => `${prefix}:app:${app}`,
+    /**
+     * A webhook: a hash with its `cursor` in the audit log; `tries`, `since`, `next` and `error` of failures in a row; `stopped` (JSON) and `dropped`. Sorted
+     * sets of dead letters (JSON) by the number of their entry: those that rest, and those that are tried once more. A string with an expiry: who delivers.
+     */
+    webhook(name: string) {
+      const hook = `${prefix}:webhook:${name}`;
+      return { hook, dead: `${hook}:dead`, again: `${hook}:again`, lease: `${hook}:lease` } as const;
+    },
     /** string with an expiry: the number of a rotation's first audit entry, a blank, and its client. */
     rotation: (id: string) => `${prefix}:rotation:${id}`,
     /** string with an expiry: what a caller of the HTTP API asked for under a key of its own: a hash, a blank, and the request that it is. */

@@ -16,6 +16,7 @@ import { openScripts } from './redis/scripts.ts';
 import { openRequests, type Requests } from './requests.ts';
 import { openTokens, type Tokens } from './tokens.ts';
 import { openWaves, type Waves } from './waves.ts';
+import { openWebhooks, type Webhooks } from './webhooks.ts';
 
 export interface Store
   extends Records,
@@ -29,7 +30,8 @@ export interface Store
     Tokens,
     Idempotency,
     Requests,
-    Owners {
+    Owners,
+    Webhooks {
   readonly keys: StoreKeys;
   /** Random, and another one for each store. */
   readonly id: string;
@@ -60,6 +62,7 @@ export function openStore(
     ...openIdempotency(redis, scripts),
     ...openRequests(redis, scripts),
     ...openOwners(redis, scripts),
+    ...openWebhooks(redis, scripts),
     get id() {
       return guard.expected.id;
     },

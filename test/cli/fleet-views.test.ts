@@ -106,7 +106,15 @@ test('status counts the fleet and lists of it what is asked for', async () => {
     '… and 17 more: --limit N lists more of them',
   ]);
   const document = documentOf(listed);
-  expect(Object.keys(document)).toEqual(['counts', 'clients', 'deployments', 'pauses', 'waves', 'requests']);
+  expect(Object.keys(document)).toEqual([
+    'counts',
+    'clients',
+    'deployments',
+    'pauses',
+    'waves',
+    'requests',
+    'webhooks',
+  ]);
   expect(document.counts).toMatchObject({ found: 20, failed: 0 });
   expect(document.clients.map(({ policy }: { policy: string }) => policy)).toEqual(Array(4).fill('kid-app'));
   expect(linesOf(none.stdout).slice(0, 2)).toEqual([`${CLIENTS} clients: ${CLIENTS} found`, 'None of them is failed.']);

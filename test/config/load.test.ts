@@ -81,6 +81,7 @@ describe('defaults', () => {
           adoptTimeoutMs: 30 * 86_400_000,
           cohort: { firstPercent: 5, thenMs: 3_600_000, stopAfter: 1 },
           probe: 'manual',
+          owner: null,
           standby: false,
           propagationMs: 60_000,
           overlapMs: 600_000,
@@ -93,6 +94,7 @@ describe('defaults', () => {
       },
       leaks: { github: null, gitlab: null, gitguardian: null },
       alerts: { heartbeat: null },
+      webhooks: [],
       sinks: [
         { kind: 'directory', path: join(folder, 'data/keys'), access: PRIVATE, reports: null, pemComment: false },
       ],

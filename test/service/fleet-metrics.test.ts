@@ -10,6 +10,7 @@ import { rekeyd, statusOf } from '../support/command.ts';
 import { DEPLOYMENT, type Fleet, PEM_APP, startFleet } from '../support/fleet.ts';
 import { type Samples, scraper } from '../support/metrics.ts';
 import { until } from '../support/until.ts';
+import { SECRET } from '../webhooks/receiver.ts';
 
 const HTTP = { config: { http: { listen: '127.0.0.1:0' } } };
 
@@ -27,7 +28,10 @@ test('clients, ages and deployments are told as status tells them, and followed'
   await fleet.foreign(PEM_APP);
   await aged(fleet, old, 100);
   await aged(fleet, fresh, 1);
-  const { url } = await fleet.start({ http: true });
+  // Its receiver is never asked: nothing that it wants happens here.
+  const webhook = { name: 'siem', url: 'https://siem.example.com/', secret: 'env:HOOK', events: ['client.halted'] };
+  const config = await fleet.configOf({ ...fleet.file, webhooks: [webhook] }, { HOOK: SECRET });
+  const { url } = await fleet.start({ http: true }, config);
   const samples = await scraper(fleet, url);
   const agrees = (what: string, more: (samples: Samples) => boolean) =>
     until(what, async (saw) => {
@@ -36,7 +40,9 @@ test('clients, ages and deployments are told as status tells them, and followed'
       return JSON.stringify(statesIn(told)) === JSON.stringify(pick(counts)) && more(told) && told;
     });
 
-  const first = await agrees('the whole fleet is told', (told) => told.get('rekeyd_clients{state="found"}') === 1);
+  const first = await agrees('the whole fleet is told', (told) => {
+    return told.get('rekeyd_clients{state="found"}') === 1 && told.has('rekeyd_webhook_failing{webhook="siem"}');
+  });
   expect(statesIn(first)).toMatchObject({ overdue: 1, held: 1, found: 1, healthy: 1 });
   const age = `rekeyd_key_age_seconds{client="${old.ref}"}`;
   const due = `rekeyd_key_due_in_seconds{client="${old.ref}"}`;

@@ -11,8 +11,14 @@ import type { Fleet, FleetClient } from './fleet.ts';
 
 const CLI = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
 
-/** What it prints on stdout. @throws when it does not exit with 0 */
-export async function rekeyd(fleet: Fleet, ...args: readonly string[]): Promise<string> {
+export interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Whatever it ends with. */
+export async function ran(fleet: Fleet, ...args: readonly string[]): Promise<Ended> {
   const config = join(fleet.dir, 'rekeyd.yaml');
   await writeFile(config, JSON.stringify(fleet.file));
   const child = spawn(process.execPath, [CLI, ...args, '--config', config], {
@@ -20,6 +26,12 @@ export async function rekeyd(fleet: Fleet, ...args: readonly string[]): Promise<
     env: { PATH: process.env.PATH, ...COMPILED, ...fleet.env },
   });
   const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+  return { code, stdout, stderr };
+}
+
+/** What it prints on stdout. @throws when it does not exit with 0 */
+export async function rekeyd(fleet: Fleet, ...args: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await ran(fleet, ...args);
   if (code !== 0) throw new Error(`rekeyd ${args.join(' ')} ended with ${code}: ${stderr}`);
   return stdout;
 }

@@ -10,6 +10,7 @@ import { advice, type Check, fine, looking, wrong } from '../../runtime/checks/c
 import { checkStoreClock } from '../../runtime/checks/clocks.ts';
 import { checkKeks } from '../../runtime/checks/keks.ts';
 import { redisGroup } from '../../runtime/redis-target.ts';
+import { webhookProblem, webhookStatuses } from '../../status/webhooks.ts';
 import { readFacts, readMarker, waysOn, whereNow, whyLost } from '../../store/identity.ts';
 import type { Loaded } from '../../store/records.ts';
 import { inspectDurability, type Requirement } from '../../store/redis/durability.ts';
@@ -64,6 +65,7 @@ async function checkView(config: Config, view: StoreView): Promise<readonly Chec
     ...(await look('pauses', () => checkPauses(view))),
     ...(await look('waves', () => checkWaves(config, view))),
     ...(await look('probes', () => checkProbes(config, store))),
+    ...(await look('webhooks', () => checkWebhooks(config, view))),
     checkHalted(loaded),
     ...checkReported(loaded),
   ];
@@ -134,6 +136,14 @@ async function checkWaves({ policies }: Config, { store }: StoreView): Promise<C
   if (stopped.length === 0) return fine('waves', 'none stopped');
   const ways = 'Nothing more of it is rotated on schedule. Find out why, then `rekeyd resume --policy NAME`.';
   return wrong('waves', firstOf(stopped), ways);
+}
+
+async function checkWebhooks(config: Config, { store }: StoreView): Promise<readonly Check[]> {
+  return (await webhookStatuses(config, store)).map((status) => {
+    const problem = webhookProblem(status);
+    const name = `webhook ${status.webhook}`;
+    return problem === null ? fine(name, 'delivered') : wrong(name, problem.what, problem.fix);
+  });
 }
 
 function checkHalted(loaded: ReadonlyMap<ClientRef, Loaded>): Check {

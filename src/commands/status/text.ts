@@ -6,6 +6,7 @@ import { scopeWords, selectorOf } from '../../core/pause.ts';
 import { WHILE_REFUSED } from '../../rotation/deployment.ts';
 import { exposureLine } from '../../status/exposure.ts';
 import type { ClientStatus, KeyStatus, PauseStatus, RotationStatus, Status } from '../../status/model.ts';
+import { webhookLine } from '../../status/webhooks.ts';
 import { openTable, print, printTable } from '../output.ts';
 import type { Filter, Survey } from './survey.ts';
 import { waveLine } from './waves.ts';
@@ -47,7 +48,7 @@ export async function printStatus(found: Survey, around: Around, now: number, fi
 /** What is shown beside the clients. */
 type Around = Omit<Status, 'counts' | 'clients'>;
 
-function printHolds({ deployments, pauses, waves, requests }: Around, now: number): void {
+function printHolds({ deployments, pauses, waves, requests, webhooks }: Around, now: number): void {
   for (const { deployment, paused, throttled_until: until } of deployments) {
     if (paused !== null) print(`PAUSED  deployment ${deployment}: ${paused}. ${WHILE_REFUSED}`);
     if (until !== null) print(`THROTTLED  deployment ${deployment}: its API asks to be left alone until ${until}.`);
@@ -57,6 +58,7 @@ function printHolds({ deployments, pauses, waves, requests }: Around, now: numbe
     print(`PAUSED  ${scopeWords(pause)}, ${pauseWords(pause)}. \`rekeyd resume ${selectorOf(pause)}\` ends it.`);
   for (const wave of waves) print(waveLine(wave, now));
   for (const { request, why } of requests) print(`WAITING  request ${request}: ${why} It is tried again.`);
+  for (const line of webhooks.map(webhookLine)) if (line !== null) print(line);
 }
 
 function pauseWords({ actor, reason, until }: PauseStatus): string {
