@@ -1,11 +1,12 @@
 /** The commands on what rekeyd keeps: the audit log, private keys, the store, tokens. See {@link ./line.ts}. */
 import type { Command } from 'commander';
-import { count, reason } from './line-values.ts';
+import { count, reason, time } from './line-values.ts';
 import type { Globals } from './open.ts';
 
 /** Loaded only when the command is run. */
 const commands = {
   audit: () => import('./audit.ts'),
+  auditKeys: () => import('./audit-keys.ts'),
   keysImport: () => import('./keys/import.ts'),
   keysRewrap: () => import('./keys/rewrap.ts'),
   store: () => import('./store.ts'),
@@ -22,7 +23,7 @@ export function addKeeping(program: Command, globals: () => Globals, end: End): 
 }
 
 function addAudit(program: Command, globals: () => Globals, end: End): void {
-  const audit = program.command('audit').description('the audit log: tail, export');
+  const audit = program.command('audit').description('the audit log: tail, export, keys');
   audit
     .command('tail')
     .description('show the newest entries, oldest first')
@@ -36,6 +37,14 @@ function addAudit(program: Command, globals: () => Globals, end: End): void {
     .argument('<dir>', 'the folder')
     .option('--json', 'print one JSON document')
     .action(async (dir, options) => end(await (await commands.audit()).auditExport(globals(), dir, options)));
+  audit
+    .command('keys')
+    .description('which keys could sign in at a time, from exported logs; needs no config and no Redis')
+    .argument('<dir...>', 'folders that `audit export` wrote')
+    .requiredOption('--at <time>', 'with its zone, such as 2026-11-27T03:00:00Z', time)
+    .option('--client <reference>', 'only this client')
+    .option('--json', 'print one JSON document')
+    .action(async (dirs, options) => end(await (await commands.auditKeys()).auditKeys(dirs, options)));
 }
 
 function addKeys(program: Command, globals: () => Globals, end: End): void {
