@@ -96,7 +96,7 @@ export function sent(line: Line, at: Moment, since: Moment | null): void {
 /** The server shows it. @param since when that may have begun, of a key that is not known to have been sent */
 export function shown(line: Line, at: Moment, since: Moment | null): void {
   if (line.level === 'none') become(line, 'possible', since);
-  if (!line.isShown) mark(line, line.managed ? 'published' : 'found', at);
+  if (!line.isShown) mark(line, line.managed || line.marks.length > 0 ? 'published' : 'found', at);
   line.isShown = true;
   become(line, line.isAccepted ? 'proven' : 'published', at);
 }
