@@ -7,6 +7,7 @@ import type { Globals } from './open.ts';
 const commands = {
   audit: () => import('./audit.ts'),
   auditKeys: () => import('./audit-keys.ts'),
+  keysCbom: () => import('./keys/cbom.ts'),
   keysImport: () => import('./keys/import.ts'),
   keysRewrap: () => import('./keys/rewrap.ts'),
   store: () => import('./store.ts'),
@@ -48,7 +49,7 @@ function addAudit(program: Command, globals: () => Globals, end: End): void {
 }
 
 function addKeys(program: Command, globals: () => Globals, end: End): void {
-  const keys = program.command('keys').description('private keys: import, rewrap');
+  const keys = program.command('keys').description('private keys: import, rewrap, cbom');
   keys
     .command('import')
     .description('adopt the private keys that clients sign with now, each proven first')
@@ -68,6 +69,13 @@ function addKeys(program: Command, globals: () => Globals, end: End): void {
     .description('re-encrypt all stored private keys under the first KEK')
     .option('--json', 'print one JSON document')
     .action(async (options) => end(await (await commands.keysRewrap()).keysRewrap(globals(), options)));
+  keys
+    .command('cbom')
+    .description('print the present keys as a CycloneDX CBOM, with their age against must_by')
+    .argument('[client...]', 'only these')
+    .option('--app <deployment/slug>', 'only clients of an app')
+    .option('--policy <name>', 'only clients under a policy')
+    .action(async (clients, options) => end(await (await commands.keysCbom()).keysCbom(globals(), clients, options)));
 }
 
 function addStore(program: Command, globals: () => Globals, end: End): void {
