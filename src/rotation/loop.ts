@@ -215,8 +215,8 @@ function traced(action: Action, record: ClientRecord, { trace = NO_TRACE, effect
   const { ref, rotation } = record;
   const facts = {
     'rekeyd.client': ref,
-    'rekeyd.rotation': rotation?.id ?? null,
-    'rekeyd.kid': incomingKid(rotation),
+    'rekeyd.rotation': 'old' in action ? action.old.rotation.id : (rotation?.id ?? null),
+    'rekeyd.kid': 'kid' in action ? action.kid : incomingKid(rotation),
     'rekeyd.purpose': 'purpose' in action ? action.purpose : null,
   };
   return trace.span(`step ${action.do}`, 'internal', facts, () => perform(action, record, effects, run));

@@ -93,6 +93,7 @@ describe('defaults', () => {
       },
       leaks: { github: null, gitlab: null, gitguardian: null },
       alerts: { heartbeat: null },
+      telemetry: { traces: null },
       sinks: [
         { kind: 'directory', path: join(folder, 'data/keys'), access: PRIVATE, reports: null, pemComment: false },
       ],
