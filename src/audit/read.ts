@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AuditEntry } from '../core/audit.ts';
+import { sameJson } from '../core/json.ts';
 import { members, parseJson } from '../core/reply.ts';
 import { messageOf, RekeydError } from '../errors.ts';
 
@@ -16,8 +17,12 @@ export interface ExportedLine {
   readonly file: string;
 }
 
-/** As {@link ./export.ts} writes a line: these members stand first. */
+/** Sorted, as a sealed line is, an entry ends with these members; else it begins with them. */
+const END = /"seq":(\d+),"time":"([^"]+)","type":"([^"]+)"\}$/;
 const START = /^\{"seq":(\d+),"time":"([^"]+)","type":"([^"]+)"/;
+
+/** Longer than what {@link END} finds. */
+const END_LENGTH = 150;
 
 const FILE = /^audit-(\d+)\.jsonl$/;
 
@@ -118,7 +123,7 @@ class Folder {
 }
 
 function lineOf(text: string, file: string): ExportedLine {
-  const [, seq, time, type] = START.exec(text) ?? [];
+  const [, seq, time, type] = END.exec(text.slice(-END_LENGTH)) ?? START.exec(text) ?? [];
   if (seq === undefined || time === undefined || type === undefined || !text.endsWith('}')) throw damaged(text, file);
   return { seq: Number(seq), time, type, text, file };
 }
@@ -139,10 +144,14 @@ function damaged(text: string, file: string): RekeydError {
   );
 }
 
+function unsealed({ text }: ExportedLine): object {
+  const { prev: _, hash: __, ...entry } = members(parseJson(text));
+  return entry;
+}
+
 /** The seal may have come between two exports. */
 function expectSame(a: ExportedLine, b: ExportedLine): void {
-  const [one, other] = [a, b].map(({ text }) => text.replace(/(?:,"(?:prev|hash)":"[^"]*")+\}$/, '}'));
-  if (one === other) return;
+  if (a.text === b.text || sameJson(unsealed(a), unsealed(b))) return;
   throw new RekeydError(
     'usage',
     `${a.file} and ${b.file} have different entries with the number ${a.seq}: they are two logs, perhaps of a store that was lost and of the one that was declared in its place. Ask about one at a time.`,

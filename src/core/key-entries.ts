@@ -11,7 +11,7 @@ import {
   mark,
   sent,
   shown,
-  unchanged,
+  untaken,
 } from './key-line.ts';
 
 export interface Lines {
@@ -23,6 +23,8 @@ export interface Lines {
   readonly senders: Set<string | null>;
   /** When the first of them did. */
   firstSent: Moment | null;
+  /** How many documents were sent since then that the server may have taken. */
+  open: number;
   readonly lines: Map<string, Line>;
 }
 
@@ -39,8 +41,9 @@ interface Telling {
   readonly line: Line | undefined;
 }
 
-const TELLS: Partial<Record<AuditType, (telling: Telling) => void>> = {
+const TELLS: Readonly<Record<string, (telling: Telling) => void>> = {
   'key.publishing': sending,
+  'key.publish_failed': notTaken,
   'key.published': (telling) => showing(telling, true),
   'client.drifted': (telling) => showing(telling, false),
   'client.found'(telling) {
@@ -88,6 +91,7 @@ export function namesIn({ type, data }: Told): 'all' | 'known' | null {
 /** The intent of a PATCH: from now on the server may have it. */
 function sending({ client, told, lineOf }: Telling): void {
   const names = namesOf(told.data);
+  client.open += 1;
   client.senders.add(told.rotation);
   client.firstSent ??= { seq: told.seq, time: told.time };
   for (const [name, managed] of names) {
@@ -102,6 +106,17 @@ function sending({ client, told, lineOf }: Telling): void {
   for (const line of client.lines.values()) if (!names.has(line.kid)) leaving(line, told);
 }
 
+/** Answers after which the server has done nothing, and what never left the machine. */
+const UNTAKEN: ReadonlySet<unknown> = new Set(['refused', 'forbidden', 'credential', 'throttled', 'not_sent']);
+
+/** Where no other document may have arrived, all is as it was before this one. */
+function notTaken({ client, told }: Telling): void {
+  if (!UNTAKEN.has(told.data.class)) return;
+  client.open -= 1;
+  if (client.open !== 0) return;
+  for (const line of client.lines.values()) untaken(line, told);
+}
+
 /** @param isOurs the server has our document. Elsewhere, and beside a `jwks_uri`, what is not shown may be in force all the same */
 function showing({ client, told, lineOf }: Telling, isOurs: boolean): void {
   const { data } = told;
@@ -112,8 +127,8 @@ function showing({ client, told, lineOf }: Telling, isOurs: boolean): void {
     const line = lineOf(name, managed, since);
     if (line !== null) shown(line, told, since);
   }
+  Object.assign(client, { firstSent: null, open: 0 });
   client.senders.clear();
-  client.firstSent = null;
   for (const line of client.lines.values()) {
     if (names.has(line.kid)) continue;
     if (namesIn(told) === 'all' || (isOurs && line.managed)) gone(line, told);
@@ -153,13 +168,12 @@ function proved({ client, told, line }: Telling): void {
   else mark(line, verdict === 'refused' ? 'refused' : 'unproven', told);
 }
 
-/** A rotation that ended before the server took anything of it. */
+/** A rotation that ended before the server took anything of it: its key was never published, whatever became of other documents. */
 function failed({ client, told, line }: Telling): void {
   if (told.data.sent !== false) return;
   const { senders, lines } = client;
-  if (senders.size === 1 && senders.has(told.rotation)) for (const other of lines.values()) unchanged(other, told);
-  // A key that is put back was published before.
-  if (line?.marks.every(({ what }) => what === 'sent')) ended(line, 'not_sent', told);
+  const isAlone = senders.size === 1 && senders.has(told.rotation);
+  for (const one of lines.values()) if (isAlone || one === line) untaken(one, told);
 }
 
 function released(line: Line | undefined, at: Moment): void {

@@ -108,9 +108,11 @@ export function leaving(line: Line, at: Moment): void {
   become(line, 'possible', at);
 }
 
-/** What was sent last was not taken: all is as it was. */
-export function unchanged(line: Line, at: Moment): void {
+/** What was sent since it was last shown, or not, was not taken: all is as it was. A key that is put back was published before. */
+export function untaken(line: Line, at: Moment): void {
   if (line.isShown) become(line, line.isAccepted ? 'proven' : 'published', at);
+  else if (line.managed && line.level === 'possible' && line.marks.every(({ what }) => what === 'sent'))
+    ended(line, 'not_sent', at);
 }
 
 /** The server shows a document without it. Of a key that is not ours nothing else can show that it is refused. */

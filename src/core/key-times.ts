@@ -149,6 +149,6 @@ export class KeyTimes {
 }
 
 function newClient(isNew: boolean): Client {
-  const lines = { lines: new Map<string, Line>(), senders: new Set<string | null>(), firstSent: null };
+  const lines = { lines: new Map<string, Line>(), senders: new Set<string | null>(), firstSent: null, open: 0 };
   return { since: null, isNew, watched: false, others: false, complete: null, isWhole: false, ...lines };
 }

@@ -226,6 +226,29 @@ it('an old key under two names could sign in until it is refused under both', ()
   expect([first, second]).toEqual([['a', 'k1'], ['k1']]);
 });
 
+describe('a PATCH that failed, by its entry:', () => {
+  const sent = cutover().finish({ patch: 'refused' });
+  const seq = sent.entries.find(({ type }) => type === 'key.publishing')?.seq ?? 0;
+  const failed = (kind: string, ...more: readonly AuditEntry['type'][]) => {
+    const intents = sent.entries.slice(0, seq);
+    const again = intents.filter(({ type }) => more.includes(type));
+    const told = { ...intents.at(-1), type: 'key.publish_failed', data: { class: kind } };
+    const log = [...intents, ...again, told].map((entry, index) => ({
+      ...entry,
+      seq: index + 1,
+      time: new Date(afterSeq(index + 1)).toISOString(),
+    })) as AuditEntry[]; // the type is one of a later version
+    return keysAfter(log, log.length).map((text) => text.split(':')[0]);
+  };
+
+  it('the server took nothing', () => expect(failed('refused')).toEqual(['a proven']));
+  it('nothing was sent', () => expect(failed('not_sent')).toEqual(['a proven']));
+  it('what it did is not known', () => expect(failed('unknown')).toEqual(['a possible', 'k1 possible']));
+  it('an earlier one may have arrived', () => {
+    expect(failed('refused', 'key.publishing')).toEqual(['a possible', 'k1 possible']);
+  });
+});
+
 it('tells from when to when, by which entries', () => {
   const { entries } = cutover().finish();
   const numbers = Object.fromEntries(
