@@ -248,7 +248,11 @@ function* serveSet(worker: Worker, action: Extract<Action, { do: 'serve' }>): Ge
   const { world, luck, record } = worker;
   const { keys, purpose, owner } = action;
   const kids = keys.map((key) => key.kid ?? key.kty);
-  const intended = world.commit(worker.held, servingAnnounced(record, action, { now: world.now, policy: worker.policy }), `serving ${purpose} ${kids}`);
+  const intended = world.commit(
+    worker.held,
+    servingAnnounced(record, action, { now: world.now, policy: worker.policy }),
+    `serving ${purpose} ${kids}`,
+  );
   if (intended === null) return;
   yield 'announced';
   if (luck.serving !== 'fails') {
