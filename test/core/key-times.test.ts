@@ -16,10 +16,13 @@ import {
   client,
   enrolledRecord,
   foundRecord,
+  heldRecord,
+  idOf,
   MINUTE,
   OPERATOR,
   POLICY,
   published,
+  publishedPem,
   REF,
   START,
 } from './support.ts';
@@ -347,5 +350,19 @@ describe('what the export does not cover is said:', () => {
     const found = answer([...entries, later], afterSeq(last));
     expect(shortfalls(found, afterSeq(last), null)).toEqual([]);
     expect(found.clients.map((one) => one.client)).toEqual([REF]);
+  });
+});
+
+it('a key that was found without a kid is the same one when it is imported', () => {
+  const { entries } = new Told({}, 'first', heldRecord(client({ keys: [publishedPem('a')] })));
+  const found = entries.filter(({ type }) => type === 'client.found').map(({ data }) => data.foreign);
+  expect(found).toEqual([[idOf('a')]]);
+  const [key, ...others] = answer(entries, afterSeq(2)).clients[0]?.keys ?? [];
+  expect(others).toEqual([]);
+  expect(key).toMatchObject({
+    managed: true,
+    certainty: 'proven',
+    published: { from: { seq: 1 } },
+    proven: { from: { seq: 2 } },
   });
 });
