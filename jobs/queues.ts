@@ -1,9 +1,10 @@
 /** The queues: those that requests come in by (`./inboxes.ts`), `upkeep` for what comes by the clock, one `rotate-…` per deployment. */
 import { randomBytes } from 'node:crypto';
-import { type ConnectionOptions, type JobsOptions, Queue } from 'bullmq';
+import { type ConnectionOptions, type JobsOptions, Queue, type Telemetry } from 'bullmq';
 import type { Config } from '../src/config/model.ts';
 import { type ClientRef, splitReference } from '../src/core/client.ts';
 import { members } from '../src/core/reply.ts';
+import type { Tracing } from '../src/rotation/resources.ts';
 import type { StoreKeys } from '../src/store/keys.ts';
 import { bullConnectionOptions } from '../src/store/redis/connection.ts';
 import type { RedisTarget } from '../src/store/redis/target.ts';
@@ -92,16 +93,23 @@ export interface QueuesPlace {
   readonly config: Pick<Config, 'queue'>;
   readonly redis: RedisTarget;
   readonly store: { readonly keys: Pick<StoreKeys, 'queues'> };
+  /** Absent: nothing is traced. */
+  readonly tracing?: Pick<Tracing, 'queues'>;
+}
+
+/** BullMQ's option for its traces. */
+export function traced(tracing: Pick<Tracing, 'queues'> | undefined): { readonly telemetry?: Telemetry } {
+  return tracing?.queues ? { telemetry: tracing.queues as Telemetry } : {}; // made by BullMQ's own package
 }
 
 export function openQueues(
-  { config, redis, store: { keys } }: QueuesPlace,
+  { config, redis, store: { keys }, tracing }: QueuesPlace,
   deployments: readonly string[],
   onError: (error: Error) => void,
 ): Queues {
   const connection = bullConnection(redis);
   const open = (name: string) => {
-    const queue = new Queue(name, { connection, prefix: keys.queues });
+    const queue = new Queue(name, { connection, prefix: keys.queues, ...traced(tracing) });
     queue.on('error', onError);
     return queue;
   };

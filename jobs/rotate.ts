@@ -57,6 +57,7 @@ export async function rotateJob(
     store: resources.store,
     ...handsFor(ref, policy, resources, keks),
     random: Math.random,
+    trace: resources.tracing.trace,
     async policyNow() {
       await resources.facts.refresh([appOf(ref)]);
       return clientPolicy(resources, ref) ?? policy;

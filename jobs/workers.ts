@@ -9,7 +9,7 @@ import { discover } from './discover.ts';
 import { tellError } from './errors.ts';
 import { probeJob } from './probing.ts';
 import { putBack } from './put-back.ts';
-import { bullConnection, rotateQueueName, UPKEEP } from './queues.ts';
+import { bullConnection, rotateQueueName, traced, UPKEEP } from './queues.ts';
 import { reconcile } from './reconcile.ts';
 import { requestJob } from './request.ts';
 import { restAfterErrors } from './resting.ts';
@@ -57,6 +57,7 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
     stalledInterval: Math.ceil(lockMs / 3),
     // When a worker is killed, its job is simply run again, however often: every step can be repeated.
     maxStalledCount: Number.MAX_SAFE_INTEGER,
+    ...traced(resources.tracing),
   } satisfies WorkerOptions;
 
   const rotating = resources.config.deployments.map(

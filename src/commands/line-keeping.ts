@@ -1,11 +1,13 @@
 /** The commands on what rekeyd keeps: the audit log, private keys, the store, tokens, what webhooks are to be told. See {@link ./line.ts}. */
 import type { Command } from 'commander';
-import { count, reason } from './line-values.ts';
+import { count, reason, time } from './line-values.ts';
 import type { Globals } from './open.ts';
 
 /** Loaded only when the command is run. */
 const commands = {
   audit: () => import('./audit.ts'),
+  auditKeys: () => import('./audit-keys.ts'),
+  keysCbom: () => import('./keys/cbom.ts'),
   keysImport: () => import('./keys/import.ts'),
   keysRewrap: () => import('./keys/rewrap.ts'),
   store: () => import('./store.ts'),
@@ -24,7 +26,7 @@ export function addKeeping(program: Command, globals: () => Globals, end: End): 
 }
 
 function addAudit(program: Command, globals: () => Globals, end: End): void {
-  const audit = program.command('audit').description('the audit log: tail, export');
+  const audit = program.command('audit').description('the audit log: tail, export, keys');
   audit
     .command('tail')
     .description('show the newest entries, oldest first')
@@ -38,10 +40,18 @@ function addAudit(program: Command, globals: () => Globals, end: End): void {
     .argument('<dir>', 'the folder')
     .option('--json', 'print one JSON document')
     .action(async (dir, options) => end(await (await commands.audit()).auditExport(globals(), dir, options)));
+  audit
+    .command('keys')
+    .description('which keys could sign in at a time, from exported logs; needs no config and no Redis')
+    .argument('<dir...>', 'folders that `audit export` wrote')
+    .requiredOption('--at <time>', 'with its zone, such as 2026-11-27T03:00:00Z', time)
+    .option('--client <reference>', 'only this client')
+    .option('--json', 'print one JSON document')
+    .action(async (dirs, options) => end(await (await commands.auditKeys()).auditKeys(dirs, options)));
 }
 
 function addKeys(program: Command, globals: () => Globals, end: End): void {
-  const keys = program.command('keys').description('private keys: import, rewrap');
+  const keys = program.command('keys').description('private keys: import, rewrap, cbom');
   keys
     .command('import')
     .description('adopt the private keys that clients sign with now, each proven first')
@@ -61,6 +71,13 @@ function addKeys(program: Command, globals: () => Globals, end: End): void {
     .description('re-encrypt all stored private keys under the first KEK')
     .option('--json', 'print one JSON document')
     .action(async (options) => end(await (await commands.keysRewrap()).keysRewrap(globals(), options)));
+  keys
+    .command('cbom')
+    .description('print the present keys as a CycloneDX CBOM, with their age against must_by')
+    .argument('[client...]', 'only these')
+    .option('--app <deployment/slug>', 'only clients of an app')
+    .option('--policy <name>', 'only clients under a policy')
+    .action(async (clients, options) => end(await (await commands.keysCbom()).keysCbom(globals(), clients, options)));
 }
 
 function addStore(program: Command, globals: () => Globals, end: End): void {

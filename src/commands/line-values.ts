@@ -14,3 +14,12 @@ export function reason(text: string): string {
   if (!holdsPrivateKey(text)) return text;
   throw new RekeydError('usage', `--reason ${HOLDS_KEY}.`);
 }
+
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/i;
+
+/** RFC 3339, seconds may be left out. Never without a zone: the person who asks may sit in another one than the log. @returns ms since the epoch */
+export function time(text: string): number {
+  const at = TIME.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isFinite(at)) return at;
+  throw new InvalidArgumentError('Give a date, a time and a zone, such as 2026-11-27T03:00:00Z.');
+}

@@ -15,6 +15,7 @@ import { queue } from './queue.ts';
 import { redis } from './redis.ts';
 import type { Sources } from './secrets.ts';
 import { sink } from './sink.ts';
+import { telemetry } from './telemetry.ts';
 import { webhook } from './webhooks.ts';
 
 /** The schema of one config file. Parse asynchronously: secrets are read on the way. */
@@ -57,6 +58,7 @@ export function configFileSchema(sources: Sources) {
     leaks: leaks(sources).prefault({}).describe('Scanners that report leaked keys.'),
     alerts: alerts(sources).prefault({}).describe('Who is told that all is well.'),
     webhooks: list(webhook(sources), 'webhook').describe('Receivers that are told what happens.').optional(),
+    telemetry: telemetry(sources).prefault({}).describe('Who is sent traces.'),
     queue: queue.describe('Requests from other programs, through Redis.').prefault({}),
     publish: publish.describe('Where format: jwks_uri writes public sets.').optional(),
     reconcile_every: duration('How often drift and unfinished work are looked for.').prefault('60s'),
@@ -79,6 +81,7 @@ export function configFileSchema(sources: Sources) {
       leaks: input.leaks,
       alerts: input.alerts,
       webhooks: input.webhooks ?? [],
+      telemetry: input.telemetry,
       queue: input.queue,
       publish: input.publish
         ? { path: input.publish.path ?? join(input.data_dir, 'jwks'), baseUrl: input.publish.base_url }

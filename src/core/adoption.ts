@@ -20,6 +20,7 @@ import { unfit } from './possible.ts';
 import type { ClientRecord } from './record.ts';
 import { incomingKid, inPhase, mayBePublished, type Rotation } from './rotation.ts';
 import { FRESH_MS } from './server.ts';
+import { shownNames } from './shown.ts';
 import { entry, type On, type Transition } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
 import { counted } from './wave.ts';
@@ -157,7 +158,13 @@ export function declined(
   const { client } = change.record.server.observed;
   // Nothing is wrong with the client: it signs in with its own key, as before.
   const record = { ...change.record, failure: null, declined: { at: now, why, policy: restingOn(policy) } };
-  const data = { client_id: client.clientId, alg: client.alg, keys: client.keys.length, error: why };
+  const data = {
+    client_id: client.clientId,
+    alg: client.alg,
+    keys: client.keys.length,
+    ...shownNames(client),
+    error: why,
+  };
   return { ...change, record, entries: [...change.entries, entry(record, on, 'client.found', data)] };
 }
 

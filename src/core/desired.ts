@@ -3,11 +3,13 @@
  * clock.
  */
 import { isWithdrawn } from './adoption.ts';
+import type { AuditData } from './audit.ts';
 import type { Format, KeyDocument, PublicJwk, PublishedKey } from './document.ts';
 import { activeKey, isCompromised, isKnown, keyOf, type ManagedKey, publishedAs } from './keys.ts';
 import type { ClientPolicy } from './policy.ts';
 import type { ClientRecord } from './record.ts';
 import { incomingKid, isPublishing, type Rotation, suspended } from './rotation.ts';
+import { foreignNames, shownNames } from './shown.ts';
 
 /** The alg that the server verifies with when none is registered. */
 const SERVER_DEFAULT_ALG = 'RS256';
@@ -121,6 +123,31 @@ export function desiredDocument(record: ClientRecord, policy: ClientPolicy): Key
   if (format === 'pem') return { alg, format, pem: signing.pem, id: signing.id };
   if (format === 'jwks_uri' && policy.jwksUri !== null) return { alg, format, uri: policy.jwksUri };
   return { alg, format: 'jwks', keys: publicSet(record, policy.embedPem) };
+}
+
+/** The keys of the desired document as the audit log names them; where there is no document, those that the server was seen to show. */
+export function desiredNames(record: ClientRecord, policy: Pick<ClientPolicy, 'jwksUri'>): AuditData {
+  const { jwksUri } = record.server.observed.client;
+  const ours = publishedKeys(record);
+  const address = restoredAddress(record);
+  const foreign = publishedForeign(record);
+  if (address === null && ours.length === 0 && foreign.length === 0) {
+    return { kids: [], ...shownNames(record.server.observed.client, record.keys) };
+  }
+  const isAlone = ours.length > 0 && formatInForce(record) === 'pem';
+  // A set that we serve is kept in step. Of another one it is not known which keys it holds, nor whether the server goes by it.
+  const isElsewhere = (address ?? jwksUri ?? policy.jwksUri) !== policy.jwksUri;
+  const kids = ours.map(({ kid }) => kid);
+  return { kids, ...foreignNames(isAlone ? [] : foreign), ...(isElsewhere && { jwks_uri: true }) };
+}
+
+/** Keys that are not ours, are shown now, and leave with the desired document. Empty where there are none. */
+export function droppedNames(record: ClientRecord): AuditData {
+  const ours = publishedKeys(record);
+  const isAlone = ours.length > 0 && formatInForce(record) === 'pem';
+  const kept = isAlone ? [] : publishedForeign(record);
+  const { foreign = [] } = foreignNames(foreignKeys(record).filter((key) => !kept.includes(key)));
+  return Array.isArray(foreign) && foreign.length > 0 ? { drops: foreign } : {};
 }
 
 /** The `jwks_uri` that stood before a rotation which is rolled back, where that one was in force. */

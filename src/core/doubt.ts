@@ -7,6 +7,7 @@ import { activeKey, holds, keyOf } from './keys.ts';
 import type { ClientRecord } from './record.ts';
 import { runningSummary } from './rotation.ts';
 import { newServerSide } from './server.ts';
+import { shownNames } from './shown.ts';
 import { NOTHING_DELIVERED } from './signers.ts';
 import { entry, type Transition, UPKEEP } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
@@ -60,7 +61,13 @@ function foundAgain(record: ClientRecord, now: number): Transition {
     halted: null,
   };
   const kids = keys.map(({ kid }) => kid);
-  const told = entry(next, UPKEEP, 'client.found', { client_id: client.clientId, alg: client.alg, kids, error: WHY });
+  const told = entry(next, UPKEEP, 'client.found', {
+    client_id: client.clientId,
+    alg: client.alg,
+    kids,
+    ...shownNames(client),
+    error: WHY,
+  });
   const failed = ended.map((summary) =>
     entry(next, summary, 'rotation.failed', { kid: summary.kid, outcome: 'failed', error: WHY }),
   );

@@ -136,7 +136,14 @@ function endWithout(
   const next: ClientRecord = { ...ended, failure };
   return {
     record: next,
-    entries: [entry(next, rotation, `rotation.${state}`, { kid, outcome: state, error: failure })],
+    entries: [
+      entry(next, rotation, `rotation.${state}`, {
+        kid,
+        outcome: state,
+        sent: mayBePublished(rotation),
+        error: failure,
+      }),
+    ],
     ended: [{ ...runningSummary(record, rotation), state, endedAt: now, error: failure }],
     ...counted(rotation, 'failed'),
   };

@@ -11,6 +11,7 @@ import { hasDrifted } from './plan.ts';
 import type { ClientPolicy } from './policy.ts';
 import type { ClientRecord } from './record.ts';
 import { FRESH_MS, newServerSide } from './server.ts';
+import { shownNames } from './shown.ts';
 import { NOTHING_DELIVERED } from './signers.ts';
 import { entry, type Transition, UPKEEP } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
@@ -32,7 +33,12 @@ export function found(ref: ClientRef, client: ObservedClient, cause: Cause, now:
     failure: null,
     halted: null,
   };
-  const data = { client_id: client.clientId, alg: client.alg, keys: client.keys.length };
+  const data = {
+    client_id: client.clientId,
+    alg: client.alg,
+    keys: client.keys.length,
+    ...shownNames(client),
+  };
   return { record, entries: [entry(record, { id: null, ...cause }, 'client.found', data)] };
 }
 
@@ -53,7 +59,10 @@ export function observed(
   };
   if (record.doubted) return resolveDoubt(record, next, now);
   if (wasChanged(record, policy) || !wasChanged(next, policy)) return { record: next, entries: [] };
-  return { record: next, entries: [entry(next, UPKEEP, 'client.drifted', { updated_at: seen.updatedAt })] };
+  return {
+    record: next,
+    entries: [entry(next, UPKEEP, 'client.drifted', { updated_at: seen.updatedAt, ...shownNames(seen, next.keys) })],
+  };
 }
 
 /** True when somebody changed what we had published. A rotation that has sent nothing yet has not changed it either. */
@@ -106,7 +115,7 @@ export function imported(
     server: { ...record.server, format: isListed ? presentFormat(record) : 'jwks_uri' },
   };
   const on = { id: null, ...cause };
-  const data = { kid, thumbprint: key.thumbprint, alg: key.alg, proof: proof ?? 'none' };
+  const data = { kid, thumbprint: key.thumbprint, id: key.id, alg: key.alg, proof: proof ?? 'none' };
   const told = entry(next, on, 'key.imported', data);
   const entries = record.enrolment === 'found' ? [told, entry(next, on, 'client.held', { kid })] : [told];
   return { record: next, entries };

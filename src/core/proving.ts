@@ -93,7 +93,9 @@ export function provedOld(
         const why = noResult(name, proof.message);
         return { record: withTries(record, old, (tries) => afterRefusal(tries, why, context)), entries: [] };
       }
-      const data = { kid, name, expected: 'refused', verdict: 'refused' };
+      // Under its other names the server may still take it.
+      const left = old.names.filter((other) => other !== name).length;
+      const data = { kid, name, expected: 'refused', verdict: 'refused', left };
       return {
         record: refusedUnder(record, old, name, context.now),
         entries: [entry(record, old.rotation, 'key.proven', data)],

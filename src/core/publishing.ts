@@ -1,13 +1,13 @@
 /** What sending a document to the server does to the record. */
 import type { Owner, Purpose } from './action.ts';
 import { isWithdrawn } from './adoption.ts';
+import { desiredNames, droppedNames } from './desired.ts';
 import type { KeyDocument, ObservedClient, PublicJwk } from './document.ts';
 import { anotherKey, giveUp, halt, rolledBack } from './ending.ts';
 import { observed } from './enrolment.ts';
 import { marked } from './history.ts';
 import { withKey } from './keys.ts';
-import { desiredKids } from './plan.ts';
-import type { Context } from './policy.ts';
+import type { ClientPolicy, Context } from './policy.ts';
 import { readBack } from './readback.ts';
 import type { ClientRecord } from './record.ts';
 import type { FailedReply } from './reply.ts';
@@ -35,14 +35,15 @@ function sender({ rotation }: ClientRecord, owner: Owner): On {
 export function announced(
   record: ClientRecord,
   { document, purpose, owner }: Sending,
-  { now, deadline }: { readonly now: number; readonly deadline: number },
+  { now, deadline, policy }: { readonly now: number; readonly deadline: number; readonly policy: ClientPolicy },
 ): Transition {
   const { rotation, server } = record;
   const alg = document.alg;
   const attempt = triesBefore(record, owner) + 1;
   const told = entry(record, sender(record, owner), 'key.publishing', {
     purpose,
-    kids: desiredKids(record),
+    ...desiredNames(record, policy),
+    ...droppedNames(record),
     alg,
     attempt,
   });
@@ -75,10 +76,10 @@ function sent({ server }: ClientRecord, rotation: Rotation | null, now: number):
 export function servingAnnounced(
   record: ClientRecord,
   { purpose, owner }: Omit<Sending, 'document'>,
-  now: number,
+  { now, policy }: { readonly now: number; readonly policy: ClientPolicy },
 ): Transition {
   const { rotation, server } = record;
-  const data = { purpose, kids: desiredKids(record), served: true };
+  const data = { purpose, ...desiredNames(record, policy), ...droppedNames(record), served: true };
   return {
     record: { ...record, rotation: sent(record, rotation, now), server: { ...server, served: null } },
     entries: [entry(record, sender(record, owner), 'key.publishing', data)],
@@ -178,8 +179,8 @@ export function settled(
   context: Context,
   data: { status?: number; duration_ms?: number } = {},
 ): Transition {
-  const { now } = context;
-  const kids = desiredKids(record);
+  const { now, policy } = context;
+  const names = desiredNames(record, policy);
   const gone = withRetirements(record, (old) =>
     old.phase === 'withdrawing' ? { ...old, phase: 'withdrawn', until: now, tries: NO_TRIES } : old,
   );
@@ -188,7 +189,7 @@ export function settled(
     // Where nothing of ours stands, nothing of ours was confirmed.
     server: { ...gone.server, ...(!isWithdrawn(gone) && { confirmedAt: now }), conflicts: 0, tries: NO_TRIES },
   };
-  const told = entry(calm, sender(calm, owner), 'key.published', { purpose, kids, ...data });
+  const told = entry(calm, sender(calm, owner), 'key.published', { purpose, ...names, ...data });
   const { rotation } = calm;
   switch (rotation?.phase.name) {
     case 'delivered': {

@@ -153,9 +153,9 @@ function afterwards(
     case 'look':
       return observed(record, client, policy, now).record;
     case 'serve':
-      return served(servingAnnounced(record, action, now).record, action.keys, action.owner).record;
+      return served(servingAnnounced(record, action, context).record, action.keys, action.owner).record;
     case 'patch': {
-      const sent = announced(record, action, { now, deadline: now }).record;
+      const sent = announced(record, action, { now, deadline: now, policy }).record;
       const shown = serverAfter(client, action.document);
       return patched(sent, action, { class: 'done', status: 200, client: shown }, 0, context).record;
     }

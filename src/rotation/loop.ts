@@ -9,6 +9,8 @@ import { isNoNews } from '../core/heard.ts';
 import type { ClientPolicy } from '../core/policy.ts';
 import { isPressing } from '../core/pressing.ts';
 import type { ClientRecord } from '../core/record.ts';
+import { incomingKid } from '../core/rotation.ts';
+import { NO_TRACE, type Trace } from '../core/trace.ts';
 import { SinkOutdated } from '../deliver/sink.ts';
 import { hasCode, messageOf } from '../errors.ts';
 import type { Turn } from '../store/deployments.ts';
@@ -27,6 +29,8 @@ export interface Tools {
   /** Asks the deployment's budget for one API call. */
   readonly turn: (urgent: boolean) => Promise<Turn>;
   readonly random: () => number;
+  /** Absent: nothing is traced. */
+  readonly trace?: Trace;
   /** False: others may wait, so a run that did something leaves what is for idle time to another one. */
   readonly hasTime?: boolean;
   /** By what is known of the server by now; absent: as it was given. */
@@ -189,7 +193,7 @@ async function work(
       },
     };
     if (!isAnnounced) await point(`${action.do}:before effect`);
-    const outcome = await perform(action, record, tools.effects, run);
+    const outcome = await traced(action, record, tools, run);
     await point(`${action.do}:after effect`);
     draft = merged(draft, outcome);
     // A look is committed with the intent that is built on it, and what signers report with what comes of it.
@@ -204,6 +208,18 @@ async function work(
       throw error;
     }
   }
+}
+
+/** A step is a span of its own, and the calls that it makes are within it. */
+function traced(action: Action, record: ClientRecord, { trace = NO_TRACE, effects }: Tools, run: Run): Promise<Change> {
+  const { ref, rotation } = record;
+  const facts = {
+    'rekeyd.client': ref,
+    'rekeyd.rotation': 'old' in action ? action.old.rotation.id : (rotation?.id ?? null),
+    'rekeyd.kid': 'kid' in action ? action.kid : incomingKid(rotation),
+    'rekeyd.purpose': 'purpose' in action ? action.purpose : null,
+  };
+  return trace.span(`step ${action.do}`, 'internal', facts, () => perform(action, record, effects, run));
 }
 
 /** Null when the call may be made now, else for how long it may not. */

@@ -49,7 +49,7 @@ export async function serve(record: ClientRecord, step: Step<'serve'>, effects: 
   // Where the server looks there already, the set alone takes the old key away, before any PATCH.
   const obstacle = await cutoverObstacle(record, step.purpose, effects, run);
   if (obstacle !== null) return obstacle;
-  const intended = await run.announce(servingAnnounced(record, step, run.now()));
+  const intended = await run.announce(servingAnnounced(record, step, { now: run.now(), policy: run.policy }));
   try {
     await effects.serve(step.keys);
     return served(intended, step.keys, step.owner);
@@ -65,7 +65,7 @@ export async function patch(record: ClientRecord, step: Step<'patch'>, effects: 
   // The question took long: look again. The issuer is not asked a second time.
   if (isOldAt(run.now())) return { record, entries: [] };
   const deadline = run.latest() + effects.patchDeadlineMs;
-  const intended = await run.announce(announced(record, step, { now: run.now(), deadline }));
+  const intended = await run.announce(announced(record, step, { now: run.now(), deadline, policy: run.policy }));
   if (isOldAt(run.latest())) {
     const change = await changedMeanwhile(record, withdrawn(intended, record), step.owner, effects, run);
     if (change !== null) return change;

@@ -1,6 +1,7 @@
 /** What rotations, jobs and commands work with. `runtime/resources.ts` opens it as the config says. */
 import type { Config, DeploymentConfig } from '../config/model.ts';
 import type { ClientRef } from '../core/client.ts';
+import type { Trace } from '../core/trace.ts';
 import type { Sink } from '../deliver/sink.ts';
 import type { GenerateKey } from '../keys/generator.ts';
 import type { PublicFolder } from '../publish/folder.ts';
@@ -41,6 +42,12 @@ export interface DeploymentResources {
   readonly answered: Map<string, number>;
 }
 
+export interface Tracing {
+  readonly trace: Trace;
+  /** For BullMQ; null: nothing is traced. */
+  readonly queues: object | null;
+}
+
 export interface Resources {
   readonly config: Config;
   readonly log: Log;
@@ -50,6 +57,7 @@ export interface Resources {
   readonly guard: Guard;
   readonly facts: Facts;
   readonly generateKey: GenerateKey;
+  readonly tracing: Tracing;
   readonly sinks: readonly Sink[];
   readonly folder: PublicFolder | null;
   readonly deployments: ReadonlyMap<string, DeploymentResources>;

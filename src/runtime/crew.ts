@@ -29,6 +29,7 @@ export interface CrewOptions {
   readonly poolThreads?: number;
   readonly onRequest?: NonNullable<ResourceOptions['onRequest']>;
   readonly onWebhook?: NonNullable<WebhookOptions['onOutcome']>;
+  readonly tracing?: NonNullable<ResourceOptions['tracing']>;
 }
 
 export interface Crew {
@@ -58,13 +59,14 @@ export async function startCrew(
   options: CrewOptions,
   isFirst: boolean,
 ): Promise<Crew> {
-  const { log, clock, hooks = {}, poolThreads, onRequest } = options;
+  const { log, clock, hooks = {}, poolThreads, onRequest, tracing } = options;
   return opening(log, async (add, release) => {
     const resources = await openResourcesOn(handle, config, {
       log,
       clock,
       poolThreads,
       ...(onRequest !== undefined && { onRequest }),
+      ...(tracing !== undefined && { tracing }),
     });
     add('resources', () => resources.close());
     const deployments = config.deployments.map(({ id }) => id);

@@ -1,6 +1,7 @@
 /** Opens everything that the service and the commands share, as the config says: store, API clients, sinks. */
 import type { Config, DeploymentConfig, SinkConfig } from '../config/model.ts';
 import { splitReference } from '../core/client.ts';
+import { NO_TRACE } from '../core/trace.ts';
 import { type DeliveringStore, directorySink } from '../deliver/directory.ts';
 import type { Sink } from '../deliver/sink.ts';
 import { RekeydError } from '../errors.ts';
@@ -8,7 +9,7 @@ import { type GenerateKey, openGenerator, rsaAtOnce } from '../keys/generator.ts
 import { type PublicFolder, publishFolder } from '../publish/folder.ts';
 import { openFacts } from '../rotation/facts.ts';
 import { openIssuers } from '../rotation/issuers.ts';
-import type { DeploymentResources, Log, Resources } from '../rotation/resources.ts';
+import type { DeploymentResources, Log, Resources, Tracing } from '../rotation/resources.ts';
 import { type Guard, openGuard } from '../store/guard.ts';
 import { readFacts } from '../store/identity.ts';
 import { storeKeys } from '../store/keys.ts';
@@ -33,6 +34,8 @@ export interface ResourceOptions {
   readonly onRequest?: (deployment: string, info: RequestInfo) => void;
   /** Of libuv's thread pool; four when absent. */
   readonly poolThreads?: number | undefined;
+  /** Absent: nothing is traced. */
+  readonly tracing?: Tracing;
 }
 
 /** The store as this process reaches it, for as long as it lives. */
@@ -95,7 +98,7 @@ export async function openResourcesOn(
   config: Config,
   options: ResourceOptions,
 ): Promise<Resources> {
-  const { log, clock } = options;
+  const { log, clock, tracing = NOT_TRACED } = options;
   return opening(log, async (add, close) => {
     const facts = openFacts(store);
     await facts.refresh(config.deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`)));
@@ -113,6 +116,7 @@ export async function openResourcesOn(
       guard,
       facts,
       generateKey,
+      tracing,
       sinks: config.sinks.map((sink) => openSink(sink, storeOf(store, redis), add)),
       folder: openFolder(config, add),
       deployments,
@@ -125,6 +129,8 @@ export async function openResourcesOn(
     };
   });
 }
+
+const NOT_TRACED: Tracing = { trace: NO_TRACE, queues: null };
 
 /** A store that cannot be worked with any more is told once, and once more when it can. */
 function tell(log: Log): (problem: RekeydError | null) => void {
@@ -179,7 +185,7 @@ function openDeployment(
   options: ResourceOptions,
   add: Add,
 ): DeploymentResources {
-  const { clock, log, onRequest } = options;
+  const { clock, log, onRequest, tracing: { trace } = NOT_TRACED } = options;
   const { id } = config;
   const wacht = createWachtClient({
     deployment: config.id,
@@ -190,6 +196,7 @@ function openDeployment(
     timeoutMs: config.timeoutMs,
     connections: config.concurrency + 1, // a list beside the rotations
     clock,
+    trace,
     ...(onRequest === undefined ? {} : { onRequest: (info: RequestInfo) => onRequest(config.id, info) }),
   });
   add(`API client of ${config.id}`, () => wacht.close());

@@ -21,8 +21,9 @@ import { openStoreHandle } from './resources.ts';
 import { type SecretWatch, watchSecrets } from './secret-watch.ts';
 import { type StartChecks, watchChecks } from './start-checks.ts';
 import { stopInTime } from './stopping.ts';
+import { openTracesOf } from './traces.ts';
 
-export interface ServiceOptions extends Omit<CrewOptions, 'clock' | 'onRequest' | 'onWebhook'> {
+export interface ServiceOptions extends Omit<CrewOptions, 'clock' | 'onRequest' | 'onWebhook' | 'tracing'> {
   readonly clock?: CrewOptions['clock'];
   readonly http: boolean;
   /** What `config` was made of. Absent: there is no file to read again. */
@@ -50,6 +51,9 @@ export async function startService(config: Config, options: ServiceOptions): Pro
   const { log, clock = systemClock, source } = options;
   return opening(log, async (add, stop) => {
     const metrics = openMetrics(() => reloading.crew.schedule !== null);
+    // Closed last: what the others do while they stop is traced too.
+    const traces = await openTracesOf(config, log);
+    if (traces !== null) add('traces', () => traces.close());
     const handle = await openStoreHandle(config, {
       log,
       onCommit: ({ ended }) => ended.forEach(metrics.rotationEnded),
@@ -64,7 +68,8 @@ export async function startService(config: Config, options: ServiceOptions): Pro
       const { status } = call;
       if (status === 401 || status === 403) secrets?.doubt();
     };
-    const crewOptions = { ...options, clock, onRequest, onWebhook: metrics.webhookTried };
+    const tracing = traces === null ? {} : { tracing: traces };
+    const crewOptions = { ...options, clock, onRequest, onWebhook: metrics.webhookTried, ...tracing };
     const first = await startCrew(handle, config, crewOptions, true);
     const nameWebhooks = ({ webhooks }: Config) => metrics.webhooksAre(webhooks.map(({ name }) => name));
     nameWebhooks(config);

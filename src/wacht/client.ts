@@ -2,6 +2,7 @@
 import { type ClientRef, splitReference } from '../core/client.ts';
 import type { ObservedClient, PatchBody } from '../core/document.ts';
 import { classifyReply, type FailedReply, type Reply } from '../core/reply.ts';
+import { NO_TRACE, type Trace } from '../core/trace.ts';
 import { messageOf, RekeydError } from '../errors.ts';
 import { type Exchange, type Exchanged, exchange } from '../net/exchange.ts';
 import { openPool, type Route } from '../net/pool.ts';
@@ -51,6 +52,8 @@ export interface WachtClientOptions extends Partial<Route> {
   readonly clock: Clock;
   /** Called once after every request, for metrics and logs. Must not throw. */
   readonly onRequest?: (info: RequestInfo) => void;
+  /** Absent: nothing is traced. */
+  readonly trace?: Trace;
 }
 
 /** Everything but `patchClient` throws an {@link ApiError} (code `api_failed`) when the call is not done. */
@@ -86,7 +89,7 @@ interface Call {
 
 /** @throws RekeydError `config` when the API key cannot stand in a header */
 export function createWachtClient(options: WachtClientOptions): WachtClient {
-  const { deployment, clock } = options;
+  const { deployment, clock, trace = NO_TRACE } = options;
   const url = new URL(options.apiUrl);
   const pool = openPool(url.origin, options);
   const root = url.pathname.replace(/\/+$/, '');
@@ -115,7 +118,7 @@ export function createWachtClient(options: WachtClientOptions): WachtClient {
     const path = [root, ...[...prefix, 'oauth', 'apps', ...segments].map(encodeURIComponent)].join('/');
     const startedAt = monotonic();
     const asList = take === undefined ? {} : { take, stallMs: options.timeoutMs };
-    const outcome = await exchange(pool, {
+    const request = {
       method,
       path,
       headers: {
@@ -129,6 +132,12 @@ export function createWachtClient(options: WachtClientOptions): WachtClient {
       ...asList,
       signal,
       now: () => clock.now(),
+    } satisfies Exchange;
+    const facts = { 'http.request.method': method, 'server.address': url.hostname, 'url.path': path };
+    const outcome = await trace.span(method, 'client', facts, async (note) => {
+      const answer = await exchange(pool, request);
+      note({ 'http.response.status_code': answer.status });
+      return answer;
     });
     skewMs = outcome.skewMs ?? skewMs;
     options.onRequest?.({ method, path, status: outcome.status, durationMs: monotonic() - startedAt });

@@ -95,6 +95,7 @@ describe('defaults', () => {
       leaks: { github: null, gitlab: null, gitguardian: null },
       alerts: { heartbeat: null },
       webhooks: [],
+      telemetry: { traces: null },
       sinks: [
         { kind: 'directory', path: join(folder, 'data/keys'), access: PRIVATE, reports: null, pemComment: false },
       ],

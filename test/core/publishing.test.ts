@@ -44,7 +44,7 @@ function sending(record: ClientRecord) {
 
 /** The record as it is when the answer to a PATCH comes in. */
 function sent(record: ClientRecord): ClientRecord {
-  return announced(record, sending(record), { now: START, deadline: START + 10_000 }).record;
+  return announced(record, sending(record), { now: START, deadline: START + 10_000, policy: POLICY }).record;
 }
 
 function answer(record: ClientRecord, outcome: PatchOutcome, at = START): Transition {
@@ -77,7 +77,7 @@ describe('what a rollback restores', () => {
   });
 
   it('is taken as well when a set is served, before any PATCH', () => {
-    const { record, entries } = servingAnnounced(delivered, { purpose: 'cut_over', owner: 'rotation' }, START);
+    const { record, entries } = servingAnnounced(delivered, { purpose: 'cut_over', owner: 'rotation' }, CONTEXT);
     expect(record.rotation?.before).toEqual(shown(['a']));
     expect(record.server.served).toBeNull();
     expect(entries).toMatchObject([{ type: 'key.publishing', rotation: 'r1', data: { kids: ['b'], served: true } }]);
@@ -110,7 +110,7 @@ describe('what a rollback restores', () => {
     ['one before it was answered with another document', sent(answer(sent(delivered), done('x')).record)],
     [
       'a set that we serve was written before it',
-      sent(servingAnnounced(delivered, { purpose: 'cut_over', owner: 'rotation' }, START).record),
+      sent(servingAnnounced(delivered, { purpose: 'cut_over', owner: 'rotation' }, CONTEXT).record),
     ],
   ])('is kept when %s', (_, record) => {
     for (const outcome of [THROTTLED, CREDENTIAL, FORBIDDEN]) {
@@ -167,7 +167,7 @@ describe('the answer to a PATCH', () => {
     ['an earlier one was answered with another document', sent(answer(record, done('x')).record)],
     [
       'the new key is in the set that we serve',
-      sent(servingAnnounced(delivered, { purpose: 'cut_over', owner: 'rotation' }, START).record),
+      sent(servingAnnounced(delivered, { purpose: 'cut_over', owner: 'rotation' }, CONTEXT).record),
     ],
   ])('refused, while %s: it is rolled back', (_, earlier) => {
     const change = answer(earlier, REFUSED);
@@ -332,7 +332,7 @@ describe('the document stands', () => {
 describe('a set that we serve', () => {
   it('is known once it is written, and not before', () => {
     const record = withServer(enrolledRecord(), { served: [servedKey('a')] });
-    const { record: next, entries } = servingAnnounced(record, { purpose: 'repair', owner: 'server' }, START);
+    const { record: next, entries } = servingAnnounced(record, { purpose: 'repair', owner: 'server' }, CONTEXT);
     expect(next.server.served).toBeNull();
     expect(entries).toMatchObject([{ type: 'key.publishing', rotation: null, data: { kids: ['a'], served: true } }]);
     const worn = withServer(next, { tries: tries({ failed: 2, error: 'full' }) });
@@ -347,7 +347,7 @@ it('an intent says which attempt it is, in the name of the one who waits for it'
   const worn = withServer(withRotation(delivered, { tries: tries({ failed: 2 }) }), {
     inFlight: inFlight(onlyB, START),
   });
-  const { record, entries } = announced(worn, sending(worn), { now: START, deadline: START + 10_000 });
+  const { record, entries } = announced(worn, sending(worn), { now: START, deadline: START + 10_000, policy: POLICY });
   expect(entries).toMatchObject([
     { type: 'key.publishing', rotation: 'r1', data: { purpose: 'cut_over', kids: ['b'], alg: 'ES256', attempt: 3 } },
   ]);

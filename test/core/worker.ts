@@ -235,7 +235,7 @@ function* sendPatch(worker: Worker, sending: Sending): Generator<Point, void> {
   const { document, purpose } = sending;
   const deadline = world.now + PATCH_TIMEOUT;
   const kids = document.format === 'jwks' ? document.keys.map(({ jwk }) => jwk.kid) : document.format;
-  const change = announced(record, sending, { now: world.now, deadline });
+  const change = announced(record, sending, { now: world.now, deadline, policy: worker.policy });
   const intended = world.commit(worker.held, change, `announced ${purpose} ${JSON.stringify(kids)}`);
   if (intended === null) return;
   yield 'announced';
@@ -248,7 +248,11 @@ function* serveSet(worker: Worker, action: Extract<Action, { do: 'serve' }>): Ge
   const { world, luck, record } = worker;
   const { keys, purpose, owner } = action;
   const kids = keys.map((key) => key.kid ?? key.kty);
-  const intended = world.commit(worker.held, servingAnnounced(record, action, world.now), `serving ${purpose} ${kids}`);
+  const intended = world.commit(
+    worker.held,
+    servingAnnounced(record, action, { now: world.now, policy: worker.policy }),
+    `serving ${purpose} ${kids}`,
+  );
   if (intended === null) return;
   yield 'announced';
   if (luck.serving !== 'fails') {

@@ -131,7 +131,8 @@ async function countOf(select: Select | null, { store }: Resources): Promise<num
   return select !== null && 'app' in select ? store.appCount(select.app) : store.clientCount();
 }
 
-async function* refPages(
+/** The clients that were chosen, page by page; null: all. */
+export async function* refPages(
   select: Select | null,
   { store, config }: Resources,
 ): AsyncGenerator<readonly ClientRef[], void, undefined> {
