@@ -28,7 +28,9 @@ export function addKeeping(program: Command, globals: () => Globals, end: End): 
 }
 
 function addAudit(program: Command, globals: () => Globals, end: End): void {
-  const audit = program.command('audit').description('the audit log: tail, export, keys, verify, rotate-key, new-segment');
+  const audit = program
+    .command('audit')
+    .description('the audit log: tail, export, keys, verify, rotate-key, new-segment');
   audit
     .command('tail')
     .description('show the newest entries, oldest first')
