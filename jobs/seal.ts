@@ -29,17 +29,29 @@ export function sealRegularly(context: JobContext, everyMs: number, hurry: Abort
   const stopping = new AbortController();
   let told: { readonly message: string; readonly at: number } | null = null;
 
-  async function round(): Promise<void> {
+  /** @returns how many rounds to wait for the next one */
+  async function round(): Promise<number> {
     // What is wrong with the store is told by the guard.
-    if (guard.problem !== null) return;
+    if (guard.problem !== null) return 1;
     try {
-      tellRun(await untilAborted(sealer.run(), hurry));
-      if (told !== null) log.info({}, 'the audit log is sealed again');
-      told = null;
+      const run = await untilAborted(sealer.run(), hurry);
+      tellRun(run);
+      if (told !== null && run.kind !== 'elsewhere') {
+        log.info({}, 'the audit log is sealed again');
+        told = null;
+      }
+      return 1;
     } catch (error) {
-      if (hurry.aborted || guard.problem !== null) return;
+      if (hurry.aborted || guard.problem !== null) return 1;
       tell(error);
+      // Another worker may have the KEK that this one lacks.
+      await leave();
+      return ROUNDS;
     }
+  }
+
+  async function leave(): Promise<void> {
+    if (!hurry.aborted && guard.problem === null) await untilAborted(store.leaveSeal(holder), hurry).catch(() => {});
   }
 
   function tellRun(run: SealRun): void {
@@ -57,11 +69,10 @@ export function sealRegularly(context: JobContext, everyMs: number, hurry: Abort
   }
 
   async function run(): Promise<void> {
-    while (!stopping.signal.aborted) {
-      await sleep(everyMs, stopping.signal);
-      await round();
+    for (let rounds = 1; !stopping.signal.aborted; rounds = await round()) {
+      await sleep(rounds * everyMs, stopping.signal);
     }
-    if (!hurry.aborted && guard.problem === null) await untilAborted(store.leaveSeal(holder), hurry).catch(() => {});
+    await leave();
   }
   const ended = run();
 
