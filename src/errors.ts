@@ -37,6 +37,7 @@ export type ErrorCode =
   | 'probe_failed' // a probe that learned nothing
   | 'request_failed' // an on-demand job that ended without a result
   | 'request_lost' // an on-demand job that Redis lost before it ended
+  | 'seal_broken' // the audit log, or what is known of its seal, is not as it was sealed
   | 'export_failed' // the audit log could not be written to its folder
   | 'not_found';
 

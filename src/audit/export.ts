@@ -1,18 +1,24 @@
 /**
- * The audit log as files: JSON Lines, `audit-<number of the first entry>.jsonl`, oldest first. A file is complete from the moment that it has its
- * name, and never changes after.
+ * The audit log as files: JSON Lines, `audit-<number of the first entry>.jsonl`, oldest first, each line with its place in the hash chain; and the public keys
+ * that signed checkpoints, `audit-key-<kid>.pem`. A file is complete from the moment that it has its name, and never changes after.
  */
 import { randomUUID } from 'node:crypto';
 import { link, open, readdir, readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import type { AuditEntry } from '../core/audit.ts';
+import { members } from '../core/reply.ts';
 import { messageOf, RekeydError } from '../errors.ts';
+import { codeOf } from '../files/durable.ts';
 import { ensureFolder } from '../files/folder.ts';
+import { chain, type EntrySource, type Link, type Linked, lineOf } from './chain.ts';
+import { publicKeyOf } from './checkpoint.ts';
+import { MOST_BETWEEN } from './seal.ts';
+import { statedBefore } from './stated.ts';
 
 /** Where entries come from: the store. */
-export interface AuditSource {
-  auditAfter(seq: number, limit: number): Promise<readonly AuditEntry[]>;
-  auditSize(): Promise<number>;
+export interface AuditSource extends EntrySource {
+  /** Entries up to this one are on disk. */
+  settledSize(): Promise<number>;
+  sealPublicKeys(): Promise<ReadonlyMap<string, string>>;
 }
 
 export interface Exported {
@@ -22,60 +28,122 @@ export interface Exported {
   readonly last: number;
   /** Paths of the files written now. */
   readonly files: readonly string[];
+  /** The first checkpoint written now that is about other entries than those in the store; null when all are about these. */
+  readonly broken: number | null;
 }
 
 const ENTRIES_PER_FILE = 10_000;
 
 /** Wide enough that names sort as their numbers do. */
 const DIGITS = 12;
+const KID = /^[\w-]{43}$/;
 const FILE = /^audit-(\d+)\.jsonl$/;
 
 /**
  * Writes the entries that `dir` does not hold yet. Two exports at once write each entry once: the slower one fails.
- * @throws RekeydError `export_failed` (not writable, or holds a damaged file), `usage` (holds the log of another store)
+ * @param from the first entry to be written to an empty folder; absent: the first that there is
+ * @throws RekeydError `export_failed` (not writable, or holds a damaged file), `usage` (holds another log), `seal_broken` (entries are gone)
  */
-export async function exportAudit(source: AuditSource, dir: string): Promise<Exported> {
+export async function exportAudit(source: AuditSource, dir: string, from?: number): Promise<Exported> {
   const folder = resolve(dir);
+  const known = await writing(folder, () => lastExported(folder));
+  const size = await source.settledSize();
+  const [first] = await source.auditAfter(0, 1);
+  const before = known?.seq ?? (from ?? first?.seq ?? 1) - 1;
+  expectToFit(folder, known, { size, first: first?.seq ?? 1 });
+  await writing(folder, async () => writeKeys(folder, await source.sealPublicKeys()));
   const files: string[] = [];
-  const before = await writing(folder, () => lastExported(folder));
-  const size = await source.auditSize();
-  if (before > size) {
+  const checks = openChecks();
+  let lines: string[] = [];
+  let last = before;
+  const flush = async () => {
+    const path = join(folder, `audit-${String(last - lines.length + 1).padStart(DIGITS, '0')}.jsonl`);
+    await writing(folder, () => writeFile(folder, path, lines.join('')));
+    files.push(path);
+    lines = [];
+  };
+  for await (const page of chain(source, await statedBefore(source, before), size)) {
+    for (const linked of page) {
+      checks.see(linked);
+      if (linked.seq === known?.seq) expectSame(folder, known, linked);
+      if (linked.seq <= before) continue;
+      lines.push(`${lineOf(linked)}\n`);
+      last = linked.seq;
+      if (lines.length === ENTRIES_PER_FILE) await flush();
+    }
+  }
+  if (lines.length > 0) await flush();
+  return { entries: last - before, last, files, broken: checks.broken };
+}
+
+/** Compares checkpoints with the chain as it comes out of the entries. */
+function openChecks() {
+  const recent: string[] = [];
+  const checks = {
+    broken: null as number | null,
+    see({ seq, hash, entry }: Linked): void {
+      if (entry.type === 'audit.sealed') {
+        const covered = recent[Number(entry.data.seq) % MOST_BETWEEN];
+        if (covered !== undefined && covered !== `${entry.data.seq} ${entry.data.hash}`) checks.broken ??= seq;
+      }
+      recent[seq % MOST_BETWEEN] = `${seq} ${hash}`;
+    },
+  };
+  return checks;
+}
+
+type Known = Link | { readonly seq: number; readonly hash: null };
+
+function expectToFit(folder: string, known: Known | null, { size, first }: { size: number; first: number }): void {
+  if (known === null) return;
+  if (known.seq > size) {
     throw new RekeydError(
       'usage',
-      `${folder} holds entries up to number ${before}, and this store's log ends at ${size}: they are another store's. Export to another folder.`,
+      `${folder} holds entries up to number ${known.seq}, and this store's log ends at ${size}: they are another store's. Export to another folder.`,
     );
   }
-  let last = before;
-  for (;;) {
-    const entries = await source.auditAfter(last, ENTRIES_PER_FILE);
-    const newest = entries.at(-1);
-    if (newest === undefined) return { entries: last - before, last, files };
-    const path = join(folder, `audit-${String(last + 1).padStart(DIGITS, '0')}.jsonl`);
-    await writing(folder, () => writeFile(folder, path, entries.map((entry) => `${auditLine(entry)}\n`).join('')));
-    files.push(path);
-    last = newest.seq;
-  }
+  if (known.seq + 1 >= first) return;
+  throw new RekeydError(
+    'usage',
+    `${folder} ends with entry ${known.seq}, and the log begins with ${first}: what was between was exported elsewhere and then cut (audit.export). Export to another folder.`,
+  );
 }
 
-/** An entry as one line of JSON, members in the order of the contract. */
-function auditLine(entry: AuditEntry): string {
-  const { seq, time, type, client, rotation, actor, claimed_by, reason, data, prev, hash } = entry;
-  return JSON.stringify({ seq, time, type, client, rotation, actor, claimed_by, reason, data, prev, hash });
+function expectSame(folder: string, { seq, hash }: Known, linked: Link): void {
+  if (hash === linked.hash) return;
+  const why =
+    hash === null
+      ? 'was exported by an earlier version, without its hash'
+      : 'is not the entry of that number in the store: the folder holds another log, or the log was changed';
+  throw new RekeydError('usage', `Entry ${seq} in ${folder} ${why}. Export to another folder.`);
 }
 
-async function lastExported(folder: string): Promise<number> {
+async function lastExported(folder: string): Promise<Known | null> {
   await ensureFolder(folder, 0o777);
   const names = (await readdir(folder)).filter((name) => FILE.test(name));
   const newest = names.sort((a, b) => firstOf(a) - firstOf(b)).at(-1);
-  if (newest === undefined) return 0;
+  if (newest === undefined) return null;
   const line = (await readFile(join(folder, newest), 'utf8')).trimEnd().split('\n').at(-1) ?? '';
-  const { seq }: { seq?: unknown } = JSON.parse(line);
+  const { seq, hash } = members(JSON.parse(line));
   if (typeof seq !== 'number' || seq < firstOf(newest)) throw new Error(`${newest} does not end with an audit entry`);
-  return seq;
+  return { seq, hash: typeof hash === 'string' ? hash : null };
 }
 
 function firstOf(name: string): number {
   return Number(FILE.exec(name)?.[1]);
+}
+
+async function writeKeys(folder: string, keys: ReadonlyMap<string, string>): Promise<void> {
+  const known = await readdir(folder);
+  for (const [kid, x] of keys) {
+    const name = `audit-key-${kid}.pem`;
+    // The store is not trusted with paths.
+    if (known.includes(name) || !KID.test(kid)) continue;
+    const pem = publicKeyOf(x).export({ type: 'spki', format: 'pem' });
+    await writeFile(folder, join(folder, name), pem.toString()).catch((error: unknown) => {
+      if (codeOf(error) !== 'EEXIST') throw error;
+    });
+  }
 }
 
 /** A link, and not a rename, so that a file which another export has just written is not replaced. */

@@ -3,7 +3,7 @@ import type { AuditEntry } from '../core/audit.ts';
 import type { Store } from '../store/store.ts';
 import { sleep } from '../time.ts';
 import { awaitInterruption, type Globals, withResources } from './open.ts';
-import { print, printJson } from './output.ts';
+import { note, print, printJson } from './output.ts';
 import { usage } from './select.ts';
 
 export interface TailOptions {
@@ -56,11 +56,16 @@ function readable({ seq, time, type, client, rotation, actor, claimed_by: by, re
 export async function auditExport(
   globals: Globals,
   dir: string,
-  { json }: { readonly json?: boolean },
+  { from, json }: { readonly from?: number; readonly json?: boolean },
 ): Promise<number> {
-  const { entries, last, files } = await withResources(globals, ({ store }) => exportAudit(store, dir));
-  if (json) printJson({ entries, last, files });
+  const exported = await withResources(globals, ({ store }) => exportAudit(store, dir, from));
+  const { entries, last, files, broken } = exported;
+  if (json) printJson({ entries, last, files, broken });
   else if (entries === 0) print(`Nothing new: ${dir} holds all entries up to number ${last}.`);
   else print(`${entries} ${entries === 1 ? 'entry' : 'entries'} up to number ${last} written to ${files.join(', ')}`);
-  return 0;
+  if (broken === null) return 0;
+  note(
+    `Entries before checkpoint ${broken} are not those that it sealed: somebody changed them in Redis. They are exported as they are now; \`rekeyd audit verify ${dir}\` says where.`,
+  );
+  return 1;
 }

@@ -1,6 +1,6 @@
 /** The commands on what rekeyd keeps: the audit log, private keys, the store, tokens, what webhooks are to be told. See {@link ./line.ts}. */
 import type { Command } from 'commander';
-import { count, reason, time } from './line-values.ts';
+import { count, entryNumber, reason, time } from './line-values.ts';
 import type { Globals } from './open.ts';
 
 /** Loaded only when the command is run. */
@@ -8,6 +8,8 @@ const commands = {
   audit: () => import('./audit.ts'),
   auditKeys: () => import('./audit-keys.ts'),
   keysCbom: () => import('./keys/cbom.ts'),
+  auditSeal: () => import('./audit-seal.ts'),
+  auditVerify: () => import('./audit-verify.ts'),
   keysImport: () => import('./keys/import.ts'),
   keysRewrap: () => import('./keys/rewrap.ts'),
   store: () => import('./store.ts'),
@@ -26,7 +28,9 @@ export function addKeeping(program: Command, globals: () => Globals, end: End): 
 }
 
 function addAudit(program: Command, globals: () => Globals, end: End): void {
-  const audit = program.command('audit').description('the audit log: tail, export, keys');
+  const audit = program
+    .command('audit')
+    .description('the audit log: tail, export, keys, verify, rotate-key, new-segment');
   audit
     .command('tail')
     .description('show the newest entries, oldest first')
@@ -38,6 +42,7 @@ function addAudit(program: Command, globals: () => Globals, end: End): void {
     .command('export')
     .description('write the entries that a folder does not hold yet, as JSON Lines')
     .argument('<dir>', 'the folder')
+    .option('--from <number>', 'to an empty folder: begin with this entry', entryNumber)
     .option('--json', 'print one JSON document')
     .action(async (dir, options) => end(await (await commands.audit()).auditExport(globals(), dir, options)));
   audit
@@ -48,6 +53,29 @@ function addAudit(program: Command, globals: () => Globals, end: End): void {
     .option('--client <reference>', 'only this client')
     .option('--json', 'print one JSON document')
     .action(async (dirs, options) => end(await (await commands.auditKeys()).auditKeys(dirs, options)));
+  audit
+    .command('verify')
+    .description(
+      'verify exports, offline and without a config; ends with 1 at the first entry that is not as it was sealed',
+    )
+    .argument('<dir...>', 'folders of exports; they may overlap')
+    .option('--public-key <file...>', 'the key that signs, as PEM; absent: the keys in the folders are trusted')
+    .option('--expect <size:hash>', 'the log is at least that long, and that entry has this hash')
+    .option('--from <number>', 'the log may begin with this entry', entryNumber)
+    .option('--json', 'print one JSON document')
+    .action(async (dirs, options) => end(await (await commands.auditVerify()).auditVerify(dirs, options)));
+  audit
+    .command('rotate-key')
+    .description('make another key that signs checkpoints; the old one signs the entry that names it')
+    .option('--reason <text>', 'for the audit trail', reason)
+    .option('--json', 'print one JSON document')
+    .action(async (options) => end(await (await commands.auditSeal()).auditRotateKey(globals(), options)));
+  audit
+    .command('new-segment')
+    .description('where the log cannot be sealed on: begin a new chain, declared in the log')
+    .requiredOption('--reason <text>', 'for the audit trail', reason)
+    .option('--json', 'print one JSON document')
+    .action(async (options) => end(await (await commands.auditSeal()).auditNewSegment(globals(), options)));
 }
 
 function addKeys(program: Command, globals: () => Globals, end: End): void {

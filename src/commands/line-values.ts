@@ -9,6 +9,12 @@ export function count(text: string): number {
   throw new InvalidArgumentError('Give a whole number.');
 }
 
+/** @throws InvalidArgumentError */
+export function entryNumber(text: string): number {
+  if (/^[1-9]\d{0,14}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('Give the number of an audit entry.');
+}
+
 /** @throws RekeydError `usage`, and no error of commander: that one would quote the key */
 export function reason(text: string): string {
   if (!holdsPrivateKey(text)) return text;

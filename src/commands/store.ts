@@ -1,10 +1,13 @@
 import { openQueues } from '../../jobs/queues.ts';
 import { type WaitingRequest, waitingRequests } from '../../jobs/waiting.ts';
+import { sealProblem } from '../audit/seal.ts';
 import { loadConfig } from '../config/load.ts';
+import { keksOf } from '../rotation/policy.ts';
 import { declareLoss } from '../store/declare.ts';
 import { readFacts, readMarker, type StoreFacts, waysOn, whereNow, whyLost } from '../store/identity.ts';
 import { author, type Globals } from './open.ts';
 import { note, print, printJson } from './output.ts';
+import { sealLine } from './seal-line.ts';
 import { type StoreView, viewStore } from './view.ts';
 
 /** Which store this is, and whether it is the one that was there before. Writes nothing. Ends with 1 when it is not. */
@@ -15,13 +18,20 @@ export async function storeStatus({ file, env }: Globals, { json }: { readonly j
     const [facts, marker] = [await readFacts(view.redis, view.store.keys), await readMarker(config.dataDir)];
     const problem = whyLost(marker, facts);
     const known = marker === null ? null : { id: marker.id, clients: marker.clients, entries: marker.size };
-    if (json) printJson({ id: facts.id, clients: facts.clients, entries: facts.size, known, problem });
-    else {
+    const seal = await sealLine(view.store);
+    const sealTrouble = await sealProblem(view.store, keksOf(config));
+    if (json) {
+      const { sealed, unsealed, kid } = seal;
+      const audit = { sealed: sealed.seq, hash: sealed.hash, unsealed, kid, problem: sealTrouble?.message ?? null };
+      printJson({ id: facts.id, clients: facts.clients, entries: facts.size, known, problem, audit });
+    } else {
       print(contentOf(facts));
+      if (facts.size > 0) print(`Its audit log: ${seal.line}.`);
       if (known === null) print('This data_dir knows no store yet.');
       else print(`This data_dir knows store ${known.id} with ${amounts(known.clients, known.entries)}, or more.`);
     }
-    if (problem === null) return 0;
+    if (sealTrouble !== null) note(sealTrouble.message);
+    if (problem === null) return sealTrouble === null ? 0 : 1;
     note(`The store ${problem}. ${waysOn(await whereNow(view.redis, marker, facts))}`);
     return 1;
   } finally {

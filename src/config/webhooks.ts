@@ -23,7 +23,9 @@ export function webhook(sources: Sources) {
     routing_key: field
       .secret('format: pagerduty: the integration key. env:NAME or file:PATH.', sources, field.headerSecret)
       .optional(),
-    events: list(event(), 'event').describe('Audit types, or rotation.* and the like. Absent: all.').optional(),
+    events: list(event(), 'event')
+      .describe('Audit types, or rotation.* and the like. Absent: all but audit.sealed.')
+      .optional(),
     only: list(field.reach('An app or a client.'), 'app or client')
       .describe('It is told of these alone, and of what is about no client. Absent: all.')
       .optional(),

@@ -47,7 +47,9 @@ export type AuditType =
   | 'webhook.retried'
   | 'webhook.discarded'
   | 'store.segment'
-  | 'audit.sealed';
+  | 'audit.sealed'
+  | 'audit.key_created'
+  | 'audit.key_rotated';
 
 /** Never key material: kids, states, outcomes, API statuses, durations in ms. */
 export type AuditData = { readonly [name: string]: string | number | boolean | null | readonly string[] };

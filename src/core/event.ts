@@ -51,6 +51,8 @@ const EVENTS: Readonly<Record<AuditType, readonly [Severity, string]>> = {
   'webhook.discarded': ['warning', 'A person discarded events that a webhook could not deliver'],
   'store.segment': ['critical', 'A store was declared lost or rolled back: the audit log has a new segment'],
   'audit.sealed': ['info', 'The audit log was sealed'],
+  'audit.key_created': ['info', 'The audit log has a signing key'],
+  'audit.key_rotated': ['warning', 'The audit log has another signing key'],
 };
 
 export const AUDIT_TYPES: readonly string[] = Object.keys(EVENTS);

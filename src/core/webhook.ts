@@ -33,14 +33,14 @@ export interface DeadLetter {
 export const MOST_DEAD = 1_000;
 
 export interface Wanted {
-  /** Audit types, or `prefix.*`. Empty: all. */
+  /** Audit types, or `prefix.*`. Empty: all but checkpoints, which come every few seconds. */
   readonly events: readonly string[];
   /** Apps and clients. Empty: all. Entries about no client are told to all. */
   readonly only: readonly string[];
 }
 
 export function isWanted({ type, client }: Pick<AuditEntry, 'type' | 'client'>, { events, only }: Wanted): boolean {
-  const isOfType = events.length === 0 || events.some((event) => isOf(type, event));
+  const isOfType = events.length === 0 ? type !== 'audit.sealed' : events.some((event) => isOf(type, event));
   return isOfType && (only.length === 0 || client === null || only.some((place) => isIn(client, place)));
 }
 

@@ -39,6 +39,8 @@ export interface FleetNumbers {
   readonly queues: ReadonlyMap<string, Readonly<Record<string, number>>>;
   /** How long upkeep should have run by now, in s; 0 when it is on time. */
   readonly upkeepLate: number;
+  /** Audit entries that are not sealed yet, and for how long, in s, the oldest of them has not been. */
+  readonly unsealed: { readonly entries: number; readonly seconds: number };
 }
 
 /** More clients are not named one by one: their series would be most of what Prometheus keeps. */
@@ -86,6 +88,8 @@ export function openFleet(registry: Registry): TellFleet {
   );
   const jobs = gauge('rekeyd_queue_jobs', 'Jobs by queue and state.', ['queue', 'state']);
   const late = gauge('rekeyd_upkeep_late_seconds', 'For how long the next run of upkeep has been due.');
+  const unsealed = gauge('rekeyd_audit_unsealed', 'Audit entries that no checkpoint covers yet.');
+  const unsealedFor = gauge('rekeyd_audit_unsealed_seconds', 'For how long the oldest of them has waited.');
   const ages = histogram(
     registry,
     'rekeyd_clients_key_age_seconds',
@@ -118,6 +122,8 @@ export function openFleet(registry: Registry): TellFleet {
       for (const [state, count] of Object.entries(counts)) jobs.set({ queue, state }, count);
     }
     late.set(numbers.upkeepLate);
+    unsealed.set(numbers.unsealed.entries);
+    unsealedFor.set(numbers.unsealed.seconds);
   };
 }
 

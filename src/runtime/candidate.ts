@@ -5,7 +5,7 @@ import { hasCode, messageOf } from '../errors.ts';
 import { connectRedis } from '../store/redis/connection.ts';
 import { answerOf } from '../store/redis/patience.ts';
 import { renewTarget } from '../store/redis/target.ts';
-import { checkKeks, clientsSealedUnder, SAMPLED } from './checks/keks.ts';
+import { checkKeks, clientsSealedUnder, kekOf, SAMPLED } from './checks/keks.ts';
 import { redisTarget } from './redis-target.ts';
 import type { StoreHandle } from './resources.ts';
 
@@ -38,6 +38,13 @@ export async function checkCandidate(
       ([id, ref]) =>
         `encryption.keks: ${id} still encrypts keys, such as one of ${ref}: put it back, run \`rekeyd keys rewrap\`, and remove it after that`,
     );
+    const signing = await store.sealedSealKey();
+    const kek = signing === null ? null : kekOf(signing);
+    if (kek !== null && left.includes(kek)) {
+      gone.push(
+        `encryption.keks: ${kek} still encrypts the key that signs the audit log: put it back, run \`rekeyd keys rewrap\`, and remove it after that`,
+      );
+    }
     if (gone.length > 0) return gone;
     const checks = await checkKeks(opening, store, SAMPLED);
     return checks.flatMap(({ name, ok, detail }) => (name === 'keks' && !ok ? [`encryption.keks: ${detail}`] : []));

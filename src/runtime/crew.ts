@@ -6,6 +6,7 @@ import { openQueues, type Queues } from '../../jobs/queues.ts';
 import { restoreLost } from '../../jobs/restore.ts';
 import type { RotateHooks } from '../../jobs/rotate.ts';
 import { type Schedule, startSchedule } from '../../jobs/schedule.ts';
+import { SEAL_EVERY_MS, sealRegularly } from '../../jobs/seal.ts';
 import { noteOwners, upgradeQueues } from '../../jobs/upgrade.ts';
 import { startWorkers, type Workers } from '../../jobs/workers.ts';
 import type { Config } from '../config/model.ts';
@@ -25,6 +26,8 @@ export interface CrewOptions {
   readonly hooks?: RotateHooks;
   /** Job lock in ms; how long the jobs of a killed worker wait for another one. */
   readonly lockMs?: number;
+  /** How often the audit log is sealed, in ms; null: never. */
+  readonly sealEveryMs?: number | null;
   /** See {@link ./thread-pool.ts}; four when absent. */
   readonly poolThreads?: number;
   readonly onRequest?: NonNullable<ResourceOptions['onRequest']>;
@@ -80,6 +83,12 @@ export async function startCrew(
     const context = { resources, queues, keks: keksOf(config), log, lockMs };
     let workers: Workers | null = null;
     if (options.worker) {
+      const { sealEveryMs = SEAL_EVERY_MS } = options;
+      if (sealEveryMs !== null) {
+        const sealing = sealRegularly(context, sealEveryMs, handle.target.ended);
+        // After the workers: their last entries are sealed too.
+        add('seal', sealing.stop);
+      }
       await upgradeQueues(context);
       workers = startWorkers(context, hooks);
       const { drain } = workers;

@@ -101,7 +101,11 @@ async function numbersNow(census: Census, { resources, queues }: Parts, signal: 
   await census.refresh(signal);
   const ids = config.deployments.map(({ id }) => id);
   const now = await store.now();
-  const [deployments, pauses] = await Promise.all([store.deploymentStates(ids), store.pauses()]);
+  const [deployments, pauses, unsealed] = await Promise.all([
+    store.deploymentStates(ids),
+    store.pauses(),
+    store.auditUnsealed(),
+  ]);
   const counted = await census.numbers({ now, deployments, pauses: byScope(pauses, now) });
   const waves = Object.keys(config.policies).map(async (policy) => {
     const found = await store.wave(policy);
@@ -124,6 +128,7 @@ async function numbersNow(census: Census, { resources, queues }: Parts, signal: 
     ),
     queues: await jobsIn(queues, ids),
     upkeepLate: Math.max(0, systemClock.now() - ((await queues.upkeepAt()) ?? systemClock.now())) / 1000,
+    unsealed: { entries: unsealed.entries, seconds: unsealed.sinceMs / 1000 },
   };
 }
 

@@ -4,14 +4,11 @@ import type { FleetNumbers } from '../metrics/fleet.ts';
 /** Upkeep that is later than this, in s, is not run by anybody. */
 const LATE_S = 600;
 
-export function troublesOf({
-  states,
-  compromised,
-  deployments,
-  waves,
-  webhooks,
-  upkeepLate,
-}: FleetNumbers): readonly string[] {
+/** Audit entries that wait longer than this, in s, are sealed by nobody. */
+const UNSEALED_S = 600;
+
+export function troublesOf(numbers: FleetNumbers): readonly string[] {
+  const { states, compromised, deployments, waves, webhooks, upkeepLate, unsealed } = numbers;
   const paused = [...deployments].filter(([, state]) => state.paused).map(([id]) => id);
   const stopped = [...waves].filter(([, isStopped]) => isStopped).map(([policy]) => policy);
   const failing = [...webhooks].filter(([, state]) => state.failing).map(([name]) => name);
@@ -26,6 +23,7 @@ export function troublesOf({
     ...failing.map((name) => `The webhook ${name} cannot be delivered`),
     ...dead.map((name) => `The webhook ${name} has dead letters`),
     ...(upkeepLate > LATE_S ? ['No worker looks after unfinished work'] : []),
+    ...(unsealed.seconds > UNSEALED_S ? ['The audit log is not sealed any more'] : []),
   ];
 }
 

@@ -10,7 +10,7 @@ import type { StoreKeys } from './keys.ts';
 import { integer } from './redis/replies.ts';
 
 /**
- * KEYS id, predecessors, audit, audit size. ARGV id of the present store ('' for none), new id, draft, lost ids.
+ * KEYS id, predecessors, audit, audit size, seal. ARGV id of the present store ('' for none), new id, draft, lost ids.
  * → the number of the entry; 0 when the store has another id by now.
  */
 const DECLARE = `
@@ -19,6 +19,7 @@ local time = redis.call('TIME')
 local seq = redis.call('INCR', KEYS[4])
 redis.call('XADD', KEYS[3], seq .. '-0', 'at', time[1] * 1000 + math.floor(time[2] / 1000), 'draft', ARGV[3])
 for i = 4, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[i]) end
+redis.call('HSET', KEYS[5], 'segment', seq)
 redis.call('SET', KEYS[1], ARGV[2])
 return seq
 `;
@@ -73,7 +74,7 @@ export async function declareLoss(
   const data = { store: id, lost: marker.id, lost_size: marker.size, found: facts.id, found_size: facts.size, why };
   const draft: AuditDraft = { type: 'store.segment', client: null, rotation: null, ...cause, data };
   const lostIds = [...new Set([marker.id, ...(facts.id === null ? [] : [facts.id])])];
-  const touched = [keys.id, keys.predecessors, keys.audit, keys.auditSize];
+  const touched = [keys.id, keys.predecessors, keys.audit, keys.auditSize, keys.seal];
   const args = [facts.id ?? '', id, JSON.stringify(draft), ...lostIds];
   const seq = integer(await redis.eval(DECLARE, touched.length, ...touched, ...args));
   if (seq === 0) throw new RekeydError('store_conflict', 'Another command has declared the loss just now.');

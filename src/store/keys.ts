@@ -38,6 +38,13 @@ export function storeKeys(namespace: string) {
     audit: `${prefix}:audit`,
     /** string: the number of the newest audit entry. */
     auditSize: `${prefix}:audit:size`,
+    /**
+     * hash: how far the log is sealed (`seq`, `hash`), the number of the `checkpoint` that says so, the `kid` of the signing key, the `segment`, what was
+     * sealed `before` it; and the lease on sealing. See {@link ./seal.ts}.
+     */
+    seal: `${prefix}:seal`,
+    /** hash: `jwe` → the private key that signs checkpoints, `public:<kid>` → the public half (`x` of its JWK) of each key that ever did. */
+    sealKeys: `${prefix}:seal:keys`,
     /** string: written so that there is something to wait for. */
     touched: `${prefix}:touched`,
     /** hash: scope → pause by a person (JSON). */

@@ -14,6 +14,7 @@ import type { Guarded } from './redis/evaluate.ts';
 import { integer } from './redis/replies.ts';
 import { openScripts } from './redis/scripts.ts';
 import { openRequests, type Requests } from './requests.ts';
+import { openSeal, type Seal } from './seal.ts';
 import { openTokens, type Tokens } from './tokens.ts';
 import { openWaves, type Waves } from './waves.ts';
 import { openWebhooks, type Webhooks } from './webhooks.ts';
@@ -31,7 +32,8 @@ export interface Store
     Idempotency,
     Requests,
     Owners,
-    Webhooks {
+    Webhooks,
+    Seal {
   readonly keys: StoreKeys;
   /** Random, and another one for each store. */
   readonly id: string;
@@ -63,6 +65,7 @@ export function openStore(
     ...openRequests(redis, scripts),
     ...openOwners(redis, scripts),
     ...openWebhooks(redis, scripts),
+    ...openSeal(redis, scripts),
     get id() {
       return guard.expected.id;
     },

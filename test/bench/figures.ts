@@ -12,11 +12,13 @@ import { p7 } from './p7.ts';
 import { p8 } from './p8.ts';
 import { p9 } from './p9.ts';
 import { p10 } from './p10.ts';
+import { p10Verify } from './p10-verify.ts';
 import { p11 } from './p11.ts';
 import { p13 } from './p13.ts';
 import { p15, p15Listeners } from './p15.ts';
 import { p16 } from './p16.ts';
 import { p16Metrics } from './p16-metrics.ts';
+import { p16Seal } from './p16-seal.ts';
 
 export const figures: readonly Figure[] = [
   p1,
@@ -32,10 +34,12 @@ export const figures: readonly Figure[] = [
   p8,
   p9,
   p10,
+  p10Verify,
   p11,
   p13,
   p15,
   p15Listeners,
   p16,
   p16Metrics,
+  p16Seal,
 ];

@@ -52,7 +52,7 @@ test('bash takes the script, and completes by it', async () => {
   const file = join(dir, 'typing.bash');
   await writeFile(file, `${BASH}${await rekeyd('completion', 'bash')}\ntyped rekeyd enr\ntyped rekeyd audit ''\n`);
   const { stdout } = await run('bash', [file], { env: { PATH: process.env.PATH, ...COMPILED } });
-  expect(stdout).toBe('enroll\ntail export keys help\n');
+  expect(stdout).toBe('enroll\ntail export keys verify rotate-key new-segment help\n');
 });
 
 test.each([

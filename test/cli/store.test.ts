@@ -36,7 +36,8 @@ test('status of a store that nobody has used says so, and gives it no name', asy
   expect(told.stdout).toMatch(
     /^This namespace of Redis is empty: it holds no store\.\nThis data_dir knows no store yet\.$/m,
   );
-  expect(documentOf(listed)).toEqual({ id: null, clients: 0, entries: 0, known: null, problem: null });
+  const audit = { sealed: 0, hash: '0'.repeat(64), unsealed: 0, kid: null, problem: null };
+  expect(documentOf(listed)).toEqual({ id: null, clients: 0, entries: 0, known: null, problem: null, audit });
 });
 
 test('declare-loss of a store that is not lost is wrong usage, and changes nothing', async () => {

@@ -42,6 +42,8 @@ test.each<[boolean, Partial<AuditEntry>, string[], string[]]>([
   [false, {}, [], ['185/mcp-aut', '185/mcp-auth/471']],
   [true, { client: null }, [], ['185/other']],
   [false, {}, ['key.*'], ['185/mcp-auth']],
+  [false, { type: 'audit.sealed', client: null }, [], []],
+  [true, { type: 'audit.sealed', client: null }, ['audit.*'], []],
 ])('wanted: %s, for %j with events %j and only %j', (wanted, changes, events, only) => {
   expect(isWanted({ ...entry, ...changes }, { events, only })).toBe(wanted);
 });

@@ -2,6 +2,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { openSealer } from '../../src/audit/seal.ts';
+import { rewrapSealKey } from '../../src/audit/seal-key.ts';
 import { rewrapKey } from '../../src/keys/sealed.ts';
 import { CHANGE } from '../emulator/fault-rules.ts';
 import { type Fleet, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
@@ -100,13 +102,18 @@ test('a KEK leaves the list only when nothing is encrypted under it any more', a
     { id: 'kek-1', key: 'env:KEK' },
     { id: 'kek-2', key: 'file:./kek-2' },
   ];
+  const { keks: first } = fleet.config.encryption;
+  const sealed = first.map(({ id, key }) => ({ id, key: key.revealBytes() }));
+  await openSealer(fleet.resources.store, { holder: 'test', leaseMs: 1_000, keks: sealed }).run();
   const service = await startLive(fleet);
   const withKeks = (...keks: object[]) => service.reloadWith({ encryption: { keks } });
   expect(await withKeks(fresh)).toMatchObject({
     problems: [expect.stringMatching(/kek-1 encrypts new keys until now/)],
   });
   expect(await withKeks(fresh, old)).toMatchObject({ kind: 'changed' });
-  expect(await withKeks(fresh)).toMatchObject({ problems: [expect.stringContaining(`one of ${client.ref}`)] });
+  expect(await withKeks(fresh)).toMatchObject({
+    problems: [expect.stringContaining(`one of ${client.ref}`), expect.stringContaining('signs the audit log')],
+  });
   expect(await service.obstacle()).toContain('kek-1 still encrypts keys');
 
   const { store } = fleet.resources;
@@ -115,6 +122,9 @@ test('a KEK leaves the list only when nothing is encrypted under it any more', a
     const rewrapped = await rewrapKey(jwe, { ref: client.ref, thumbprint }, keks);
     await store.replaceSealed(client.ref, thumbprint, jwe, rewrapped ?? '');
   }
+  expect(await withKeks(fresh)).toMatchObject({ problems: [expect.stringContaining('signs the audit log')] });
+  const [jwe, { kid }] = [(await store.sealedSealKey()) ?? '', await store.sealState()];
+  await store.replaceSealKey(jwe, (await rewrapSealKey(jwe, kid ?? '', keks)) ?? '');
   expect(await withKeks(fresh)).toEqual({ kind: 'changed', changes: ['KEK kek-1 removed'] });
   expect(await service.obstacle()).toBeNull();
   await fleet.reached(client, await fleet.rotate(client));

@@ -37,4 +37,5 @@ await startService(await loadConfig(order.config, env), {
   http: false,
   hooks: { onPoint },
   lockMs: order.lockMs,
+  sealEveryMs: null,
 });

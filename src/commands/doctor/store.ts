@@ -1,4 +1,5 @@
 /** Checks of the store: whether it keeps what it is given, whether it is the right one, and whether what it holds can be used. */
+import { sealProblem } from '../../audit/seal.ts';
 import type { Config } from '../../config/model.ts';
 import type { ClientRef } from '../../core/client.ts';
 import { usesReportedKey } from '../../core/keys.ts';
@@ -15,6 +16,7 @@ import { readFacts, readMarker, waysOn, whereNow, whyLost } from '../../store/id
 import type { Loaded } from '../../store/records.ts';
 import { inspectDurability, type Requirement } from '../../store/redis/durability.ts';
 import { inspectGroup } from '../../store/redis/group.ts';
+import { sealLine } from '../seal-line.ts';
 import { type StoreView, viewStore } from '../view.ts';
 import { checkProbes } from './probes.ts';
 import { checkRights } from './rights.ts';
@@ -59,6 +61,7 @@ async function checkView(config: Config, view: StoreView): Promise<readonly Chec
     ...(await look('clients', () => checkEnrolment(view))),
     ...(await look('store clock', () => checkStoreClock(store))),
     ...(await look('keks', () => checkKeks(keksOf(config), store))),
+    ...(await look('audit seal', () => checkSeal(config, view))),
     ...(await look('workers', () => checkWorkers(view))),
     ...(await look('services', () => checkServices(view))),
     ...(await look('deployments', () => checkPaused(config, view))),
@@ -77,6 +80,18 @@ async function checkIdentity({ dataDir }: Config, { redis, store }: StoreView): 
   if (why === null) return fine('store', `${facts.id ?? 'new'}, ${facts.clients} clients`);
   return wrong('store', `it ${why}`, waysOn(await whereNow(redis, marker, facts)));
 }
+
+async function checkSeal(config: Config, { store }: StoreView): Promise<Check> {
+  const problem = await sealProblem(store, keksOf(config));
+  const { line, isLate } = await sealLine(store);
+  if (problem !== null) return wrong('audit seal', `${line}. ${problem.message}`, SEAL_FIX);
+  if (isLate)
+    return wrong('audit seal', line, 'Is a worker running? It seals every few seconds; its log says why not.');
+  return fine('audit seal', line);
+}
+
+const SEAL_FIX =
+  'docs/audit.md, "When the seal is broken". Until then entries that are not sealed could be changed unnoticed.';
 
 async function checkEnrolment({ store }: StoreView): Promise<Check> {
   const { clients, found, held } = await store.enrolmentCounts();

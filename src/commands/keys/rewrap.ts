@@ -1,3 +1,4 @@
+import { rewrapSealKey } from '../../audit/seal-key.ts';
 import type { ClientRef } from '../../core/client.ts';
 import { hasCode } from '../../errors.ts';
 import { openTokenBook } from '../../http/tokens.ts';
@@ -47,8 +48,26 @@ export async function keysRewrap(globals: Globals, { json }: { readonly json?: b
     if (json) printJson(result);
     else tellRewrapped(result, keks[0]?.id ?? '');
     const isSigned = await resignTokens(resources, keks);
-    return failed.length === 0 && isSigned ? 0 : 1;
+    const isSealing = await rewrapSealing(resources, keks);
+    return failed.length === 0 && isSigned && isSealing ? 0 : 1;
   });
+}
+
+/** The key that signs the audit log. False: it cannot be opened, and was left as it is. */
+async function rewrapSealing({ store }: Resources, keks: readonly Kek[]): Promise<boolean> {
+  const [{ kid }, jwe] = [await store.sealState(), await store.sealedSealKey()];
+  if (kid === null || jwe === null) return true;
+  try {
+    const fresh = await rewrapSealKey(jwe, kid, keks);
+    if (fresh !== null && (await store.replaceSealKey(jwe, fresh))) {
+      note(`The key that signs the audit log uses KEK ${keks[0]?.id ?? ''} now.`);
+    }
+    return true;
+  } catch (error) {
+    if (!hasCode(error, 'kek_missing') && !hasCode(error, 'key_tampered')) throw error;
+    note(error.message);
+    return false;
+  }
 }
 
 /** When its KEK goes, the list of HTTP tokens is signed by nobody. False: it cannot be read, and was left as it is. */

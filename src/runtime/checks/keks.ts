@@ -113,7 +113,8 @@ function problemOf(
   return `the KEK ${JSON.stringify(id)} opens none of the keys that are sealed under it, such as ${thumbprint} of ${ref}: its value is not the one that they were sealed with`;
 }
 
-function kekOf(jwe: string): string {
+/** The id of the KEK that a key is sealed under. */
+export function kekOf(jwe: string): string {
   try {
     return String(decodeProtectedHeader(jwe).kid).slice(0, 128);
   } catch {

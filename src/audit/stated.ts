@@ -1,0 +1,32 @@
+/** From where the chain can be computed: what checkpoints in the log say. */
+import type { AuditEntry } from '../core/audit.ts';
+import { BEFORE_ALL, type EntrySource, type Link, NO_HASH, restarts, sealBroken } from './chain.ts';
+import { MOST_BETWEEN } from './seal.ts';
+
+const PAGE = 1_000;
+
+/**
+ * The last link up to entry `seq` that a checkpoint states, or that begins a chain.
+ * @throws RekeydError `seal_broken` when there is none: the log begins above number 1, and nothing says what was before
+ */
+export async function statedBefore(source: EntrySource, seq: number): Promise<Link> {
+  // A checkpoint comes after what it covers.
+  for (let to = seq + MOST_BETWEEN; to > 0; to -= PAGE) {
+    const from = Math.max(0, to - PAGE);
+    const page = (await source.auditAfter(from, to - from)).filter((entry) => entry.seq <= to);
+    for (const entry of page.toReversed()) {
+      const link = statedBy(entry);
+      if (link !== null && link.seq <= seq) return link;
+    }
+    if (page.length === 0 && to <= seq) break;
+  }
+  const [first] = await source.auditAfter(0, 1);
+  if (first === undefined || first.seq === 1) return BEFORE_ALL;
+  throw sealBroken(`it begins with entry ${first.seq}, and no checkpoint says what was before`);
+}
+
+function statedBy(entry: AuditEntry): Link | null {
+  if (restarts(entry)) return { seq: entry.seq - 1, hash: NO_HASH };
+  const { seq, hash } = entry.data;
+  return entry.type === 'audit.sealed' && typeof seq === 'number' && typeof hash === 'string' ? { seq, hash } : null;
+}

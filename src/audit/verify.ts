@@ -1,0 +1,259 @@
+/**
+ * Verifies exported audit logs, offline. This file imports Node's own modules alone and shares no code with the sealer, so an auditor can read all of it.
+ * docs/audit.md says what is sealed and how. In short:
+ *
+ * - A line is an entry. Its `hash` is SHA-256 over the line without the member `hash`. Its `prev` is the hash of the line before it.
+ * - An entry `audit.sealed` is a checkpoint: a JWS that names an earlier entry by number and hash. A hash stands for all entries up to its own.
+ * - A checkpoint is signed by the key in force. An entry `audit.key_rotated` holds the signature of that key on the next one.
+ * - An entry `store.segment` says that a person declared a loss. If it says `restart`, the chain begins anew there.
+ */
+import { createPublicKey, hash as digest, type KeyObject, verify } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+export interface VerifyOptions {
+  /** Files with public keys, as PEM: the first key in use must be one of them. Absent: those in the folders are trusted. */
+  readonly publicKeys?: readonly string[];
+  /** The log is at least this long, and that entry has this hash. */
+  readonly expect?: { readonly size: number; readonly hash: string };
+  /** The log may begin with this entry, although nothing in the folders says what was before. */
+  readonly from?: number;
+}
+
+/**
+ * Of the entries `first` to `last`, those up to `sealed` are sealed, and `unsealed` after it are not yet. `kids` names the keys that were in force, in this order.
+ * `segments` are those that were declared; their `unsealed` counts the entries before it that never were sealed.
+ */
+export type Verified = Awaited<ReturnType<typeof verifyAudit>>;
+
+/** What is wrong, and at which entry; null where it is about no entry. */
+export class Tampered extends Error {
+  readonly entry: number | null;
+
+  constructor(entry: number | null, problem: string) {
+    super(entry === null ? problem : `Entry ${entry}${problem.startsWith(',') ? '' : ' '}${problem}.`);
+    this.entry = entry;
+  }
+}
+
+type Keys = Map<string, KeyObject>;
+type Members = Readonly<Record<string, unknown>>;
+interface Entry {
+  readonly seq: number;
+  readonly type: string;
+  readonly prev: string;
+  readonly hash: string;
+  readonly line: string;
+  readonly at: number; // where `hash` begins in the line
+}
+
+const [NO_HASH, HASH_LENGTH] = ['0'.repeat(64), '"hash":"",'.length + 64];
+const MOST_BETWEEN = 1_000; // entries, from the last one that a checkpoint covers to the checkpoint
+
+function bad(entry: number | null, problem: string): never {
+  throw new Tampered(entry, problem);
+}
+
+/** Reads all folders side by side, in the order of the numbers. Where they overlap, they have to be equal. @throws Tampered */
+export async function verifyAudit(dirs: readonly string[], options: VerifyOptions = {}) {
+  const pinned = options.publicKeys === undefined ? null : await readKeys(options.publicKeys);
+  const found = await Promise.all(dirs.map(async (dir) => (await readdir(dir)).map((name) => join(dir, name))));
+  const known = await readKeys(found.flat().filter((path) => /audit-key-[\w-]+\.pem$/.test(path)));
+  const log = openLog(new Map([...known, ...(pinned ?? [])]), pinned, options);
+  const folders = dirs.map((dir): Folder => ({ dir, batches: linesOf(dir), lines: [], at: 0, entry: null }));
+  try {
+    for (;;) {
+      let first: Folder | null = null;
+      for (const folder of folders) {
+        if (folder.at === folder.lines.length)
+          [folder.lines, folder.at] = [(await folder.batches.next()).value ?? [], 0];
+        if (folder.lines.length === 0) continue;
+        folder.entry ??= parse(folder, log.next());
+        if (first?.entry == null || folder.entry.seq < first.entry.seq) first = folder;
+      }
+      if (first?.entry == null) return log.end();
+      const { entry } = first;
+      log.take(entry);
+      for (const folder of folders) {
+        if (folder.entry?.seq !== entry.seq) continue;
+        if (folder.entry.line !== entry.line) bad(entry.seq, `differs in ${first.dir} and ${folder.dir}`);
+        folder.entry = null;
+        folder.at += 1;
+      }
+    }
+  } finally {
+    for (const { batches } of folders) await batches.return(undefined);
+  }
+}
+
+function openLog(keys: Keys, pinned: Keys | null, { expect, from }: VerifyOptions) {
+  /** The numbers of the first entry and of the next one; whether it is known what came before the first. */
+  let [first, next, begins] = [0, 0, false];
+  let [last, recent]: [string, string[]] = [NO_HASH, []]; // hashes: of the last entry, and by number
+  let sealed = { seq: 0, hash: NO_HASH };
+  let sealedAt: string | null = null;
+  let [store, segment]: [unknown, unknown] = [null, null];
+  /** The key in force. After a restart there may be another one: the key may have been lost, too. */
+  let [kid, mayChange]: [string | null, boolean] = [null, false];
+  const kids: string[] = [];
+  const segments: { first: number; reason: string; unsealed: number }[] = [];
+
+  function useKey(at: number, key: unknown): void {
+    if (kid === key) return;
+    if (kid !== null) bad(at, `is signed with ${key}, and the key in force is ${kid}`);
+    if (pinned?.has(String(key)) === false) bad(at, `is signed with ${key}, which is not the given key`);
+    kid = String(key);
+    kids.push(kid);
+  }
+
+  /** The claims of a JWS (RFC 7515, EdDSA) by the key in force. */
+  function signed(at: number, jws: unknown): Members {
+    const key = keys.get(kid ?? '');
+    if (key === undefined) bad(at, `is signed with ${kid}, and no folder has audit-key-${kid}.pem`);
+    const [head = '', payload = '', signature = ''] = String(jws).split('.');
+    if (!verify(null, Buffer.from(`${head}.${payload}`), key, Buffer.from(signature, 'base64url')))
+      bad(at, 'has a signature that is not valid');
+    return JSON.parse(Buffer.from(payload, 'base64url').toString());
+  }
+
+  function seal(entry: Entry): void {
+    const [at, { data, time }] = [entry.seq, membersOf(entry)];
+    const { seq, hash, kid: key, jws } = data;
+    useKey(at, key);
+    const claims = signed(at, jws);
+    if (typeof seq !== 'number' || claims.type !== 'audit.sealed' || claims.seq !== seq || claims.hash !== hash)
+      bad(at, 'is a checkpoint with a signature on something else');
+    if (seq >= at || seq < at - MOST_BETWEEN || (sealedAt !== null && seq <= sealed.seq))
+      bad(at, `is a checkpoint on entry ${seq}, where it has no place`);
+    if (claims.store !== (store ?? claims.store) || claims.segment !== (segment ?? claims.segment))
+      bad(at, 'is a checkpoint of another store, or of a segment that was not declared');
+    const follows = claims.previous_seq === sealed.seq && claims.previous_hash === sealed.hash;
+    // Of a log that begins in the middle it is not known. And what made a new segment necessary may have been its loss.
+    const mayNot = sealedAt === null ? first > 1 : mayChange && claims.previous_seq === 0;
+    if (!follows && !mayNot) bad(at, 'is a checkpoint that does not follow the one before it');
+    if (seq >= first - 1) {
+      const from = Math.max(sealed.seq + 1, first);
+      if (recent[seq % MOST_BETWEEN] !== hash) bad(from, `, or one up to ${seq}, is not what checkpoint ${at} sealed`);
+      begins ||= seq === first - 1;
+      sealed = { seq, hash: String(hash) };
+    }
+    [sealedAt, store, segment, mayChange] = [time, claims.store, claims.segment, false];
+  }
+
+  function changeKey(entry: Entry): void {
+    const [{ seq: at, type }, { data }] = [entry, membersOf(entry)];
+    const [id, key] = keyOf({ key: { kty: 'OKP', crv: 'Ed25519', x: String(data.x) }, format: 'jwk' });
+    if (type === 'audit.key_rotated') {
+      useKey(at, data.before);
+      const { type: signedType, kid: named, x, hash } = signed(at, data.jws);
+      const isHere = hash === sealed.hash || (sealedAt === null && first > 1);
+      if (signedType !== type || named !== id || x !== data.x || !isHere)
+        bad(at, 'names another signing key, and the key in force has not signed that');
+      kids.push(id);
+    } else if (kid !== null && !mayChange) bad(at, 'names a signing key that the key in force has not signed');
+    if (id !== data.kid) bad(at, 'names a signing key, and the kid is not its thumbprint');
+    keys.set(id, key);
+    kid = type === 'audit.key_rotated' ? id : null;
+    useKey(at, id);
+  }
+
+  /** Entries up to that one which no checkpoint covers, the last checkpoint aside. */
+  const unsealedAt = (end: number) => Math.max(0, end - Math.max(sealed.seq, first - 1) - (sealedAt ? 1 : 0));
+
+  function beginSegment(entry: Entry): void {
+    const [{ seq }, { reason, data }, isRestart] = [entry, membersOf(entry), restarts(entry)];
+    segments.push({ first: seq, reason: reason, unsealed: isRestart ? unsealedAt(seq - 1) : 0 });
+    begins ||= seq === first && isRestart;
+    [store, segment, mayChange] = [data.store, seq, isRestart];
+  }
+
+  return {
+    next: () => next,
+    take(entry: Entry): void {
+      const { seq, type, prev, hash, line, at } = entry;
+      if (first === 0) {
+        [first, next, begins, segment] = [seq, seq, seq === 1 || seq === from, seq === 1 ? 1 : null];
+        if (seq > 1) last = recent[(seq - 1) % MOST_BETWEEN] = prev;
+      }
+      if (seq > next) bad(next, `is missing: entry ${seq} comes next`);
+      if (seq < next) bad(seq, 'comes a second time');
+      if (digest('sha256', line.slice(0, at) + line.slice(at + HASH_LENGTH)) !== hash)
+        bad(seq, 'was changed: it does not have the hash that it states');
+      if (prev !== last && !restarts(entry))
+        bad(seq, `does not follow entry ${seq - 1}: one of them was changed, or is of another log`);
+      if (type === 'audit.sealed') seal(entry);
+      else if (type === 'audit.key_rotated' || type === 'audit.key_created') changeKey(entry);
+      else if (type === 'store.segment') beginSegment(entry);
+      last = recent[seq % MOST_BETWEEN] = hash;
+      next = seq + 1;
+      if (expect?.size === seq && expect.hash !== hash) bad(seq, `has the hash ${hash}, not that expected`);
+    },
+    end() {
+      const end = next - 1;
+      if (first === 0) bad(null, 'There is no audit-<number>.jsonl with an entry in it.');
+      if (!begins) bad(first, `is the first, and nothing says what was before: add older files, or --from ${first}`);
+      if (expect !== undefined && (end < expect.size || first > expect.size))
+        bad(expect.size, `is expected, and the log has entries ${first} to ${end}`);
+      if (sealedAt === null && expect?.size !== end)
+        bad(first, 'and all after it are not sealed: there is no checkpoint');
+      const rest = { sealed: sealed.seq, unsealed: unsealedAt(end), sealedAt, kids, segments };
+      return { first, last: end, hash: last, ...rest };
+    },
+  };
+}
+
+const restarts = (entry: Entry) =>
+  entry.type === 'store.segment' && entry.prev === NO_HASH && membersOf(entry).data.restart === true;
+
+const membersOf = ({ line }: Entry): { time: string; reason: string; data: Members } => JSON.parse(line);
+
+interface Folder {
+  readonly dir: string;
+  readonly batches: AsyncGenerator<readonly string[]>;
+  /** The last batch; the next line is `lines[at]`, which says `entry`. */
+  lines: readonly string[];
+  at: number;
+  entry: Entry | null;
+}
+
+async function* linesOf(dir: string): AsyncGenerator<readonly string[]> {
+  const files = (await readdir(dir)).filter((name) => /^audit-\d+\.jsonl$/.test(name));
+  for (const file of files.sort((a, b) => Number.parseInt(a.slice(6), 10) - Number.parseInt(b.slice(6), 10))) {
+    let rest: Buffer = Buffer.alloc(0);
+    for await (const chunk of createReadStream(join(dir, file), { highWaterMark: 1 << 18 })) {
+      const bytes: Buffer = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk;
+      const end = bytes.lastIndexOf('\n');
+      if (end >= 0) yield bytes.toString('utf8', 0, end).split('\n');
+      rest = bytes.subarray(end + 1);
+    }
+    if (rest.length > 0) yield [rest.toString()]; // cut off: it is no entry
+  }
+}
+
+/** Members are sorted, so only strings and a number come after `hash`: no quote in them is one without a backslash. */
+function parse({ dir, lines, at: index }: Folder, next: number): Entry {
+  const line = lines[index] ?? '';
+  const at = line.lastIndexOf('"hash":"');
+  const typeAt = line.lastIndexOf('"type":"');
+  const [seqAt, prevAt] = [line.lastIndexOf('"seq":', typeAt) + 6, at + HASH_LENGTH + 8];
+  const [hash, prev] = [line.slice(at + 8, at + 72), line.slice(prevAt, prevAt + 64)];
+  const [seq, type] = [Number.parseInt(line.slice(seqAt, seqAt + 16), 10), line.slice(typeAt + 8, -2)];
+  if (line.startsWith('","prev":"', at + 72) && seq > 0 && line.endsWith('"}'))
+    return { seq, type, prev, hash, line, at };
+  return bad(next, `cannot be read in ${dir}: the line is no entry, or one of a version that exported no hashes`);
+}
+
+const readKeys = async (files: readonly string[]) =>
+  new Map(await Promise.all(files.map(async (file) => keyOf(await readFile(file)))));
+
+/** With its RFC 7638 thumbprint. @throws Tampered when it is no key */
+function keyOf(given: Parameters<typeof createPublicKey>[0]): [kid: string, key: KeyObject] {
+  try {
+    const key = createPublicKey(given);
+    const { crv, kty, x } = key.export({ format: 'jwk' });
+    return [digest('sha256', JSON.stringify({ crv, kty, x }), 'base64url'), key];
+  } catch {
+    bad(null, 'A public key cannot be read.');
+  }
+}
