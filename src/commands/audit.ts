@@ -63,11 +63,14 @@ export async function auditExport(
   dir: string,
   { from, json }: { readonly from?: number; readonly json?: boolean },
 ): Promise<number> {
-  const exported = await withResources(globals, ({ store }) => exportAudit(store, dir, from));
-  const { entries, last, files, broken } = exported;
+  const exported = await withResources(globals, ({ store }) => exportAudit(store, dir, { from }));
+  const { entries, last, begins, files, broken } = exported;
   if (json) printJson({ entries, last, files, broken });
   else if (entries === 0) print(`Nothing new: ${dir} holds all entries up to number ${last}.`);
   else print(`${entries} ${entries === 1 ? 'entry' : 'entries'} up to number ${last} written to ${files.join(', ')}`);
+  if (from === undefined && begins !== null && begins > 1) {
+    note(`It begins with entry ${begins}: those before were cut (audit.keep, audit.most). Earlier exports have them.`);
+  }
   if (broken === null) return 0;
   note(
     `Entries before checkpoint ${broken} are not those that it sealed: somebody changed them in Redis. They are exported as they are now; \`rekeyd audit verify ${dir}\` says where.`,

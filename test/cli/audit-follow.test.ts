@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
+import { grow } from '../audit/sealing.ts';
 import { draft, open } from '../store/fixtures.ts';
 import { COMPILED } from '../support/compiled.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
@@ -58,6 +59,38 @@ it('without an end of its own it still is one document, a page after a number', 
   expect(beyond).toMatchObject({ code: 2, stderr: expect.stringContaining('this log ends at number') });
 });
 
+it('a worker goes on when the reader of its exported log has gone', async () => {
+  const { store, close } = await open(redis.socketPath);
+  await grow(store, [2]);
+  await close();
+  await world.writeConfig({ ...world.config, audit: { export: [{ kind: 'stdout' }] } }, 'stdout.yaml');
+  const child = spawn(process.execPath, [CLI, 'start', '--no-http', '--config', `${world.dir}/stdout.yaml`], {
+    cwd: world.dir,
+    env: { PATH: process.env.PATH, ...COMPILED, ...secrets },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  const ended = once(child, 'exit');
+  let log = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    log += text;
+  });
+  child.stdout.destroy();
+  await until('it notices', (saw) => saw(log).includes('audit export failing'), 40_000);
+  expect(log).toContain('EPIPE');
+  child.kill('SIGTERM');
+  expect(await ended).toEqual([0, null]);
+});
+
+it('says which entries are no longer there', async () => {
+  const { store, redis: raw, close } = await open(redis.socketPath);
+  await raw.xtrim(store.keys.audit, 'MINID', '3-0');
+  await close();
+  const page = await world.run(['audit', 'tail', '--json', '--after', '0', '-n', '1']);
+  expect(JSON.parse(page.stdout)).toMatchObject([{ seq: 3 }]);
+  expect(page.stderr).toContain('Entries 1 to 2 are no longer in Redis: they were exported and cut.');
+});
+
 it('ends in peace when its reader does, and waits for one that is slow', async () => {
   const child = spawn(process.execPath, [CLI, 'audit', 'tail', '-f', '--json', '--after', '0'], {
     cwd: world.dir,
@@ -67,7 +100,7 @@ it('ends in peace when its reader does, and waits for one that is slow', async (
   onTestFinished(() => void child.kill('SIGKILL'));
   const ended = once(child, 'exit');
   const [line] = await once(createInterface(child.stdout), 'line');
-  expect(JSON.parse(line)).toMatchObject({ seq: 1 });
+  expect(JSON.parse(line)).toMatchObject({ seq: 3 });
   child.stdout.destroy();
   await twoMore();
   expect(await ended).toEqual([0, null]);
