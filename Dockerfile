@@ -29,9 +29,9 @@ COPY --from=production /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 # `docker compose exec rekeyd-1 rekeyd status`; the first line of cli.js starts Node as the entry point below does.
 RUN chmod 0755 dist/src/cli.js && ln -s /app/dist/src/cli.js /usr/local/bin/rekeyd
-# What a worker writes for itself is under data_dir: /data. /keys is for the keys of applications, where all workers hand them out. The rest of the file
+# What a worker writes for itself is under data_dir: /data. /keys is for the keys of applications, where all workers hand them out; /audit for the export of the audit log. The rest of the file
 # system may be read-only.
-RUN mkdir -m 0700 /data /keys && chown node:node /data /keys
+RUN mkdir -m 0700 /data /keys /audit && chown node:node /data /keys /audit
 VOLUME /data
 USER node
 EXPOSE 8080

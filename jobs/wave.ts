@@ -207,10 +207,11 @@ async function wakeWave(policy: string, now: number, queues: Queues): Promise<vo
 /** A person has seen why the wave of this policy stopped, and wants the rest of it begun. False when it was not stopped. */
 export async function resumePolicy(
   policy: string,
-  { actor, reason }: Pick<Cause, 'actor' | 'reason'>,
+  { actor, reason, claimedBy }: Omit<Cause, 'request'>,
   { store, queues }: { readonly store: Store; readonly queues: Queues },
 ): Promise<boolean> {
-  const entry = { type: 'policy.resumed', client: null, rotation: null, actor, reason, data: { policy } } as const;
+  const who = { actor, ...(claimedBy !== undefined && { claimed_by: claimedBy }), reason };
+  const entry = { type: 'policy.resumed', client: null, rotation: null, ...who, data: { policy } } as const;
   if (!(await store.resumeWave(policy, [entry]))) return false;
   await wakeWave(policy, await store.now(), queues);
   return true;

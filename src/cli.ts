@@ -21,7 +21,10 @@ async function main(argv: readonly string[], env: Readonly<Record<string, string
   process.report.excludeEnv = true;
   keepMemoryOutOfCoreDumps();
   // The reader of our output may stop early, as `head` does. Nothing is lost by that.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    // A worker that exports its audit log there goes on without: the export tells of it.
+    if (process.stdout.listenerCount('error') === 1) process.exit(error.code === 'EPIPE' ? 0 : 1);
+  });
   // Before the import: what is imported there may use the pool, and then it has its size for good.
   process.env.UV_THREADPOOL_SIZE ||= String(wantedThreads());
   const { run } = await import('./commands/line.ts');

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { link, open, readdir, readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { members } from '../core/reply.ts';
-import { messageOf, RekeydError } from '../errors.ts';
+import { hasCode, messageOf, RekeydError } from '../errors.ts';
 import { codeOf } from '../files/durable.ts';
 import { ensureFolder } from '../files/folder.ts';
 import { chain, type EntrySource, type Link, type Linked, lineOf } from './chain.ts';
@@ -26,10 +26,19 @@ export interface Exported {
   readonly entries: number;
   /** The number of the last entry in the folder. */
   readonly last: number;
+  /** Of a folder that was empty: the number of its first entry. Null: it was not. */
+  readonly begins: number | null;
   /** Paths of the files written now. */
   readonly files: readonly string[];
   /** The first checkpoint written now that is about other entries than those in the store; null when all are about these. */
   readonly broken: number | null;
+}
+
+export interface Range {
+  /** The first entry to be written to an empty folder; absent: the first that there is. */
+  readonly from?: number | undefined;
+  /** The last entry to be written; absent: the last that is on disk. */
+  readonly upTo?: number;
 }
 
 const ENTRIES_PER_FILE = 10_000;
@@ -41,10 +50,22 @@ const FILE = /^audit-(\d+)\.jsonl$/;
 
 /**
  * Writes the entries that `dir` does not hold yet. Two exports at once write each entry once: the slower one fails.
- * @param from the first entry to be written to an empty folder; absent: the first that there is
  * @throws RekeydError `export_failed` (not writable, or holds a damaged file), `usage` (holds another log), `seal_broken` (entries are gone)
  */
-export async function exportAudit(source: AuditSource, dir: string, from?: number): Promise<Exported> {
+export async function exportAudit(source: AuditSource, dir: string, range: Range = {}): Promise<Exported> {
+  const firstSeq = async () => (await source.auditAfter(0, 1))[0]?.seq;
+  for (;;) {
+    const first = await firstSeq();
+    try {
+      return await exportOnce(source, dir, range);
+    } catch (error) {
+      // Entries that a worker cut meanwhile are not missing: begin again with those that are left.
+      if (!hasCode(error, 'seal_broken') || (await firstSeq()) === first) throw error;
+    }
+  }
+}
+
+async function exportOnce(source: AuditSource, dir: string, { from, upTo }: Range): Promise<Exported> {
   const folder = resolve(dir);
   const known = await writing(folder, () => lastExported(folder));
   const size = await source.settledSize();
@@ -62,7 +83,7 @@ export async function exportAudit(source: AuditSource, dir: string, from?: numbe
     files.push(path);
     lines = [];
   };
-  for await (const page of chain(source, await statedBefore(source, before), size)) {
+  for await (const page of chain(source, await statedBefore(source, before), Math.min(size, upTo ?? size))) {
     for (const linked of page) {
       checks.see(linked);
       if (linked.seq === known?.seq) expectSame(folder, known, linked);
@@ -73,11 +94,11 @@ export async function exportAudit(source: AuditSource, dir: string, from?: numbe
     }
   }
   if (lines.length > 0) await flush();
-  return { entries: last - before, last, files, broken: checks.broken };
+  return { entries: last - before, last, begins: known === null ? before + 1 : null, files, broken: checks.broken };
 }
 
 /** Compares checkpoints with the chain as it comes out of the entries. */
-function openChecks() {
+export function openChecks() {
   const recent: string[] = [];
   const checks = {
     broken: null as number | null,

@@ -1,6 +1,6 @@
 /** The commands on what rekeyd keeps: the audit log, private keys, the store, tokens, what webhooks are to be told. See {@link ./line.ts}. */
 import type { Command } from 'commander';
-import { count, entryNumber, reason, time } from './line-values.ts';
+import { afterEntry, count, entryNumber, reason, time } from './line-values.ts';
 import type { Globals } from './open.ts';
 
 /** Loaded only when the command is run. */
@@ -35,8 +35,9 @@ function addAudit(program: Command, globals: () => Globals, end: End): void {
     .command('tail')
     .description('show the newest entries, oldest first')
     .option('-n, --lines <count>', 'how many', count, 20)
+    .option('--after <number>', 'only entries after this number, to go on where you were', afterEntry)
     .option('-f, --follow', 'go on with those that come, until SIGINT')
-    .option('--json', 'print one JSON document')
+    .option('--json', 'print one JSON document; with --follow one a line')
     .action(async (options) => end(await (await commands.audit()).auditTail(globals(), options)));
   audit
     .command('export')

@@ -15,6 +15,11 @@ export function entryNumber(text: string): number {
   throw new InvalidArgumentError('Give the number of an audit entry.');
 }
 
+/** The last entry that somebody has; 0: none. @throws InvalidArgumentError */
+export function afterEntry(text: string): number {
+  return text === '0' ? 0 : entryNumber(text);
+}
+
 /** @throws RekeydError `usage`, and no error of commander: that one would quote the key */
 export function reason(text: string): string {
   if (!holdsPrivateKey(text)) return text;

@@ -1,10 +1,16 @@
 /** What commands show: results on stdout, everything else on stderr, so that stdout can be piped into another program. */
-import { monotonic } from '../time.ts';
+import { monotonic, untilAborted } from '../time.ts';
 import type { Screen } from './progress.ts';
 
 /** A line of the result. */
 export function print(line: string): void {
   process.stdout.write(`${line}\n`);
+}
+
+/** A line of a result without an end. Waits while its reader is slow, so that lines do not pile up here. */
+export async function printInTime(line: string, signal: AbortSignal): Promise<void> {
+  if (process.stdout.write(`${line}\n`)) return;
+  await untilAborted(new Promise((resolve) => process.stdout.once('drain', resolve)), signal);
 }
 
 /** Before the same is shown anew. Elsewhere than on a terminal, a blank line does. */

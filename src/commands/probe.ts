@@ -4,7 +4,7 @@ import { formatDuration } from '../core/duration.ts';
 import { type Finding, type Findings, NOTHING_KNOWN, takesSeveral } from '../core/findings.ts';
 import { ALGORITHMS } from '../core/keys.ts';
 import { type ProbeResult, probeApp } from '../rotation/probe.ts';
-import { actor, awaitInterruption, type Globals, withResourcesOf } from './open.ts';
+import { author, awaitInterruption, type Globals, withResourcesOf } from './open.ts';
 import { note, print, printJson, printTable } from './output.ts';
 import { knownApp } from './select.ts';
 
@@ -17,7 +17,7 @@ export async function probe(globals: Globals, app: string, { json }: { readonly 
     try {
       note(`Probing ${app}: a disposable client is made, changed some twenty times, and deactivated …`);
       const result = await probeApp(resources, deployment, slug, {
-        actor: actor(),
+        ...author(),
         reason: 'asked for on the command line',
         signal,
         onWait: (ms) =>

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { ReloadOutcome, ServiceNote } from '../store/presence.ts';
 import { monotonic, sleep } from '../time.ts';
-import { actor, type Globals, withResources } from './open.ts';
+import { author, type Globals, withResources } from './open.ts';
 import { note, print, printJson } from './output.ts';
 
 export interface ReloadOptions {
@@ -20,7 +20,7 @@ type Answer = Pick<ServiceNote, 'host' | 'pid'> & { readonly outcome: ReloadOutc
 /** Ends with 1 when a service goes on with its config from before, or does not answer. */
 export async function reload(globals: Globals, { reason, json = false }: ReloadOptions): Promise<number> {
   return withResources(globals, async ({ store }) => {
-    const wish = { id: randomUUID(), actor: actor(), reason: reason ?? 'asked for on the command line' };
+    const wish = { id: randomUUID(), ...author(), reason: reason ?? 'asked for on the command line' };
     const asked = await store.present();
     await store.wishReload(wish);
     if (asked.size > 0 && !json) note(`${counted(asked.size)} asked to read the config again …`);

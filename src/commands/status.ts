@@ -4,6 +4,7 @@ import { byScope } from '../core/pause.ts';
 import { CLIENT_STATES, isClientState } from '../core/state.ts';
 import { knownOtherwise } from '../rotation/naming.ts';
 import type { Resources } from '../rotation/resources.ts';
+import { auditLogStatus } from '../status/audit-log.ts';
 import { deploymentStatus, pauseStatus } from '../status/build.ts';
 import type { Status } from '../status/model.ts';
 import { webhookStatuses } from '../status/webhooks.ts';
@@ -79,6 +80,7 @@ async function show(resources: Resources, filter: Filter, json: boolean): Promis
     pauses: [...pauses.values()].map(pauseStatus),
     waves: await wavesOf(resources),
     requests: await requestsOf(resources),
+    audit: await auditLogStatus(resources),
     webhooks: await webhookStatuses(config, store),
   };
   if (json) await printDocument(found, around);

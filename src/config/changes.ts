@@ -16,6 +16,7 @@ const CHANGEABLE: readonly string[] = [
   'publish',
   'leaks',
   'alerts',
+  'audit',
   'webhooks',
   'queue',
   'reconcileEveryMs',

@@ -6,7 +6,8 @@ import type { Config } from './model.ts';
 export type ConfigParts = Readonly<Record<string, string>>;
 
 export function configParts(config: Config): ConfigParts {
-  const { deployments, policies, publish, queue, breaker, approval, leaks, webhooks, encryption, durability } = config;
+  const { deployments, policies, publish, queue, breaker, approval, leaks, webhooks } = config;
+  const { encryption, durability, audit } = config;
   // How much one machine does at once may differ.
   const shared = deployments.map(({ concurrency: _, ...deployment }) => deployment);
   const parts: [string, unknown][] = [
@@ -18,6 +19,8 @@ export function configParts(config: Config): ConfigParts {
     ['breaker', breaker],
     ['approval', approval],
     ['leaks', leaks],
+    // Any worker may export, and cut what it has exported. A folder may be mounted elsewhere on each machine.
+    ['audit', { ...audit, exports: audit.exports.map(({ id }) => id) }],
     ['webhooks', webhooks],
     ...shared.map((deployment): [string, unknown] => [`deployments.${deployment.id}`, deployment]),
     ...Object.entries(policies).map(([name, policy]): [string, unknown] => [`policies.${name}`, policy]),

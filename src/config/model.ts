@@ -13,7 +13,7 @@ import type { Access } from '../files/access.ts';
 import type { QueueConfig } from './queue.ts';
 import type { Secret } from './secret.ts';
 import type { TelemetryConfig } from './telemetry.ts';
-import type { AlertsConfig, WebhookConfig } from './telling.ts';
+import type { AlertsConfig, AuditConfig, WebhookConfig } from './telling.ts';
 
 export interface Config {
   /** Absolute path of the config file. */
@@ -44,6 +44,7 @@ export interface Config {
   readonly alerts: AlertsConfig;
   readonly webhooks: readonly WebhookConfig[];
   readonly telemetry: TelemetryConfig;
+  readonly audit: AuditConfig;
   readonly queue: QueueConfig;
   /** Where `format: jwks_uri` sets are written, and the https URL (no slash at its end) under which a web server serves that folder. */
   readonly publish: { readonly path: string; readonly baseUrl: string } | null;

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { PRIVATE } from '../files/access.ts';
 import { alerts } from './alerts.ts';
+import { audit } from './audit.ts';
 import { percent } from './cohort.ts';
 import { deployment } from './deployment.ts';
 import * as field from './fields.ts';
@@ -59,6 +60,7 @@ export function configFileSchema(sources: Sources) {
     alerts: alerts(sources).prefault({}).describe('Who is told that all is well.'),
     webhooks: list(webhook(sources), 'webhook').describe('Receivers that are told what happens.').optional(),
     telemetry: telemetry(sources).prefault({}).describe('Who is sent traces.'),
+    audit: audit(sources).prefault({}).describe('What stays of the audit log, and where it is exported to.'),
     queue: queue.describe('Requests from other programs, through Redis.').prefault({}),
     publish: publish.describe('Where format: jwks_uri writes public sets.').optional(),
     reconcile_every: duration('How often drift and unfinished work are looked for.').prefault('60s'),
@@ -82,6 +84,7 @@ export function configFileSchema(sources: Sources) {
       alerts: input.alerts,
       webhooks: input.webhooks ?? [],
       telemetry: input.telemetry,
+      audit: input.audit,
       queue: input.queue,
       publish: input.publish
         ? { path: input.publish.path ?? join(input.data_dir, 'jwks'), baseUrl: input.publish.base_url }

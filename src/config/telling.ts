@@ -1,4 +1,4 @@
-/** The part of the {@link ./model.ts} that is about who is told what happens: monitors and webhooks. */
+/** The part of the {@link ./model.ts} that is about who is told what happens: monitors, webhooks, and what the audit log is exported to. */
 import type { RouteConfig } from './model.ts';
 import type { Secret } from './secret.ts';
 
@@ -36,3 +36,28 @@ export interface WebhookConfig {
   readonly giveUpMs: number;
   readonly route: RouteConfig;
 }
+
+export interface AuditConfig {
+  /** Exported entries that are older than this are cut from the log. */
+  readonly keepMs: number;
+  /** Beyond it, exported entries are cut before they are that old. */
+  readonly mostBytes: number;
+  /** Every entry goes to all of them before it is cut; empty: nothing is cut. */
+  readonly exports: readonly AuditExportConfig[];
+}
+
+/** `name` is unique, for people. `id` says in the store how far the export is: another id begins with what the log still has. */
+export type AuditExportConfig = { readonly name: string; readonly id: string } & (
+  | { readonly kind: 'folder'; readonly path: string }
+  | { readonly kind: 'stdout' }
+  | {
+      readonly kind: 'syslog';
+      readonly host: string;
+      readonly port: number;
+      readonly tls: boolean;
+      /** PEM certificates of authorities, beside those that Node trusts. */
+      readonly authorities: readonly string[];
+    }
+  /** `token`: null where the receiver wants none. */
+  | { readonly kind: 'https'; readonly url: string; readonly token: Secret | null; readonly route: RouteConfig }
+);

@@ -16,12 +16,15 @@ export type AuditType =
   | 'key.delivered'
   | 'key.publishing'
   | 'key.published'
+  | 'key.publish_failed'
   | 'key.proven'
   | 'key.activated'
   | 'key.deactivated'
   | 'key.destroyed'
   | 'key.compromised'
   | 'key.imported'
+  | 'key.import_refused'
+  | 'keys.rewrapped'
   | 'client.found'
   | 'client.offered'
   | 'client.held'
@@ -37,8 +40,10 @@ export type AuditType =
   | 'policy.stopped'
   | 'policy.resumed'
   | 'app.probed'
+  | 'app.probe_failed'
   | 'app.strategy'
   | 'config.reloaded'
+  | 'config.refused'
   | 'api.called'
   | 'api.refused'
   | 'token.created'
@@ -64,6 +69,14 @@ export interface AuditDraft {
   readonly claimed_by?: string;
   readonly reason: string;
   readonly data: AuditData;
+}
+
+/** Who caused an entry. */
+export type Who = Pick<AuditDraft, 'actor' | 'claimed_by'>;
+
+/** The same, without members that are not entries' own. */
+export function whoOf({ actor, claimed_by }: Who): Who {
+  return { actor, ...(claimed_by !== undefined && { claimed_by }) };
 }
 
 /** An entry as it stands in the log; `prev` and `hash` come with the seal and are absent until then. */

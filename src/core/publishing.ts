@@ -1,5 +1,5 @@
 /** What sending a document to the server does to the record. */
-import type { Owner, Purpose } from './action.ts';
+import type { Owner } from './action.ts';
 import { isWithdrawn } from './adoption.ts';
 import { desiredNames, droppedNames } from './desired.ts';
 import type { KeyDocument, ObservedClient, PublicJwk } from './document.ts';
@@ -8,6 +8,7 @@ import { observed } from './enrolment.ts';
 import { marked } from './history.ts';
 import { withKey } from './keys.ts';
 import type { ClientPolicy, Context } from './policy.ts';
+import { publishFailed, type Sender, senderOf, triesBefore, withoutFailing } from './publish-failure.ts';
 import { readBack } from './readback.ts';
 import type { ClientRecord } from './record.ts';
 import type { FailedReply } from './reply.ts';
@@ -15,20 +16,12 @@ import { withRetirements } from './retirement.ts';
 import { inPhase, isPublishing, type Rotation } from './rotation.ts';
 import { answered, outdated } from './server.ts';
 import { failedStep, heldUpStep, refusedStep, relieved, throttledStep, withTries } from './setback.ts';
-import { entry, type On, type Transition, UPKEEP } from './transition.ts';
+import { andThen, entry, type Transition } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
 
 /** A document on its way: why it is sent, and for whom. */
-export interface Sending {
+export interface Sending extends Sender {
   readonly document: KeyDocument;
-  readonly purpose: Purpose;
-  readonly owner: Owner;
-}
-
-/** The rotation that a document is sent for; upkeep where there is none. */
-function sender({ rotation }: ClientRecord, owner: Owner): On {
-  if (typeof owner !== 'string') return owner.rotation;
-  return owner === 'rotation' && rotation !== null ? rotation : UPKEEP;
 }
 
 /** The intent, made durable before the PATCH. Until `deadline` the PATCH may reach the server. */
@@ -40,7 +33,7 @@ export function announced(
   const { rotation, server } = record;
   const alg = document.alg;
   const attempt = triesBefore(record, owner) + 1;
-  const told = entry(record, sender(record, owner), 'key.publishing', {
+  const told = entry(record, senderOf(record, owner), 'key.publishing', {
     purpose,
     ...desiredNames(record, policy),
     ...droppedNames(record),
@@ -60,11 +53,6 @@ export function withdrawn(intended: ClientRecord, { rotation, server: { inFlight
   return inFlight === null ? { ...intended, rotation, server: { ...intended.server, inFlight } } : intended;
 }
 
-function triesBefore(record: ClientRecord, owner: Owner): number {
-  if (owner === 'rotation') return record.rotation?.tries.failed ?? 0;
-  return typeof owner === 'string' ? record.server.tries.failed : owner.tries.failed;
-}
-
 /** The first document of a rotation that leaves here: from now on a rollback restores what stood before it. */
 function sent({ server }: ClientRecord, rotation: Rotation | null, now: number): Rotation | null {
   if (rotation === null || rotation.before !== null || !isPublishing(rotation)) return rotation;
@@ -75,14 +63,14 @@ function sent({ server }: ClientRecord, rotation: Rotation | null, now: number):
 /** The same for a set that we serve ourselves. Which set stands there is not known until it is written. */
 export function servingAnnounced(
   record: ClientRecord,
-  { purpose, owner }: Omit<Sending, 'document'>,
+  { purpose, owner }: Sender,
   { now, policy }: { readonly now: number; readonly policy: ClientPolicy },
 ): Transition {
   const { rotation, server } = record;
   const data = { purpose, ...desiredNames(record, policy), ...droppedNames(record), served: true };
   return {
     record: { ...record, rotation: sent(record, rotation, now), server: { ...server, served: null } },
-    entries: [entry(record, sender(record, owner), 'key.publishing', data)],
+    entries: [entry(record, senderOf(record, owner), 'key.publishing', data)],
   };
 }
 
@@ -104,10 +92,15 @@ export function patched(
   durationMs: number,
   context: Context,
 ): Transition {
+  if (outcome.class === 'done') return confirmed(record, sending, outcome, durationMs, context);
+  const { class: kind, status, message: error } = outcome;
+  const told = publishFailed(record, sending, { class: kind, status, error, durationMs }, context.now);
+  return andThen(told, (next) => turnedAway(next, sending, outcome, context));
+}
+
+function turnedAway(record: ClientRecord, sending: Sending, outcome: FailedReply, context: Context): Transition {
   const { owner } = sending;
   switch (outcome.class) {
-    case 'done':
-      return confirmed(record, sending, outcome, durationMs, context);
     case 'refused':
       return refused(turnedDown(record), sending, outcome, context);
     case 'forbidden':
@@ -150,8 +143,16 @@ function confirmed(
   const why = `the server answered ${status} with a document that differs from what was sent: ${difference}`;
   // The answer may be older than another writer's change.
   const doubted: ClientRecord = { ...seen, server: { ...outdated(seen.server), conflicts } };
-  if (conflicts >= CONFLICTS_BORNE) return halt(doubted, why);
-  return { record: withTries(doubted, sending.owner, (tries) => ({ ...tries, error: why })), entries: [] };
+  const told = publishFailed(
+    doubted,
+    sending,
+    { class: 'conflict', status, error: difference, durationMs },
+    context.now,
+  );
+  return andThen(told, (next) => {
+    if (conflicts >= CONFLICTS_BORNE) return halt(next, why);
+    return { record: withTries(next, sending.owner, (tries) => ({ ...tries, error: why })), entries: [] };
+  });
 }
 
 /** Conflicting answers in a row after which a person has to look. */
@@ -175,7 +176,7 @@ function refused(
 /** The server holds the desired document: everything that waited for that moves on. */
 export function settled(
   record: ClientRecord,
-  { purpose, owner }: Pick<Sending, 'purpose' | 'owner'>,
+  { purpose, owner }: Sender,
   context: Context,
   data: { status?: number; duration_ms?: number } = {},
 ): Transition {
@@ -187,9 +188,14 @@ export function settled(
   const calm: ClientRecord = {
     ...gone,
     // Where nothing of ours stands, nothing of ours was confirmed.
-    server: { ...gone.server, ...(!isWithdrawn(gone) && { confirmedAt: now }), conflicts: 0, tries: NO_TRIES },
+    server: {
+      ...withoutFailing(gone.server),
+      ...(!isWithdrawn(gone) && { confirmedAt: now }),
+      conflicts: 0,
+      tries: NO_TRIES,
+    },
   };
-  const told = entry(calm, sender(calm, owner), 'key.published', { purpose, ...names, ...data });
+  const told = entry(calm, senderOf(calm, owner), 'key.published', { purpose, ...names, ...data });
   const { rotation } = calm;
   switch (rotation?.phase.name) {
     case 'delivered': {

@@ -14,8 +14,19 @@ export interface ServerSide {
   readonly inFlight: InFlight | null;
   /** PATCH answers in a row that differ from what was sent. Only those say that another program writes too, so only those halt a client. */
   readonly conflicts: number;
+  /** PATCHes that failed since the last one that succeeded; absent: none. */
+  readonly failing?: Failing;
   /** Of what is done for no rotation and no retirement: putting right what somebody changed. */
   readonly tries: Tries;
+}
+
+/** Of a row of failed PATCHes: what the audit log says of it. */
+export interface Failing {
+  readonly row: number;
+  /** Since the last entry that told of one. */
+  readonly untold: number;
+  /** When that entry was made, in ms since the epoch. */
+  readonly toldAt: number;
 }
 
 /** A PATCH that may still reach the server until `deadline`. */

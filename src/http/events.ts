@@ -107,6 +107,11 @@ export function openEvents(store: Pick<Store, 'settledAfter' | 'settledSize'>, l
       const asked = pages.get(listener.at) ?? entriesAfter(listener.at);
       pages.set(listener.at, asked);
       const page = await asked;
+      const [first] = page;
+      // Numbers have no gaps.
+      if (first !== undefined && first.seq > listener.at + 1 && !listener.isGone) {
+        listener.sink.write(gapOf(listener.at, first.seq));
+      }
       for (const entry of page) if (entry.rotation === listener.rotation) tell(listener, entry, eventOf(entry));
       listener.at = Math.max(listener.at, page.at(-1)?.seq ?? 0);
       // What comes after a page that is not full comes after what the loop has read, too.
@@ -188,6 +193,11 @@ export function openEvents(store: Pick<Store, 'settledAfter' | 'settledSize'>, l
       await reading;
     },
   };
+}
+
+/** Without an id: a listener that comes back says the last entry that it heard. */
+function gapOf(after: number, first: number): string {
+  return `event: cut\ndata: ${JSON.stringify({ after, first })}\n\n`;
 }
 
 /** One line of data: JSON has no line ends of its own. */

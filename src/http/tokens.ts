@@ -37,7 +37,7 @@ export interface TokenBook {
   /** Begins a new list without any, also where the present one cannot be read. @throws RekeydError `not_durable` */
   revokeAll(cause: Cause): Promise<void>;
   /** Signs the list under the first KEK. True when it was under another one. */
-  resign(): Promise<boolean>;
+  resign(cause: Cause): Promise<boolean>;
   list(): Promise<readonly Token[]>;
   /**
    * The token with this value, unless it has expired; null: there is none. A list that was changed a moment ago counts after {@link FRESH_MS} at the latest.
@@ -156,11 +156,12 @@ export function openTokenBook({ store, keks, dataDir }: TokenBookOptions): Token
       if (await replace({ signed }, list, entries)) return;
       throw new RekeydError('store_conflict', 'Somebody else changed the tokens just now. Try again.');
     },
-    async resign() {
+    async resign(cause) {
       const present = await read();
       if (present.signed === null) return false;
       const after = await signDocument(JSON.stringify(present.list), PURPOSE, keks);
-      return after !== present.signed && (await replace(present, present.list, []));
+      const told = entry('keys.rewrapped', cause, { what: 'tokens', to: keks[0]?.id ?? null });
+      return after !== present.signed && (await replace(present, present.list, [told]));
     },
     list: async () => (await read()).list.tokens,
     async find(value) {

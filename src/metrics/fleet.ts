@@ -39,8 +39,16 @@ export interface FleetNumbers {
   readonly queues: ReadonlyMap<string, Readonly<Record<string, number>>>;
   /** How long upkeep should have run by now, in s; 0 when it is on time. */
   readonly upkeepLate: number;
+  readonly audit: AuditLogNumbers;
   /** Audit entries that are not sealed yet, and for how long, in s, the oldest of them has not been. */
   readonly unsealed: { readonly entries: number; readonly seconds: number };
+}
+
+export interface AuditLogNumbers {
+  readonly bytes: number;
+  readonly mostBytes: number;
+  /** By export: for how long, in s, the next entry should have been there. */
+  readonly behind: ReadonlyMap<string, number>;
 }
 
 /** More clients are not named one by one: their series would be most of what Prometheus keeps. */
@@ -88,6 +96,11 @@ export function openFleet(registry: Registry): TellFleet {
   );
   const jobs = gauge('rekeyd_queue_jobs', 'Jobs by queue and state.', ['queue', 'state']);
   const late = gauge('rekeyd_upkeep_late_seconds', 'For how long the next run of upkeep has been due.');
+  const behind = gauge('rekeyd_audit_export_behind', 'For how long an audit entry should have been exported, in s.', [
+    'export',
+  ]);
+  const logBytes = gauge('rekeyd_audit_log_bytes', 'What the audit log takes of Redis, about.');
+  const mostBytes = gauge('rekeyd_audit_log_most_bytes', 'What it may take: audit.most.');
   const unsealed = gauge('rekeyd_audit_unsealed', 'Audit entries that no checkpoint covers yet.');
   const unsealedFor = gauge('rekeyd_audit_unsealed_seconds', 'For how long the oldest of them has waited.');
   const ages = histogram(
@@ -122,6 +135,9 @@ export function openFleet(registry: Registry): TellFleet {
       for (const [state, count] of Object.entries(counts)) jobs.set({ queue, state }, count);
     }
     late.set(numbers.upkeepLate);
+    for (const [name, seconds] of numbers.audit.behind) behind.set({ export: name }, seconds);
+    logBytes.set(numbers.audit.bytes);
+    mostBytes.set(numbers.audit.mostBytes);
     unsealed.set(numbers.unsealed.entries);
     unsealedFor.set(numbers.unsealed.seconds);
   };

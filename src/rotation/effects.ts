@@ -216,7 +216,7 @@ async function prove(
   if (verdict.verdict === 'accepted') await facts.noteProven(ref, key.alg);
   if (refusesOverlap(record, name, verdict) && (await facts.noteRefusedOverlap(ref))) {
     const why = `${ref}: the new key is refused beside the old one, so strategy auto is a cutover until the next probe`;
-    await store.append([strategyEntry(appOf(ref), 'cutover', why, 'rekeyd')]);
+    await store.append([strategyEntry(appOf(ref), 'cutover', why, { actor: 'rekeyd' })]);
     log.warn({ client: ref, app: appOf(ref) }, why);
   }
   if (verdict.verdict !== 'throttled') return verdict;

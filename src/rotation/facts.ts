@@ -1,5 +1,5 @@
 /** What is known of the server of each app, at hand: policies are made of it where nothing can be waited for. */
-import type { AuditDraft } from '../core/audit.ts';
+import { type AuditDraft, type Who, whoOf } from '../core/audit.ts';
 import { type ClientRef, splitReference } from '../core/client.ts';
 import { type AppFacts, NOTHING_KNOWN, seenAlg, takesSeveral } from '../core/findings.ts';
 import type { Algorithm } from '../core/keys.ts';
@@ -57,7 +57,7 @@ export function openFacts(store: Noting): Facts {
 }
 
 /** Clients of the app that are under `strategy: auto` are rotated in another way from now on. */
-export function strategyEntry(app: string, to: 'overlap' | 'cutover', reason: string, actor: string): AuditDraft {
+export function strategyEntry(app: string, to: 'overlap' | 'cutover', reason: string, who: Who): AuditDraft {
   const from = to === 'overlap' ? 'cutover' : 'overlap';
-  return { type: 'app.strategy', client: null, rotation: null, actor, reason, data: { app, from, to } };
+  return { type: 'app.strategy', client: null, rotation: null, ...whoOf(who), reason, data: { app, from, to } };
 }

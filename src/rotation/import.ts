@@ -5,6 +5,7 @@ import { enrolled, found, imported, importedKid, observed, standingOf } from '..
 import type { Cause } from '../core/history.ts';
 import { type Algorithm, activeKey, isAlgorithm, type ManagedKey } from '../core/keys.ts';
 import type { Enrolment } from '../core/record.ts';
+import { shortMessage } from '../core/reply.ts';
 import { andThen, type Transition } from '../core/transition.ts';
 import { hasCode, RekeydError } from '../errors.ts';
 import type { FreshKey } from '../keys/generate.ts';
@@ -164,9 +165,29 @@ async function check(
   if (standingOf(record, key) !== null) return { key, proof: null, isKnown: true };
   const kid = importedKid(record, key);
   if (unproven || policy.prove === 'read_back') return { key, proof: null, isKnown: false };
-  await tools.proofs.run(() => proveImport(resources, ref, client, key, kid, tools.signal), false, tools.signal);
+  try {
+    await tools.proofs.run(() => proveImport(resources, ref, client, key, kid, tools.signal), false, tools.signal);
+  } catch (error) {
+    if (!tools.signal.aborted) await noteRefused(resources, ref, key, kid, cause, error);
+    throw error;
+  }
   await tools.onPoint?.('proven', ref);
   return { key, proof: 'accepted', isKnown: false };
+}
+
+/** Nothing changed, but somebody has tried to sign in as this client. */
+async function noteRefused(
+  { store }: Resources,
+  ref: ClientRef,
+  { thumbprint, alg }: FreshKey,
+  kid: string,
+  { actor, claimedBy, reason }: Cause,
+  error: unknown,
+): Promise<void> {
+  if (!hasCode(error, 'key_refused') && !hasCode(error, 'key_unproven')) return;
+  const who = { actor, ...(claimedBy !== undefined && { claimed_by: claimedBy }), reason };
+  const data = { kid, thumbprint, alg, code: error.code, error: shortMessage(error.message) };
+  await store.append([{ type: 'key.import_refused', client: ref, rotation: null, ...who, data }]);
 }
 
 /** What was seen since the list was read is not undone by it. */

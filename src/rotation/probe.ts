@@ -1,6 +1,6 @@
 /** A probe of one app: one at a time, its leftovers removed, what it found stored with its audit entries. */
 import { policiesOf } from '../config/model.ts';
-import type { AuditDraft } from '../core/audit.ts';
+import { type AuditDraft, type Who, whoOf } from '../core/audit.ts';
 import { type ClientRef, makeReference } from '../core/client.ts';
 import { type Findings, NOTHING_KNOWN, takesSeveral } from '../core/findings.ts';
 import { ALGORITHMS } from '../core/keys.ts';
@@ -14,8 +14,7 @@ import { type AppPlace, removeLeftovers } from './leftovers.ts';
 import { holdApp } from './probe-lease.ts';
 import type { DeploymentResources, Resources } from './resources.ts';
 
-export interface ProbeOptions {
-  readonly actor: string;
+export interface ProbeOptions extends Who {
   readonly reason: string;
   readonly signal: AbortSignal;
   /** Told that somebody else probes this app, and for how many ms at most until that is seen again. */
@@ -35,6 +34,8 @@ export interface ProbeResult {
   /** Why the disposable client may still be active; null when it was deactivated. */
   readonly leftover: string | null;
 }
+
+type Caused = Pick<ProbeOptions, 'actor' | 'claimed_by' | 'reason'>;
 
 const LEASE_MS = 15_000;
 const PATIENCE_MS = 60_000;
@@ -60,7 +61,7 @@ export async function probeApp(
   try {
     return await probeHeld(resources, place, lease.signal, options);
   } catch (error) {
-    if (!options.signal.aborted) await store.noteFailedProbe(place.app, shortMessage(messageOf(error)));
+    if (!options.signal.aborted) await noteFailed(resources, place, shortMessage(messageOf(error)), options);
     if (error instanceof ApiError) await noteFailure(resources, place, error);
     throw error;
   } finally {
@@ -92,7 +93,7 @@ async function probeHeld(
   resources: Resources,
   place: Place,
   signal: AbortSignal,
-  { actor, reason, patienceMs = PATIENCE_MS }: ProbeOptions,
+  { patienceMs = PATIENCE_MS, ...cause }: ProbeOptions,
 ): Promise<ProbeResult> {
   const { store, log } = resources;
   const { app } = place;
@@ -102,7 +103,7 @@ async function probeHeld(
   try {
     const learned = await learn(resources, place, signal, patienceMs, (why) => void left.push(why));
     const findings: Findings = { ...learned, at: await store.now() };
-    const strategy = await storeFindings(resources, app, findings, { actor, reason });
+    const strategy = await storeFindings(resources, app, findings, cause);
     const leftover = left.at(-1) ?? null;
     if (leftover !== null) log.warn({ app, error: leftover }, STAYS);
     return { findings, strategy, removed, leftover };
@@ -122,7 +123,7 @@ async function storeFindings(
   { store, log }: Resources,
   app: string,
   findings: Findings,
-  cause: Pick<ProbeOptions, 'actor' | 'reason'>,
+  cause: Caused,
 ): Promise<ProbeResult['strategy']> {
   const several = takesSeveral({ ...NOTHING_KNOWN, findings });
   const entries = [probedEntry(app, findings, cause)];
@@ -132,7 +133,7 @@ async function storeFindings(
   }
   const strategy = several ? 'overlap' : 'cutover';
   const why = whyStrategy(app, strategy, findings);
-  await store.storeFindings(app, findings, [...entries, strategyEntry(app, strategy, why, cause.actor)]);
+  await store.storeFindings(app, findings, [...entries, strategyEntry(app, strategy, why, cause)]);
   log.warn({ app, strategy }, why);
   return strategy;
 }
@@ -178,6 +179,13 @@ async function learn(
   }
 }
 
+/** A client was made and changed there, so the audit log has the failure too. */
+async function noteFailed({ store }: Resources, { app }: Place, error: string, cause: Caused): Promise<void> {
+  const about = { client: null, rotation: null, ...whoOf(cause), reason: cause.reason, data: { app, error } };
+  await store.append([{ type: 'app.probe_failed', ...about }]);
+  await store.noteFailedProbe(app, error);
+}
+
 /** What it means for the deployment. That clients may not be made says nothing of rotations. */
 async function noteFailure(resources: Resources, { deployment, slug }: Place, error: ApiError): Promise<void> {
   const { reply } = error;
@@ -193,11 +201,7 @@ async function readError({ listApps }: DeploymentResources): Promise<unknown> {
   );
 }
 
-function probedEntry(
-  app: string,
-  findings: Findings,
-  { actor, reason }: Pick<ProbeOptions, 'actor' | 'reason'>,
-): AuditDraft {
+function probedEntry(app: string, findings: Findings, cause: Caused): AuditDraft {
   const { picks, pemMember, forms, algs, fit, effectMs, removalMs } = findings;
   const data = {
     app,
@@ -209,7 +213,7 @@ function probedEntry(
     effect_ms: effectMs,
     removal_ms: removalMs,
   };
-  return { type: 'app.probed', client: null, rotation: null, actor, reason, data };
+  return { type: 'app.probed', client: null, rotation: null, ...whoOf(cause), reason: cause.reason, data };
 }
 
 function whyStrategy(app: string, strategy: 'overlap' | 'cutover', { picks }: Findings): string {

@@ -5,11 +5,12 @@ import { observed } from '../core/enrolment.ts';
 import { keyOf } from '../core/keys.ts';
 import { publication } from '../core/plan.ts';
 import { isPressing } from '../core/pressing.ts';
+import { publishFailed } from '../core/publish-failure.ts';
 import { announced, patched, served, servingAnnounced, withdrawn } from '../core/publishing.ts';
 import type { ClientRecord } from '../core/record.ts';
 import { FRESH_MS, SLOW_MS } from '../core/server.ts';
 import { failedStep, heldUpStep, refusedStep, throttledStep } from '../core/setback.ts';
-import type { Transition } from '../core/transition.ts';
+import { andThen, type Transition } from '../core/transition.ts';
 import { messageOf } from '../errors.ts';
 import { after, monotonic } from '../time.ts';
 import { ApiError } from '../wacht/api-error.ts';
@@ -54,7 +55,9 @@ export async function serve(record: ClientRecord, step: Step<'serve'>, effects: 
     await effects.serve(step.keys);
     return served(intended, step.keys, step.owner);
   } catch (error) {
-    return failedStep(intended, step.owner, messageOf(error), run.context());
+    const failure = { class: 'not_written', status: null, error: messageOf(error), durationMs: 0 } as const;
+    const told = publishFailed(intended, step, failure, run.now());
+    return andThen(told, (next) => failedStep(next, step.owner, failure.error, run.context()));
   }
 }
 
@@ -67,17 +70,32 @@ export async function patch(record: ClientRecord, step: Step<'patch'>, effects: 
   const deadline = run.latest() + effects.patchDeadlineMs;
   const intended = await run.announce(announced(record, step, { now: run.now(), deadline, policy: run.policy }));
   if (isOldAt(run.latest())) {
-    const change = await changedMeanwhile(record, withdrawn(intended, record), step.owner, effects, run);
-    if (change !== null) return change;
+    const told = unsent(record, intended, step, 'nothing was sent: the client had to be looked at again', run);
+    const change = await changedMeanwhile(record, told.record, step.owner, effects, run);
+    if (change !== null) return andThen(told, () => change);
   }
   const startedAt = monotonic();
   const restMs = deadline - run.latest();
   if (restMs <= 0) {
     const why = 'no time was left before the deadline: nothing was sent';
-    return failedStep(withdrawn(intended, record), step.owner, why, run.context());
+    return andThen(unsent(record, intended, step, why, run), (next) =>
+      failedStep(next, step.owner, why, run.context()),
+    );
   }
   const outcome = await effects.patch(bodyOf(step.document), AbortSignal.any([run.signal, after(restMs)]));
   return patched(intended, step, outcome, monotonic() - startedAt, run.context());
+}
+
+/** The audit log has the intent: so it also says that nothing came of it. */
+function unsent(
+  record: ClientRecord,
+  intended: ClientRecord,
+  step: Step<'patch'>,
+  error: string,
+  run: Run,
+): Transition {
+  const failure = { class: 'not_sent', status: null, error, durationMs: 0 } as const;
+  return publishFailed(withdrawn(intended, record), step, failure, run.now());
 }
 
 /**

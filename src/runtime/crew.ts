@@ -4,6 +4,7 @@ import { tellError } from '../../jobs/errors.ts';
 import { tellFirstLook } from '../../jobs/first-look.ts';
 import { openQueues, type Queues } from '../../jobs/queues.ts';
 import { restoreLost } from '../../jobs/restore.ts';
+import { RETAIN_EVERY_MS, retainRegularly } from '../../jobs/retain.ts';
 import type { RotateHooks } from '../../jobs/rotate.ts';
 import { type Schedule, startSchedule } from '../../jobs/schedule.ts';
 import { SEAL_EVERY_MS, sealRegularly } from '../../jobs/seal.ts';
@@ -28,6 +29,8 @@ export interface CrewOptions {
   readonly lockMs?: number;
   /** How often the audit log is sealed, in ms; null: never. */
   readonly sealEveryMs?: number | null;
+  /** How often it is exported and cut, in ms; null: never. */
+  readonly retainEveryMs?: number | null;
   /** See {@link ./thread-pool.ts}; four when absent. */
   readonly poolThreads?: number;
   readonly onRequest?: NonNullable<ResourceOptions['onRequest']>;
@@ -88,6 +91,11 @@ export async function startCrew(
         const sealing = sealRegularly(context, sealEveryMs, handle.target.ended);
         // After the workers: their last entries are sealed too.
         add('seal', sealing.stop);
+      }
+      const { retainEveryMs: everyMs = RETAIN_EVERY_MS } = options;
+      if (everyMs !== null) {
+        const retaining = retainRegularly(context, { everyMs, stdout: process.stdout, hurry: handle.target.ended });
+        add('audit retention', retaining.stop);
       }
       await upgradeQueues(context);
       workers = startWorkers(context, hooks);

@@ -4,6 +4,7 @@ import { byScope } from '../core/pause.ts';
 import { messageOf } from '../errors.ts';
 import { type FleetNumbers, MOST_NAMED, type TellFleet } from '../metrics/fleet.ts';
 import type { Resources } from '../rotation/resources.ts';
+import { auditLogStatus } from '../status/audit-log.ts';
 import { type Census, openCensus } from '../status/census.ts';
 import { isFailing, webhookStatuses } from '../status/webhooks.ts';
 import { alarm, monotonic, sleep, systemClock, untilAborted } from '../time.ts';
@@ -101,10 +102,11 @@ async function numbersNow(census: Census, { resources, queues }: Parts, signal: 
   await census.refresh(signal);
   const ids = config.deployments.map(({ id }) => id);
   const now = await store.now();
-  const [deployments, pauses, unsealed] = await Promise.all([
+  const [deployments, pauses, unsealed, log] = await Promise.all([
     store.deploymentStates(ids),
     store.pauses(),
     store.auditUnsealed(),
+    auditLogStatus(resources),
   ]);
   const counted = await census.numbers({ now, deployments, pauses: byScope(pauses, now) });
   const waves = Object.keys(config.policies).map(async (policy) => {
@@ -128,6 +130,11 @@ async function numbersNow(census: Census, { resources, queues }: Parts, signal: 
     ),
     queues: await jobsIn(queues, ids),
     upkeepLate: Math.max(0, systemClock.now() - ((await queues.upkeepAt()) ?? systemClock.now())) / 1000,
+    audit: {
+      bytes: log.bytes,
+      mostBytes: log.most_bytes,
+      behind: new Map(log.exports.map(({ export: name, behind_seconds: seconds }) => [name, seconds])),
+    },
     unsealed: { entries: unsealed.entries, seconds: unsealed.sinceMs / 1000 },
   };
 }

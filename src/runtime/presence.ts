@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import packageFile from '../../package.json' with { type: 'json' };
 import { configParts } from '../config/digest.ts';
 import type { Config } from '../config/model.ts';
+import { whoOf } from '../core/audit.ts';
 import type { ReloadOutcome, ServiceNote } from '../store/presence.ts';
 import type { Store } from '../store/store.ts';
 import { sleep } from '../time.ts';
@@ -51,7 +52,7 @@ export async function bePresent(
     const wish = await say();
     if (wish === null || wish.id === heard) return;
     heard = wish.id;
-    const outcome = await reloading.reload({ actor: wish.actor, reason: wish.reason });
+    const outcome = await reloading.reload({ ...whoOf(wish), reason: wish.reason });
     answered = { wish: wish.id, outcome };
     await say();
   }

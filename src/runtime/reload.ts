@@ -8,6 +8,9 @@ import { changesBetween, fixedChanges } from '../config/changes.ts';
 import { parseConfig, readConfig } from '../config/load.ts';
 import type { Config } from '../config/model.ts';
 import { ConfigError, formatProblem } from '../config/problems.ts';
+import { type AuditData, type AuditDraft, type AuditType, type Who, whoOf } from '../core/audit.ts';
+import { holdsPrivateKey } from '../core/private-text.ts';
+import { shortMessage } from '../core/reply.ts';
 import { messageOf } from '../errors.ts';
 import type { ReloadOutcome } from '../store/presence.ts';
 import { checkCandidate, renewLogin } from './candidate.ts';
@@ -17,8 +20,7 @@ import { checkRenewedKeys, renewedKeys } from './renewed-keys.ts';
 import type { StoreHandle } from './resources.ts';
 
 /** Who asks, for the audit trail. */
-export interface Cause {
-  readonly actor: string;
+export interface Cause extends Who {
   readonly reason: string;
 }
 
@@ -45,6 +47,12 @@ export interface Reloading {
 }
 
 type What = 'the config file' | 'a secret of the config';
+
+/** Why a secret is read again. */
+const RENEWAL: Cause = { actor: 'rekeyd', reason: 'a secret has another value' };
+
+/** So many problems of a refused config stand in the audit log. */
+const MOST_PROBLEMS = 5;
 
 const UNCHANGED: ReloadOutcome = { kind: 'unchanged' };
 
@@ -95,10 +103,9 @@ export function openReloading(
     return { kind: 'changed', changes };
   }
 
-  async function swap(config: Config, changes: readonly string[], { actor, reason }: Cause): Promise<void> {
-    const data = { changes, service: `${hostname()}:${process.pid}` };
-    const entry = { type: 'config.reloaded', client: null, rotation: null, actor, reason, data } as const;
-    await handle.store.append([entry]);
+  async function swap(config: Config, changes: readonly string[], cause: Cause): Promise<void> {
+    const { actor, reason } = cause;
+    await handle.store.append([entryOf('config.reloaded', cause, { changes })]);
     const before = crew;
     crew = await startCrew(handle, config, options, false);
     log.info({ changes, actor, reason }, 'the config was reloaded');
@@ -120,7 +127,8 @@ export function openReloading(
     );
   }
 
-  function tell(outcome: ReloadOutcome, what: What): void {
+  /** @param cause of a reload that somebody asked for: each has its entry. Secrets are read again by themselves, and told of once. */
+  function tell(outcome: ReloadOutcome, what: What, cause: Cause | null = null): void {
     if (outcome.kind !== 'refused') {
       if (problems[what] !== null) log.info({}, `${what} can be used again`);
       problems[what] = null;
@@ -130,7 +138,16 @@ export function openReloading(
     if (next !== problems[what]) {
       for (const one of outcome.problems) log.error({ file: crew.config.file }, `${what} cannot be used: ${one}`);
     }
+    if (next !== problems[what] || cause !== null) noteRefused(outcome.problems, what, cause ?? RENEWAL);
     problems[what] = next;
+  }
+
+  /** Beside everything else: the store may be what is in the way. */
+  function noteRefused(found: readonly string[], what: What, cause: Cause): void {
+    const shown = found.slice(0, MOST_PROBLEMS).map(shortMessage);
+    const told = shown.map((problem) => (holdsPrivateKey(problem) ? 'a problem that quotes a private key' : problem));
+    const noted = handle.store.append([entryOf('config.refused', cause, { what, problems: told })]);
+    noted.catch((error: unknown) => log.warn({ error: messageOf(error) }, 'a refused config has no audit entry'));
   }
 
   return {
@@ -147,7 +164,7 @@ export function openReloading(
       inTurn(async () => {
         if (source === null) return refused(['this service was started without a config file']);
         const outcome = await settled(async () => take(await readConfig(crew.config.file), cause));
-        tell(outcome, 'the config file');
+        tell(outcome, 'the config file', cause);
         // The file was read with its secrets.
         if (outcome.kind !== 'refused') tell(outcome, 'a secret of the config');
         if (outcome.kind === 'unchanged') log.info(cause, 'the config was read again: nothing has changed');
@@ -155,7 +172,7 @@ export function openReloading(
       }),
     refresh: (isRepeated) =>
       inTurn(async () => {
-        const outcome = await settled(() => take(text, { actor: 'rekeyd', reason: 'a secret has another value' }));
+        const outcome = await settled(() => take(text, RENEWAL));
         // A file that is just being written is empty for a moment.
         if (outcome.kind !== 'refused' || isRepeated) tell(outcome, 'a secret of the config');
         return outcome;
@@ -175,6 +192,12 @@ async function settled(work: () => Promise<ReloadOutcome>): Promise<ReloadOutcom
     if (error instanceof ConfigError) return refused(error.problems.map(formatProblem));
     return refused([messageOf(error)]);
   }
+}
+
+function entryOf(type: AuditType, cause: Cause, data: AuditData): AuditDraft {
+  const service = `${hostname()}:${process.pid}`;
+  const { reason } = cause;
+  return { type, client: null, rotation: null, ...whoOf(cause), reason, data: { ...data, service } };
 }
 
 function refused(problems: readonly string[]): ReloadOutcome {

@@ -46,8 +46,10 @@ export function openCensus(current: () => Resources): Census {
     async refresh(signal) {
       const resources = current();
       const { config, store } = resources;
-      const size = await store.auditSize();
-      const isUsable = whole?.config === config && whole.store === store.id && size >= whole.seq;
+      const [first, size] = [await store.auditFirst(), await store.auditSize()];
+      // Entries that were cut before they were read leave open which clients changed.
+      const isRead = whole !== null && first <= whole.seq + 1 && size >= whole.seq;
+      const isUsable = isRead && whole?.config === config && whole.store === store.id;
       if (whole === null || !isUsable || monotonic() - whole.readAt > WHOLE_EVERY_MS) {
         const known = new Map<ClientRef, Known>();
         const readAt = monotonic();

@@ -6,6 +6,7 @@ import type { Scope } from '../core/pause.ts';
 import type { Enrolment } from '../core/record.ts';
 import type { Retirement } from '../core/retirement.ts';
 import type { ClientState } from '../core/state.ts';
+import type { AuditLogStatus } from './audit-log.ts';
 import type { ExposureStatus } from './exposure.ts';
 
 /** Members as in the JSON document: times are RFC 3339, ages in seconds on the store's clock. */
@@ -181,6 +182,7 @@ export interface Status {
   readonly waves: readonly WaveStatus[];
   /** Those that were put off, the oldest first. */
   readonly requests: readonly RequestStatus[];
+  readonly audit: AuditLogStatus;
   /** Those that a worker has begun. */
   readonly webhooks: readonly WebhookStatus[];
 }

@@ -7,8 +7,15 @@ const LATE_S = 600;
 /** Audit entries that wait longer than this, in s, are sealed by nobody. */
 const UNSEALED_S = 600;
 
+/** An audit export that is behind by more than this, in s. */
+const BEHIND_S = 900;
+
+/** A log that was just cut is a little larger soon after. */
+const LARGE = 1.05;
+
 export function troublesOf(numbers: FleetNumbers): readonly string[] {
-  const { states, compromised, deployments, waves, webhooks, upkeepLate, unsealed } = numbers;
+  const { states, compromised, deployments, waves, webhooks, upkeepLate, unsealed, audit } = numbers;
+  const late = [...audit.behind].filter(([, seconds]) => seconds > BEHIND_S);
   const paused = [...deployments].filter(([, state]) => state.paused).map(([id]) => id);
   const stopped = [...waves].filter(([, isStopped]) => isStopped).map(([policy]) => policy);
   const failing = [...webhooks].filter(([, state]) => state.failing).map(([name]) => name);
@@ -23,6 +30,8 @@ export function troublesOf(numbers: FleetNumbers): readonly string[] {
     ...failing.map((name) => `The webhook ${name} cannot be delivered`),
     ...dead.map((name) => `The webhook ${name} has dead letters`),
     ...(upkeepLate > LATE_S ? ['No worker looks after unfinished work'] : []),
+    ...late.map(([name]) => `The audit export ${name} does not go on`),
+    ...(audit.bytes > LARGE * audit.mostBytes ? ['The audit log is larger than audit.most'] : []),
     ...(unsealed.seconds > UNSEALED_S ? ['The audit log is not sealed any more'] : []),
   ];
 }

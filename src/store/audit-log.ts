@@ -25,6 +25,8 @@ export interface AuditLog {
   settledSize(): Promise<number>;
   /** The newest `count` entries, oldest first. */
   auditTail(count: number): Promise<AuditEntry[]>;
+  /** The number of the oldest entry: those before were exported and cut. One more than the newest where there is none. */
+  auditFirst(): Promise<number>;
   /** The number of the newest entry; 0 while there is none. */
   auditSize(): Promise<number>;
   /**
@@ -75,6 +77,10 @@ export function openAuditLog(redis: Redis, scripts: Scripts, guard: Pick<Guard, 
     async auditTail(count) {
       const found = await scripts.ask(() => redis.xrevrange(keys.audit, '+', '-', 'COUNT', count));
       return found.map(parseEntry).reverse();
+    },
+    async auditFirst() {
+      const [oldest] = await entries('-', '+', 1);
+      return oldest?.seq ?? (await size()) + 1;
     },
     rememberSize,
     auditSize: size,

@@ -45,6 +45,8 @@ export function storeKeys(namespace: string) {
     seal: `${prefix}:seal`,
     /** hash: `jwe` → the private key that signs checkpoints, `public:<kid>` → the public half (`x` of its JWK) of each key that ever did. */
     sealKeys: `${prefix}:seal:keys`,
+    /** hash: `export:<id>` → how far an export of the log is (JSON); and the lease on retention. See {@link ./retention.ts}. */
+    retention: `${prefix}:retention`,
     /** string: written so that there is something to wait for. */
     touched: `${prefix}:touched`,
     /** hash: scope → pause by a person (JSON). */

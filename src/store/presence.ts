@@ -27,6 +27,8 @@ export interface ServiceNote {
 export interface ReloadWish {
   readonly id: string;
   readonly actor: string;
+  /** Who was authenticated; absent: nobody was. */
+  readonly claimed_by?: string;
   readonly reason: string;
 }
 
@@ -45,8 +47,11 @@ export function openPresence(scripts: Scripts): Presence {
   return {
     async bePresent(service, note) {
       const call = { lua: BE_PRESENT, keys: [keys.presence, keys.reload], args: [service, JSON.stringify(note)] };
-      const [id, actor, reason] = list(await scripts.run(call)).map(text);
-      return id === undefined || id === '' ? null : { id, actor: actor ?? '', reason: reason ?? '' };
+      const [id = '', actor = '', reason = '', claim = ''] = list(await scripts.run(call)).map(text);
+      if (id === '') return null;
+      // An earlier version that wishes leaves the claim of the wish before.
+      const by = claim.startsWith(`${id} `) ? { claimed_by: claim.slice(id.length + 1) } : {};
+      return { id, actor, ...by, reason };
     },
     async leave(service) {
       await scripts.run({ lua: LEAVE, keys: [keys.presence], args: [service] });
@@ -59,8 +64,9 @@ export function openPresence(scripts: Scripts): Presence {
       }
       return notes;
     },
-    async wishReload({ id, actor, reason }) {
-      await scripts.run({ lua: WISH_RELOAD, keys: [keys.reload], args: [id, actor, reason] });
+    async wishReload({ id, actor, claimed_by: by, reason }) {
+      const args = [id, actor, reason, by === undefined ? '' : `${id} ${by}`];
+      await scripts.run({ lua: WISH_RELOAD, keys: [keys.reload], args });
     },
   };
 }

@@ -112,8 +112,12 @@ export interface Records {
   sealedHalf(ref: ClientRef, thumbprint: string): Promise<string | null>;
   /** Thumbprint → JWE. */
   sealedHalves(ref: ClientRef): Promise<Map<string, string>>;
-  /** Puts `newJwe` in the place of `oldJwe`, on disk; false when another one (or none) is stored. @throws RekeydError `not_durable` */
-  replaceSealed(ref: ClientRef, thumbprint: string, oldJwe: string, newJwe: string): Promise<boolean>;
+  /** Puts `newJwe` in the place of `oldJwe`, on disk and with its entries; false when another one (or none) is stored. @throws RekeydError `not_durable` */
+  replaceSealed(
+    ref: ClientRef,
+    half: SealedHalf & { readonly oldJwe: string },
+    entries: readonly AuditDraft[],
+  ): Promise<boolean>;
 }
 
 /** Told of each commit of this process that went through. Must not throw. */
@@ -199,8 +203,9 @@ export function openRecords(redis: Redis, scripts: Scripts, { confirmed, onCommi
       return new Map(Object.entries(await scripts.ask(() => redis.hgetall(keys.sealed(ref)))));
     },
 
-    async replaceSealed(ref, thumbprint, oldJwe, newJwe) {
-      const call = { lua: REPLACE_SEALED, keys: [keys.sealed(ref)], args: [thumbprint, oldJwe, newJwe] };
+    async replaceSealed(ref, { thumbprint, oldJwe, jwe }, entries) {
+      const args = [thumbprint, oldJwe, jwe, ...entries.map((entry) => JSON.stringify(entry))];
+      const call = { lua: REPLACE_SEALED, keys: [keys.sealed(ref), keys.audit], args };
       return (await scripts.runDurably(call)) === 1;
     },
   };

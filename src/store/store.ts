@@ -14,6 +14,7 @@ import type { Guarded } from './redis/evaluate.ts';
 import { integer } from './redis/replies.ts';
 import { openScripts } from './redis/scripts.ts';
 import { openRequests, type Requests } from './requests.ts';
+import { openRetention, type Retention } from './retention.ts';
 import { openSeal, type Seal } from './seal.ts';
 import { openTokens, type Tokens } from './tokens.ts';
 import { openWaves, type Waves } from './waves.ts';
@@ -33,7 +34,8 @@ export interface Store
     Requests,
     Owners,
     Webhooks,
-    Seal {
+    Seal,
+    Retention {
   readonly keys: StoreKeys;
   /** Random, and another one for each store. */
   readonly id: string;
@@ -66,6 +68,7 @@ export function openStore(
     ...openOwners(redis, scripts),
     ...openWebhooks(redis, scripts),
     ...openSeal(redis, scripts),
+    ...openRetention(redis, scripts),
     get id() {
       return guard.expected.id;
     },

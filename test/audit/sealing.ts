@@ -36,7 +36,7 @@ const ODD: readonly AuditDraft[] = [
   },
 ];
 
-export async function append(store: Store, count: number): Promise<void> {
+export async function append(store: Pick<Store, 'append'>, count: number): Promise<void> {
   const drafts = Array.from({ length: count }, (_, index) => {
     const odd = ODD[index % 5];
     return odd ?? { ...(ODD[0] as AuditDraft), reason: `entry ${index}`, data: { index } }; // ODD is not empty
@@ -66,7 +66,7 @@ export async function newFolder(): Promise<string> {
 
 export async function exported(store: Store, from?: number): Promise<string> {
   const dir = await newFolder();
-  await exportAudit(store, dir, from);
+  await exportAudit(store, dir, { from });
   return dir;
 }
 

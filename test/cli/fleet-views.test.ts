@@ -113,6 +113,7 @@ test('status counts the fleet and lists of it what is asked for', async () => {
     'pauses',
     'waves',
     'requests',
+    'audit',
     'webhooks',
   ]);
   expect(document.counts).toMatchObject({ found: 20, failed: 0 });

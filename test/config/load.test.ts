@@ -26,6 +26,25 @@ useFolder();
 
 const PRIVATE = { mode: 0o600, dirMode: 0o700, owner: null, group: null };
 
+test('an export is named after its kind, and begins anew with another receiver', async () => {
+  const exportsOf = async (given: unknown) => (await read(write({ audit: { export: given } }))).audit.exports;
+  const path = join(folder, 'audit');
+  const inFolder = { kind: 'folder', name: 'folder', id: 'folder', path };
+  expect(await exportsOf('./audit')).toEqual([inFolder]);
+  const to = (host: string) => [
+    { kind: 'folder', path: './audit' },
+    { kind: 'syslog', name: 'siem', url: `tls://${host}:6514` },
+    { kind: 'https', url: `https://${host}/x`, token: 'env:API_KEY' },
+  ];
+  const [before, after] = [await exportsOf(to('one')), await exportsOf(to('two'))];
+  expect(before).toMatchObject([
+    inFolder,
+    { name: 'siem', host: 'one', port: 6514, tls: true },
+    { name: 'https', url: 'https://one/x', token: expect.any(Secret) },
+  ]);
+  expect(before.map(({ id }, index) => id === after[index]?.id)).toEqual([true, false, false]);
+});
+
 describe('defaults', () => {
   test('a minimal config is complete', async () => {
     const config = await read(write());
@@ -96,6 +115,7 @@ describe('defaults', () => {
       alerts: { heartbeat: null },
       webhooks: [],
       telemetry: { traces: null },
+      audit: { keepMs: 90 * 86_400_000, mostBytes: 200 * 1024 ** 2, exports: [] },
       sinks: [
         { kind: 'directory', path: join(folder, 'data/keys'), access: PRIVATE, reports: null, pemComment: false },
       ],

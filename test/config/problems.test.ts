@@ -17,6 +17,7 @@ useFolder();
 
 const inRedis = (redis: object) => write({ redis });
 const inQueue = (producers: object) => write({ queue: { producers } });
+const inExport = (place: object) => write({ audit: { export: [place] } });
 const inSink = (settings: object) => write({ sinks: [{ kind: 'directory', path: './keys', ...settings }] });
 const inSentinels = (over: object) => inRedis({ sentinels: { name: 'mymaster', nodes: ['s:26379'], ...over } });
 
@@ -51,6 +52,38 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
     inQueue({ siem: { only: ['1/mcp-aut/4'] } }),
     'queue.producers.siem.only[0]',
     /Did you mean "1\/mcp-auth"/,
+  ],
+  ['a log that may have no size', write({ audit: { most: '200MB' } }), 'audit.most', /such as 200MiB/],
+  ['a log that is too small', write({ audit: { most: '10KiB' } }), 'audit.most', /at least 1MiB/],
+  ['an export to nowhere', write({ audit: { export: [] } }), 'audit.export', /neither a folder nor a list/],
+  ['an unknown export', inExport({ kind: 's3' }), 'audit.export[0].kind', /write folder, stdout, syslog, https/],
+  ['a folder without a path', inExport({ kind: 'folder' }), 'audit.export[0].path', /kind folder needs it/],
+  [
+    'a path of stdout',
+    inExport({ kind: 'stdout', path: './a' }),
+    'audit.export[0].path',
+    /does not go with kind stdout/,
+  ],
+  [
+    'syslog over UDP',
+    inExport({ kind: 'syslog', url: 'udp://h:514' }),
+    'audit.export[0].url',
+    /write tls:\/\/host:6514/,
+  ],
+  ['syslog without a port', inExport({ kind: 'syslog', url: 'tls://h' }), 'audit.export[0].url', /write tls:/],
+  ['an export in the clear', inExport({ kind: 'https', url: 'http://h/x' }), 'audit.export[0].url', /anybody between/],
+  [
+    'a password in a URL',
+    inExport({ kind: 'https', url: 'https://a:b@h' }),
+    'audit.export[0].url',
+    /write the token as/,
+  ],
+  ['a literal token', inExport({ kind: 'https', url: 'https://h', token: 'x' }), 'audit.export[0].token', /env:NAME/],
+  [
+    'two exports of one name',
+    write({ audit: { export: [{ kind: 'stdout' }, { kind: 'folder', name: 'stdout', path: './a' }] } }),
+    'audit.export',
+    /two exports with the name stdout/,
   ],
   ['no encryption', write({ encryption: undefined }), 'encryption', /is missing/],
   ['no KEK', write({ encryption: { keks: [] } }), 'encryption.keks', /at least one/],

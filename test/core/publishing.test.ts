@@ -144,7 +144,7 @@ describe('the answer to a PATCH', () => {
     expect(plan(first.record, POLICY, START)).toEqual({ do: 'look', owner: 'rotation' });
     const second = answer(sent(first.record), done('x'));
     expect(second.record.halted).toMatch(/differs from what was sent/);
-    expect(typesOf(second)).toEqual(['client.halted', 'rotation.failed']);
+    expect(typesOf(second)).toEqual(['key.publish_failed', 'client.halted', 'rotation.failed']);
     const resumed = request(withServer(second.record, { inFlight: null }), asked('r2'), POLICY, START).record;
     expect(plan(resumed, POLICY, START)).toEqual({ do: 'look', owner: 'rotation' });
   });
@@ -158,7 +158,7 @@ describe('the answer to a PATCH', () => {
     expect(change.ended).toMatchObject([
       { id: 'r1', state: 'failed', error: 'the server refused the PATCH (400): no', endedAt: START },
     ]);
-    expect(typesOf(change)).toEqual(['rotation.failed']);
+    expect(typesOf(change)).toEqual(['key.publish_failed', 'rotation.failed']);
   });
 
   it.each<[string, ClientRecord]>([
@@ -352,4 +352,46 @@ it('an intent says which attempt it is, in the name of the one who waits for it'
     { type: 'key.publishing', rotation: 'r1', data: { purpose: 'cut_over', kids: ['b'], alg: 'ES256', attempt: 3 } },
   ]);
   expect(record.server.inFlight).toMatchObject({ deadline: START + 10_000, again: true });
+});
+
+describe('a PATCH that failed has an entry', () => {
+  const refusedBy = (outcome: PatchOutcome) =>
+    answer(sent(delivered), outcome).entries.find(({ type }) => type === 'key.publish_failed')?.data;
+
+  it.each<[string, PatchOutcome, object]>([
+    ['refused', REFUSED, { class: 'refused', status: 400, error: 'no' }],
+    ['not found', NOT_FOUND, { class: 'refused', status: 404, error: 'gone' }],
+    ['by a refused API key', CREDENTIAL, { class: 'credential', status: 401, error: 'who?' }],
+    ['forbidden', FORBIDDEN, { class: 'forbidden', status: 403, error: 'not yours' }],
+    ['throttled', THROTTLED, { class: 'throttled', status: 429, error: 'slow' }],
+    ['by a gateway', UNKNOWN, { class: 'unknown', status: 502, error: 'upstream' }],
+    ['without an answer', { class: 'unknown', status: null, message: 'lost' }, { class: 'unknown', status: null }],
+    ['read back as something else', done('a'), { class: 'conflict', status: 200 }],
+  ])('%s', (_, outcome, data) => {
+    expect(refusedBy(outcome)).toMatchObject({ purpose: 'cut_over', attempt: 1, duration_ms: 12, times: 1, ...data });
+  });
+
+  it('and one that succeeded has none', () => {
+    expect(refusedBy(done('b'))).toBeUndefined();
+  });
+
+  it('ten times in a row, then once an hour, and no failure is left uncounted', () => {
+    const everyMs = 60_000;
+    const days = 3;
+    let record = sent(withdrawing);
+    const told: unknown[] = [];
+    const tries = (days * 86_400_000) / everyMs;
+    for (let time = 0; time < tries; time += 1) {
+      // Two classes by turns: a row is no shorter for that.
+      const { entries, record: next } = answer(record, time % 2 === 0 ? UNKNOWN : THROTTLED, START + time * everyMs);
+      told.push(...entries.filter(({ type }) => type === 'key.publish_failed').map(({ data }) => data.times));
+      record = sent(next);
+    }
+    expect(told.slice(0, 12)).toEqual([...Array(10).fill(1), 60, 60]);
+    expect(told).toHaveLength(10 + days * 24 - 1);
+    const { failing } = record.server;
+    expect(told.reduce((sum: number, times) => sum + Number(times), failing?.untold ?? 0)).toBe(tries);
+    const mended = settled(record, sending(record), contextAt(START + tries * everyMs)).record;
+    expect(mended.server.failing).toBeUndefined();
+  });
 });

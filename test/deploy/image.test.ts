@@ -48,7 +48,7 @@ describe('the image', () => {
   }
 
   test('is made by commands that this rehearsal ran, but for its folders', () => {
-    expect(built.skipped).toEqual(['mkdir -m 0700 /data /keys && chown node:node /data /keys']);
+    expect(built.skipped).toEqual(['mkdir -m 0700 /data /keys /audit && chown node:node /data /keys /audit']);
     expect(image.base).toBe('node:24-slim');
     const { devDependencies } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'));
     expect(devDependencies.node, 'what the tests run on').toMatch(/^24\./);

@@ -91,6 +91,18 @@ describe(`events on ${redisKinds[0]}`, () => {
     expect(idsIn(other)).toEqual([2, 4, 6]);
   });
 
+  it('that were cut are said to be missing, once, and the others follow', async () => {
+    for (let count = 0; count < 4; count += 1) await tell('a');
+    const { redis, store } = workers.other;
+    await redis.xtrim(store.keys.audit, 'MINID', '3-0');
+    const late = listen('a', { after: 1 });
+    await tell('a', 'rotation.completed');
+    await until('it has ended', () => late.ended);
+    expect(late.text.startsWith('event: cut\ndata: {"after":1,"first":3}\n\nid: 3\n')).toBe(true);
+    expect(late.text.match(/event: cut/g)).toHaveLength(1);
+    expect(idsIn(late)).toEqual([3, 4, 5]);
+  });
+
   it('that are written while somebody reads what was before are told once', async () => {
     await tell('b');
     const stays = listen('b');

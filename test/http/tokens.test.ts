@@ -160,7 +160,7 @@ describe(`tokens on ${redisKinds[0]}`, () => {
     const value = await make('siem');
     const moving = book({ keks: [OTHER, KEK] });
     expect(await moving.find(value)).toMatchObject({ name: 'siem' });
-    expect([await moving.resign(), await moving.resign()]).toEqual([true, false]);
+    expect([await moving.resign(CAUSE), await moving.resign(CAUSE)]).toEqual([true, false]);
     expect(await book({ keks: [OTHER] }).find(value)).toMatchObject({ name: 'siem' });
     await expect(book().find(value)).rejects.toMatchObject({ code: 'kek_missing' });
   });

@@ -12,7 +12,7 @@ import { type Samples, scraper } from '../support/metrics.ts';
 import { until } from '../support/until.ts';
 import { SECRET } from '../webhooks/receiver.ts';
 
-const HTTP = { config: { http: { listen: '127.0.0.1:0' } } };
+const HTTP = { config: { http: { listen: '127.0.0.1:0' }, audit: { export: './audit' } } };
 
 function statesIn(samples: Samples): object {
   return Object.fromEntries(CLIENT_STATES.map((state) => [state, samples.get(`rekeyd_clients{state="${state}"}`)]));

@@ -82,7 +82,7 @@ test('a KEK that leaked takes every key along that was encrypted under it, also 
   const { store } = fleet.resources;
   for (const [thumbprint, jwe] of await store.sealedHalves(exposed.ref)) {
     const anew = await rewrapKey(jwe, { ref: exposed.ref, thumbprint }, keksOf(config));
-    expect(await store.replaceSealed(exposed.ref, thumbprint, jwe, anew ?? '')).toBe(true);
+    expect(await store.replaceSealed(exposed.ref, { thumbprint, oldJwe: jwe, jwe: anew ?? '' }, [])).toBe(true);
   }
   const { rotations } = await fleet.request({ ...LEAK, select: { kek: 'kek-1' } });
   expect(rotations.map(({ client }) => client)).toEqual([exposed.ref]);

@@ -120,7 +120,7 @@ test('a KEK leaves the list only when nothing is encrypted under it any more', a
   const keks = service.resources.config.encryption.keks.map(({ id, key }) => ({ id, key: key.revealBytes() }));
   for (const [thumbprint, jwe] of await store.sealedHalves(client.ref)) {
     const rewrapped = await rewrapKey(jwe, { ref: client.ref, thumbprint }, keks);
-    await store.replaceSealed(client.ref, thumbprint, jwe, rewrapped ?? '');
+    await store.replaceSealed(client.ref, { thumbprint, oldJwe: jwe, jwe: rewrapped ?? '' }, []);
   }
   expect(await withKeks(fresh)).toMatchObject({ problems: [expect.stringContaining('signs the audit log')] });
   const [jwe, { kid }] = [(await store.sealedSealKey()) ?? '', await store.sealState()];

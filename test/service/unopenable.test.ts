@@ -28,7 +28,7 @@ const missing: Spoil = async ({ redis: { socketPath }, config }, { ref }, kid) =
 
 const tampered: Spoil = async ({ resources, config }, { ref }, kid) => {
   const jwe = (await resources.store.sealedHalf(ref, kid)) ?? '';
-  await resources.store.replaceSealed(ref, kid, jwe, `${jwe.slice(0, -6)}AAAAAA`);
+  await resources.store.replaceSealed(ref, { thumbprint: kid, oldJwe: jwe, jwe: `${jwe.slice(0, -6)}AAAAAA` }, []);
   return config;
 };
 

@@ -111,7 +111,7 @@ describe.each(redisKinds)('when the connection to %s drops', (kind) => {
     const { store } = opened;
     await store.commit(firstCommit(alpha, { seal: [{ thumbprint: 'k', jwe: 'one' }] }));
     proxy.loseAnswerTo('new-envelope', 'nothing');
-    expect(await store.replaceSealed(alpha, 'k', 'one', 'new-envelope')).toBe(true);
+    expect(await store.replaceSealed(alpha, { thumbprint: 'k', oldJwe: 'one', jwe: 'new-envelope' }, [])).toBe(true);
     expect(proxy.drops).toBe(1);
   });
 

@@ -164,9 +164,9 @@ describe.each(redisKinds)('records on %s', (kind) => {
   it('replaces a sealed half only when it is still the one that was read', async () => {
     const { store } = opened;
     await store.commit(firstCommit(alpha, { seal: [{ thumbprint: 'k', jwe: 'one' }] }));
-    expect(await store.replaceSealed(alpha, 'k', 'one', 'two')).toBe(true);
-    expect(await store.replaceSealed(alpha, 'k', 'one', 'three')).toBe(false);
-    expect(await store.replaceSealed(alpha, 'gone', 'one', 'two')).toBe(false);
+    expect(await store.replaceSealed(alpha, { thumbprint: 'k', oldJwe: 'one', jwe: 'two' }, [])).toBe(true);
+    expect(await store.replaceSealed(alpha, { thumbprint: 'k', oldJwe: 'one', jwe: 'three' }, [])).toBe(false);
+    expect(await store.replaceSealed(alpha, { thumbprint: 'gone', oldJwe: 'one', jwe: 'two' }, [])).toBe(false);
     expect(await store.sealedHalves(alpha)).toEqual(new Map([['k', 'two']]));
   });
 

@@ -18,6 +18,7 @@ import { inspectDurability, type Requirement } from '../../store/redis/durabilit
 import { inspectGroup } from '../../store/redis/group.ts';
 import { sealLine } from '../seal-line.ts';
 import { type StoreView, viewStore } from '../view.ts';
+import { checkAuditLog } from './audit.ts';
 import { checkProbes } from './probes.ts';
 import { checkRights } from './rights.ts';
 import { checkServices, checkWorkers } from './workers.ts';
@@ -67,6 +68,7 @@ async function checkView(config: Config, view: StoreView): Promise<readonly Chec
     ...(await look('deployments', () => checkPaused(config, view))),
     ...(await look('pauses', () => checkPauses(view))),
     ...(await look('waves', () => checkWaves(config, view))),
+    ...(await look('audit log', () => checkAuditLog(config, store))),
     ...(await look('probes', () => checkProbes(config, store))),
     ...(await look('webhooks', () => checkWebhooks(config, view))),
     checkHalted(loaded),

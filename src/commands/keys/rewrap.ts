@@ -2,11 +2,11 @@ import { rewrapSealKey } from '../../audit/seal-key.ts';
 import type { ClientRef } from '../../core/client.ts';
 import { hasCode } from '../../errors.ts';
 import { openTokenBook } from '../../http/tokens.ts';
-import { type Kek, rewrapKey } from '../../keys/sealed.ts';
+import { type Kek, keksIn, rewrapKey } from '../../keys/sealed.ts';
 import { inParallel } from '../../parallel.ts';
 import { keksOf } from '../../rotation/policy.ts';
 import type { Resources } from '../../rotation/resources.ts';
-import { type Globals, withResources } from '../open.ts';
+import { author, type Globals, withResources } from '../open.ts';
 import { note, print, printJson, printTable } from '../output.ts';
 
 interface Failed {
@@ -27,6 +27,8 @@ interface Rewrapped {
 
 /** How many clients' keys are re-encrypted at the same time. */
 const LANES = 16;
+
+const REASON = 're-encrypted on the command line';
 
 /** Every sealed key goes under the first KEK. Those that cannot be opened are listed, and stay as they are. */
 export async function keysRewrap(globals: Globals, { json }: { readonly json?: boolean }): Promise<number> {
@@ -73,7 +75,7 @@ async function rewrapSealing({ store }: Resources, keks: readonly Kek[]): Promis
 /** When its KEK goes, the list of HTTP tokens is signed by nobody. False: it cannot be read, and was left as it is. */
 async function resignTokens({ store, config }: Resources, keks: readonly Kek[]): Promise<boolean> {
   try {
-    const isNew = await openTokenBook({ store, keks, dataDir: config.dataDir }).resign();
+    const isNew = await openTokenBook({ store, keks, dataDir: config.dataDir }).resign({ ...author(), reason: REASON });
     if (isNew) note(`The HTTP tokens are signed with KEK ${keks[0]?.id ?? ''} now.`);
     return true;
   } catch (error) {
@@ -86,7 +88,11 @@ async function resignTokens({ store, config }: Resources, keks: readonly Kek[]):
 async function rewrapOne(resources: Resources, keks: readonly Kek[], ref: ClientRef, thumbprint: string, jwe: string) {
   const fresh = await rewrapKey(jwe, { ref, thumbprint }, keks);
   if (fresh === null) return 'unchanged';
-  return (await resources.store.replaceSealed(ref, thumbprint, jwe, fresh)) ? 'rewrapped' : 'gone';
+  const data = { thumbprint, from: keksIn(jwe)[0] ?? null, to: keks[0]?.id ?? null };
+  const entry = { type: 'keys.rewrapped', client: ref, rotation: null, ...author(), reason: REASON, data } as const;
+  return (await resources.store.replaceSealed(ref, { thumbprint, oldJwe: jwe, jwe: fresh }, [entry]))
+    ? 'rewrapped'
+    : 'gone';
 }
 
 function tellRewrapped({ rewrapped, unchanged, gone, failed }: Rewrapped, kek: string): void {

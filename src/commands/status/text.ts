@@ -48,7 +48,7 @@ export async function printStatus(found: Survey, around: Around, now: number, fi
 /** What is shown beside the clients. */
 type Around = Omit<Status, 'counts' | 'clients'>;
 
-function printHolds({ deployments, pauses, waves, requests, webhooks }: Around, now: number): void {
+function printHolds({ deployments, pauses, waves, requests, webhooks, audit }: Around, now: number): void {
   for (const { deployment, paused, throttled_until: until } of deployments) {
     if (paused !== null) print(`PAUSED  deployment ${deployment}: ${paused}. ${WHILE_REFUSED}`);
     if (until !== null) print(`THROTTLED  deployment ${deployment}: its API asks to be left alone until ${until}.`);
@@ -57,6 +57,10 @@ function printHolds({ deployments, pauses, waves, requests, webhooks }: Around, 
   for (const pause of pauses.filter((pause) => !('client' in pause)))
     print(`PAUSED  ${scopeWords(pause)}, ${pauseWords(pause)}. \`rekeyd resume ${selectorOf(pause)}\` ends it.`);
   for (const wave of waves) print(waveLine(wave, now));
+  for (const { export: name, error, failing_since: since } of audit.exports)
+    if (error !== null) print(`FAILING  audit export ${name} since ${since}: ${error} Nothing is cut meanwhile.`);
+  if (audit.bytes > audit.most_bytes && audit.exports.length === 0)
+    print('LARGE  the audit log is larger than audit.most, and nothing is exported and cut: set audit.export.');
   for (const { request, why } of requests) print(`WAITING  request ${request}: ${why} It is tried again.`);
   for (const line of webhooks.map(webhookLine)) if (line !== null) print(line);
 }

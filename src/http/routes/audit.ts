@@ -21,6 +21,9 @@ const query = z.strictObject({
 const page = z
   .object({
     entries: z.array(auditEntrySchema),
+    first: z
+      .int()
+      .describe('The first entry that is here: those before were exported and cut. Above after + 1, some are missing.'),
     next: z.int().describe('Ask on with after=NEXT, now or later.'),
     more: z.boolean().describe('There are more already.'),
   })
@@ -31,15 +34,17 @@ export const auditRoutes: readonly Route[] = [
     ...{ method: 'GET', path: '/v1/audit', scope: 'read', id: 'listAudit' },
     summary: 'The audit log, oldest first.',
     description:
-      'Entries are numbered without gaps. A restricted token sees those of its clients alone. Entries that were exported and cut are in the export.',
+      'Entries are numbered without gaps. A restricted token sees those of its clients alone. Entries before `first` were exported and cut: read them in the export.',
     query,
     answers: { 200: { description: 'Entries after that number.', schema: page } },
     examples: { query: { after: 0, limit: 10 } },
     async handle({ context: { resources }, principal, query: { after, limit } }) {
       const found = await resources.store.settledAfter(after, limit);
+      // More may have been cut since those were read.
+      const first = Math.min(await resources.store.auditFirst(), found[0]?.seq ?? Number.POSITIVE_INFINITY);
       const next = found.at(-1)?.seq ?? after;
       const entries = found.filter((entry) => isFor(principal, entry));
-      return { status: 200, body: { entries, next, more: found.length === limit } };
+      return { status: 200, body: { entries, first, next, more: found.length === limit } };
     },
   }),
 ];

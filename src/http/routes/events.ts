@@ -13,7 +13,7 @@ export const eventRoutes: readonly Route[] = [
     ...{ method: 'GET', path: '/v1/rotations/{id}/events', scope: 'read', id: 'followRotation' },
     summary: 'The audit entries of a rotation, as they are written.',
     description:
-      'Server-Sent Events. `id` is the number of the entry, `event` its type, `data` the entry. The stream ends with the rotation; one that is cut goes on after Last-Event-ID.',
+      'Server-Sent Events. `id` is the number of the entry, `event` its type, `data` the entry. The stream ends with the rotation; one that is cut off goes on after Last-Event-ID. An event `cut`, `{after, first}`, says that entries in between were exported and cut from the log.',
     params: rotationIdPath,
     requestHeaders: {
       'Last-Event-ID': {

@@ -4,7 +4,7 @@ import { PRELUDE } from './prelude.ts';
 const GONE_MS = 15_000;
 
 /**
- * KEYS presence, reload. ARGV the service, what it says of itself. → {id, actor, reason} of the newest wish for a reload; all '' when there was none.
+ * KEYS presence, reload. ARGV the service, what it says of itself. → {id, actor, reason, claim} of the newest wish for a reload; all '' when there was none.
  * Services that are gone are forgotten on the way.
  */
 export const BE_PRESENT = `${PRELUDE}
@@ -14,8 +14,8 @@ for i = 1, #known, 2 do
   if at - tonumber(string.match(known[i + 1], '^%d+')) > ${GONE_MS} then redis.call('HDEL', keys[1], known[i]) end
 end
 redis.call('HSET', keys[1], args[1], string.format('%d', at) .. ':' .. args[2])
-local wish = redis.call('HMGET', keys[2], 'id', 'actor', 'reason')
-return {wish[1] or '', wish[2] or '', wish[3] or ''}
+local wish = redis.call('HMGET', keys[2], 'id', 'actor', 'reason', 'claim')
+return {wish[1] or '', wish[2] or '', wish[3] or '', wish[4] or ''}
 `;
 
 /** KEYS presence. ARGV the service. → 1. */
@@ -24,9 +24,9 @@ redis.call('HDEL', keys[1], args[1])
 return 1
 `;
 
-/** KEYS reload. ARGV id, actor, reason. → 1. */
+/** KEYS reload. ARGV id, actor, reason, claim. → 1. */
 export const WISH_RELOAD = `${PRELUDE}
-redis.call('HSET', keys[1], 'id', args[1], 'actor', args[2], 'reason', args[3])
+redis.call('HSET', keys[1], 'id', args[1], 'actor', args[2], 'reason', args[3], 'claim', args[4])
 return 1
 `;
 

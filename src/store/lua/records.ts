@@ -156,10 +156,11 @@ redis.call('SET', keys[1], args[1], 'PX', ${REMEMBER_MS})
 return 1
 `;
 
-/** KEYS sealed. ARGV thumbprint, old JWE, new JWE. → 1 when the new one stands (also when sent twice), 0 when another was found. */
+/** KEYS sealed, audit. ARGV thumbprint, old JWE, new JWE, drafts. → 1 when the new one stands (also when sent twice), 0 when another was found. */
 export const REPLACE_SEALED = `${PRELUDE}
 local held = redis.call('HGET', keys[1], args[1])
 if held ~= args[2] and held ~= args[3] then return 0 end
+if held ~= args[3] then append(keys[2], now(), 4) end
 redis.call('HSET', keys[1], args[1], args[3])
 return 1
 `;
