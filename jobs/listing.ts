@@ -37,7 +37,7 @@ export type Wanted = (client: ObservedClient, ref: ClientRef, seen: string | nul
  * @throws ApiError: a list that cannot be read is not an empty list
  */
 export async function readListing(
-  { resources, log }: JobContext,
+  { resources, log }: Pick<JobContext, 'resources' | 'log'>,
   deployment: string,
   app: string,
   { wanted, urgent = false }: { readonly wanted?: Wanted; readonly urgent?: boolean },

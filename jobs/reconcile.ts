@@ -11,7 +11,7 @@ import type { ClientRecord } from '../src/core/record.ts';
 import { ripen } from '../src/core/retirement.ts';
 import { hasCode, messageOf } from '../src/errors.ts';
 import { inParallel, PAGE, pagesOf } from '../src/parallel.ts';
-import { commitOf, isMarkedActive, seenMark } from '../src/rotation/commit.ts';
+import { commitOf, isMarkedActive, looksAsSeen } from '../src/rotation/commit.ts';
 import { noteAccepted } from '../src/rotation/deployment.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
 import type { Loaded } from '../src/store/records.ts';
@@ -142,7 +142,7 @@ async function compareApp(deployment: string, slug: string, context: JobContext)
       return fresh.has(ref);
     }
     present.add(ref);
-    return seen !== seenMark(client);
+    return !looksAsSeen(client, seen);
   });
   if (listing === null) return 0;
   const { clients, unreadable, readAt } = listing;
@@ -213,8 +213,13 @@ async function takeIn(
     if (hasCode(error, 'store_conflict') || hasCode(error, 'store_fenced')) return false;
     throw error;
   }
+  for (const { type, data } of change.entries) {
+    if (type === 'client.drifted') log.warn({ client: ref, what: data.what, differences: data.differences }, DRIFTED);
+  }
   if (!hasDrifted(change.record, policy) && !(isOffered && isDue(change.record, policy, held.now))) return false;
   log.warn({ client: ref }, 'somebody changed the published keys: they are put right');
   await queues.wake(ref, false);
   return true;
 }
+
+const DRIFTED = 'what the server shows has changed: `rekeyd drift` says what is done about it';

@@ -23,7 +23,7 @@ const EVENTS: Partial<Record<AuditType, Told>> = {
     level: 'error',
     message: 'the rotation was rolled back: the key from before is in use again',
   },
-  'client.drifted': { level: 'warn', message: 'somebody changed the published keys: they are put right' },
+  'client.drifted': { level: 'warn', message: 'somebody changed the published keys: `rekeyd drift` says how' },
   'client.halted': { level: 'error', message: 'nothing more is done for this client until it is rotated on demand' },
 };
 

@@ -1,12 +1,14 @@
-/** The commands by which a person steps in: enroll, rollback, abandon, pause, resume, release, identify, approve. See {@link ./line.ts}. */
+/** The commands by which a person steps in: enroll, rollback, abandon, pause, resume, release, drift, identify, approve. See {@link ./line.ts}. */
 import type { Command } from 'commander';
-import { reason } from './line-values.ts';
+import { count, reason, several } from './line-values.ts';
 import type { Globals } from './open.ts';
 
 /** Loaded only when the command is run. */
 const commands = {
   approve: () => import('./approve.ts'),
   clients: () => import('./clients.ts'),
+  drift: () => import('./drift.ts'),
+  settle: () => import('./drift/settle.ts'),
   identify: () => import('./identify.ts'),
   pause: () => import('./pause.ts'),
   release: () => import('./release.ts'),
@@ -55,12 +57,59 @@ export function addSteppingIn(program: Command, globals: () => Globals, end: (co
     .option('--to <file>', 'write the private key there, as JWK when it ends in .json or .jwk, else as PEM')
     .action(async (client, options) => end(await (await commands.release()).release(globals(), client, options)));
 
+  addDrift(program, globals, end);
+
   program
     .command('identify')
     .description('tell which client has a key, and whether it still signs in; a private half is not stored')
     .argument('[file]', 'a file with a key in any form; a thumbprint or a hash; - or nothing reads stdin', '-')
     .option('--json', 'print one JSON document')
     .action(async (file, options) => end(await (await commands.identify()).identify(globals(), file, options)));
+}
+
+function addDrift(program: Command, globals: () => Globals, end: (code: number) => void): void {
+  const drift = program
+    .command('drift')
+    .description('show what servers have that rekeyd did not publish; writes nothing')
+    .argument('[client...]', REFERENCE)
+    .option('--app <deployment/slug>', 'only clients of an app')
+    .option('--policy <name>', 'only clients under a policy')
+    .option('--limit <count>', 'show at most so many', count)
+    .option('--json', 'print one JSON document')
+    .action(async (clients, options) => end(await (await commands.drift()).drift(globals(), clients, options)));
+  const help = { showGlobalOptions: true, visibleGlobalOptions: () => [...program.options] };
+  const deciding = (command: Command) =>
+    command
+      .configureHelp(help)
+      .argument('<client...>', REFERENCE)
+      .requiredOption('--reason <text>', 'why: the audit trail shows it', reason)
+      .option('--json', 'print one JSON document');
+  deciding(drift.command('accept'))
+    .description('take in what the server shows: it is right')
+    .action(async (clients, options) =>
+      end(await (await commands.settle()).driftAccept(globals(), clients, withParents(drift, options))),
+    );
+  deciding(drift.command('repair'))
+    .description('publish our document again: it is right')
+    .option(
+      '--drop-foreign <kid>',
+      'also take this foreign key away: no application signs with it; may be repeated',
+      several,
+    )
+    .action(async (clients, options) =>
+      end(await (await commands.settle()).driftRepair(globals(), clients, withParents(drift, options))),
+    );
+}
+
+/**
+ * Commander takes an option that the parent has too for the parent's.
+ * @throws CommanderError for one that only the parent has
+ */
+function withParents<T extends object>(parent: Command, options: T): T & { readonly json?: boolean } {
+  const { json, ...others } = parent.opts<{ json?: boolean }>();
+  const [name] = Object.keys(others);
+  if (name !== undefined) parent.error(`error: --${name} is no option of this command: name the clients`);
+  return json === true ? { ...options, json } : options;
 }
 
 /** Clients, or all of a kind. */

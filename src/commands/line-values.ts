@@ -34,3 +34,8 @@ export function time(text: string): number {
   if (Number.isFinite(at)) return at;
   throw new InvalidArgumentError('Give a date, a time and a zone, such as 2026-11-27T03:00:00Z.');
 }
+
+/** An option that may be repeated: one with a list of values would take what stands after it too. */
+export function several(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, text];
+}

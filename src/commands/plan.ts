@@ -4,14 +4,13 @@ import type { Config } from '../config/model.ts';
 import { directorySink } from '../deliver/directory.ts';
 import { RekeydError } from '../errors.ts';
 import { type Exposed, exposedBy, isLeak, type Leak, nobodyHas } from '../rotation/exposed.ts';
-import { lost, readFacts, readMarker, whereNow, whyLost } from '../store/identity.ts';
 import type { Store } from '../store/store.ts';
 import type { Globals } from './open.ts';
 import { planFleet } from './plan/fleet.ts';
 import { openReport } from './plan/report.ts';
 import type { BreakerView } from './plan/summary.ts';
 import { type SelectOptions, selectionOf, usage } from './select.ts';
-import { type StoreView, viewApis, viewStore } from './view.ts';
+import { expectPresent, viewApis, viewStore } from './view.ts';
 
 export interface PlanOptions extends SelectOptions {
   readonly takeOver?: boolean;
@@ -65,12 +64,4 @@ async function leakedBy(leak: Leak, config: Config, store: Store): Promise<Expos
 async function breakerOf({ breaker, approval }: Config, isEveryone: boolean, store: Store): Promise<BreakerView> {
   const fleet = await fleetSize(isEveryone, store);
   return { breaker, fleet, people: approval?.compromiseAll ?? 1 };
-}
-
-/** A plan over a store that was lost would tell that every client is new. @throws RekeydError `store_lost` */
-async function expectPresent({ dataDir }: Config, { redis, store }: StoreView): Promise<void> {
-  const marker = await readMarker(dataDir);
-  const facts = await readFacts(redis, store.keys);
-  const why = whyLost(marker, facts);
-  if (marker !== null && why !== null) throw lost(marker, why, store.keys, await whereNow(redis, marker, facts));
 }

@@ -9,7 +9,7 @@ import { divertConsole } from '../runtime/console.ts';
 import { createReleases } from '../runtime/lifecycle.ts';
 import { openLog } from '../runtime/log.ts';
 import { redisTarget } from '../runtime/redis-target.ts';
-import { readFacts } from '../store/identity.ts';
+import { lost, readFacts, readMarker, whereNow, whyLost } from '../store/identity.ts';
 import { type StoreKeys, storeKeys } from '../store/keys.ts';
 import { connectRedis } from '../store/redis/connection.ts';
 import { openStore } from '../store/store.ts';
@@ -55,6 +55,14 @@ export async function viewStore(config: Config) {
 }
 
 export type StoreView = Awaited<ReturnType<typeof viewStore>>;
+
+/** Over a store that was lost, a plan would tell that every client is new, and `drift` that none has drifted. @throws RekeydError `store_lost` */
+export async function expectPresent({ dataDir }: Config, { redis, store }: StoreView): Promise<void> {
+  const marker = await readMarker(dataDir);
+  const facts = await readFacts(redis, store.keys);
+  const why = whyLost(marker, facts);
+  if (marker !== null && why !== null) throw lost(marker, why, store.keys, await whereNow(redis, marker, facts));
+}
 
 export interface ApiView {
   readonly clients: ReadonlyMap<string, WachtClient>;

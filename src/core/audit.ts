@@ -32,6 +32,8 @@ export type AuditType =
   | 'client.released'
   | 'client.drifted'
   | 'client.halted'
+  | 'drift.accepted'
+  | 'drift.repairing'
   | 'schedule.paused'
   | 'schedule.resumed'
   | 'deployment.paused'

@@ -31,18 +31,24 @@ export function publishedKeys(record: ClientRecord): readonly ManagedKey[] {
 
 /** Foreign keys that the server shows, in its order. Under `jwks_uri` the set that it shows beside the address is not in force. */
 export function foreignKeys(record: ClientRecord): readonly PublishedKey[] {
+  return foreignAmong(record, record.server.observed.client.keys);
+}
+
+export function foreignAmong(record: ClientRecord, keys: readonly PublishedKey[]): readonly PublishedKey[] {
   const { server, rotation } = record;
   if (server.format === 'jwks_uri') return [];
   // One that nobody can read has no id to be remembered by, so it goes by its name.
   const isReported = ({ jwk, ids }: PublishedKey) =>
     ids.length === 0 && rotation?.compromised != null && jwk.kid === rotation.compromised.kid;
-  return server.observed.client.keys.filter((key) => !isKnown(record, key) && !isReported(key));
+  return keys.filter((key) => !isKnown(record, key) && !isReported(key));
 }
 
 /** Foreign keys that belong in the document. `foreign_keys: retire` takes them away together with the old key of a rotation, and at no other time. */
 function publishedForeign(record: ClientRecord): readonly PublishedKey[] {
   const { rotation, retirements } = record;
-  const foreign = foreignKeys(record);
+  const shown = foreignKeys(record);
+  const lacking = (record.restores ?? []).filter((key) => !shown.some((other) => isSameKey(key, other)));
+  const foreign = [...shown, ...lacking];
   if (rotation?.phase.name === 'reverting') return restoredForeign(record, rotation, foreign);
   if (publishedKeys(record).length === 0) return foreign;
   if (rotation !== null && isPublishing(rotation)) {
@@ -70,7 +76,7 @@ function restoredForeign(
   return before.filter(({ ids }) => !record.keys.some(({ id }) => ids.includes(id)));
 }
 
-function isSameKey(a: PublishedKey, b: PublishedKey): boolean {
+export function isSameKey(a: PublishedKey, b: PublishedKey): boolean {
   if (a.ids.length === 0) return JSON.stringify(a.jwk) === JSON.stringify(b.jwk);
   return a.ids.some((id) => b.ids.includes(id));
 }

@@ -48,7 +48,7 @@ function foundAgain(record: ClientRecord, now: number): Transition {
     endedAt: now,
     error: WHY,
   }));
-  const { standby: _, ...known } = record;
+  const { standby: _, drift: __, settled: ___, restores: ____, ...known } = record;
   const next: ClientRecord = {
     ...known,
     enrolment: 'found',

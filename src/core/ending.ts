@@ -40,7 +40,7 @@ function activated(record: ClientRecord, rotation: Rotation, kid: string, { poli
   const demoted = old === undefined ? record : withKey(record, old.kid, { state: oldState });
   const { state: from, activatedAt: before } = keyOf(record, kid);
   // A key that is put back is as old as it is.
-  const promoted = withKey(demoted, kid, { state: 'active', activatedAt: before ?? now });
+  const { settled: _, ...promoted } = withKey(demoted, kid, { state: 'active', activatedAt: before ?? now });
   const until = isUrgent ? now : now + policy.overlapMs;
   const summary = { ...runningSummary(record, rotation), state: 'active' as const, kid, activeAt: now };
   const next: ClientRecord = {

@@ -1,19 +1,20 @@
 /** Finding, importing and enrolling a client. */
 import { RekeydError } from '../errors.ts';
 import type { ClientRef } from './client.ts';
+import { foreignKeys, isSameKey } from './desired.ts';
 import type { ObservedClient } from './document.ts';
 import { resolveDoubt } from './doubt.ts';
+import { drifting } from './drift.ts';
 import { isEligible } from './due.ts';
 import type { Cause } from './history.ts';
 import { activeKey, holds, type KeyMaterial, type ManagedKey } from './keys.ts';
 import { presentFormat } from './obstacle.ts';
-import { hasDrifted } from './plan.ts';
 import type { ClientPolicy } from './policy.ts';
 import type { ClientRecord } from './record.ts';
 import { FRESH_MS, newServerSide } from './server.ts';
 import { shownNames } from './shown.ts';
 import { NOTHING_DELIVERED } from './signers.ts';
-import { entry, type Transition, UPKEEP } from './transition.ts';
+import { entry, type Transition } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
 
 /** A client that is seen for the first time. All of its keys are foreign. */
@@ -58,19 +59,16 @@ export function observed(
     server: { ...server, observed: { client: seen, at: now }, inFlight: landed ? null : server.inFlight },
   };
   if (record.doubted) return resolveDoubt(record, next, now);
-  if (wasChanged(record, policy) || !wasChanged(next, policy)) return { record: next, entries: [] };
-  return {
-    record: next,
-    entries: [entry(next, UPKEEP, 'client.drifted', { updated_at: seen.updatedAt, ...shownNames(seen, next.keys) })],
-  };
+  const change = drifting(record, next, policy, now);
+  return { ...change, record: withoutRestored(change.record) };
 }
 
-/** True when somebody changed what we had published. A rotation that has sent nothing yet has not changed it either. */
-function wasChanged(record: ClientRecord, policy: ClientPolicy): boolean {
-  const { rotation, retirements } = record;
-  if (rotation !== null && rotation.before !== null) return false;
-  const leaving = rotation?.rollsBack === undefined ? retirements : [...retirements, rotation.rollsBack];
-  return hasDrifted({ ...record, rotation: null, retirements: leaving }, policy);
+/** What was to be put back is there. */
+function withoutRestored(record: ClientRecord): ClientRecord {
+  const { restores, ...others } = record;
+  if (restores === undefined) return record;
+  const shown = foreignKeys(record);
+  return restores.every((key) => shown.some((other) => isSameKey(key, other))) ? others : record;
 }
 
 /** Of a key that is imported once more: it is the active one, or was, and rekeyd has replaced it since. Null: neither. */
@@ -108,7 +106,7 @@ export function imported(
     proof,
   };
   const next: ClientRecord = {
-    ...givenAgain(record),
+    ...decided(givenAgain(record)),
     enrolment: record.enrolment === 'found' ? 'held' : record.enrolment,
     keys: [...record.keys, managed],
     former: record.former.filter(({ id }) => id !== key.id),
@@ -184,6 +182,11 @@ export function enrolled(record: ClientRecord, cause: Cause & { readonly id?: st
   const next: ClientRecord = { ...givenAgain(record), enrolment: 'enrolled' };
   const data = { kid: activeKey(record)?.kid ?? null, from: record.enrolment };
   return { record: next, entries: [entry(next, { id: null, ...cause }, 'client.enrolled', data)] };
+}
+
+/** A person has said which key is right: what drifted before is not compared any more, and keys that were set aside are not made the client's again. */
+function decided({ settled: _, drift: __, ...record }: ClientRecord): ClientRecord {
+  return record;
 }
 
 /** A released client is ours again when a person imports its key or enrolls it. */

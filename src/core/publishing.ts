@@ -14,7 +14,7 @@ import type { ClientRecord } from './record.ts';
 import type { FailedReply } from './reply.ts';
 import { withRetirements } from './retirement.ts';
 import { inPhase, isPublishing, type Rotation } from './rotation.ts';
-import { answered, outdated } from './server.ts';
+import { answered, CONFLICTS_BORNE, outdated } from './server.ts';
 import { failedStep, heldUpStep, refusedStep, relieved, throttledStep, withTries } from './setback.ts';
 import { andThen, entry, type Transition } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
@@ -133,30 +133,26 @@ function confirmed(
   durationMs: number,
   context: Context,
 ): Transition {
-  const looked = observed(record, client, context.policy, context.now).record;
+  const { record: looked, entries: told } = observed(record, client, context.policy, context.now);
   const seen = { ...looked, server: answered(looked.server) };
   const difference = readBack(sending.document, client);
   if (difference === null) {
-    return settled(seen, sending, context, { status, duration_ms: Math.round(durationMs) });
+    const change = settled(seen, sending, context, { status, duration_ms: Math.round(durationMs) });
+    return { ...change, entries: [...told, ...change.entries] };
   }
   const conflicts = record.server.conflicts + 1;
   const why = `the server answered ${status} with a document that differs from what was sent: ${difference}`;
   // The answer may be older than another writer's change.
   const doubted: ClientRecord = { ...seen, server: { ...outdated(seen.server), conflicts } };
-  const told = publishFailed(
-    doubted,
-    sending,
-    { class: 'conflict', status, error: difference, durationMs },
-    context.now,
+  const answer = { class: 'conflict', status, error: difference, durationMs } as const;
+  const failed = andThen({ record: doubted, entries: told }, (next) =>
+    publishFailed(next, sending, answer, context.now),
   );
-  return andThen(told, (next) => {
+  return andThen(failed, (next) => {
     if (conflicts >= CONFLICTS_BORNE) return halt(next, why);
     return { record: withTries(next, sending.owner, (tries) => ({ ...tries, error: why })), entries: [] };
   });
 }
-
-/** Conflicting answers in a row after which a person has to look. */
-const CONFLICTS_BORNE = 2;
 
 function refused(
   record: ClientRecord,

@@ -7,6 +7,8 @@
  */
 import type { Declined } from './adoption.ts';
 import type { ClientRef } from './client.ts';
+import type { PublishedKey } from './document.ts';
+import type { Drift, Settled } from './drift.ts';
 import type { FormerKey, ManagedKey } from './keys.ts';
 import type { Retirement } from './retirement.ts';
 import type { Rotation } from './rotation.ts';
@@ -40,6 +42,12 @@ export interface ClientRecord {
   readonly standby?: Standby;
   /** A key of ours was offered to its application, and not taken. */
   readonly declined?: Declined;
+  /** What the server shows that we did not publish; absent: nothing. */
+  readonly drift?: Drift;
+  /** The last decision about drift, until a rotation makes it a thing of the past. */
+  readonly settled?: Settled;
+  /** Foreign keys that are put back, because a person wants them again. */
+  readonly restores?: readonly PublishedKey[];
   /** A person has to look: nothing is done for this client until somebody asks. */
   readonly halted: string | null;
   /** A person took the key back: schedules leave the client alone whatever its policy says, until somebody gives it to us again. */

@@ -57,7 +57,7 @@ function underWay(message: string): RekeydError {
 export function released(record: ClientRecord, cause: Cause, to: string | null): Transition {
   const { kid, alg } = releasableKey(record);
   const { client, at } = record.server.observed;
-  const { standby: _, ...known } = record;
+  const { standby: _, drift: __, settled: ___, restores: ____, ...known } = record;
   const next: ClientRecord = {
     ...known,
     enrolment: 'found',

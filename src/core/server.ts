@@ -69,3 +69,6 @@ export function answered(server: ServerSide): ServerSide {
 
 /** How a single client is looked at. `patch`: by a PATCH without members, which answers one client; `list`: in the list of its app. */
 export type LookBy = 'patch' | 'list';
+
+/** Conflicting answers in a row after which a person has to look. */
+export const CONFLICTS_BORNE = 2;

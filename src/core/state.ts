@@ -108,7 +108,7 @@ function notTaken({ enrolment, rotation, declined }: ClientRecord): string | nul
  * An imported key that the server no longer shows: somebody replaced it, or the store was restored from before its first rotation. What rekeyd published
  * itself is put right; of a key that it never published nobody knows what is right.
  */
-function displaced({ ref, rotation, keys, server, doubted }: ClientRecord): string | null {
+export function displaced({ ref, rotation, keys, server, doubted }: ClientRecord): string | null {
   const active = keys.find(({ state }) => state === 'active');
   const isKnown = rotation === null && server.inFlight === null && server.confirmedAt === null && !doubted;
   const { client } = server.observed;

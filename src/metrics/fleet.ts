@@ -1,6 +1,7 @@
 /** What Prometheus is told of the fleet: the same from every worker, because it comes from the store. */
 import { Gauge, type Metric, type Registry } from 'prom-client';
 import type { ClientRef } from '../core/client.ts';
+import { DRIFT_KINDS, type DriftKind } from '../core/drift.ts';
 import { CLIENT_STATES, type ClientState } from '../core/state.ts';
 
 /** Seconds of one client. */
@@ -22,6 +23,8 @@ export interface FleetNumbers {
   readonly states: Readonly<Record<ClientState, number>>;
   /** Clients of which a key that was reported as compromised is in use, and is not being replaced. */
   readonly compromised: number;
+  /** Clients that show what rekeyd did not publish, by kind. One may have several. */
+  readonly drifted: Readonly<Record<DriftKind, number>>;
   /** Clients with a rotation that waits for a signer, or is held up by one. */
   readonly signersMissing: number;
   readonly ages: Spread;
@@ -80,6 +83,11 @@ export function openFleet(registry: Registry): TellFleet {
     'rekeyd_clients_compromised',
     'Clients that sign in with a key that was reported as compromised, and no rotation replaces it.',
   );
+  const drifted = gauge(
+    'rekeyd_clients_drifted',
+    'Clients that show what rekeyd did not publish, until that is repaired or accepted.',
+    ['kind'],
+  );
   const signers = gauge('rekeyd_clients_signers_missing', 'Clients with a rotation that waits for a signer.');
   const named = 'of each client up to 1,000 clients, else of ten.';
   const age = gauge('rekeyd_key_age_seconds', `How long the key in use has been in use, ${named}`, ['client']);
@@ -118,6 +126,7 @@ export function openFleet(registry: Registry): TellFleet {
     if (numbers === null) return;
     for (const state of CLIENT_STATES) clients.set({ state }, numbers.states[state]);
     compromised.set(numbers.compromised);
+    for (const kind of DRIFT_KINDS) drifted.set({ kind }, numbers.drifted[kind]);
     signers.set(numbers.signersMissing);
     for (const { client, seconds } of numbers.ages.named) age.set({ client }, seconds);
     for (const { client, seconds } of numbers.dueIn.named) dueIn.set({ client }, seconds);

@@ -46,7 +46,7 @@ function isOpen(record: ClientRecord, policy: ClientPolicy): boolean {
 /**
  * What is compared to find out whether a client changed since the record was committed, instead of loading the record: a hash of all that matters. A client that is gone, or not active, is marked as such, so that its return is a change.
  */
-export function seenMark(client: ObservedClient): string {
+function seenMark(client: ObservedClient): string {
   // Most commits of a record leave what was observed as it is.
   const mark = marks.get(client) ?? markOf(client);
   marks.set(client, mark);
@@ -60,6 +60,25 @@ const MARK_LENGTH = 22;
 function markOf(client: ObservedClient): string {
   const mark = hash('sha256', contentOf(client), 'base64url').slice(0, MARK_LENGTH);
   return client.active ? mark : `!${mark}`;
+}
+
+/** What the index keeps of a record: with that, clients that have drifted are found without reading all. */
+function markOfRecord({ server, drift }: ClientRecord): string {
+  const mark = seenMark(server.observed.client);
+  return drift === undefined ? mark : `${mark}${DRIFTED}`;
+}
+
+const DRIFTED = '~';
+
+/** @param seen as the index has it */
+export function isMarkedDrifted(seen: string | null): boolean {
+  return seen?.endsWith(DRIFTED) === true;
+}
+
+/** True where the client looks as it did when the record was committed. */
+export function looksAsSeen(client: ObservedClient, seen: string | null): boolean {
+  const mark = seenMark(client);
+  return seen === mark || seen === `${mark}${DRIFTED}`;
 }
 
 export function isMarkedActive(mark: string | null): boolean {
@@ -83,7 +102,7 @@ export function commitOf(
     seal,
     erase,
     dueAt: dueTime(record, policy),
-    seen: seenMark(record.server.observed.client),
+    seen: markOfRecord(record),
     open: isOpen(record, policy),
     durable,
     ...(counted !== undefined && { counted }),

@@ -11,6 +11,7 @@ import type { ClientRecord } from '../core/record.ts';
 import { incomingKid } from '../core/rotation.ts';
 import { failedStep } from '../core/setback.ts';
 import { standbyFailed, standbyMade } from '../core/standby.ts';
+import { andThen } from '../core/transition.ts';
 import { afterFailure, type Tries } from '../core/tries.ts';
 import { SinkOutdated } from '../deliver/sink.ts';
 import { isUnopenable, messageOf } from '../errors.ts';
@@ -154,6 +155,6 @@ async function choose(record: ClientRecord, { rotation }: Step<'choose'>, effect
     );
   }
   const isShown = fresh !== undefined && client.keys.some((shown) => holds(shown, fresh.id));
-  const seen = observed(record, client, run.policy, run.now() - ageMs).record;
-  return chosen(seen, rotation, isShown ? 'neither' : 'old', run.context());
+  const seen = observed(record, client, run.policy, run.now() - ageMs);
+  return andThen(seen, (next) => chosen(next, rotation, isShown ? 'neither' : 'old', run.context()));
 }

@@ -2,6 +2,7 @@
 import { policyFor } from '../config/model.ts';
 import { offeredUntil } from '../core/adoption.ts';
 import { type ClientRef, splitReference } from '../core/client.ts';
+import { kindsOf } from '../core/drift.ts';
 import { dueAt, isOverdue, isScheduled, whyDue } from '../core/due.ts';
 import { activeKey, type FormerKey, findKey, type ManagedKey, usesReportedKey } from '../core/keys.ts';
 import { type Pause, pauseOf } from '../core/pause.ts';
@@ -16,6 +17,7 @@ import type { DeploymentState } from '../store/deployments.ts';
 import type {
   ClientStatus,
   DeploymentStatus,
+  DriftStatus,
   KeyStatus,
   PauseStatus,
   RetirementStatus,
@@ -71,6 +73,7 @@ export function clientStatus(
     retiring: record.retirements.map(retirementStatus),
     signers: signersStatus(record, now),
     waiting: waitStatus(record, policy, now),
+    drift: driftStatus(record),
     last_error: lastError(record),
     halted: record.halted,
   };
@@ -104,6 +107,11 @@ function formerStatus({ kid, at, compromised }: FormerKey): KeyStatus {
   const state = compromised ? ('compromised' as const) : ('destroyed' as const);
   const times = { created_at: null, published_at: null, activated_at: null, destroyed_at: iso(at) };
   return { kid, alg: null, state, ...times, proof: null };
+}
+
+function driftStatus({ drift }: ClientRecord): DriftStatus | null {
+  if (drift === undefined) return null;
+  return { since: iso(drift.since), what: kindsOf(drift), differences: drift.what.map(({ text }) => text) };
 }
 
 function rotationStatus(record: ClientRecord, policy: ClientPolicy | null): RotationStatus | null {

@@ -4,6 +4,7 @@
  */
 import { policyFor } from '../config/model.ts';
 import { type ClientRef, splitReference } from '../core/client.ts';
+import { DRIFT_KINDS, type DriftKind, kindsOf } from '../core/drift.ts';
 import { pauseOf } from '../core/pause.ts';
 import type { ClientRecord } from '../core/record.ts';
 import { CLIENT_STATES, type ClientState, type Standing, standingOf, stateOf } from '../core/state.ts';
@@ -21,12 +22,13 @@ export interface Census {
   numbers(seen: Surroundings): Promise<CensusNumbers>;
 }
 
-type CensusNumbers = Pick<FleetNumbers, 'states' | 'compromised' | 'signersMissing' | 'ages' | 'dueIn'>;
+type CensusNumbers = Pick<FleetNumbers, 'states' | 'drifted' | 'compromised' | 'signersMissing' | 'ages' | 'dueIn'>;
 
 interface Known extends Standing {
   readonly deployment: string;
   readonly policy: string | null;
   readonly signersMissing: boolean;
+  readonly drift: readonly DriftKind[];
 }
 
 /** What a commit without an audit entry changed, such as a server that was looked at, is taken in after this time, in ms. */
@@ -104,6 +106,7 @@ async function takeIn(refs: readonly ClientRef[], known: Map<ClientRef, Known>, 
       deployment: splitReference(ref).deployment,
       policy: policyFor(resources.config, ref)?.name ?? null,
       signersMissing: isHeldUp(record, now),
+      drift: kindsOf(record.drift),
     });
   }
 }
@@ -117,12 +120,14 @@ function isHeldUp(record: ClientRecord, now: number): boolean {
 async function numbersOf(known: ReadonlyMap<ClientRef, Known>, seen: Surroundings): Promise<CensusNumbers> {
   const { now } = seen;
   const states = Object.fromEntries(CLIENT_STATES.map((name) => [name, 0])) as Record<ClientState, number>; // one entry for each state
+  const drifted = Object.fromEntries(DRIFT_KINDS.map((kind) => [kind, 0])) as Record<DriftKind, number>; // one entry for each kind
   const most = known.size > MOST_NAMED ? FOREMOST : MOST_NAMED;
   const ages = spreading(AGES, most, (a, b) => b - a);
   const dueIn = spreading(DUE_IN, most, (a, b) => a - b);
   let [compromised, signersMissing, counted] = [0, 0, 0];
   for (const [ref, client] of known) {
     states[stateOf(client, now, holdOn(ref, client, seen))] += 1;
+    for (const kind of client.drift) drifted[kind] += 1;
     compromised += client.compromised ? 1 : 0;
     signersMissing += client.signersMissing ? 1 : 0;
     if (client.since !== null) ages.add(ref, Math.max(0, now - client.since) / 1000);
@@ -131,7 +136,7 @@ async function numbersOf(known: ReadonlyMap<ClientRef, Known>, seen: Surrounding
     counted += 1;
     if (counted % COUNTED_AT_ONCE === 0) await sleep(0);
   }
-  return { states, compromised, signersMissing, ages: ages.spread(), dueIn: dueIn.spread() };
+  return { states, drifted, compromised, signersMissing, ages: ages.spread(), dueIn: dueIn.spread() };
 }
 
 function holdOn(ref: ClientRef, { deployment, policy }: Known, { deployments, pauses }: Surroundings) {

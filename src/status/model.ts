@@ -1,5 +1,6 @@
 /** The JSON document of `rekeyd status`. */
 import type { ClientRef } from '../core/client.ts';
+import type { DriftKind } from '../core/drift.ts';
 import type { DueReason } from '../core/due.ts';
 import type { ManagedKey } from '../core/keys.ts';
 import type { Scope } from '../core/pause.ts';
@@ -35,11 +36,21 @@ export interface ClientStatus {
   readonly signers: SignersStatus | null;
   /** What the next step waits for. */
   readonly waiting: WaitStatus | null;
+  /** What its server shows that rekeyd did not publish; null: nothing. `rekeyd drift` says more. */
+  readonly drift: DriftStatus | null;
   /** What went wrong last and still matters. */
   readonly last_error: string | null;
   readonly halted: string | null;
   /** Of clients that were named: keys that were reported as compromised, the latest first, as far as the history goes. Absent for others, and where there were none. */
   readonly exposures?: readonly ExposureStatus[];
+}
+
+export interface DriftStatus {
+  /** When it was first seen. */
+  readonly since: string;
+  readonly what: readonly DriftKind[];
+  /** In words. */
+  readonly differences: readonly string[];
 }
 
 export interface KeyStatus {

@@ -55,7 +55,7 @@ describe('what is seen of a client', () => {
     const change = observed(enrolledRecord(), client({ keys }), POLICY, START + 1);
     expect(foreignKeys(change.record)).toEqual([published('x')]);
     expect(change.record.server.observed.at).toBe(START + 1);
-    expect(change.entries).toEqual([]);
+    expect(change.entries).toMatchObject([{ data: { differences: ['the foreign key x was added'] } }]);
   });
 
   it('reports a drift once', () => {
@@ -67,15 +67,17 @@ describe('what is seen of a client', () => {
 
   it('reports a drift within a rotation that has sent nothing yet, and not what a rotation has sent', () => {
     const confirmed = { ...enrolledRecord().server, confirmedAt: START };
-    const edited = client({ keys: [published('x')] });
+    const edited = client({ keys: [] });
     const before = rotating('cutover', 'delivered', { server: confirmed });
     const sent = rotating('cutover', 'cut_over', { server: confirmed }, { before: shown(['a']) });
     const types = (record: ClientRecord) => typesOf(observed(record, edited, POLICY, START));
     expect([types(before), types(sent)]).toEqual([['client.drifted'], []]);
   });
 
-  it('is no drift where the server never confirmed a document of ours', () => {
-    expect(typesOf(observed(enrolledRecord(), client({ keys: [] }), POLICY, START))).toEqual([]);
+  it('is drift, and not put right, where the server never confirmed a document of ours', () => {
+    const change = observed(enrolledRecord(), client({ keys: [] }), POLICY, START);
+    expect(typesOf(change)).toEqual(['client.drifted']);
+    expect(plan(change.record, POLICY, START)).toEqual({ do: 'done' });
   });
 
   it('does not take a missing client for one without keys', () => {

@@ -28,6 +28,8 @@ export interface Survey {
   readonly wanted: number;
   /** How many of these use a key that was reported as compromised. */
   readonly compromised: number;
+  /** How many of these show what rekeyd did not publish. */
+  readonly drifted: number;
   /** Clients that were named, and that the store does not know. */
   readonly unknown: readonly ClientRef[];
   /** Those that are listed, in pages: the ones that need a person first. Read again where they are too many to be held. */
@@ -53,7 +55,7 @@ export async function survey(
   const listed = keepForemost<Listed>(limit, (a, b) => a.rank - b.rank || (a.ref < b.ref ? -1 : 1));
   const unknown: ClientRef[] = [];
   const isHeard = (await countOf(select, resources)) <= MOST_HEARD;
-  let compromised = 0;
+  let [compromised, drifted] = [0, 0];
   let areHeld = true;
   const isNamed = select !== null && 'clients' in select;
   for await (const refs of refPages(select, resources)) {
@@ -63,6 +65,7 @@ export async function survey(
       counts[status.state] += 1;
       if (state !== null && status.state !== state) continue;
       compromised += status.compromised ? 1 : 0;
+      drifted += status.drift === null ? 0 : 1;
       listed.offer({ ref, rank: rankOf(status), status: areHeld ? status : null });
     }
     if (areHeld && Math.min(limit, listed.offered) > mostHeld) {
@@ -74,6 +77,7 @@ export async function survey(
     counts,
     wanted: listed.offered,
     compromised,
+    drifted,
     unknown: isNamed ? unknown : [],
     async *pages() {
       for (const page of pagesOf(listed.list())) {

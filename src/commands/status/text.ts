@@ -16,7 +16,7 @@ import { waveLine } from './waves.ts';
  * @param now the store's clock, ms since the epoch
  */
 export async function printStatus(found: Survey, around: Around, now: number, filter: Filter): Promise<void> {
-  const { counts, wanted, compromised } = found;
+  const { counts, wanted, compromised, drifted } = found;
   const { select, state, limit } = filter;
   const isNamed = select !== null && 'clients' in select;
   printHolds(around, now);
@@ -38,6 +38,8 @@ export async function printStatus(found: Survey, around: Around, now: number, fi
   if (counts.found > 0) print(`Found clients: their active keys are not ours. ${howToEnroll('CLIENT')}`);
   if (counts.held > 0) print('Held clients: when their applications read their key folders, `rekeyd enroll CLIENT`.');
   if (compromised > 0) print('COMPROMISED clients: `rekeyd rotate CLIENT --compromised` replaces their keys.');
+  if (drifted > 0)
+    print(`Drifted clients: ${drifted}. \`rekeyd drift\` shows what their servers have beside what rekeyd publishes.`);
   for (const client of detailed) {
     printKeys(client, now);
     for (const exposure of client.exposures ?? []) print(exposureLine(exposure));
@@ -89,11 +91,12 @@ function dueIn(ms: number): string {
 
 /** What needs a person is in capitals. */
 function stateOf(client: ClientStatus, now: number): string {
-  const { state, halted, rotation, due, retiring, paused, overdue, last_error: lastError } = client;
+  const { state, halted, rotation, due, retiring, paused, overdue, drift, last_error: lastError } = client;
   const since = rotation === null ? '' : formatDuration(Math.max(0, now - Date.parse(rotation.since)));
   const parts = [
     client.compromised ? 'COMPROMISED: the key in use was reported and STILL SIGNS IN' : null,
     halted === null ? null : `HALTED: ${halted}`,
+    drift === null ? null : `DRIFTED: ${drift.differences.join(', ')}`,
     overdue ? 'OVERDUE: its key is older than must_by' : null,
     rotation === null ? null : rotationLine(rotation, since, now),
     paused === null ? null : `paused ${pauseWords(paused)}`,

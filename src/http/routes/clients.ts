@@ -4,13 +4,15 @@ import { policyFor } from '../../config/model.ts';
 import { APP_PATH, type ClientRef, parseReference, REFERENCE } from '../../core/client.ts';
 import { byScope } from '../../core/pause.ts';
 import { CLIENT_STATES } from '../../core/state.ts';
+import { clientPolicy } from '../../rotation/policy.ts';
 import type { Resources } from '../../rotation/resources.ts';
 import { clientStatus, type Surroundings } from '../../status/build.ts';
+import { driftView } from '../../status/drift.ts';
 import type { ClientStatus } from '../../status/model.ts';
 import { heardNow } from '../../status/signers.ts';
 import { mayTouch, notKnown, type Principal } from '../principal.ts';
 import { type Route, route } from '../route.ts';
-import { CLIENT_EXAMPLE, clientPath, clientSchema, reference } from './schemas.ts';
+import { CLIENT_EXAMPLE, clientPath, clientSchema, driftSchema, reference } from './schemas.ts';
 
 /** Clients that are read for one answer, even if only few of them match: the caller gets the rest with `next`. */
 const MOST_LOOKED_AT = 1_000;
@@ -63,6 +65,22 @@ export const clientRoutes: readonly Route[] = [
       const [status] = mayTouch(principal, ref) ? await statusesOf(resources, [ref], true) : [];
       if (status === undefined) throw notKnown(ref);
       return { status: 200, body: status };
+    },
+  }),
+  route({
+    ...{ method: 'GET', path: '/v1/clients/{deployment}/{app}/{client}/drift', scope: 'read', id: 'getDrift' },
+    summary: 'The document on the server beside ours.',
+    description:
+      'As the server was last seen by upkeep (`reconcile_every`): no call to it is made. `rekeyd drift` reads it anew.',
+    params: clientPath,
+    answers: { 200: { description: 'What differs, and what comes of it.', schema: driftSchema } },
+    problems: { 404: 'It is not known, or the token may not see it.' },
+    examples: { params: CLIENT_EXAMPLE },
+    async handle({ context: { resources }, principal, params: { deployment, app, client } }) {
+      const ref = parseReference(`${deployment}/${app}/${client}`);
+      const loaded = mayTouch(principal, ref) ? await resources.store.load(ref) : null;
+      if (loaded === null) throw notKnown(ref);
+      return { status: 200, body: driftView(loaded.record, clientPolicy(resources, ref)) };
     },
   }),
 ];

@@ -1,7 +1,9 @@
 /** What the routes answer with, for their documents and for `openapi.json`. */
 import { z } from 'zod';
 import { isSegment, REFERENCE } from '../../core/client.ts';
+import { DRIFT_KINDS } from '../../core/drift.ts';
 import { CLIENT_STATES } from '../../core/state.ts';
+import type { DriftView } from '../../status/drift.ts';
 import type { ClientStatus } from '../../status/model.ts';
 
 const segment = z
@@ -83,6 +85,8 @@ const retirement = z.object({
   error: z.string().nullable(),
 });
 
+const drift = z.object({ since: time, what: z.array(z.enum(DRIFT_KINDS)), differences: z.array(z.string()) });
+
 type Members = { readonly [Member in keyof ClientStatus]: z.ZodType };
 
 /** As `rekeyd status --json` prints one. */
@@ -104,10 +108,43 @@ export const clientSchema = z
     retiring: z.array(retirement),
     signers: signers.nullable(),
     waiting: z.object({ why: z.string(), until: time }).nullable(),
+    drift: drift.nullable().describe('What its server shows that rekeyd did not publish.'),
     last_error: z.string().nullable(),
     halted: z.string().nullable(),
   } satisfies Members)
   .meta({ id: 'Client' });
+
+const driftDocument = z.object({
+  alg: z.string().nullable(),
+  jwks_uri: z.string().nullable(),
+  keys: z
+    .array(
+      z.object({
+        kid: z.string().nullable(),
+        whose: z.enum(['ours', 'former', 'foreign']).describe('former: it is not published by us any more.'),
+        thumbprint: z.string().nullable().describe('Of our keys. RFC 7638, SHA-256.'),
+        id: z.string().nullable().describe('SHA-256 of its SubjectPublicKeyInfo, base64url.'),
+        kty: z.string(),
+        alg: z.string().nullable(),
+        pem: z.enum(['same', 'other', 'none']).describe('Whether its public_key_pem is of the same key.'),
+      }),
+    )
+    .describe('In order. Empty beside a jwks_uri of ours.'),
+});
+
+export const driftSchema = z
+  .object({
+    client: reference,
+    client_id: z.string().describe('The OAuth client_id.'),
+    enrolment: z.enum(['found', 'held', 'enrolled']),
+    since: time.nullable().describe('When it was first seen; null: nothing has drifted. Who did it is not known.'),
+    what: z.array(z.object({ kind: z.enum(DRIFT_KINDS), text: z.string() })),
+    by_itself: z.string().describe('What rekeyd does about it by itself.'),
+    to_do: z.string().nullable().describe('What a person can do; null: nothing has to be done.'),
+    ours: driftDocument.nullable().describe('What rekeyd publishes; null: no key of the client is ours.'),
+    server: driftDocument,
+  } satisfies { readonly [Member in keyof DriftView]: z.ZodType })
+  .meta({ id: 'Drift' });
 
 export const rotationSchema = z
   .object({
