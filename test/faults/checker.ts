@@ -17,6 +17,7 @@ import { storeIsFenced } from './checks/store.ts';
 import { throttleIsRespected } from './checks/throttle.ts';
 import { strangersAreLeftAlone } from './checks/trust.ts';
 import { wavesAreKept } from './checks/waves.ts';
+import { webhooksAreTold } from './checks/webhooks.ts';
 import { windowsAreKept } from './checks/windows.ts';
 import type { Evidence } from './evidence.ts';
 
@@ -50,6 +51,7 @@ const CHECKS: readonly Check[] = [
   standbysAreKept,
   callsAreKept,
   eventsAreTold,
+  webhooksAreTold,
 ];
 
 /** What can be said of the history alone. */
