@@ -34,6 +34,7 @@ const LATE_MS = 1_500;
 export async function startReceiver(): Promise<Receiver> {
   let last = 0;
   let url = '';
+  let isSpared = false;
   const receiver: Receiver = {
     note: () => {},
     whims: [],
@@ -50,7 +51,9 @@ export async function startReceiver(): Promise<Receiver> {
   };
   const server = createServer(async (request, response) => {
     const body = await text(request);
-    const whim = receiver.whims.shift();
+    // Never two in a row: a delivery that fails again and again waits ever longer.
+    const whim = isSpared ? undefined : receiver.whims.shift();
+    isSpared = whim !== undefined;
     if (whim === 'hang up') return void request.socket.destroy();
     if (whim === 'refuse') return void response.writeHead(503).end();
     const { type, data } = JSON.parse(body);
