@@ -12,6 +12,7 @@ import { publishesSafely } from './checks/publication.ts';
 import { signersAreAwaited } from './checks/readiness.ts';
 import { rollbacksGoBack } from './checks/rollback.ts';
 import { schedulesAreHeldBack } from './checks/schedules.ts';
+import { sealHolds } from './checks/seal.ts';
 import { standbysAreKept } from './checks/standby.ts';
 import { storeIsFenced } from './checks/store.ts';
 import { throttleIsRespected } from './checks/throttle.ts';
@@ -40,6 +41,7 @@ const CHECKS: readonly Check[] = [
   auditIsWhole,
   auditIsKept,
   auditAgrees,
+  sealHolds,
   throttleIsRespected,
   pauseIsKept,
   windowsAreKept,
