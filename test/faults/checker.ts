@@ -12,11 +12,13 @@ import { publishesSafely } from './checks/publication.ts';
 import { signersAreAwaited } from './checks/readiness.ts';
 import { rollbacksGoBack } from './checks/rollback.ts';
 import { schedulesAreHeldBack } from './checks/schedules.ts';
+import { sealHolds } from './checks/seal.ts';
 import { standbysAreKept } from './checks/standby.ts';
 import { storeIsFenced } from './checks/store.ts';
 import { throttleIsRespected } from './checks/throttle.ts';
 import { strangersAreLeftAlone } from './checks/trust.ts';
 import { wavesAreKept } from './checks/waves.ts';
+import { webhooksAreTold } from './checks/webhooks.ts';
 import { windowsAreKept } from './checks/windows.ts';
 import type { Evidence } from './evidence.ts';
 
@@ -39,6 +41,7 @@ const CHECKS: readonly Check[] = [
   auditIsWhole,
   auditIsKept,
   auditAgrees,
+  sealHolds,
   throttleIsRespected,
   pauseIsKept,
   windowsAreKept,
@@ -50,6 +53,7 @@ const CHECKS: readonly Check[] = [
   standbysAreKept,
   callsAreKept,
   eventsAreTold,
+  webhooksAreTold,
 ];
 
 /** What can be said of the history alone. */

@@ -12,6 +12,7 @@ import { makeKey, withPem } from '../emulator/testing.ts';
 import type { AppSetting, FleetSetting, NewClient } from './apps.ts';
 import type { JwkMembers } from './history.ts';
 import { API_KEY, DEPLOYMENT, KEK, KEYS_HOST } from './names.ts';
+import { HOOK_SECRET } from './receiver.ts';
 
 export { API_KEY, DEPLOYMENT, KEYS_HOST };
 
@@ -105,7 +106,7 @@ function keysIn(dir: string): string {
   return join(dir, 'keys');
 }
 
-export const ENVIRONMENT = { KEK: KEK.toString('base64url'), API_KEY };
+export const ENVIRONMENT = { KEK: KEK.toString('base64url'), API_KEY, HOOK_SECRET };
 
 /** Makes the apps and their clients, and gives the keys of most to rekeyd. */
 export async function buildFleet(

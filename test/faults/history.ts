@@ -121,6 +121,14 @@ export type Event =
     })
   /** It was told that nothing more will come. */
   | (At & { readonly kind: 'told_all'; readonly listener: string; readonly rotation: string })
+  /** The receiver of a webhook took an event, or the same one again. */
+  | (At & {
+      readonly kind: 'hook';
+      readonly id: string;
+      readonly seq: number;
+      readonly type: string;
+      readonly isSigned: boolean;
+    })
   /** The server asked to be left alone. */
   | (At & {
       readonly kind: 'throttled';

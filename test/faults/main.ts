@@ -8,6 +8,7 @@ import { inParallel } from '../../src/parallel.ts';
 import { tryMutants } from './mutants.ts';
 import type { Kind, ScenarioResult } from './scenario.ts';
 import { api } from './scenarios/api.ts';
+import { audit } from './scenarios/audit.ts';
 import { away, clock, dst } from './scenarios/clock.ts';
 import { compromise } from './scenarios/compromise.ts';
 import { diskFull } from './scenarios/disk-full.ts';
@@ -68,6 +69,7 @@ const MATRIX: readonly Row[] = [
   { kind: rollback, short: upTo(1), long: upTo(6) },
   { kind: http, short: upTo(1), long: upTo(6) },
   { kind: leaks, short: upTo(1), long: upTo(6) },
+  { kind: audit, short: upTo(1), long: upTo(6) },
   { kind: fleet, short: [], long: upTo(2) },
   // The longest last: what the others find is known by then.
   { kind: points, short: upTo(1), long: upTo(12) },
