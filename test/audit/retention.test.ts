@@ -2,13 +2,14 @@
 import { hash, randomUUID } from 'node:crypto';
 import { readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { ExportNews } from '../../src/audit/exporting.ts';
 import { openExports } from '../../src/audit/exports/open.ts';
 import { type RetentionOptions, type RetentionStore, retain } from '../../src/audit/retention.ts';
 import { Secret } from '../../src/config/secret.ts';
 import type { AuditExportConfig } from '../../src/config/telling.ts';
 import type { Store } from '../../src/store/store.ts';
+import { mountSmallDisk } from '../faults/small-disk.ts';
 import { twoStores } from '../store/fixtures.ts';
 import { certificateFor } from '../support/certificates.ts';
 import { redisKinds } from '../support/redis.ts';
@@ -263,6 +264,26 @@ describe(`retention on ${redisKinds[0]}`, () => {
     await rename(`${dir}-unmounted`, dir);
     expect(await run(91 * DAY)).toMatchObject({ exported: { folder: await sizeOf() }, cut: (await sizeOf()) - 22 });
   });
+
+  // Only root may mount a disk.
+  it.skipIf(process.getuid?.() !== 0)(
+    'a folder on a full disk gets nothing half, and the rest once there is room',
+    async () => {
+      const { store } = stores.opened;
+      const dir = await newFolder();
+      const disk = await mountSmallDisk(dir, '256k');
+      onTestFinished(() => disk.unmount());
+      const { run, news } = worker([folderAt(dir)]);
+      await sealed(store, [20]);
+      await disk.fill();
+      expect(await run(91 * DAY)).toMatchObject({ exported: { folder: 0 }, cut: 0 });
+      expect(news).toEqual([expect.stringContaining('folder fails: ')]);
+      expect((await readdir(dir)).filter((name) => name.endsWith('.jsonl'))).toEqual([]);
+      await disk.empty();
+      expect(await run(91 * DAY)).toMatchObject({ exported: { folder: await sizeOf() }, cut: 21 });
+      expect(await verdict(dir)).toMatchObject({ first: 1, last: await sizeOf() });
+    },
+  );
 
   it('a folder that hangs is not asked a second time, and holds up no other export', async () => {
     const { store } = stores.opened;
