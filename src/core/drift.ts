@@ -22,7 +22,7 @@ import { entry, UPKEEP } from './transition.ts';
 
 /**
  * `vanished`: the server lists the client no more, or not as active. `document`: the keys that we published, or took over, are not as they were.
- * `foreign_added`, `foreign_changed`, `foreign_removed`: about keys of others in its set. `registration`: how the client authenticates.
+ * `foreign_added`, `foreign_changed`, `foreign_removed`: about foreign keys in its set. `registration`: how the client authenticates.
  */
 export const DRIFT_KINDS = [
   'vanished',

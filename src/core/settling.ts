@@ -37,7 +37,7 @@ export interface Settling extends Transition {
 
 const NOTHING = { entries: [], done: null } as const;
 
-/** About keys of others alone: that can be accepted whatever is under way. */
+/** About foreign keys alone: that can be accepted whatever is under way. */
 const ASIDE: ReadonlySet<DriftKind> = new Set(['foreign_added', 'foreign_changed', 'foreign_removed']);
 
 /**

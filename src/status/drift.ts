@@ -37,7 +37,7 @@ export interface DocumentView {
 export interface KeyView {
   readonly kid: string | null;
   /** `former`: it was ours, or was reported; it is not published any more. */
-  readonly whose: 'ours' | 'former' | 'foreign';
+  readonly origin: 'ours' | 'former' | 'foreign';
   /** Of our keys: RFC 7638, SHA-256. */
   readonly thumbprint: string | null;
   /** SHA-256 of its SubjectPublicKeyInfo, base64url; null: nobody can read it as a key. */
@@ -91,7 +91,7 @@ function keyView(record: ClientRecord, shown: PublishedKey): KeyView {
   const id = own?.id ?? ids[0] ?? null;
   return {
     kid: textOr(jwk.kid),
-    whose: own !== undefined ? 'ours' : isKnown(record, shown) ? 'former' : 'foreign',
+    origin: own !== undefined ? 'ours' : isKnown(record, shown) ? 'former' : 'foreign',
     thumbprint: own?.thumbprint ?? null,
     id,
     kty: jwk.kty,

@@ -1,4 +1,4 @@
-/** Every entry reaches every export before it is cut, whoever dies or fails on the way; and what is left is a log that can be sealed and verified. */
+/** Every entry reaches every export before it is cut, also when a worker dies or an export fails; and what is left is a log that can be sealed and verified. */
 import { hash, randomUUID } from 'node:crypto';
 import { readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';

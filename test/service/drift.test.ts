@@ -87,11 +87,11 @@ test('each kind is noted once by upkeep and shown everywhere, with no call that 
     what: [{ kind: 'document' }, { kind: 'foreign_added' }],
     ours: {
       keys: [
-        { kid: replaced.key.kid, whose: 'ours' },
-        { kid: THEIRS.kid, whose: 'foreign', pem: 'same' },
+        { kid: replaced.key.kid, origin: 'ours' },
+        { kid: THEIRS.kid, origin: 'foreign', pem: 'same' },
       ],
     },
-    server: { alg: 'ES256', keys: [{ kid: THEIRS.kid, whose: 'foreign' }] },
+    server: { alg: 'ES256', keys: [{ kid: THEIRS.kid, origin: 'foreign' }] },
   });
   const text = (await ran(fleet, 'drift', added.ref, calm.ref)).stdout;
   expect(text).toContain(`the foreign key ${THEIRS.kid} was added`);
@@ -128,7 +128,7 @@ test('a decision is made on what the server shows now, goes through the loop, an
   const [replaced, added] = [await fleet.managed(KID_APP), await fleet.managed(KID_APP)];
   publish(fleet, replaced, withPem(THEIRS));
   publish(fleet, added, withPem(added.key), withPem(THEIRS));
-  // Nobody but a person knows whose key is right: theirs stays unless it is given up.
+  // Only a person knows which key is right: theirs stays unless it is given up.
   const refused = await ran(fleet, 'drift', 'repair', replaced.ref, added.ref, ...WHY);
   expect(refused.code).toBe(1);
   expect(refused.stderr).toContain('an application may sign with it');
@@ -177,7 +177,7 @@ test('a decision is made on what the server shows now, goes through the loop, an
   });
 });
 
-test('a repair whose command died before it woke a worker is done all the same, and sent again as it was where no answer comes', async () => {
+test('a repair is done though its command died before it woke a worker, and sent again as it was where no answer comes', async () => {
   const fleet = await startFleet({ apps: [KID_APP], config: { reconcile_every: '200ms' } });
   const client = await fleet.managed(KID_APP);
   publish(fleet, client, withPem(client.key), withPem(THEIRS));

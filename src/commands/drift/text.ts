@@ -49,7 +49,7 @@ function printClient(view: DriftView, now: number): void {
   print(`${client}  client_id ${shortMessage(clientId)}  ${enrolment}  ${age}`);
   for (const { text } of what) print(`  - ${text}`);
   printTable(
-    ['', 'ALG', 'JWKS_URI', 'KEY', 'KTY', 'KEY ALG', 'WHOSE', 'PEM'],
+    ['', 'ALG', 'JWKS_URI', 'KEY', 'KTY', 'KEY ALG', 'ORIGIN', 'PEM'],
     [...(view.ours === null ? [] : rows('rekeyd', view.ours)), ...rows('server', view.server)],
   );
   print(`By itself: ${byItself}`);
@@ -62,8 +62,8 @@ function rows(side: string, { alg, jwks_uri: uri, keys }: DocumentView): readonl
   return keys.map((key, index) => [...(index === 0 ? first : ['', '', '']), ...keyRow(key)]);
 }
 
-function keyRow({ kid, id, kty, alg, whose, pem }: KeyView): readonly string[] {
-  return [cell(kid ?? id), cell(kty), cell(alg), whose, pem];
+function keyRow({ kid, id, kty, alg, origin, pem }: KeyView): readonly string[] {
+  return [cell(kid ?? id), cell(kty), cell(alg), origin, pem];
 }
 
 /** A server may say anything. */

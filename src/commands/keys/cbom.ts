@@ -57,7 +57,7 @@ async function printKeys(select: Select | null, now: number, resources: Resource
   return { algs, unknown };
 }
 
-/** RFC 9562 section 5.8: version 8, whose bits are ours to choose. */
+/** RFC 9562 section 5.8: in version 8 we choose the bits. */
 function uuidOf(text: string): string {
   const hex = hash('sha256', text, 'hex');
   const variant = ((Number.parseInt(hex.charAt(16), 16) & 3) | 8).toString(16);

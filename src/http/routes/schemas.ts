@@ -121,7 +121,7 @@ const driftDocument = z.object({
     .array(
       z.object({
         kid: z.string().nullable(),
-        whose: z.enum(['ours', 'former', 'foreign']).describe('former: it is not published by us any more.'),
+        origin: z.enum(['ours', 'former', 'foreign']).describe('former: it is not published by us any more.'),
         thumbprint: z.string().nullable().describe('Of our keys. RFC 7638, SHA-256.'),
         id: z.string().nullable().describe('SHA-256 of its SubjectPublicKeyInfo, base64url.'),
         kty: z.string(),
