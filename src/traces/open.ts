@@ -2,7 +2,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Context, ContextManager, SpanContext, TextMapPropagator } from '@opentelemetry/api';
 import type { SpanFacts, Trace } from '../core/trace.ts';
-import { messageOf, RekeydError } from '../errors.ts';
+import { RekeydError } from '../errors.ts';
 import { sleep } from '../time.ts';
 import { type Collector, openExporter } from './exporter.ts';
 import { type Origin, SCOPE } from './otlp.ts';
@@ -25,18 +25,10 @@ export interface Traces {
 /** What is left is not worth a longer stop. */
 const FLUSH_MS = 2_000;
 
-async function loadPackages() {
-  try {
-    return await Promise.all([import('@opentelemetry/api'), import('@opentelemetry/sdk-trace'), import('bullmq-otel')]);
-  } catch (error) {
-    throw new RekeydError(
-      'config',
-      `telemetry.traces needs packages that are not installed (${messageOf(error)}). Install rekeyd with its optional dependencies, or take telemetry.traces away.`,
-    );
-  }
-}
+const loadPackages = () =>
+  Promise.all([import('@opentelemetry/api'), import('@opentelemetry/sdk-trace'), import('bullmq-otel')]);
 
-/** BullMQ finds what is registered with OpenTelemetry's API: one process has it once. @throws RekeydError `config` */
+/** BullMQ finds what is registered with OpenTelemetry's API: one process has it once. */
 export async function openTraces({ collector, sample, onProblem, ...origin }: TracesOptions): Promise<Traces> {
   const [api, sdk, { BullMQOtel }] = await loadPackages();
   const exporter = openExporter(collector, origin, onProblem);
