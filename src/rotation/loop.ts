@@ -50,6 +50,10 @@ export type Rest =
   /** Another worker works on this record. */
   | { readonly kind: 'outrun'; readonly why: string };
 
+/** So often another process may deliver to the same folder meanwhile, and so far apart, in ms. */
+const MOST_OUTDATED = 4;
+const APART_MS = 50;
+
 /** A turn that comes this soon, in ms, is waited for in place. */
 const SHORT_WAIT_MS = 250;
 
@@ -74,10 +78,12 @@ export async function rotate(ref: ClientRef, policy: ClientPolicy, tools: Tools,
         if (isOutrun(error)) return { kind: 'outrun', why: messageOf(error) };
         throw error;
       }
-      // A folder may be ahead of a record that was restored, or of a clock that was set back. A later claim, and the record as it is then, get past that;
-      // when it happens again, two stores or workers deliver there, and the delivery counts as failed.
+      // A folder may be ahead of a record that was restored, or of a clock that was set back. A later claim, and the record as it is then, get past that.
+      // So it is when several imports of one client deliver at the same time; one of them is last. When it goes on, two stores deliver there, and the
+      // delivery counts as failed.
       leastEpoch = error.epoch + 1;
-      if (round > 0) outdated = error.message;
+      if (round >= MOST_OUTDATED) outdated = error.message;
+      else await sleep(Math.random() * APART_MS * round, signal);
     }
   }
 }
