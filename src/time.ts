@@ -46,6 +46,8 @@ export function later(ms: number, action: () => void): void {
 /** As `work`, but rejects as soon as the signal aborts. `work` goes on: somebody else may wait for it too. */
 export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return work;
+  // Nobody else may wait for it: a failure that nobody hears ends the process.
+  work.catch(() => {});
   signal.throwIfAborted();
   const given = Promise.withResolvers<never>();
   const onAbort = () => given.reject(signal.reason);

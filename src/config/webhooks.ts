@@ -54,7 +54,7 @@ export function webhook(sources: Sources) {
 
 type Found = readonly (readonly [setting: string, message: string])[];
 
-interface Target {
+export interface Target {
   readonly secret: Secret;
   /** It stands in the config itself. */
   readonly isWritten: boolean;

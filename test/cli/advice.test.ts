@@ -25,8 +25,10 @@ function problemOf({ text, isLine }: Advice): string | null {
   let command: Command = program;
   const rest = [...words];
   while (command.commands.length > 0 && !rest[0]?.startsWith('-')) {
-    const name = rest.shift();
-    const found = command.commands.find((one) => one.name() === name);
+    const found = command.commands.find((one) => one.name() === rest[0]);
+    // A command that takes arguments of its own beside its subcommands.
+    if (found === undefined && command.registeredArguments.length > 0) break;
+    rest.shift();
     if (found === undefined) return `there is no command ${words.join(' ')}`;
     command = found;
   }

@@ -119,10 +119,11 @@ test.each(WORKERS)('%s waits for Valkey and for what a person has to make', (nam
   expect(environment).toEqual({ REDIS_URL: 'redis://valkey:6379' });
 });
 
-test('each worker has a data_dir of its own, and all share the folder of the keys', () => {
+test('each worker has a data_dir of its own, and all share the folders of the keys and of the audit log', () => {
   const [first = [], second = []] = WORKERS.map((name) => service(name).volumes);
   const targetsOf = (volumes: readonly string[]) => volumes.map((volume) => volume.split(':')[1]);
-  expect(targetsOf(first)).toEqual(['/etc/rekeyd', '/run/secrets', config.data_dir, config.sinks[0].path]);
+  const { data_dir: data, sinks, audit } = config;
+  expect(targetsOf(first)).toEqual(['/etc/rekeyd', '/run/secrets', data, sinks[0].path, audit.export]);
   expect(targetsOf(second)).toEqual(targetsOf(first));
   expect(first.filter((volume) => !second.includes(volume))).toEqual(['data-1:/data']);
   const named = [...first, ...second]
