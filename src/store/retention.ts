@@ -1,6 +1,7 @@
 /** How far the audit log is exported, and the end of it that is cut. One worker at a time does that, under a lease. */
 import type { Redis } from 'ioredis';
-import { CUT, HOLD_RETENTION, LEAVE_RETENTION, NOTE_EXPORT } from './lua/retention.ts';
+import { HOLD, LEAVE } from './lua/lease.ts';
+import { CUT, NOTE_EXPORT } from './lua/retention.ts';
 import { integer } from './redis/replies.ts';
 import type { Scripts } from './redis/scripts.ts';
 
@@ -68,10 +69,10 @@ export function openRetention(redis: Redis, scripts: Scripts): Retention {
 
   return {
     async holdRetention(holder, ms) {
-      return integer(await scripts.run({ lua: HOLD_RETENTION, keys: touched, args: [holder, ms] }));
+      return integer(await scripts.run({ lua: HOLD, keys: touched, args: [holder, ms] }));
     },
     async leaveRetention(holder) {
-      await scripts.run({ lua: LEAVE_RETENTION, keys: touched, args: [holder] });
+      await scripts.run({ lua: LEAVE, keys: touched, args: [holder] });
     },
     async exportProgress() {
       const fields = Object.entries(await scripts.ask(() => redis.hgetall(keys.retention)));

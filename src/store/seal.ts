@@ -4,14 +4,8 @@
  */
 import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../core/audit.ts';
-import {
-  BEGIN_SEGMENT,
-  CHANGE_SEAL_KEY,
-  HOLD_SEAL,
-  LEAVE_SEAL,
-  REWRAP_SEAL_KEY,
-  WRITE_CHECKPOINT,
-} from './lua/seal.ts';
+import { HOLD, LEAVE } from './lua/lease.ts';
+import { BEGIN_SEGMENT, CHANGE_SEAL_KEY, REWRAP_SEAL_KEY, WRITE_CHECKPOINT } from './lua/seal.ts';
 import { integer } from './redis/replies.ts';
 import type { Scripts } from './redis/scripts.ts';
 
@@ -138,10 +132,10 @@ export function openSeal(redis: Redis, scripts: Scripts): Seal {
       );
     },
     async holdSeal(holder, ms) {
-      return integer(await scripts.run({ lua: HOLD_SEAL, keys: [keys.seal], args: [holder, ms] }));
+      return integer(await scripts.run({ lua: HOLD, keys: [keys.seal], args: [holder, ms] }));
     },
     async leaveSeal(holder) {
-      await scripts.run({ lua: LEAVE_SEAL, keys: [keys.seal], args: [holder] });
+      await scripts.run({ lua: LEAVE, keys: [keys.seal], args: [holder] });
     },
     async writeCheckpoint({ basis, fence, seq, hash, most, draft }) {
       const args = [basis, fence, seq, hash, most, JSON.stringify(draft)];

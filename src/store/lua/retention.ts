@@ -1,28 +1,5 @@
 import { PRELUDE } from './prelude.ts';
 
-/**
- * KEYS retention. ARGV holder, ms. → the number of its lease; 0: somebody else has one. The lease of a holder that comes back in time stays the same. One that
- * was given in the future is over: the clock of the server was set back.
- */
-export const HOLD_RETENTION = `${PRELUDE}
-local at = now()
-local lease = redis.call('HMGET', keys[1], 'holder', 'held_at', 'held_ms', 'fence')
-local fence = tonumber(lease[4] or '0')
-if lease[1] ~= args[1] then
-  local since = tonumber(lease[2] or '0')
-  if lease[1] and since <= at and at < since + tonumber(lease[3]) then return 0 end
-  fence = fence + 1
-end
-redis.call('HSET', keys[1], 'holder', args[1], 'held_at', string.format('%d', at), 'held_ms', args[2], 'fence', fence)
-return fence
-`;
-
-/** KEYS retention. ARGV holder. → 1. */
-export const LEAVE_RETENTION = `${PRELUDE}
-if redis.call('HGET', keys[1], 'holder') == args[1] then redis.call('HDEL', keys[1], 'holder') end
-return 1
-`;
-
 /** KEYS retention. ARGV fence, field, what it holds ('' for nothing), what it is to hold ('' to remove it). → 1; 0: it holds something else, or another worker has the lease. */
 export const NOTE_EXPORT = `${PRELUDE}
 local held = redis.call('HGET', keys[1], args[2]) or ''
