@@ -8,6 +8,7 @@ import { members } from '../src/core/reply.ts';
 import { hasCode, RekeydError } from '../src/errors.ts';
 import { signDocument, verifyDocument } from '../src/keys/signed.ts';
 import type { Store } from '../src/store/store.ts';
+import { sleep } from '../src/time.ts';
 import type { Asking } from './begin-asked.ts';
 import { claimOf, digestOf, type Signing } from './claim.ts';
 import { producerClaim } from './producers.ts';
@@ -113,7 +114,21 @@ function hasEnded(name: string, { failedReason }: Job): string {
   return `Request ${name} does not wait any more: ${failedReason ? `it failed. ${failedReason}` : 'it was started.'}`;
 }
 
-/** A job that is under way cannot be promoted. It looks at its approvals the next time. */
+/** How often, and how far apart in ms, a job that is under way is looked at. A worker that takes longer looks again by itself, after some minutes. */
+const LOOKS = 100;
+const LOOK_MS = 50;
+
+/** `delayed`: it was put off since it was to be promoted. */
+const UNDER_WAY: readonly string[] = ['active', 'delayed'];
+
 async function wake(job: Job): Promise<void> {
-  await job.promote().catch(() => undefined);
+  for (let look = 1; look <= LOOKS; look += 1) {
+    const isAwake = await job.promote().then(
+      () => true,
+      () => false,
+    );
+    // A worker that has it may have looked for approvals before this one came, and is about to put it off.
+    if (isAwake || !UNDER_WAY.includes(await job.getState())) return;
+    await sleep(LOOK_MS);
+  }
 }

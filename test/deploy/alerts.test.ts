@@ -1,15 +1,17 @@
 /** Alert rules and the dashboard: promtool accepts them, and a real Prometheus that reads real workers fires and shows. */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { parse } from 'yaml';
 import { aged } from '../support/aged.ts';
 import { caller, makeToken } from '../support/api.ts';
 import { DEPLOYMENT, PEM_APP, startFleet } from '../support/fleet.ts';
 import { noPrometheus, startPrometheus } from '../support/prometheus.ts';
 import { until } from '../support/until.ts';
+import { SECRET, startReceiver } from '../webhooks/receiver.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const FOLDER = join(ROOT, 'deploy/prometheus');
@@ -72,7 +74,15 @@ test('a real Prometheus fires for an overdue key, a paused deployment and stoppe
   skip,
 }) => {
   if (noPrometheus !== null) skip(noPrometheus);
-  const fleet = await startFleet({ apps: [PEM_APP], config: { http: { listen: '127.0.0.1:0' } } });
+  const receiver = await startReceiver();
+  const secrets = await mkdtemp(join(tmpdir(), 'rekeyd-alerts-'));
+  onTestFinished(() => rm(secrets, { recursive: true }));
+  await writeFile(join(secrets, 'hook'), SECRET);
+  const siem = { name: 'siem', url: receiver.url, secret: `file:${secrets}/hook`, allow_private: ['127.0.0.1'] };
+  const fleet = await startFleet({
+    apps: [PEM_APP],
+    config: { http: { listen: '127.0.0.1:0' }, audit: { export: './audit' }, webhooks: [siem] },
+  });
   const [old, leaked] = [await fleet.managed(PEM_APP), await fleet.managed(PEM_APP)];
   await aged(fleet, old, 100);
   const service = await fleet.start({ http: true });

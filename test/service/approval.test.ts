@@ -1,4 +1,5 @@
 /** How long a request waits for a second person, and how long an approval counts. */
+import { Worker } from 'bullmq';
 import { expect, onTestFinished, test } from 'vitest';
 import { approve } from '../../jobs/approval.ts';
 import { claimed } from '../../jobs/claim.ts';
@@ -92,4 +93,23 @@ test('an approval outlasts a day in which the request waits for something else',
   const redis = await connectRedis({ socketPath: fleet.redis.socketPath }, { name: 'test' });
   onTestFinished(() => redis.disconnect());
   expect(await redis.pttl(store.keys.approvals(id))).toBeGreaterThan(7 * DAY_MS);
+});
+
+test('an approval that comes while a worker puts the request off wakes it all the same', async () => {
+  const fleet = await startFleet({ apps: [APP], config: { approval: { compromise_all: 2 } } });
+  for (let client = 0; client < 3; client += 1) await fleet.managed(APP);
+  const { queues, config, resources } = fleet;
+  const signing = { store: resources.store, keks: keksOf(config) };
+  const id = newRequestId();
+  await queues.request(await claimed({ ...ALL, confirm: true }, id, 'os:alice', signing), id);
+  // As a worker that has looked for approvals, and has not put the job off yet.
+  const worker = new Worker(queues.requests.name, null, queues.requests.opts);
+  onTestFinished(() => worker.close());
+  const job = await worker.getNextJob('a token', { block: false });
+  expect(job?.id).toBe(id);
+  const approving = approve(id, { actor: 'bob', claimedBy: 'os:bob', reason: 'seen' }, { ...signing, queues });
+  await until('the approval is noted', async () => (await toldOf(fleet, 'rotation.approved')).length === 1);
+  await job?.moveToDelayed(Date.now() + DAY_MS, 'a token');
+  await approving;
+  expect(await queues.requests.getJobState(id)).not.toBe('delayed');
 });
