@@ -148,6 +148,7 @@ test.each([
   ['a key is reported', { type: 'key.compromised', data: { joins: 'r1' } }, ['loose_entry']],
   ['somebody is turned away', { type: 'rotation.refused', data: {} }, []],
   ['somebody pauses a client', { type: 'schedule.paused', data: {} }, []],
+  ['an import is refused', { type: 'key.import_refused', data: {} }, []],
 ])('an entry by itself, when %s, is judged by what it tells', (_, draft, rules) => {
   const loose = event('loose', { kind: 'loose_entry', draft: JSON.stringify({ client: client.ref, ...draft }) });
   expect(storeIsFenced(evidenceOf(added(good, 'claim', loose))).map(({ rule }) => rule)).toEqual(rules);

@@ -55,12 +55,12 @@ function judgeClaim({ ref, claim, epoch }: Extract<Event, { kind: 'claim' }>, be
   return isLater ? [] : [{ rule: 'epoch', ref, message }];
 }
 
-/** What concerns a client stands or falls with a change of its record; only somebody who joins a rotation under way, or is turned away, or pauses a client, changes nothing of it. */
+const NO_CHANGES: readonly string[] = ['schedule.paused', 'schedule.resumed', 'rotation.refused', 'key.import_refused'];
+
+/** What concerns a client stands or falls with a change of its record. These change nothing of it: to join a rotation under way, to be turned away, to pause it, an import that is refused. */
 function judgeLoose(draft: string): Violation[] {
   const { client, type, data } = JSON.parse(draft);
-  const isPause = type === 'schedule.paused' || type === 'schedule.resumed';
-  const changesNothing =
-    isPause || type === 'rotation.refused' || (type === 'rotation.requested' && data.joins !== undefined);
+  const changesNothing = NO_CHANGES.includes(type) || (type === 'rotation.requested' && data.joins !== undefined);
   if (client === null || changesNothing) return [];
   return [{ rule: 'loose_entry', ref: client, message: `an entry without its change: ${draft.slice(0, 200)}` }];
 }
