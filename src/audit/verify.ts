@@ -221,7 +221,7 @@ async function* linesOf(dir: string): AsyncGenerator<readonly string[]> {
   const files = (await readdir(dir)).filter((name) => /^audit-\d+\.jsonl$/.test(name));
   for (const file of files.sort((a, b) => Number.parseInt(a.slice(6), 10) - Number.parseInt(b.slice(6), 10))) {
     let rest: Buffer = Buffer.alloc(0);
-    for await (const chunk of createReadStream(join(dir, file), { highWaterMark: 1 << 18 })) {
+    for await (const chunk of createReadStream(join(dir, file))) {
       const bytes: Buffer = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk;
       const end = bytes.lastIndexOf('\n');
       if (end >= 0) yield bytes.toString('utf8', 0, end).split('\n');
