@@ -117,7 +117,7 @@ function notTaken({ client, told }: Telling): void {
   for (const line of client.lines.values()) untaken(line, told);
 }
 
-/** @param isOurs the server has our document. Elsewhere, and beside a `jwks_uri`, what is not shown may be in force all the same */
+/** @param isOurs the server has our document. If it has another one, or a `jwks_uri`, a key that is not shown may still sign in */
 function showing({ client, told, lineOf }: Telling, isOurs: boolean): void {
   const { data } = told;
   const firstSent = client.firstSent ?? told;

@@ -49,16 +49,11 @@ function underWay(message: string): RekeydError {
   return new RekeydError('under_way', message);
 }
 
-/**
- * The client is as one that was found, and no schedule touches it. Its key folder stays as it is: the application may read its key there.
- * @param to where the private key was written; null: it stays in the key folder alone
- * @throws RekeydError as {@link releasableKey}
- */
-export function released(record: ClientRecord, cause: Cause, to: string | null): Transition {
-  const { kid, alg } = releasableKey(record);
+/** The client as one that rekeyd only knows of: nothing is done to it, not even where a policy says `adopt: take_over`. Its keys are no longer managed. */
+export function leftAlone(record: ClientRecord): ClientRecord {
   const { client, at } = record.server.observed;
-  const { standby: _, drift: __, settled: ___, restores: ____, ...known } = record;
-  const next: ClientRecord = {
+  const { standby: _, ...known } = record;
+  return {
     ...known,
     enrolment: 'found',
     keys: [],
@@ -68,6 +63,16 @@ export function released(record: ClientRecord, cause: Cause, to: string | null):
     halted: null,
     released: true,
   };
+}
+
+/**
+ * The client is as one that was found, and no schedule touches it. Its key folder stays as it is: the application may read its key there.
+ * @param to where the private key was written; null: it stays in the key folder alone
+ * @throws RekeydError as {@link releasableKey}
+ */
+export function released(record: ClientRecord, cause: Cause, to: string | null): Transition {
+  const { kid, alg } = releasableKey(record);
+  const { drift: _, settled: __, restores: ___, ...next } = leftAlone(record);
   const data = { kid, alg, from: record.enrolment, file: to };
   return { record: next, entries: [entry(next, { id: null, ...cause }, 'client.released', data)] };
 }

@@ -13,7 +13,7 @@ import { nameOf } from './naming-foreign.ts';
 import { hasDrifted } from './plan.ts';
 import type { Context } from './policy.ts';
 import type { ClientRecord } from './record.ts';
-import { newServerSide } from './server.ts';
+import { leftAlone } from './release.ts';
 import {
   nothingOfOurs,
   refusal,
@@ -24,7 +24,6 @@ import {
   showsOurs,
 } from './settling-checks.ts';
 import { shownNames } from './shown.ts';
-import { NOTHING_DELIVERED } from './signers.ts';
 import { entry, type Transition } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
 
@@ -68,17 +67,10 @@ export function accept(record: ClientRecord, cause: Cause, { policy, now }: Time
     const known: ClientRecord = { ...next, server, settled: { ...settling, keys: [] } };
     return told(known, cause, 'drift.accepted', { what, from: record.enrolment, to: record.enrolment }, 'left');
   }
-  const { client, at } = record.server.observed;
-  const { standby, ...others } = next;
+  const { client } = record.server.observed;
+  const { standby } = next;
   const found: ClientRecord = {
-    ...others,
-    enrolment: 'found',
-    keys: [],
-    server: newServerSide(client, at),
-    signers: { delivered: NOTHING_DELIVERED, tries: NO_TRIES },
-    failure: null,
-    halted: null,
-    released: true,
+    ...leftAlone(next),
     settled: { ...settling, keys: record.keys, ...(standby !== undefined && { standby }) },
   };
   const kids = record.keys.map(({ kid }) => kid);
