@@ -1,0 +1,168 @@
+/** What the page shows, and `rekeyd status`: of the fleet, of a list of clients, and of one client. Members as in the JSON document; times are RFC 3339. */
+import type { AuditEntry } from '../core/audit.ts';
+import type { ClientState } from '../core/state.ts';
+import type { AuditLogStatus } from './audit-log.ts';
+import type { DriftView } from './drift.ts';
+import type { ClientStatus, DeploymentStatus, PauseStatus, RequestStatus, WaveStatus, WebhookStatus } from './model.ts';
+
+export interface FleetView {
+  /** When it was so, on the store's clock. */
+  readonly at: string;
+  /** How far the fleet is read, where all is not known yet; the counts are of what was read. Null: they are of all clients. */
+  readonly reading: { readonly read: number; readonly of: number } | null;
+  readonly clients: number;
+  readonly counts: Readonly<Record<ClientState, number>>;
+  /** Clients that sign in with a key that was reported as compromised. */
+  readonly compromised: number;
+  readonly drifted: number;
+  /** Clients whose rotation waits for a signer. */
+  readonly signers_missing: number;
+  /** Clients that a schedule rotates: due now, within 24 hours and within 7 days; each count includes the ones before. */
+  readonly due: { readonly now: number; readonly day: number; readonly week: number };
+  readonly deployments: readonly DeploymentView[];
+  readonly policies: readonly PolicyView[];
+  readonly workers: readonly WorkerView[];
+  readonly pauses: readonly PauseStatus[];
+  readonly waves: readonly WaveStatus[];
+  readonly requests: readonly RequestStatus[];
+  readonly audit: AuditLogStatus;
+  readonly webhooks: readonly WebhookStatus[];
+}
+
+export interface DeploymentView extends DeploymentStatus {
+  readonly clients: number;
+  readonly budget: {
+    readonly max: number;
+    readonly per_seconds: number;
+    /** Part of it that is spent now, 0 to 1. */
+    readonly used: number;
+  };
+  /** How long a wave of all its clients takes at this budget when nothing has to be tried twice, and a compromise of all. Null: it has no clients. */
+  readonly rotate_all_seconds: number | null;
+  readonly compromise_all_seconds: number | null;
+}
+
+export interface PolicyView {
+  readonly policy: string;
+  readonly clients: number;
+  readonly owner: string | null;
+  readonly schedule: string;
+  readonly timezone: string;
+  readonly rotate_every_seconds: number;
+  /** The next three. */
+  readonly next_ticks: readonly string[];
+  /** Those that are not over. `active`: now. */
+  readonly freezes: readonly { readonly from: string; readonly until: string; readonly active: boolean }[];
+}
+
+export interface WorkerView {
+  readonly host: string;
+  readonly pid: number;
+  readonly version: string;
+  /** How far its clock is ahead of Redis's, in s; negative: behind. Null: an older version does not tell. */
+  readonly clock_ahead_seconds: number | null;
+  /** What keeps it from being ready; null: nothing. */
+  readonly problem: string | null;
+}
+
+export const CLIENT_ORDERS = ['urgency', 'name', 'age', 'due'] as const;
+
+export type ClientOrder = (typeof CLIENT_ORDERS)[number];
+
+export interface ClientQuery {
+  /** Part of a reference or of a `client_id`, or the whole name of a key. Empty: any. */
+  readonly text: string;
+  readonly state: ClientState | null;
+  /** `deployment/slug` */
+  readonly app: string | null;
+  readonly policy: string | null;
+  readonly drifted: boolean;
+  readonly order: ClientOrder;
+  /** `next` of the page before; null: from the first. */
+  readonly after: string | null;
+  readonly limit: number;
+  /** What the caller may see: an app, or a client reference; null: all. */
+  readonly only: string | null;
+}
+
+export interface ClientList {
+  readonly clients: readonly ClientStatus[];
+  /** For {@link ClientQuery.after}; null: there are no more. */
+  readonly next: string | null;
+  /** How many match; null: not known while the fleet is read. */
+  readonly matching: number | null;
+  /** As in {@link FleetView}. Until the fleet is read, `text` finds whole references and keys only, and the order is by name. */
+  readonly reading: FleetView['reading'];
+}
+
+export interface ClientView {
+  readonly status: ClientStatus;
+  readonly lifeline: Lifeline;
+  /** Rotations, the newest first, one under way included. */
+  readonly rotations: readonly RotationView[];
+  /** Its newest audit entries, the newest first, as far as they are looked for. */
+  readonly entries: readonly AuditEntry[];
+  readonly drift: DriftView;
+  /** What to do about `status.last_error`, `halted` or what it waits for; null: nothing. */
+  readonly advice: string | null;
+}
+
+export interface RotationView {
+  readonly id: string;
+  readonly state: 'running' | 'active' | 'finished' | 'failed' | 'rolled_back';
+  readonly strategy: 'overlap' | 'cutover';
+  readonly kid: string | null;
+  readonly replaces: string | null;
+  readonly rollback: boolean;
+  readonly actor: string;
+  readonly claimed_by: string | null;
+  readonly reason: string;
+  readonly started_at: string;
+  readonly active_at: string | null;
+  readonly ended_at: string | null;
+  readonly error: string | null;
+}
+
+/** The keys of a client over time; all times in ms since the epoch on the store's clock. */
+export interface Lifeline {
+  readonly now: number;
+  /** From the first thing that it shows until the last one that is planned, or now. */
+  readonly from: number;
+  readonly until: number;
+  /** The key that came first is first. */
+  readonly keys: readonly LifelineKey[];
+  readonly marks: readonly LifelineMark[];
+  /** What comes when all goes well, in order. */
+  readonly planned: readonly PlannedStep[];
+}
+
+export interface LifelineKey {
+  /** Null: a key that is not ours and has no name. */
+  readonly kid: string | null;
+  readonly alg: string | null;
+  readonly ours: boolean;
+  readonly spans: readonly LifelineSpan[];
+  /** When it goes, as planned; null: it is not planned, or has gone. */
+  readonly until: number | null;
+}
+
+export interface LifelineSpan {
+  readonly state: 'pre-active' | 'active' | 'deactivated' | 'compromised';
+  readonly from: number;
+  /** Null: it still is. */
+  readonly to: number | null;
+}
+
+export interface LifelineMark {
+  readonly at: number;
+  readonly what: 'patched' | 'accepted' | 'refused';
+  /** The key that was proven; null for a PATCH. */
+  readonly kid: string | null;
+}
+
+export interface PlannedStep {
+  readonly at: number;
+  /** In words, such as `the new key becomes active`. */
+  readonly what: string;
+  readonly kid: string | null;
+}
