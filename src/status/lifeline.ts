@@ -76,19 +76,18 @@ function eventsOf(kid: string, past: Past): readonly KeyEvent[] {
   ];
 }
 
+/** When a key that is or was in use was reported. Of one that never came into use, nothing tells that. */
 function reportsOf(kid: string, { record, summaries }: Past): readonly number[] {
-  const { retirements, rotation, former } = record;
-  // The rotation of a key that never became active names another one as the one that it replaces.
-  const discarded = retirements.filter(({ role }) => role === 'discarded');
-  const own = discarded.filter((old) => old.kid === kid).map((old) => old.rotation.exposure?.reportedAt);
-  const others = summaries
-    .filter(({ id, replaces }) => replaces === kid && !discarded.some((old) => old.rotation.id === id))
-    .map(({ exposure }) => exposure?.reportedAt);
-  const meant = rotation?.compromised?.kid === kid ? [rotation.compromised.at] : [];
-  const noted = record.keys.some((key) => key.kid === kid)
-    ? former.filter((old) => old.kid === kid && old.compromised)
-    : [];
-  return [...own, ...others, ...meant, ...noted.map(({ at }) => at)].filter((at) => at !== undefined);
+  const { retirements, former, keys } = record;
+  const key = keys.find((held) => held.kid === kid);
+  const noted = former.filter((old) => old.kid === kid && old.compromised);
+  if (key?.state !== 'compromised' && noted.length === 0) return [];
+  const discarding = new Set(retirements.filter(({ role }) => role === 'discarded').map((old) => old.rotation.id));
+  // The rotation of a key that was thrown away names another one as the one that it replaces.
+  const replacing = summaries.filter(({ id, replaces }) => replaces === kid && !discarding.has(id));
+  const reports = replacing.map(({ exposure }) => exposure?.reportedAt).filter((at) => at !== undefined);
+  // Of one that is gone, it is the time at which it went.
+  return key === undefined ? reports : [...reports, ...noted.map(({ at }) => at)];
 }
 
 function goneAt(kid: string, { record, summaries, now }: Past): number {
