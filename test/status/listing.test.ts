@@ -6,7 +6,7 @@ import { CLIENT_STATES, type Standing } from '../../src/core/state.ts';
 import type { Surroundings } from '../../src/status/build.ts';
 import type { Clients } from '../../src/status/census.ts';
 import { readCursor, writeCursor } from '../../src/status/cursor.ts';
-import { type Known, stateNow } from '../../src/status/known.ts';
+import { type Known, statesAt } from '../../src/status/known.ts';
 import { listed } from '../../src/status/listing.ts';
 import { countsOf } from '../../src/status/tally.ts';
 import { CLIENT_ORDERS, type ClientQuery } from '../../src/status/views.ts';
@@ -24,6 +24,8 @@ const SEEN: Surroundings = {
   deployments: new Map([['d', { paused: null, throttledUntil: null }]]),
   pauses: new Map([['app d/b', PAUSE]]),
 };
+
+const stateNow = statesAt(SEEN);
 
 const maybeTime = fc.option(
   fc.integer({ min: -40, max: 40 }).map((days) => NOW + days * DAY),
@@ -70,12 +72,12 @@ function naive(known: Clients, { text, state, app, policy, drifted, order, only 
     if (app !== null && !ref.startsWith(`${app}/`)) return false;
     if (policy !== null && one.group.policy !== policy) return false;
     if (drifted && one.drift.length === 0) return false;
-    if (state !== null && stateNow(ref, one, SEEN) !== state) return false;
+    if (state !== null && stateNow(ref, one) !== state) return false;
     return `${ref} ${one.clientId}`.toLowerCase().includes(part) || keys.has(ref);
   });
   const late = Number.POSITIVE_INFINITY;
   const value = ([ref, one]: readonly [ClientRef, Known]) => {
-    if (order === 'urgency') return one.compromised ? -1 : CLIENT_STATES.indexOf(stateNow(ref, one, SEEN));
+    if (order === 'urgency') return one.compromised ? -1 : CLIENT_STATES.indexOf(stateNow(ref, one));
     return order === 'name' ? 0 : order === 'age' ? (one.since ?? late) : (one.dueAt ?? late);
   };
   return matching
@@ -154,7 +156,7 @@ test('counts are those of the clients one by one', async () => {
     const all = [...known];
     expect(clients).toBe(all.length);
     for (const state of CLIENT_STATES) {
-      expect(counts[state]).toBe(all.filter(([ref, one]) => stateNow(ref, one, SEEN) === state).length);
+      expect(counts[state]).toBe(all.filter(([ref, one]) => stateNow(ref, one) === state).length);
     }
     const within = (ms: number) =>
       all.filter(([, { is, dueAt }]) => dueAt !== null && dueAt <= NOW + ms && !['halted', 'rotating'].includes(is))
