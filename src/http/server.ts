@@ -4,6 +4,7 @@ import type { HttpConfig, HttpTlsConfig } from '../config/model.ts';
 import { openScannerKeys } from '../leaks/scanner-keys.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { Log } from '../rotation/resources.ts';
+import type { Views } from '../status/views.ts';
 import type { Credentials } from './auth.ts';
 import { openEvents } from './events.ts';
 import { closeListener, LIMITS, type Limits, listenOn, openListener, renewTls } from './listener.ts';
@@ -38,6 +39,8 @@ export interface ApiOptions {
   readonly credentials: () => Credentials;
   readonly rate: () => Rate;
   readonly metrics: Pick<Metrics, 'text' | 'callRefused'>;
+  /** What the page shows. */
+  readonly views: Views;
 }
 
 export interface HttpServer {

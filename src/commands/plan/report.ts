@@ -1,6 +1,6 @@
 /** Collects what is planned, and shows it: as a summary with a list, step by step, or as one JSON document. */
 import type { ClientRef } from '../../core/client.ts';
-import { type Foremost, keepForemost } from '../foremost.ts';
+import { type Foremost, keepForemost } from '../../status/foremost.ts';
 import { beginJson, note, noteAbout, openTable, print, printElement, printJson } from '../output.ts';
 import type { ClientPlan } from './client.ts';
 import type { Outlook } from './fleet.ts';

@@ -1,0 +1,34 @@
+/** What the page shows, read when somebody asks. */
+import type { Resources } from '../rotation/resources.ts';
+import type { Census } from './census.ts';
+import { clientView } from './client.ts';
+import { clientList } from './clients.ts';
+import { aroundOf, surroundingsOf } from './fleet.ts';
+import type { RequestStatus } from './model.ts';
+import { countsOf } from './tally.ts';
+import type { FleetView, Views } from './views.ts';
+
+/** Of the config in force. */
+export interface ViewParts {
+  readonly resources: Resources;
+  /** Requests that a worker began, and put off: they stand in the queues. */
+  requests(): Promise<readonly RequestStatus[]>;
+}
+
+/** @param census of the same config and store */
+export function openViews(current: () => ViewParts, census: Pick<Census, 'look'>): Views {
+  return {
+    async fleet(): Promise<FleetView> {
+      const { known, reading } = await census.look();
+      const { resources, requests } = current();
+      const seen = await surroundingsOf(resources);
+      const { groups, ...counts } = await countsOf(known, seen);
+      const at = new Date(seen.now).toISOString();
+      return { at, reading, ...counts, ...(await aroundOf(resources, seen, { groups }, requests)) };
+    },
+    async clients(query) {
+      return clientList(query, await census.look(), current().resources);
+    },
+    client: (ref) => clientView(ref, current().resources),
+  };
+}
