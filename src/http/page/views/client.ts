@@ -1,0 +1,154 @@
+/** One client: how it stands and what to do, its keys over time, who signs, what its server shows, and what happened. */
+import { html, type SafeHtml } from '@remix-run/html-template';
+import { exposureLine } from '../../../status/exposure.ts';
+import type { ClientStatus } from '../../../status/model.ts';
+import type { ClientView } from '../../../status/views.ts';
+import { entriesTable, rotationsTable } from './client-history.ts';
+import { keysTable, signers } from './client-keys.ts';
+import { badges } from './clients.ts';
+import { documents } from './documents.ts';
+import { type Icon, icon } from './icons.ts';
+import { lifeline } from './lifeline.ts';
+import { badge, clientsPath, clock, moment, momentOr, NONE, reference, STATES, type Tone } from './words.ts';
+
+/** @param actions forms for those that may use them; null for others */
+export function clientPage(view: ClientView, actions: SafeHtml | null): SafeHtml {
+  const { status, lifeline: life } = view;
+  const now = life.now;
+  return html`<header class="head"><p class="crumbs"><a href="/clients">Clients</a></p><h1>${reference(status.client)}</h1></header>
+<section data-live="state">${standing(view, now)}</section>
+<div class="${actions === null ? 'one-column' : 'columns'}"><div class="main-column">
+<section data-live="lifeline"><h2>Lifeline</h2>${lifeline(view)}</section>
+<section data-live="keys"><h2>Keys</h2>${keysTable(status, now)}</section>
+<section data-live="signers"><h2>Signers</h2>${signers(status, now)}</section>
+<section data-live="documents"><h2>The document on the server</h2>${documents(view.drift, now)}</section>
+<section data-live="rotations"><h2>Rotations</h2>${rotationsTable(view.rotations, now)}</section>
+<section data-live="entries"><h2>Audit entries</h2>${entriesTable(view.entries, now)}</section>
+</div>${actions === null ? null : html`<section id="actions" class="panel side"><h2>Actions</h2>${actions}</section>`}</div>`;
+}
+
+function standing(view: ClientView, now: number): SafeHtml {
+  const { status } = view;
+  return html`<p class="standing">${badges(status)} <span>${STATES[status.state].means}</span></p>
+<p class="as-of">As of ${clock(now)}</p>
+${callouts(view, now)}
+<dl class="facts">${facts(status, now)}</dl>`;
+}
+
+interface Callout {
+  readonly tone: Tone;
+  readonly icon: Icon;
+  readonly title: string;
+  readonly text: SafeHtml | string;
+}
+
+const LOOK: Callout = { tone: 'warn', icon: 'ask', title: 'Look at this', text: '' };
+
+/** What is wrong, or under way, the most pressing first; the advice stands with the first of them. */
+function callouts({ status, advice }: ClientView, now: number): SafeHtml {
+  const all = [...troubles(status), ...doings(status, now)];
+  const shown = all.length === 0 && advice !== null ? [LOOK] : all;
+  return html`${shown.map(({ tone, icon: name, title, text }, index) => {
+    const todo =
+      index === 0 && advice !== null ? html`<p class="advice"><strong>What to do:</strong> ${advice}</p>` : null;
+    return html`<div class="callout ${tone}">${icon(name)}<div><h3>${title}</h3><p>${text}</p>${todo}</div></div>`;
+  })}`;
+}
+
+function troubles(status: ClientStatus): readonly Callout[] {
+  const { compromised, halted, last_error: error, overdue, drift, state } = status;
+  const found: (Callout | null)[] = [
+    compromised
+      ? {
+          tone: 'alarm',
+          icon: 'alarm',
+          title: 'Its key is compromised, and still signs in',
+          text: 'The key in use was reported, and no rotation is under way that replaces it.',
+        }
+      : null,
+    halted === null ? null : { tone: 'alarm', icon: 'stop', title: 'Halted', text: halted },
+    error === null || error === halted
+      ? null
+      : {
+          tone: state === 'failed' ? 'alarm' : 'warn',
+          icon: 'cross',
+          title: state === 'failed' ? 'Failed' : 'Last error',
+          text: error,
+        },
+    overdue ? { tone: 'alarm', icon: 'late', title: 'Overdue', text: 'Its key is older than must_by allows.' } : null,
+    drift === null
+      ? null
+      : {
+          tone: 'warn',
+          icon: 'differs',
+          title: 'Drifted',
+          text: `The server shows what rekeyd did not publish: ${drift.differences.join(', ')}.`,
+        },
+  ];
+  const reported = (status.exposures ?? []).map(
+    (exposure): Callout => ({
+      tone: 'calm',
+      icon: 'alarm',
+      title: 'Reported as compromised',
+      text: exposureLine(exposure),
+    }),
+  );
+  return [...found.filter((one) => one !== null), ...reported];
+}
+
+function doings({ rotation, waiting, paused, signers }: ClientStatus, now: number): readonly Callout[] {
+  const found: (Callout | null)[] = [
+    rotation === null
+      ? null
+      : {
+          ...{ tone: 'busy', icon: 'turn' },
+          title:
+            rotation.offered_until === null
+              ? rotation.rollback
+                ? 'The previous key is being put back'
+                : 'A rotation is under way'
+              : 'Our key is offered to its application',
+          text: html`${rotation.strategy}, step ${rotation.phase}, since ${moment(rotation.since, now)}. Asked by ${rotation.actor}: ${rotation.reason}${rotation.offered_until === null ? null : html`. It is withdrawn ${moment(rotation.offered_until, now)}`}`,
+        },
+    waiting === null
+      ? null
+      : {
+          tone: 'busy',
+          icon: 'clock',
+          title: 'It waits',
+          text: html`${waiting.why}. It is looked at again ${moment(waiting.until, now)}.`,
+        },
+    signers === null || signers.missing.length === 0
+      ? null
+      : { tone: 'warn', icon: 'key', title: 'Signers without the new key', text: signers.missing.join(', ') },
+    paused === null
+      ? null
+      : {
+          tone: 'warn',
+          icon: 'pause',
+          title: 'Paused by a person',
+          text: html`By ${paused.actor} ${paused.until === null ? 'until somebody resumes' : html`until ${moment(paused.until, now)}`}: ${paused.reason}`,
+        },
+  ];
+  return found.filter((one) => one !== null);
+}
+
+function facts(status: ClientStatus, now: number): SafeHtml[] {
+  const { client_id: clientId, policy, enrolment, active, next_due: nextDue, due } = status;
+  const fact = (name: string, value: SafeHtml | string) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`;
+  return [
+    fact('client_id', html`<code>${clientId}</code>`),
+    fact(
+      'Policy',
+      policy === null
+        ? badge('warn', 'ask', 'none: the config no longer takes care of it')
+        : html`<a href="${clientsPath({ policy })}">${policy}</a>`,
+    ),
+    fact('Enrolment', enrolment),
+    fact('Key in use since', active === null ? NONE : momentOr(active.activated_at ?? active.created_at, now)),
+    fact(
+      'Next due',
+      html`${momentOr(nextDue, now)}${due === null ? null : html`<span class="sub">${due.message}</span>`}`,
+    ),
+  ];
+}
