@@ -1,10 +1,11 @@
 /** What happened to a client: its rotations and its audit entries. */
 import { html, type SafeHtml } from '@remix-run/html-template';
 import type { AuditEntry } from '../../../core/audit.ts';
+import { formatDuration } from '../../../core/duration.ts';
 import type { RotationView } from '../../../status/views.ts';
 import type { Icon } from './icons.ts';
 import { type Cell, table } from './table.ts';
-import { badge, keyName, moment, momentOr, NONE, type Tone } from './words.ts';
+import { badge, keyName, moment, NONE, prose, type Tone } from './words.ts';
 
 const STATES: Readonly<Record<RotationView['state'], readonly [Tone, Icon, string]>> = {
   running: ['busy', 'turn', 'running'],
@@ -17,18 +18,32 @@ const STATES: Readonly<Record<RotationView['state'], readonly [Tone, Icon, strin
 export function rotationsTable(rotations: readonly RotationView[], now: number): SafeHtml {
   const rows = rotations.map((rotation): Cell[] => {
     const [tone, name, word] = STATES[rotation.state];
-    const { strategy, rollback, error, replaces, kid, claimed_by: claimedBy } = rotation;
+    const { strategy, rollback, error, replaces, kid } = rotation;
+    const what = html`${keyName(kid)}<span class="sub">${replaces === null ? 'in place of one that is not ours' : html`in place of ${keyName(replaces)}`}</span>`;
     return [
-      moment(rotation.started_at, now),
-      html`${badge(tone, name, word)}${error === null ? null : html`<span class="sub why">${error}</span>`}`,
-      html`${strategy}${rollback ? html`<span class="sub">rollback</span>` : null}`,
-      html`${keyName(kid)}<span class="sub">${replaces === null ? 'in place of one that is not ours' : html`in place of ${keyName(replaces)}`}</span>`,
-      html`${rotation.reason}<span class="sub">${rotation.actor}${claimedBy === null ? null : ` (${claimedBy})`}</span>`,
-      momentOr(rotation.ended_at, now),
+      html`${moment(rotation.started_at, now)}<span class="sub">${took(rotation)}</span>`,
+      html`${badge(tone, name, word)}<span class="sub">${strategy}${rollback ? ', rollback' : null}</span>${error === null ? null : html`<span class="sub why">${prose(error)}</span>`}`,
+      what,
+      why(rotation),
     ];
   });
-  const heads = ['Started', 'State', 'Strategy', 'New key', 'Asked', 'Ended'];
+  const heads = ['Started', 'State', 'New key', 'Why, and who'];
   return table({ caption: 'Rotations', quiet: true, heads, rows, none: 'It was not rotated yet.' });
+}
+
+function took({ started_at: began, ended_at: ended }: RotationView): string {
+  return ended === null
+    ? 'not ended yet'
+    : `took ${formatDuration(Math.max(0, Date.parse(ended) - Date.parse(began)))}`;
+}
+
+function why({
+  reason,
+  actor,
+  claimed_by: claimedBy,
+}: Pick<AuditEntry, 'reason' | 'actor'> & { readonly claimed_by?: string | null }): SafeHtml {
+  const who = claimedBy === undefined || claimedBy === null || claimedBy === actor ? actor : `${actor} (${claimedBy})`;
+  return html`<div class="roomy">${prose(reason)}<span class="sub">${who}</span></div>`;
 }
 
 export function entriesTable(entries: readonly AuditEntry[], now: number): SafeHtml {
@@ -36,7 +51,7 @@ export function entriesTable(entries: readonly AuditEntry[], now: number): SafeH
     html`<span class="seq">${entry.seq}</span>`,
     moment(entry.time, now),
     html`<code>${entry.type}</code>`,
-    html`${entry.reason}<span class="sub">${entry.actor}${entry.claimed_by === undefined ? null : ` (${entry.claimed_by})`}</span>`,
+    why(entry),
     more(entry),
   ]);
   const heads = ['No.', 'Time', 'What', 'Why, and who', 'More'];

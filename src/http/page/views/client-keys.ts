@@ -1,9 +1,10 @@
 /** The keys of a client, and the processes that sign with them. */
 import { html, type SafeHtml } from '@remix-run/html-template';
+import { formatDuration } from '../../../core/duration.ts';
 import type { ClientStatus, KeyStatus } from '../../../status/model.ts';
 import type { Icon } from './icons.ts';
 import { type Cell, table } from './table.ts';
-import { badge, keyName, moment, momentOr, NONE, type Tone } from './words.ts';
+import { badge, keyName, moment, momentOr, NONE, prose, type Tone } from './words.ts';
 
 const STATES: Readonly<Record<KeyStatus['state'], readonly [Tone, Icon]>> = {
   'pre-active': ['busy', 'clock'],
@@ -19,22 +20,26 @@ export function keysTable({ keys, retiring }: ClientStatus, now: number): SafeHt
   const rows = keys.map((key): Cell[] => {
     const leaving = retiring.find(({ kid }) => kid === key.kid);
     const [tone, name] = STATES[key.state];
+    const proof = key.proof === null ? null : html`<span class="sub">${PROOFS[key.proof]}</span>`;
     const kept =
       leaving === undefined
         ? momentOr(key.destroyed_at, now)
-        : html`${moment(leaving.until, now)}<span class="sub">${leaving.error ?? leaving.phase}</span>`;
+        : html`${moment(leaving.until, now)}<span class="sub">${prose(leaving.error ?? leaving.phase)}</span>`;
     return [
-      keyName(key.kid),
-      key.alg ?? NONE,
-      badge(tone, name, key.state),
-      momentOr(key.created_at, now),
-      momentOr(key.activated_at, now),
-      key.proof === null ? NONE : PROOFS[key.proof],
+      html`${keyName(key.kid)}<span class="sub">${key.alg ?? NONE}</span>`,
+      html`${badge(tone, name, key.state)}${proof}`,
+      html`${momentOr(key.activated_at, now)}${made(key, now)}`,
       kept,
     ];
   });
-  const heads = ['Key', 'Alg', 'State', 'Made', 'Active since', 'Proof', 'Kept until'];
+  const heads = ['Key', 'State', 'Active since', 'Kept until'];
   return table({ caption: 'Keys', quiet: true, heads, rows, none: 'No key of this client is ours.' });
+}
+
+function made({ created_at: at, activated_at: active }: KeyStatus, now: number): SafeHtml | null {
+  if (at === null) return null;
+  const before = active === null ? null : Date.parse(active) - Date.parse(at);
+  return html`<span class="sub">made ${before === null ? moment(at, now) : `${formatDuration(Math.max(0, before))} before`}</span>`;
 }
 
 export function signers({ signers }: ClientStatus, now: number): SafeHtml {
@@ -51,7 +56,8 @@ export function signers({ signers }: ClientStatus, now: number): SafeHtml {
         ? badge('good', 'check', 'counts')
         : badge('calm', 'clock', 'too old to count'),
   ]);
-  const unread = error === null ? null : html`<p class="trouble">Reports of signers cannot be read: ${error}</p>`;
+  const unread =
+    error === null ? null : html`<p class="trouble">Reports of signers cannot be read: ${prose(error)}</p>`;
   const heads = ['Signer', 'Signs with', 'Holds', 'Reported', 'State'];
   return html`${unread}${table({ caption: 'Signers', quiet: true, heads, rows, none: 'No signer reports for this client.' })}<p class="as-of">Heard ${moment(heardAt, now)}.</p>`;
 }

@@ -7,15 +7,15 @@ import { entriesTable, rotationsTable } from './client-history.ts';
 import { keysTable, signers } from './client-keys.ts';
 import { badges } from './clients.ts';
 import { documents } from './documents.ts';
-import { type Icon, icon } from './icons.ts';
+import { type Item, item } from './item.ts';
 import { lifeline } from './lifeline.ts';
-import { badge, clientsPath, clock, moment, momentOr, NONE, reference, STATES, type Tone } from './words.ts';
+import { badge, clientsPath, clock, moment, momentOr, NONE, prose, reference, STATES } from './words.ts';
 
 /** @param actions forms for those that may use them; null for others */
 export function clientPage(view: ClientView, actions: SafeHtml | null): SafeHtml {
   const { status, lifeline: life } = view;
   const now = life.now;
-  return html`<header class="head"><p class="crumbs"><a href="/clients">Clients</a></p><h1>${reference(status.client)}</h1></header>
+  return html`<header class="head"><p class="crumbs"><a href="/clients">Clients</a> /</p><h1>${reference(status.client)}</h1>${actions === null ? null : html`<p class="to-actions"><a href="#actions">To the actions</a></p>`}</header>
 <section data-live="state">${standing(view, now)}</section>
 <div class="${actions === null ? 'one-column' : 'columns'}"><div class="main-column">
 <section data-live="lifeline"><h2>Lifeline</h2>${lifeline(view)}</section>
@@ -31,103 +31,94 @@ function standing(view: ClientView, now: number): SafeHtml {
   const { status } = view;
   return html`<p class="standing">${badges(status)} <span>${STATES[status.state].means}</span></p>
 <p class="as-of">As of ${clock(now)}</p>
-${callouts(view, now)}
+${items(view, now)}
 <dl class="facts">${facts(status, now)}</dl>`;
 }
 
-interface Callout {
-  readonly tone: Tone;
-  readonly icon: Icon;
-  readonly title: string;
-  readonly text: SafeHtml | string;
-}
-
-const LOOK: Callout = { tone: 'warn', icon: 'ask', title: 'Look at this', text: '' };
+const LOOK: Item = { tone: 'warn', icon: 'ask', what: 'Look at this', why: '' };
 
 /** What is wrong, or under way, the most pressing first; the advice stands with the first of them. */
-function callouts({ status, advice }: ClientView, now: number): SafeHtml {
+function items({ status, advice }: ClientView, now: number): SafeHtml | null {
   const all = [...troubles(status), ...doings(status, now)];
-  const shown = all.length === 0 && advice !== null ? [LOOK] : all;
-  return html`${shown.map(({ tone, icon: name, title, text }, index) => {
-    const todo =
-      index === 0 && advice !== null ? html`<p class="advice"><strong>What to do:</strong> ${advice}</p>` : null;
-    return html`<div class="callout ${tone}">${icon(name)}<div><h3>${title}</h3><p>${text}</p>${todo}</div></div>`;
-  })}`;
+  const [first, ...others] = all.length === 0 && advice !== null ? [LOOK] : all;
+  if (first === undefined) return null;
+  const todo = advice === null ? null : html`<span class="advice"><strong>What to do:</strong> ${prose(advice)}</span>`;
+  return html`<ul class="needs">${item({ ...first, why: html`${first.why}${todo}` })}${others.map(item)}</ul>`;
 }
 
-function troubles(status: ClientStatus): readonly Callout[] {
+function troubles(status: ClientStatus): readonly Item[] {
   const { compromised, halted, last_error: error, overdue, drift, state } = status;
-  const found: (Callout | null)[] = [
+  const found: (Item | null)[] = [
     compromised
       ? {
           tone: 'alarm',
           icon: 'alarm',
-          title: 'Its key is compromised, and still signs in',
-          text: 'The key in use was reported, and no rotation is under way that replaces it.',
+          what: 'Its key is compromised, and still signs in',
+          why: 'The key in use was reported, and no rotation is under way that replaces it.',
         }
       : null,
-    halted === null ? null : { tone: 'alarm', icon: 'stop', title: 'Halted', text: halted },
+    halted === null ? null : { tone: 'alarm', icon: 'stop', what: 'Halted', why: prose(halted) },
     error === null || error === halted
       ? null
       : {
           tone: state === 'failed' ? 'alarm' : 'warn',
           icon: 'cross',
-          title: state === 'failed' ? 'Failed' : 'Last error',
-          text: error,
+          what: state === 'failed' ? 'Failed' : 'Last error',
+          why: prose(error),
         },
-    overdue ? { tone: 'alarm', icon: 'late', title: 'Overdue', text: 'Its key is older than must_by allows.' } : null,
+    overdue ? { tone: 'alarm', icon: 'late', what: 'Overdue', why: 'Its key is older than must_by allows.' } : null,
     drift === null
       ? null
       : {
           tone: 'warn',
           icon: 'differs',
-          title: 'Drifted',
-          text: `The server shows what rekeyd did not publish: ${drift.differences.join(', ')}.`,
+          what: 'Drifted',
+          why: `The server shows what rekeyd did not publish: ${drift.differences.join(', ')}.`,
         },
   ];
   const reported = (status.exposures ?? []).map(
-    (exposure): Callout => ({
+    (exposure): Item => ({
       tone: 'calm',
       icon: 'alarm',
-      title: 'Reported as compromised',
-      text: exposureLine(exposure),
+      what: 'Reported as compromised',
+      why: prose(exposureLine(exposure)),
     }),
   );
   return [...found.filter((one) => one !== null), ...reported];
 }
 
-function doings({ rotation, waiting, paused, signers }: ClientStatus, now: number): readonly Callout[] {
-  const found: (Callout | null)[] = [
+function doings({ rotation, waiting, paused, signers }: ClientStatus, now: number): readonly Item[] {
+  const found: (Item | null)[] = [
     rotation === null
       ? null
       : {
           ...{ tone: 'busy', icon: 'turn' },
-          title:
+          what:
             rotation.offered_until === null
               ? rotation.rollback
                 ? 'The previous key is being put back'
                 : 'A rotation is under way'
               : 'Our key is offered to its application',
-          text: html`${rotation.strategy}, step ${rotation.phase}, since ${moment(rotation.since, now)}. Asked by ${rotation.actor}: ${rotation.reason}${rotation.offered_until === null ? null : html`. It is withdrawn ${moment(rotation.offered_until, now)}`}`,
+          why: html`${rotation.strategy}, step ${rotation.phase}, since ${moment(rotation.since, now)}. Asked by ${rotation.actor}: ${prose(rotation.reason)}${rotation.offered_until === null ? null : html`. It is withdrawn ${moment(rotation.offered_until, now)}`}`,
         },
     waiting === null
       ? null
       : {
           tone: 'busy',
           icon: 'clock',
-          title: 'It waits',
-          text: html`${waiting.why}. It is looked at again ${moment(waiting.until, now)}.`,
+          what: 'It waits',
+          why: html`${prose(waiting.why)}. It is looked at again ${moment(waiting.until, now)}.`,
         },
     signers === null || signers.missing.length === 0
       ? null
-      : { tone: 'warn', icon: 'key', title: 'Signers without the new key', text: signers.missing.join(', ') },
+      : { tone: 'warn', icon: 'key', what: 'Signers without the new key', why: signers.missing.join(', ') },
     paused === null
       ? null
       : {
           tone: 'warn',
           icon: 'pause',
-          title: 'Paused by a person',
-          text: html`By ${paused.actor} ${paused.until === null ? 'until somebody resumes' : html`until ${moment(paused.until, now)}`}: ${paused.reason}`,
+          what: 'Paused by a person',
+          why: html`By ${paused.actor} ${paused.until === null ? 'until somebody resumes' : html`until ${moment(paused.until, now)}`}: ${paused.reason}`,
         },
   ];
   return found.filter((one) => one !== null);
@@ -148,7 +139,7 @@ function facts(status: ClientStatus, now: number): SafeHtml[] {
     fact('Key in use since', active === null ? NONE : momentOr(active.activated_at ?? active.created_at, now)),
     fact(
       'Next due',
-      html`${momentOr(nextDue, now)}${due === null ? null : html`<span class="sub">${due.message}</span>`}`,
+      html`${momentOr(nextDue, now)}${due === null ? null : html`<span class="sub">${prose(due.message)}</span>`}`,
     ),
   ];
 }

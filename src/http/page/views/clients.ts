@@ -5,7 +5,7 @@ import { CLIENT_STATES } from '../../../core/state.ts';
 import type { ClientStatus } from '../../../status/model.ts';
 import { CLIENT_ORDERS, type ClientList, type ClientOrder, type ClientQuery } from '../../../status/views.ts';
 import { type Cell, table } from './table.ts';
-import { away, badge, clientLink, clientsPath, counted, keyName, NONE, number, stateBadge } from './words.ts';
+import { away, badge, clientLink, clientsPath, counted, keyName, NONE, number, prose, stateBadge } from './words.ts';
 
 /** What can be chosen in the filters: of the config. */
 export interface Choices {
@@ -96,7 +96,7 @@ export function badges({ state, compromised, overdue, drift, paused }: ClientSta
 function reasonLine({ halted, last_error: error, waiting, due, rotation, paused }: ClientStatus): SafeHtml | null {
   const doing = rotation === null ? null : `${rotation.strategy}: ${rotation.phase}`;
   const why = halted ?? error ?? waiting?.why ?? paused?.reason ?? doing ?? due?.message ?? null;
-  return why === null ? null : html`<span class="sub why">${why}</span>`;
+  return why === null ? null : html`<span class="sub why">${prose(why)}</span>`;
 }
 
 function pages({ next }: ClientList, query: ClientQuery): SafeHtml | null {

@@ -2,7 +2,7 @@
 import { html, type SafeHtml } from '@remix-run/html-template';
 import type { DocumentView, DriftView, KeyView } from '../../../status/drift.ts';
 import { icon } from './icons.ts';
-import { badge, keyName, moment, NONE } from './words.ts';
+import { badge, keyName, moment, NONE, prose } from './words.ts';
 
 export function documents(view: DriftView, now: number): SafeHtml {
   const { ours, server } = view;
@@ -12,8 +12,8 @@ export function documents(view: DriftView, now: number): SafeHtml {
 
 function verdict({ since, what, by_itself: byItself, to_do: toDo }: DriftView, now: number): SafeHtml {
   if (since === null) return html`<p class="about">Nothing has drifted: the server shows what is known.</p>`;
-  const todo = toDo === null ? null : html`<p><strong>What to do:</strong> ${toDo}</p>`;
-  return html`<div class="callout warn">${icon('differs')}<div><h3>It has drifted</h3><p>First seen ${moment(since, now)}. Who did it is not known: the API does not tell.</p><ul>${what.map(({ text }) => html`<li>${text}</li>`)}</ul><p><strong>By itself:</strong> ${byItself}</p>${todo}</div></div>`;
+  const todo = toDo === null ? null : html`<p><strong>What to do:</strong> ${prose(toDo)}</p>`;
+  return html`<div class="callout warn">${icon('differs')}<div><h3>It has drifted</h3><p>First seen ${moment(since, now)}. Who did it is not known: the API does not tell.</p><ul>${what.map(({ text }) => html`<li>${prose(text)}</li>`)}</ul><p><strong>By itself:</strong> ${prose(byItself)}</p>${todo}</div></div>`;
 }
 
 /** @param other what it is compared with; null: there is nothing to compare */

@@ -5,9 +5,10 @@ import { CLIENT_STATES } from '../../../core/state.ts';
 import type { FleetView } from '../../../status/views.ts';
 import { deploymentsTable, policiesTable, workersTable } from './fleet-tables.ts';
 import { icon } from './icons.ts';
+import { item } from './item.ts';
 import { type Need, needsOf } from './needs.ts';
 import { proportions } from './proportions.ts';
-import { away, clientsPath, clock, counted, moment, number, STATES } from './words.ts';
+import { away, clientsPath, clock, counted, moment, number, prose, STATES } from './words.ts';
 
 /** @param controls forms for those that may use them; null for others */
 export function fleetPage(view: FleetView, controls: SafeHtml | null): SafeHtml {
@@ -38,8 +39,8 @@ function needs(view: FleetView): SafeHtml {
     return html`<div class="verdict calm">${icon('ask')}<div><h2>No clients are known yet</h2><p>Clients are taken in by the next sweep or request.</p></div></div>${asOf}`;
   }
   if (all.length === 0) {
-    const what = view.clients === 1 ? 'The one client is' : `All ${number(view.clients)} clients are`;
-    return html`<div class="verdict good">${icon('check')}<div><h2>Nothing needs you.</h2><p>${what} looked after.</p></div></div>${asOf}`;
+    const what = `Of ${counted(view.clients, 'client')} none is halted, failed, overdue or drifted.`;
+    return html`<div class="verdict good">${icon('check')}<div><h2>Nothing needs you.</h2><p>${what}</p></div></div>${asOf}`;
   }
   const tone = all.some((need) => need.tone === 'alarm') ? 'alarm' : 'warn';
   const title = all.length === 1 ? 'One thing needs you' : `${all.length} things need you`;
@@ -50,7 +51,7 @@ function needs(view: FleetView): SafeHtml {
 function needItem({ tone, icon: name, what, why, go }: Need): SafeHtml {
   const link =
     go === null ? null : html`<a class="go" href="${go.to}">${go.text}<span class="unseen">: ${what}</span></a>`;
-  return html`<li class="need ${tone}">${icon(name)}<div class="need-text"><strong>${what}</strong><p>${why}</p></div>${link}</li>`;
+  return item({ tone, icon: name, what, why: prose(why), beside: link });
 }
 
 function reading(reading: FleetView['reading']): string | null {

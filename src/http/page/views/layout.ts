@@ -27,9 +27,9 @@ export function layout({ title, body, visitor, notice, path = '', client }: Page
   return html`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${title} · rekeyd</title><link rel="icon" href="${ICON}"><link rel="stylesheet" href="${assetPath('page.css')}"><script src="${assetPath('page.js')}" defer></script></head>
 <body><a class="skip" href="#main">Skip to the content</a>
-<header class="top"><div class="wide"><a class="brand" href="/">rekeyd</a>${visitor === null ? null : html`${navigation(visitor, path)}<p id="live" class="live" role="status"></p>${who(visitor)}`}</div></header>
-<main id="main" class="wide" tabindex="-1"${visitor === null ? null : html` data-follow="${live}"`}>${notice === null ? null : html`<div class="notice" role="status"><p>${notice}</p></div>`}${body}</main>
-<footer class="bottom"><div class="wide"><span>rekeyd ${packageFile.version}</span></div></footer></body></html>`;
+<header class="top"><div class="page-width"><a class="brand" href="/">rekeyd</a>${visitor === null ? null : html`${navigation(visitor, path)}<p id="live" class="live" role="status"></p>${who(visitor)}`}</div></header>
+<main id="main" class="page-width" tabindex="-1"${visitor === null ? null : html` data-follow="${live}"`}>${notice === null ? null : html`<div class="notice" role="status"><p>${notice}</p></div>`}${body}</main>
+<footer class="bottom"><div class="page-width"><span>rekeyd ${packageFile.version}</span></div></footer></body></html>`;
 }
 
 /** Only what the visitor may open. */

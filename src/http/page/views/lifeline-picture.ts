@@ -107,7 +107,9 @@ function spanBox(
   const fill = state === 'active' ? null : html` fill="url(#${name}-${state})"`;
   const size = width < NARROWEST ? null : width < NARROW ? 'wide' : 'always';
   const text =
-    size === null ? null : html`<text class="in-bar ${state} ${size}" x="7" y="${BAR / 2 + 4}">${word ?? state}</text>`;
+    size === null
+      ? null
+      : html`<text class="in-bar ${state} ${size}" x="${word === null ? 7 : 14}" y="${BAR / 2 + 4}">${word ?? state}</text>`;
   const title = `${kid === null ? 'A key without a name' : kid}${ours ? '' : ', not ours'}: ${state} from ${utc(from)}${to === null ? ' on' : ` until ${utc(to)}`}`;
   return html`<svg class="span" x="${left.toFixed(3)}%" y="${top}" width="${Math.max(width, 0.4).toFixed(3)}%" height="${BAR}"><title>${title}</title><rect class="under ${state}" width="100%" height="100%"/><rect class="bar ${state} ${ours ? 'ours' : 'foreign'}" width="100%" height="100%"${fill}/>${text}</svg>`;
 }

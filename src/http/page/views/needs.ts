@@ -21,7 +21,8 @@ export interface Need {
 const CLOCK_OFF_S = 5;
 
 export function needsOf(view: FleetView): readonly Need[] {
-  return [...aboutClients(view), ...aboutSchedules(view), ...aboutWorkers(view), ...aboutReports(view)];
+  const all = [...aboutClients(view), ...aboutSchedules(view), ...aboutWorkers(view), ...aboutReports(view)];
+  return [...all.filter(({ tone }) => tone === 'alarm'), ...all.filter(({ tone }) => tone !== 'alarm')];
 }
 
 /** Counts of clients: an icon, a sentence and a list for each. */
@@ -116,7 +117,7 @@ function aboutSchedules({ waves, deployments, requests }: FleetView): readonly N
       ({ request, reason, why }): Need => ({
         ...{ tone: 'warn', icon: 'clock' },
         what: `Request ${request} waits`,
-        why: `${why} ${reason === null ? '' : `It was asked for because: ${reason}`}`,
+        why: reason === null ? why : `${why} Asked for because: ${reason}`,
         go: { to: '/queues', text: 'Show requests' },
       }),
     ),

@@ -1,6 +1,7 @@
 /** Why a page is not shown. */
 import { html, type SafeHtml } from '@remix-run/html-template';
 import { icon } from './icons.ts';
+import { prose } from './words.ts';
 
 export interface ShownProblem {
   readonly status: number;
@@ -11,9 +12,9 @@ export interface ShownProblem {
 }
 
 export function problemPage({ status, title, detail, errors = [] }: ShownProblem): SafeHtml {
-  const list = errors.length === 0 ? null : html`<ul>${errors.map((error) => html`<li>${error}</li>`)}</ul>`;
+  const list = errors.length === 0 ? null : html`<ul>${errors.map((error) => html`<li>${prose(error)}</li>`)}</ul>`;
   return html`<header class="head"><h1>${title}</h1></header>
-<div class="callout ${status >= 500 ? 'alarm' : 'warn'}">${icon(status >= 500 ? 'cross' : 'ask')}<div><p>${detail}</p>${list}</div></div>
+<div class="callout ${status >= 500 ? 'alarm' : 'warn'}">${icon(status >= 500 ? 'cross' : 'ask')}<div><p>${prose(detail)}</p>${list}</div></div>
 <p><a href="/">To the fleet</a></p>
 <p class="as-of">HTTP status ${status}</p>`;
 }

@@ -3,7 +3,7 @@ import { html, type SafeHtml } from '@remix-run/html-template';
 import type { QueuesView } from '../../../../jobs/queues-view.ts';
 import type { RequestStatus } from '../../../status/model.ts';
 import { type Cell, table } from './table.ts';
-import { badge, clock, moment, NONE, number } from './words.ts';
+import { badge, clock, moment, NONE, number, prose } from './words.ts';
 
 export function queuesPage({ at, queues, failed, more }: QueuesView, requests: readonly RequestStatus[]): SafeHtml {
   const now = Date.parse(at);
@@ -21,7 +21,7 @@ export function queuesPage({ at, queues, failed, more }: QueuesView, requests: r
   ]);
   const failures = failed.map(({ queue, job, name, reason, at: failedAt }): Cell[] => [
     html`<code>${job}</code><span class="sub">${name} in ${queue}</span>`,
-    html`<span class="why">${reason}</span>`,
+    html`<span class="why">${prose(reason)}</span>`,
     failedAt === null ? NONE : moment(failedAt, now),
   ]);
   const numbers = ['Waiting', 'Active', 'Delayed', 'Failed'];

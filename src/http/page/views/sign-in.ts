@@ -1,6 +1,7 @@
 /** Where a token is given for a session. */
 import { html, type SafeHtml } from '@remix-run/html-template';
 import { icon } from './icons.ts';
+import { prose } from './words.ts';
 
 export interface SignIn {
   /** Where to go then: a path of ours. */
@@ -13,7 +14,7 @@ export function signInPage({ to, problem }: SignIn): SafeHtml {
   const why =
     problem === null
       ? null
-      : html`<div class="callout alarm" role="alert">${icon('cross')}<div><p id="problem">${problem}</p></div></div>`;
+      : html`<div class="callout alarm" role="alert">${icon('cross')}<div><p id="problem">${prose(problem)}</p></div></div>`;
   return html`<div class="sign-in"><header class="head"><h1>Sign in</h1></header>
 <p>The page of rekeyd takes a token with the scope <code>read</code>; with <code>rotate</code> you may also act. <code>rekeyd token create NAME --scope read</code> makes one.</p>
 ${why}

@@ -5,6 +5,17 @@ import { formatDuration } from '../../../core/duration.ts';
 import type { ClientState } from '../../../core/state.ts';
 import { type Icon, icon } from './icons.ts';
 
+/** Text with commands in backticks and times as in JSON: commands become code, times are written as everywhere here. */
+export function prose(text: string): SafeHtml {
+  const parts = text.split(/`([^`\n]+)`/);
+  return html`${parts.map((part, index) => (index % 2 === 1 ? html`<code>${part}</code>` : withTimes(part)))}`;
+}
+
+function withTimes(text: string): SafeHtml {
+  const parts = text.split(/(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)/);
+  return html`${parts.map((part, index) => (index % 2 === 1 ? clock(part) : part))}`;
+}
+
 /** How much something asks for a person. Never told by a colour alone. */
 export type Tone = 'alarm' | 'warn' | 'busy' | 'good' | 'calm';
 
