@@ -56,7 +56,7 @@ export function picture(drawn: Picture): SafeHtml {
     return top === undefined ? strip : top + BAR / 2;
   };
   return html`<svg class="lifeline" width="100%" height="${bottom + axis.height}" role="img" aria-label="${title}">${patterns(name)}
-<line class="ground" x1="0" x2="100%" y1="${bottom}" y2="${bottom}"/>${axis.body}${bars}${planned.map((step) => plannedLine(step, scale, bottom))}${now === null ? null : nowLine(scale.at(now), bottom)}${together(marks, scale, heightOf).map(markGroup)}</svg>`;
+<line class="ground" x1="0" x2="100%" y1="${bottom}" y2="${bottom}"/>${axis.body}${bars}${planned.map((step) => plannedLine(step, scale, bottom))}${now === null ? null : nowLine(scale.at(now), bottom)}${rows.map((row, index) => rowLabel(row, tops.at[index] ?? HEAD, scale))}${together(marks, scale, heightOf).map(markGroup)}</svg>`;
 }
 
 /** Of a state that is told by lines: across, back, or both ways. */
@@ -65,9 +65,19 @@ function patterns(name: string): SafeHtml {
 }
 
 function rowOf({ keys, label }: Row, top: number, { name, scale, now }: Picture): SafeHtml {
-  const text =
-    label === null ? null : html`<text class="row-label" x="${firstOf(keys, scale)}%" y="${top - 6}">${label}</text>`;
-  return html`${text}${keys.map((key) => html`${key.spans.map((span, index) => spanBox(span, key, { name, scale, top, word: label === null && index === named(key) ? shortKid(key.kid ?? 'no name') : null }, now))}${keyEnd(key, scale, top, now)}`)}`;
+  return html`${keys.map((key) => {
+    const spans = key.spans.map((span, index) => {
+      const word = label === null && index === named(key) ? shortKid(key.kid ?? 'no name') : null;
+      return spanBox(span, key, { name, scale, top, word }, now);
+    });
+    return html`${spans}${keyEnd(key, scale, top, now)}`;
+  })}`;
+}
+
+/** Above all lines. */
+function rowLabel({ keys, label }: Row, top: number, scale: Scale): SafeHtml | null {
+  if (label === null) return null;
+  return html`<text class="row-label" x="${firstOf(keys, scale)}%" y="${top - 6}">${label}</text>`;
 }
 
 /** A label may not begin where there is no room for it. */
