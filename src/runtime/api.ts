@@ -1,10 +1,12 @@
 /** What the HTTP API goes by: that of the config in force, also after a reload. */
+import { putOffRequests } from '../../jobs/waiting.ts';
 import type { Config } from '../config/model.ts';
 import type { Credentials } from '../http/auth.ts';
 import type { ApiOptions } from '../http/server.ts';
 import { openTokenBook, type TokenBook } from '../http/tokens.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { keksOf } from '../rotation/policy.ts';
+import { openViews } from '../status/open-views.ts';
 import type { Crew } from './crew.ts';
 
 export function openApi(crew: () => Crew, metrics: Metrics): ApiOptions {
@@ -23,6 +25,11 @@ export function openApi(crew: () => Crew, metrics: Metrics): ApiOptions {
     parts: () => ({ resources: crew().resources, queues: crew().queues }),
     credentials: (): Credentials => ({ tokens: tokens(), certificates: crew().config.http.certificates }),
     metrics,
+    views: openViews(() => {
+      const { resources, queues } = crew();
+      const requests = async () => (await putOffRequests(queues)).map(({ id, ...rest }) => ({ request: id, ...rest }));
+      return { resources, requests };
+    }),
     rate: () => crew().config.http.rate,
   };
 }

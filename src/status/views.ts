@@ -1,9 +1,18 @@
 /** What the page shows, and `rekeyd status`: of the fleet, of a list of clients, and of one client. Members as in the JSON document; times are RFC 3339. */
 import type { AuditEntry } from '../core/audit.ts';
+import type { ClientRef } from '../core/client.ts';
 import type { ClientState } from '../core/state.ts';
 import type { AuditLogStatus } from './audit-log.ts';
 import type { DriftView } from './drift.ts';
 import type { ClientStatus, DeploymentStatus, PauseStatus, RequestStatus, WaveStatus, WebhookStatus } from './model.ts';
+
+export interface Views {
+  fleet(): Promise<FleetView>;
+  /** @throws RekeydError `usage` when `after` is no cursor of this order */
+  clients(query: ClientQuery): Promise<ClientList>;
+  /** Null: it is not known. */
+  client(ref: ClientRef): Promise<ClientView | null>;
+}
 
 export interface FleetView {
   /** When it was so, on the store's clock. */

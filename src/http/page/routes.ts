@@ -1,21 +1,15 @@
 /** What a page is: a route of the API's listener that answers a person with HTML, and not a program with JSON. */
 import type { SafeHtml } from '@remix-run/html-template';
-import type { ClientRef } from '../../core/client.ts';
-import type { ClientList, ClientQuery, ClientView, FleetView } from '../../status/views.ts';
+import type { Views } from '../../status/views.ts';
 import type { Principal } from '../principal.ts';
 import type { ApiContext, Sink } from '../route.ts';
-
-/** What is shown. */
-export interface Views {
-  fleet(): Promise<FleetView>;
-  clients(query: ClientQuery): Promise<ClientList>;
-  /** Null: it is not known. */
-  client(ref: ClientRef): Promise<ClientView | null>;
-}
+import type { TokenBook } from '../tokens.ts';
+import type { Session, SessionBook } from './session.ts';
 
 /** Who has signed in. */
 export interface Visitor {
   readonly principal: Principal;
+  readonly session: Session;
   /** Goes into each form as the hidden field `csrf`. */
   readonly csrf: string;
   /** Whether the token has the scope `rotate`. What it is restricted to is another question: see {@link ../principal.ts}. */
@@ -24,6 +18,9 @@ export interface Visitor {
 
 export interface PageContext extends ApiContext {
   readonly views: Views;
+  readonly sessions: SessionBook;
+  /** Of the config in force. */
+  readonly tokens: Pick<TokenBook, 'find'>;
 }
 
 export interface PageCall<V extends Visitor | null = Visitor> {
@@ -46,8 +43,8 @@ export interface PageCall<V extends Visitor | null = Visitor> {
 export type PageAnswer =
   /** The layout comes around `body`. */
   | { readonly status?: number; readonly title: string; readonly body: SafeHtml }
-  /** 303 to a path of ours. The notice is shown there. `cookie` is sent with it. */
-  | { readonly to: string; readonly notice?: string; readonly cookie?: string }
+  /** 303 to a path of ours. The notice is shown there. `session`: it begins with this answer; null: it has ended. */
+  | { readonly to: string; readonly notice?: string; readonly session?: Session | null }
   /** Style sheet and script. */
   | { readonly file: string; readonly type: string; readonly headers?: Readonly<Record<string, string>> }
   /** Server-sent events. */
@@ -58,11 +55,9 @@ interface PageRouteOf<V extends Visitor | null> {
   /** With names in braces, such as `/clients/{deployment}/{app}/{client}`. */
   readonly path: string;
   /** What the token must be allowed to do. Null: everybody may see it. */
-  readonly scope: V extends null ? null : 'read' | 'rotate';
+  readonly scope: null extends V ? null : 'read' | 'rotate';
   /** @throws ProblemError for what the visitor is told; RekeydError likewise */
   handle(call: PageCall<V>): Promise<PageAnswer>;
 }
 
 export type PageRoute = PageRouteOf<Visitor> | PageRouteOf<Visitor | null>;
-
-export type { Sink };

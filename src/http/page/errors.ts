@@ -1,0 +1,48 @@
+/** Errors as a person sees them on the page: what happened, and what to do. */
+import { html } from '@remix-run/html-template';
+import type { FastifyReply } from 'fastify';
+import type { Log } from '../../rotation/resources.ts';
+import { loggedProblem, type Problem } from '../problem.ts';
+import { type Shown, sendPage } from './send.ts';
+
+const TITLES: Readonly<Record<number, string>> = {
+  403: 'Not allowed',
+  404: 'Not found',
+  409: 'Not now',
+  413: 'Too much',
+  422: 'Nothing was done',
+  429: 'Too many requests',
+  503: 'rekeyd cannot answer now',
+};
+
+const TO_DO: Readonly<Record<number, string>> = {
+  403: 'Sign in with a token that may do this, or ask somebody who has one.',
+  404: 'Look for it among the clients: it may have been deleted, or renamed.',
+  429: 'Wait a moment, and reload this page.',
+  500: 'Try again. The log of rekeyd says what went wrong.',
+  503: 'Reload this page in a moment. Rotations that are under way go on when Redis answers again: nothing is lost.',
+};
+
+/** What is not the visitor's fault goes to the log. */
+export function errorPage(error: unknown, log: Log): Shown {
+  return pageOf(loggedProblem(error, log));
+}
+
+/** For a path that there is not. */
+export function sendLost(reply: FastifyReply): FastifyReply {
+  return sendPage(reply, pageOf({ status: 404, detail: 'There is no page at this address.' }), {
+    visitor: null,
+    notice: null,
+  });
+}
+
+function pageOf({ status, detail, errors = [], headers = {} }: Problem): Shown {
+  const title = TITLES[status] ?? (status >= 500 ? 'Something went wrong' : 'This cannot be done');
+  const list =
+    errors.length === 0
+      ? null
+      : html`<ul>${errors.map(({ client, detail: why }) => html`<li>${client === undefined ? null : html`<code>${client}</code>: `}${why}</li>`)}</ul>`;
+  const toDo = TO_DO[status] === undefined ? null : html`<p>${TO_DO[status]}</p>`;
+  const body = html`<h1>${title}</h1><p>${detail}</p>${list}${toDo}<p><a href="/">Go to the fleet</a></p>`;
+  return { status, headers, title, body };
+}
