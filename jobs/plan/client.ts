@@ -1,4 +1,5 @@
 /** What a rotation of one client would be, were it asked for now. */
+<<<<<<< HEAD:jobs/plan/client.ts
 import type { Compromised, RotationRequest } from '../../src/core/begin.ts';
 import { type Calendar, nextBeginning } from '../../src/core/calendar.ts';
 import { type ClientRef, splitReference } from '../../src/core/client.ts';
@@ -17,6 +18,26 @@ import { type PreviewStep, preview } from '../../src/forecast/preview.ts';
 import { KEY_SHAPES } from '../../src/keys/algorithms.ts';
 import { holdOf } from '../../src/status/build.ts';
 import type { DeploymentState } from '../../src/store/deployments.ts';
+=======
+import type { Compromised, RotationRequest } from '../../core/begin.ts';
+import { type Calendar, nextBeginning } from '../../core/calendar.ts';
+import { type ClientRef, splitReference } from '../../core/client.ts';
+import { foreignKeys } from '../../core/desired.ts';
+import type { ObservedClient } from '../../core/document.ts';
+import { type DueReason, dueAt, isEligible, isOverdue, whyDue } from '../../core/due.ts';
+import { found, observed } from '../../core/enrolment.ts';
+import { findKey, isKnown } from '../../core/keys.ts';
+import { type Pause, scopeWords, selectorOf } from '../../core/pause.ts';
+import type { ClientPolicy } from '../../core/policy.ts';
+import type { ClientRecord, Enrolment } from '../../core/record.ts';
+import { request } from '../../core/request.ts';
+import { type ClientState, clientState } from '../../core/state.ts';
+import { hasCode, messageOf } from '../../errors.ts';
+import { plannedKey } from '../../forecast/planned-key.ts';
+import { type PreviewStep, preview } from '../../forecast/preview.ts';
+import { holdOf } from '../../status/build.ts';
+import type { DeploymentState } from '../../store/deployments.ts';
+>>>>>>> bbf102cb2fff356bc5a1bb7f7261374e869a1e46:src/commands/plan/client.ts
 
 /** Members as in the JSON document; times are RFC 3339. */
 export interface ClientPlan {
@@ -73,8 +94,6 @@ export interface Situation {
   readonly pause: Pause | null;
 }
 
-/** Stands for what is not known before the key is made. */
-const PLACEHOLDER = '<new key>';
 const ASKED = { id: 'planned', actor: 'cli', reason: 'plan', request: null };
 
 export function planOf(situation: Situation): ClientPlan | { readonly message: string } {
@@ -174,13 +193,6 @@ function leftAlone(situation: Situation, record: ClientRecord, why: string | nul
 
 function stateOf({ ref, policy, now, deployments, pause }: Situation, record: ClientRecord): ClientState {
   return clientState(record, policy, now, { ...holdOf(ref, deployments), suspended: pause !== null });
-}
-
-function plannedKey(alg: Algorithm): KeyMaterial {
-  const { kty, crv, members } = KEY_SHAPES[alg];
-  const blank = Object.fromEntries(members.map((member) => [member, PLACEHOLDER]));
-  const jwk = { ...blank, kty, ...(crv === null ? {} : { crv }) };
-  return { id: PLACEHOLDER, kid: PLACEHOLDER, thumbprint: PLACEHOLDER, alg, jwk, pem: PLACEHOLDER };
 }
 
 /** @param isNew `record` holds the rotation that was asked for, and not an earlier one that it joins */
