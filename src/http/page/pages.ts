@@ -1,5 +1,6 @@
 /** Every page. */
 import type { PageRoute } from './routes.ts';
+import { shownRoutes } from './shown.ts';
 import { signInRoutes } from './sign-in.ts';
 
-export const PAGES: readonly PageRoute[] = [...signInRoutes];
+export const PAGES: readonly PageRoute[] = [...shownRoutes, ...signInRoutes];

@@ -4,6 +4,7 @@ import type { Views } from '../../status/views.ts';
 import type { Principal } from '../principal.ts';
 import type { ApiContext, Sink } from '../route.ts';
 import type { TokenBook } from '../tokens.ts';
+import type { Live } from './live.ts';
 import type { Session, SessionBook } from './session.ts';
 
 /** Who has signed in. */
@@ -19,6 +20,8 @@ export interface Visitor {
 export interface PageContext extends ApiContext {
   readonly views: Views;
   readonly sessions: SessionBook;
+  /** Tells open pages that something changed. */
+  readonly live: Live;
   /** Of the config in force. */
   readonly tokens: Pick<TokenBook, 'find'>;
 }

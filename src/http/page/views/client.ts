@@ -15,7 +15,7 @@ import { badge, clientsPath, clock, moment, momentOr, NONE, prose, reference, ST
 export function clientPage(view: ClientView, actions: SafeHtml | null): SafeHtml {
   const { status, lifeline: life } = view;
   const now = life.now;
-  return html`<header class="head"><p class="crumbs"><a href="/clients">Clients</a> /</p><h1>${reference(status.client)}</h1>${actions === null ? null : html`<p class="to-actions"><a href="#actions">To the actions</a></p>`}</header>
+  return html`<header class="head" data-follow="/live?client=${encodeURIComponent(status.client)}"><p class="crumbs"><a href="/clients">Clients</a> /</p><h1>${reference(status.client)}</h1>${actions === null ? null : html`<p class="to-actions"><a href="#actions">To the actions</a></p>`}</header>
 <section data-live="state">${standing(view, now)}</section>
 <div class="${actions === null ? 'one-column' : 'columns'}"><div class="main-column">
 <section data-live="lifeline"><h2>Lifeline</h2>${lifeline(view)}</section>

@@ -22,7 +22,7 @@ const ORDERS: Readonly<Record<ClientOrder, string>> = {
 
 /** @param now ms since the epoch, on the store's clock */
 export function clientsPage(list: ClientList, query: ClientQuery, choices: Choices, now: number): SafeHtml {
-  return html`<header class="head"><h1>Clients</h1></header>
+  return html`<header class="head" data-follow="/live"><h1>Clients</h1></header>
 ${filters(query, choices)}
 <section data-live="clients">${matching(list, query)}${listed(list, query, now)}${pages(list, query)}</section>`;
 }

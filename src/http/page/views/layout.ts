@@ -14,21 +14,18 @@ export interface Page {
   readonly notice: string | null;
   /** The path of the page: its entry of the navigation is marked. */
   readonly path?: string;
-  /** The client that the page is about: only what changes about that one is news. */
-  readonly client?: string;
 }
 
 /** A key on a shield of one colour, legible on light and dark tabs. */
 const ICON =
   "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Crect width='32' height='32' rx='8' fill='%23205e8c'/%3E%3Cg fill='none' stroke='white' stroke-width='3' stroke-linecap='round'%3E%3Ccircle cx='11' cy='16' r='5'/%3E%3Cpath d='M16 16h11M23 16v5'/%3E%3C/g%3E%3C/svg%3E";
 
-export function layout({ title, body, visitor, notice, path = '', client }: Page): SafeHtml {
-  const live = client === undefined ? '/live' : `/live?client=${encodeURIComponent(client)}`;
+export function layout({ title, body, visitor, notice, path = '' }: Page): SafeHtml {
   return html`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${title} · rekeyd</title><link rel="icon" href="${ICON}"><link rel="stylesheet" href="${assetPath('page.css')}"><script src="${assetPath('page.js')}" defer></script></head>
 <body><a class="skip" href="#main">Skip to the content</a>
 <header class="top"><div class="page-width"><a class="brand" href="/">rekeyd</a>${visitor === null ? null : html`${navigation(visitor, path)}<p id="live" class="live" role="status"></p>${who(visitor)}`}</div></header>
-<main id="main" class="page-width" tabindex="-1"${visitor === null ? null : html` data-follow="${live}"`}>${notice === null ? null : html`<div class="notice" role="status"><p>${notice}</p></div>`}${body}</main>
+<main id="main" class="page-width" tabindex="-1">${notice === null ? null : html`<div class="notice" role="status"><p>${notice}</p></div>`}${body}</main>
 <footer class="bottom"><div class="page-width"><span>rekeyd ${packageFile.version}</span></div></footer></body></html>`;
 }
 
