@@ -6,15 +6,15 @@ import { foreignKeys } from '../../src/core/desired.ts';
 import type { ObservedClient } from '../../src/core/document.ts';
 import { type DueReason, dueAt, isEligible, isOverdue, whyDue } from '../../src/core/due.ts';
 import { found, observed } from '../../src/core/enrolment.ts';
-import { type Algorithm, findKey, isKnown, type KeyMaterial } from '../../src/core/keys.ts';
+import { findKey, isKnown } from '../../src/core/keys.ts';
 import { type Pause, scopeWords, selectorOf } from '../../src/core/pause.ts';
 import type { ClientPolicy } from '../../src/core/policy.ts';
 import type { ClientRecord, Enrolment } from '../../src/core/record.ts';
 import { request } from '../../src/core/request.ts';
 import { type ClientState, clientState } from '../../src/core/state.ts';
 import { hasCode, messageOf } from '../../src/errors.ts';
+import { plannedKey } from '../../src/forecast/planned-key.ts';
 import { type PreviewStep, preview } from '../../src/forecast/preview.ts';
-import { KEY_SHAPES } from '../../src/keys/algorithms.ts';
 import { holdOf } from '../../src/status/build.ts';
 import type { DeploymentState } from '../../src/store/deployments.ts';
 
@@ -73,8 +73,6 @@ export interface Situation {
   readonly pause: Pause | null;
 }
 
-/** Stands for what is not known before the key is made. */
-const PLACEHOLDER = '<new key>';
 const ASKED = { id: 'planned', actor: 'cli', reason: 'plan', request: null };
 
 export function planOf(situation: Situation): ClientPlan | { readonly message: string } {
@@ -174,13 +172,6 @@ function leftAlone(situation: Situation, record: ClientRecord, why: string | nul
 
 function stateOf({ ref, policy, now, deployments, pause }: Situation, record: ClientRecord): ClientState {
   return clientState(record, policy, now, { ...holdOf(ref, deployments), suspended: pause !== null });
-}
-
-function plannedKey(alg: Algorithm): KeyMaterial {
-  const { kty, crv, members } = KEY_SHAPES[alg];
-  const blank = Object.fromEntries(members.map((member) => [member, PLACEHOLDER]));
-  const jwk = { ...blank, kty, ...(crv === null ? {} : { crv }) };
-  return { id: PLACEHOLDER, kid: PLACEHOLDER, thumbprint: PLACEHOLDER, alg, jwk, pem: PLACEHOLDER };
 }
 
 /** @param isNew `record` holds the rotation that was asked for, and not an earlier one that it joins */

@@ -7,6 +7,7 @@ import type { Resources } from '../rotation/resources.ts';
 import { auditLogStatus } from '../status/audit-log.ts';
 import { deploymentStatus, pauseStatus } from '../status/build.ts';
 import type { Status } from '../status/model.ts';
+import { wavesOf } from '../status/waves.ts';
 import { webhookStatuses } from '../status/webhooks.ts';
 import { sleep } from '../time.ts';
 import { awaitInterruption, type Globals, withResourcesOf } from './open.ts';
@@ -15,7 +16,6 @@ import { selectionOf, usage } from './select.ts';
 import { requestsOf } from './status/requests.ts';
 import { type Filter, type Survey, survey } from './status/survey.ts';
 import { printStatus } from './status/text.ts';
-import { wavesOf } from './status/waves.ts';
 
 export interface StatusOptions {
   readonly app?: string;

@@ -62,6 +62,19 @@ export function longestFreeze(freeze: readonly Freeze[]): number {
   return longest * DAY_MS;
 }
 
+/** Freezes that are not over, the next one first; in ms since the epoch. */
+export function freezesFrom(
+  { freeze, timezone }: Pick<Calendar, 'freeze' | 'timezone'>,
+  nowMs: number,
+): readonly { readonly from: number; readonly until: number }[] {
+  // No wall clock is as far as two days from UTC.
+  const midnight = (day: number) => momentOf(timezone, day * DAY_MINUTES, (day - 2) * DAY_MS);
+  return [...freeze]
+    .sort((a, b) => a.first - b.first)
+    .map(({ first, last }) => ({ from: midnight(first), until: midnight(last + 1) }))
+    .filter(({ until }) => nowMs < until);
+}
+
 function freezesAt(freeze: readonly Freeze[], timezone: string, nowMs: number): readonly Freeze[] {
   const day = Math.floor(wallMinutes(timezone, nowMs) / DAY_MINUTES);
   return freeze.filter(({ first, last }) => first <= day && day <= last);

@@ -1,4 +1,5 @@
 /** What a client is up to, in one word: the same in every view of a fleet. */
+import type { ClientRef } from './client.ts';
 import { dueAt, inUseSince, isScheduled, overdueFrom } from './due.ts';
 import { activeKey, holds, usesReportedKey } from './keys.ts';
 import type { ClientPolicy } from './policy.ts';
@@ -114,5 +115,10 @@ export function displaced({ ref, rotation, keys, server, doubted }: ClientRecord
   const { client } = server.observed;
   if (active === undefined || !isKnown || !client.active || client.jwksUri !== null) return null;
   if (client.keys.some((shown) => holds(shown, active.id))) return null;
-  return `the server does not show key ${active.kid}, which was imported: its application cannot sign in with it. \`rekeyd rotate ${ref}\` replaces what the server shows; or \`rekeyd release ${ref}\`, then import the key in use`;
+  return `the server does not show key ${active.kid}, which was imported: its application cannot sign in with it. ${howToReplace(ref)}`;
+}
+
+/** What a person does about a {@link displaced} key. */
+export function howToReplace(ref: ClientRef): string {
+  return `\`rekeyd rotate ${ref}\` replaces what the server shows; or \`rekeyd release ${ref}\`, then import the key in use`;
 }

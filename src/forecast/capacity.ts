@@ -38,9 +38,11 @@ export function callsOf(policy: Pick<TimedPolicy, 'strategy' | 'format'>): numbe
 /** A compromised key goes with one PATCH. */
 const COMPROMISE_CALLS = 2;
 
-export function capacityOf(groups: readonly PolicyShare[], limit: RateLimit): Capacity {
+type Share = Pick<PolicyShare, 'policy' | 'clients'>;
+
+export function capacityOf(groups: readonly Share[], limit: RateLimit): Capacity {
   const callMs = limit.perMs / limit.max;
-  const sum = (of: (group: PolicyShare) => number) => groups.reduce((total, group) => total + of(group), 0);
+  const sum = (of: (group: Share) => number) => groups.reduce((total, group) => total + of(group), 0);
   const clients = sum((group) => group.clients);
   return {
     clients,

@@ -5,7 +5,14 @@ import { formatPath } from '../config/problems.ts';
 import { type ClientRef, splitReference } from '../core/client.ts';
 import type { ObservedClient } from '../core/document.ts';
 import { isEligible } from '../core/due.ts';
-import { capacityOf, limitWarnings, type PolicyShare, platformWarnings, windowWarnings } from './capacity.ts';
+import {
+  capacityOf,
+  limitWarnings,
+  type PolicyShare,
+  platformWarnings,
+  type RateLimit,
+  windowWarnings,
+} from './capacity.ts';
 import { policyWarnings, type Warning } from './warnings.ts';
 
 /** Members as in the JSON document. `path` as in problems of the config. */
@@ -23,6 +30,19 @@ export interface DeploymentOutlook {
   readonly load: number;
   readonly rotate_all_seconds: number;
   readonly compromise_all_seconds: number;
+}
+
+/** When the schedule looks next, so many times; in ms since the epoch. */
+export function nextTicks(
+  { schedule, timezone }: Pick<PolicyConfig, 'schedule' | 'timezone'>,
+  count: number,
+): readonly number[] {
+  const task = cron.createTask(schedule, () => {}, { timezone });
+  try {
+    return task.getNextRuns(count).map(Number);
+  } finally {
+    task.destroy();
+  }
 }
 
 /** Few are enough for a schedule that looks once a day or more rarely, and making them is slow where years lie between them. */
@@ -77,14 +97,48 @@ export function countFleet(config: Config, isOverlap: (app: string) => boolean):
       const { deployment, app } = splitReference(ref);
       const groups = fleets.get(deployment);
       if (!isEligible(client) || found === null || groups === undefined) return;
-      const { name, policy } = found;
-      const strategy = policy.strategy === 'auto' && isOverlap(`${deployment}/${app}`) ? 'overlap' : policy.strategy;
-      const group = groups.get(`${name} ${strategy}`) ?? { name, policy: { ...policy, strategy }, clients: 0 };
+      const { name } = found;
+      const policy = policyIn(`${deployment}/${app}`, found.policy, isOverlap);
+      const { strategy } = policy;
+      const group = groups.get(`${name} ${strategy}`) ?? { name, policy, clients: 0 };
       group.clients += 1;
       groups.set(`${name} ${strategy}`, group);
     },
     outlook: () => outlookOf(config, fleets),
   };
+}
+
+function policyIn(app: string, policy: PolicyConfig, isOverlap: (app: string) => boolean): PolicyConfig {
+  return policy.strategy === 'auto' && isOverlap(app) ? { ...policy, strategy: 'overlap' } : policy;
+}
+
+/** Clients of one app that go by one policy, counted already. */
+export interface AppShare {
+  /** `deployment/slug` */
+  readonly app: string;
+  /** Its name. */
+  readonly policy: string;
+  readonly clients: number;
+}
+
+/**
+ * The same of clients of one deployment that somebody has counted; null: there are none.
+ * @param isOverlap as for {@link countFleet}
+ */
+export function timesOf(
+  config: Pick<Config, 'policies'>,
+  rateLimit: RateLimit,
+  shares: readonly AppShare[],
+  isOverlap: (app: string) => boolean,
+): Pick<DeploymentOutlook, 'rotate_all_seconds' | 'compromise_all_seconds'> | null {
+  const groups = shares.flatMap(({ app, policy: name, clients }) => {
+    const policy = config.policies[name];
+    return policy === undefined ? [] : [{ policy: policyIn(app, policy, isOverlap), clients }];
+  });
+  const { clients, rotationMs, compromiseMs } = capacityOf(groups, rateLimit);
+  return clients === 0
+    ? null
+    : { rotate_all_seconds: rotationMs / 1_000, compromise_all_seconds: compromiseMs / 1_000 };
 }
 
 interface Group {

@@ -11,6 +11,7 @@ import { openEvents } from './events.ts';
 import { closeListener, LIMITS, type Limits, listenOn, openListener, renewTls } from './listener.ts';
 import { specRoute } from './openapi.ts';
 import { sendLost } from './page/errors.ts';
+import { openLive } from './page/live.ts';
 import { PAGES } from './page/pages.ts';
 import { registerPages } from './page/register.ts';
 import type { PageContext } from './page/routes.ts';
@@ -88,7 +89,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   for (const app of listeners) serveProbes(app, options);
   const served = api === undefined ? null : serveApi({ inner, outer }, api, log);
   const close = async () => {
-    await served?.events.close();
+    await Promise.all([served?.events.close(), served?.live.close()]);
     await Promise.all([...listeners].map(closeListener));
   };
   try {
@@ -141,6 +142,8 @@ function serveApi({ inner, outer }: Listeners, { parts, credentials, rate, metri
     const { resources } = parts();
     return { store: resources.store, keks: keksOf(resources.config), tokens: credentials().tokens, log };
   });
+  const deployments = () => parts().resources.config.deployments.map(({ id }) => id);
+  const live = openLive({ store, deployments, log });
   const page: PageContext = {
     // Read anew for each page.
     get resources() {
@@ -152,9 +155,9 @@ function serveApi({ inner, outer }: Listeners, { parts, credentials, rate, metri
     get tokens() {
       return credentials().tokens;
     },
-    ...{ events, scanners: context.scanners, metrics, views, sessions },
+    ...{ events, scanners: context.scanners, metrics, views, sessions, live },
   };
   registerPages(inner, PAGES, { context: page, rate, refused, log });
   register(outer, outer === inner ? PUBLIC_ROUTES : [...PUBLIC_ROUTES, ...SHARED_ROUTES], registering);
-  return { events };
+  return { events, live };
 }

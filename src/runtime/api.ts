@@ -6,10 +6,12 @@ import type { ApiOptions } from '../http/server.ts';
 import { openTokenBook, type TokenBook } from '../http/tokens.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { keksOf } from '../rotation/policy.ts';
+import type { Census } from '../status/census.ts';
 import { openViews } from '../status/open-views.ts';
 import type { Crew } from './crew.ts';
 
-export function openApi(crew: () => Crew, metrics: Metrics): ApiOptions {
+/** @param census shared with `/metrics` */
+export function openApi(crew: () => Crew, census: Pick<Census, 'look'>, metrics: Metrics): ApiOptions {
   let opened: { readonly encryption: Config['encryption']; readonly tokens: TokenBook } | null = null;
 
   /** One for as long as the KEKs stay: it remembers the list for a moment. */
@@ -29,7 +31,7 @@ export function openApi(crew: () => Crew, metrics: Metrics): ApiOptions {
       const { resources, queues } = crew();
       const requests = async () => (await putOffRequests(queues)).map(({ id, ...rest }) => ({ request: id, ...rest }));
       return { resources, requests };
-    }),
+    }, census),
     rate: () => crew().config.http.rate,
   };
 }

@@ -5,9 +5,10 @@ import { messageOf } from '../errors.ts';
 import { type FleetNumbers, MOST_NAMED, type TellFleet } from '../metrics/fleet.ts';
 import type { Resources } from '../rotation/resources.ts';
 import { auditLogStatus } from '../status/audit-log.ts';
-import { type Census, openCensus } from '../status/census.ts';
+import { type Census, soon } from '../status/census.ts';
+import { numbersOf } from '../status/numbers.ts';
 import { isFailing, webhookStatuses } from '../status/webhooks.ts';
-import { alarm, monotonic, sleep, systemClock, untilAborted } from '../time.ts';
+import { monotonic, systemClock, untilAborted } from '../time.ts';
 
 export interface FleetReader {
   /** Starts a reading when the last one is old. Resolves with the new numbers of a small fleet, and with the last ones of a large fleet; null: there are none. */
@@ -24,12 +25,6 @@ interface Parts {
 /** The numbers rest so many times as long as it took to read them. */
 const TIMES = 20;
 
-/** So long, in ms, a caller waits for the numbers of a small fleet, or for the first ones. */
-const PATIENCE_MS = 1_000;
-
-/** Nobody has asked for so long, in ms: what was kept in memory is given up. */
-const IDLE_MS = 10 * 60_000;
-
 /** Numbers that are older, in ms, are not told: an alert tells that they are missing. */
 const OLDEST_MS = 5 * 60_000;
 
@@ -43,17 +38,15 @@ interface Reading {
   readonly isSmall: boolean;
 }
 
-export function openFleetReader(current: () => Parts, tell: TellFleet): FleetReader {
+/** @param census shared with the page */
+export function openFleetReader(current: () => Parts, census: Pick<Census, 'whole'>, tell: TellFleet): FleetReader {
   const ended = new AbortController();
-  let census: Census | null = null;
   let reading: Promise<void> | null = null;
   let last: Reading | null = null;
   let isFailing = false;
-  let keep = () => {};
 
   async function read(): Promise<void> {
     const beganAt = monotonic();
-    census ??= openCensus(() => current().resources);
     try {
       // A Redis that does not answer must not keep the service from stopping.
       const numbers = await untilAborted(numbersNow(census, current(), ended.signal), ended.signal);
@@ -73,10 +66,6 @@ export function openFleetReader(current: () => Parts, tell: TellFleet): FleetRea
   return {
     async wanted() {
       if (ended.signal.aborted) return null;
-      keep();
-      keep = alarm(IDLE_MS, () => {
-        census = null;
-      });
       const age = last === null ? Number.POSITIVE_INFINITY : monotonic() - last.at;
       if (age > OLDEST_MS) [last] = [null, tell(null)];
       if (last === null || age >= last.tookMs * TIMES) reading ??= read();
@@ -85,21 +74,18 @@ export function openFleetReader(current: () => Parts, tell: TellFleet): FleetRea
     },
     async stop() {
       ended.abort();
-      keep();
       await reading;
     },
   };
 }
 
-async function soon(work: Promise<void>, signal: AbortSignal): Promise<void> {
-  const done = new AbortController();
-  await Promise.race([work, sleep(PATIENCE_MS, AbortSignal.any([done.signal, signal]))]);
-  done.abort();
-}
-
-async function numbersNow(census: Census, { resources, queues }: Parts, signal: AbortSignal): Promise<FleetNumbers> {
+async function numbersNow(
+  census: Pick<Census, 'whole'>,
+  { resources, queues }: Parts,
+  signal: AbortSignal,
+): Promise<FleetNumbers> {
   const { store, config } = resources;
-  await census.refresh(signal);
+  const known = await census.whole(signal);
   const ids = config.deployments.map(({ id }) => id);
   const now = await store.now();
   const [deployments, pauses, unsealed, log] = await Promise.all([
@@ -108,7 +94,7 @@ async function numbersNow(census: Census, { resources, queues }: Parts, signal: 
     store.auditUnsealed(),
     auditLogStatus(resources),
   ]);
-  const counted = await census.numbers({ now, deployments, pauses: byScope(pauses, now) });
+  const counted = await numbersOf(known, { now, deployments, pauses: byScope(pauses, now) });
   const waves = Object.keys(config.policies).map(async (policy) => {
     const found = await store.wave(policy);
     return [policy, found?.wave.phase === 'stopped'] as const;

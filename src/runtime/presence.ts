@@ -7,7 +7,7 @@ import type { Config } from '../config/model.ts';
 import { whoOf } from '../core/audit.ts';
 import type { ReloadOutcome, ServiceNote } from '../store/presence.ts';
 import type { Store } from '../store/store.ts';
-import { sleep } from '../time.ts';
+import { sleep, systemClock } from '../time.ts';
 import type { Cause } from './reload.ts';
 
 /** Between two words, in ms: a reload that somebody asks for begins as soon. */
@@ -45,6 +45,7 @@ export async function bePresent(
       config: configParts(reloading.config()),
       reload: answered,
       problem: reloading.problem(),
+      clock: systemClock.now(),
     });
   let heard = (await say())?.id ?? null;
 

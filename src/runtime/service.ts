@@ -6,6 +6,7 @@ import { startHttp } from '../http/server.ts';
 import { openMetrics } from '../metrics/metrics.ts';
 import { misfits } from '../rotation/misfits.ts';
 import type { Resources } from '../rotation/resources.ts';
+import { openCensus } from '../status/census.ts';
 import { troublesOf } from '../status/troubles.ts';
 import type { ReloadOutcome } from '../store/presence.ts';
 import { isLoginRefused } from '../store/redis/replies.ts';
@@ -81,7 +82,9 @@ export async function startService(config: Config, options: ServiceOptions): Pro
     };
     const reloading = openReloading(handle, first, source ?? null, { ...crewOptions, onSwap });
     add('crew', () => reloading.stop());
-    const fleet = openFleetReader(() => reloading.crew, metrics.tellFleet);
+    const census = openCensus(() => reloading.crew.resources);
+    add('census', census.stop);
+    const fleet = openFleetReader(() => reloading.crew, census, metrics.tellFleet);
     add('fleet numbers', () => fleet.stop());
     // A store that was restored has missed ticks; one that replaces another may know no client at all.
     handle.guard.onRecovery(() => void reloading.crew.schedule?.catchUp(clock.now()));
@@ -97,7 +100,7 @@ export async function startService(config: Config, options: ServiceOptions): Pro
       const http = await startHttp({
         config: config.http,
         ready,
-        api: openApi(() => reloading.crew, { ...metrics, text: () => fleet.wanted().then(metrics.text) }),
+        api: openApi(() => reloading.crew, census, { ...metrics, text: () => fleet.wanted().then(metrics.text) }),
         log,
       });
       add('http', () => http.close());

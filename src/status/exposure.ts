@@ -1,6 +1,7 @@
 /** What is said of keys that were reported: how long they went on, and until when tokens that were issued with them may live. */
 import { formatDuration } from '../core/duration.ts';
 import { exposedSeconds, type RotationSummary } from '../core/history.ts';
+import type { ClientRecord } from '../core/record.ts';
 
 /** Members as in JSON documents; times are RFC 3339. */
 export interface ExposureStatus {
@@ -28,6 +29,15 @@ export function exposureOf({
     seconds: exposedSeconds(exposure),
     tokens_until: tokensUntil === null ? null : iso(tokensUntil),
   };
+}
+
+/** Of one client: keys that were reported, the latest first. @param history rotations that ended, the newest first */
+export function exposuresOf(
+  { retirements }: Pick<ClientRecord, 'retirements'>,
+  history: readonly RotationSummary[],
+): readonly ExposureStatus[] {
+  const going = retirements.map(({ kid, rotation }) => ({ ...rotation, replaces: kid })).reverse();
+  return [...going, ...history].map(exposureOf).filter((one) => one !== null);
 }
 
 function iso(ms: number): string {

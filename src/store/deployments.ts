@@ -6,6 +6,7 @@ import type { LookBy } from '../core/server.ts';
 import {
   ACCEPTED,
   FIRST_DOMAIN,
+  HELD,
   LIST_REST,
   LOOKED_BY,
   NOTE_LIST,
@@ -55,6 +56,8 @@ export interface Deployments {
   accepted(deployment: string, entries: readonly AuditDraft[]): Promise<boolean>;
   /** A call that has to be made now: it is counted, and never waits. */
   spend(deployment: string, budget: Budget): Promise<void>;
+  /** The part of the budget that is spent now, 0 to 1. */
+  spentPart(deployment: string, budget: Budget): Promise<number>;
   /** How single clients of the deployment are looked at, as was found out in the last days; null when it was not. */
   lookedBy(deployment: string): Promise<LookBy | null>;
   noteLookedBy(deployment: string, by: LookBy): Promise<void>;
@@ -105,6 +108,10 @@ export function openDeployments(redis: Redis, scripts: Scripts): Deployments {
     },
     async spend(deployment, { max, perMs }) {
       await scripts.run({ lua: SPEND, keys: [keys.deployment(deployment)], args: [max, perMs] });
+    },
+    async spentPart(deployment, { max, perMs }) {
+      const call = { lua: HELD, keys: [keys.deployment(deployment)], args: [max, perMs] };
+      return Math.min(1, Math.max(0, 1 - Number(text(await scripts.run(call))) / max));
     },
     async lookedBy(deployment) {
       const [by, ageMs] = list(await scripts.run({ lua: LOOKED_BY, keys: [keys.deployment(deployment)], args: [] }));

@@ -1,6 +1,6 @@
 /** Which services run, what each says of itself, and the wish that they all read their config again. */
 import { BE_PRESENT, LEAVE, PRESENT, WISH_RELOAD } from './lua/presence.ts';
-import { list, text } from './redis/replies.ts';
+import { integer, list, text } from './redis/replies.ts';
 import type { Scripts } from './redis/scripts.ts';
 
 /** What came of reading the config again. */
@@ -21,7 +21,12 @@ export interface ServiceNote {
   readonly reload: { readonly wish: string; readonly outcome: ReloadOutcome } | null;
   /** What keeps it from being ready, such as a config that cannot be used; null when nothing does. */
   readonly problem: string | null;
+  /** Its own clock when it said so, in ms since the epoch; absent: an older version does not tell. */
+  readonly clock?: number;
 }
+
+/** What was said, and when by the store's clock, in ms since the epoch. */
+export type HeardNote = ServiceNote & { readonly heardAt: number };
 
 /** Read once by each service that runs, or comes back, after it was made. */
 export interface ReloadWish {
@@ -38,7 +43,7 @@ export interface Presence {
   /** The service ends. */
   leave(service: string): Promise<void>;
   /** Those that said something in the last seconds, by name. */
-  present(): Promise<ReadonlyMap<string, ServiceNote>>;
+  present(): Promise<ReadonlyMap<string, HeardNote>>;
   wishReload(wish: ReloadWish): Promise<void>;
 }
 
@@ -57,10 +62,11 @@ export function openPresence(scripts: Scripts): Presence {
       await scripts.run({ lua: LEAVE, keys: [keys.presence], args: [service] });
     },
     async present() {
-      const found = list(await scripts.run({ lua: PRESENT, keys: [keys.presence], args: [] })).map(text);
-      const notes = new Map<string, ServiceNote>();
-      for (let index = 0; index < found.length; index += 2) {
-        notes.set(found[index] ?? '', JSON.parse(found[index + 1] ?? '')); // only `bePresent` writes it
+      const found = list(await scripts.run({ lua: PRESENT, keys: [keys.presence], args: [] }));
+      const notes = new Map<string, HeardNote>();
+      for (let index = 0; index < found.length; index += 3) {
+        const note: ServiceNote = JSON.parse(text(found[index + 1])); // only `bePresent` writes it
+        notes.set(text(found[index]), { ...note, heardAt: integer(found[index + 2]) });
       }
       return notes;
     },

@@ -89,6 +89,8 @@ export interface Records {
   load(ref: ClientRef): Promise<Loaded | null>;
   /** The `op` of its last commit alone; null when it is not known. */
   lastOp(ref: ClientRef): Promise<string | null>;
+  /** The number of the newest audit entry at its last commit; null when it is not known. */
+  lastSeq(ref: ClientRef): Promise<number | null>;
   /** Without the clients that are not known. */
   loadMany(refs: readonly ClientRef[]): Promise<Map<ClientRef, Loaded>>;
   /** Rotations that ended, newest first. */
@@ -140,6 +142,11 @@ export function openRecords(redis: Redis, scripts: Scripts, { confirmed, onCommi
     load,
 
     lastOp: (ref) => scripts.ask(() => redis.hget(keys.record(ref), 'op')),
+
+    async lastSeq(ref) {
+      const seq = await scripts.ask(() => redis.hget(keys.record(ref), 'seq'));
+      return seq === null ? null : integer(seq);
+    },
 
     async claim(ref, leastEpoch = 0) {
       const reply = await scripts.run({ lua: CLAIM, keys: [keys.record(ref)], args: [randomUUID(), leastEpoch] });

@@ -1,7 +1,7 @@
 /** How results are written. What goes to stdout is caught for a moment: in a process of its own each case would take half a second. */
 import { afterEach, expect, test, vi } from 'vitest';
-import { keepForemost } from '../../src/commands/foremost.ts';
 import { beginJson, openTable, printElement, printJson, screenful } from '../../src/commands/output.ts';
+import { keepForemost } from '../../src/status/foremost.ts';
 
 let written = '';
 function capture(): void {

@@ -69,7 +69,7 @@ function rowOf({ clients, days, perSecond }: Fleet): readonly string[] {
   const limit: RateLimit = { max: perSecond, perMs: SECOND };
   const period = days * DAY;
   const policy = { ...OVERLAPS, rotateEveryMs: period, mustByMs: 2 * period };
-  const { load, rotationMs, compromiseMs } = capacityOf([{ name: 'default', policy, ticks: [], clients }], limit);
+  const { load, rotationMs, compromiseMs } = capacityOf([{ policy, clients }], limit);
   return [
     clients.toLocaleString('en-US'),
     `${days} d`,

@@ -4,7 +4,7 @@ import type { ClientPlan } from '../../../jobs/plan/client.ts';
 import { type BreakerView, byUrgency, countPlans, type PlanSummary } from '../../../jobs/plan/summary.ts';
 import { outlookLine, PLAN_HEADINGS, planLines, planRow, summaryLines } from '../../../jobs/plan/text.ts';
 import type { ClientRef } from '../../core/client.ts';
-import { type Foremost, keepForemost } from '../foremost.ts';
+import { type Foremost, keepForemost } from '../../status/foremost.ts';
 import { beginJson, note, noteAbout, openTable, print, printElement, printJson } from '../output.ts';
 import type { Outlook } from './fleet.ts';
 

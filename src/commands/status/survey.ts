@@ -6,10 +6,10 @@ import { CLIENT_STATES, type ClientState } from '../../core/state.ts';
 import { inParallel, PAGE, pagesOf } from '../../parallel.ts';
 import type { Resources } from '../../rotation/resources.ts';
 import { clientStatus, type Surroundings } from '../../status/build.ts';
-import { type ExposureStatus, exposureOf } from '../../status/exposure.ts';
+import { type ExposureStatus, exposuresOf } from '../../status/exposure.ts';
+import { keepForemost } from '../../status/foremost.ts';
 import type { ClientStatus, Status } from '../../status/model.ts';
 import { heardNow, MOST_HEARD } from '../../status/signers.ts';
-import { keepForemost } from '../foremost.ts';
 import type { Select } from '../select.ts';
 
 /** Which clients are counted, and which of those are listed. */
@@ -101,7 +101,7 @@ async function statusesOf(
 ): Promise<ReadonlyMap<ClientRef, ClientStatus>> {
   const stored = new Map([...(await resources.store.loadMany(refs))].map(([ref, { record }]) => [ref, record]));
   const records = isHeard ? await heardNow(stored, seen.now, resources) : stored;
-  const exposures = isNamed ? await exposuresOf(records, resources) : null;
+  const exposures = isNamed ? await exposuresIn(records, resources) : null;
   return new Map(
     [...records].map(([ref, record]) => {
       const told = exposures?.get(ref) ?? [];
@@ -110,18 +110,13 @@ async function statusesOf(
   );
 }
 
-async function exposuresOf(
+async function exposuresIn(
   records: ReadonlyMap<ClientRef, ClientRecord>,
   { store }: Resources,
 ): Promise<ReadonlyMap<ClientRef, readonly ExposureStatus[]>> {
   const found = new Map<ClientRef, readonly ExposureStatus[]>();
-  await inParallel(records, LANES, async ([ref, { retirements }]) => {
-    const going = retirements.map(({ kid, rotation }) => ({ ...rotation, replaces: kid })).reverse();
-    const told = [...going, ...(await store.history(ref))].map(exposureOf);
-    found.set(
-      ref,
-      told.filter((one) => one !== null),
-    );
+  await inParallel(records, LANES, async ([ref, record]) => {
+    found.set(ref, exposuresOf(record, await store.history(ref)));
   });
   return found;
 }

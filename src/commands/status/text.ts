@@ -6,10 +6,10 @@ import { scopeWords, selectorOf } from '../../core/pause.ts';
 import { WHILE_REFUSED } from '../../rotation/deployment.ts';
 import { exposureLine } from '../../status/exposure.ts';
 import type { ClientStatus, KeyStatus, PauseStatus, RotationStatus, Status } from '../../status/model.ts';
+import { waveLine } from '../../status/waves.ts';
 import { webhookLine } from '../../status/webhooks.ts';
 import { openTable, print, printTable } from '../output.ts';
 import type { Filter, Survey } from './survey.ts';
-import { waveLine } from './waves.ts';
 
 /**
  * The summary first, then the clients that are listed; of those that somebody named, also keys and signers.

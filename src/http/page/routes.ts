@@ -4,6 +4,7 @@ import type { Views } from '../../status/views.ts';
 import type { Principal } from '../principal.ts';
 import type { ApiContext, Sink } from '../route.ts';
 import type { TokenBook } from '../tokens.ts';
+import type { Live } from './live.ts';
 import type { Session, SessionBook } from './session.ts';
 
 /** Who has signed in. */
@@ -19,6 +20,8 @@ export interface Visitor {
 export interface PageContext extends ApiContext {
   readonly views: Views;
   readonly sessions: SessionBook;
+  /** Tells open pages that something changed. */
+  readonly live: Live;
   /** Of the config in force. */
   readonly tokens: Pick<TokenBook, 'find'>;
 }
@@ -41,8 +44,8 @@ export interface PageCall<V extends Visitor | null = Visitor> {
 }
 
 export type PageAnswer =
-  /** The layout comes around `body`. */
-  | { readonly status?: number; readonly title: string; readonly body: SafeHtml }
+  /** The layout comes around `body`. A notice of its own stands in place of that of the last action. */
+  | { readonly status?: number; readonly title: string; readonly body: SafeHtml; readonly notice?: string | null }
   /** 303 to a path of ours. The notice is shown there. `session`: it begins with this answer; null: it has ended. */
   | { readonly to: string; readonly notice?: string; readonly session?: Session | null }
   /** Style sheet and script. */

@@ -31,10 +31,17 @@ export interface Shown {
   readonly body: SafeHtml;
 }
 
+interface Around {
+  readonly visitor: Visitor | null;
+  readonly notice: string | null;
+  /** Of the page: its entry of the navigation is marked. */
+  readonly path?: string;
+}
+
 export function sendPage(
   reply: FastifyReply,
   { status = 200, headers = {}, title, body }: Shown,
-  around: { readonly visitor: Visitor | null; readonly notice: string | null },
+  around: Around,
 ): FastifyReply {
   const text = String(layout({ title, body, ...around }));
   return reply
@@ -48,7 +55,7 @@ export function sendAnswer(
   request: FastifyRequest,
   reply: FastifyReply,
   answer: PageAnswer,
-  around: { readonly visitor: Visitor | null; readonly notice: string | null },
+  around: Around,
 ): FastifyReply {
   if ('stream' in answer) return sendStream(request, reply, answer.stream);
   if ('file' in answer) {
@@ -60,7 +67,8 @@ export function sendAnswer(
   if ('to' in answer) return sendOn(request, reply, answer, around.visitor);
   // It is shown now, and not with the next page as well.
   if (around.notice !== null) reply.header('set-cookie', setCookie(NOTICE, '', 0, isSecure(request)));
-  return sendPage(reply, answer, around);
+  const notice = answer.notice ?? around.notice;
+  return sendPage(reply, answer, { ...around, notice, path: new URL(request.url, 'http://rekeyd.invalid').pathname });
 }
 
 function sendOn(

@@ -1,21 +1,13 @@
 /** Clients and how they are, page by page or one by one. */
 import { z } from 'zod';
-import { policyFor } from '../../config/model.ts';
-import { APP_PATH, type ClientRef, parseReference, REFERENCE } from '../../core/client.ts';
-import { byScope } from '../../core/pause.ts';
+import { APP_PATH, parseReference, REFERENCE } from '../../core/client.ts';
 import { CLIENT_STATES } from '../../core/state.ts';
 import { clientPolicy } from '../../rotation/policy.ts';
-import type { Resources } from '../../rotation/resources.ts';
-import { clientStatus, type Surroundings } from '../../status/build.ts';
+import { MOST_LOOKED_AT, type NameQuery, pageByName, statusesOf } from '../../status/by-name.ts';
 import { driftView } from '../../status/drift.ts';
-import type { ClientStatus } from '../../status/model.ts';
-import { heardNow } from '../../status/signers.ts';
 import { mayTouch, notKnown, type Principal } from '../principal.ts';
 import { type Route, route } from '../route.ts';
 import { CLIENT_EXAMPLE, clientPath, clientSchema, driftSchema, reference } from './schemas.ts';
-
-/** Clients that are read for one answer, even if only few of them match: the caller gets the rest with `next`. */
-const MOST_LOOKED_AT = 1_000;
 
 const MOST_LISTED = 500;
 
@@ -30,8 +22,6 @@ const listQuery = z.strictObject({
     .describe('Only clients after this one, in alphabetical order of the references: `next` of the page before.'),
   limit: z.coerce.number().int().min(1).max(MOST_LISTED).default(100).describe('At most so many.'),
 });
-
-type ListQuery = z.output<typeof listQuery>;
 
 const page = z
   .object({
@@ -50,7 +40,7 @@ export const clientRoutes: readonly Route[] = [
     examples: { query: { limit: 10 } },
     handle: async ({ context: { resources }, principal, query }) => ({
       status: 200,
-      body: await pageOf(resources, principal, query),
+      body: await pageByName(resources, pageQuery(principal, query)),
     }),
   }),
   route({
@@ -85,64 +75,7 @@ export const clientRoutes: readonly Route[] = [
   }),
 ];
 
-async function pageOf(resources: Resources, principal: Principal, query: ListQuery) {
-  const { policy, state, limit } = query;
-  const found: ClientStatus[] = [];
-  let last = query.after ?? null;
-  for (let looked = 0; looked < MOST_LOOKED_AT; ) {
-    const size = policy === undefined && state === undefined ? limit - found.length : limit;
-    const refs = await refsAfter(resources, principal, query.app, last, size);
-    looked += refs.length;
-    const wanted = refs.filter((ref) => policy === undefined || policyFor(resources.config, ref)?.name === policy);
-    const statuses = await statusesOf(resources, wanted, false);
-    const listed = statuses.filter((one) => state === undefined || one.state === state);
-    const fitting = listed.slice(0, limit - found.length);
-    found.push(...fitting);
-    if (refs.length < size && fitting.length === listed.length) return { clients: found, next: null };
-    last = fitting.length < listed.length ? (fitting.at(-1)?.client ?? last) : (refs.at(-1) ?? last);
-    if (found.length >= limit) break;
-  }
-  return { clients: found, next: last };
-}
-
-async function refsAfter(
-  { store }: Resources,
-  { only }: Principal,
-  app: string | undefined,
-  last: string | null,
-  limit: number,
-): Promise<readonly ClientRef[]> {
-  if (only !== null && REFERENCE.test(only)) {
-    const isWanted = (last === null || only > last) && (app === undefined || only.startsWith(`${app}/`));
-    return isWanted ? [parseReference(only)] : [];
-  }
-  if (only !== null && app !== undefined && app !== only) return [];
-  const place = app ?? only;
-  if (place === null) return store.refsAfter(last, limit);
-  // A page of another app may end before this one begins, or after it has ended.
-  const from = last === null || last <= `${place}/` ? null : parseReference(last);
-  return store.appRefs(place, limit, from);
-}
-
-/** In the order of `refs`, without those that are not known. @param isHeard their signers are asked what they hold now, which takes a look into their folders */
-async function statusesOf(
-  resources: Resources,
-  refs: readonly ClientRef[],
-  isHeard: boolean,
-): Promise<readonly ClientStatus[]> {
-  const { store, config } = resources;
-  if (refs.length === 0) return [];
-  const [now, deployments, paused, loaded] = await Promise.all([
-    store.now(),
-    store.deploymentStates(config.deployments.map(({ id }) => id)),
-    store.pauses(),
-    store.loadMany(refs),
-  ]);
-  const seen: Surroundings = { now, deployments, pauses: byScope(paused, now) };
-  const stored = new Map([...loaded].map(([ref, { record }]) => [ref, record]));
-  const records = isHeard ? await heardNow(stored, now, resources) : stored;
-  return refs.flatMap((ref) => {
-    const record = records.get(ref);
-    return record === undefined ? [] : [clientStatus(record, seen, resources)];
-  });
+function pageQuery({ only }: Principal, { app, policy, state, after, limit }: z.output<typeof listQuery>): NameQuery {
+  const filter = { only, app: app ?? null, policy: policy ?? null, state: state ?? null, drifted: false };
+  return { ...filter, last: after === undefined ? null : parseReference(after), limit };
 }

@@ -136,6 +136,12 @@ redis.call('HSET', keys[1], 'tokens', math.max(-max, tokens - 1), 'at', math.max
 return 1
 `;
 
+/** KEYS deployment. ARGV max, per. → how many calls the bucket holds now, as a text: less than 0 while it is in debt. Changes nothing. */
+export const HELD = `${PRELUDE}${FILLED}
+local held = redis.call('HMGET', keys[1], 'tokens', 'at')
+return tostring(filled(now(), held[1], held[2], tonumber(args[1]), tonumber(args[2])))
+`;
+
 /** KEYS deployment. → {how clients are looked at or '', for how many ms that is known}. */
 export const LOOKED_BY = `${PRELUDE}
 local held = redis.call('HMGET', keys[1], 'look', 'look_at')

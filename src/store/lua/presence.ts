@@ -30,7 +30,7 @@ redis.call('HSET', keys[1], 'id', args[1], 'actor', args[2], 'reason', args[3], 
 return 1
 `;
 
-/** KEYS presence. → {service, what it said, …} of those that are not gone. */
+/** KEYS presence. → {service, what it said, when, …} of those that are not gone. */
 export const PRESENT = `${PRELUDE}
 local at, found, known = now(), {}, redis.call('HGETALL', keys[1])
 for i = 1, #known, 2 do
@@ -38,6 +38,7 @@ for i = 1, #known, 2 do
   if at - tonumber(said) <= ${GONE_MS} then
     table.insert(found, known[i])
     table.insert(found, about)
+    table.insert(found, tonumber(said))
   end
 end
 return found

@@ -4,9 +4,9 @@ import { pauseScope, resumeScope, whyNotPaused } from '../../../../jobs/hold.ts'
 import type { ClientRef } from '../../../core/client.ts';
 import { ProblemError } from '../../problem.ts';
 import type { PageAnswer, PageCall, PageRoute } from '../routes.ts';
+import { clientPath } from '../views/words.ts';
 import { rotateOrShow } from './asking.ts';
 import { causeOf, clientOf, type Done, once } from './doing.ts';
-import { clientPlace } from './forms.ts';
 import { lengthIn, pausedWords, resumedWords } from './holding.ts';
 
 const PLACE = '/clients/{deployment}/{app}/{client}';
@@ -17,7 +17,7 @@ export const clientActions: readonly PageRoute[] = [
     handle: async (call: PageCall) => {
       const ref = await clientOf(call);
       const asked = { select: { clients: [ref] }, take_over: call.form.has('take_over') };
-      return rotateOrShow(call, asked, { action: `${clientPlace(ref)}/rotate`, back: clientPlace(ref) });
+      return rotateOrShow(call, asked, { action: `${clientPath(ref)}/rotate`, back: clientPath(ref) });
     },
   },
   { ...{ method: 'POST', path: `${PLACE}/rollback`, scope: 'rotate' }, handle: rollback },
@@ -73,5 +73,5 @@ async function resume(call: PageCall): Promise<PageAnswer> {
 }
 
 function done(ref: ClientRef, notice: string): Done {
-  return { to: clientPlace(ref), notice };
+  return { to: clientPath(ref), notice };
 }

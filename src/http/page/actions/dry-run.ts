@@ -6,6 +6,8 @@ import { outcomeOf } from '../../../../jobs/plan/summary.ts';
 import { stepLines } from '../../../../jobs/plan/text.ts';
 import type { Request } from '../../../../jobs/schemas.ts';
 import type { PageAnswer, PageCall } from '../routes.ts';
+import { table } from '../views/table.ts';
+import { clientLink, counted, number, prose, stateBadge } from '../views/words.ts';
 import { checkField, form, hiddenFields } from './fields.ts';
 
 export interface Place {
@@ -49,7 +51,7 @@ function confirming({ breaker: known, rotated }: DryRun, given: URLSearchParams)
   const asks = known?.asksForConfirmation === true;
   const check = checkField({
     ...{ name: 'confirm', id: 'confirm', required: true },
-    label: `Yes: replace the keys of ${rotated === 1 ? '1 client' : `${rotated} clients`}`,
+    label: `Yes: replace the keys of ${many(rotated)}`,
     help: 'It is more than the breaker of the config lets through without a confirmation.',
   });
   return html`<input type="hidden" name="step" value="confirm">${kept}${asks ? check : null}`;
@@ -61,16 +63,16 @@ function size({ rotated, clients, left }: DryRun): SafeHtml {
     left === 0
       ? null
       : html` ${left} more were not looked at, because that would take too long here: the request looks at them, too.`;
-  return html`<p><strong>${counted(rotated)}</strong> would get a new key${left === 0 ? '' : ' at least'}.${alone > 0 ? html` ${counted(alone)} would be left alone: rekeyd has found them, and their keys are not ours. They go on signing in with their present keys.` : null}${more}</p>`;
+  return html`<p><strong>${many(rotated)}</strong> would get a new key${left === 0 ? '' : ' at least'}.${alone > 0 ? html` ${many(alone)} would be left alone: rekeyd has found them, and their keys are not ours. They go on signing in with their present keys.` : null}${more}</p>`;
 }
 
 function breaker({ fleet, breaker: part, isMuch, asksForConfirmation, people }: Breaking): SafeHtml {
   const share = `${Number((part * 100).toPrecision(3))} %`;
   if (!asksForConfirmation) {
-    return html`<p>The breaker lets it through: it is not more than ${share} of ${counted(fleet)}, or one client.</p>`;
+    return html`<p>The breaker lets it through: it is not more than ${share} of ${many(fleet)}, or one client.</p>`;
   }
   const why = isMuch
-    ? `It is more than ${share} of ${counted(fleet)}.`
+    ? `It is more than ${share} of ${many(fleet)}.`
     : 'Together with what was reported within the last hour it may be more than is let through.';
   const others =
     people > 1
@@ -83,8 +85,8 @@ function notes({ unread, errors }: DryRun): SafeHtml | null {
   if (unread.length + errors.length === 0) return null;
   const shown = errors
     .slice(0, MOST_SHOWN)
-    .map(({ client, message }) => html`<li><code>${client}</code>: ${message}</li>`);
-  return html`<ul>${unread.slice(0, MOST_SHOWN).map((why) => html`<li>${why}</li>`)}${shown}</ul>`;
+    .map(({ client, message }) => html`<li><code>${client}</code>: ${prose(message)}</li>`);
+  return html`<ul>${unread.slice(0, MOST_SHOWN).map((why) => html`<li>${prose(why)}</li>`)}${shown}</ul>`;
 }
 
 const MOST_SHOWN = 20;
@@ -93,18 +95,18 @@ const MOST_SHOWN = 20;
 function steps(plan: ClientPlan): SafeHtml {
   const items = plan.steps.map((step) => {
     const [first = '', ...more] = stepLines(step);
-    return html`<li>${first}${more.length === 0 ? null : html`<details><summary>The body that is sent</summary><pre>${more.join('\n')}</pre></details>`}</li>`;
+    return html`<li>${first}${more.length === 0 ? null : html`<details><summary>The body that is sent</summary><pre tabindex="0">${more.join('\n')}</pre></details>`}</li>`;
   });
   const under =
     plan.joins === null ? null : html`<p>Rotation <code>${plan.joins}</code> is under way: the request joins it.</p>`;
   const list = items.length === 0 ? null : html`<h2>Step by step</h2><ol>${items}</ol>`;
-  return html`<p>Client <code>${plan.client}</code>, policy ${plan.policy}.</p>${under}${warnings(plan)}${list}`;
+  return html`<p>${clientLink(plan.client)}, policy ${plan.policy}.</p>${under}${warnings(plan)}${list}`;
 }
 
 function warnings({ warnings: given }: ClientPlan): SafeHtml | null {
   return given.length === 0
     ? null
-    : html`<ul class="warnings">${given.map((warning) => html`<li>${warning}</li>`)}</ul>`;
+    : html`<ul class="warnings">${given.map((warning) => html`<li>${prose(warning)}</li>`)}</ul>`;
 }
 
 const OUTCOMES: Readonly<Record<ReturnType<typeof outcomeOf>, string>> = {
@@ -119,16 +121,17 @@ function plans({ plans: planned, rotated }: DryRun): SafeHtml | null {
   if (planned.length === 0) return null;
   const rows = planned
     .slice(0, MOST_SHOWN)
-    .map(
-      (plan) =>
-        html`<tr><th scope="row">${plan.client}</th><td data-label="Policy">${plan.policy}</td><td data-label="State">${plan.state}</td><td data-label="What would happen">${OUTCOMES[outcomeOf(plan)]}${warnings(plan)}</td></tr>`,
-    );
-  const isCut = rotated > rows.length;
-  const caption = isCut ? `The first ${rows.length} of ${counted(rotated)}` : 'The clients';
+    .map((plan) => [
+      clientLink(plan.client),
+      plan.policy,
+      stateBadge(plan.state),
+      html`${OUTCOMES[outcomeOf(plan)]}${warnings(plan)}`,
+    ]);
+  const caption = rotated > rows.length ? `The first ${rows.length} of ${number(rotated)} clients` : 'The clients';
   const bound = rotated > MOST_PLANNED ? html`<p>Only the first ${MOST_PLANNED} were looked at one by one.</p>` : null;
-  return html`<table><caption>${caption}</caption><thead><tr><th scope="col">Client</th><th scope="col">Policy</th><th scope="col">State</th><th scope="col">What would happen</th></tr></thead><tbody>${rows}</tbody></table>${bound}`;
+  return html`${table({ caption, heads: ['Client', 'Policy', 'State', 'What would happen'], rows })}${bound}`;
 }
 
-function counted(clients: number): string {
-  return clients === 1 ? '1 client' : `${clients.toLocaleString('en-US')} clients`;
+function many(count: number): string {
+  return counted(count, 'client');
 }

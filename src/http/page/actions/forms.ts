@@ -1,10 +1,10 @@
 /** The forms of the actions: only those that make sense as things are. They work without JavaScript. */
 import { html, type SafeHtml } from '@remix-run/html-template';
-import { type ClientRef, splitReference } from '../../../core/client.ts';
 import { type Scope, scopeWords } from '../../../core/pause.ts';
 import type { ClientStatus, PauseStatus } from '../../../status/model.ts';
 import type { FleetView } from '../../../status/views.ts';
 import type { Visitor } from '../routes.ts';
+import { clientPath } from '../views/words.ts';
 import { checkField, form, hiddenFields, pauseLength, reasonField } from './fields.ts';
 
 /** @returns null for a visitor who may not act */
@@ -20,11 +20,6 @@ export function clientForms(visitor: Visitor, status: ClientStatus): SafeHtml | 
     isPausedItself(status) ? resumeForm(visitor, status) : pauseForm(visitor, status),
   ];
   return html`${forms}`;
-}
-
-export function clientPlace(ref: ClientRef): string {
-  const { deployment, app, id } = splitReference(ref);
-  return `/clients/${[deployment, app, id].map(encodeURIComponent).join('/')}`;
 }
 
 /** A request joins the rotation that is under way: it would change nothing. */
@@ -53,7 +48,7 @@ function action(title: string, content: SafeHtml): SafeHtml {
 }
 
 function rotateForm(visitor: Visitor, { client, enrolment }: ClientStatus): SafeHtml {
-  const place = `${clientPlace(client)}/rotate`;
+  const place = `${clientPath(client)}/rotate`;
   const takeOver =
     enrolment === 'enrolled'
       ? null
@@ -83,7 +78,7 @@ function rollbackForm(visitor: Visitor, { client }: ClientStatus): SafeHtml {
   return action(
     'Put the previous key back',
     html`<p>The key from before is published and used again, and the present one goes. The client is paused with that, so that its schedule does not undo it.</p>
-${form(visitor, { action: `${clientPlace(client)}/rollback`, verb: 'Put it back', danger: true }, reasonField('rollback'))}`,
+${form(visitor, { action: `${clientPath(client)}/rollback`, verb: 'Put it back', danger: true }, reasonField('rollback'))}`,
   );
 }
 
@@ -91,7 +86,7 @@ function enrollForm(visitor: Visitor, { client }: ClientStatus): SafeHtml {
   return action(
     'Enroll',
     html`<p>Say so only when its application takes its keys from its key folder. From then on schedules rotate the client.</p>
-${form(visitor, { action: `${clientPlace(client)}/enroll`, verb: 'It takes its keys from us' }, reasonField('enroll'))}`,
+${form(visitor, { action: `${clientPath(client)}/enroll`, verb: 'It takes its keys from us' }, reasonField('enroll'))}`,
   );
 }
 
@@ -101,7 +96,7 @@ function pauseForm(visitor: Visitor, { client, paused }: ClientStatus): SafeHtml
   return action(
     'Pause',
     html`<p>No scheduled rotation of this client begins. A rotation under way is finished; what people ask for goes through.</p>${wider}
-${form(visitor, { action: `${clientPlace(client)}/pause`, verb: 'Pause' }, html`${pauseLength('pause')}${reasonField('pause')}`)}`,
+${form(visitor, { action: `${clientPath(client)}/pause`, verb: 'Pause' }, html`${pauseLength('pause')}${reasonField('pause')}`)}`,
   );
 }
 
@@ -110,7 +105,7 @@ function resumeForm(visitor: Visitor, { client, paused }: ClientStatus): SafeHtm
   return action(
     'Resume',
     html`<p>Scheduled rotations of this client begin again.</p>${since}
-${form(visitor, { action: `${clientPlace(client)}/resume`, verb: 'Resume' }, reasonField('resume'))}`,
+${form(visitor, { action: `${clientPath(client)}/resume`, verb: 'Resume' }, reasonField('resume'))}`,
   );
 }
 

@@ -5,15 +5,18 @@ import { requestResult } from '../../../../jobs/result.ts';
 import type { Request } from '../../../../jobs/schemas.ts';
 import type { Config } from '../../../config/model.ts';
 import { parseReference } from '../../../core/client.ts';
+import type { Store } from '../../../store/store.ts';
 import { after } from '../../../time.ts';
 import { acceptedOf, type Errors, onlyFor } from '../../outcome.ts';
 import { maySelect } from '../../principal.ts';
 import { ProblemError } from '../../problem.ts';
 import { approveFor, requestFor, requestOf } from '../../requests.ts';
-import type { PageAnswer, PageCall, PageRoute } from '../routes.ts';
+import type { PageAnswer, PageCall, PageRoute, Visitor } from '../routes.ts';
+import { icon } from '../views/icons.ts';
+import { table } from '../views/table.ts';
+import { clientLink, number, prose } from '../views/words.ts';
 import { once, reasonIn } from './doing.ts';
 import { form, reasonField } from './fields.ts';
-import { clientPlace } from './forms.ts';
 
 export const requestPages: readonly PageRoute[] = [
   { ...{ method: 'GET', path: '/requests/{request}', scope: 'read' }, handle: show },
@@ -40,35 +43,42 @@ async function show({ context, visitor, params, signal }: PageCall): Promise<Pag
   const read = await requestOf(queues, id);
   const asked = read !== null && maySelect(principal, read.select) ? read : null;
   const title = titleOf(state.is, asked);
-  const head = html`<header class="head"><h1>${title}</h1></header>${asked === null ? null : told(asked)}`;
+  const body = html`<header class="head" data-follow="/live"><h1>${title}</h1></header>
+<section data-live="request">${asked === null ? null : told(asked)}${await stateOf(state, asked, visitor, resources.store, id)}</section>
+${state.is === 'waiting' && mayApprove(visitor, state.why, asked, resources.config) ? approvalForm(visitor, id) : null}`;
+  return { title, body };
+}
+
+async function stateOf(
+  state: Awaited<ReturnType<typeof requestFor>>,
+  asked: Request | null,
+  { principal }: Visitor,
+  store: Store,
+  id: string,
+): Promise<SafeHtml> {
   if (state.is === 'failed') {
-    return page(title, html`${head}<p role="alert"><strong>It has failed.</strong> ${state.why}</p>${again(asked)}`);
+    return html`<div class="callout alarm">${icon('cross')}<div><p><strong>It has failed.</strong> ${prose(state.why)}</p></div></div>${again(asked)}`;
   }
   if (state.is === 'waiting') {
     const why = state.why === '' ? 'A worker has not begun it yet.' : state.why;
-    const mayApprove = visitor.mayAct && principal.only === null && awaitsApproval(state.why, asked, resources.config);
-    const approval = mayApprove ? approvalForm(visitor, id) : null;
-    return page(
-      title,
-      html`${head}<p><strong>It waits.</strong> ${why}</p><p>Reload this page to see how it goes on.</p>${approval}`,
-    );
+    return html`<div class="callout warn">${icon('clock')}<div><p><strong>It waits.</strong> ${prose(why)}</p></div></div>`;
   }
   const result = onlyFor(principal, state.result);
   const { errors = [], skipped = [], taken_over: taken = [] } = result;
-  const { rotations } = await acceptedOf(resources.store, id, result, []);
-  const nothing = rotations.length === 0 ? html`<p><strong>Nothing was started.</strong></p>` : null;
-  const body = html`${head}${nothing}${rotationList(rotations)}${errorList(errors)}${aloneList(skipped, asked)}${takenList(taken)}`;
-  return page(title, body);
+  const { rotations } = await acceptedOf(store, id, result, []);
+  const nothing = rotations.length === 0 ? html`<p><strong>Nothing was started.</strong></p>` : rotationList(rotations);
+  return html`${nothing}${errorList(errors)}${aloneList(skipped, asked)}${takenList(taken)}`;
 }
 
 /** It may wait for something else: then an approval does no harm. */
-function awaitsApproval(why: string, asked: Request | null, { approval }: Pick<Config, 'approval'>): boolean {
-  return why !== '' && asked !== null && asked.confirm && asked.compromised !== false && approval !== null;
-}
-
-/** It changes by itself: a browser that may run scripts keeps it up to date. */
-function page(title: string, body: SafeHtml): PageAnswer {
-  return { title, body: html`<section data-live="request">${body}</section>` };
+function mayApprove(
+  { mayAct, principal }: Visitor,
+  why: string,
+  asked: Request | null,
+  { approval }: Pick<Config, 'approval'>,
+): boolean {
+  const isHeldBack = why !== '' && asked !== null && asked.confirm && asked.compromised !== false;
+  return isHeldBack && approval !== null && mayAct && principal.only === null;
 }
 
 function titleOf(state: string, asked: Request | null): string {
@@ -95,22 +105,19 @@ function again(asked: Request | null): SafeHtml | null {
 
 type Rotations = Awaited<ReturnType<typeof acceptedOf>>['rotations'];
 
-function rotationList(rotations: Rotations): SafeHtml | null {
-  if (rotations.length === 0) return null;
-  const rows = rotations
-    .slice(0, MOST_SHOWN)
-    .map(
-      ({ client, id, state = 'running' }) =>
-        html`<tr><th scope="row"><a href="${clientPlace(parseReference(client))}">${client}</a></th><td data-label="Rotation"><code>${id}</code></td><td data-label="State">${state.replace('_', ' ')}</td></tr>`,
-    );
-  return html`<table><caption>${rotations.length === 1 ? 'The rotation' : 'The rotations'}</caption><thead><tr><th scope="col">Client</th><th scope="col">Rotation</th><th scope="col">State</th></tr></thead><tbody>${rows}</tbody></table>${more(rotations.length)}`;
+function rotationList(rotations: Rotations): SafeHtml {
+  const rows = rotations.slice(0, MOST_SHOWN).map(({ client, id, state = 'running' }) => {
+    return [clientLink(parseReference(client)), html`<code>${id}</code>`, state.replace('_', ' ')];
+  });
+  const caption = rotations.length === 1 ? 'The rotation' : `The ${number(rotations.length)} rotations`;
+  return html`${table({ caption, heads: ['Client', 'Rotation', 'State'], rows })}${more(rotations.length)}`;
 }
 
 function errorList(errors: Errors): SafeHtml | null {
   if (errors.length === 0) return null;
   const items = errors
     .slice(0, MOST_SHOWN)
-    .map(({ client, message }) => html`<li><code>${client}</code>: ${message}</li>`);
+    .map(({ client, message }) => html`<li><code>${client}</code>: ${prose(message)}</li>`);
   return html`<h2>Not started</h2><ul>${items}</ul>${more(errors.length)}`;
 }
 
@@ -128,7 +135,7 @@ function notEnrolled(title: string, text: string, clients: readonly NotEnrolled[
   if (clients.length === 0) return null;
   const items = clients
     .slice(0, MOST_SHOWN)
-    .map(({ client, enrolment }) => html`<li><a href="${clientPlace(client)}">${client}</a> (${enrolment})</li>`);
+    .map(({ client, enrolment }) => html`<li>${clientLink(client)} (${enrolment})</li>`);
   return html`<h2>${title}</h2><p>${text}</p><ul>${items}</ul>${more(clients.length)}`;
 }
 
@@ -136,7 +143,7 @@ function more(count: number): SafeHtml | null {
   return count > MOST_SHOWN ? html`<p>and ${count - MOST_SHOWN} more</p>` : null;
 }
 
-function approvalForm(visitor: PageCall['visitor'], id: string): SafeHtml {
+function approvalForm(visitor: Visitor, id: string): SafeHtml {
   return html`<h2>Approve it</h2><p>Somebody else than the one who asked has to.</p>
 ${form(visitor, { action: `/requests/${encodeURIComponent(id)}/approve`, verb: 'Approve', danger: true }, reasonField('approve'))}`;
 }

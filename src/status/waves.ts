@@ -1,8 +1,8 @@
 /** The waves of the policies as `status` shows them. */
-import { formatDuration } from '../../core/duration.ts';
-import { followTime, howToResume } from '../../core/wave.ts';
-import type { Resources } from '../../rotation/resources.ts';
-import type { WaveStatus } from '../../status/model.ts';
+import { formatDuration } from '../core/duration.ts';
+import { followTime, howToResume } from '../core/wave.ts';
+import type { Resources } from '../rotation/resources.ts';
+import type { WaveStatus } from './model.ts';
 
 export async function wavesOf({ store, config }: Pick<Resources, 'store' | 'config'>): Promise<readonly WaveStatus[]> {
   const waves = Object.entries(config.policies).map(async ([policy, { cohort }]): Promise<readonly WaveStatus[]> => {

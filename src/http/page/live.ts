@@ -1,0 +1,179 @@
+/**
+ * Tells open pages that something changed, as Server-Sent Events: not what, so that a page is drawn in one place alone. However many look, one loop of this
+ * process reads the audit log, the deployments and the workers.
+ */
+import type { AuditEntry } from '../../core/audit.ts';
+import { type ClientRef, splitReference } from '../../core/client.ts';
+import { covers } from '../../core/token.ts';
+import { messageOf } from '../../errors.ts';
+import type { Log } from '../../rotation/resources.ts';
+import type { Store } from '../../store/store.ts';
+import { sleep, untilAborted } from '../../time.ts';
+import type { Listen } from '../events.ts';
+import type { Principal } from '../principal.ts';
+import type { Sink } from '../route.ts';
+
+export interface Look {
+  readonly principal: Principal;
+  /** The page is about this client alone; null: about many. */
+  readonly client: ClientRef | null;
+}
+
+export interface Live {
+  /** Writes to the response until the visitor is gone, or the session has ended. Writes nothing before it returns. */
+  look(look: Look, sink: Sink): Listen;
+  /** Ends all streams: pages come back, perhaps to another process. */
+  close(): Promise<void>;
+}
+
+export interface LiveParts {
+  readonly store: Pick<Store, 'settledAfter' | 'settledSize' | 'deploymentStates' | 'present'>;
+  /** Of the config in force. */
+  deployments(): readonly string[];
+  readonly log: Log;
+}
+
+/** Between two looks, in ms: no page hears of changes more often. */
+const LOOK_MS = 1_000;
+
+/** Proxies cut a connection on which nothing comes; and at each beat pages are told when their session has ended. In ms. */
+const BEAT_MS = 15_000;
+
+const PAGE = 500;
+const MOST_LOOKS = 1_000;
+
+/** Pages of one token at once. */
+export const MOST_OF_A_VISITOR = 100;
+
+/** A page that does not read is sent away. In bytes. */
+const MOST_UNREAD = 64 * 1024;
+
+/** More clients than these are not named. */
+const MOST_NAMED = 100;
+
+/** What no page shows, and comes when nothing happens. */
+const QUIET: readonly AuditEntry['type'][] = [
+  'audit.sealed',
+  'api.called',
+  'api.refused',
+  'session.started',
+  'session.ended',
+];
+
+/** What has changed since the last look. */
+interface Changed {
+  readonly clients: ReadonlySet<ClientRef>;
+  /** Something that is about no single client. */
+  readonly others: boolean;
+}
+
+interface Looking extends Look {
+  readonly sink: Sink;
+}
+
+export function openLive({ store, deployments, log }: LiveParts, { lookMs = LOOK_MS, beatMs = BEAT_MS } = {}): Live {
+  const looking = new Set<Looking>();
+  const ended = new AbortController();
+  let reading: Promise<void> | null = null;
+
+  /** The store waits for a Redis that is away. A server that stops does not. */
+  const ask = <T>(work: Promise<T>) => untilAborted(work, ended.signal);
+
+  function end(one: Looking): void {
+    if (looking.delete(one)) one.sink.end();
+  }
+
+  function tell(one: Looking, text: string): void {
+    if (!looking.has(one)) return;
+    one.sink.write(text);
+    if (one.sink.writableLength > MOST_UNREAD) end(one);
+  }
+
+  async function surroundings(): Promise<string> {
+    const [states, workers] = await ask(Promise.all([store.deploymentStates(deployments()), store.present()]));
+    const notes = [...workers].map(([name, { problem, version }]) => [name, version, problem]).sort();
+    return JSON.stringify([[...states], notes]);
+  }
+
+  async function read(): Promise<void> {
+    let [at, around] = [await ask(store.settledSize()), await surroundings()];
+    for (let beatIn = beatMs; looking.size > 0 && !ended.signal.aborted; beatIn -= lookMs) {
+      await sleep(lookMs, ended.signal);
+      const entries = await ask(store.settledAfter(at, PAGE));
+      at = entries.at(-1)?.seq ?? at;
+      const now = await surroundings();
+      const changed = changedBy(entries, now !== around);
+      around = now;
+      for (const one of [...looking]) {
+        const text = newsFor(one, changed);
+        if (text !== null) tell(one, text);
+      }
+      if (beatIn <= lookMs) {
+        beatIn = beatMs + lookMs;
+        await Promise.all([...looking].map(beat));
+      }
+    }
+  }
+
+  async function beat(one: Looking): Promise<void> {
+    if (await one.principal.isValid()) tell(one, ':\n\n');
+    else end(one);
+  }
+
+  /** After a failure pages may have missed something. */
+  async function readOn(): Promise<void> {
+    while (looking.size > 0 && !ended.signal.aborted) {
+      await read().catch(async (error: unknown) => {
+        if (ended.signal.aborted) return;
+        log.warn({ error: messageOf(error) }, 'what has changed could not be read for open pages');
+        await sleep(lookMs, ended.signal);
+        for (const one of [...looking]) tell(one, eventOf([]));
+      });
+    }
+    reading = null;
+  }
+
+  return {
+    look(look, sink) {
+      const own = [...looking].filter(({ principal }) => principal.key === look.principal.key).length;
+      if (looking.size >= MOST_LOOKS || ended.signal.aborted) return 'full';
+      if (own >= MOST_OF_A_VISITOR) return 'caller_full';
+      if (sink.destroyed) return 'listening';
+      const one = { ...look, sink };
+      looking.add(one);
+      sink.on('close', () => looking.delete(one));
+      // A page that does not hear it soon is behind a proxy that holds events back.
+      queueMicrotask(() => tell(one, 'event: hello\ndata: {}\n\n'));
+      reading ??= readOn();
+      return 'listening';
+    },
+    async close() {
+      ended.abort();
+      for (const one of [...looking]) end(one);
+      await reading;
+    },
+  };
+}
+
+function changedBy(entries: readonly AuditEntry[], isElsewhere: boolean): Changed {
+  const shown = entries.filter(({ type }) => !QUIET.includes(type));
+  const clients = new Set(shown.flatMap(({ client }) => client ?? []));
+  return { clients, others: isElsewhere || shown.some(({ client }) => client === null) };
+}
+
+/** Null: nothing that its page shows has changed. A visitor hears of no client that the token may not see. */
+function newsFor({ client, principal: { only } }: Look, { clients, others }: Changed): string | null {
+  const isSeen = (ref: ClientRef) => (client === null ? maySee(only, ref) : ref === client);
+  const seen = [...clients].filter(isSeen);
+  return seen.length > 0 || others ? eventOf(seen) : null;
+}
+
+function maySee(only: string | null, client: ClientRef): boolean {
+  const { deployment, app } = splitReference(client);
+  return covers({ only }, { app: `${deployment}/${app}`, client });
+}
+
+function eventOf(clients: readonly ClientRef[]): string {
+  const named = clients.length > MOST_NAMED ? [] : clients;
+  return `event: changed\ndata: ${JSON.stringify({ clients: named })}\n\n`;
+}

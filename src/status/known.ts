@@ -1,0 +1,75 @@
+/** What is kept in memory of each client of a fleet: enough to count, to find and to order 100,000 of them without their records. */
+import { policyFor } from '../config/model.ts';
+import type { ClientRef } from '../core/client.ts';
+import { splitReference } from '../core/client.ts';
+import { type DriftKind, kindsOf } from '../core/drift.ts';
+import { isEligible } from '../core/due.ts';
+import { pauseOf } from '../core/pause.ts';
+import type { ClientRecord } from '../core/record.ts';
+import { type ClientState, type Standing, standingOf, stateOf } from '../core/state.ts';
+import { clientPolicy } from '../rotation/policy.ts';
+import type { Resources } from '../rotation/resources.ts';
+import type { Surroundings } from './build.ts';
+import { signersStatus } from './signers.ts';
+
+/** Where a client belongs. One object for all clients of an app that go by one policy. */
+export interface Group {
+  readonly deployment: string;
+  /** `deployment/slug` */
+  readonly app: string;
+  /** Null: the config no longer takes care of them. */
+  readonly policy: string | null;
+}
+
+export interface Known extends Standing {
+  readonly group: Group;
+  /** The OAuth `client_id`. */
+  readonly clientId: string;
+  /** Keys can be rotated for it: it is active, and signs in with a key. */
+  readonly isEligible: boolean;
+  readonly signersMissing: boolean;
+  readonly drift: readonly DriftKind[];
+}
+
+export type ToKnown = (record: ClientRecord, now: number, resources: Resources) => Known;
+
+const NO_DRIFT: readonly DriftKind[] = [];
+
+/** What it makes of the records of one fleet shares its groups. */
+export function openKnowing(): ToKnown {
+  const groups = new Map<string, Group>();
+
+  function groupOf(ref: ClientRef, policy: string | null): Group {
+    const { deployment, app: slug } = splitReference(ref);
+    const name = `${deployment}/${slug} ${policy ?? ''}`;
+    const group = groups.get(name) ?? { deployment, app: `${deployment}/${slug}`, policy };
+    groups.set(name, group);
+    return group;
+  }
+
+  return (record, now, resources) => {
+    const { ref, clientId, drift, server } = record;
+    const { is, since, dueAt, overdueFrom, compromised } = standingOf(record, clientPolicy(resources, ref));
+    return {
+      ...{ is, since, dueAt, overdueFrom, compromised },
+      group: groupOf(ref, policyFor(resources.config, ref)?.name ?? null),
+      clientId,
+      isEligible: isEligible(server.observed.client),
+      signersMissing: isHeldUp(record, now),
+      drift: drift === undefined ? NO_DRIFT : kindsOf(drift),
+    };
+  };
+}
+
+/** A signer has not taken the new key, or goes on with the old one beyond `ready_timeout`. */
+function isHeldUp(record: ClientRecord, now: number): boolean {
+  const missing = record.rotation === null ? [] : (signersStatus(record, now)?.missing ?? []);
+  return missing.length > 0 || record.retirements.some(({ delayed }) => delayed);
+}
+
+export function stateNow(ref: ClientRef, client: Known, { now, deployments, pauses }: Surroundings): ClientState {
+  const { deployment, policy } = client.group;
+  const state = deployments.get(deployment);
+  const suspended = pauses.size > 0 && pauseOf(pauses, ref, policy) !== null;
+  return stateOf(client, now, { paused: state?.paused != null, throttled: state?.throttledUntil != null, suspended });
+}
