@@ -12,7 +12,7 @@ import { away, clientsPath, clock, counted, moment, number, prose, STATES } from
 
 /** @param controls forms for those that may use them; null for others */
 export function fleetPage(view: FleetView, controls: SafeHtml | null): SafeHtml {
-  return html`<header class="head" data-follow="/live"><h1>Fleet</h1></header>
+  return html`<header class="head"><h1>Fleet</h1></header>
 ${section('needs', needs(view))}
 ${section('states', html`${states(view)}${due(view)}`)}
 ${section('holds', html`${waves(view)}${pauses(view)}`)}
