@@ -37,7 +37,9 @@ function replacedLine(past: Past): readonly LifelineKey[] {
   if (replacing === undefined) return [];
   const spans = spansOf(usedFrom(record.foundAt, past), replacing.endedAt, null, now);
   const leaving = record.retirements.find(({ rotation }) => rotation.id === replacing.id);
-  return [{ kid: null, alg: null, ours: false, spans, until: leaving === undefined ? null : Math.max(now, leaving.until) }];
+  return [
+    { kid: null, alg: null, ours: false, spans, until: leaving === undefined ? null : Math.max(now, leaving.until) },
+  ];
 }
 
 /** Until a key of ours is in use, what is shown is what signs in. */

@@ -1,9 +1,9 @@
 /** Errors as a person sees them on the page: what happened, and what to do. */
-import { html } from '@remix-run/html-template';
 import type { FastifyReply } from 'fastify';
 import type { Log } from '../../rotation/resources.ts';
 import { loggedProblem, type Problem } from '../problem.ts';
 import { type Shown, sendPage } from './send.ts';
+import { problemPage } from './views/problem.ts';
 
 const TITLES: Readonly<Record<number, string>> = {
   403: 'Not allowed',
@@ -38,11 +38,8 @@ export function sendLost(reply: FastifyReply): FastifyReply {
 
 function pageOf({ status, detail, errors = [], headers = {} }: Problem): Shown {
   const title = TITLES[status] ?? (status >= 500 ? 'Something went wrong' : 'This cannot be done');
-  const list =
-    errors.length === 0
-      ? null
-      : html`<ul>${errors.map(({ client, detail: why }) => html`<li>${client === undefined ? null : html`<code>${client}</code>: `}${why}</li>`)}</ul>`;
-  const toDo = TO_DO[status] === undefined ? null : html`<p>${TO_DO[status]}</p>`;
-  const body = html`<h1>${title}</h1><p>${detail}</p>${list}${toDo}<p><a href="/">Go to the fleet</a></p>`;
-  return { status, headers, title, body };
+  const what = errors.map(({ client, detail: why }) => (client === undefined ? why : `${client}: ${why}`));
+  const toDo = TO_DO[status];
+  const said = toDo === undefined ? detail : `${detail} ${toDo}`;
+  return { status, headers, title, body: problemPage({ status, title, detail: said, errors: what }) };
 }

@@ -10,11 +10,12 @@ import { type Refused, refusalIn } from '../refusals.ts';
 import { goneSignal } from '../register.ts';
 import { cookieName, isSecure, readCookie } from './cookies.ts';
 import { errorPage } from './errors.ts';
-import { fromOurOwn } from './origin.ts';
+import { fromOurOwn, ownPath } from './origin.ts';
 import type { PageAnswer, PageCall, PageContext, PageRoute, Visitor } from './routes.ts';
 import { COOKIE, readNotice, sendAnswer, sendPage, signInPath } from './send.ts';
 import { derived, hashOf, isSame, type Session } from './session.ts';
-import { signInPage } from './sign-in.ts';
+import { SIGN_IN as TITLE } from './sign-in.ts';
+import { signInPage } from './views/sign-in.ts';
 
 export interface PageRegistering {
   readonly context: PageContext;
@@ -98,7 +99,7 @@ const SIGN_IN = '/sign-in';
 
 function signInAgain(body: unknown, problem: string) {
   const form = new URLSearchParams(Buffer.isBuffer(body) ? body.toString() : '');
-  return signInPage(form.get('to'), { problem });
+  return { title: TITLE, body: signInPage({ to: ownPath(form.get('to')), problem }) };
 }
 
 /** Null: everybody may see it. @throws ProblemError 401, 429, 503 */

@@ -44,8 +44,8 @@ export interface PageCall<V extends Visitor | null = Visitor> {
 }
 
 export type PageAnswer =
-  /** The layout comes around `body`. */
-  | { readonly status?: number; readonly title: string; readonly body: SafeHtml }
+  /** The layout comes around `body`. A notice of its own stands in place of that of the last action. */
+  | { readonly status?: number; readonly title: string; readonly body: SafeHtml; readonly notice?: string | null }
   /** 303 to a path of ours. The notice is shown there. `session`: it begins with this answer; null: it has ended. */
   | { readonly to: string; readonly notice?: string; readonly session?: Session | null }
   /** Style sheet and script. */

@@ -67,7 +67,8 @@ export function sendAnswer(
   if ('to' in answer) return sendOn(request, reply, answer, around.visitor);
   // It is shown now, and not with the next page as well.
   if (around.notice !== null) reply.header('set-cookie', setCookie(NOTICE, '', 0, isSecure(request)));
-  return sendPage(reply, answer, { ...around, path: new URL(request.url, 'http://rekeyd.invalid').pathname });
+  const notice = answer.notice ?? around.notice;
+  return sendPage(reply, answer, { ...around, notice, path: new URL(request.url, 'http://rekeyd.invalid').pathname });
 }
 
 function sendOn(

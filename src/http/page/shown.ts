@@ -8,7 +8,7 @@ import { CLIENT_ORDERS, type ClientOrder, type ClientQuery } from '../../status/
 import { mayTouch, notKnown, type Principal } from '../principal.ts';
 import { ProblemError } from '../problem.ts';
 import type { Sink } from '../route.ts';
-import { clientForms } from './actions/forms.ts';
+import { clientForms, fleetForms } from './actions/forms.ts';
 import { ASSETS, type AssetName, asset } from './assets.ts';
 import { MOST_OF_A_VISITOR } from './live.ts';
 import type { PageAnswer, PageCall, PageContext, PageRoute, Visitor } from './routes.ts';
@@ -33,7 +33,7 @@ async function fleet({ context, visitor }: PageCall): Promise<PageAnswer> {
   // The fleet is more than the token may see.
   if (visitor.principal.only !== null) return { to: '/clients' };
   const view = await context.views.fleet();
-  return { title: fleetTitle(view), body: fleetPage(view, null) };
+  return { title: fleetTitle(view), body: fleetPage(view, fleetForms(visitor, view)) };
 }
 
 async function clients({ context, visitor, query }: PageCall): Promise<PageAnswer> {
@@ -82,8 +82,7 @@ async function client({ context, visitor, params }: PageCall): Promise<PageAnswe
   const ref = referenceOr404(`${deployment}/${app}/${client}`);
   const view = mayTouch(visitor.principal, ref) ? await context.views.client(ref) : null;
   if (view === null) throw notKnown(ref);
-  const forms = visitor.mayAct ? clientForms(visitor, view.status) : null;
-  return { title: client, body: clientPage(view, forms) };
+  return { title: client, body: clientPage(view, clientForms(visitor, view.status)) };
 }
 
 async function queues({ context, visitor: { principal } }: PageCall): Promise<PageAnswer> {
