@@ -13,7 +13,7 @@ export function documents(view: DriftView, now: number): SafeHtml {
 
 function verdict({ since, what, by_itself: byItself, to_do: toDo }: DriftView, isSame: boolean, now: number): SafeHtml {
   if (since === null) {
-    const later = isSame ? null : ' What differs below is what the next rotation publishes.';
+    const later = isSame ? null : ' What differs below is what rekeyd publishes next.';
     return html`<p class="about">Nothing has drifted: the server shows what is known.${later}</p>`;
   }
   const todo = toDo === null ? null : html`<p><strong>What to do:</strong> ${prose(toDo)}</p>`;

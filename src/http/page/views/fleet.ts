@@ -107,6 +107,6 @@ function pauses({ pauses, at }: FleetView): SafeHtml | null {
   const more =
     others === 0
       ? null
-      : html`<li>${icon('pause')}<div><a href="${clientsPath({ state: 'paused' })}">${counted(others, 'single client')} paused</a></div></li>`;
+      : html`<li>${icon('pause')}<div><a href="${clientsPath({ state: 'paused' })}">${counted(others, 'pause of a single client', 'pauses of single clients')}</a></div></li>`;
   return html`<h2>Paused by a person</h2><ul class="lines">${items}${more}</ul>`;
 }
