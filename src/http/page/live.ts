@@ -60,6 +60,9 @@ const QUIET: readonly AuditEntry['type'][] = [
   'session.ended',
 ];
 
+/** A page that does not hear it soon is behind a proxy that holds events back. */
+const HELLO = 'event: hello\ndata: {}\n\n';
+
 /** What has changed since the last look. */
 interface Changed {
   readonly clients: ReadonlySet<ClientRef>;
@@ -69,12 +72,16 @@ interface Changed {
 
 interface Looking extends Look {
   readonly sink: Sink;
+  isGreeted: boolean;
 }
 
 export function openLive({ store, deployments, log }: LiveParts, { lookMs = LOOK_MS, beatMs = BEAT_MS } = {}): Live {
   const looking = new Set<Looking>();
   const ended = new AbortController();
   let reading: Promise<void> | null = null;
+  /** The loop knows from where on it reads: what comes now is told. */
+  let isPlaced = false;
+  let hasMissed = false;
 
   /** The store waits for a Redis that is away. A server that stops does not. */
   const ask = <T>(work: Promise<T>) => untilAborted(work, ended.signal);
@@ -89,6 +96,12 @@ export function openLive({ store, deployments, log }: LiveParts, { lookMs = LOOK
     if (one.sink.writableLength > MOST_UNREAD) end(one);
   }
 
+  /** A page draws itself anew then, since something may have changed before it was heard. */
+  function greet(one: Looking): void {
+    if (!one.isGreeted) tell(one, HELLO);
+    one.isGreeted = true;
+  }
+
   async function surroundings(): Promise<string> {
     const [states, workers] = await ask(Promise.all([store.deploymentStates(deployments()), store.present()]));
     const notes = [...workers].map(([name, { problem, version }]) => [name, version, problem]).sort();
@@ -97,6 +110,12 @@ export function openLive({ store, deployments, log }: LiveParts, { lookMs = LOOK
 
   async function read(): Promise<void> {
     let [at, around] = [await ask(store.settledSize()), await surroundings()];
+    isPlaced = true;
+    for (const one of [...looking]) {
+      greet(one);
+      if (hasMissed) tell(one, eventOf([]));
+    }
+    hasMissed = false;
     for (let beatIn = beatMs; looking.size > 0 && !ended.signal.aborted; beatIn -= lookMs) {
       await sleep(lookMs, ended.signal);
       const entries = await ask(store.settledAfter(at, PAGE));
@@ -120,15 +139,15 @@ export function openLive({ store, deployments, log }: LiveParts, { lookMs = LOOK
     else end(one);
   }
 
-  /** After a failure pages may have missed something. */
   async function readOn(): Promise<void> {
     while (looking.size > 0 && !ended.signal.aborted) {
       await read().catch(async (error: unknown) => {
         if (ended.signal.aborted) return;
         log.warn({ error: messageOf(error) }, 'what has changed could not be read for open pages');
+        hasMissed = true;
         await sleep(lookMs, ended.signal);
-        for (const one of [...looking]) tell(one, eventOf([]));
       });
+      isPlaced = false;
     }
     reading = null;
   }
@@ -139,11 +158,11 @@ export function openLive({ store, deployments, log }: LiveParts, { lookMs = LOOK
       if (looking.size >= MOST_LOOKS || ended.signal.aborted) return 'full';
       if (own >= MOST_OF_A_VISITOR) return 'caller_full';
       if (sink.destroyed) return 'listening';
-      const one = { ...look, sink };
+      const one = { ...look, sink, isGreeted: false };
       looking.add(one);
       sink.on('close', () => looking.delete(one));
-      // A page that does not hear it soon is behind a proxy that holds events back.
-      queueMicrotask(() => tell(one, 'event: hello\ndata: {}\n\n'));
+      // Later than this: nothing is written yet.
+      queueMicrotask(() => isPlaced && greet(one));
       reading ??= readOn();
       return 'listening';
     },

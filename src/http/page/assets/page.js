@@ -44,7 +44,8 @@ function keepUpToDate() {
     stream = new EventSource(url);
     stream.addEventListener('hello', () => {
       isLive = true;
-      tell('live', 'live');
+      // Something may have changed since the page was drawn.
+      refresh();
     });
     stream.addEventListener('changed', refresh);
     stream.addEventListener('error', ask);
