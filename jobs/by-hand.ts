@@ -3,7 +3,7 @@ import { enroll } from '../src/core/adoption.ts';
 import { type ClientRef, unconfigured } from '../src/core/client.ts';
 import type { Cause } from '../src/core/history.ts';
 import { activeKey } from '../src/core/keys.ts';
-import { isInForce, pauseEntry, type Scope } from '../src/core/pause.ts';
+import { isInForce, type Scope } from '../src/core/pause.ts';
 import type { ClientPolicy } from '../src/core/policy.ts';
 import type { ClientRecord, Enrolment } from '../src/core/record.ts';
 import { rollback } from '../src/core/rollback.ts';
@@ -12,6 +12,7 @@ import { hasCode, messageOf } from '../src/errors.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
 import type { Resources } from '../src/rotation/resources.ts';
 import type { Store } from '../src/store/store.ts';
+import { pauseScope } from './hold.ts';
 import { apply, rotationId } from './start.ts';
 
 const REFUSALS = ['not_found', 'not_enrolled', 'not_eligible', 'under_way', 'key_invalid'] as const;
@@ -89,18 +90,16 @@ export async function rollBack(
     return begun;
   });
   if (error === null) {
-    await holdBack(store, ref, cause);
+    await holdBack(store, ref, cause, `pause ${request}`);
     await wake(ref);
   }
   return { error, rotation: id, ...kids };
 }
 
 /** A pause of this client that somebody has begun before stays as it is. */
-async function holdBack(store: Store, ref: ClientRef, cause: Cause): Promise<void> {
+async function holdBack(store: Store, ref: ClientRef, cause: Cause, op: string): Promise<void> {
   const scope: Scope = { client: ref };
   const now = await store.now();
   if ((await store.pausesOf([scope])).some((pause) => isInForce(pause, now))) return;
-  const reason = `rolled back: ${cause.reason}`;
-  const told = pauseEntry('schedule.paused', scope, { ...cause, reason }, { until: null });
-  await store.beginPause({ scope, actor: cause.actor, reason, at: now, until: null }, [told]);
+  await pauseScope(scope, { ...cause, reason: `rolled back: ${cause.reason}` }, null, store, op);
 }

@@ -22,10 +22,11 @@ const OWN = ['csrf', 'nonce', 'step', 'confirm'];
 
 export function dryRunPage(
   { visitor, form: given }: PageCall,
-  { compromised, select }: Request,
+  asked: Request,
   run: DryRun,
   { action, back }: Place,
 ): PageAnswer {
+  const { compromised, select } = asked;
   const isCompromise = compromised !== false;
   const title = isCompromise ? 'Replace leaked keys?' : 'Rotate this key?';
   const [plan] = run.plans;
@@ -36,14 +37,19 @@ ${isOne ? null : size(run)}
 ${run.breaker === null || isOne ? null : breaker(run.breaker)}
 ${notes(run)}
 ${isOne && plan !== undefined ? steps(plan) : plans(run)}
-${nothing(run) ? html`<p><strong>Nothing would be started.</strong></p>` : form(visitor, { action, verb: isCompromise ? 'Replace them now' : 'Rotate now', danger: isCompromise }, confirming(run, given))}
+${nothing(run, asked) ? html`<p><strong>Nothing would be started.</strong></p>` : form(visitor, { action, verb: isCompromise ? 'Replace them now' : 'Rotate now', danger: isCompromise }, confirming(run, given))}
 <p><a href="${back}">Do nothing</a></p>`;
   return { title, body };
 }
 
-function nothing({ rotated, plans: planned, left, unread, breaker: known }: DryRun): boolean {
+/** Where all that it is about was looked at, and nothing comes of any. Somebody who takes clients over may also mean some that are not known yet. */
+function nothing(
+  { clients: all, rotated, plans: planned, left, unread }: DryRun,
+  { take_over: takesOver }: Request,
+): boolean {
   if (left > 0 || unread.length > 0) return false;
-  return rotated === 0 || (known === null && planned.length === 0);
+  if (all > MOST_PLANNED) return rotated === 0;
+  return planned.every((plan) => outcomeOf(plan) === 'leave_alone') && !(takesOver && all === 0);
 }
 
 function confirming({ breaker: known, rotated }: DryRun, given: URLSearchParams): SafeHtml {
