@@ -70,6 +70,11 @@ interface Changed {
   readonly others: boolean;
 }
 
+interface Place {
+  readonly at: number;
+  readonly around: string;
+}
+
 interface Looking extends Look {
   readonly sink: Sink;
   isGreeted: boolean;
@@ -79,9 +84,8 @@ export function openLive({ store, deployments, log }: LiveParts, { lookMs = LOOK
   const looking = new Set<Looking>();
   const ended = new AbortController();
   let reading: Promise<void> | null = null;
-  /** The loop knows from where on it reads: what comes now is told. */
-  let isPlaced = false;
-  let hasMissed = false;
+  /** How far the loop has read, and how deployments and workers stood then. Null while nobody looks: what comes after it is told, also after a failure. */
+  let place: Place | null = null;
 
   /** The store waits for a Redis that is away. A server that stops does not. */
   const ask = <T>(work: Promise<T>) => untilAborted(work, ended.signal);
@@ -109,28 +113,16 @@ export function openLive({ store, deployments, log }: LiveParts, { lookMs = LOOK
   }
 
   async function read(): Promise<void> {
-    let [at, around] = [await ask(store.settledSize()), await surroundings()];
-    isPlaced = true;
+    const known = place ?? { at: await ask(store.settledSize()), around: await surroundings() };
+    place = known;
+    for (const one of [...looking]) greet(one);
+    const entries = await ask(store.settledAfter(known.at, PAGE));
+    const around = await surroundings();
+    place = { at: entries.at(-1)?.seq ?? known.at, around };
+    const changed = changedBy(entries, around !== known.around);
     for (const one of [...looking]) {
-      greet(one);
-      if (hasMissed) tell(one, eventOf([]));
-    }
-    hasMissed = false;
-    for (let beatIn = beatMs; looking.size > 0 && !ended.signal.aborted; beatIn -= lookMs) {
-      await sleep(lookMs, ended.signal);
-      const entries = await ask(store.settledAfter(at, PAGE));
-      at = entries.at(-1)?.seq ?? at;
-      const now = await surroundings();
-      const changed = changedBy(entries, now !== around);
-      around = now;
-      for (const one of [...looking]) {
-        const text = newsFor(one, changed);
-        if (text !== null) tell(one, text);
-      }
-      if (beatIn <= lookMs) {
-        beatIn = beatMs + lookMs;
-        await Promise.all([...looking].map(beat));
-      }
+      const text = newsFor(one, changed);
+      if (text !== null) tell(one, text);
     }
   }
 
@@ -139,16 +131,20 @@ export function openLive({ store, deployments, log }: LiveParts, { lookMs = LOOK
     else end(one);
   }
 
+  /** A store that does not answer is asked again: pages stay. */
   async function readOn(): Promise<void> {
-    while (looking.size > 0 && !ended.signal.aborted) {
-      await read().catch(async (error: unknown) => {
+    for (let beatIn = beatMs; looking.size > 0 && !ended.signal.aborted; beatIn -= lookMs) {
+      await read().catch((error: unknown) => {
         if (ended.signal.aborted) return;
         log.warn({ error: messageOf(error) }, 'what has changed could not be read for open pages');
-        hasMissed = true;
-        await sleep(lookMs, ended.signal);
       });
-      isPlaced = false;
+      if (beatIn <= 0) {
+        beatIn = beatMs;
+        await Promise.all([...looking].map(beat));
+      }
+      await sleep(lookMs, ended.signal);
     }
+    place = null;
     reading = null;
   }
 
@@ -162,7 +158,7 @@ export function openLive({ store, deployments, log }: LiveParts, { lookMs = LOOK
       looking.add(one);
       sink.on('close', () => looking.delete(one));
       // Later than this: nothing is written yet.
-      queueMicrotask(() => isPlaced && greet(one));
+      queueMicrotask(() => place !== null && greet(one));
       reading ??= readOn();
       return 'listening';
     },
