@@ -64,6 +64,8 @@ export function obstaclesIn(html: string): readonly string[] {
   const ids = all.flatMap(({ attributes }) => attributes.id ?? []);
   const labels = new Set(all.filter(({ name }) => name === 'label').flatMap(({ attributes }) => attributes.for ?? []));
   const wrapped = new Set(all.filter(({ name }) => name === 'label').flatMap(({ inside }) => inside));
+  const live = all.filter(({ attributes }) => attributes['data-live'] !== undefined);
+  const drawnAnew = new Set(live.flatMap(withInside));
   const headings = all.filter(({ name }) => name === 'h1').length;
   const found = all.flatMap((element): readonly string[] => {
     const { name, attributes, text, inside } = element;
@@ -91,7 +93,7 @@ export function obstaclesIn(html: string): readonly string[] {
       case 'th':
         return attributes.scope === undefined ? [`th ${text} has no scope`] : [];
       case 'details':
-        return attributes.id === undefined && attributes.class !== 'action'
+        return attributes.id === undefined && drawnAnew.has(element)
           ? ['details without an id close when the page is drawn anew']
           : [];
       default:
