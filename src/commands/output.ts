@@ -13,9 +13,38 @@ export async function printInTime(line: string, signal: AbortSignal): Promise<vo
   await untilAborted(new Promise((resolve) => process.stdout.once('drain', resolve)), signal);
 }
 
-/** Before the same is shown anew. Elsewhere than on a terminal, a blank line does. */
-export function clearScreen(): void {
-  process.stdout.write(process.stdout.isTTY ? '\x1b[2J\x1b[H' : '\n');
+/** A screen that is shown anew again and again: where it is written, and how large it is. Null: no terminal. */
+export interface Canvas {
+  readonly size: { readonly rows: number; readonly columns: number } | null;
+  write(text: string): void;
+}
+
+export function stdoutCanvas(): Canvas {
+  const { isTTY, rows, columns } = process.stdout;
+  return { size: isTTY ? { rows, columns } : null, write: (text) => void process.stdout.write(text) };
+}
+
+/**
+ * Writes over what was there, line by line, and erases only what is left of it: so nothing flickers. What does not fit is cut. Elsewhere than on a
+ * terminal, one picture follows the other after a blank line.
+ */
+export function repaint(lines: readonly string[], { size, write }: Canvas): void {
+  if (size === null) {
+    write(`${lines.join('\n')}\n\n`);
+    return;
+  }
+  const fitting = lines.slice(0, Math.max(1, size.rows - 1)).map((line) => fitted(line, size.columns));
+  write(`\x1b[H${fitting.map((line) => `${line}\x1b[K\n`).join('')}\x1b[J`);
+}
+
+/** Names and reasons come from others: no control character of theirs gets to the terminal. */
+export function plain(line: string): string {
+  return line.replace(/\p{Cc}/gu, ' ');
+}
+
+function fitted(line: string, columns: number): string {
+  const characters = [...line];
+  return characters.length <= columns ? line : `${characters.slice(0, Math.max(0, columns - 1)).join('')}…`;
 }
 
 /** Lines of a screen that what stands above and below a list needs. */
@@ -81,6 +110,19 @@ export function printTable(headings: readonly string[], rows: readonly (readonly
   openTable(headings)(rows);
 }
 
+export function tableLines(headings: readonly string[], rows: readonly (readonly string[])[]): readonly string[] {
+  const lines = [headings, ...rows];
+  const widths = headings.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
+  return lines.map((line) => aligned(line, widths));
+}
+
+function aligned(cells: readonly string[], widths: readonly number[]): string {
+  return cells
+    .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+    .join('  ')
+    .trimEnd();
+}
+
 /** A table that is printed page by page: columns are as wide as their widest cell so far. @returns prints one page; the headings stand above the first */
 export function openTable(headings: readonly string[]): (rows: readonly (readonly string[])[]) => void {
   const widths = headings.map(() => 0);
@@ -90,12 +132,6 @@ export function openTable(headings: readonly string[]): (rows: readonly (readonl
     above = [];
     for (const line of lines)
       for (const [column, cell] of line.entries()) widths[column] = Math.max(widths[column] ?? 0, cell.length);
-    for (const line of lines)
-      print(
-        line
-          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-          .join('  ')
-          .trimEnd(),
-      );
+    for (const line of lines) print(aligned(line, widths));
   };
 }

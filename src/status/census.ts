@@ -160,6 +160,7 @@ export function openCensus(current: () => Resources): Census {
 
   async function known(): Promise<Whole | null> {
     wanted();
+    if (whole === null) return null;
     const read = await upToDate();
     if (read !== null) readAgain(read);
     return read;

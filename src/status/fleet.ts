@@ -1,4 +1,5 @@
 /** The fleet as a person sees it: what was counted, and what stands beside the clients. */
+import { policiesOf } from '../config/model.ts';
 import { freezesFrom } from '../core/calendar.ts';
 import { takesSeveral } from '../core/findings.ts';
 import { byScope } from '../core/pause.ts';
@@ -83,8 +84,11 @@ async function deploymentViews(
   return (await Promise.all(views)).flat();
 }
 
-function policyViews({ policies }: Resources['config'], now: number, groups: Counts['groups']): readonly PolicyView[] {
-  return Object.entries(policies).map(([name, policy]) => ({
+/** Those that clients go by. */
+function policyViews(config: Resources['config'], now: number, groups: Counts['groups']): readonly PolicyView[] {
+  const apps = config.deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => policiesOf(config, id, slug)));
+  const used = new Map(apps.flatMap((policies) => [...policies]));
+  return [...used].map(([name, policy]) => ({
     policy: name,
     clients: [...groups].reduce((sum, [group, { clients }]) => sum + (group.policy === name ? clients : 0), 0),
     owner: policy.owner ?? null,

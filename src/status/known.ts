@@ -4,9 +4,8 @@ import type { ClientRef } from '../core/client.ts';
 import { splitReference } from '../core/client.ts';
 import { type DriftKind, kindsOf } from '../core/drift.ts';
 import { isEligible } from '../core/due.ts';
-import { pauseOf } from '../core/pause.ts';
 import type { ClientRecord } from '../core/record.ts';
-import { type ClientState, type Standing, standingOf, stateOf } from '../core/state.ts';
+import { type ClientState, type Hold, type Standing, standingOf, stateOf } from '../core/state.ts';
 import { clientPolicy } from '../rotation/policy.ts';
 import type { Resources } from '../rotation/resources.ts';
 import type { Surroundings } from './build.ts';
@@ -67,9 +66,29 @@ function isHeldUp(record: ClientRecord, now: number): boolean {
   return missing.length > 0 || record.retirements.some(({ delayed }) => delayed);
 }
 
-export function stateNow(ref: ClientRef, client: Known, { now, deployments, pauses }: Surroundings): ClientState {
-  const { deployment, policy } = client.group;
-  const state = deployments.get(deployment);
-  const suspended = pauses.size > 0 && pauseOf(pauses, ref, policy) !== null;
-  return stateOf(client, now, { paused: state?.paused != null, throttled: state?.throttledUntil != null, suspended });
+export type TellState = (ref: ClientRef, client: Known) => ClientState;
+
+/** The states of many clients at one moment. What holds for all of a group is found out once. */
+export function statesAt({ now, deployments, pauses }: Surroundings): TellState {
+  const holds = new Map<Group, Hold>();
+  const paused = new Set([...pauses.values()].flatMap(({ scope }) => ('client' in scope ? [scope.client] : [])));
+  const wide = [...pauses.values()].map(({ scope }) => scope);
+
+  function holdOf(group: Group): Hold {
+    const state = deployments.get(group.deployment);
+    const suspended = wide.some(
+      (scope) =>
+        'all' in scope ||
+        ('app' in scope && scope.app === group.app) ||
+        ('policy' in scope && scope.policy === group.policy),
+    );
+    const hold = { paused: state?.paused != null, throttled: state?.throttledUntil != null, suspended };
+    holds.set(group, hold);
+    return hold;
+  }
+
+  return (ref, client) => {
+    const hold = holds.get(client.group) ?? holdOf(client.group);
+    return stateOf(client, now, paused.has(ref) ? { ...hold, suspended: true } : hold);
+  };
 }

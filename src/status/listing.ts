@@ -6,7 +6,7 @@ import type { Surroundings } from './build.ts';
 import type { Clients } from './census.ts';
 import { type Cursor, readCursor, writeCursor } from './cursor.ts';
 import { keepForemost } from './foremost.ts';
-import { type Known, stateNow } from './known.ts';
+import { type Known, statesAt, type TellState } from './known.ts';
 import { COUNTED_AT_ONCE } from './numbers.ts';
 import type { ClientOrder, ClientQuery } from './views.ts';
 
@@ -33,7 +33,8 @@ export async function listed(
 ): Promise<Page> {
   const after = query.after === null ? null : readCursor(query.after);
   const order = after?.order ?? query.order;
-  const isMeant = filterOf(query, named, seen);
+  const stateOf = statesAt(seen);
+  const isMeant = filterOf(query, named, stateOf);
   const first = keepForemost<Place>(query.limit + 1, before);
   let [matching, looked] = [0, 0];
   for (const [ref, client] of known) {
@@ -41,7 +42,7 @@ export async function listed(
     if (looked % COUNTED_AT_ONCE === 0) await sleep(0);
     if (!isMeant(ref, client)) continue;
     matching += 1;
-    const place = { value: valueIn(order, ref, client, seen), ref };
+    const place = { value: valueIn(order, ref, client, stateOf), ref };
     if (after === null || before(after, place) < 0) first.offer(place);
   }
   const page = first.list().slice(0, query.limit);
@@ -54,10 +55,10 @@ function before(a: Place, b: Place): number {
   return a.value - b.value || (a.ref < b.ref ? -1 : a.ref > b.ref ? 1 : 0);
 }
 
-function valueIn(order: ClientOrder, ref: ClientRef, client: Known, seen: Surroundings): number {
+function valueIn(order: ClientOrder, ref: ClientRef, client: Known, stateOf: TellState): number {
   switch (order) {
     case 'urgency':
-      return client.compromised ? -1 : CLIENT_STATES.indexOf(stateNow(ref, client, seen));
+      return client.compromised ? -1 : CLIENT_STATES.indexOf(stateOf(ref, client));
     case 'name':
       return 0;
     case 'age':
@@ -71,7 +72,7 @@ function valueIn(order: ClientOrder, ref: ClientRef, client: Known, seen: Surrou
 
 type Filter = (ref: ClientRef, client: Known) => boolean;
 
-function filterOf(query: ClientQuery, named: ReadonlySet<ClientRef>, seen: Surroundings): Filter {
+function filterOf(query: ClientQuery, named: ReadonlySet<ClientRef>, stateOf: TellState): Filter {
   const { state, app, policy, drifted, only } = query;
   const text = query.text.trim().toLowerCase();
   const isFound = (part: string) => part.toLowerCase().includes(text);
@@ -81,5 +82,5 @@ function filterOf(query: ClientQuery, named: ReadonlySet<ClientRef>, seen: Surro
     (policy === null || client.group.policy === policy) &&
     (!drifted || client.drift.length > 0) &&
     (text === '' || isFound(ref) || isFound(client.clientId) || named.has(ref)) &&
-    (state === null || stateNow(ref, client, seen) === state);
+    (state === null || stateOf(ref, client) === state);
 }

@@ -9,6 +9,8 @@ import type { Retirement } from '../core/retirement.ts';
 import type { ClientState } from '../core/state.ts';
 import type { AuditLogStatus } from './audit-log.ts';
 import type { ExposureStatus } from './exposure.ts';
+import type { DueCounts } from './tally.ts';
+import type { DeploymentView, PolicyView, WorkerView } from './views.ts';
 
 /** Members as in the JSON document: times are RFC 3339, ages in seconds on the store's clock. */
 export interface ClientStatus {
@@ -187,7 +189,12 @@ export interface Status {
   readonly counts: Readonly<Record<ClientState, number>>;
   /** Those that need a person first; with `--state` and `--limit` not all that are counted. */
   readonly clients: readonly ClientStatus[];
-  readonly deployments: readonly DeploymentStatus[];
+  /** How many of the selected clients a schedule rotates now, within 24 hours and within 7 days; each includes the ones before. */
+  readonly due: DueCounts;
+  /** Their `clients` are those that are selected, and so are the times that they take. */
+  readonly deployments: readonly DeploymentView[];
+  readonly policies: readonly PolicyView[];
+  readonly workers: readonly WorkerView[];
   /** Those by people that are in force. */
   readonly pauses: readonly PauseStatus[];
   readonly waves: readonly WaveStatus[];

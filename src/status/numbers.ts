@@ -5,7 +5,7 @@ import { CLIENT_STATES, type ClientState } from '../core/state.ts';
 import { AGES, DUE_IN, type FleetNumbers, FOREMOST, MOST_NAMED, type OfClient, type Spread } from '../metrics/fleet.ts';
 import { sleep } from '../time.ts';
 import type { Surroundings } from './build.ts';
-import { type Known, stateNow } from './known.ts';
+import { type Known, statesAt } from './known.ts';
 
 export type CensusNumbers = Pick<
   FleetNumbers,
@@ -17,6 +17,7 @@ export const COUNTED_AT_ONCE = 10_000;
 
 export async function numbersOf(known: ReadonlyMap<ClientRef, Known>, seen: Surroundings): Promise<CensusNumbers> {
   const { now } = seen;
+  const stateOf = statesAt(seen);
   const states = Object.fromEntries(CLIENT_STATES.map((name) => [name, 0])) as Record<ClientState, number>; // one entry for each state
   const drifted = Object.fromEntries(DRIFT_KINDS.map((kind) => [kind, 0])) as Record<DriftKind, number>; // one entry for each kind
   const most = known.size > MOST_NAMED ? FOREMOST : MOST_NAMED;
@@ -24,7 +25,7 @@ export async function numbersOf(known: ReadonlyMap<ClientRef, Known>, seen: Surr
   const dueIn = spreading(DUE_IN, most, (a, b) => a - b);
   let [compromised, signersMissing, counted] = [0, 0, 0];
   for (const [ref, client] of known) {
-    states[stateNow(ref, client, seen)] += 1;
+    states[stateOf(ref, client)] += 1;
     for (const kind of client.drift) drifted[kind] += 1;
     compromised += client.compromised ? 1 : 0;
     signersMissing += client.signersMissing ? 1 : 0;

@@ -4,7 +4,7 @@ import { CLIENT_STATES, type ClientState } from '../core/state.ts';
 import { sleep } from '../time.ts';
 import type { Surroundings } from './build.ts';
 import type { Clients } from './census.ts';
-import { type Group, type Known, stateNow } from './known.ts';
+import { type Group, type Known, statesAt } from './known.ts';
 import { COUNTED_AT_ONCE } from './numbers.ts';
 
 /** How many are due now, within 24 hours and within 7 days. */
@@ -34,6 +34,7 @@ const DAY_MS = 86_400_000;
 const WEEK_MS = 7 * DAY_MS;
 
 export function openTally(seen: Surroundings): Tally {
+  const stateOf = statesAt(seen);
   const counts = Object.fromEntries(CLIENT_STATES.map((name) => [name, 0])) as Record<ClientState, number>; // one entry for each state
   const groups = new Map<Group, { clients: number; eligible: number }>();
   const due = { now: 0, day: 0, week: 0 };
@@ -48,7 +49,7 @@ export function openTally(seen: Surroundings): Tally {
   return {
     add(ref, client) {
       clients += 1;
-      counts[stateNow(ref, client, seen)] += 1;
+      counts[stateOf(ref, client)] += 1;
       compromised += client.compromised ? 1 : 0;
       drifted += client.drift.length > 0 ? 1 : 0;
       missing += client.signersMissing ? 1 : 0;

@@ -99,8 +99,9 @@ test('status counts the fleet and lists of it what is asked for', async () => {
     world.run(['status', '--policy', 'kid-app', '--limit', '4', '--json']),
     world.run(['status', '--state', 'failed']),
   ]);
-  expect(linesOf(some.stdout).slice(0, 6)).toEqual([
+  expect(linesOf(some.stdout).slice(0, 7)).toEqual([
     '20 clients: 20 found',
+    'Due by schedule: 0 now, 0 within 24 hours, 0 within 7 days',
     expect.stringMatching(/^CLIENT +POLICY/),
     ...Array(3).fill(expect.stringMatching(new RegExp(`^${OLD}/`))),
     '… and 17 more: --limit N lists more of them',
@@ -109,7 +110,10 @@ test('status counts the fleet and lists of it what is asked for', async () => {
   expect(Object.keys(document)).toEqual([
     'counts',
     'clients',
+    'due',
     'deployments',
+    'policies',
+    'workers',
     'pauses',
     'waves',
     'requests',
@@ -117,8 +121,16 @@ test('status counts the fleet and lists of it what is asked for', async () => {
     'webhooks',
   ]);
   expect(document.counts).toMatchObject({ found: 20, failed: 0 });
+  // Two calls for each of the selected clients is what a compromise takes, at 1,000 a second.
+  const times = { clients: 20, compromise_all_seconds: 0.04, budget: { max: 1_000, per_seconds: 1 } };
+  expect(document).toMatchObject({ deployments: [times], due: { now: 0, day: 0, week: 0 }, workers: [] });
+  expect(document.policies).toMatchObject([
+    { policy: 'pem-app', clients: 0, next_ticks: { length: 3 } },
+    { policy: 'kid-app', clients: 20 },
+  ]);
   expect(document.clients.map(({ policy }: { policy: string }) => policy)).toEqual(Array(4).fill('kid-app'));
-  expect(linesOf(none.stdout).slice(0, 2)).toEqual([`${CLIENTS} clients: ${CLIENTS} found`, 'None of them is failed.']);
+  const [first, , third] = linesOf(none.stdout);
+  expect([first, third]).toEqual([`${CLIENTS} clients: ${CLIENTS} found`, 'None of them is failed.']);
 });
 
 test('a fleet too large to be held is read again for what is listed, and comes to the same', async () => {

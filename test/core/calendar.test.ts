@@ -1,6 +1,6 @@
 /** When scheduled rotations may begin: windows and freezes on the wall clock of a time zone. */
 import { describe, expect, it } from 'vitest';
-import { isFrozen, longestFreeze, mayBegin, nextBeginning, parseFreeze } from '../../src/core/calendar.ts';
+import { freezesFrom, isFrozen, longestFreeze, mayBegin, nextBeginning, parseFreeze } from '../../src/core/calendar.ts';
 import { parseWindow } from '../../src/core/window.ts';
 import { DAY } from './support.ts';
 
@@ -113,5 +113,25 @@ describe('the next time that a rotation may begin', () => {
     const calendar = { windows: [], freeze: CHRISTMAS, timezone: 'Asia/Kolkata' };
     const next = nextBeginning(calendar, at('2026-12-20T12:00:00Z'));
     expect([mayBegin(calendar, next - 1), mayBegin(calendar, next)]).toEqual([false, true]);
+  });
+});
+
+describe('the freezes to come', () => {
+  it.each([
+    ['UTC', '2026-12-18T00:00:00.000Z', '2027-01-05T00:00:00.000Z'],
+    ['Europe/Berlin', '2026-12-17T23:00:00.000Z', '2027-01-04T23:00:00.000Z'],
+    ['Pacific/Kiritimati', '2026-12-17T10:00:00.000Z', '2027-01-04T10:00:00.000Z'],
+    ['America/Los_Angeles', '2026-12-18T08:00:00.000Z', '2027-01-05T08:00:00.000Z'],
+  ])('begin and end at midnight on the wall, in %s', (timezone, from, until) => {
+    const calendar = {
+      freeze: freeze('2027-03-01/2027-03-01', '2026-12-18/2027-01-04', '2026-01-01/2026-01-02'),
+      timezone,
+    };
+    const [next, later, ...others] = freezesFrom(calendar, at('2026-12-01T00:00:00Z'));
+    expect(next).toEqual({ from: at(from), until: at(until) });
+    expect([later?.from === undefined, others]).toEqual([false, []]);
+    expect(isFrozen(calendar, at(from)) && !isFrozen(calendar, at(from) - 1)).toBe(true);
+    expect(isFrozen(calendar, at(until) - 1) && !isFrozen(calendar, at(until))).toBe(true);
+    expect(freezesFrom(calendar, at(until))).toEqual([later]);
   });
 });

@@ -1,13 +1,11 @@
 /** The numbers of the fleet in `/metrics`: the same that `rekeyd status` tells, and bounded however large the fleet is. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { makeReference } from '../../src/core/client.ts';
 import { CLIENT_STATES } from '../../src/core/state.ts';
-import { commitOf } from '../../src/rotation/commit.ts';
-import { clientPolicy } from '../../src/rotation/policy.ts';
 import { aged } from '../support/aged.ts';
 import { rekeyd, statusOf } from '../support/command.ts';
-import { DEPLOYMENT, type Fleet, PEM_APP, startFleet } from '../support/fleet.ts';
+import { DEPLOYMENT, PEM_APP, startFleet } from '../support/fleet.ts';
+import { likeMany, manyRef } from '../support/many.ts';
 import { type Samples, scraper } from '../support/metrics.ts';
 import { until } from '../support/until.ts';
 import { SECRET } from '../webhooks/receiver.ts';
@@ -85,7 +83,7 @@ function pick(counts: Readonly<Record<string, number>>): object {
 test('of more than a thousand clients ten are named, the oldest and those due first', async () => {
   const fleet = await startFleet({ apps: [PEM_APP], ...HTTP });
   const client = await fleet.managed(PEM_APP);
-  await many(fleet, client.ref, 1_200);
+  await likeMany(fleet, client.ref, 1_200);
   const { url } = await fleet.start({ http: true, worker: false });
   const samples = await scraper(fleet, url);
   const told = await until('all clients are told', async () => {
@@ -93,7 +91,7 @@ test('of more than a thousand clients ten are named, the oldest and those due fi
     return now.get('rekeyd_clients_key_age_seconds_count') === 1_201 && now;
   });
   const named = [...told.keys()].filter((name) => name.startsWith('rekeyd_key_age_seconds{'));
-  const oldest = Array.from({ length: 10 }, (_, index) => `rekeyd_key_age_seconds{client="${refOf(1_199 - index)}"}`);
+  const oldest = Array.from({ length: 10 }, (_, index) => `rekeyd_key_age_seconds{client="${manyRef(1_199 - index)}"}`);
   expect(named.sort()).toEqual(oldest.sort());
   const soonest = [...told.keys()].filter((name) => name.startsWith('rekeyd_key_due_in_seconds{'));
   expect(soonest.sort()).toEqual(oldest.map((name) => name.replace('key_age', 'key_due_in')).sort());
@@ -101,19 +99,3 @@ test('of more than a thousand clients ten are named, the oldest and those due fi
   expect(told.get('rekeyd_clients_key_age_seconds_bucket{le="86400"}')).toBe(25);
   expect(told.get('rekeyd_clients_key_age_seconds_bucket{le="+Inf"}')).toBe(1_201);
 });
-
-const refOf = (index: number) => makeReference(DEPLOYMENT, PEM_APP.slug, `many-${index}`);
-
-/** Clients like that one, each an hour older than the one before. */
-async function many({ resources }: Fleet, like: Parameters<typeof resources.store.load>[0], count: number) {
-  const { store } = resources;
-  const [held, policy] = [await store.load(like), clientPolicy(resources, like)];
-  if (held === null || policy === null) throw new Error(`${like} is not known`);
-  const commits = Array.from({ length: count }, (_, index) => {
-    const at = held.now - index * 3_600_000;
-    const keys = held.record.keys.map((key) => ({ ...key, createdAt: at, activatedAt: at }));
-    const change = { record: { ...held.record, ref: refOf(index), keys }, entries: [] };
-    return store.commit(commitOf(change, policy, { from: null, durable: false }));
-  });
-  await Promise.all(commits);
-}

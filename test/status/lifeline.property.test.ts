@@ -51,11 +51,14 @@ function checkShape(line: Lifeline): void {
     }
     if (end !== null) expect(end).toBeGreaterThanOrEqual(now);
   }
-  const active = keys.filter(({ ours }) => ours).flatMap(({ spans }) => spans.filter(({ state }) => state === 'active'));
+  const active = keys
+    .filter(({ ours }) => ours)
+    .flatMap(({ spans }) => spans.filter(({ state }) => state === 'active'));
   active.sort((a, b) => a.from - b.from);
   for (const [index, { from: began }] of active.entries()) {
     const before = active[index - 1];
-    if (before !== undefined) expect(before.to ?? Number.POSITIVE_INFINITY, 'two keys active at once').toBeLessThanOrEqual(began);
+    if (before !== undefined)
+      expect(before.to ?? Number.POSITIVE_INFINITY, 'two keys active at once').toBeLessThanOrEqual(began);
   }
 }
 

@@ -8,8 +8,10 @@ import type { Resources } from '../../rotation/resources.ts';
 import { clientStatus, type Surroundings } from '../../status/build.ts';
 import { type ExposureStatus, exposuresOf } from '../../status/exposure.ts';
 import { keepForemost } from '../../status/foremost.ts';
+import { openKnowing } from '../../status/known.ts';
 import type { ClientStatus, Status } from '../../status/model.ts';
 import { heardNow, MOST_HEARD } from '../../status/signers.ts';
+import { type Counts, openTally } from '../../status/tally.ts';
 import type { Select } from '../select.ts';
 
 /** Which clients are counted, and which of those are listed. */
@@ -30,6 +32,8 @@ export interface Survey {
   readonly compromised: number;
   /** How many of these show what rekeyd did not publish. */
   readonly drifted: number;
+  /** All of them, counted. */
+  readonly tally: Counts;
   /** Clients that were named, and that the store does not know. */
   readonly unknown: readonly ClientRef[];
   /** Those that are listed, in pages: the ones that need a person first. Read again where they are too many to be held. */
@@ -58,10 +62,12 @@ export async function survey(
   let [compromised, drifted] = [0, 0];
   let areHeld = true;
   const isNamed = select !== null && 'clients' in select;
+  const [tally, toKnown] = [openTally(seen), openKnowing()];
   for await (const refs of refPages(select, resources)) {
     const page = await statusesOf(refs, isHeard, seen, resources, isNamed);
     unknown.push(...refs.filter((ref) => !page.has(ref)));
-    for (const [ref, status] of page) {
+    for (const [ref, { status, record }] of page) {
+      tally.add(ref, toKnown(record, seen.now, resources));
       counts[status.state] += 1;
       if (state !== null && status.state !== state) continue;
       compromised += status.compromised ? 1 : 0;
@@ -78,12 +84,13 @@ export async function survey(
     wanted: listed.offered,
     compromised,
     drifted,
+    tally: tally.counts(),
     unknown: isNamed ? unknown : [],
     async *pages() {
       for (const page of pagesOf(listed.list())) {
         const missing = page.filter(({ status }) => status === null).map(({ ref }) => ref);
         const read = await statusesOf(missing, isHeard, seen, resources, isNamed);
-        const shown = page.flatMap(({ ref, status }) => status ?? read.get(ref) ?? []);
+        const shown = page.flatMap(({ ref, status }) => status ?? read.get(ref)?.status ?? []);
         // Meanwhile one may have come to another state.
         yield shown.filter((status) => state === null || status.state === state);
       }
@@ -98,14 +105,15 @@ async function statusesOf(
   seen: Surroundings,
   resources: Resources,
   isNamed: boolean,
-): Promise<ReadonlyMap<ClientRef, ClientStatus>> {
+): Promise<ReadonlyMap<ClientRef, { readonly status: ClientStatus; readonly record: ClientRecord }>> {
   const stored = new Map([...(await resources.store.loadMany(refs))].map(([ref, { record }]) => [ref, record]));
   const records = isHeard ? await heardNow(stored, seen.now, resources) : stored;
   const exposures = isNamed ? await exposuresIn(records, resources) : null;
   return new Map(
     [...records].map(([ref, record]) => {
       const told = exposures?.get(ref) ?? [];
-      return [ref, { ...clientStatus(record, seen, resources), ...(told.length > 0 && { exposures: told }) }];
+      const status = { ...clientStatus(record, seen, resources), ...(told.length > 0 && { exposures: told }) };
+      return [ref, { status, record }];
     }),
   );
 }

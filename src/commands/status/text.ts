@@ -5,7 +5,16 @@ import { howToEnroll } from '../../core/enrolment.ts';
 import { scopeWords, selectorOf } from '../../core/pause.ts';
 import { WHILE_REFUSED } from '../../rotation/deployment.ts';
 import { exposureLine } from '../../status/exposure.ts';
-import type { ClientStatus, KeyStatus, PauseStatus, RotationStatus, Status } from '../../status/model.ts';
+import type {
+  ClientStatus,
+  DeploymentStatus,
+  KeyStatus,
+  PauseStatus,
+  RotationStatus,
+  Status,
+} from '../../status/model.ts';
+import type { DueCounts } from '../../status/tally.ts';
+import type { PolicyView, WorkerView } from '../../status/views.ts';
 import { waveLine } from '../../status/waves.ts';
 import { webhookLine } from '../../status/webhooks.ts';
 import { openTable, print, printTable } from '../output.ts';
@@ -19,7 +28,7 @@ export async function printStatus(found: Survey, around: Around, now: number, fi
   const { counts, wanted, compromised, drifted } = found;
   const { select, state, limit } = filter;
   const isNamed = select !== null && 'clients' in select;
-  printHolds(around, now);
+  for (const line of holdLines(around, now)) print(line);
   const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
   if (total === 0) {
     if (isNamed) return;
@@ -27,10 +36,11 @@ export async function printStatus(found: Survey, around: Around, now: number, fi
     return print(select === null ? none : 'No client matches.');
   }
   print(summary(total, counts));
-  const table = openTable(['CLIENT', 'POLICY', 'KEY', 'ALG', 'AGE', 'NEXT DUE', 'STATE']);
+  if (!isNamed) print(dueLine(around.due));
+  const table = openTable(CLIENT_HEADINGS);
   const detailed: ClientStatus[] = [];
   for await (const page of found.pages()) {
-    table(page.map((client) => row(client, now)));
+    table(page.map((client) => clientRow(client, now)));
     if (isNamed) detailed.push(...page);
   }
   if (wanted === 0 && state !== null) print(`None of them is ${state}.`);
@@ -50,28 +60,70 @@ export async function printStatus(found: Survey, around: Around, now: number, fi
 /** What is shown beside the clients. */
 type Around = Omit<Status, 'counts' | 'clients'>;
 
-function printHolds({ deployments, pauses, waves, requests, webhooks, audit }: Around, now: number): void {
-  for (const { deployment, paused, throttled_until: until } of deployments) {
-    if (paused !== null) print(`PAUSED  deployment ${deployment}: ${paused}. ${WHILE_REFUSED}`);
-    if (until !== null) print(`THROTTLED  deployment ${deployment}: its API asks to be left alone until ${until}.`);
-  }
-  // Single clients say so themselves, and may be many.
-  for (const pause of pauses.filter((pause) => !('client' in pause)))
-    print(`PAUSED  ${scopeWords(pause)}, ${pauseWords(pause)}. \`rekeyd resume ${selectorOf(pause)}\` ends it.`);
-  for (const wave of waves) print(waveLine(wave, now));
-  for (const { export: name, error, failing_since: since } of audit.exports)
-    if (error !== null) print(`FAILING  audit export ${name} since ${since}: ${error} Nothing is cut meanwhile.`);
-  if (audit.bytes > audit.most_bytes && audit.exports.length === 0)
-    print('LARGE  the audit log is larger than audit.most, and nothing is exported and cut: set audit.export.');
-  for (const { request, why } of requests) print(`WAITING  request ${request}: ${why} It is tried again.`);
-  for (const line of webhooks.map(webhookLine)) if (line !== null) print(line);
+type Holds = Pick<
+  Around,
+  'deployments' | 'pauses' | 'waves' | 'requests' | 'webhooks' | 'audit' | 'policies' | 'workers'
+>;
+
+/** What keeps rekeyd from its work, a line for each. */
+export function holdLines(around: Holds, now: number): readonly string[] {
+  const { deployments, pauses, waves, requests, webhooks, audit, policies, workers } = around;
+  const isLarge = audit.bytes > audit.most_bytes && audit.exports.length === 0;
+  return [
+    ...deployments.flatMap(deploymentLines),
+    // Single clients say so themselves, and may be many.
+    ...pauses.filter((pause) => !('client' in pause)).map(pauseLine),
+    ...policies.flatMap(freezeLines),
+    ...waves.map((wave) => waveLine(wave, now)),
+    ...audit.exports.flatMap(({ export: name, error, failing_since: since }) =>
+      error === null ? [] : [`FAILING  audit export ${name} since ${since}: ${error} Nothing is cut meanwhile.`],
+    ),
+    ...(isLarge
+      ? ['LARGE  the audit log is larger than audit.most, and nothing is exported and cut: set audit.export.']
+      : []),
+    ...requests.map(({ request, why }) => `WAITING  request ${request}: ${why} It is tried again.`),
+    ...webhooks.map(webhookLine).filter((line) => line !== null),
+    ...workers.flatMap(clockLines),
+  ];
+}
+
+function deploymentLines({ deployment, paused, throttled_until: until }: DeploymentStatus): readonly string[] {
+  return [
+    ...(paused === null ? [] : [`PAUSED  deployment ${deployment}: ${paused}. ${WHILE_REFUSED}`]),
+    ...(until === null ? [] : [`THROTTLED  deployment ${deployment}: its API asks to be left alone until ${until}.`]),
+  ];
+}
+
+function pauseLine(pause: PauseStatus): string {
+  return `PAUSED  ${scopeWords(pause)}, ${pauseWords(pause)}. \`rekeyd resume ${selectorOf(pause)}\` ends it.`;
+}
+
+function freezeLines({ policy, freezes }: PolicyView): readonly string[] {
+  return freezes
+    .filter(({ active }) => active)
+    .map(({ until }) => `FROZEN  policy ${policy} until ${until}: no scheduled rotation begins.`);
+}
+
+/** Assertions with the time of such a clock may be refused. */
+const CLOCK_OFF_S = 5;
+
+function clockLines({ host, pid, clock_ahead_seconds: ahead }: WorkerView): readonly string[] {
+  if (ahead === null || Math.abs(ahead) <= CLOCK_OFF_S) return [];
+  const off = `${formatDuration(Math.abs(ahead) * 1000)} ${ahead > 0 ? 'ahead of' : 'behind'}`;
+  return [`CLOCK  of worker ${host}:${pid} is ${off} Redis's. Synchronise the clocks of both machines (NTP).`];
+}
+
+export function dueLine({ now, day, week }: DueCounts): string {
+  return `Due by schedule: ${now} now, ${day} within 24 hours, ${week} within 7 days`;
 }
 
 function pauseWords({ actor, reason, until }: PauseStatus): string {
   return `by ${actor}${until === null ? '' : ` until ${until}`}: ${reason}`;
 }
 
-function row(client: ClientStatus, now: number): readonly string[] {
+export const CLIENT_HEADINGS = ['CLIENT', 'POLICY', 'KEY', 'ALG', 'AGE', 'NEXT DUE', 'STATE'];
+
+export function clientRow(client: ClientStatus, now: number): readonly string[] {
   const { active, policy, next_due: nextDue } = client;
   return [
     client.client,
@@ -116,7 +168,7 @@ function rotationLine({ phase, strategy, rollback, offered_until: until }: Rotat
   return `our key is offered to its application for ${since}, and withdrawn ${dueIn(Date.parse(until) - now)}`;
 }
 
-function summary(clients: number, counts: Status['counts']): string {
+export function summary(clients: number, counts: Status['counts']): string {
   const parts = Object.entries(counts).flatMap(([state, count]) => (count === 0 ? [] : [`${count} ${state}`]));
   return `${clients === 1 ? '1 client' : `${clients} clients`}: ${parts.join(', ')}`;
 }

@@ -60,6 +60,9 @@ const QUIET: readonly AuditEntry['type'][] = [
   'session.ended',
 ];
 
+/** A page that does not hear it soon is behind a proxy that holds events back. */
+const HELLO = 'event: hello\ndata: {}\n\n';
+
 /** What has changed since the last look. */
 interface Changed {
   readonly clients: ReadonlySet<ClientRef>;
@@ -67,14 +70,22 @@ interface Changed {
   readonly others: boolean;
 }
 
+interface Place {
+  readonly at: number;
+  readonly around: string;
+}
+
 interface Looking extends Look {
   readonly sink: Sink;
+  isGreeted: boolean;
 }
 
 export function openLive({ store, deployments, log }: LiveParts, { lookMs = LOOK_MS, beatMs = BEAT_MS } = {}): Live {
   const looking = new Set<Looking>();
   const ended = new AbortController();
   let reading: Promise<void> | null = null;
+  /** How far the loop has read, and how deployments and workers stood then. Null while nobody looks: what comes after it is told, also after a failure. */
+  let place: Place | null = null;
 
   /** The store waits for a Redis that is away. A server that stops does not. */
   const ask = <T>(work: Promise<T>) => untilAborted(work, ended.signal);
@@ -89,6 +100,12 @@ export function openLive({ store, deployments, log }: LiveParts, { lookMs = LOOK
     if (one.sink.writableLength > MOST_UNREAD) end(one);
   }
 
+  /** A page draws itself anew then, since something may have changed before it was heard. */
+  function greet(one: Looking): void {
+    if (!one.isGreeted) tell(one, HELLO);
+    one.isGreeted = true;
+  }
+
   async function surroundings(): Promise<string> {
     const [states, workers] = await ask(Promise.all([store.deploymentStates(deployments()), store.present()]));
     const notes = [...workers].map(([name, { problem, version }]) => [name, version, problem]).sort();
@@ -96,22 +113,16 @@ export function openLive({ store, deployments, log }: LiveParts, { lookMs = LOOK
   }
 
   async function read(): Promise<void> {
-    let [at, around] = [await ask(store.settledSize()), await surroundings()];
-    for (let beatIn = beatMs; looking.size > 0 && !ended.signal.aborted; beatIn -= lookMs) {
-      await sleep(lookMs, ended.signal);
-      const entries = await ask(store.settledAfter(at, PAGE));
-      at = entries.at(-1)?.seq ?? at;
-      const now = await surroundings();
-      const changed = changedBy(entries, now !== around);
-      around = now;
-      for (const one of [...looking]) {
-        const text = newsFor(one, changed);
-        if (text !== null) tell(one, text);
-      }
-      if (beatIn <= lookMs) {
-        beatIn = beatMs + lookMs;
-        await Promise.all([...looking].map(beat));
-      }
+    const known = place ?? { at: await ask(store.settledSize()), around: await surroundings() };
+    place = known;
+    for (const one of [...looking]) greet(one);
+    const entries = await ask(store.settledAfter(known.at, PAGE));
+    const around = await surroundings();
+    place = { at: entries.at(-1)?.seq ?? known.at, around };
+    const changed = changedBy(entries, around !== known.around);
+    for (const one of [...looking]) {
+      const text = newsFor(one, changed);
+      if (text !== null) tell(one, text);
     }
   }
 
@@ -120,16 +131,20 @@ export function openLive({ store, deployments, log }: LiveParts, { lookMs = LOOK
     else end(one);
   }
 
-  /** After a failure pages may have missed something. */
+  /** A store that does not answer is asked again: pages stay. */
   async function readOn(): Promise<void> {
-    while (looking.size > 0 && !ended.signal.aborted) {
-      await read().catch(async (error: unknown) => {
+    for (let beatIn = beatMs; looking.size > 0 && !ended.signal.aborted; beatIn -= lookMs) {
+      await read().catch((error: unknown) => {
         if (ended.signal.aborted) return;
         log.warn({ error: messageOf(error) }, 'what has changed could not be read for open pages');
-        await sleep(lookMs, ended.signal);
-        for (const one of [...looking]) tell(one, eventOf([]));
       });
+      if (beatIn <= 0) {
+        beatIn = beatMs;
+        await Promise.all([...looking].map(beat));
+      }
+      await sleep(lookMs, ended.signal);
     }
+    place = null;
     reading = null;
   }
 
@@ -139,11 +154,11 @@ export function openLive({ store, deployments, log }: LiveParts, { lookMs = LOOK
       if (looking.size >= MOST_LOOKS || ended.signal.aborted) return 'full';
       if (own >= MOST_OF_A_VISITOR) return 'caller_full';
       if (sink.destroyed) return 'listening';
-      const one = { ...look, sink };
+      const one = { ...look, sink, isGreeted: false };
       looking.add(one);
       sink.on('close', () => looking.delete(one));
-      // A page that does not hear it soon is behind a proxy that holds events back.
-      queueMicrotask(() => tell(one, 'event: hello\ndata: {}\n\n'));
+      // Later than this: nothing is written yet.
+      queueMicrotask(() => place !== null && greet(one));
       reading ??= readOn();
       return 'listening';
     },

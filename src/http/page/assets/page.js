@@ -1,18 +1,17 @@
 // Keeps an open page up to date, and takes a token from a link to the sign-in. The page works without it.
 
-/** A page that has heard nothing for so long, in ms, is behind a proxy that holds events back: then it asks by itself. */
+/** Who has heard nothing for so long, in ms, is behind a proxy that holds events back, and then asks every few seconds. */
 const HELLO_MS = 3_000;
 const ASK_MS = 5_000;
-/** What comes by the clock alone, such as a key that is due, nobody tells. */
+/** What comes by the clock alone, such as a key that is due, is told by nobody. */
 const ANYWAY_MS = 60_000;
-/** How often a page that asks by itself tries to listen again. */
+/** So often a page that asks tries to listen again. */
 const LISTEN_AGAIN_MS = 120_000;
 
 takeToken();
-const follow = document.querySelector('[data-follow]')?.dataset.follow;
-if (follow !== undefined) keepUpToDate(follow);
+if (document.querySelector('[data-live]') !== null) keepUpToDate();
 
-/** `/sign-in#token=…`: what follows # is not sent to a server. */
+/** From `/sign-in#token=…`: what follows the # is sent to no server. */
 function takeToken() {
   const token = new URLSearchParams(location.hash.slice(1)).get('token');
   const field = document.getElementById('token');
@@ -21,138 +20,127 @@ function takeToken() {
   history.replaceState(null, '', location.pathname + location.search);
 }
 
-function keepUpToDate(url) {
+function keepUpToDate() {
+  const url = document.querySelector('[data-follow]')?.dataset.follow ?? '/live';
   let stream = null;
   let timers = [];
-  let isAsking = false;
-  let isStale = false;
+  let isLive = false;
   let isOver = false;
-  let mode = '';
+  /** Something changed since the page was asked for last. */
+  let isStale = false;
+  let isAsking = false;
   let heardAt = new Date();
 
-  function later(ms, work) {
-    timers.push(setTimeout(work, ms));
-  }
+  const later = (ms, work) => timers.push(setTimeout(work, ms));
 
   function stop() {
     stream?.close();
-    stream = null;
-    timers.forEach(clearTimeout);
-    timers = [];
+    for (const timer of timers) clearTimeout(timer);
+    [stream, timers, isLive] = [null, [], false];
   }
 
   function listen() {
     stop();
-    if (document.hidden || isOver) return;
-    const opened = new EventSource(url);
-    stream = opened;
-    later(HELLO_MS, () => mode !== 'live' && askByItself());
-    opened.addEventListener('hello', () => {
-      mode = 'live';
-      tell('live', 'live');
+    stream = new EventSource(url);
+    stream.addEventListener('hello', () => {
+      isLive = true;
+      // Something may have changed since the page was drawn.
+      refresh();
     });
-    opened.addEventListener('changed', refresh);
-    opened.addEventListener('error', () => {
-      mode = '';
-      if (opened === stream) askByItself();
-    });
+    stream.addEventListener('changed', refresh);
+    stream.addEventListener('error', ask);
+    later(HELLO_MS, () => isLive || ask());
     refreshEvery(ANYWAY_MS);
   }
 
-  function askByItself() {
+  function ask() {
     stop();
-    mode = 'asking';
     refresh();
     refreshEvery(ASK_MS);
     later(LISTEN_AGAIN_MS, listen);
   }
 
   function refreshEvery(ms) {
-    later(ms, async () => {
-      await refresh();
-      if (!document.hidden && !isOver) refreshEvery(ms);
+    later(ms, () => {
+      refresh();
+      refreshEvery(ms);
     });
   }
 
+  /** One answer at a time. What somebody has selected, such as a key to copy, stays until then. */
   async function refresh() {
     isStale = true;
-    if (isAsking || isOver || isSelecting()) return;
+    if (isAsking) return;
     isAsking = true;
-    while (isStale && !isOver) {
+    while (isStale && !isOver && !document.hidden && getSelection().isCollapsed) {
       isStale = false;
-      await fetchPage().catch(() => tell('lost', `no answer since ${heardAt.toTimeString().slice(0, 5)}`));
+      await draw().catch(() => tell('lost', `no answer since ${heardAt.toTimeString().slice(0, 5)}`));
     }
     isAsking = false;
   }
 
-  async function fetchPage() {
+  async function draw() {
     const answer = await fetch(location.href, {
       headers: { accept: 'text/html' },
       signal: AbortSignal.timeout(20_000),
     });
-    if (answer.status >= 500 || answer.status === 429) throw new Error(`status ${answer.status}`);
+    if (answer.status >= 500 || answer.status === 429) throw new Error(`${answer.status}`);
     heardAt = new Date();
-    if (answer.redirected && new URL(answer.url).pathname === '/sign-in')
-      return end('the session has ended: ', 'sign in', answer.url);
+    const isSignedOut = answer.redirected && new URL(answer.url).pathname === '/sign-in';
+    if (isSignedOut) return end('the session has ended: ', 'sign in', answer.url);
+    if (!answer.ok) return end('this is no longer there: ', 'reload', location.href);
     const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
-    if (!answer.ok) return end('this page is not there any more: ', 'reload', location.href);
     document.title = page.title;
     for (const section of page.querySelectorAll('[data-live]')) swap(section);
-    tell(mode === 'live' ? 'live' : 'asking', mode === 'live' ? 'live' : 'every 5 s');
+    tell(isLive ? 'live' : 'asking', isLive ? 'live' : 'every 5 s');
   }
 
-  /** Nothing more is asked: what is shown is old, and says so. */
+  /** What is shown is old from now on, and says so. */
   function end(text, word, to) {
     isOver = true;
     stop();
-    const link = Object.assign(document.createElement('a'), { href: to, textContent: word });
-    tell('lost', text, link);
+    tell('lost', text, Object.assign(document.createElement('a'), { href: to, textContent: word }));
   }
 
+  document.addEventListener('selectionchange', () => isStale && refresh());
   document.addEventListener('visibilitychange', () => {
     stop();
     if (document.hidden || isOver) return;
-    refresh();
     listen();
+    refresh();
   });
-  listen();
+  if (!document.hidden) listen();
 }
 
-/** Somebody copies a key: what is selected stays until then. */
-function isSelecting() {
-  const selection = getSelection();
-  return selection !== null && !selection.isCollapsed && document.activeElement?.closest('form') === null;
-}
-
-/** Open details stay open, and what has the focus keeps it. */
+/** Details that are open stay open, and what has the focus keeps it. */
 function swap(fresh) {
   const old = document.querySelector(`[data-live="${fresh.dataset.live}"]`);
-  if (old === null || old.isEqualNode(fresh)) return;
+  if (old === null) return;
   for (const { id } of old.querySelectorAll('details[open][id]')) {
-    const same = fresh.querySelector(`#${CSS.escape(id)}`);
-    if (same !== null) same.open = true;
+    fresh.querySelector(`details#${CSS.escape(id)}`)?.setAttribute('open', '');
   }
-  const focused = old.contains(document.activeElement) ? placeOf(document.activeElement, old) : null;
-  old.replaceWith(document.adoptNode(fresh));
-  if (focused !== null) find(focused, fresh)?.focus({ preventScroll: true });
+  if (old.isEqualNode(fresh)) return;
+  const focused = document.activeElement;
+  const find = old.contains(focused) ? finder(focused, old) : () => null;
+  old.replaceWith(fresh);
+  find(fresh)?.focus({ preventScroll: true });
 }
 
-/** By its address or its id, else by where it is among those like it. */
-function placeOf(element, section) {
-  const like = [...section.querySelectorAll(element.localName)];
-  return { name: element.localName, href: element.getAttribute('href'), index: like.indexOf(element) };
+/** Finds in a new section what was in the old one: a link by its address, anything else by its place among those like it. */
+function finder(element, section) {
+  const href = element.getAttribute('href');
+  const index = [...section.querySelectorAll(element.localName)].indexOf(element);
+  return (fresh) => {
+    const like = [...fresh.querySelectorAll(element.localName)];
+    return like.find((one) => href !== null && one.getAttribute('href') === href) ?? like[index];
+  };
 }
 
-function find({ name, href, index }, section) {
-  const like = [...section.querySelectorAll(name)];
-  return like.find((one) => href !== null && one.getAttribute('href') === href) ?? like[index];
-}
-
-/** A screen reader says what is new, so the same is not said again. */
+/** A screen reader reads what is new here: the same is not said again. */
 function tell(is, ...what) {
   const status = document.getElementById('live');
   const text = what.map((part) => part.textContent ?? part).join('');
-  if (status === null || status.textContent === text) return;
+  if (status.textContent === text) return;
   status.dataset.is = is;
   status.replaceChildren(...what);
 }

@@ -5,7 +5,7 @@ import { formatDuration } from '../../../core/duration.ts';
 import type { RotationView } from '../../../status/views.ts';
 import type { Icon } from './icons.ts';
 import { type Cell, table } from './table.ts';
-import { badge, keyName, moment, NONE, prose, type Tone } from './words.ts';
+import { badge, counted, keyName, moment, NONE, prose, type Tone } from './words.ts';
 
 const STATES: Readonly<Record<RotationView['state'], readonly [Tone, Icon, string]>> = {
   running: ['busy', 'turn', 'running'],
@@ -46,22 +46,26 @@ function why({
   return html`<div class="roomy">${prose(reason)}<span class="sub">${who}</span></div>`;
 }
 
+/** So many are seen at once. */
+const FIRST = 10;
+
 export function entriesTable(entries: readonly AuditEntry[], now: number): SafeHtml {
+  const [first, others] = [entries.slice(0, FIRST), entries.slice(FIRST)];
+  if (others.length === 0) return entryRows(first, now, 'Audit entries, the newest first');
+  return html`${entryRows(first, now, 'Newest audit entries')}<details id="older-entries"><summary>${counted(others.length, 'older entry', 'older entries')}</summary>${entryRows(others, now, 'Older audit entries')}</details>`;
+}
+
+function entryRows(entries: readonly AuditEntry[], now: number, caption: string): SafeHtml {
   const rows = entries.map((entry): Cell[] => [
-    html`<span class="seq">${entry.seq}</span>`,
+    String(entry.seq),
     moment(entry.time, now),
-    html`<code>${entry.type}</code>`,
+    html`<code class="type">${entry.type}</code>`,
     why(entry),
     more(entry),
   ]);
   const heads = ['No.', 'Time', 'What', 'Why, and who', 'More'];
-  return table({
-    caption: 'Audit entries, the newest first',
-    quiet: true,
-    heads,
-    rows,
-    none: 'No entry of it is among the newest of the audit log.',
-  });
+  const none = 'No entry of it is among the newest of the audit log.';
+  return table({ caption, quiet: true, heads, rows, none, numbers: ['No.'] });
 }
 
 function more({ seq, data, rotation }: AuditEntry): Cell {

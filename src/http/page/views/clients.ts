@@ -22,7 +22,7 @@ const ORDERS: Readonly<Record<ClientOrder, string>> = {
 
 /** @param now ms since the epoch, on the store's clock */
 export function clientsPage(list: ClientList, query: ClientQuery, choices: Choices, now: number): SafeHtml {
-  return html`<header class="head" data-follow="/live"><h1>Clients</h1></header>
+  return html`<header class="head"><h1>Clients</h1></header>
 ${filters(query, choices)}
 <section data-live="clients">${matching(list, query)}${listed(list, query, now)}${pages(list, query)}</section>`;
 }
@@ -72,7 +72,7 @@ function listed({ clients }: ClientList, query: ClientQuery, now: number): SafeH
 function row(client: ClientStatus, now: number): Cell[] {
   const { active, policy, next_due: nextDue } = client;
   return [
-    html`${clientLink(client.client)}${client.client_id === '' ? null : html`<span class="sub">client_id ${client.client_id}</span>`}`,
+    html`${clientLink(client.client)}${client.client_id === '' ? null : html`<span class="sub clip" title="${client.client_id}">client_id ${client.client_id}</span>`}`,
     html`${badges(client)}${reasonLine(client)}`,
     active === null ? NONE : html`${keyName(active.kid)}<span class="sub">${active.alg ?? NONE}</span>`,
     active === null ? NONE : formatDuration(active.age_seconds * 1_000),

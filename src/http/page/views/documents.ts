@@ -1,5 +1,6 @@
 /** The document on the server beside ours. What differs is said in words and marked. */
 import { html, type SafeHtml } from '@remix-run/html-template';
+import { sameJson } from '../../../core/json.ts';
 import type { DocumentView, DriftView, KeyView } from '../../../status/drift.ts';
 import { icon } from './icons.ts';
 import { badge, keyName, moment, NONE, prose } from './words.ts';
@@ -7,11 +8,14 @@ import { badge, keyName, moment, NONE, prose } from './words.ts';
 export function documents(view: DriftView, now: number): SafeHtml {
   const { ours, server } = view;
   const sides = html`<div class="beside">${side('rekeyd publishes', ours, server)}${side('The server shows', server, ours)}</div>`;
-  return html`${verdict(view, now)}${sides}`;
+  return html`${verdict(view, ours === null || sameJson(ours, server), now)}${sides}`;
 }
 
-function verdict({ since, what, by_itself: byItself, to_do: toDo }: DriftView, now: number): SafeHtml {
-  if (since === null) return html`<p class="about">Nothing has drifted: the server shows what is known.</p>`;
+function verdict({ since, what, by_itself: byItself, to_do: toDo }: DriftView, isSame: boolean, now: number): SafeHtml {
+  if (since === null) {
+    const later = isSame ? null : ' What differs below is what rekeyd publishes next.';
+    return html`<p class="about">Nothing has drifted: the server shows what is known.${later}</p>`;
+  }
   const todo = toDo === null ? null : html`<p><strong>What to do:</strong> ${prose(toDo)}</p>`;
   return html`<div class="callout warn">${icon('differs')}<div><h3>It has drifted</h3><p>First seen ${moment(since, now)}. Who did it is not known: the API does not tell.</p><ul>${what.map(({ text }) => html`<li>${prose(text)}</li>`)}</ul><p><strong>By itself:</strong> ${prose(byItself)}</p>${todo}</div></div>`;
 }

@@ -12,7 +12,7 @@ import { away, clientsPath, clock, counted, moment, number, prose, STATES } from
 
 /** @param controls forms for those that may use them; null for others */
 export function fleetPage(view: FleetView, controls: SafeHtml | null): SafeHtml {
-  return html`<header class="head" data-follow="/live"><h1>Fleet</h1></header>
+  return html`<header class="head"><h1>Fleet</h1></header>
 ${section('needs', needs(view))}
 ${section('states', html`${states(view)}${due(view)}`)}
 ${section('holds', html`${waves(view)}${pauses(view)}`)}
@@ -107,6 +107,6 @@ function pauses({ pauses, at }: FleetView): SafeHtml | null {
   const more =
     others === 0
       ? null
-      : html`<li>${icon('pause')}<div><a href="${clientsPath({ state: 'paused' })}">${counted(others, 'single client')} paused</a></div></li>`;
+      : html`<li>${icon('pause')}<div><a href="${clientsPath({ state: 'paused' })}">${counted(others, 'pause of a single client', 'pauses of single clients')}</a></div></li>`;
   return html`<h2>Paused by a person</h2><ul class="lines">${items}${more}</ul>`;
 }

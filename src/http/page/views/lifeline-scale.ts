@@ -55,7 +55,7 @@ export function steppedScale(times: readonly number[]): Scale & { readonly gaps:
 }
 
 /** Closer than this, in ms, is at the same time. */
-const SAME_MS = 250;
+const SAME_MS = 30;
 
 function apart(sorted: readonly number[]): readonly number[] {
   const kept: number[] = [];
@@ -64,19 +64,21 @@ function apart(sorted: readonly number[]): readonly number[] {
 }
 
 function weightOf(ms: number): number {
-  return 1 + Math.log10(1 + ms / 1_000);
+  return 0.6 + Math.log10(1 + ms / 100);
 }
 
 function clamp(value: number, least: number, most: number): number {
   return Math.min(most, Math.max(least, value));
 }
 
-const MINUTE = 60_000;
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
 /** Distances of ticks that people read at once. */
 const STEPS = [
+  ...[1, 5, 15, 30].map((count) => count * SECOND),
   ...[1, 5, 15, 30].map((count) => count * MINUTE),
   ...[1, 2, 6, 12].map((count) => count * HOUR),
   ...[1, 2, 7, 14, 30, 61, 91, 182, 365, 730].map((count) => count * DAY),
@@ -89,7 +91,7 @@ export interface Tick {
   readonly text: string;
 }
 
-/** At most six, at full minutes, hours or days in UTC; at the first of a month where they are a month apart or more. */
+/** At most six, at full seconds, minutes, hours or days in UTC; at the first of a month where they are a month apart or more. */
 export function ticksOf({ from, until }: Pick<Scale, 'from' | 'until'>): readonly Tick[] {
   const length = until - from;
   const step = STEPS.find((size) => length / size <= MOST_TICKS) ?? length / MOST_TICKS;
@@ -124,6 +126,7 @@ function tickText(at: number, step: number): string {
   const date = new Date(at);
   const iso = date.toISOString();
   const month = MONTHS[date.getUTCMonth()] ?? '';
+  if (step < MINUTE) return iso.slice(11, 19);
   if (step < DAY) return iso.slice(11, 16) === '00:00' ? `${date.getUTCDate()} ${month}` : iso.slice(11, 16);
   if (step < 30 * DAY) return `${date.getUTCDate()} ${month}`;
   return date.getUTCMonth() === 0 || step >= 365 * DAY ? String(date.getUTCFullYear()) : month;

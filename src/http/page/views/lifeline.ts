@@ -14,7 +14,7 @@ export function lifeline(view: ClientView): SafeHtml {
 
 /** An even scale: months, with rotations of seconds in them as thin as they are. */
 function wholeFigure(life: Lifeline): SafeHtml {
-  const scale = evenScale(life.from, Math.max(life.until, life.now));
+  const scale = evenScale(life.from, horizon(life));
   const axis = (top: number) => ({
     height: 22,
     body: html`${ticksOf(scale).map(({ at, text }, index) => {
@@ -24,8 +24,17 @@ function wholeFigure(life: Lifeline): SafeHtml {
   });
   const name = 'whole';
   const title = `Keys from ${utc(life.from)} until ${utc(scale.until)}. The table below says the same.`;
-  const { marks, planned, now } = life;
+  const { marks, now } = life;
+  const planned = life.planned.filter(({ at }) => at <= scale.until);
   return html`<figure><figcaption><strong>All its keys</strong></figcaption>${picture({ name, title, scale, rows: lanes(life.keys, scale.at), marks, planned, now, axis })}</figure>`;
+}
+
+/** A rotation that is planned long after a short history would leave no room for that: then it is in the list alone. */
+function horizon({ from, now, until, keys, planned }: Lifeline): number {
+  const own = planned.filter(({ kid }) => kid !== null).map(({ at }) => at);
+  const leaving = keys.flatMap(({ until }) => until ?? []);
+  const near = Math.max(now, ...own, ...leaving);
+  return Math.max(near, until - now <= now - from ? until : near);
 }
 
 /** Keys that follow one another share a row: few rows, however many keys. */

@@ -25,7 +25,7 @@ export function queuesPage({ at, queues, failed, more }: QueuesView, requests: r
     failedAt === null ? NONE : moment(failedAt, now),
   ]);
   const numbers = ['Waiting', 'Active', 'Delayed', 'Failed'];
-  return html`<header class="head" data-follow="/live"><h1>Queues</h1></header>
+  return html`<header class="head"><h1>Queues</h1></header>
 <section data-live="queues"><p class="as-of">As of ${clock(at)}. Jobs only wake the work: one that is lost or comes twice does no harm.</p>
 ${table({ caption: 'Jobs in each queue', quiet: true, heads: ['Queue', ...numbers], rows: counts, numbers })}</section>
 <section data-live="requests"><h2>Requests that wait</h2>${table({ caption: 'Requests that wait', quiet: true, heads: ['Request', 'What it waits for', 'Why it was asked for'], rows: asked, none: 'No request waits.' })}</section>

@@ -26,7 +26,7 @@ export function table({ caption, quiet = false, heads, rows, none = 'None.', num
       const name = heads[index + 1] ?? '';
       return html`<td role="cell" class="${kind(name)}" data-head="${name}"><div>${cell}</div></td>`;
     });
-    return html`<tr role="row"><th scope="row" role="rowheader"><div>${first}</div></th>${rest}</tr>`;
+    return html`<tr role="row"><th scope="row" role="rowheader" class="${kind(heads[0] ?? '')}"><div>${first}</div></th>${rest}</tr>`;
   });
   return html`<table role="table"><caption class="${quiet ? 'unseen' : 'seen'}">${caption}</caption><thead role="rowgroup"><tr role="row">${head}</tr></thead><tbody role="rowgroup">${body}</tbody></table>`;
 }

@@ -1,0 +1,81 @@
+/** `rekeyd status --watch`: the fleet on one screen, painted anew every two seconds. */
+import { openQueues } from '../../../jobs/queues.ts';
+import { putOffRequests } from '../../../jobs/waiting.ts';
+import { messageOf } from '../../errors.ts';
+import type { Resources } from '../../rotation/resources.ts';
+import { openCensus } from '../../status/census.ts';
+import { openViews } from '../../status/open-views.ts';
+import { monotonic, sleep } from '../../time.ts';
+import { awaitInterruption, type Globals } from '../open.ts';
+import { type Canvas, plain, repaint, stdoutCanvas } from '../output.ts';
+import { pictureOf } from './picture.ts';
+import type { Filter } from './survey.ts';
+
+/** Between two looks, in ms. */
+const EVERY_MS = 2_000;
+
+/** A Redis that takes longer to answer, in ms, is said to be away. */
+const LATE_MS = 3_000;
+
+/** Ends with 0 when somebody ends it. */
+export async function watching(globals: Globals, resources: Resources, filter: Filter): Promise<number> {
+  const { signal, release } = awaitInterruption(globals);
+  const queues = openQueues(resources, [], () => {}); // the store's own connection reports what is wrong with Redis
+  const census = openCensus(() => resources);
+  const requests = async () => (await putOffRequests(queues)).map(({ id, ...rest }) => ({ request: id, ...rest }));
+  const views = openViews(() => ({ resources, requests }), census);
+  try {
+    const look = () => pictureOf(views, resources, filter, stdoutCanvas().size?.rows ?? null);
+    await showing(look, stdoutCanvas, signal);
+    return 0;
+  } finally {
+    census.stop();
+    release();
+    await queues.close();
+  }
+}
+
+type Look = () => Promise<readonly string[]>;
+
+/** Exported for tests, which are no terminal. */
+export async function showing(
+  look: Look,
+  canvas: () => Canvas,
+  signal: AbortSignal,
+  everyMs = EVERY_MS,
+): Promise<void> {
+  let shown: readonly string[] = [];
+  for (; !signal.aborted; await sleep(everyMs, signal)) {
+    const beganAt = monotonic();
+    const looking = look().catch((error: unknown) => `Nothing can be read: ${messageOf(error)} It is tried again.`);
+    let found = await soon(looking, signal);
+    for (let isTold = false; found === null && !signal.aborted; found = await soon(looking, signal)) {
+      const seconds = Math.round((monotonic() - beganAt) / 1000);
+      tell(`Redis has not answered for ${seconds} s. What stands here is from before; it goes on by itself.`, isTold);
+      isTold = true;
+    }
+    if (typeof found === 'string') tell(found, false);
+    else if (found !== null) {
+      shown = found.map(plain);
+      repaint(shown, canvas());
+    }
+  }
+
+  /** Above what was seen last. Elsewhere than on a terminal, that was printed already. */
+  function tell(what: string, isTold: boolean): void {
+    const { size, write } = canvas();
+    if (size !== null) repaint([what, '', ...shown], { size, write });
+    else if (!isTold) repaint([plain(what)], { size, write });
+  }
+}
+
+/** Null: not yet. */
+async function soon<T>(work: Promise<T>, signal: AbortSignal): Promise<T | null> {
+  const done = new AbortController();
+  const late = sleep(LATE_MS, AbortSignal.any([done.signal, signal])).then(() => null);
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    done.abort();
+  }
+}
