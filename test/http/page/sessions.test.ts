@@ -52,7 +52,7 @@ describe('a session', () => {
       if ((await operator.type(key)) === 'string') expect(await operator.get(key)).not.toContain(id);
     }
 
-    // Whoever made a visitor sign in with an id of their own would know the session.
+    // Somebody who gave a visitor an id of their own choice would know the session.
     const again = pageVisitor(url);
     again.jar.set('rekeyd', id);
     await again.post('/sign-in', { token });

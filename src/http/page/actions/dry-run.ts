@@ -138,7 +138,7 @@ function plans({ plans: planned, rotated }: DryRun): SafeHtml | null {
     ]);
   const caption = rotated > rows.length ? `The first ${rows.length} of ${number(rotated)} clients` : 'The clients';
   const bound = rotated > MOST_PLANNED ? html`<p>Only the first ${MOST_PLANNED} were looked at one by one.</p>` : null;
-  return html`${table({ caption, heads: ['Client', 'Policy', 'State', 'What would happen'], rows })}${bound}`;
+  return html`<h2>${caption}</h2>${table({ caption, quiet: true, heads: ['Client', 'Policy', 'State', 'What would happen'], rows })}${bound}`;
 }
 
 function many(count: number): string {

@@ -115,7 +115,7 @@ function rotationList(rotations: Rotations): SafeHtml {
     return [clientLink(parseReference(client)), html`<code>${id}</code>`, state.replace('_', ' ')];
   });
   const caption = rotations.length === 1 ? 'The rotation' : `The ${number(rotations.length)} rotations`;
-  return html`${table({ caption, heads: ['Client', 'Rotation', 'State'], rows })}${more(rotations.length)}`;
+  return html`<h2>${caption}</h2>${table({ caption, quiet: true, heads: ['Client', 'Rotation', 'State'], rows })}${more(rotations.length)}`;
 }
 
 function errorList(errors: Errors): SafeHtml | null {
