@@ -1,10 +1,12 @@
 /** Holds back a compromise of much of a fleet until somebody confirms it: by mistake, or by a flood of reports, nobody replaces every key. */
+import type { Config } from '../src/config/model.ts';
 import type { AuditData, AuditDraft, AuditType } from '../src/core/audit.ts';
 import type { ClientRef } from '../src/core/client.ts';
 import { RekeydError } from '../src/errors.ts';
 import type { Store } from '../src/store/store.ts';
 import { approvalOf } from './approval.ts';
 import type { Asking } from './begin-asked.ts';
+import type { Request } from './schemas.ts';
 import { isNamed } from './selection.ts';
 
 /** Reports of the last hour count together: many small ones come to the same as a large one. In ms. */
@@ -37,6 +39,39 @@ export function isOver(
   return clients > 1 && clients > breaker * fleet;
 }
 
+export interface CompromiseSize {
+  /** Those that it would rotate. */
+  readonly rotated: readonly ClientRef[];
+  /** How many clients a compromise could be about. */
+  readonly fleet: number;
+  /** More than the breaker allows at once. */
+  readonly isMuch: boolean;
+  /** So many may be reported within an hour. */
+  readonly most: number;
+}
+
+/** What the breaker goes by. @param refs those that it is about */
+export async function compromiseSize(
+  asked: Pick<Request, 'select' | 'take_over'>,
+  refs: readonly ClientRef[],
+  {
+    store,
+    config,
+  }: { readonly store: Pick<Store, 'enrolmentCounts' | 'foundAmong'>; readonly config: Pick<Config, 'breaker'> },
+): Promise<CompromiseSize> {
+  const isEveryone = isNamed(asked.select) || asked.take_over;
+  const rotated = await rotatedOf(refs, isEveryone, store);
+  const clients = rotated.length;
+  const fleet = Math.max(await fleetSize(isEveryone, store), clients);
+  const most = Math.max(LEAST_TOGETHER, config.breaker * fleet);
+  return { rotated, fleet, isMuch: isOver({ clients, fleet }, config.breaker), most };
+}
+
+/** What of the last hour counts together with these. @returns how many clients that may be: one that was reported before counts twice */
+export async function reportedWith(clients: number, store: Pick<Store, 'now' | 'reportedSince'>): Promise<number> {
+  return clients + (await store.reportedSince((await store.now()) - TOGETHER_MS));
+}
+
 /**
  * @throws RekeydError `breaker` when it takes a confirmation that the request does not have; `not_approved` while it waits for another person
  */
@@ -44,13 +79,9 @@ export async function passBreaker(asking: Asking, refs: readonly ClientRef[]): P
   const { asked, job, tally, context } = asking;
   const { store, config } = context.resources;
   const { breaker } = config;
-  const isEveryone = isNamed(asked.select) || asked.take_over;
-  const rotated = await rotatedOf(refs, isEveryone, store);
+  const { rotated, fleet, isMuch, most } = await compromiseSize(asked, refs, { store, config });
   const clients = rotated.length;
-  const fleet = Math.max(await fleetSize(isEveryone, store), clients);
   const size = `${clients} of ${fleet} clients`;
-  const isMuch = isOver({ clients, fleet }, breaker);
-  const most = Math.max(LEAST_TOGETHER, breaker * fleet);
   const together = isMuch ? 0 : await store.noteReported(rotated, { ms: TOGETHER_MS, most });
   if (!isMuch && together <= most) return;
   if (!asked.confirm) {

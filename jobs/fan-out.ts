@@ -75,7 +75,7 @@ async function leakedBy({
   if (!isLeak(select)) return null;
   const { store } = resources;
   const noted = await store.targets(job);
-  if (noted !== null) return { exposed: new Map(JSON.parse(noted)), unread: [] }; // written below
+  if (noted !== null) return { exposed: new Map(JSON.parse(noted)), unread: [], left: 0 }; // written below
   const search = await exposedBy(select, resources);
   const { exposed, unread } = search;
   if (exposed.size === 0 && unread.length === 0)

@@ -4,6 +4,7 @@ import type { ClientRef } from '../src/core/client.ts';
 import { messageOf, RekeydError } from '../src/errors.ts';
 import { PAGE } from '../src/parallel.ts';
 import { noteFailedRead } from '../src/rotation/deployment.ts';
+import type { Resources } from '../src/rotation/resources.ts';
 import type { JobContext } from './context.ts';
 import { type Listed, readListing } from './listing.ts';
 import type { Request } from './schemas.ts';
@@ -17,7 +18,10 @@ export function isNamed(select: Select): select is Extract<Select, { clients: un
 }
 
 /** The apps of the config that a request is about. @throws RekeydError `not_configured` when the config does not have what it names */
-export function selectedApps(select: Select, { resources: { config } }: JobContext): Apps {
+export function selectedApps(
+  select: Select,
+  { resources: { config } }: { readonly resources: Pick<Resources, 'config'> },
+): Apps {
   if ('policy' in select && !Object.hasOwn(config.policies, select.policy)) {
     throw new RekeydError(
       'not_configured',
@@ -35,7 +39,11 @@ export function selectedApps(select: Select, { resources: { config } }: JobConte
 }
 
 /** The clients that are named, or those that the store knows of these apps. */
-export async function knownRefs(select: Select, apps: Apps, { resources }: JobContext): Promise<readonly ClientRef[]> {
+export async function knownRefs(
+  select: Select,
+  apps: Apps,
+  { resources }: { readonly resources: Pick<Resources, 'config' | 'store'> },
+): Promise<readonly ClientRef[]> {
   if (isNamed(select)) return [...new Set(select.clients)];
   const refs: ClientRef[] = [];
   for (const { deployment, app } of apps) {

@@ -1,14 +1,9 @@
+import { change, enrollClient } from '../../jobs/by-hand.ts';
 import { openQueues } from '../../jobs/queues.ts';
 import { countWorkers } from '../../jobs/result.ts';
-import { apply } from '../../jobs/start.ts';
-import { enroll as enrolled } from '../core/adoption.ts';
-import { type ClientRef, parseReference, unconfigured } from '../core/client.ts';
-import type { ClientPolicy } from '../core/policy.ts';
-import type { ClientRecord, Enrolment } from '../core/record.ts';
+import { type ClientRef, parseReference } from '../core/client.ts';
+import type { Enrolment } from '../core/record.ts';
 import { abandon as abandoned } from '../core/request.ts';
-import type { Transition } from '../core/transition.ts';
-import { hasCode, messageOf } from '../errors.ts';
-import { clientPolicy } from '../rotation/policy.ts';
 import type { Resources } from '../rotation/resources.ts';
 import { caller, type Globals, withResources } from './open.ts';
 import { noteAbout, print, printJson } from './output.ts';
@@ -30,16 +25,7 @@ export async function enroll(globals: Globals, named: readonly string[], options
   return withResources(globals, async (resources) => {
     const changed: (Changed & { readonly was: Enrolment | null })[] = [];
     for (const ref of refs) {
-      let was: Enrolment | null = null;
-      let isTaken = false;
-      const error = await change(resources, ref, (record, policy, now) => {
-        was = record.enrolment;
-        isTaken = record.rotation !== null;
-        return enrolled(record, cause, { policy, now });
-      });
-      // A key that was offered takes over: what its server and its signers hold follows.
-      if (error === null && isTaken) await wake(resources, ref);
-      changed.push({ client: ref, error, was });
+      changed.push({ client: ref, ...(await enrollClient(resources, ref, cause, (one) => wake(resources, one))) });
     }
     tell(changed, options, ({ client, was }) =>
       was === 'enrolled' ? `${client} was enrolled already.` : `${client} is enrolled.`,
@@ -64,25 +50,6 @@ function endingOf(ref: ClientRef, workers: number): string {
   if (workers === 0)
     return `The end of the rotation of ${ref} is queued, but no worker is connected. It is worked on when one starts (\`rekeyd start\`).`;
   return `The rotation of ${ref} ends, at the key that the server takes. \`rekeyd status ${ref}\` shows which.`;
-}
-
-const REFUSALS = ['not_found', 'not_enrolled', 'not_eligible', 'under_way', 'key_invalid'] as const;
-
-/** Null when it was done, else why not. */
-export async function change(
-  resources: Resources,
-  ref: ClientRef,
-  transition: (record: ClientRecord, policy: ClientPolicy, now: number) => Transition,
-): Promise<string | null> {
-  const policy = clientPolicy(resources, ref);
-  if (policy === null) return unconfigured(ref);
-  try {
-    await apply(resources.store, ref, policy, (record, now) => transition(record, policy, now));
-    return null;
-  } catch (error) {
-    if (REFUSALS.some((code) => hasCode(error, code))) return messageOf(error);
-    throw error;
-  }
 }
 
 /** @returns how many workers are connected */

@@ -1,4 +1,5 @@
 import { fleetSize } from '../../jobs/breaker.ts';
+import type { BreakerView } from '../../jobs/plan/summary.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/model.ts';
 import { directorySink } from '../deliver/directory.ts';
@@ -8,7 +9,6 @@ import type { Store } from '../store/store.ts';
 import type { Globals } from './open.ts';
 import { planFleet } from './plan/fleet.ts';
 import { openReport } from './plan/report.ts';
-import type { BreakerView } from './plan/summary.ts';
 import { type SelectOptions, selectionOf, usage } from './select.ts';
 import { expectPresent, viewApis, viewStore } from './view.ts';
 

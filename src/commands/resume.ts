@@ -1,22 +1,11 @@
 /** `rekeyd resume`: scheduled rotations begin again, after a pause by a person and after a wave that stopped. */
+import { type Resumed, resumeScope } from '../../jobs/hold.ts';
 import { openQueues } from '../../jobs/queues.ts';
 import { resumePolicy } from '../../jobs/wave.ts';
 import { loadConfig } from '../config/load.ts';
-import { type Config, policyFor } from '../config/model.ts';
 import type { Cause } from '../core/history.ts';
-import {
-  byScope,
-  isInForce,
-  type Pause,
-  pauseEntry,
-  pauseOf,
-  type Scope,
-  scopeName,
-  scopeWords,
-  selectorOf,
-} from '../core/pause.ts';
+import { byScope, type Scope, scopeWords, selectorOf } from '../core/pause.ts';
 import type { Resources } from '../rotation/resources.ts';
-import type { Store } from '../store/store.ts';
 import type { ChangeOptions } from './clients.ts';
 import { caller, type Globals, withResourcesOf } from './open.ts';
 import { note, print, printJson } from './output.ts';
@@ -24,15 +13,6 @@ import { scopesIn } from './pause.ts';
 import { type SelectOptions, selectionOf } from './select.ts';
 
 export interface ResumeOptions extends SelectOptions, ChangeOptions {}
-
-interface Resumed {
-  readonly scope: Scope;
-  readonly wasPaused: boolean;
-  /** Of a policy: its wave had stopped, and goes on. Null for any other selector. */
-  readonly wasStopped: boolean | null;
-  /** A wider pause that goes on to hold it back. */
-  readonly stillHeld: Pause | null;
-}
 
 /** Ends the pauses of exactly these selectors; of a policy, its wave goes on too. Ends with 1 while a wider pause goes on to hold them back. */
 export async function resume(globals: Globals, named: readonly string[], options: ResumeOptions): Promise<number> {
@@ -43,12 +23,7 @@ export async function resume(globals: Globals, named: readonly string[], options
     const { store } = resources;
     const resumed: Resumed[] = [];
     for (const scope of scopes) {
-      const [before] = await store.pausesOf([scope]);
-      const wasPaused = before !== undefined && isInForce(before, await store.now());
-      await store.endPause(scope, [pauseEntry('schedule.resumed', scope, cause)]);
-      // After the pause has ended: a worker that goes on with the wave asks for pauses first.
-      const wasStopped = 'policy' in scope ? await resumeWave(scope.policy, cause, resources) : null;
-      resumed.push({ scope, wasPaused, wasStopped, stillHeld: await wider(scope, config, store) });
+      resumed.push(await resumeScope(scope, cause, { config, store }, (name) => resumeWave(name, cause, resources)));
     }
     const left = byScope(await store.pauses(), await store.now());
     if (options.json) {
@@ -94,10 +69,4 @@ function resumedWords(scope: Scope, wasPaused: boolean, wasStopped: boolean | nu
   if (wasPaused) return `Resumed: ${scopeWords(scope)}.`;
   const wave = wasStopped === null ? '' : ', and its wave did not stop';
   return `There is no pause of ${scopeWords(scope)}${wave}.`;
-}
-
-async function wider(scope: Scope, config: Config, store: Pick<Store, 'pauses' | 'now'>): Promise<Pause | null> {
-  const pauses = byScope(await store.pauses(), await store.now());
-  if ('client' in scope) return pauseOf(pauses, scope.client, policyFor(config, scope.client)?.name ?? null);
-  return pauses.get(scopeName({ all: true })) ?? null;
 }

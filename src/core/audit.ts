@@ -50,6 +50,8 @@ export type AuditType =
   | 'api.refused'
   | 'token.created'
   | 'token.revoked'
+  | 'session.started'
+  | 'session.ended'
   | 'webhook.stopped'
   | 'webhook.retried'
   | 'webhook.discarded'

@@ -53,6 +53,8 @@ const EVENTS: Readonly<Record<AuditType, readonly [Severity, string]>> = {
   'api.refused': ['warning', 'Calls over HTTP were turned away'],
   'token.created': ['info', 'A token was created'],
   'token.revoked': ['info', 'A token was revoked'],
+  'session.started': ['info', 'Somebody signed in on the page'],
+  'session.ended': ['info', 'Somebody signed out on the page'],
   'webhook.stopped': ['warning', 'A webhook was stopped: its receiver wants nothing more'],
   'webhook.retried': ['info', 'A person had a webhook tried again'],
   'webhook.discarded': ['warning', 'A person discarded events that a webhook could not deliver'],

@@ -1,7 +1,7 @@
 /** Puts a request of a caller into the queue, and waits a while for what it came to. */
 import { randomUUID } from 'node:crypto';
 import { requestResult } from '../../jobs/result.ts';
-import { contradiction } from '../../jobs/schemas.ts';
+import { contradiction, type Request } from '../../jobs/schemas.ts';
 import { type Config, policyFor } from '../config/model.ts';
 import { hasCode, messageOf } from '../errors.ts';
 import { PAGE } from '../parallel.ts';
@@ -10,7 +10,7 @@ import { after } from '../time.ts';
 import { enqueue } from './enqueue.ts';
 import { type Once, onceFor } from './idempotency.ts';
 import { acceptedOf, type Errors, pendingOf } from './outcome.ts';
-import { maySelect } from './principal.ts';
+import { maySelect, type Principal } from './principal.ts';
 import { ProblemError } from './problem.ts';
 import type { Answer, Call } from './route.ts';
 import type { RequestBody } from './routes/rotations.ts';
@@ -26,12 +26,7 @@ export async function ask(call: Asked): Promise<Answer> {
   const { context, principal, headers } = call;
   const { store, config } = context.resources;
   const body = { ...call.body, actor: call.body.actor ?? principal.claimedBy };
-  if (!maySelect(principal, body.select)) {
-    throw new ProblemError(403, `You may ask for ${principal.only} alone: select it, or clients in it.`);
-  }
-  const wrong = contradiction(body);
-  if (wrong !== null) throw new ProblemError(400, wrong);
-  const { request, unknown } = withoutUnknown(body, config);
+  const { request, unknown } = checkedRequest(body, principal, config);
   const key = headers['idempotency-key'];
   try {
     const once = key === undefined ? null : await soon(onceFor(store, principal, key, body));
@@ -54,13 +49,27 @@ export async function ask(call: Asked): Promise<Answer> {
   }
 }
 
-type Request = Omit<RequestBody, 'actor'> & { readonly actor: string };
+/** What was asked for, and clients of it that are not asked for because the config does not have them. */
+export interface Checked {
+  readonly request: Request;
+  readonly unknown: Errors;
+}
+
+/** @throws ProblemError 400, 403, 422 */
+export function checkedRequest(asked: Request, principal: Principal, config: Config): Checked {
+  if (!maySelect(principal, asked.select)) {
+    throw new ProblemError(403, `You may ask for ${principal.only} alone: select it, or clients in it.`);
+  }
+  const wrong = contradiction(asked);
+  if (wrong !== null) throw new ProblemError(400, wrong);
+  return withoutUnknown(asked, config);
+}
 
 /**
  * A request for what this config does not have would wait for a worker with another config. The caller waits too, so it is told at once.
  * @throws ProblemError 422 when nothing else is asked for
  */
-function withoutUnknown(request: Request, config: Config): { readonly request: Request; readonly unknown: Errors } {
+function withoutUnknown(request: Request, config: Config): Checked {
   const { select } = request;
   if ('app' in select && !appsOf(config).includes(select.app)) {
     throw new ProblemError(422, `The config has no app ${select.app}. It has: ${appsOf(config).join(', ')}.`);

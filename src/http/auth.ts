@@ -63,9 +63,14 @@ async function principalOf(request: FastifyRequest, credentials: () => Credentia
   return { claimedBy: `token:${token.name}`, key: token.hash, scopes: token.scopes, only: token.only, isValid };
 }
 
-async function find(tokens: TokenBook, value: string): Promise<Token | null> {
+function find(tokens: TokenBook, value: string): Promise<Token | null> {
+  return trusted(answerOf(tokens.find(value), { signal: after(2 * PATIENCE_MS), ms: PATIENCE_MS }, ''));
+}
+
+/** What the list of tokens says. @throws ProblemError 503 where it cannot be trusted */
+export async function trusted<T>(answer: Promise<T>): Promise<T> {
   try {
-    return await answerOf(tokens.find(value), { signal: after(2 * PATIENCE_MS), ms: PATIENCE_MS }, '');
+    return await answer;
   } catch (error) {
     if (!(hasCode(error, 'key_tampered') || hasCode(error, 'kek_missing'))) throw error;
     const detail =

@@ -7,7 +7,7 @@ import type { HttpTlsConfig } from '../config/model.ts';
 import { messageOf, RekeydError } from '../errors.ts';
 import type { Log } from '../rotation/resources.ts';
 import { alarm } from '../time.ts';
-import { endUnreadable, problemOf, sendProblem } from './problem.ts';
+import { endUnreadable, loggedProblem, sendProblem } from './problem.ts';
 
 export interface Limits {
   /** Of a body, in bytes. */
@@ -34,17 +34,16 @@ export interface ListenerOptions {
   readonly tls: HttpTlsConfig | null;
   readonly limits: Limits;
   readonly log: Log;
+  /** What a person is shown in place of a problem document where nothing is at a path. Absent: a problem document. */
+  readonly lostPage?: (reply: FastifyReply) => FastifyReply;
 }
 
 /** How long a request under way may take to end when the server stops, in ms. */
 const FAREWELL_MS = 5_000;
 
-export function openListener({ tls, limits, log }: ListenerOptions): FastifyInstance {
+export function openListener({ tls, limits, log, lostPage }: ListenerOptions): FastifyInstance {
   function refuse(error: unknown, _request: FastifyRequest, reply: FastifyReply): void {
-    const told = problemOf(error);
-    if (told.status === 500) log.error({ error: messageOf(error) }, 'a request failed');
-    else if (told.status > 500) log.warn({ error: causeOf(error) }, 'a request could not be answered');
-    sendProblem(reply, told);
+    sendProblem(reply, loggedProblem(error, log));
   }
 
   const app = Fastify({
@@ -72,10 +71,17 @@ export function openListener({ tls, limits, log }: ListenerOptions): FastifyInst
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   app.setErrorHandler(refuse);
-  app.setNotFoundHandler((_request, reply) =>
-    sendProblem(reply, { status: 404, detail: 'There is nothing at this path, or not with this method.' }),
+  app.setNotFoundHandler((request, reply) =>
+    lostPage !== undefined && isForPerson(request)
+      ? lostPage(reply)
+      : sendProblem(reply, { status: 404, detail: 'There is nothing at this path, or not with this method.' }),
   );
   return app;
+}
+
+/** A browser says that it takes HTML; a program that calls the API is told what went wrong in its own form. */
+function isForPerson({ url, headers }: FastifyRequest): boolean {
+  return !url.startsWith('/v1/') && (headers.accept ?? '').includes('text/html');
 }
 
 /** Connections with any certificate are accepted, because tokens need none. {@link ./certificate.ts} checks the certificate when it is to count. */
@@ -95,10 +101,6 @@ export function renewTls({ server }: FastifyInstance, before: HttpTlsConfig, tls
 export async function closeListener(app: FastifyInstance): Promise<void> {
   const cancel = alarm(FAREWELL_MS, () => app.server.closeAllConnections());
   await app.close().finally(cancel);
-}
-
-function causeOf(error: unknown): string {
-  return messageOf(error instanceof Error && error.cause !== undefined ? error.cause : error);
 }
 
 /** What is wrong with an address, and what to do. */

@@ -3,7 +3,8 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
-import { hasCode } from '../errors.ts';
+import { hasCode, messageOf } from '../errors.ts';
+import type { Log } from '../rotation/resources.ts';
 
 export interface Problem {
   readonly status: number;
@@ -79,7 +80,7 @@ export function endUnreadable({ code = '' }: Error & { readonly code?: string },
  * What may be told of `error`. Of our own refusals and of Fastify's all of it: they are about the request. Of others nothing, whatever status they bring
  * along: it may be that of an answer that we got ourselves.
  */
-export function problemOf(error: unknown): Problem {
+function problemOf(error: unknown): Problem {
   if (error instanceof ProblemError) return error.problem;
   if (isRefusal(error)) return { status: error.statusCode, detail: error.message };
   if (STORE_TROUBLES.some((code) => hasCode(error, code))) {
@@ -90,6 +91,18 @@ export function problemOf(error: unknown): Problem {
     };
   }
   return { status: 500, detail: 'Something went wrong here, and not with the request. The log of rekeyd says what.' };
+}
+
+/** The same, and where it is not the caller's fault the log says what it was. */
+export function loggedProblem(error: unknown, log: Log): Problem {
+  const told = problemOf(error);
+  if (told.status === 500) log.error({ error: messageOf(error) }, 'a request failed');
+  else if (told.status > 500) log.warn({ error: causeOf(error) }, 'a request could not be answered');
+  return told;
+}
+
+function causeOf(error: unknown): string {
+  return messageOf(error instanceof Error && error.cause !== undefined ? error.cause : error);
 }
 
 const STORE_TROUBLES = ['redis_unreachable', 'not_durable', 'store_lost', 'request_lost'] as const;

@@ -1,5 +1,6 @@
 /** How often one caller may ask: a bucket that fills again with time (token bucket). In this process alone. */
 import { monotonic } from '../time.ts';
+import { ProblemError } from './problem.ts';
 
 export interface Rate {
   readonly max: number;
@@ -28,4 +29,12 @@ export function openLimiter(rate: () => Rate, now: () => number = monotonic): (c
     if (buckets.size > MOST && oldest !== undefined) buckets.delete(oldest);
     return isFree ? 0 : ((1 - left) / max) * perMs;
   };
+}
+
+/** @param waitMs of the limiter @throws ProblemError 429 */
+export function slowDown(waitMs: number, who: string): void {
+  if (waitMs === 0) return;
+  throw new ProblemError(429, `${who} asks too often. Wait, and ask again.`, {
+    headers: { 'retry-after': String(Math.ceil(waitMs / 1000)) },
+  });
 }

@@ -6,6 +6,7 @@ import type { AuditDraft } from '../core/audit.ts';
 import { messageOf } from '../errors.ts';
 import type { Log } from '../rotation/resources.ts';
 import { monotonic } from '../time.ts';
+import { ProblemError } from './problem.ts';
 
 export interface Refused {
   readonly status: number;
@@ -16,6 +17,15 @@ export interface Refused {
   readonly method: string;
   /** The route, not the URL: that may hold anything. */
   readonly path: string;
+}
+
+const REFUSED: readonly number[] = [401, 403, 429];
+
+/** Null: the caller was not refused, whatever else went wrong. */
+export function refusalIn(error: unknown): Pick<Refused, 'status' | 'detail'> | null {
+  if (!(error instanceof ProblemError)) return null;
+  const { status, detail } = error.problem;
+  return REFUSED.includes(status) ? { status, detail } : null;
 }
 
 export interface RefusalsOptions {

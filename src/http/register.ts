@@ -6,7 +6,8 @@ import { answerOf } from '../store/redis/patience.ts';
 import { authenticate, type Credentials } from './auth.ts';
 import type { Principal } from './principal.ts';
 import { ProblemError } from './problem.ts';
-import type { Refused } from './refusals.ts';
+import { slowDown } from './rate.ts';
+import { type Refused, refusalIn } from './refusals.ts';
 import type { Answer, ApiContext, Route } from './route.ts';
 
 export interface Registering {
@@ -70,8 +71,6 @@ function isSigned(route: Route, request: FastifyRequest): boolean {
   return request.headers.authorization === undefined && route.isSigned?.(textHeaders(request)) === true;
 }
 
-const REFUSED: readonly number[] = [401, 403, 429];
-
 /** A signature that is not accepted is a refusal like that of a token. */
 function noteRefusal(
   error: unknown,
@@ -80,9 +79,8 @@ function noteRefusal(
   { method, path }: Route,
   { refused }: Registering,
 ): void {
-  if (!(error instanceof ProblemError)) return;
-  const { status, detail } = error.problem;
-  if (REFUSED.includes(status)) refused({ status, detail, claimedBy, address, method, path });
+  const told = refusalIn(error);
+  if (told !== null) refused({ ...told, claimedBy, address, method, path });
 }
 
 /** Null: the route is public, or the request is signed. */
@@ -102,14 +100,6 @@ async function admit(request: FastifyRequest, route: Route, registering: Registe
     noteRefusal(error, claimedBy, request, route, registering);
     throw error;
   }
-}
-
-/** @throws ProblemError 429 */
-function slowDown(waitMs: number, who: string): void {
-  if (waitMs === 0) return;
-  throw new ProblemError(429, `${who} asks too often. Wait, and ask again.`, {
-    headers: { 'retry-after': String(Math.ceil(waitMs / 1000)) },
-  });
 }
 
 function checked<T>(schema: z.ZodType<T> | undefined, given: unknown, where: string): T | undefined {
@@ -151,7 +141,8 @@ function textHeaders({ headers }: FastifyRequest): Readonly<Record<string, strin
   );
 }
 
-function goneSignal({ raw }: FastifyReply): AbortSignal {
+/** Aborts when the caller has gone. */
+export function goneSignal({ raw }: FastifyReply): AbortSignal {
   const gone = new AbortController();
   raw.once('close', () => raw.writableFinished || gone.abort());
   // It left while its token was looked up: `close` does not come again.

@@ -3,12 +3,19 @@ import type { FastifyInstance } from 'fastify';
 import type { HttpConfig, HttpTlsConfig } from '../config/model.ts';
 import { openScannerKeys } from '../leaks/scanner-keys.ts';
 import type { Metrics } from '../metrics/metrics.ts';
+import { keksOf } from '../rotation/policy.ts';
 import type { Log } from '../rotation/resources.ts';
 import type { Views } from '../status/views.ts';
 import type { Credentials } from './auth.ts';
 import { openEvents } from './events.ts';
 import { closeListener, LIMITS, type Limits, listenOn, openListener, renewTls } from './listener.ts';
 import { specRoute } from './openapi.ts';
+import { sendLost } from './page/errors.ts';
+import { openLive } from './page/live.ts';
+import { PAGES } from './page/pages.ts';
+import { registerPages } from './page/register.ts';
+import type { PageContext } from './page/routes.ts';
+import { openSessionBook } from './page/session.ts';
 import { sendProblem } from './problem.ts';
 import { openLimiter, type Rate } from './rate.ts';
 import { openRefusals } from './refusals.ts';
@@ -76,13 +83,13 @@ export const ROUTES: readonly Route[] = [...API_ROUTES, ...PUBLIC_ROUTES];
 export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   const { config, api, log } = options;
   const limits = { ...LIMITS, ...options.limits };
-  const inner = openListener({ tls: config.tls, limits, log });
+  const inner = openListener({ tls: config.tls, limits, log, ...(api && { lostPage: sendLost }) });
   const outer = config.publicListen === null ? inner : openListener({ tls: null, limits, log });
   const listeners = new Set([inner, outer]);
   for (const app of listeners) serveProbes(app, options);
   const served = api === undefined ? null : serveApi({ inner, outer }, api, log);
   const close = async () => {
-    await served?.events.close();
+    await Promise.all([served?.events.close(), served?.live.close()]);
     await Promise.all([...listeners].map(closeListener));
   };
   try {
@@ -114,7 +121,7 @@ interface Listeners {
   readonly outer: FastifyInstance;
 }
 
-function serveApi({ inner, outer }: Listeners, { parts, credentials, rate, metrics }: ApiOptions, log: Log) {
+function serveApi({ inner, outer }: Listeners, { parts, credentials, rate, metrics, views }: ApiOptions, log: Log) {
   const { store } = parts().resources;
   const events = openEvents(store, log);
   const refused = openRefusals({ log, append: (drafts) => store.append(drafts), count: metrics.callRefused });
@@ -131,6 +138,26 @@ function serveApi({ inner, outer }: Listeners, { parts, credentials, rate, metri
   };
   const registering: Registering = { context, credentials, limit: openLimiter(rate), refused };
   register(inner, [...API_ROUTES, specRoute(ROUTES)], registering);
+  const sessions = openSessionBook(() => {
+    const { resources } = parts();
+    return { store: resources.store, keks: keksOf(resources.config), tokens: credentials().tokens, log };
+  });
+  const deployments = () => parts().resources.config.deployments.map(({ id }) => id);
+  const live = openLive({ store, deployments, log });
+  const page: PageContext = {
+    // Read anew for each page.
+    get resources() {
+      return context.resources;
+    },
+    get queues() {
+      return context.queues;
+    },
+    get tokens() {
+      return credentials().tokens;
+    },
+    ...{ events, scanners: context.scanners, metrics, views, sessions, live },
+  };
+  registerPages(inner, PAGES, { context: page, rate, refused, log });
   register(outer, outer === inner ? PUBLIC_ROUTES : [...PUBLIC_ROUTES, ...SHARED_ROUTES], registering);
-  return { events };
+  return { events, live };
 }

@@ -44,6 +44,8 @@ export interface TokenBook {
    * @throws RekeydError `key_tampered`, `kek_missing`, `redis_unreachable`
    */
   find(value: string): Promise<Token | null>;
+  /** The same by the hash of the value: of one that was shown before, and is not kept. */
+  findByHash(hash: string): Promise<Token | null>;
 }
 
 /** How old, in ms, what is known of the list may be. */
@@ -136,6 +138,11 @@ export function openTokenBook({ store, keks, dataDir }: TokenBookOptions): Token
     return tokenIn(asked, wanted);
   }
 
+  async function findByHash(hash: string): Promise<Token | null> {
+    const wanted = Buffer.from(hash);
+    return (await tokenIn(monotonic() - FRESH_MS, wanted)) ?? justMade(wanted);
+  }
+
   return {
     async create({ name, scopes, only, expiresAt }, cause) {
       const value = `${VALUE_PREFIX}${randomBytes(32).toString('base64url')}`;
@@ -164,11 +171,8 @@ export function openTokenBook({ store, keks, dataDir }: TokenBookOptions): Token
       return after !== present.signed && (await replace(present, present.list, [told]));
     },
     list: async () => (await read()).list.tokens,
-    async find(value) {
-      if (!isTokenValue(value)) return null;
-      const wanted = Buffer.from(hashOf(value));
-      return (await tokenIn(monotonic() - FRESH_MS, wanted)) ?? justMade(wanted);
-    },
+    find: async (value) => (isTokenValue(value) ? findByHash(hashOf(value)) : null),
+    findByHash,
   };
 }
 

@@ -22,6 +22,8 @@ export interface Search {
   readonly exposed: Exposed;
   /** Of clients that nobody can tell it of now: why. They would pass for clients without signers. */
   readonly unread: readonly string[];
+  /** How many clients were not looked at, because there was no time. */
+  readonly left: number;
 }
 
 export interface Sources {
@@ -33,20 +35,26 @@ export interface Sources {
 /** Clients that are looked at at the same time. */
 const LANES = 16;
 
-/** Looks through the clients of the config: for the name of a key only through those that may have it. */
-export async function exposedBy(leak: Leak, { config, store, sinks }: Sources): Promise<Search> {
+/**
+ * Looks through the clients of the config: for the name of a key only through those that may have it.
+ * @param signal no further client is looked at once it aborts. Absent: all are
+ */
+export async function exposedBy(leak: Leak, { config, store, sinks }: Sources, signal?: AbortSignal): Promise<Search> {
   const exposed = new Map<ClientRef, readonly string[]>();
   const unread: string[] = [];
   const possible = 'kid' in leak ? await possibleOwners(store, { name: leak.kid }) : await store.clientRefs();
   const refs = [...possible].filter((ref) => policyFor(config, ref) !== null);
+  let looked = 0;
   for (const page of pagesOf(refs)) {
+    if (signal?.aborted) break;
+    looked += page.length;
     await inParallel(await store.loadMany(page), LANES, async ([ref, { record }]) => {
       const found = await exposedOf(leak, record, { store, sinks });
       if (typeof found === 'string') unread.push(found);
       else if (found.length > 0) exposed.set(ref, found);
     });
   }
-  return { exposed, unread };
+  return { exposed, unread, left: refs.length - looked };
 }
 
 /** Its keys that leaked, or why that cannot be told. */

@@ -55,6 +55,10 @@ export function storeKeys(namespace: string) {
     webhooks: `${prefix}:webhooks`,
     /** string: the tokens of the HTTP API, signed. */
     tokens: `${prefix}:tokens`,
+    /** string with an expiry: a session of the page (signed), by the hash of its id. */
+    session: (hash: string) => `${prefix}:session:${hash}`,
+    /** sorted set with an expiry: the sessions of a token, both by their hashes, by when they are over, in ms. */
+    sessions: (token: string) => `${prefix}:sessions:${token}`,
     /** sorted set: clients that were lately reported as compromised, without a confirmation, by when that was, in ms. */
     reported: `${prefix}:reported`,
     /** hash: paused deployments, as version 0.1 noted them. */

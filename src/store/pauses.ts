@@ -11,8 +11,12 @@ export interface Pauses {
   pauses(): Promise<readonly Pause[]>;
   /** Those of these scopes, likewise. */
   pausesOf(scopes: readonly Scope[]): Promise<readonly Pause[]>;
-  /** On disk when it resolves. One of the same scope is replaced. @throws RekeydError `not_durable` */
-  beginPause(pause: Pause, entries: readonly AuditDraft[]): Promise<void>;
+  /**
+   * On disk when it resolves. One of the same scope is replaced.
+   * @param op within a day nothing is done a second time under the same one; absent: another one each time
+   * @throws RekeydError `not_durable`
+   */
+  beginPause(pause: Pause, entries: readonly AuditDraft[], op?: string): Promise<void>;
   /**
    * Ends the pause of that scope; true when there was one. The entries are written only then.
    * @param only this one, and not another that has taken its place
@@ -23,7 +27,7 @@ export interface Pauses {
 
 export function openPauses(redis: Redis, scripts: Scripts): Pauses {
   const { keys } = scripts;
-  const touched = () => [keys.pauses, keys.audit, keys.operation(randomUUID())];
+  const touched = (op: string = randomUUID()) => [keys.pauses, keys.audit, keys.operation(op)];
   const drafts = (entries: readonly AuditDraft[]) => entries.map((entry) => JSON.stringify(entry));
   return {
     async pauses() {
@@ -33,9 +37,9 @@ export function openPauses(redis: Redis, scripts: Scripts): Pauses {
       const found = await scripts.ask(() => redis.hmget(keys.pauses, ...scopes.map(scopeName)));
       return found.flatMap((text) => (text === null ? [] : [parsePause(text)]));
     },
-    async beginPause(pause, entries) {
+    async beginPause(pause, entries, op) {
       const args = [scopeName(pause.scope), JSON.stringify(pause), ...drafts(entries)];
-      await scripts.runDurably({ lua: BEGIN_PAUSE, keys: touched(), args });
+      await scripts.runDurably({ lua: BEGIN_PAUSE, keys: touched(op), args });
     },
     async endPause(scope, entries, only) {
       const args = [scopeName(scope), only === undefined ? '' : JSON.stringify(only), ...drafts(entries)];

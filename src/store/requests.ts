@@ -20,6 +20,8 @@ export interface Requests {
    * it is more than `most`: of two that ask at the same moment, one is counted first.
    */
   noteReported(refs: readonly ClientRef[], limit: { readonly ms: number; readonly most: number }): Promise<number>;
+  /** How many clients were noted so since `at`, in ms since the epoch. */
+  reportedSince(at: number): Promise<number>;
 }
 
 export function openRequests(redis: Redis, scripts: Scripts): Requests {
@@ -35,6 +37,7 @@ export function openRequests(redis: Redis, scripts: Scripts): Requests {
     async noteTargets(request, targets) {
       await scripts.run({ lua: NOTE_TARGETS, keys: [keys.operation(`targets ${request}`)], args: [targets] });
     },
+    reportedSince: (at) => scripts.ask(() => redis.zcount(keys.reported, at, '+inf')),
     async noteReported(refs, { ms, most }) {
       return integer(
         await scripts.run({ lua: NOTE_REPORTED, keys: [keys.reported], args: [ms, most, refs.join(' ')] }),

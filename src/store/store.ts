@@ -16,6 +16,7 @@ import { openScripts } from './redis/scripts.ts';
 import { openRequests, type Requests } from './requests.ts';
 import { openRetention, type Retention } from './retention.ts';
 import { openSeal, type Seal } from './seal.ts';
+import { openSessions, type Sessions } from './sessions.ts';
 import { openTokens, type Tokens } from './tokens.ts';
 import { openWaves, type Waves } from './waves.ts';
 import { openWebhooks, type Webhooks } from './webhooks.ts';
@@ -30,6 +31,7 @@ export interface Store
     Apps,
     Presence,
     Tokens,
+    Sessions,
     Idempotency,
     Requests,
     Owners,
@@ -63,6 +65,7 @@ export function openStore(
     ...openApps(redis, scripts),
     ...openPresence(scripts),
     ...openTokens(redis, scripts),
+    ...openSessions(redis, scripts),
     ...openIdempotency(redis, scripts),
     ...openRequests(redis, scripts),
     ...openOwners(redis, scripts),

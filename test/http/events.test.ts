@@ -1,42 +1,11 @@
 /** Many who listen, one who reads: with a real audit log. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Events, openEvents } from '../../src/http/events.ts';
-import type { Sink } from '../../src/http/route.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { twoStores } from '../store/fixtures.ts';
 import { redisKinds } from '../support/redis.ts';
 import { until } from '../support/until.ts';
-
-/** What a caller would have got. */
-interface Got extends Sink {
-  text: string;
-  ended: boolean;
-  writableLength: number;
-  destroyed: boolean;
-  leave(): void;
-}
-
-function sink(): Got {
-  let onClose = () => {};
-  return {
-    text: '',
-    ended: false,
-    writableLength: 0,
-    destroyed: false,
-    write(text) {
-      this.text += text;
-      return true;
-    },
-    end() {
-      this.ended = true;
-      onClose();
-    },
-    on(_, listener) {
-      onClose = listener;
-    },
-    leave: () => onClose(),
-  };
-}
+import { type Got, sink } from './sink.ts';
 
 const idsIn = ({ text }: Got) => [...text.matchAll(/^id: (\d+)$/gm)].map(([, id]) => Number(id));
 

@@ -1,4 +1,5 @@
 /** `rekeyd drift accept` and `drift repair`: a person decides what is right. The server is looked at first, in one list for each app. */
+import { change } from '../../../jobs/by-hand.ts';
 import { type Listed, type Missing, readListing } from '../../../jobs/listing.ts';
 import { takeSeen } from '../../../jobs/start.ts';
 import { type ClientRef, parseReference, unconfigured } from '../../core/client.ts';
@@ -8,7 +9,7 @@ import { accept as accepted, repair as repaired, type Settling } from '../../cor
 import { andThen } from '../../core/transition.ts';
 import { appOf } from '../../rotation/facts.ts';
 import type { Resources } from '../../rotation/resources.ts';
-import { type Changed, type ChangeOptions, change, tell, wake } from '../clients.ts';
+import { type Changed, type ChangeOptions, tell, wake } from '../clients.ts';
 import { caller, type Globals, withResources } from '../open.ts';
 import { usage } from '../select.ts';
 

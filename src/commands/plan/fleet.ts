@@ -1,4 +1,6 @@
 /** Plans clients while the lists of their apps arrive. Memory does not grow with clients of which nothing is shown. */
+
+import { type ClientPlan, planOf, type Situation } from '../../../jobs/plan/client.ts';
 import type { Config } from '../../config/model.ts';
 import { type ClientRef, makeReference, misnamed, notListed, splitReference, unconfigured } from '../../core/client.ts';
 import type { ObservedClient } from '../../core/document.ts';
@@ -11,7 +13,6 @@ import type { Exposed } from '../../rotation/exposed.ts';
 import { appOf } from '../../rotation/facts.ts';
 import type { Select } from '../select.ts';
 import { type ApiView, policyOf, type StoreView } from '../view.ts';
-import { type ClientPlan, planOf, type Situation } from './client.ts';
 
 export interface Outlook {
   readonly warnings: readonly PlacedWarning[];

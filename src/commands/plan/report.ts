@@ -1,11 +1,12 @@
 /** Collects what is planned, and shows it: as a summary with a list, step by step, or as one JSON document. */
+
+import type { ClientPlan } from '../../../jobs/plan/client.ts';
+import { type BreakerView, byUrgency, countPlans, type PlanSummary } from '../../../jobs/plan/summary.ts';
+import { outlookLine, PLAN_HEADINGS, planLines, planRow, summaryLines } from '../../../jobs/plan/text.ts';
 import type { ClientRef } from '../../core/client.ts';
 import { type Foremost, keepForemost } from '../../status/foremost.ts';
 import { beginJson, note, noteAbout, openTable, print, printElement, printJson } from '../output.ts';
-import type { ClientPlan } from './client.ts';
 import type { Outlook } from './fleet.ts';
-import { type BreakerView, byUrgency, countPlans, type PlanSummary } from './summary.ts';
-import { outlookLine, PLAN_HEADINGS, planLines, planRow, summaryLines } from './text.ts';
 
 export interface ReportOptions {
   /** Somebody named the clients: each is shown with its steps. */

@@ -1,14 +1,8 @@
 /** What was asked for, and saying yes to what somebody else asked for. */
 import { z } from 'zod';
-import { approve } from '../../../jobs/approval.ts';
-import type { Queues } from '../../../jobs/queues.ts';
-import { type RequestState, requestState } from '../../../jobs/result.ts';
-import { type Request, requestSchema } from '../../../jobs/schemas.ts';
-import { hasCode, messageOf } from '../../errors.ts';
-import { keksOf } from '../../rotation/policy.ts';
 import { acceptedOf, onlyFor, pendingOf } from '../outcome.ts';
-import { maySelect } from '../principal.ts';
 import { ProblemError } from '../problem.ts';
+import { approveFor, requestFor } from '../requests.ts';
 import { type Call, type Route, route } from '../route.ts';
 import { acceptedSchema } from './schemas.ts';
 
@@ -64,41 +58,17 @@ export const requestRoutes: readonly Route[] = [
 type RequestCall = Call<z.output<typeof requestPath>>;
 
 async function tellRequest({ context, principal, params: { request } }: RequestCall) {
-  const { resources, queues } = context;
-  const state: RequestState = await requestState(queues, request);
-  // Why it waits or has failed may name clients of others.
-  const isTold = principal.only === null || maySelect(principal, await selectOf(queues, request));
-  if (state.is === 'unknown' || (state.is === 'failed' && !isTold)) {
-    throw new ProblemError(404, `The request ${request} is not known here, or not any more.`);
-  }
+  const state = await requestFor(context.queues, principal, request);
   if (state.is === 'failed') throw new ProblemError(422, `Request ${request} failed: ${state.why}`);
-  if (state.is === 'waiting') return { status: 200, body: pendingOf(request, isTold ? state.why : '', []) };
-  return { status: 200, body: await acceptedOf(resources.store, request, onlyFor(principal, state.result), []) };
-}
-
-/** What is not there, or cannot be read, is about all. */
-async function selectOf({ requests }: Queues, id: string): Promise<Request['select']> {
-  const job = await requests.getJob(id);
-  return requestSchema.safeParse(job?.data).data?.select ?? { all: true };
+  if (state.is === 'waiting') return { status: 200, body: pendingOf(request, state.why, []) };
+  const result = onlyFor(principal, state.result);
+  return { status: 200, body: await acceptedOf(context.resources.store, request, result, []) };
 }
 
 async function approveRequest({ context, principal, address, params: { request } }: RequestCall) {
-  const { resources, queues } = context;
-  const { claimedBy, only } = principal;
-  if (only !== null) throw new ProblemError(403, `${claimedBy} is for ${only} alone: it approves nothing.`);
-  const by = { actor: claimedBy, claimedBy, reason: 'approved over HTTP' };
-  const parts = { queues, store: resources.store, keks: keksOf(resources.config) };
-  try {
-    const { asked, claimedBy: askedClaimedBy } = await approve(request, by, parts);
-    const data = { request, route: 'POST /v1/requests/{request}/approval', address };
-    const who = { actor: claimedBy, claimed_by: claimedBy, reason: by.reason };
-    await resources.store.append([{ type: 'api.called', client: null, rotation: null, ...who, data }]);
-    const { actor, reason, select } = asked;
-    const told = { approved_by: claimedBy, asked_by: actor, asked_claimed_by: askedClaimedBy };
-    return { status: 200, body: { request, ...told, reason, select } };
-  } catch (error) {
-    if (hasCode(error, 'not_found')) throw new ProblemError(404, messageOf(error));
-    if (hasCode(error, 'usage') || hasCode(error, 'not_approved')) throw new ProblemError(409, messageOf(error));
-    throw error;
-  }
+  const by = { route: 'POST /v1/requests/{request}/approval', address, reason: 'approved over HTTP' };
+  const { asked, claimedBy: askedClaimedBy } = await approveFor(context, principal, request, by);
+  const { actor, reason, select } = asked;
+  const told = { approved_by: principal.claimedBy, asked_by: actor, asked_claimed_by: askedClaimedBy };
+  return { status: 200, body: { request, ...told, reason, select } };
 }

@@ -1,6 +1,7 @@
 /** What the plans of many clients come to. */
-import { isOver } from '../../../jobs/breaker.ts';
-import { CLIENT_STATES, type ClientState } from '../../core/state.ts';
+
+import { CLIENT_STATES, type ClientState } from '../../src/core/state.ts';
+import { isOver } from '../breaker.ts';
 import type { ClientPlan } from './client.ts';
 
 /** Members as in the JSON document; all but `next_start` count clients. */

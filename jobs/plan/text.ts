@@ -1,8 +1,8 @@
 /** A plan as a person reads it. */
-import { formatDuration } from '../../core/duration.ts';
-import { CLIENT_STATES } from '../../core/state.ts';
-import type { DeploymentOutlook } from '../../forecast/fleet.ts';
-import type { PreviewStep } from '../../forecast/preview.ts';
+import { formatDuration } from '../../src/core/duration.ts';
+import { CLIENT_STATES } from '../../src/core/state.ts';
+import type { DeploymentOutlook } from '../../src/forecast/fleet.ts';
+import type { PreviewStep } from '../../src/forecast/preview.ts';
 import type { ClientPlan } from './client.ts';
 import { type CompromiseSummary, outcomeOf, type PlanSummary } from './summary.ts';
 
@@ -116,12 +116,13 @@ function dueLine({ due, overdue, next_due: nextDue, next_start: nextStart }: Cli
 
 function numbered(steps: readonly PreviewStep[]): readonly string[] {
   return steps.flatMap((step, index) => {
-    const [first = '', ...others] = linesOf(step);
+    const [first = '', ...others] = stepLines(step);
     return [`  ${String(index + 1).padStart(2)}. ${first}`, ...others.map((line) => `      ${line}`)];
   });
 }
 
-function linesOf(step: PreviewStep): readonly string[] {
+/** The first line says it, the others are the body that is sent. */
+export function stepLines(step: PreviewStep): readonly string[] {
   switch (step.step) {
     case 'generate':
       return [`generate a key for ${step.alg} and store it, encrypted`];

@@ -1,22 +1,22 @@
 /** What a rotation of one client would be, were it asked for now. */
-import type { Compromised, RotationRequest } from '../../core/begin.ts';
-import { type Calendar, nextBeginning } from '../../core/calendar.ts';
-import { type ClientRef, splitReference } from '../../core/client.ts';
-import { foreignKeys } from '../../core/desired.ts';
-import type { ObservedClient } from '../../core/document.ts';
-import { type DueReason, dueAt, isEligible, isOverdue, whyDue } from '../../core/due.ts';
-import { found, observed } from '../../core/enrolment.ts';
-import { findKey, isKnown } from '../../core/keys.ts';
-import { type Pause, scopeWords, selectorOf } from '../../core/pause.ts';
-import type { ClientPolicy } from '../../core/policy.ts';
-import type { ClientRecord, Enrolment } from '../../core/record.ts';
-import { request } from '../../core/request.ts';
-import { type ClientState, clientState } from '../../core/state.ts';
-import { hasCode, messageOf } from '../../errors.ts';
-import { plannedKey } from '../../forecast/planned-key.ts';
-import { type PreviewStep, preview } from '../../forecast/preview.ts';
-import { holdOf } from '../../status/build.ts';
-import type { DeploymentState } from '../../store/deployments.ts';
+import type { Compromised, RotationRequest } from '../../src/core/begin.ts';
+import { type Calendar, nextBeginning } from '../../src/core/calendar.ts';
+import { type ClientRef, splitReference } from '../../src/core/client.ts';
+import { foreignKeys } from '../../src/core/desired.ts';
+import type { ObservedClient } from '../../src/core/document.ts';
+import { type DueReason, dueAt, isEligible, isOverdue, whyDue } from '../../src/core/due.ts';
+import { found, observed } from '../../src/core/enrolment.ts';
+import { findKey, isKnown } from '../../src/core/keys.ts';
+import { type Pause, scopeWords, selectorOf } from '../../src/core/pause.ts';
+import type { ClientPolicy } from '../../src/core/policy.ts';
+import type { ClientRecord, Enrolment } from '../../src/core/record.ts';
+import { request } from '../../src/core/request.ts';
+import { type ClientState, clientState } from '../../src/core/state.ts';
+import { hasCode, messageOf } from '../../src/errors.ts';
+import { plannedKey } from '../../src/forecast/planned-key.ts';
+import { type PreviewStep, preview } from '../../src/forecast/preview.ts';
+import { holdOf } from '../../src/status/build.ts';
+import type { DeploymentState } from '../../src/store/deployments.ts';
 
 /** Members as in the JSON document; times are RFC 3339. */
 export interface ClientPlan {

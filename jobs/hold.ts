@@ -1,0 +1,73 @@
+/** Holding scheduled rotations back, and no longer: the commands and the page do it the same way. */
+import { type Config, policyFor } from '../src/config/model.ts';
+import { type ClientRef, unconfigured } from '../src/core/client.ts';
+import type { Cause } from '../src/core/history.ts';
+import { byScope, isInForce, type Pause, pauseEntry, pauseOf, type Scope, scopeName } from '../src/core/pause.ts';
+import { knownOtherwise } from '../src/rotation/naming.ts';
+import type { Store } from '../src/store/store.ts';
+
+/** The longest that a pause may last, in ms: its end is a date that can be written. */
+export const LONGEST_PAUSE_MS = 3650 * 86_400_000;
+
+type By = Omit<Cause, 'request'>;
+
+/**
+ * One of the same scope is replaced.
+ * @param forMs null: until somebody ends it
+ * @param op asked for a second time under the same one, nothing more is done. Absent: another one each time
+ */
+export async function pauseScope(
+  scope: Scope,
+  { actor, claimedBy, reason }: By,
+  forMs: number | null,
+  store: Pick<Store, 'now' | 'beginPause'>,
+  op?: string,
+): Promise<Pause> {
+  const at = await store.now();
+  const until = forMs === null ? null : at + forMs;
+  const made: Pause = { scope, actor, reason, at, until };
+  const who = { actor, ...(claimedBy !== undefined && { claimedBy }), reason };
+  const end = until === null ? null : new Date(until).toISOString();
+  await store.beginPause(made, [pauseEntry('schedule.paused', scope, who, { until: end })], op);
+  return made;
+}
+
+/** Why a client cannot be paused; null: it can. A misspelt one would be paused in silence. */
+export async function whyNotPaused(ref: ClientRef, config: Config, store: Store): Promise<string | null> {
+  if (policyFor(config, ref) === null) return unconfigured(ref);
+  if ((await store.lastOp(ref)) !== null) return null;
+  return (await knownOtherwise(store, ref)) ?? `${ref} is not known, so no schedule rotates it.`;
+}
+
+export interface Resumed {
+  readonly scope: Scope;
+  readonly wasPaused: boolean;
+  /** Of a policy: its wave had stopped, and goes on. Null for any other selector. */
+  readonly wasStopped: boolean | null;
+  /** A wider pause that goes on to hold it back. */
+  readonly stillHeld: Pause | null;
+}
+
+/**
+ * Ends the pause of exactly this scope; of a policy, its wave goes on too.
+ * @param resumeWave see {@link ./wave.ts#resumePolicy}
+ */
+export async function resumeScope(
+  scope: Scope,
+  cause: By,
+  { config, store }: { readonly config: Config; readonly store: Store },
+  resumeWave: (policy: string) => Promise<boolean>,
+): Promise<Resumed> {
+  const [before] = await store.pausesOf([scope]);
+  const wasPaused = before !== undefined && isInForce(before, await store.now());
+  await store.endPause(scope, [pauseEntry('schedule.resumed', scope, cause)]);
+  // After the pause has ended: a worker that goes on with the wave asks for pauses first.
+  const wasStopped = 'policy' in scope ? await resumeWave(scope.policy) : null;
+  return { scope, wasPaused, wasStopped, stillHeld: await wider(scope, config, store) };
+}
+
+async function wider(scope: Scope, config: Config, store: Pick<Store, 'pauses' | 'now'>): Promise<Pause | null> {
+  const pauses = byScope(await store.pauses(), await store.now());
+  if ('client' in scope) return pauseOf(pauses, scope.client, policyFor(config, scope.client)?.name ?? null);
+  return pauses.get(scopeName({ all: true })) ?? null;
+}

@@ -1,0 +1,75 @@
+/** What all actions share: the reason, who acts, what they may touch, and that a form that is sent twice is done once. */
+import { hash } from 'node:crypto';
+import { problemsOf, requestSchema } from '../../../../jobs/schemas.ts';
+import { type ClientRef, parseReference, REFERENCE } from '../../../core/client.ts';
+import type { Cause } from '../../../core/history.ts';
+import { canonicalJson } from '../../../core/json.ts';
+import { hasCode } from '../../../errors.ts';
+import { soon } from '../../ask.ts';
+import { type Once, onceFor } from '../../idempotency.ts';
+import { mayTouch, notKnown } from '../../principal.ts';
+import { ProblemError } from '../../problem.ts';
+import type { PageCall } from '../routes.ts';
+
+/** @throws ProblemError 400 */
+export function reasonIn(form: URLSearchParams): string {
+  const given = form.get('reason') ?? '';
+  const parsed = requestSchema.shape.reason.safeParse(given);
+  if (parsed.success) return parsed.data;
+  const [why = ''] = problemsOf(parsed.error, given);
+  throw new ProblemError(400, `The reason ${why.replace(/^data: /, '')}. Go back, and say in a few words why.`);
+}
+
+/** Who acts, as the audit log and the records say it. */
+export function causeOf({ visitor: { principal }, form }: PageCall): Cause & { readonly claimedBy: string } {
+  const { claimedBy } = principal;
+  return { actor: claimedBy, claimedBy, reason: reasonIn(form), request: null };
+}
+
+/** The client of the path. @throws ProblemError 404, also where it was there a moment ago */
+export async function clientOf({ context, visitor, params }: PageCall): Promise<ClientRef> {
+  const { deployment = '', app = '', client = '' } = params;
+  const text = `${deployment}/${app}/${client}`;
+  if (!REFERENCE.test(text)) throw notKnown('This client');
+  const ref = parseReference(text);
+  const isThere = mayTouch(visitor.principal, ref) && (await soon(context.resources.store.lastOp(ref))) !== null;
+  if (isThere) return ref;
+  throw notKnown(`The client ${ref}`);
+}
+
+/** What was done: where it is seen, and in words. */
+export interface Done {
+  readonly to: string;
+  readonly notice: string;
+}
+
+/**
+ * Does what a form asks for, once: sent a second time it is answered as the first time.
+ * @param what the action, with all that it is about; another one under the same number is another action
+ * @throws ProblemError 400 for a form without a number; 503 where it is not known whether it was done
+ */
+export async function once(
+  { context, visitor, form }: PageCall,
+  what: object,
+  act: (once: Once) => Promise<Done>,
+): Promise<Done> {
+  const nonce = form.get('nonce') ?? '';
+  if (!/^[A-Za-z0-9_-]{22}$/.test(nonce)) {
+    throw new ProblemError(
+      400,
+      'This form is not complete. Nothing was done. Open the page again, and send the form from there.',
+    );
+  }
+  const { store } = context.resources;
+  const about = hash('sha256', canonicalJson(what), 'base64url');
+  try {
+    const key = await soon(onceFor(store, visitor.principal, `page:${nonce}:${about}`, what));
+    if (key.answer !== null) return key.answer as Done; // kept below
+    return (await soon(act(key).then((done) => key.keep(done)))) as Done; // likewise
+  } catch (error) {
+    if (!hasCode(error, 'redis_unreachable')) throw error;
+    const unsure =
+      'Redis went away, and it may have been done. Go back, and send the same form again: it is done once.';
+    throw new ProblemError(503, unsure, { headers: { 'retry-after': '5' }, cause: error });
+  }
+}

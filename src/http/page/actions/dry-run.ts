@@ -1,0 +1,146 @@
+/** What a request would come to, shown before it is made. */
+import { html, type SafeHtml } from '@remix-run/html-template';
+import type { ClientPlan } from '../../../../jobs/plan/client.ts';
+import { type Breaking, type DryRun, MOST_PLANNED } from '../../../../jobs/plan/dry-run.ts';
+import { outcomeOf } from '../../../../jobs/plan/summary.ts';
+import { stepLines } from '../../../../jobs/plan/text.ts';
+import type { Request } from '../../../../jobs/schemas.ts';
+import type { PageAnswer, PageCall } from '../routes.ts';
+import { table } from '../views/table.ts';
+import { clientLink, counted, number, prose, stateBadge } from '../views/words.ts';
+import { checkField, form, hiddenFields } from './fields.ts';
+
+export interface Place {
+  /** Where the form goes. */
+  readonly action: string;
+  /** Where somebody goes who thinks better of it. */
+  readonly back: string;
+}
+
+/** Fields of the first form that go along with the second. */
+const OWN = ['csrf', 'nonce', 'step', 'confirm'];
+
+export function dryRunPage(
+  { visitor, form: given }: PageCall,
+  asked: Request,
+  run: DryRun,
+  { action, back }: Place,
+): PageAnswer {
+  const { compromised, select } = asked;
+  const isCompromise = compromised !== false;
+  const title = isCompromise ? 'Replace leaked keys?' : 'Rotate this key?';
+  const [plan] = run.plans;
+  const isOne = 'clients' in select && select.clients.length === 1;
+  const body = html`<header class="head"><h1>${title}</h1></header>
+<p>Nothing has been done yet. This is what would happen now; it is read from what rekeyd knows, and no server is asked.</p>
+${isOne ? null : size(run)}
+${run.breaker === null || isOne ? null : breaker(run.breaker)}
+${notes(run)}
+${isOne && plan !== undefined ? steps(plan) : plans(run)}
+${nothing(run, asked) ? html`<p><strong>Nothing would be started.</strong></p>` : form(visitor, { action, verb: isCompromise ? 'Replace them now' : 'Rotate now', danger: isCompromise }, confirming(run, given))}
+<p><a href="${back}">Do nothing</a></p>`;
+  return { title, body };
+}
+
+/** Where all that it is about was looked at, and nothing comes of any. Somebody who takes clients over may also mean some that are not known yet. */
+function nothing(
+  { clients: all, rotated, plans: planned, left, unread }: DryRun,
+  { take_over: takesOver }: Request,
+): boolean {
+  if (left > 0 || unread.length > 0) return false;
+  if (all > MOST_PLANNED) return rotated === 0;
+  return planned.every((plan) => outcomeOf(plan) === 'leave_alone') && !(takesOver && all === 0);
+}
+
+function confirming({ breaker: known, rotated, left, unread }: DryRun, given: URLSearchParams): SafeHtml {
+  const kept = hiddenFields([...given].filter(([name]) => !OWN.includes(name)));
+  const asks = known?.asksForConfirmation === true;
+  const check = checkField({
+    ...{ name: 'confirm', id: 'confirm', required: true },
+    label:
+      left + unread.length === 0
+        ? `Yes: replace the keys of ${many(rotated)}`
+        : 'Yes: replace all keys that it is about',
+    help: 'The breaker of the config does not let it through without a confirmation.',
+  });
+  return html`<input type="hidden" name="step" value="confirm">${kept}${asks ? check : null}`;
+}
+
+function size({ rotated, clients, left }: DryRun): SafeHtml {
+  const alone = clients - rotated;
+  const more =
+    left === 0
+      ? null
+      : html` ${left} more were not looked at, because that would take too long here: the request looks at them, too.`;
+  return html`<p><strong>${many(rotated)}</strong> would get a new key${left === 0 ? '' : ' at least'}.${alone > 0 ? html` ${many(alone)} would be left alone: rekeyd has found them, and their keys are not ours. They go on signing in with their present keys.` : null}${more}</p>`;
+}
+
+function breaker({ fleet, breaker: part, isMuch, asksForConfirmation, people }: Breaking): SafeHtml {
+  const share = `${Number((part * 100).toPrecision(3))} %`;
+  if (!asksForConfirmation) {
+    return html`<p>The breaker lets it through: it is not more than ${share} of ${many(fleet)}, or one client.</p>`;
+  }
+  const why = isMuch
+    ? `It is more than ${share} of ${many(fleet)}.`
+    : 'It may be more than is let through: what was reported within the last hour counts too, and so do clients that were not looked at.';
+  const others =
+    people > 1
+      ? ` Then it waits for ${people === 2 ? 'a second person' : `${people - 1} more people`} to approve it (approval in the config).`
+      : '';
+  return html`<p><strong>The breaker asks for a confirmation.</strong> ${why}${others}</p>`;
+}
+
+function notes({ unread, errors }: DryRun): SafeHtml | null {
+  if (unread.length + errors.length === 0) return null;
+  const shown = errors
+    .slice(0, MOST_SHOWN)
+    .map(({ client, message }) => html`<li><code>${client}</code>: ${prose(message)}</li>`);
+  return html`<ul>${unread.slice(0, MOST_SHOWN).map((why) => html`<li>${prose(why)}</li>`)}${shown}</ul>`;
+}
+
+const MOST_SHOWN = 20;
+
+/** Of one client: each step, with the body of each PATCH. */
+function steps(plan: ClientPlan): SafeHtml {
+  const items = plan.steps.map((step) => {
+    const [first = '', ...more] = stepLines(step);
+    return html`<li>${first}${more.length === 0 ? null : html`<details><summary>The body that is sent</summary><pre tabindex="0">${more.join('\n')}</pre></details>`}</li>`;
+  });
+  const under =
+    plan.joins === null ? null : html`<p>Rotation <code>${plan.joins}</code> is under way: the request joins it.</p>`;
+  const list = items.length === 0 ? null : html`<h2>Step by step</h2><ol>${items}</ol>`;
+  return html`<p>${clientLink(plan.client)}, policy ${plan.policy}.</p>${under}${warnings(plan)}${list}`;
+}
+
+function warnings({ warnings: given }: ClientPlan): SafeHtml | null {
+  return given.length === 0
+    ? null
+    : html`<ul class="warnings">${given.map((warning) => html`<li>${prose(warning)}</li>`)}</ul>`;
+}
+
+const OUTCOMES: Readonly<Record<ReturnType<typeof outcomeOf>, string>> = {
+  overlap: 'a new key, at once',
+  cutover: 'a new key, at once',
+  join: 'joins the rotation under way',
+  fail: 'fails at once',
+  leave_alone: 'left alone',
+};
+
+function plans({ plans: planned, rotated }: DryRun): SafeHtml | null {
+  if (planned.length === 0) return null;
+  const rows = planned
+    .slice(0, MOST_SHOWN)
+    .map((plan) => [
+      clientLink(plan.client),
+      plan.policy,
+      stateBadge(plan.state),
+      html`${OUTCOMES[outcomeOf(plan)]}${warnings(plan)}`,
+    ]);
+  const caption = rotated > rows.length ? `The first ${rows.length} of ${number(rotated)} clients` : 'The clients';
+  const bound = rotated > MOST_PLANNED ? html`<p>Only the first ${MOST_PLANNED} were looked at one by one.</p>` : null;
+  return html`<h2>${caption}</h2>${table({ caption, quiet: true, heads: ['Client', 'Policy', 'State', 'What would happen'], rows })}${bound}`;
+}
+
+function many(count: number): string {
+  return counted(count, 'client');
+}

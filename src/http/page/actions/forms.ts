@@ -1,0 +1,173 @@
+/** The forms of the actions: only those that make sense as things are. They work without JavaScript. */
+import { html, type SafeHtml } from '@remix-run/html-template';
+import { type Scope, scopeWords } from '../../../core/pause.ts';
+import type { ClientStatus, PauseStatus } from '../../../status/model.ts';
+import type { FleetView } from '../../../status/views.ts';
+import type { Visitor } from '../routes.ts';
+import { clientPath } from '../views/words.ts';
+import { checkField, form, hiddenFields, pauseLength, reasonField } from './fields.ts';
+
+/** @returns null for a visitor who may not act */
+export function clientForms(visitor: Visitor, status: ClientStatus): SafeHtml | null {
+  if (!visitor.mayAct) return null;
+  if (status.policy === null)
+    return html`<p>The config no longer takes care of this client. Nothing can be done here.</p>`;
+  const forms = [
+    canRotate(status) ? rotateForm(visitor, status) : null,
+    compromiseLink(status),
+    canRollBack(status) ? rollbackForm(visitor, status) : null,
+    canEnroll(status) ? enrollForm(visitor, status) : null,
+    isPausedItself(status) ? resumeForm(visitor, status) : pauseForm(visitor, status),
+  ];
+  return html`${forms}`;
+}
+
+/** A request joins the rotation that is under way: it would change nothing. */
+function canRotate({ rotation }: ClientStatus): boolean {
+  return rotation === null;
+}
+
+/** While the key from before is still ours, and nothing else is under way. The core has the last word. */
+function canRollBack({ rotation, active, retiring, keys }: ClientStatus): boolean {
+  if (rotation !== null || active === null) return false;
+  const isOurs = (kid: string | null) => keys.some((key) => key.kid === kid && key.state === 'deactivated');
+  return retiring.some(({ role, kid }) => role === 'replaced' && isOurs(kid));
+}
+
+/** There is a key of ours that its application could take. */
+function canEnroll({ enrolment, rotation }: ClientStatus): boolean {
+  return enrolment === 'held' || (enrolment === 'found' && (rotation?.offered_until ?? null) !== null);
+}
+
+function isPausedItself({ paused }: ClientStatus): boolean {
+  return paused !== null && 'client' in paused;
+}
+
+function action(title: string, content: SafeHtml): SafeHtml {
+  return html`<details class="action"><summary>${title}</summary>${content}</details>`;
+}
+
+function rotateForm(visitor: Visitor, { client, enrolment }: ClientStatus): SafeHtml {
+  const place = `${clientPath(client)}/rotate`;
+  const takeOver =
+    enrolment === 'enrolled'
+      ? null
+      : checkField({
+          ...{ name: 'take_over', id: 'rotate-take-over', required: true },
+          label: 'Take the client over',
+          help: 'It is not enrolled. Its application must take the new key from its key folder at once, or it can no longer sign in.',
+        });
+  return action(
+    'Rotate its key',
+    html`<p>A new key is made, proven, and takes the place of the present one. You see what would happen before anything is done.</p>
+${form(visitor, { action: place, verb: 'Show what would happen' }, html`${takeOver}${reasonField('rotate')}`)}`,
+  );
+}
+
+function compromiseLink({ client, active }: ClientStatus): SafeHtml {
+  const query = new URLSearchParams({ what: 'client', client });
+  const key = active === null ? null : html`<p>The key in use is <code>${active.kid}</code>.</p>`;
+  return action(
+    'Report a leaked key',
+    html`<p>A key that leaked is replaced at once, without an overlap, and is never used again.</p>${key}
+<p><a href="/compromise?${String(query)}">Report that a key of this client leaked</a></p>`,
+  );
+}
+
+function rollbackForm(visitor: Visitor, { client }: ClientStatus): SafeHtml {
+  return action(
+    'Put the previous key back',
+    html`<p>The key from before is published and used again, and the present one goes. The client is paused with that, so that its schedule does not undo it.</p>
+${form(visitor, { action: `${clientPath(client)}/rollback`, verb: 'Put it back', danger: true }, reasonField('rollback'))}`,
+  );
+}
+
+function enrollForm(visitor: Visitor, { client }: ClientStatus): SafeHtml {
+  return action(
+    'Enroll',
+    html`<p>Say so only when its application takes its keys from its key folder. From then on schedules rotate the client.</p>
+${form(visitor, { action: `${clientPath(client)}/enroll`, verb: 'It takes its keys from us' }, reasonField('enroll'))}`,
+  );
+}
+
+function pauseForm(visitor: Visitor, { client, paused }: ClientStatus): SafeHtml {
+  const wider =
+    paused === null ? null : html`<p>It is held back already, with ${wordsOf(paused)}: ${paused.reason}.</p>`;
+  return action(
+    'Pause',
+    html`<p>No scheduled rotation of this client begins. A rotation under way is finished; what people ask for goes through.</p>${wider}
+${form(visitor, { action: `${clientPath(client)}/pause`, verb: 'Pause' }, html`${pauseLength('pause')}${reasonField('pause')}`)}`,
+  );
+}
+
+function resumeForm(visitor: Visitor, { client, paused }: ClientStatus): SafeHtml {
+  const since = paused === null ? null : html`<p>Paused by ${paused.actor}: ${paused.reason}.</p>`;
+  return action(
+    'Resume',
+    html`<p>Scheduled rotations of this client begin again.</p>${since}
+${form(visitor, { action: `${clientPath(client)}/resume`, verb: 'Resume' }, reasonField('resume'))}`,
+  );
+}
+
+/** What holds for many clients. @returns null for a visitor who may not act, or only on clients of its own */
+export function fleetForms(visitor: Visitor, { pauses, waves, policies }: FleetView): SafeHtml | null {
+  if (!visitor.mayAct || visitor.principal.only !== null) return null;
+  const stopped = waves.filter(({ phase }) => phase === 'stopped');
+  return html`${stopped.map(({ policy, stopped: why }) => waveForm(visitor, policy, why))}
+${pauses.map((pause, index) => resumeScopeForm(visitor, pause, index))}
+${pauseScopeForm(
+  visitor,
+  policies.map(({ policy }) => policy),
+)}`;
+}
+
+function waveForm(visitor: Visitor, policy: string, why: string | null): SafeHtml {
+  const id = `wave-${policy}`;
+  return action(
+    `Go on with the wave of ${policy}`,
+    html`<p>It stopped: ${why ?? 'no reason is known'}. When you have seen to that, the rest of its clients is begun.</p>
+${form(visitor, { action: `/waves/${encodeURIComponent(policy)}/resume`, verb: 'Begin the rest' }, reasonField(id))}`,
+  );
+}
+
+function resumeScopeForm(visitor: Visitor, pause: PauseStatus, index: number): SafeHtml {
+  const { actor, reason } = pause;
+  return action(
+    `Resume ${wordsOf(pause)}`,
+    html`<p>Paused by ${actor}: ${reason}.</p>
+${form(visitor, { action: '/resume', verb: 'Resume' }, html`${hiddenFields(Object.entries(scopeFields(pause)))}${reasonField(`resume-${index}`)}`)}`,
+  );
+}
+
+function pauseScopeForm(visitor: Visitor, policies: readonly string[]): SafeHtml {
+  const radio = (value: string, label: SafeHtml | string, more: SafeHtml | null = null) =>
+    html`<div class="field check"><input type="radio" name="scope" id="pause-${value}" value="${value}" required><label for="pause-${value}">${label}</label>${more}</div>`;
+  const policy = html`<select name="policy" aria-label="Policy">${policies.map((name) => html`<option>${name}</option>`)}</select>`;
+  const app = html`<input name="app" type="text" aria-label="App, as deployment/app-slug" placeholder="deployment/app-slug" autocomplete="off" spellcheck="false">`;
+  const fields = html`<fieldset><legend>What to pause</legend>
+${policies.length === 0 ? null : radio('policy', 'All clients of a policy', policy)}
+${radio('app', 'All clients of an app', app)}
+${radio('all', 'All clients')}</fieldset>${pauseLength('pause-many')}${reasonField('pause-many')}`;
+  return action(
+    'Pause scheduled rotations',
+    html`<p>No scheduled rotation begins. Rotations under way are finished; what people ask for goes through.</p>
+${form(visitor, { action: '/pause', verb: 'Pause' }, fields)}`,
+  );
+}
+
+/** Of a pause, as `/pause` and `/resume` read it. */
+function scopeFields(pause: PauseStatus): Readonly<Record<string, string>> {
+  if ('client' in pause) return { scope: 'client', client: pause.client };
+  if ('app' in pause) return { scope: 'app', app: pause.app };
+  return 'policy' in pause ? { scope: 'policy', policy: pause.policy } : { scope: 'all' };
+}
+
+function wordsOf(pause: PauseStatus): string {
+  return scopeWords(scopeOf(pause));
+}
+
+function scopeOf(pause: PauseStatus): Scope {
+  if ('client' in pause) return { client: pause.client };
+  if ('app' in pause) return { app: pause.app };
+  return 'policy' in pause ? { policy: pause.policy } : { all: true };
+}

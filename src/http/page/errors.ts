@@ -1,0 +1,45 @@
+/** Errors as a person sees them on the page: what happened, and what to do. */
+import type { FastifyReply } from 'fastify';
+import type { Log } from '../../rotation/resources.ts';
+import { loggedProblem, type Problem } from '../problem.ts';
+import { type Shown, sendPage } from './send.ts';
+import { problemPage } from './views/problem.ts';
+
+const TITLES: Readonly<Record<number, string>> = {
+  403: 'Not allowed',
+  404: 'Not found',
+  409: 'Not now',
+  413: 'Too much',
+  422: 'Nothing was done',
+  429: 'Too many requests',
+  503: 'rekeyd cannot answer now',
+};
+
+const TO_DO: Readonly<Record<number, string>> = {
+  403: 'Sign in with a token that may do this, or ask somebody who has one.',
+  404: 'Look for it among the clients: it may have been deleted, or renamed.',
+  429: 'Wait a moment, and reload this page.',
+  500: 'Try again. The log of rekeyd says what went wrong.',
+  503: 'Reload this page in a moment. Rotations that are under way go on when Redis answers again: nothing is lost.',
+};
+
+/** What is not the visitor's fault goes to the log. */
+export function errorPage(error: unknown, log: Log): Shown {
+  return pageOf(loggedProblem(error, log));
+}
+
+/** For a path that there is not. */
+export function sendLost(reply: FastifyReply): FastifyReply {
+  return sendPage(reply, pageOf({ status: 404, detail: 'There is no page at this address.' }), {
+    visitor: null,
+    notice: null,
+  });
+}
+
+function pageOf({ status, detail, errors = [], headers = {} }: Problem): Shown {
+  const title = TITLES[status] ?? (status >= 500 ? 'Something went wrong' : 'This cannot be done');
+  const what = errors.map(({ client, detail: why }) => (client === undefined ? why : `${client}: ${why}`));
+  const toDo = TO_DO[status];
+  const said = toDo === undefined ? detail : `${detail} ${toDo}`;
+  return { status, headers, title, body: problemPage({ status, title, detail: said, errors: what }) };
+}

@@ -1,0 +1,17 @@
+/** Every page. */
+import { clientActions } from './actions/client.ts';
+import { compromiseActions } from './actions/compromise.ts';
+import { holdingActions } from './actions/holding.ts';
+import { requestPages } from './actions/requests.ts';
+import type { PageRoute } from './routes.ts';
+import { shownRoutes } from './shown.ts';
+import { signInRoutes } from './sign-in.ts';
+
+export const PAGES: readonly PageRoute[] = [
+  ...shownRoutes,
+  ...signInRoutes,
+  ...clientActions,
+  ...compromiseActions,
+  ...holdingActions,
+  ...requestPages,
+];

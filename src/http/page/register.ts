@@ -1,0 +1,169 @@
+/** Puts the pages on the listener of the API: who may see one, how it is answered, and errors that a person can read. */
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { hasCode } from '../../errors.ts';
+import type { Log } from '../../rotation/resources.ts';
+import { answerOf } from '../../store/redis/patience.ts';
+import { trusted } from '../auth.ts';
+import { ProblemError } from '../problem.ts';
+import { openLimiter, type Rate, slowDown } from '../rate.ts';
+import { type Refused, refusalIn } from '../refusals.ts';
+import { goneSignal } from '../register.ts';
+import { cookieName, isSecure, readCookie } from './cookies.ts';
+import { errorPage } from './errors.ts';
+import { fromOurOwn, ownPath } from './origin.ts';
+import type { PageAnswer, PageCall, PageContext, PageRoute, Visitor } from './routes.ts';
+import { COOKIE, readNotice, sendAnswer, sendPage, signInPath } from './send.ts';
+import { derived, hashOf, isSame, type Session } from './session.ts';
+import { SIGN_IN as TITLE } from './sign-in.ts';
+import { signInPage } from './views/sign-in.ts';
+
+export interface PageRegistering {
+  readonly context: PageContext;
+  readonly rate: () => Rate;
+  readonly refused: (refused: Refused) => void;
+  readonly log: Log;
+}
+
+/** Of the forms, in bytes: they hold a reason and a few names. */
+const MOST_FORM = 64 * 1024;
+
+/** How long a visitor waits, in ms. Who somebody is, is asked first: with Redis gone that is all that is waited for. */
+const KNOWN_MS = 4_000;
+const PATIENCE_MS = { GET: 10_000, POST: 20_000 } as const;
+const NEVER = new AbortController().signal;
+
+/** A token cannot be guessed; but each sign-in writes to the audit log, and to the disk. */
+const SIGN_INS: Rate = { max: 30, perMs: 60_000 };
+
+interface Limits {
+  readonly calls: (caller: string) => number;
+  readonly signIns: (caller: string) => number;
+}
+
+export function registerPages(app: FastifyInstance, routes: readonly PageRoute[], registering: PageRegistering): void {
+  const limits: Limits = { calls: openLimiter(registering.rate), signIns: openLimiter(() => SIGN_INS) };
+  const visitors = new WeakMap<FastifyRequest, Visitor>();
+  const visitorOf = (request: FastifyRequest) => visitors.get(request) ?? null;
+  for (const route of routes) {
+    app.route({
+      method: route.method,
+      url: route.path.replaceAll(/\{(\w+)\}/g, ':$1'),
+      bodyLimit: MOST_FORM,
+      // Before the body is read, as for the API.
+      onRequest: async (request) => {
+        if (route.method === 'POST') fromOurOwn(request);
+        const visitor = await admit(request, route, limits, registering.context);
+        if (visitor === null) return;
+        visitors.set(request, visitor);
+        allow(visitor, route);
+      },
+      handler: async (request, reply) => {
+        const visitor = visitorOf(request);
+        const form = formOf(request, route);
+        if (visitor !== null && route.method === 'POST') checkCsrf(form, visitor);
+        const notice = visitor === null ? null : readNotice(request, visitor);
+        const call: PageCall<Visitor | null> = {
+          ...{ context: registering.context, visitor, form, notice },
+          params: request.params as PageCall['params'], // the router has decoded them
+          query: new URL(request.url, 'http://rekeyd.invalid').searchParams,
+          signal: goneSignal(reply),
+          address: request.ip,
+        };
+        const work = route.handle(call as never); // a route with a scope has a visitor: see onRequest
+        const patience = { signal: NEVER, ms: PATIENCE_MS[route.method] };
+        const answer = (await answerOf(work, patience, '')) as PageAnswer; // null only after an abort
+        return sendAnswer(request, reply, answer, { visitor, notice });
+      },
+      errorHandler: (error, request, reply) => {
+        const visitor = visitorOf(request);
+        const told = refusalIn(error);
+        // Who opens the page without having signed in, or after eight hours, is sent to the sign-in: that is no refusal.
+        const isSentOn = told?.status === 401 && route.path !== SIGN_IN;
+        if (told !== null && !(isSentOn && route.method === 'GET')) {
+          const { method, path } = route;
+          const claimedBy = visitor?.principal.claimedBy ?? null;
+          registering.refused({ ...told, claimedBy, address: request.ip, method, path });
+        }
+        if (isSentOn) return sendAnswer(request, reply, { to: signInPath(request, route) }, { visitor, notice: null });
+        const page = errorPage(error, registering.log);
+        // A token that is not accepted is given again where it was given.
+        const isRetried = route.path === SIGN_IN && told !== null && told.status !== 429;
+        const shown = isRetried ? { ...page, ...signInAgain(request.body, told.detail) } : page;
+        return sendPage(reply, shown, { visitor, notice: null });
+      },
+    });
+  }
+}
+
+const SIGN_IN = '/sign-in';
+
+function signInAgain(body: unknown, problem: string) {
+  const form = new URLSearchParams(Buffer.isBuffer(body) ? body.toString() : '');
+  return { title: TITLE, body: signInPage({ to: ownPath(form.get('to')), problem }) };
+}
+
+/** Null: everybody may see it. @throws ProblemError 401, 429, 503 */
+async function admit(
+  request: FastifyRequest,
+  { method, path, scope }: PageRoute,
+  { calls, signIns }: Limits,
+  { sessions }: PageContext,
+): Promise<Visitor | null> {
+  if (scope === null) {
+    const isSignIn = path === SIGN_IN && method === 'POST';
+    slowDown((isSignIn ? signIns : calls)(`page ${request.ip}`), 'This address');
+    return null;
+  }
+  const id = readCookie(request, cookieName(COOKIE, isSecure(request)));
+  const session = id === null ? null : await known(sessions.find(id));
+  if (session === null) throw new ProblemError(401, 'Nobody has signed in here, or the session has ended.');
+  const visitor = visitorIn(session, sessions);
+  slowDown(calls(hashOf(session.id)), visitor.principal.claimedBy);
+  return visitor;
+}
+
+/** @throws RekeydError `redis_unreachable`; ProblemError 503 */
+function known<T>(work: Promise<T>): Promise<T> {
+  return trusted(answerOf(work, { signal: NEVER, ms: KNOWN_MS }, '')) as Promise<T>; // null only after an abort
+}
+
+function visitorIn(session: Session, { find }: PageContext['sessions']): Visitor {
+  const { id, token } = session;
+  const { name, hash: key, scopes, only } = token;
+  // A store that does not answer says nothing against it.
+  const isValid = () =>
+    known(find(id)).then(
+      (found) => found !== null,
+      (error: unknown) => hasCode(error, 'redis_unreachable'),
+    );
+  const principal = { claimedBy: `token:${name}`, key, scopes, only, isValid };
+  return { principal, session, csrf: derived(id, 'csrf'), mayAct: scopes.includes('rotate') };
+}
+
+/** @throws ProblemError 403 */
+function allow({ principal: { claimedBy, scopes } }: Visitor, { scope }: PageRoute): void {
+  if (scope === null || scopes.includes(scope)) return;
+  throw new ProblemError(
+    403,
+    `${claimedBy} has ${scopes.join(', ')}, and this takes the scope ${scope}: \`rekeyd token create NAME --scope read,rotate\`.`,
+  );
+}
+
+/** @throws ProblemError 415 */
+function formOf({ body, headers }: FastifyRequest, { method }: PageRoute): URLSearchParams {
+  if (method === 'GET') return new URLSearchParams();
+  const [type = ''] = (headers['content-type'] ?? '').split(';');
+  if (type.trim().toLowerCase() !== 'application/x-www-form-urlencoded') {
+    throw new ProblemError(415, 'This is for the forms of the page. Programs call the API: see GET /openapi.json.');
+  }
+  return new URLSearchParams(Buffer.isBuffer(body) ? body.toString() : '');
+}
+
+/** @throws ProblemError 403 */
+function checkCsrf(form: URLSearchParams, { csrf }: Visitor): void {
+  if (isSame(form.get('csrf') ?? '', csrf)) return;
+  throw new ProblemError(
+    403,
+    'This form is not of the session that is signed in here now. Nothing was done. Open the page again, and send the form from there.',
+  );
+}

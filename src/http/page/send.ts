@@ -1,0 +1,129 @@
+/** How pages leave: with the headers that keep a browser from doing what no page of ours asks for, and with notices that are shown once. */
+import type { SafeHtml } from '@remix-run/html-template';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { cookieName, isSecure, readCookie, setCookie } from './cookies.ts';
+import { ownPath } from './origin.ts';
+import type { PageAnswer, PageRoute, Visitor } from './routes.ts';
+import { derived, isSame, SESSION_MS } from './session.ts';
+import { layout } from './views/layout.ts';
+
+export const COOKIE = 'rekeyd';
+const NOTICE = 'rekeyd-notice';
+const NOTICE_SECONDS = 60;
+
+/**
+ * No script, style or frame but our own, and no form that goes elsewhere. `same-origin`, and not `no-referrer`: with that one browsers hide the `Origin` of
+ * our own forms, too, and {@link ./origin.ts} could not tell them from those of another site.
+ */
+const HEADERS = {
+  'content-security-policy':
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+  'referrer-policy': 'same-origin',
+  'x-content-type-options': 'nosniff',
+  'cache-control': 'no-store',
+  'cross-origin-opener-policy': 'same-origin',
+} as const;
+
+export interface Shown {
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly title: string;
+  readonly body: SafeHtml;
+}
+
+interface Around {
+  readonly visitor: Visitor | null;
+  readonly notice: string | null;
+  /** Of the page: its entry of the navigation is marked. */
+  readonly path?: string;
+}
+
+export function sendPage(
+  reply: FastifyReply,
+  { status = 200, headers = {}, title, body }: Shown,
+  around: Around,
+): FastifyReply {
+  const text = String(layout({ title, body, ...around }));
+  return reply
+    .code(status)
+    .headers({ ...HEADERS, ...headers })
+    .type('text/html; charset=utf-8')
+    .send(text);
+}
+
+export function sendAnswer(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  answer: PageAnswer,
+  around: Around,
+): FastifyReply {
+  if ('stream' in answer) return sendStream(request, reply, answer.stream);
+  if ('file' in answer) {
+    return reply
+      .headers({ ...HEADERS, ...answer.headers })
+      .type(answer.type)
+      .send(answer.file);
+  }
+  if ('to' in answer) return sendOn(request, reply, answer, around.visitor);
+  // It is shown now, and not with the next page as well.
+  if (around.notice !== null) reply.header('set-cookie', setCookie(NOTICE, '', 0, isSecure(request)));
+  const notice = answer.notice ?? around.notice;
+  return sendPage(reply, answer, { ...around, notice, path: new URL(request.url, 'http://rekeyd.invalid').pathname });
+}
+
+function sendOn(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { to, notice, session }: Extract<PageAnswer, { to: string }>,
+  visitor: Visitor | null,
+): FastifyReply {
+  const secure = isSecure(request);
+  const cookies: string[] = [];
+  if (session !== undefined) {
+    cookies.push(setCookie(COOKIE, session?.id ?? '', session === null ? 0 : SESSION_MS / 1_000, secure));
+  }
+  const id = session?.id ?? visitor?.session.id;
+  if (notice !== undefined && id !== undefined) {
+    cookies.push(setCookie(NOTICE, sealed(notice, id), NOTICE_SECONDS, secure));
+  }
+  if (cookies.length > 0) reply.header('set-cookie', cookies);
+  return reply.headers(HEADERS).redirect(ownPath(to), 303);
+}
+
+function sendStream(request: FastifyRequest, reply: FastifyReply, stream: Stream): FastifyReply {
+  const headers = { ...HEADERS, 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' };
+  if (request.method === 'HEAD') return reply.headers(headers).send();
+  // First: it may refuse, and an error has a head of its own.
+  stream(reply.raw);
+  reply.hijack();
+  reply.raw.writeHead(200, headers);
+  reply.raw.flushHeaders();
+  return reply;
+}
+
+type Stream = Extract<PageAnswer, { stream: unknown }>['stream'];
+
+/** Another host of the domain may set cookies for us: a notice counts with the seal of the session that it is for. */
+function sealed(notice: string, id: string): string {
+  const text = Buffer.from(notice).toString('base64url');
+  return `${text}.${derived(id, `notice ${text}`)}`;
+}
+
+/** Null: there is none, or it is not ours. */
+export function readNotice(request: FastifyRequest, { session }: Visitor): string | null {
+  const [text = '', seal = ''] = (readCookie(request, cookieName(NOTICE, isSecure(request))) ?? '').split('.');
+  if (text === '' || !isSame(seal, derived(session.id, `notice ${text}`))) return null;
+  return Buffer.from(text, 'base64url').toString();
+}
+
+/** Where somebody signs in who has to, and comes back from. What a form would have done is not done: its page is shown again. */
+export function signInPath({ url }: FastifyRequest, { method, path }: PageRoute): string {
+  const asked = new URL(url, 'http://rekeyd.invalid');
+  const isOfClient = path.startsWith('/clients/{');
+  const form = isOfClient ? asked.pathname.slice(0, asked.pathname.lastIndexOf('/')) : FORMS[path];
+  const to = method === 'GET' ? `${asked.pathname}${asked.search}` : (form ?? '/');
+  return to === '/' ? '/sign-in' : `/sign-in?${new URLSearchParams({ to })}`;
+}
+
+/** The pages with these forms, where that is not the fleet. */
+const FORMS: Readonly<Record<string, string>> = { '/compromise': '/compromise' };

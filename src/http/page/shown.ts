@@ -1,0 +1,149 @@
+/** The pages that show something: the fleet, clients, one client, the queues; and what keeps them up to date. */
+import { queuesView } from '../../../jobs/queues-view.ts';
+import { putOffRequests } from '../../../jobs/waiting.ts';
+import { APP_PATH, type ClientRef, parseReference, REFERENCE } from '../../core/client.ts';
+import { isClientState } from '../../core/state.ts';
+import { hasCode, messageOf } from '../../errors.ts';
+import { CLIENT_ORDERS, type ClientOrder, type ClientQuery } from '../../status/views.ts';
+import { mayTouch, notKnown, type Principal } from '../principal.ts';
+import { ProblemError } from '../problem.ts';
+import type { Sink } from '../route.ts';
+import { clientForms, fleetForms } from './actions/forms.ts';
+import { ASSETS, type AssetName, asset } from './assets.ts';
+import { MOST_OF_A_VISITOR } from './live.ts';
+import type { PageAnswer, PageCall, PageContext, PageRoute, Visitor } from './routes.ts';
+import { clientPage } from './views/client.ts';
+import { type Choices, clientsPage } from './views/clients.ts';
+import { fleetPage, fleetTitle } from './views/fleet.ts';
+import { queuesPage } from './views/queues.ts';
+
+/** So many clients are on one page of the list. */
+const PAGE = 50;
+
+export const shownRoutes: readonly PageRoute[] = [
+  { ...{ method: 'GET', path: '/', scope: 'read' }, handle: fleet },
+  { ...{ method: 'GET', path: '/clients', scope: 'read' }, handle: clients },
+  { ...{ method: 'GET', path: '/clients/{deployment}/{app}/{client}', scope: 'read' }, handle: client },
+  { ...{ method: 'GET', path: '/queues', scope: 'read' }, handle: queues },
+  { ...{ method: 'GET', path: '/live', scope: 'read' }, handle: live },
+  ...ASSETS.map((name) => assetRoute(name)),
+];
+
+async function fleet({ context, visitor }: PageCall): Promise<PageAnswer> {
+  // The fleet is more than the token may see.
+  if (visitor.principal.only !== null) return { to: '/clients' };
+  const view = await context.views.fleet();
+  return { title: fleetTitle(view), body: fleetPage(view, fleetForms(visitor, view)) };
+}
+
+async function clients({ context, visitor, query }: PageCall): Promise<PageAnswer> {
+  const asked = queryOf(query, visitor.principal);
+  const found = context.views.clients(asked).catch((error: unknown) => {
+    if (!hasCode(error, 'usage')) throw error;
+    throw new ProblemError(
+      400,
+      `This is no page of this list any more. Begin with the first one. (${messageOf(error)})`,
+    );
+  });
+  const [list, now] = await Promise.all([found, context.resources.store.now()]);
+  return { title: 'Clients', body: clientsPage(list, asked, choicesOf(context, visitor.principal), now) };
+}
+
+/** What cannot be used is as if it were not there: the page shows what it goes by. */
+function queryOf(query: URLSearchParams, { only }: Principal): ClientQuery {
+  const given = (name: string) => query.get(name)?.trim().slice(0, 400) || null;
+  const [state, app, order] = [given('state'), given('app'), given('order')];
+  return {
+    text: given('q') ?? '',
+    state: state !== null && isClientState(state) ? state : null,
+    app: app !== null && APP_PATH.test(app) ? app : null,
+    policy: given('policy'),
+    drifted: given('drifted') !== null,
+    order: isOrder(order) ? order : 'urgency',
+    after: given('after'),
+    limit: PAGE,
+    only,
+  };
+}
+
+function isOrder(text: string | null): text is ClientOrder {
+  return (CLIENT_ORDERS as readonly (string | null)[]).includes(text); // the only way to ask a tuple for any text
+}
+
+/** One who is restricted to an app is not told of others. */
+function choicesOf({ resources: { config } }: PageContext, { only }: Principal): Choices {
+  const apps = config.deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`));
+  const seen = only === null ? apps : apps.filter((app) => only === app || only.startsWith(`${app}/`));
+  return { apps: seen, policies: only === null ? Object.keys(config.policies) : [] };
+}
+
+async function client({ context, visitor, params }: PageCall): Promise<PageAnswer> {
+  const { deployment = '', app = '', client = '' } = params;
+  const ref = referenceOr404(`${deployment}/${app}/${client}`);
+  const view = mayTouch(visitor.principal, ref) ? await context.views.client(ref) : null;
+  if (view === null) throw notKnown(ref);
+  return { title: client, body: clientPage(view, clientForms(visitor, view.status)) };
+}
+
+async function queues({ context, visitor: { principal } }: PageCall): Promise<PageAnswer> {
+  const { only, claimedBy } = principal;
+  if (only !== null) {
+    throw new ProblemError(403, `${claimedBy} is for ${only} alone, and the queues are about all clients.`);
+  }
+  const { resources, queues } = context;
+  const deployments = resources.config.deployments.map(({ id }) => id);
+  const view = await queuesView(queues, deployments, await resources.store.now());
+  const waiting = await putOffRequests(queues);
+  return {
+    title: 'Queues',
+    body: queuesPage(
+      view,
+      waiting.map(({ id, reason, why }) => ({ request: id, reason, why })),
+    ),
+  };
+}
+
+async function live({ context, visitor, query }: PageCall): Promise<PageAnswer> {
+  const asked = query.get('client');
+  const about = asked === null ? null : watched(asked, visitor);
+  return {
+    stream: (sink: Sink) => refuseOver(context.live.look({ principal: visitor.principal, client: about }, sink)),
+  };
+}
+
+/** @throws ProblemError 404 */
+function watched(asked: string, { principal }: Visitor): ClientRef {
+  const ref = referenceOr404(asked);
+  if (!mayTouch(principal, ref)) throw notKnown(ref);
+  return ref;
+}
+
+/** @throws ProblemError 404 */
+function referenceOr404(text: string): ClientRef {
+  if (!REFERENCE.test(text)) throw notKnown(text);
+  return parseReference(text);
+}
+
+/** The page then asks every few seconds. @throws ProblemError 429, 503 */
+function refuseOver(look: ReturnType<PageContext['live']['look']>): void {
+  if (look === 'full') throw new ProblemError(503, 'As many pages are open already as may follow what happens.');
+  if (look === 'caller_full') {
+    throw new ProblemError(429, `This token follows what happens on ${MOST_OF_A_VISITOR} pages already. Close one.`);
+  }
+}
+
+/** Content with another hash has another address, so it never changes. */
+function assetRoute(name: AssetName): PageRoute {
+  return {
+    ...{ method: 'GET', path: `/assets/${name}`, scope: null },
+    async handle({ query }: PageCall<Visitor | null>) {
+      const { text, type, hash } = asset(name);
+      const isNamed = query.get('v') === hash;
+      return {
+        file: text,
+        type,
+        headers: { 'cache-control': isNamed ? 'public, max-age=31536000, immutable' : 'no-cache' },
+      };
+    },
+  };
+}

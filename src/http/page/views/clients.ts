@@ -1,0 +1,107 @@
+/** The list of clients: search, filters, order, and pages. */
+import { html, type SafeHtml } from '@remix-run/html-template';
+import { formatDuration } from '../../../core/duration.ts';
+import { CLIENT_STATES } from '../../../core/state.ts';
+import type { ClientStatus } from '../../../status/model.ts';
+import { CLIENT_ORDERS, type ClientList, type ClientOrder, type ClientQuery } from '../../../status/views.ts';
+import { type Cell, table } from './table.ts';
+import { away, badge, clientLink, clientsPath, counted, keyName, NONE, number, prose, stateBadge } from './words.ts';
+
+/** What can be chosen in the filters: of the config. */
+export interface Choices {
+  readonly apps: readonly string[];
+  readonly policies: readonly string[];
+}
+
+const ORDERS: Readonly<Record<ClientOrder, string>> = {
+  urgency: 'those that need a person first',
+  name: 'name',
+  age: 'oldest key first',
+  due: 'next due first',
+};
+
+/** @param now ms since the epoch, on the store's clock */
+export function clientsPage(list: ClientList, query: ClientQuery, choices: Choices, now: number): SafeHtml {
+  return html`<header class="head"><h1>Clients</h1></header>
+${filters(query, choices)}
+<section data-live="clients">${matching(list, query)}${listed(list, query, now)}${pages(list, query)}</section>`;
+}
+
+function filters(query: ClientQuery, { apps, policies }: Choices): SafeHtml {
+  const { text, state, app, policy, drifted, order } = query;
+  return html`<form class="filters" method="get" action="/clients" role="search">
+<p class="field grow"><label for="q">Search</label><input id="q" name="q" type="search" value="${text}" placeholder="Part of a reference or client_id, or a whole kid" autocomplete="off" spellcheck="false"></p>
+${choice('state', 'State', CLIENT_STATES, state, 'any')}
+${choice('app', 'App', apps, app, 'any')}
+${choice('policy', 'Policy', policies, policy, 'any')}
+<p class="field"><label for="order">Order</label><select id="order" name="order">${CLIENT_ORDERS.map((one) => option(one, ORDERS[one], one === order))}</select></p>
+<p class="field check"><label><input type="checkbox" name="drifted" value="1"${drifted ? html` checked` : null}> Drifted only</label></p>
+<p class="field buttons"><button type="submit">Show</button> <a href="/clients">Show all</a></p>
+</form>`;
+}
+
+/** What is chosen is shown, also where the config does not name it any more. */
+function choice(name: string, word: string, values: readonly string[], chosen: string | null, any: string): SafeHtml {
+  const all = chosen === null || values.includes(chosen) ? values : [...values, chosen];
+  return html`<p class="field"><label for="${name}">${word}</label><select id="${name}" name="${name}">${option('', any, chosen === null)}${all.map((value) => option(value, value, value === chosen))}</select></p>`;
+}
+
+function option(value: string, text: string, isChosen: boolean): SafeHtml {
+  return html`<option value="${value}"${isChosen ? html` selected` : null}>${text}</option>`;
+}
+
+function matching({ clients, matching, reading }: ClientList, { after }: ClientQuery): SafeHtml {
+  const shown = after === null ? '' : '. This is a later page';
+  const count =
+    matching === null ? `${counted(clients.length, 'client')} on this page` : `${counted(matching, 'client')}`;
+  if (reading === null) return html`<p class="as-of">${count}${shown}.</p>`;
+  const so = `The fleet is being read: ${number(reading.read)} of ${number(reading.of)} clients so far. Until then a search finds whole references and whole kids only, and the order is by name.`;
+  return html`<p class="as-of">${count}${shown}. ${so}</p>`;
+}
+
+function listed({ clients }: ClientList, query: ClientQuery, now: number): SafeHtml {
+  const isFiltered =
+    query.text !== '' || query.state !== null || query.app !== null || query.policy !== null || query.drifted;
+  const none = isFiltered
+    ? 'No client matches.'
+    : 'No clients are known yet. Clients are taken in by the next sweep or request.';
+  const heads = ['Client', 'State', 'Key in use', 'Age', 'Next due', 'Policy'];
+  return table({ caption: 'Clients', quiet: true, heads, rows: clients.map((client) => row(client, now)), none });
+}
+
+function row(client: ClientStatus, now: number): Cell[] {
+  const { active, policy, next_due: nextDue } = client;
+  return [
+    html`${clientLink(client.client)}${client.client_id === '' ? null : html`<span class="sub clip" title="${client.client_id}">client_id ${client.client_id}</span>`}`,
+    html`${badges(client)}${reasonLine(client)}`,
+    active === null ? NONE : html`${keyName(active.kid)}<span class="sub">${active.alg ?? NONE}</span>`,
+    active === null ? NONE : formatDuration(active.age_seconds * 1_000),
+    nextDue === null ? NONE : away(Date.parse(nextDue) - now),
+    policy ?? NONE,
+  ];
+}
+
+/** The state, and what is wrong beside it. */
+export function badges({ state, compromised, overdue, drift, paused }: ClientStatus): SafeHtml {
+  return html`<span class="badges">${[
+    compromised ? badge('alarm', 'alarm', 'compromised') : null,
+    stateBadge(state),
+    overdue && state !== 'overdue' ? badge('alarm', 'late', 'overdue') : null,
+    drift === null ? null : badge('warn', 'differs', 'drifted'),
+    paused !== null && state !== 'paused' ? badge('warn', 'pause', 'paused') : null,
+  ]}</span>`;
+}
+
+/** The one line that says why. */
+function reasonLine({ halted, last_error: error, waiting, due, rotation, paused }: ClientStatus): SafeHtml | null {
+  const doing = rotation === null ? null : `${rotation.strategy}: ${rotation.phase}`;
+  const why = halted ?? error ?? waiting?.why ?? paused?.reason ?? doing ?? due?.message ?? null;
+  return why === null ? null : html`<span class="sub why">${prose(why)}</span>`;
+}
+
+function pages({ next }: ClientList, query: ClientQuery): SafeHtml | null {
+  if (next === null && query.after === null) return null;
+  const { text, state, app, policy, drifted, order } = query;
+  const same = { q: text, state, app, policy, drifted: drifted ? '1' : null, order };
+  return html`<nav class="pages" aria-label="Pages of the list">${query.after === null ? null : html`<a href="${clientsPath(same)}">First page</a>`}${next === null ? null : html`<a rel="next" href="${clientsPath({ ...same, after: next })}">Next page</a>`}</nav>`;
+}

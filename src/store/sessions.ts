@@ -1,0 +1,55 @@
+/** Who has signed in on the page: a signed text for each session, under the hash of its id. {@link ../http/page/session.ts} says what one is worth. */
+import { randomUUID } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import type { AuditDraft } from '../core/audit.ts';
+import { BEGIN_SESSION, END_SESSION } from './lua/sessions.ts';
+import type { Scripts } from './redis/scripts.ts';
+
+/** A session by the hash of its id, and the token that it belongs to by the hash of its value. */
+export interface SessionName {
+  readonly session: string;
+  readonly token: string;
+}
+
+export interface Sessions {
+  /** Null: it never began, has ended, or is over. */
+  signedSession(session: string): Promise<string | null>;
+  /**
+   * On disk when it resolves. Of a token with more than `most` sessions the oldest end.
+   * @param life how long it lasts, and how many a token may have
+   * @throws RekeydError `not_durable`
+   */
+  beginSession(
+    name: SessionName,
+    signed: string,
+    life: { readonly ms: number; readonly most: number },
+    entries: readonly AuditDraft[],
+  ): Promise<void>;
+  /** On disk when it resolves: gone for every worker. False: there was none, and nothing is written. @throws RekeydError `not_durable` */
+  endSession(name: SessionName, entries: readonly AuditDraft[]): Promise<boolean>;
+}
+
+export function openSessions(redis: Redis, scripts: Scripts): Sessions {
+  const { keys } = scripts;
+  const touched = ({ session, token }: SessionName) => {
+    return [keys.session(session), keys.sessions(token), keys.audit, keys.operation(randomUUID())];
+  };
+  const drafts = (entries: readonly AuditDraft[]) => entries.map((entry) => JSON.stringify(entry));
+  return {
+    signedSession: (session) => scripts.ask(() => redis.get(keys.session(session))),
+    async beginSession(name, signed, { ms, most }, entries) {
+      // Sessions that begin at the same moment may be some too many, until the next one begins.
+      const oldest = await scripts.ask(() => redis.zrange(keys.sessions(name.token), '0', String(-most)));
+      const args = [signed, name.session, ms, oldest.join(' '), ...drafts(entries)];
+      await scripts.runDurably({
+        lua: BEGIN_SESSION,
+        keys: [...touched(name), ...oldest.map((one) => keys.session(one))],
+        args,
+      });
+    },
+    async endSession(name, entries) {
+      const args = [name.session, ...drafts(entries)];
+      return (await scripts.runDurably({ lua: END_SESSION, keys: touched(name), args })) === 1;
+    },
+  };
+}
