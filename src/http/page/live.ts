@@ -118,8 +118,10 @@ export function openLive({ store, deployments, log }: LiveParts, { lookMs = LOOK
     for (const one of [...looking]) greet(one);
     const entries = await ask(store.settledAfter(known.at, PAGE));
     const around = await surroundings();
-    place = { at: entries.at(-1)?.seq ?? known.at, around };
-    const changed = changedBy(entries, around !== known.around);
+    // With so many, who they are about does not matter: each page draws itself anew.
+    const areMany = entries.length === PAGE;
+    place = { at: areMany ? await ask(store.settledSize()) : (entries.at(-1)?.seq ?? known.at), around };
+    const changed = changedBy(entries, areMany || around !== known.around);
     for (const one of [...looking]) {
       const text = newsFor(one, changed);
       if (text !== null) tell(one, text);

@@ -66,6 +66,23 @@ describe(`live pages on ${redisKinds[0]}`, () => {
     ]);
   });
 
+  it('all draw themselves anew when more happens at once than is looked through', async () => {
+    const quiet = await look(ref('quiet'));
+    const entry = {
+      type: 'key.stored',
+      client: ref('one'),
+      rotation: null,
+      actor: 'test',
+      reason: 'test',
+      data: {},
+    } as const;
+    await workers.other.store.append(Array.from({ length: 501 }, () => entry));
+    await until('it hears', () => heard(quiet).length > 1);
+    await tell(ref('quiet'));
+    await until('it hears of itself', () => heard(quiet).length > 2);
+    expect(heard(quiet)).toEqual(['hello', [], [ref('quiet')]]);
+  });
+
   it('hear nothing of what no page shows', async () => {
     const all = await look();
     for (const type of ['audit.sealed', 'api.called', 'session.started'] as const) await tell(null, type);

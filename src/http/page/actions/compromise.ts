@@ -81,7 +81,7 @@ function page(visitor: Visitor, query: URLSearchParams, config: Config): SafeHtm
     html`<div class="field choice"><input type="radio" name="what" id="what-${value}" value="${value}" required${value === chosen ? html` checked` : null} aria-describedby="what-${value}-help">
 <label for="what-${value}">${label}</label><span class="hint" id="what-${value}-help">${help}</span>${field}</div>`;
   const text = (name: string, label: string, value = '') =>
-    html`<input type="text" name="${name}" aria-label="${label}" value="${query.get(name) ?? value}" maxlength="500" autocomplete="off" spellcheck="false">`;
+    html`<input type="text" name="${name}" aria-label="${label}" placeholder="${label}" value="${query.get(name) ?? value}" maxlength="500" autocomplete="off" spellcheck="false">`;
   const choice = (name: string, label: string, values: readonly string[]) =>
     html`<select name="${name}" aria-label="${label}">${values.map((value) => html`<option value="${value}"${value === query.get(name) ? html` selected` : null}>${value}</option>`)}</select>`;
   const apps = config.deployments.flatMap(({ id, apps: own }) => own.map(({ slug }) => `${id}/${slug}`));
