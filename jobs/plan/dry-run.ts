@@ -11,7 +11,7 @@ import { appOf } from '../../src/rotation/facts.ts';
 import { clientPolicy } from '../../src/rotation/policy.ts';
 import type { Resources } from '../../src/rotation/resources.ts';
 import { after } from '../../src/time.ts';
-import { compromiseSize, reportedWith } from '../breaker.ts';
+import { type CompromiseSize, compromiseSize, reportedWith } from '../breaker.ts';
 import type { Request } from '../schemas.ts';
 import { isNamed, knownRefs, selectedApps } from '../selection.ts';
 import { type ClientPlan, planOf } from './client.ts';
@@ -37,7 +37,7 @@ export interface Breaking {
   readonly breaker: number;
   /** More than that part of the fleet. */
   readonly isMuch: boolean;
-  /** It takes a confirmation: it is much, or may be too much together with what was reported within an hour. */
+  /** It takes a confirmation, or may take one: for what was reported within the last hour counts too, and some clients may not have been looked at. */
   readonly asksForConfirmation: boolean;
   /** How many people it then takes. */
   readonly people: number;
@@ -51,18 +51,22 @@ const SEARCH_MS = 5_000;
 
 type Parts = Pick<Resources, 'config' | 'store' | 'sinks' | 'folder' | 'facts'>;
 
-/** @throws RekeydError `not_configured` when the config does not have what is selected */
-export async function dryRun(asked: Request, parts: Parts): Promise<DryRun> {
+/**
+ * @param enough no further client is looked through for a key once it aborts
+ * @throws RekeydError `not_configured` when the config does not have what is selected
+ */
+export async function dryRun(asked: Request, parts: Parts, enough: AbortSignal = after(SEARCH_MS)): Promise<DryRun> {
   const { select, take_over: takeOver } = asked;
-  const search = isLeak(select) ? await exposedBy(select, parts, after(SEARCH_MS)) : null;
+  const search = isLeak(select) ? await exposedBy(select, parts, enough) : null;
   const exposed = search?.exposed ?? null;
   const refs =
     exposed === null
       ? await knownRefs(select, selectedApps(select, { resources: parts }), { resources: parts })
       : [...exposed.keys()];
   const { rotated, ...size } = await compromiseSize(asked, refs, parts);
+  const isWhole = (search?.left ?? 0) + (search?.unread.length ?? 0) === 0;
   const isCompromise = asked.compromised !== false;
-  const breaker = isCompromise ? await breakingOf(rotated.length, size, parts) : null;
+  const breaker = isCompromise ? await breakingOf(rotated.length, { ...size, isWhole }, parts) : null;
   const planned = await plansOf(isNamed(select) || takeOver ? refs : rotated, asked, exposed, parts);
   return {
     ...{ rotated: rotated.length, clients: refs.length, breaker },
@@ -73,12 +77,12 @@ export async function dryRun(asked: Request, parts: Parts): Promise<DryRun> {
 
 async function breakingOf(
   clients: number,
-  { fleet, isMuch, most }: { readonly fleet: number; readonly isMuch: boolean; readonly most: number },
+  { fleet, isMuch, most, isWhole }: Omit<CompromiseSize, 'rotated'> & { readonly isWhole: boolean },
   { config, store }: Pick<Parts, 'config' | 'store'>,
 ): Promise<Breaking> {
   const together = await reportedWith(clients, store);
   const people = config.approval?.compromiseAll ?? 1;
-  return { fleet, breaker: config.breaker, isMuch, asksForConfirmation: isMuch || together > most, people };
+  return { fleet, breaker: config.breaker, isMuch, asksForConfirmation: isMuch || together > most || !isWhole, people };
 }
 
 async function plansOf(

@@ -9,7 +9,7 @@ export function cookieName(name: string, isSecure: boolean): string {
 
 /** A proxy before us may have ended TLS. Who says so falsely only gets a cookie that the own browser does not send back. */
 export function isSecure({ raw, headers }: Pick<FastifyRequest, 'raw' | 'headers'>): boolean {
-  return raw.socket instanceof TLSSocket || headers['x-forwarded-proto'] === 'https';
+  return raw.socket instanceof TLSSocket || /^https\b/.test(String(headers['x-forwarded-proto']));
 }
 
 /** Null: there is none. Of two with one name the first counts, as browsers send the one with the longer path first. */

@@ -1,6 +1,8 @@
 /** Reporting leaked keys on the page: what would happen, what the breaker asks, and what comes of it. */
 import { expect, test } from 'vitest';
 import { discover } from '../../../jobs/discover.ts';
+import { dryRun } from '../../../jobs/plan/dry-run.ts';
+import { requestSchema } from '../../../jobs/schemas.ts';
 import { keksOf } from '../../../src/rotation/policy.ts';
 import { makeToken } from '../../support/api.ts';
 import { type Fleet, PEM_APP, startFleet } from '../../support/fleet.ts';
@@ -110,6 +112,10 @@ test('of many: the breaker asks, found clients are left alone, and without the c
   }
   expect(wordsOf((await report(ada, { what: 'host', host: 'nowhere' })).text)).toContain('Nothing would be started.');
   expect(await told(fleet, 'rotation.started')).toEqual([]);
+  // A search that takes too long is ended: what was not looked at may be too much.
+  const asked = { v: 1, reason: 'x', actor: 'y', select: { kek: 'kek-1' }, compromised: true };
+  const ended = await dryRun(requestSchema.parse(asked), resources, AbortSignal.abort());
+  expect(ended).toMatchObject({ rotated: 0, left: 4, breaker: { isMuch: false, asksForConfirmation: true } });
 
   const shown = await report(ada, { what: 'all' });
   const refused = await ada.follow(await yes(ada, shown));

@@ -76,25 +76,26 @@ function wrong(toDo: string): ProblemError {
 /** @param query what is filled in already, such as by the page of a client */
 function page(visitor: Visitor, query: URLSearchParams, config: Config): SafeHtml {
   const { only } = visitor.principal;
-  const chosen = query.get('what') ?? 'client';
-  const row = (value: string, label: string, field: SafeHtml | null, help: string) =>
-    html`<div class="field choice"><input type="radio" name="what" id="what-${value}" value="${value}" required${value === chosen ? html` checked` : null} aria-describedby="what-${value}-help">
-<label for="what-${value}">${label}</label><span class="hint" id="what-${value}-help">${help}</span>${field}</div>`;
-  const text = (name: string, label: string, value = '') =>
-    html`<input type="text" name="${name}" aria-label="${label}" placeholder="${label}" value="${query.get(name) ?? value}" maxlength="500" autocomplete="off" spellcheck="false">`;
-  const choice = (name: string, label: string, values: readonly string[]) =>
-    html`<select name="${name}" aria-label="${label}">${values.map((value) => html`<option value="${value}"${value === query.get(name) ? html` selected` : null}>${value}</option>`)}</select>`;
   const apps = config.deployments.flatMap(({ id, apps: own }) => own.map(({ slug }) => `${id}/${slug}`));
-  const mayAll = only === null;
-  const own = mayAll ? apps : apps.filter((app) => app === only);
+  const own = only === null ? apps : apps.filter((app) => app === only);
+  const client = only !== null && REFERENCE.test(only) ? only : '';
+  const rows: readonly Row[] = [
+    {
+      ...{ what: 'client', label: 'One client', help: 'The key in use, or the one that you name in the second field.' },
+      field: html`${text(query, 'client', 'Client, as deployment/app-slug/oauth_client_id', client)}${text(query, 'client_kid', 'Name of the key (kid); empty: the one in use')}`,
+    },
+    ...(own.length === 0
+      ? []
+      : [
+          {
+            ...{ what: 'app', label: 'All clients of an app', help: 'Their keys in use.' },
+            field: choice(query, 'app', 'App', own),
+          },
+        ]),
+    ...(only === null ? wideRows(query, Object.keys(config.policies)) : []),
+  ];
   const fields = html`<fieldset><legend>Whose keys leaked?</legend>
-${row('client', 'One client', html`${text('client', 'Client, as deployment/app-slug/oauth_client_id', only !== null && REFERENCE.test(only) ? only : '')}${text('client_kid', 'Name of the key (kid); empty: the one in use')}`, 'The key in use, or the one that you name in the second field.')}
-${mayAll ? row('kid', 'A key', text('kid', 'Name of the key (kid)'), 'Every client that has the key with this name (kid), in whatever state.') : null}
-${own.length > 0 ? row('app', 'All clients of an app', choice('app', 'App', own), 'Their keys in use.') : null}
-${mayAll ? row('policy', 'All clients of a policy', choice('policy', 'Policy', Object.keys(config.policies)), 'Their keys in use.') : null}
-${mayAll ? row('host', 'A host', text('host', 'Host name of the signers'), 'All keys of the clients that have a signer on this host.') : null}
-${mayAll ? row('kek', 'A key encryption key (KEK)', text('kek', 'Id of the KEK'), 'All keys that are, or were, encrypted under it.') : null}
-${mayAll ? row('all', 'All clients', null, 'Every key in use.') : null}
+${rows.map((row) => rowOf(row, query.get('what') ?? 'client'))}
 </fieldset>
 <details><summary>More</summary>
 ${checkField({ name: 'take_over', id: 'take-over', label: 'Also clients that are not enrolled', help: 'Their applications must take the new keys from their key folders at once, or they can no longer sign in.' })}
@@ -104,4 +105,52 @@ ${reasonField('compromise')}`;
   return html`<header class="head"><h1>Report leaked keys</h1></header>
 <p>Keys that leaked are replaced at once, ahead of all other work, without an overlap. They are never used again. You see what would happen before anything is done.</p>
 ${form(visitor, { action: '/compromise', verb: 'Show what would happen' }, fields)}`;
+}
+
+interface Row {
+  /** One way to say whose keys leaked. */
+  readonly what: string;
+  readonly label: string;
+  readonly help: string;
+  readonly field: SafeHtml | null;
+}
+
+/** For those who may act on all clients. */
+function wideRows(query: URLSearchParams, policies: readonly string[]): readonly Row[] {
+  return [
+    {
+      ...{ what: 'kid', label: 'A key', help: 'Every client that has the key with this name, in whatever state.' },
+      field: text(query, 'kid', 'Name of the key (kid)'),
+    },
+    {
+      ...{ what: 'policy', label: 'All clients of a policy', help: 'Their keys in use.' },
+      field: choice(query, 'policy', 'Policy', policies),
+    },
+    {
+      ...{ what: 'host', label: 'A host', help: 'All keys of the clients that have a signer on this host.' },
+      field: text(query, 'host', 'Host name of the signers'),
+    },
+    {
+      ...{ what: 'kek', label: 'A key encryption key (KEK)', help: 'All keys that are, or were, encrypted under it.' },
+      field: text(query, 'kek', 'Id of the KEK'),
+    },
+    { what: 'all', label: 'All clients', help: 'Every key in use.', field: null },
+  ];
+}
+
+function rowOf({ what, label, help, field }: Row, chosen: string): SafeHtml {
+  const id = `what-${what}`;
+  return html`<div class="field choice"><input type="radio" name="what" id="${id}" value="${what}" required${what === chosen ? html` checked` : null} aria-describedby="${id}-help">
+<label for="${id}">${label}</label><span class="hint" id="${id}-help">${help}</span>${field}</div>`;
+}
+
+function text(query: URLSearchParams, name: string, label: string, value = ''): SafeHtml {
+  return html`<div><label for="leak-${name}">${label}</label><input type="text" id="leak-${name}" name="${name}" value="${query.get(name) ?? value}" maxlength="500" autocomplete="off" spellcheck="false"></div>`;
+}
+
+function choice(query: URLSearchParams, name: string, label: string, values: readonly string[]): SafeHtml {
+  const options = values.map(
+    (value) => html`<option value="${value}"${value === query.get(name) ? html` selected` : null}>${value}</option>`,
+  );
+  return html`<div><label for="leak-${name}">${label}</label><select id="leak-${name}" name="${name}">${options}</select></div>`;
 }

@@ -52,13 +52,16 @@ function nothing(
   return planned.every((plan) => outcomeOf(plan) === 'leave_alone') && !(takesOver && all === 0);
 }
 
-function confirming({ breaker: known, rotated }: DryRun, given: URLSearchParams): SafeHtml {
+function confirming({ breaker: known, rotated, left, unread }: DryRun, given: URLSearchParams): SafeHtml {
   const kept = hiddenFields([...given].filter(([name]) => !OWN.includes(name)));
   const asks = known?.asksForConfirmation === true;
   const check = checkField({
     ...{ name: 'confirm', id: 'confirm', required: true },
-    label: `Yes: replace the keys of ${many(rotated)}`,
-    help: 'It is more than the breaker of the config lets through without a confirmation.',
+    label:
+      left + unread.length === 0
+        ? `Yes: replace the keys of ${many(rotated)}`
+        : 'Yes: replace all keys that it is about',
+    help: 'The breaker of the config does not let it through without a confirmation.',
   });
   return html`<input type="hidden" name="step" value="confirm">${kept}${asks ? check : null}`;
 }
@@ -79,7 +82,7 @@ function breaker({ fleet, breaker: part, isMuch, asksForConfirmation, people }: 
   }
   const why = isMuch
     ? `It is more than ${share} of ${many(fleet)}.`
-    : 'Together with what was reported within the last hour it may be more than is let through.';
+    : 'It may be more than is let through: what was reported within the last hour counts too, and so do clients that were not looked at.';
   const others =
     people > 1
       ? ` Then it waits for ${people === 2 ? 'a second person' : `${people - 1} more people`} to approve it (approval in the config).`
@@ -135,7 +138,7 @@ function plans({ plans: planned, rotated }: DryRun): SafeHtml | null {
     ]);
   const caption = rotated > rows.length ? `The first ${rows.length} of ${number(rotated)} clients` : 'The clients';
   const bound = rotated > MOST_PLANNED ? html`<p>Only the first ${MOST_PLANNED} were looked at one by one.</p>` : null;
-  return html`${table({ caption, heads: ['Client', 'Policy', 'State', 'What would happen'], rows })}${bound}`;
+  return html`<h2>${caption}</h2>${table({ caption, quiet: true, heads: ['Client', 'Policy', 'State', 'What would happen'], rows })}${bound}`;
 }
 
 function many(count: number): string {

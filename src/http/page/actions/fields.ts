@@ -36,7 +36,7 @@ export interface Field {
   readonly most?: number;
 }
 
-export function textField({ name, label, id, help, value = '', required = false, pattern, most }: Field): SafeHtml {
+function textField({ name, label, id, help, value = '', required = false, pattern, most }: Field): SafeHtml {
   const more = html`${pattern === undefined ? null : html` pattern="${pattern}"`}${most === undefined ? null : html` maxlength="${most}"`}${required ? html` required` : null}`;
   return html`<p class="field"><label for="${id}">${label}</label>
 <input id="${id}" name="${name}" type="text" value="${value}" autocomplete="off" spellcheck="false"${more}${describedBy(id, help)}>${hint(id, help)}</p>`;
@@ -62,7 +62,7 @@ export interface Choice extends Pick<Field, 'name' | 'label' | 'id' | 'help' | '
   readonly options: readonly (readonly [value: string, text: string])[];
 }
 
-export function choiceField({ name, label, id, help, value, options }: Choice): SafeHtml {
+function choiceField({ name, label, id, help, value, options }: Choice): SafeHtml {
   const shown = options.map(
     ([one, text]) => html`<option value="${one}"${one === value ? html` selected` : null}>${text}</option>`,
   );

@@ -29,24 +29,29 @@ const MOMENT_MS = 2_000;
 /** So many rows stand in each list. */
 const MOST_SHOWN = 100;
 
-async function show({ context, visitor, params, signal }: PageCall): Promise<PageAnswer> {
+async function show(call: PageCall): Promise<PageAnswer> {
+  const { context, visitor, params } = call;
   const { queues, resources } = context;
   const { principal } = visitor;
   const id = idIn(params);
   const first = await requestFor(queues, principal, id);
-  if (first.is === 'waiting' && first.why === '') {
-    const waited = AbortSignal.any([signal, after(MOMENT_MS)]);
-    // Why it waits, or has failed, is read below.
-    await requestResult(queues, id, { signal: waited, onRetry: () => {} }).catch(() => null);
-  }
-  const state = await requestFor(queues, principal, id);
   const read = await requestOf(queues, id);
+  // Somebody else's is told of by its clients alone.
   const asked = read !== null && maySelect(principal, read.select) ? read : null;
+  const isNew = first.is === 'waiting' && first.why === '' && asked !== null;
+  const state = isNew ? await afterAMoment(call, id) : first;
   const title = titleOf(state.is, asked);
   const body = html`<header class="head" data-follow="/live"><h1>${title}</h1></header>
 <section data-live="request">${asked === null ? null : told(asked)}${await stateOf(state, asked, visitor, resources.store, id)}</section>
 ${state.is === 'waiting' && mayApprove(visitor, state.why, asked, resources.config) ? approvalForm(visitor, id) : null}`;
   return { title, body };
+}
+
+async function afterAMoment({ context: { queues }, visitor, signal }: PageCall, id: string) {
+  const waited = AbortSignal.any([signal, after(MOMENT_MS)]);
+  // What it says of a failure is read below.
+  await requestResult(queues, id, { signal: waited, onRetry: () => {} }).catch(() => null);
+  return requestFor(queues, visitor.principal, id);
 }
 
 async function stateOf(
@@ -110,7 +115,7 @@ function rotationList(rotations: Rotations): SafeHtml {
     return [clientLink(parseReference(client)), html`<code>${id}</code>`, state.replace('_', ' ')];
   });
   const caption = rotations.length === 1 ? 'The rotation' : `The ${number(rotations.length)} rotations`;
-  return html`${table({ caption, heads: ['Client', 'Rotation', 'State'], rows })}${more(rotations.length)}`;
+  return html`<h2>${caption}</h2>${table({ caption, quiet: true, heads: ['Client', 'Rotation', 'State'], rows })}${more(rotations.length)}`;
 }
 
 function errorList(errors: Errors): SafeHtml | null {
