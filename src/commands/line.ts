@@ -122,7 +122,7 @@ function commandsOf(globalsOf: (file: string | undefined) => Globals, end: (code
     .option('--policy <name>', 'only clients under a policy')
     .option('--state <state>', 'list only clients in this state')
     .option('--limit <count>', 'list at most so many; on a terminal as many as it has room for', count)
-    .option('--watch', 'show it again every 2 s, until SIGINT')
+    .option('--watch', 'show the fleet on one screen, again every 2 s, until SIGINT')
     .option('--json', 'print one JSON document')
     .action(async (clients, options) => end(await (await commands.status()).status(globals(), clients, options)));
 

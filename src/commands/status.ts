@@ -34,11 +34,11 @@ export async function status(globals: Globals, named: readonly string[], options
 
 /** Somebody who reads it on a screen sees the summary, and those that need a person. */
 function filterOf(named: readonly string[], options: StatusOptions, config: Config): Filter {
-  const { app, policy, state, json } = options;
+  const { app, policy, state, json, watch } = options;
   const asked = { ...(app !== undefined && { app }), ...(policy !== undefined && { policy }) };
   const { select } = selectionOf(named, asked, config);
   const isNamed = select !== null && 'clients' in select;
-  const limit = options.limit ?? (isNamed || json ? Number.POSITIVE_INFINITY : screenful());
+  const limit = options.limit ?? (isNamed || json || watch ? Number.POSITIVE_INFINITY : screenful());
   if (state === undefined) return { select, state: null, limit };
   if (isClientState(state)) return { select, state, limit };
   throw usage(`There is no state ${JSON.stringify(state)}. There are: ${CLIENT_STATES.join(', ')}.`);

@@ -32,7 +32,7 @@ const WHOLE_EVERY_MS = 30 * 60_000;
 const IDLE_MS = 10 * 60_000;
 
 /** So long, in ms, somebody waits for a small fleet to be read. */
-export const PATIENCE_MS = 1_000;
+const PATIENCE_MS = 1_000;
 
 /** Entries of the audit log that are read at once. */
 const ENTRIES = 1_000;
@@ -75,9 +75,7 @@ export function openCensus(current: () => Resources): Census {
   function wanted(): void {
     ended.signal.throwIfAborted();
     keep();
-    keep = alarm(IDLE_MS, () => {
-      whole = null;
-    });
+    keep = alarm(IDLE_MS, forget);
   }
 
   function begin(): Reading {
@@ -129,17 +127,23 @@ export function openCensus(current: () => Resources): Census {
     }
   }
 
+  function forget(): null {
+    whole = null;
+    return null;
+  }
+
   /** What is known, with all that has changed until now; null: it has to be read anew. */
   function upToDate(): Promise<Whole | null> {
     return inTurn(async () => {
       const resources = current();
       const { store } = resources;
       const size = await store.auditSize();
+      if (whole === null || !isOf(whole, resources) || size < whole.seq) return forget();
       const read = whole;
-      if (read === null || !isOf(read, resources) || size < read.seq) return null;
+      if (size === read.seq) return read;
       // Entries that were cut before they were read leave open which clients changed.
-      if (size > read.seq && (await store.auditFirst()) > read.seq + 1) return null;
-      if (size > read.seq) await readChanged(read, resources, ended.signal);
+      if ((await store.auditFirst()) > read.seq + 1) return forget();
+      await readChanged(read, resources, ended.signal);
       return read;
     });
   }

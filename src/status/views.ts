@@ -8,7 +8,7 @@ import type { ClientStatus, DeploymentStatus, PauseStatus, RequestStatus, WaveSt
 
 export interface Views {
   fleet(): Promise<FleetView>;
-  /** @throws RekeydError `usage` when `after` is no cursor of this order */
+  /** @throws RekeydError `usage` when `after` is no cursor; one of another order goes on in its own */
   clients(query: ClientQuery): Promise<ClientList>;
   /** Null: it is not known. */
   client(ref: ClientRef): Promise<ClientView | null>;

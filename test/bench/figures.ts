@@ -19,6 +19,7 @@ import { p15, p15Listeners } from './p15.ts';
 import { p16 } from './p16.ts';
 import { p16Metrics } from './p16-metrics.ts';
 import { p16Seal } from './p16-seal.ts';
+import { p17 } from './p17.ts';
 
 export const figures: readonly Figure[] = [
   p1,
@@ -42,4 +43,5 @@ export const figures: readonly Figure[] = [
   p16,
   p16Metrics,
   p16Seal,
+  p17,
 ];

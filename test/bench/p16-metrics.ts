@@ -1,19 +1,13 @@
 /** `/metrics` of a large fleet beside that of a small one: what an answer takes, and how large it is. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { type ClientRef, makeReference } from '../../src/core/client.ts';
-import { commitOf } from '../../src/rotation/commit.ts';
-import { clientPolicy } from '../../src/rotation/policy.ts';
-import { enrolledRecord } from '../core/support.ts';
 import { makeToken } from '../support/api.ts';
 import { type Figure, judge } from './figure.ts';
-import { APP, onStage, type Stage } from './stage.ts';
+import { fill } from './fill.ts';
+import { onStage } from './stage.ts';
 
 const LARGE = 100_000;
 const SMALL = 100;
 const SCRAPES = 40;
-
-/** Commits that are under way at the same time. */
-const LANES = 500;
 
 interface Scraped {
   /** How long it takes until the whole fleet is told for the first time, in s. */
@@ -76,25 +70,4 @@ async function scrapedOf(clients: number, rounds: number): Promise<readonly Scra
     }
     return all;
   });
-}
-
-/** Clients with keys of every age up to a hundred days. */
-async function fill({ resources }: Stage, clients: number): Promise<void> {
-  const { store, config } = resources;
-  const like = enrolledRecord();
-  const now = await store.now();
-  const [deployment = { id: '' }] = config.deployments;
-  const refs = Array.from({ length: clients }, (_, index) => makeReference(deployment.id, APP, `${index}`));
-  const commit = async (ref: ClientRef, index: number) => {
-    const policy = clientPolicy(resources, ref);
-    if (policy === null) throw new Error('the stage has a policy for its app');
-    const at = now - (index % 2_400) * 3_600_000;
-    const keys = like.keys.map((key) => ({ ...key, createdAt: at, activatedAt: at }));
-    await store.commit(
-      commitOf({ record: { ...like, ref, keys }, entries: [] }, policy, { from: null, durable: false }),
-    );
-  };
-  for (let from = 0; from < refs.length; from += LANES) {
-    await Promise.all(refs.slice(from, from + LANES).map((ref, index) => commit(ref, from + index)));
-  }
 }

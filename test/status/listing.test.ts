@@ -2,7 +2,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { type ClientRef, makeReference } from '../../src/core/client.ts';
-import { CLIENT_STATES, type Standing } from '../../src/core/state.ts';
+import { byScope, pauseOf, type Scope } from '../../src/core/pause.ts';
+import { CLIENT_STATES, type Standing, stateOf } from '../../src/core/state.ts';
 import type { Surroundings } from '../../src/status/build.ts';
 import type { Clients } from '../../src/status/census.ts';
 import { readCursor, writeCursor } from '../../src/status/cursor.ts';
@@ -167,4 +168,24 @@ test('counts are those of the clients one by one', async () => {
     expect([...groups.values()].reduce((sum, group) => sum + group.clients, 0)).toBe(all.length);
   });
   await fc.assert(property, { numRuns: 100 });
+});
+
+test('a pause of any scope holds back whom it holds back one by one', () => {
+  const scope = fc.constantFrom<Scope>(
+    ...([{ all: true }, { app: 'd/a' }, { policy: 'payments' }, { client: makeReference('d', 'a', '00') }] as const),
+  );
+  const property = fc.property(fleet, fc.array(scope), fc.boolean(), (known, scopes, isRefused) => {
+    const pauses = byScope(
+      scopes.map((one) => ({ ...PAUSE, scope: one })),
+      NOW,
+    );
+    const paused = isRefused ? 'its API key is refused' : null;
+    const seen = { now: NOW, deployments: new Map([['d', { paused, throttledUntil: null }]]), pauses };
+    const tell = statesAt(seen);
+    for (const [ref, one] of known) {
+      const suspended = pauseOf(pauses, ref, one.group.policy) !== null;
+      expect(tell(ref, one)).toBe(stateOf(one, NOW, { paused: isRefused, throttled: false, suspended }));
+    }
+  });
+  fc.assert(property, { numRuns: 200 });
 });

@@ -41,6 +41,19 @@ describe.each(redisKinds)('deployments on %s', (kind) => {
     expect(await workers.opened.store.take(DEP, SCARCE, false)).toMatchObject({ go: false });
   });
 
+  it('tell how much of the budget is spent, and change nothing by that', async () => {
+    const { store } = workers.opened;
+    expect(await store.spentPart(DEP, SCARCE)).toBe(0);
+    await store.take(DEP, SCARCE, false);
+    for (let time = 0; time < 3; time += 1)
+      expect(await workers.other.store.spentPart(DEP, SCARCE)).toBeCloseTo(0.5, 2);
+    await age(SCARCE.perMs / 4);
+    expect(await store.spentPart(DEP, SCARCE)).toBeCloseTo(0.25, 2);
+    // What is urgent takes from what comes later: there is no more than all of it.
+    for (let call = 0; call < 3; call += 1) await store.spend(DEP, SCARCE);
+    expect(await store.spentPart(DEP, SCARCE)).toBe(1);
+  });
+
   it('give something urgent its turn at once, and let the rest wait for it', async () => {
     for (let call = 0; call < 3; call += 1) await workers.opened.store.take(DEP, SCARCE, false);
     expect(await workers.opened.store.take(DEP, SCARCE, true)).toMatchObject({ go: true });

@@ -30,7 +30,7 @@ export async function pictureOf(
   const head = headLines(fleet, now);
   // A line for the headings, one for those that are left over, and the last one of the window stays empty.
   const left = (rows ?? ROWS) - 4 - head.length;
-  const limit = Math.max(LEAST_CLIENTS, Math.min(left, filter.limit));
+  const limit = Math.min(filter.limit, Math.max(LEAST_CLIENTS, left));
   const listed = await clientsOf(views, resources, filter, limit);
   const most = rows === null ? head.length : Math.max(3, rows - 4 - Math.min(limit, listed.clients.length));
   const table = tableLines(
