@@ -19,7 +19,7 @@ export function rotationsTable(rotations: readonly RotationView[], now: number):
   const rows = rotations.map((rotation): Cell[] => {
     const [tone, name, word] = STATES[rotation.state];
     const { strategy, rollback, error, replaces, kid } = rotation;
-    const what = html`${keyName(kid)}<span class="sub">${replaces === null ? 'in place of one that is not ours' : html`in place of ${keyName(replaces)}`}</span>`;
+    const what = html`${kid === null ? 'none was made' : keyName(kid)}<span class="sub">${replaces === null ? 'in place of one that is not ours' : html`in place of ${keyName(replaces)}`}</span>`;
     return [
       html`${moment(rotation.started_at, now)}<span class="sub">${took(rotation)}</span>`,
       html`${badge(tone, name, word)}<span class="sub">${strategy}${rollback ? ', rollback' : null}</span>${error === null ? null : html`<span class="sub why">${prose(error)}</span>`}`,
