@@ -2,11 +2,17 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
-const TYPES = { 'page.css': 'text/css; charset=utf-8', 'page.js': 'text/javascript; charset=utf-8' } as const;
+/** In order: what comes later counts more. */
+const SHEETS = ['base', 'frame', 'fleet', 'tables', 'forms', 'client', 'lifeline', 'narrow'];
 
-export type AssetName = keyof typeof TYPES;
+const SOURCES = {
+  'page.css': { type: 'text/css; charset=utf-8', files: SHEETS.map((name) => `css/${name}.css`) },
+  'page.js': { type: 'text/javascript; charset=utf-8', files: ['page.js'] },
+} as const;
 
-export const ASSETS = Object.keys(TYPES) as readonly AssetName[]; // of a constant object
+export type AssetName = keyof typeof SOURCES;
+
+export const ASSETS = Object.keys(SOURCES) as readonly AssetName[]; // of a constant object
 
 export interface Asset {
   readonly text: string;
@@ -20,8 +26,9 @@ const read = new Map<AssetName, Asset>();
 export function asset(name: AssetName): Asset {
   const known = read.get(name);
   if (known !== undefined) return known;
-  const text = readFileSync(new URL(`./assets/${name}`, import.meta.url), 'utf8');
-  const fresh = { text, type: TYPES[name], hash: createHash('sha256').update(text).digest('base64url').slice(0, 16) };
+  const { type, files } = SOURCES[name];
+  const text = files.map((file) => readFileSync(new URL(`./assets/${file}`, import.meta.url), 'utf8')).join('\n');
+  const fresh = { text, type, hash: createHash('sha256').update(text).digest('base64url').slice(0, 16) };
   read.set(name, fresh);
   return fresh;
 }

@@ -7,6 +7,7 @@ import { type ClientRef, splitReference } from '../../core/client.ts';
 import { covers } from '../../core/token.ts';
 import { messageOf } from '../../errors.ts';
 import type { Log } from '../../rotation/resources.ts';
+import { answerOf } from '../../store/redis/patience.ts';
 import type { Store } from '../../store/store.ts';
 import { sleep, untilAborted } from '../../time.ts';
 import type { Listen } from '../events.ts';
@@ -38,6 +39,9 @@ const LOOK_MS = 1_000;
 
 /** Proxies cut a connection on which nothing comes; and at each beat pages are told when their session has ended. In ms. */
 const BEAT_MS = 15_000;
+
+/** In ms. When the store has not answered for so long, pages are told: they ask, and say that what they show is old. */
+const PATIENCE_MS = 3_000;
 
 const PAGE = 500;
 const MOST_LOOKS = 1_000;
@@ -80,15 +84,20 @@ interface Looking extends Look {
   isGreeted: boolean;
 }
 
-export function openLive({ store, deployments, log }: LiveParts, { lookMs = LOOK_MS, beatMs = BEAT_MS } = {}): Live {
+export function openLive(
+  { store, deployments, log }: LiveParts,
+  { lookMs = LOOK_MS, beatMs = BEAT_MS, patienceMs = PATIENCE_MS } = {},
+): Live {
   const looking = new Set<Looking>();
   const ended = new AbortController();
   let reading: Promise<void> | null = null;
   /** How far the loop has read, and how deployments and workers stood then. Null while nobody looks: what comes after it is told, also after a failure. */
   let place: Place | null = null;
+  let isFailing = false;
 
-  /** The store waits for a Redis that is away. A server that stops does not. */
-  const ask = <T>(work: Promise<T>) => untilAborted(work, ended.signal);
+  /** The store waits for a Redis that is away. Pages wait a moment, and a server that stops does not wait. */
+  const ask = <T>(work: Promise<T>) =>
+    untilAborted(answerOf(work, { signal: ended.signal, ms: patienceMs }, ''), ended.signal) as Promise<T>; // null only after an abort
 
   function end(one: Looking): void {
     if (looking.delete(one)) one.sink.end();
@@ -118,12 +127,23 @@ export function openLive({ store, deployments, log }: LiveParts, { lookMs = LOOK
     for (const one of [...looking]) greet(one);
     const entries = await ask(store.settledAfter(known.at, PAGE));
     const around = await surroundings();
-    place = { at: entries.at(-1)?.seq ?? known.at, around };
-    const changed = changedBy(entries, around !== known.around);
+    // With so many, who they are about does not matter: each page draws itself anew.
+    const areMany = entries.length === PAGE;
+    place = { at: areMany ? await ask(store.settledSize()) : (entries.at(-1)?.seq ?? known.at), around };
+    const changed = changedBy(entries, areMany || around !== known.around);
     for (const one of [...looking]) {
-      const text = newsFor(one, changed);
+      const text = isFailing ? eventOf([]) : newsFor(one, changed);
       if (text !== null) tell(one, text);
     }
+    isFailing = false;
+  }
+
+  /** Pages ask then, and find out for themselves; when the store answers again, they are told to ask once more. */
+  function fail(error: unknown): void {
+    if (ended.signal.aborted || isFailing) return;
+    isFailing = true;
+    log.warn({ error: messageOf(error) }, 'what has changed cannot be read for open pages');
+    for (const one of [...looking]) tell(one, eventOf([]));
   }
 
   async function beat(one: Looking): Promise<void> {
@@ -131,13 +151,10 @@ export function openLive({ store, deployments, log }: LiveParts, { lookMs = LOOK
     else end(one);
   }
 
-  /** A store that does not answer is asked again: pages stay. */
+  /** A store that does not answer is asked again. */
   async function readOn(): Promise<void> {
     for (let beatIn = beatMs; looking.size > 0 && !ended.signal.aborted; beatIn -= lookMs) {
-      await read().catch((error: unknown) => {
-        if (ended.signal.aborted) return;
-        log.warn({ error: messageOf(error) }, 'what has changed could not be read for open pages');
-      });
+      await read().catch(fail);
       if (beatIn <= 0) {
         beatIn = beatMs;
         await Promise.all([...looking].map(beat));

@@ -1,5 +1,6 @@
 /** The pages that show something, over a real service: who sees what, what a request may ask for, and what keeps a page up to date. */
 import { expect, test } from 'vitest';
+import packageFile from '../../../package.json' with { type: 'json' };
 import { makeToken } from '../../support/api.ts';
 import { PEM_APP, startFleet } from '../../support/fleet.ts';
 import { signedIn, wordsOf } from '../../support/page.ts';
@@ -81,6 +82,8 @@ test('style sheet and script are kept by browsers for as long as their content i
     [200, 'text/css; charset=utf-8', 'no-cache'],
   ]);
   expect((await fetch(`${url}/assets/..%2Flive.ts`)).status).toBe(404);
+  // The compiler leaves out what is no TypeScript.
+  expect(packageFile.scripts.build).toContain('cp -R src/http/page/assets dist/src/http/page/');
 });
 
 test('an open page hears that something changed, and only who has signed in does', async () => {

@@ -74,7 +74,7 @@ function keepUpToDate() {
     isAsking = true;
     while (isStale && !isOver && !document.hidden && getSelection().isCollapsed) {
       isStale = false;
-      await draw().catch(() => tell('lost', `no answer since ${heardAt.toTimeString().slice(0, 5)}`));
+      await draw().catch(() => tell('lost', `no answer since ${heardAt.toISOString().slice(11, 16)} UTC`));
     }
     isAsking = false;
   }

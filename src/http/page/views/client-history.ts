@@ -5,7 +5,7 @@ import { formatDuration } from '../../../core/duration.ts';
 import type { RotationView } from '../../../status/views.ts';
 import type { Icon } from './icons.ts';
 import { type Cell, table } from './table.ts';
-import { badge, counted, keyName, moment, NONE, prose, type Tone } from './words.ts';
+import { badge, counted, keyName, moment, prose, type Tone } from './words.ts';
 
 const STATES: Readonly<Record<RotationView['state'], readonly [Tone, Icon, string]>> = {
   running: ['busy', 'turn', 'running'],
@@ -19,7 +19,7 @@ export function rotationsTable(rotations: readonly RotationView[], now: number):
   const rows = rotations.map((rotation): Cell[] => {
     const [tone, name, word] = STATES[rotation.state];
     const { strategy, rollback, error, replaces, kid } = rotation;
-    const what = html`${keyName(kid)}<span class="sub">${replaces === null ? 'in place of one that is not ours' : html`in place of ${keyName(replaces)}`}</span>`;
+    const what = html`${kid === null ? 'none was made' : keyName(kid)}<span class="sub">${replaces === null ? 'in place of one that is not ours' : html`in place of ${keyName(replaces)}`}</span>`;
     return [
       html`${moment(rotation.started_at, now)}<span class="sub">${took(rotation)}</span>`,
       html`${badge(tone, name, word)}<span class="sub">${strategy}${rollback ? ', rollback' : null}</span>${error === null ? null : html`<span class="sub why">${prose(error)}</span>`}`,
@@ -60,21 +60,20 @@ function entryRows(entries: readonly AuditEntry[], now: number, caption: string)
     String(entry.seq),
     moment(entry.time, now),
     html`<code class="type">${entry.type}</code>`,
-    why(entry),
-    more(entry),
+    html`${why(entry)}${more(entry)}`,
   ]);
-  const heads = ['No.', 'Time', 'What', 'Why, and who', 'More'];
+  const heads = ['No.', 'Time', 'What', 'Why, and who'];
   const none = 'No entry of it is among the newest of the audit log.';
   return table({ caption, quiet: true, heads, rows, none, numbers: ['No.'] });
 }
 
-function more({ seq, data, rotation }: AuditEntry): Cell {
+function more({ seq, data, rotation }: AuditEntry): SafeHtml | null {
   const all: Readonly<Record<string, unknown>> = rotation === null ? data : { rotation, ...data };
   const said = Object.entries(all).filter(([, value]) => value !== null && value !== '');
-  if (said.length === 0) return NONE;
+  if (said.length === 0) return null;
   const items = said.map(
     ([name, value]) =>
       html`<div><dt>${name}</dt><dd>${Array.isArray(value) ? value.join(', ') : String(value)}</dd></div>`,
   );
-  return html`<details id="entry-${seq}"><summary>Data</summary><dl class="data">${items}</dl></details>`;
+  return html`<details id="entry-${seq}"><summary>Data</summary><dl class="data pairs">${items}</dl></details>`;
 }
