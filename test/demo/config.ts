@@ -19,12 +19,31 @@ const POLICIES = {
   'cutover-rs256-pem': { ...COMMON, ...RSA, strategy: 'cutover', format: 'pem' },
 };
 
+export interface DemoConfig {
+  /** Of the local Wacht. */
+  readonly origin: string;
+  readonly clients: readonly Pick<RegisteredClient, 'app' | 'id' | 'policy'>[];
+  /** Laid over the config, and over its policies. */
+  readonly more?: Readonly<Record<string, unknown>>;
+  readonly policies?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+}
+
 /** Writes config and secrets into `dir`. Returns the config's path. */
-export async function writeConfig(dir: string, origin: string, clients: readonly RegisteredClient[]): Promise<string> {
+export async function writeConfig(dir: string, demo: DemoConfig): Promise<string> {
   await mkdir(dir, { recursive: true });
   await writeSecret(join(dir, 'kek'), randomBytes(32).toString('base64url'));
   await writeSecret(join(dir, 'api-key'), API_KEY);
-  const config = {
+  const file = join(dir, 'rekeyd.yaml');
+  await writeFile(file, configText(demo));
+  return file;
+}
+
+export function configText({ origin, clients, more = {}, policies = {} }: DemoConfig): string {
+  const laidOver = Object.entries(policies).map(([name, members]) => [
+    name,
+    { ...COMMON, ...policyOf(name), ...members },
+  ]);
+  return stringify({
     data_dir: '.',
     encryption: { keks: [{ id: 'demo', key: 'file:kek' }] },
     deployments: [
@@ -43,12 +62,14 @@ export async function writeConfig(dir: string, origin: string, clients: readonly
         })),
       },
     ],
-    policies: POLICIES,
+    policies: { ...POLICIES, ...Object.fromEntries(laidOver) },
     sinks: [{ kind: 'directory', path: './keys' }],
-  };
-  const file = join(dir, 'rekeyd.yaml');
-  await writeFile(file, stringify(config));
-  return file;
+    ...more,
+  });
+}
+
+function policyOf(name: string): Readonly<Record<string, unknown>> {
+  return Object.entries(POLICIES).find(([known]) => known === name)?.[1] ?? {};
 }
 
 async function writeSecret(file: string, text: string): Promise<void> {

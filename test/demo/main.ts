@@ -1,6 +1,6 @@
 /**
  * `npm run demo`: an embedded store, a local Wacht that picks keys in both ways, and the real service. Ten clients go on signing in while
- * their keys are rotated.
+ * their keys are rotated. With `--serve` everything goes on after that, with the page to look at it, until Ctrl-C.
  */
 import { rm, stat } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
@@ -19,24 +19,33 @@ import { startService } from '../../src/runtime/service.ts';
 import { monotonic, sleep, systemClock } from '../../src/time.ts';
 import type { LogEntry } from '../emulator/log.ts';
 import { startEmulator } from '../emulator/server.ts';
-import { writeConfig } from './config.ts';
+import { configText, type DemoConfig, writeConfig } from './config.ts';
 import { API_KEY, APPS, arrangeMishaps, CLIENTS, DEPLOYMENT, type RegisteredClient, register } from './fleet.ts';
 import { type LoginStream, startLogins } from './logins.ts';
 import { type ClientReport, type DemoReport, printReport } from './report.ts';
+import { onInterrupt, SERVED, serve } from './serve.ts';
 
 const PATIENCE_MS = 120_000;
 
+/** The demo makes some thousand; one that serves goes on for hours. */
+const MOST_CALLS = 100_000;
+
 const asJson = process.argv.includes('--json');
+const isServing = process.argv.includes('--serve');
 const say = (line: string) => void (asJson ? process.stderr : process.stdout).write(`${line}\n`);
+
+// From the start: a Ctrl-C that comes early must not leave the embedded store running.
+const interrupted = isServing ? onInterrupt() : null;
 
 const dir = resolve('data/demo');
 await clearEarlierDemo(dir);
 
-const emulator = await startEmulator();
+const emulator = await startEmulator({ logLimit: MOST_CALLS });
 emulator.setApiKey(DEPLOYMENT, API_KEY);
 for (const [slug, app] of Object.entries(APPS)) emulator.addApp({ deployment: DEPLOYMENT, slug, ...app });
 const clients = CLIENTS.map((client) => register(emulator, client));
-const config = await loadConfig(await writeConfig(dir, emulator.url, clients), {});
+const demo: DemoConfig = { origin: emulator.url, clients, ...(isServing && { more: SERVED }) };
+const config = await loadConfig(await writeConfig(dir, demo), {});
 say(`A local Wacht listens on ${emulator.url}: app first-pem takes the first PEM key, app by-kid picks by kid.`);
 
 const log = createLog({ level: 'silent' });
@@ -59,7 +68,8 @@ say(
 
 say(`A probe of each app (rekeyd probe) found which of two keys signs in: ${probed.join(', ')}.`);
 
-const service = await startService(config, { log, schedule: true, worker: true, http: false });
+const source = isServing ? { source: { text: configText(demo), env: {} } } : {};
+const service = await startService(config, { log, schedule: true, worker: true, http: isServing, ...source });
 const streams = new Map<string, LoginStream>();
 for (const client of clients) {
   const folder = join(dir, 'keys', client.ref);
@@ -75,16 +85,26 @@ await queues.request({ v: 1, select: { all: true }, reason, actor: 'demo', compr
 const ended = await rotationsEnded();
 const seconds = (monotonic() - startedAt) / 1000;
 await sleep(300); // a few logins more, with the old keys gone
-for (const stream of streams.values()) await stream.stop();
-await queues.close();
-await service.stop();
+if (!isServing) await stop();
 const report = makeReport(ended, seconds);
-await emulator.close();
 
 if (asJson) process.stdout.write(`${JSON.stringify(report)}\n`);
 else printReport(report, clients, relative('', dir));
 // The one refusal that the demo arranges is an outcome; a refused login, or any other failure, is a defect.
 process.exitCode = isAsArranged(report) ? 0 : 1;
+
+if (interrupted !== null) {
+  for (const stream of streams.values()) stream.slowDown();
+  await serve({ demo, emulator, service, clients, interrupted, say });
+  await stop();
+}
+
+async function stop(): Promise<void> {
+  for (const stream of streams.values()) await stream.stop();
+  await queues.close();
+  await service.stop();
+  await emulator.close();
+}
 
 interface Ended {
   readonly record: ClientRecord;

@@ -52,12 +52,15 @@ describe('the plan for a server', () => {
 });
 
 describe('the plan for one particular program', () => {
-  test.each(['redis-server', 'prometheus'] as const)('uses the machine’s own package sources: %s', (program) => {
-    expect(read(planAptInstall(machine('root', 'apt-get'), program))).toEqual([
-      `${APT} -qq update`,
-      `${APT} ${INSTALL} ${program}`,
-    ]);
-  });
+  test.each(['redis-server', 'prometheus', 'chromium'] as const)(
+    'uses the machine’s own package sources: %s',
+    (program) => {
+      expect(read(planAptInstall(machine('root', 'apt-get'), program))).toEqual([
+        `${APT} -qq update`,
+        `${APT} ${INSTALL} ${program}`,
+      ]);
+    },
+  );
 
   test('with a folder aside, leaves the machine’s sources, lists and caches alone in every command', () => {
     const aside =

@@ -24,7 +24,7 @@ export const SERVERS = ['valkey-server', 'redis-server'] as const;
 export type Server = (typeof SERVERS)[number];
 
 /** What a full run of the tests has on PATH. Debian's packages are called as the programs are. */
-export const FOR_CI = [...SERVERS, 'prometheus'] as const;
+export const FOR_CI = [...SERVERS, 'prometheus', 'chromium'] as const;
 export type Program = (typeof FOR_CI)[number];
 
 /** For people. */

@@ -1,6 +1,6 @@
 /**
  * Makes sure that this machine has a Redis-compatible server, before the demo and the tests. Instant and silent when one is on PATH.
- * `--all` (for CI) also tries to have both valkey-server and redis-server, and Prometheus; it fails where neither server on PATH knows WAITAOF.
+ * `--all` (for CI) also tries to have both valkey-server and redis-server, Prometheus and Chromium; it fails where neither server on PATH knows WAITAOF.
  */
 import { spawnSync } from 'node:child_process';
 import {
