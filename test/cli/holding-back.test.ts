@@ -37,17 +37,9 @@ describe('status', () => {
       world.run(['status', '--limit', '1']),
     ]);
     expect(documentOf(some).counts).toMatchObject({ found: 1, held: 1, healthy: 0 });
-    expect(none.stdout).toMatch(/^2 clients: 1 held, 1 found\nNone of them is halted\.$/m);
+    expect(none.stdout).toMatch(/^2 clients: 1 held, 1 found\nDue by schedule: 0 now, .*\nNone of them is halted\.$/m);
     expect(none.stdout).not.toContain(found.ref);
-    expect(told.stdout).toMatch(/^3 clients: .*\nCLIENT .*\n.*\n… and 2 more: /m);
-  });
-
-  test('--watch shows it again until it is told to stop', async () => {
-    const watching = world.spawn(['status', '--watch']);
-    const looks = () => watching.stdout().match(/^3 clients: .*1 healthy$/gm)?.length ?? 0;
-    await until('it is shown twice', (saw) => saw(looks()) > 1);
-    watching.kill('SIGINT');
-    expect((await watching.ended).code).toBe(0);
+    expect(told.stdout).toMatch(/^3 clients: .*\nDue by schedule: .*\nCLIENT .*\n.*\n… and 2 more: /m);
   });
 
   test.each<[string, string[], RegExp]>([
