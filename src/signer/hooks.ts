@@ -42,6 +42,9 @@ export function clientAuth(signer: Signer, { audience }: ClientAuthOptions = {})
   };
 }
 
+/** As `RequestInit`; members may be there and undefined, as openid-client and oauth4webapi have them. */
+export type FetchInit = { [Name in keyof RequestInit]?: RequestInit[Name] | undefined };
+
 export interface FetchOptions {
   /** The `aud` claim. When absent, that of the assertion which the request has already, or else the request's URL. */
   readonly audience?: string | ((url: string) => string);
@@ -55,20 +58,24 @@ export interface FetchOptions {
  * Any other request it makes as it is.
  */
 export function signingFetch(signer: Signer, { audience, fetch: send = fetch }: FetchOptions = {}) {
-  return async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
+  return async (input: string | URL | Request, init?: FetchInit): Promise<Response> => {
     const form = init?.body;
-    if (!(form instanceof URLSearchParams)) return send(input, init);
+    if (!(form instanceof URLSearchParams)) return send(input, requestInit(init));
     const url = input instanceof Request ? input.url : String(input);
     const given = typeof audience === 'function' ? audience(url) : audience;
     return signer.authenticate(
       (assertion) => {
         const body = new URLSearchParams(form);
         authenticateForm(body, signer.clientId, assertion);
-        return send(input, { ...init, body });
+        return send(input, requestInit({ ...init, body }));
       },
       { audience: given ?? audienceIn(form) ?? url },
     );
   };
+}
+
+function requestInit(init: FetchInit = {}): RequestInit {
+  return init as RequestInit; // a member that is undefined means to `fetch` what an absent one does
 }
 
 function authenticateForm(body: URLSearchParams, clientId: string, assertion: string): void {

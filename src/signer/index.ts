@@ -11,6 +11,14 @@
  */
 export { SignerError, type SignerErrorCode } from './error.ts';
 export type { KeyRole } from './folder.ts';
-export { CLIENT_ASSERTION_TYPE, type ClientAuthOptions, clientAuth, type FetchOptions, signingFetch } from './hooks.ts';
+export {
+  CLIENT_ASSERTION_TYPE,
+  type ClientAuthOptions,
+  clientAuth,
+  type FetchInit,
+  type FetchOptions,
+  type ServerMetadata,
+  signingFetch,
+} from './hooks.ts';
 export type { Answer } from './refusal.ts';
 export { type AssertionOptions, type KeyInfo, openSigner, type Signer, type SignerOptions } from './signer.ts';
