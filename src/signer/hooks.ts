@@ -42,8 +42,10 @@ export function clientAuth(signer: Signer, { audience }: ClientAuthOptions = {})
   };
 }
 
-/** As `RequestInit`; members may be there and undefined, as openid-client and oauth4webapi have them. */
-export type FetchInit = { [Name in keyof RequestInit]?: RequestInit[Name] | undefined };
+/** As `RequestInit`, as wide as openid-client and oauth4webapi have it: members may be undefined, and bodies are typed otherwise than by the DOM's types. */
+export type FetchInit = { [Name in Exclude<keyof RequestInit, 'body'>]?: RequestInit[Name] | undefined } & {
+  body?: unknown;
+};
 
 export interface FetchOptions {
   /** The `aud` claim. When absent, that of the assertion which the request has already, or else the request's URL. */
@@ -75,7 +77,7 @@ export function signingFetch(signer: Signer, { audience, fetch: send = fetch }: 
 }
 
 function requestInit(init: FetchInit = {}): RequestInit {
-  return init as RequestInit; // a member that is undefined means to `fetch` what an absent one does
+  return init as RequestInit; // handed on as it came: `fetch` itself refuses what is none
 }
 
 function authenticateForm(body: URLSearchParams, clientId: string, assertion: string): void {
