@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { directorySink } from '../../src/deliver/directory.ts';
 import { contents, sinkKey } from '../deliver/contents.ts';
 import { PROGRAMS, TYPED } from './application.ts';
-import { pack, run } from './packed.ts';
+import { packSigner, run } from './packed.ts';
 
 const repository = join(import.meta.dirname, '../..');
 const node = join(repository, 'clients/node');
@@ -19,7 +19,7 @@ let keys: string;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'rekeyd-package-'));
   // As an install leaves it, without one: packages.test.ts asks npm for it.
-  const tarball = pack('clients/node', folder);
+  const tarball = packSigner(folder);
   app = join(folder, 'app');
   const installed = join(app, 'node_modules/@rekeyd/signer');
   mkdirSync(installed, { recursive: true });
@@ -61,8 +61,12 @@ test('the code in its README compiles', () => {
   for (const [index, code] of blocks.entries()) writeFileSync(join(app, names[index] ?? ''), `${code}export {};\n`);
   run(join(repository, 'node_modules/.bin/tsc'), [...FLAGS, '--target', 'es2022', ...names], app);
   // The lines of the change are those of the program below it.
-  const [, diff = ''] = /```diff\n([\s\S]*?)```/.exec(readme) ?? [];
-  for (const line of diff.split('\n').filter((one) => one.startsWith('+'))) expect(blocks[0]).toContain(line.slice(1));
+  const change = /```diff\n([\s\S]*?)```/;
+  const [, diff = ''] = change.exec(readme) ?? [];
+  const added = diff.split('\n').filter((one) => one.startsWith('+'));
+  expect(added).toHaveLength(3);
+  for (const line of added) expect(blocks[0]).toContain(line.slice(1));
+  expect(change.exec(readFileSync(join(repository, 'README.md'), 'utf8'))?.[1]).toBe(diff);
 });
 
 function lineOf(name: string): number {

@@ -41,10 +41,10 @@ async function open(options?: SignerOptions): Promise<Signer> {
 /** An application's code, and each way of it to get a token. */
 const CLIENTS: Readonly<Record<string, (signer: Signer) => Promise<() => Promise<unknown>>>> = {
   async 'openid-client'(signer) {
-    const config = await client.discovery(new URL(server.issuer), signer.clientId, undefined, clientAuth(signer), {
-      [client.customFetch]: signingFetch(signer),
-      execute: [client.allowInsecureRequests], // loopback
-    });
+    const execute = [client.allowInsecureRequests]; // loopback
+    const issuer = new URL(server.issuer);
+    const config = await client.discovery(issuer, signer.clientId, undefined, clientAuth(signer), { execute });
+    config[client.customFetch] = signingFetch(signer);
     return async () => (await client.clientCredentialsGrant(config)).access_token;
   },
   async oauth4webapi(signer) {
