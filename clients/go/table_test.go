@@ -216,13 +216,16 @@ func (r *run) assertion(lifetime time.Duration, expected expectation) {
 func (r *run) authenticate(answers []answer, expected expectation) {
 	var sent []url.Values
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		noError(r, request.ParseForm())
+		r.mutex.Lock()
+		_ = request.ParseForm()
 		sent = append(sent, request.PostForm)
-		if len(sent) > len(answers) {
+		count := len(sent)
+		r.mutex.Unlock()
+		if count > len(answers) {
 			w.WriteHeader(http.StatusTeapot)
 			return
 		}
-		r.answer(w, answers[len(sent)-1])
+		r.answer(w, answers[count-1])
 	}))
 	defer server.Close()
 	grant := url.Values{"grant_type": {"client_credentials"}, "scope": {"a b"}}
@@ -238,6 +241,8 @@ func (r *run) authenticate(answers []answer, expected expectation) {
 		noError(r, err)
 		r.checkAnswer(response, expected.Status, answers[len(answers)-1])
 	}
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
 	if len(sent) != len(expected.Sent) {
 		r.Fatalf("%d requests were sent, not %d", len(sent), len(expected.Sent))
 	}
@@ -251,7 +256,9 @@ func (r *run) authenticate(answers []answer, expected expectation) {
 
 func (r *run) answer(w http.ResponseWriter, given answer) {
 	if given.First != nil {
-		noError(r, r.folder.deliver(given.First, nil))
+		if err := r.folder.deliver(given.First, nil); err != nil {
+			r.Error(err)
+		}
 	}
 	if given.Fails {
 		panic(http.ErrAbortHandler)

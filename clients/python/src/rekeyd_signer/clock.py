@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple, Optional
 
@@ -49,8 +50,10 @@ class Exchange(NamedTuple):
         return min(max(0.0, least), most)
 
 
-def date_of(text: Optional[str]) -> Optional[float]:
-    """Of a `Date` header; None for what is no date."""
+def date_of(headers: Mapping[str, str]) -> Optional[float]:
+    """None where there is no `Date`, or it is none."""
+    # A plain dict, unlike the headers of httpx and requests, tells capitals from small letters.
+    text = headers.get("date") or headers.get("Date")
     try:
         return None if text is None else parsedate_to_datetime(text).timestamp()
     except (TypeError, ValueError, OverflowError):

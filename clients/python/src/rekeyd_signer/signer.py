@@ -102,7 +102,7 @@ class Signer:
 
     def judge(self, answer: Answer, sent: float) -> Outcome:
         """What became of a request that was sent then, by `now`, and is answered now."""
-        return Outcome(verdict_of(answer), Exchange(sent, self.now(), date_of(answer.headers.get("date"))))
+        return Outcome(verdict_of(answer), Exchange(sent, self.now(), date_of(answer.headers)))
 
     def login(self, *, audience: str, lifetime: int = 60) -> Generator[Signed, Outcome, None]:
         """The rule of `authenticate` without its requests: gives what to send, is sent what became of it, and ends when there is nothing more to try."""
