@@ -23,6 +23,8 @@ const mostRead = 64 << 10
 // they cannot verify). A 400 with an unknown error counts too: nothing was granted, so asking again is safe. The body can be read as before.
 func verdictOf(response *http.Response) verdict {
 	switch status := response.StatusCode; {
+	case status >= 200 && status < 300:
+		return accepted
 	case status == http.StatusUnauthorized:
 		return refused
 	case status == http.StatusBadRequest:
@@ -30,11 +32,8 @@ func verdictOf(response *http.Response) verdict {
 		case nil, "invalid_client", "invalid_request":
 			return refused
 		}
-		return accepted
-	case status == http.StatusTooManyRequests || status >= 500:
-		return unknown
 	}
-	return accepted
+	return unknown
 }
 
 // errorOf is the `error` of the OAuth error body (RFC 6749 section 5.2).

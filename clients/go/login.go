@@ -23,14 +23,19 @@ func (s *Signer) Authenticate(request Request, send func(Signed) (*http.Response
 	if said != refused {
 		return response, err
 	}
-	if correction, isWrong := measured(); isWrong {
+	correction, isWrong := measured()
+	if isWrong {
 		if correction != 0 {
 			s.tell(wrongClock(correction))
 		}
 		if correction.Abs() <= mostCorrected {
 			discard(response)
 			try.correction = correction
-			if response, said, _, err = try.with(held, first); said != refused {
+			response, said, _, err = try.with(held, first)
+			if said == accepted {
+				s.correction.Store(int64(correction))
+			}
+			if said != refused {
 				return response, err
 			}
 		}
@@ -43,10 +48,16 @@ func (s *Signer) Authenticate(request Request, send func(Signed) (*http.Response
 	}
 	discard(response)
 	response, said, _, err = try.with(newer, other)
-	if said == accepted {
+	switch said {
+	case accepted:
 		s.choice.accepted(newer, other)
-		s.report(newer)
+		if isWrong {
+			s.correction.Store(int64(try.correction))
+		}
+	case refused:
+		s.choice.stead.Store(nil)
 	}
+	s.report(newer)
 	return response, err
 }
 
@@ -71,8 +82,5 @@ func (a *attempt) with(held *keySet, key *signingKey) (*http.Response, verdict, 
 	}
 	made := exchange{sent: sent, received: a.signer.clock()}.of(response.Header)
 	said := verdictOf(response)
-	if said == accepted {
-		a.signer.correction.Store(int64(a.correction))
-	}
 	return response, said, func() (time.Duration, bool) { return made.correction(signed.times) }, nil
 }

@@ -33,7 +33,7 @@ class Choice:
         others = [key for key in held.keys if key.kid != refused.kid]
         if stead is not None and stead.accepted != refused.kid and first in others:
             return first  # another thread has found it out meanwhile
-        self.stead = None
+        self.forget()
         if stead is not None and stead.accepted == refused.kid:
             others = [key for key in others if key.kid != stead.first] or others
         return next(iter(others), None)
@@ -42,3 +42,6 @@ class Choice:
         first = held.first()
         if first is not None:
             self.stead = None if first.kid == key.kid else Stead(first.kid, key.kid)
+
+    def forget(self) -> None:
+        self.stead = None

@@ -55,16 +55,13 @@ class Outcome(NamedTuple):
 
 
 def verdict_of(answer: Answer) -> Verdict:
-    """`refused` where the server may have refused the key: 401, or 400 with `invalid_client` or `invalid_request` (some servers say that for a
-    signature they cannot verify). A 400 with an unknown error counts too: nothing was granted, so asking again is safe. `unknown` says nothing about
-    the key.
+    """`refused` where the server may have refused the key: 401, or 400 with `invalid_client` or `invalid_request` (some servers say that for a signature
+    they cannot verify). A 400 with an unknown error counts too: nothing was granted, so asking again is safe. `unknown` says nothing about the key.
     """
     status = answer.status_code
-    if status == 401:
+    if status == 401 or (status == 400 and _error_of(answer) in (None, "invalid_client", "invalid_request")):
         return "refused"
-    if status == 400:
-        return "refused" if _error_of(answer) in (None, "invalid_client", "invalid_request") else "accepted"
-    return "unknown" if status == 429 or status >= 500 else "accepted"
+    return "accepted" if 200 <= status < 300 else "unknown"
 
 
 def _error_of(answer: Answer) -> object:

@@ -131,9 +131,12 @@ class Signer:
             return
         verdict, _ = yield self._sign(newer, other, audience, lifetime, correction)
         if verdict == "accepted":
-            self._correction = correction
             self._choice.accepted(newer, other)
-            self._report(newer)
+            if measured is not None:
+                self._correction = correction
+        elif verdict == "refused":
+            self._choice.forget()
+        self._report(newer)
 
     def close(self) -> None:
         """Takes the report of this process back. What is signed afterwards is signed as before."""
