@@ -13,6 +13,7 @@ import signal
 import threading
 
 import httpx
+
 from rekeyd_signer import open_signer
 from rekeyd_signer.httpx_auth import PrivateKeyJwt
 

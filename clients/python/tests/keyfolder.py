@@ -117,7 +117,9 @@ class KeyFolder:
             **named,
             "updated_at": "2026-11-23T03:00:00.000Z",
         }
-        keys = {f"{role}.jwk.json": json.dumps(self._keys.jwk(name)) for role, name in named.items() if name is not None}
+        keys = {
+            f"{role}.jwk.json": json.dumps(self._keys.jwk(name)) for role, name in named.items() if name is not None
+        }
         return {**keys, META: json.dumps(meta)}
 
     def _damaged(self, how: str, text: str) -> Any:

@@ -3,139 +3,23 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import re
-import shutil
-import socket
-import subprocess
-import sys
-import tempfile
 import threading
-import time
 import traceback
 import unittest
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import jwt
-from keyfolder import KeyFolder, Keys, is_root
+
 from rekeyd_signer import Signed, SignerError, open_signer
 from rekeyd_signer.httpx_auth import PrivateKeyJwt
+
 from server import Reply, json_reply, serving
-
-AUDIENCE = "https://auth.example.com/oauth/token"
-NOBODY = 65_534
-
-
-class Said:
-    """An answer without a connection."""
-
-    def __init__(self, status: int) -> None:
-        self.status_code = status
-        self.headers: dict[str, str] = {}
-
-    def json(self) -> Any:
-        return {}
-
-
-class SignerTest(unittest.TestCase):
-    def setUp(self) -> None:
-        self.root = Path(tempfile.mkdtemp(prefix="rekeyd-signer-"))
-        self.addCleanup(shutil.rmtree, self.root)
-        self.keys = Keys()
-        self.folder = KeyFolder(self.root, self.keys)
-
-    def until(self, what: str, is_so: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 15
-        while not is_so():
-            self.assertLess(time.monotonic(), deadline, f"not within 15 s: {what}")
-            time.sleep(0.01)
-
-    def reports(self) -> list[str]:
-        return sorted(path.name for path in (self.folder.path / "signers").glob("*.json"))
-
-    @staticmethod
-    def report_of(pid: int) -> str:
-        return f"{re.sub('[^A-Za-z0-9._-]', '_', socket.gethostname())}-{pid}.json"
-
-
-class Processes(SignerTest):
-    PROGRAM = """
-import sys
-from rekeyd_signer import open_signer
-signer = open_signer(sys.argv[1])
-print(signer.assertion(audience="a").kid, flush=True)
-sys.stdin.read()
-"""
-
-    def start(self) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-B", "-c", self.PROGRAM, str(self.folder.path)]
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        return subprocess.Popen(command, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, **pipes)
-
-    def test_that_share_a_folder_report_each_for_itself_and_take_that_back_at_their_end(self) -> None:
-        self.folder.deliver({"current": "A"})
-        with self.start() as one, self.start() as other:
-            self.assertEqual([process.stdout and process.stdout.readline() for process in (one, other)], ["A\n", "A\n"])
-            both = sorted([self.report_of(one.pid), self.report_of(other.pid)])
-            self.until("both report", lambda: self.reports() == both)
-            # Neither closes its signer. It keeps no process alive.
-            one.communicate()
-            self.assertEqual(one.returncode, 0)
-            self.assertEqual(self.reports(), [self.report_of(other.pid)])
-            other.communicate()
-            self.assertEqual(other.returncode, 0)
-        self.assertEqual(self.reports(), [])
-
-    def test_that_are_forked_report_and_sign_too(self) -> None:
-        self.folder.deliver({"current": "A"})
-        context = multiprocessing.get_context("fork")
-        with open_signer(self.folder.path) as signer:
-            own = self.report_of(os.getpid())
-            self.until("the parent reports", lambda: self.reports() == [own])
-            end, kids = context.Event(), context.Queue()
-
-            def work() -> None:
-                kids.put(signer.assertion(audience=AUDIENCE).kid)
-                end.wait(30)
-                signer.close()
-
-            child = context.Process(target=work)
-            child.start()
-            self.assertEqual(kids.get(timeout=30), "A")
-            both = sorted([own, self.report_of(child.pid or 0)])
-            self.until("both report", lambda: self.reports() == both)
-            end.set()
-            child.join()
-            self.assertEqual(child.exitcode, 0)
-            self.assertEqual(self.reports(), [own])
-        self.assertEqual(self.reports(), [])
-
-    @unittest.skipUnless(is_root(), "only root can become another user")
-    def test_as_another_user_cannot_open_what_is_not_theirs_and_go_on_with_what_they_have(self) -> None:
-        self.root.chmod(0o755)
-        self.folder.deliver({"current": "A"})
-        problems: list[SignerError] = []
-        signer = open_signer(self.folder.path, on_problem=problems.append, reports=False)
-        self.folder.deliver({"current": "B", "previous": "A"})
-        for key in self.folder.path.glob("*.jwk.json"):
-            key.chmod(0o600)
-        os.seteuid(NOBODY)
-        try:
-            with self.assertRaises(SignerError) as caught:
-                open_signer(self.folder.path)
-            self.assertEqual(signer.assertion(audience=AUDIENCE).kid, "A")
-        finally:
-            os.seteuid(0)
-        for problem in [caught.exception, *problems]:
-            self.assertEqual(problem.code, "folder_unreadable")
-            self.assertRegex(str(problem), rf"Permission denied: .*jwk\.json.* this user \(uid {NOBODY}\) may read it")
-        self.assertEqual(len(problems), 1)
-        self.assertEqual(signer.assertion(audience=AUDIENCE).kid, "B")
+from signer_test import AUDIENCE, Said, SignerTest
 
 
 class Threads(SignerTest):
@@ -165,6 +49,34 @@ class Threads(SignerTest):
             self.assertEqual(signer.assertion(audience=AUDIENCE).kid, "B")
             self.folder.deliver({"current": "B", "previous": "A"})
             self.assertEqual(sign_in_once(signer, send), 200)
+
+    def test_that_are_refused_try_the_key_that_another_has_found(self) -> None:
+        self.folder.deliver({"current": "A", "next": "B"})
+        signer = open_signer(self.folder.path, reports=False)
+        sent: list[str] = []
+
+        def send(signed: Signed) -> Said:
+            sent.append(signed.kid)
+            return Said(200 if signed.kid == "B" else 401)
+
+        def send_late(signed: Signed) -> Said:
+            if not sent:
+                signer.authenticate(send, audience=AUDIENCE)
+                self.folder.deliver({"current": "A", "next": "C", "previous": "B"})
+            return send(signed)
+
+        self.assertEqual(signer.authenticate(send_late, audience=AUDIENCE).status_code, 200)
+        self.assertEqual(sent, ["A", "B", "A", "B"])
+
+
+class Folders(SignerTest):
+    def test_may_be_missing_for_a_moment(self) -> None:
+        self.folder.deliver({"current": "A"})
+        self.folder.move("away")
+        with patch("time.sleep", side_effect=lambda _: self.folder.move("back")) as sleep:
+            signer = open_signer(self.folder.path, reports=False)
+        sleep.assert_called_once()
+        self.assertEqual(signer.assertion(audience=AUDIENCE).kid, "A")
 
 
 def sign_in_once(signer: Any, send: Callable[[Signed], Said]) -> int:

@@ -1,10 +1,10 @@
 """Signs the client assertions of an application with the keys that rekeyd rotates.
 
-    signer = open_signer("/var/lib/rekeyd/keys/185019846023/mcp-auth/4711")
-    response = signer.authenticate(
-        lambda signed: httpx.post(token_url, data={"grant_type": "client_credentials", **signed.form()}),
-        audience=token_url,
-    )
+signer = open_signer("/var/lib/rekeyd/keys/185019846023/mcp-auth/4711")
+response = signer.authenticate(
+    lambda signed: httpx.post(token_url, data={"grant_type": "client_credentials", **signed.form()}),
+    audience=token_url,
+)
 """
 
 from .errors import SignerError

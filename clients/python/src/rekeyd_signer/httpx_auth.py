@@ -67,6 +67,8 @@ def _step(login: Generator[Signed, Outcome, None], outcome: Outcome) -> Optional
 def _with(request: httpx.Request, signed: Signed) -> httpx.Request:
     added = signed.form()
     form = [pair for pair in parse_qsl(request.content.decode(), keep_blank_values=True) if pair[0] not in added]
-    headers = [pair for pair in request.headers.multi_items() if pair[0].lower() not in ("content-length", "transfer-encoding")]
+    headers = [
+        pair for pair in request.headers.multi_items() if pair[0].lower() not in ("content-length", "transfer-encoding")
+    ]
     content = urlencode([*form, *added.items()]).encode()
     return httpx.Request(request.method, request.url, headers=headers, content=content, extensions=request.extensions)

@@ -190,7 +190,9 @@ class Signer:
 
     def _sign(self, held: KeySet, key: SigningKey, audience: str, lifetime: int, correction: float) -> Signed:
         if not isinstance(audience, str) or audience == "":
-            raise TypeError("audience must be one text: an assertion for several could be used at each of them by the others")
+            raise TypeError(
+                "audience must be one text: an assertion for several could be used at each of them by the others"
+            )
         times = times_at(self.now() + correction, lifetime)
         claims: dict[str, object] = {
             "iss": held.client_id,
