@@ -78,6 +78,22 @@ class Folders(SignerTest):
         sleep.assert_called_once()
         self.assertEqual(signer.assertion(audience=AUDIENCE).kid, "A")
 
+    def test_on_a_volume_that_hangs_stop_no_login(self) -> None:
+        self.folder.deliver({"current": "A"})
+        problems: list[SignerError] = []
+        signer = open_signer(self.folder.path, reports=False, on_problem=problems.append)
+        self.folder.deliver({"current": "B"})
+        path = self.folder.path / "current.jwk.json"
+        text = path.read_text()
+        path.resolve().unlink()
+        # Reading it waits until somebody writes.
+        os.mkfifo(path.resolve())
+        self.assertEqual([signer.assertion(audience=AUDIENCE).kid for _ in range(3)], ["A", "A", "A"])
+        self.assertEqual([problem.code for problem in problems], ["folder_unreadable"] * 3)
+        self.assertIn("does not answer", str(problems[0]))
+        path.write_text(text)
+        self.until("it reads on", lambda: signer.assertion(audience=AUDIENCE).kid == "B")
+
 
 def sign_in_once(signer: Any, send: Callable[[Signed], Said]) -> int:
     return int(signer.authenticate(send, audience=AUDIENCE).status_code)
