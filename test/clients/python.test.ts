@@ -14,10 +14,10 @@ let python: string;
 /** Why the tests are left out, or null. */
 let missing: string | null;
 
-// Nothing is written beside the sources.
+// Nothing is written beside the sources, and what is installed comes first.
 const env = {
-  PATH: process.env.PATH,
-  HOME: process.env.HOME,
+  ...process.env,
+  PYTHONPATH: undefined,
   PYTHONDONTWRITEBYTECODE: '1',
   PIP_DISABLE_PIP_VERSION_CHECK: '1',
 };
@@ -52,6 +52,15 @@ test('the tests of the library for Python pass, and leave nothing behind', async
   const printed = await run(python, [...strict, '-m', 'unittest', 'discover'], { cwd: TESTS, env });
   expect(printed).toMatch(/^Ran 1\d\d tests in [\s\S]*^OK( \(skipped=\d+\))?$/m);
   expect(await readdir(LIBRARY, { recursive: true })).toEqual(before);
+}, 180_000);
+
+test('the types of the library for Python hold', async ({ skip }) => {
+  skip(missing !== null, missing ?? '');
+  skip(process.env.REKEYD_TESTS !== 'all', '.ci/run checks the types of the library for Python');
+  await run(python, ['-m', 'pip', 'install', '-q', 'mypy>=1.15'], { cwd: environment, env });
+  const checked = ['src', ...(await readdir(TESTS)).map((name) => join('tests', name)), join('examples', 'service.py')];
+  const strict = ['--strict', '--cache-dir', join(environment, 'mypy')];
+  await run(python, ['-m', 'mypy', ...strict, ...checked], { cwd: LIBRARY, env: { ...env, MYPYPATH: 'src:tests' } });
 }, 180_000);
 
 test('the example for Python calls on through rotations of both kinds', async ({ skip }) => {

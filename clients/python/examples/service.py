@@ -1,6 +1,8 @@
 """A service that fetches a token and calls an API with it, until it is told to stop.
 
-    KEYS=/var/lib/rekeyd/keys/185019846023/mcp-auth/4711 TOKEN_URL=https://auth.example.com/oauth/token API_URL=https://api.example.com/ python service.py
+    export KEYS=/var/lib/rekeyd/keys/185019846023/mcp-auth/4711
+    export TOKEN_URL=https://auth.example.com/oauth/token API_URL=https://api.example.com/
+    python service.py
 
 Prints how often it called, and what failed. A real service would keep a token until it expires; this one fetches one for each call.
 """

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import unittest
+import weakref
 from typing import Any
 
 from rekeyd_signer import SignerError, open_signer
@@ -44,6 +45,14 @@ sys.stdin.read()
             other.communicate()
             self.assertEqual(other.returncode, 0)
         self.assertEqual(self.reports(), [])
+
+    def test_keep_no_signer_that_nothing_refers_to(self) -> None:
+        self.folder.deliver({"current": "A"})
+        signer = open_signer(self.folder.path)
+        self.until("it reports", lambda: self.reports() != [])
+        gone = weakref.ref(signer)
+        del signer
+        self.until("it is gone", lambda: gone() is None and self.reports() == [])
 
     def test_that_are_forked_report_and_sign_too(self) -> None:
         self.folder.deliver({"current": "A"})

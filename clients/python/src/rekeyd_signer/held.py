@@ -10,8 +10,8 @@ from typing import Callable, Optional, TypeVar
 from .errors import SignerError
 from .folder import ATTEMPTS, KeySet, read_key_set, version_of
 
-PATIENCE_S = 1.0
-"""A volume that hangs must not stop logins for longer than this."""
+PATIENCE_S = 3.0
+"""A volume that hangs must not stop logins for longer than this. Where a thousand threads sign at once, each waits for the others as well."""
 
 _OPENING_S = 10.0
 """What opens a signer waits longer: it has no keys yet."""
