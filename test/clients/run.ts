@@ -23,7 +23,10 @@ export async function run(command: string, args: readonly string[], { cwd, env }
     return stdout + stderr;
   } catch (error) {
     if (!(error instanceof Error)) throw error;
-    const printed = ['stdout', 'stderr'].map((name) => ({ ...error })[name]).join('\n').trim();
+    const printed = ['stdout', 'stderr']
+      .map((name) => ({ ...error })[name])
+      .join('\n')
+      .trim();
     throw new Error(`${command} ${args.join(' ')} failed:\n${printed || error.message}`);
   }
 }
