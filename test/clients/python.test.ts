@@ -3,6 +3,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import rekeyd from '../../package.json' with { type: 'json' };
 import { expectNoneRefused } from './example.ts';
 import { folderOf, lacking, run } from './run.ts';
 
@@ -47,6 +48,11 @@ afterAll(() => rm(environment, { recursive: true, force: true }));
 
 test('the tests of the library for Python pass, and leave nothing behind', async ({ skip }) => {
   skip(missing !== null, missing ?? '');
+  const installed = await run(python, ['-c', 'import importlib.metadata as m; print(m.version("rekeyd-signer"))'], {
+    cwd: environment,
+    env,
+  });
+  expect(installed.trim()).toBe(rekeyd.version);
   const before = await readdir(LIBRARY, { recursive: true });
   const strict = ['-W', 'error::ResourceWarning', '-W', 'error::DeprecationWarning:rekeyd_signer'];
   const printed = await run(python, [...strict, '-m', 'unittest', 'discover'], { cwd: TESTS, env });
