@@ -3,6 +3,7 @@
  * version; a secret mount may be a plain folder.
  */
 import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { constants } from 'node:fs';
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CompactSign } from 'jose';
@@ -45,13 +46,20 @@ export async function readKeySet(folder: string): Promise<KeySet> {
         await waitIfMissing(folder);
         continue;
       }
-      throw new SignerError(
-        'folder_unreadable',
-        `The key folder ${folder} cannot be read. Check the path, that this user may read it, and that rekeyd has delivered keys there.`,
-        { cause: error },
-      );
+      throw new SignerError('folder_unreadable', `The key folder ${folder} cannot be read. ${hintFor(error)}`, {
+        cause: error,
+      });
     }
   }
+}
+
+function hintFor(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : null;
+  if (code === 'EACCES' || code === 'EPERM') {
+    return 'This user may not read it: make it a member of the group of the files, and give rekeyd’s sink that group, mode "0640" and dir_mode "0750".';
+  }
+  if (code === 'ENOENT') return 'Check the path, and that rekeyd has delivered keys there.';
+  return 'A file in it is damaged, or only half written. Put it right, or have rekeyd deliver the keys again (restart a worker).';
 }
 
 /** Gives a folder that is about to be there again the time for it. */
@@ -109,8 +117,11 @@ async function signingKey(jwk: Record<string, unknown>, alg: string, role: KeyRo
   }
 }
 
+/** Of a pipe, opening would otherwise wait for a writer that never comes. */
+const FLAG = constants.O_RDONLY | constants.O_NONBLOCK;
+
 async function readJson(path: string): Promise<Record<string, unknown>> {
-  const value = parseJson(await readFile(path, 'utf8'));
+  const value = parseJson(await readFile(path, { encoding: 'utf8', flag: FLAG }));
   if (typeof value !== 'object' || value === null) throw new Error(`${path} is not a JSON object`);
   return { ...value };
 }

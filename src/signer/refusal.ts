@@ -4,6 +4,8 @@ export interface Answer {
   readonly status: number;
   /** The `error` of the OAuth error body (RFC 6749 section 5.2), when the caller has read it. */
   readonly error?: unknown;
+  /** `Headers`, or a record with names in lower case. The signer reads `date` to tell a wrong clock from a bad key. */
+  readonly headers?: object;
   /** As `Response.clone`: lets the signer read the error and leave the body to the caller. */
   clone?(): { json(): Promise<unknown> };
 }
@@ -19,7 +21,20 @@ export async function isRefusal(answer: Answer): Promise<boolean> {
   return error === undefined || error === 'invalid_client' || error === 'invalid_request';
 }
 
-/** Lets go of an answer that nobody will read, so that its connection is free again. */
+/** Whether the answer shows that the server took the key. Of what is neither this nor a refusal, nothing is known. */
+export function isAccepted({ status }: Answer): boolean {
+  return status >= 200 && status < 300;
+}
+
+/** What the server's clock says, in ms since the Unix epoch; null when the answer does not tell. */
+export function dateOf({ headers = {} }: Answer): number | null {
+  const text =
+    'get' in headers && typeof headers.get === 'function' ? headers.get('date') : 'date' in headers && headers.date;
+  const date = typeof text === 'string' ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(date) ? null : date;
+}
+
+/** Drops an answer that is not read, so that its connection is free again. */
 export async function discard(answer: Answer): Promise<void> {
   if ('body' in answer && answer.body instanceof ReadableStream && !answer.body.locked) await answer.body.cancel();
 }

@@ -15,3 +15,11 @@ export function every(ms: number, action: () => void): () => void {
   timer.unref();
   return () => clearInterval(timer);
 }
+
+/** Settles as `work` does; after `ms` rejects with `late()`, and the work goes on unseen. */
+export function within<T>(ms: number, work: Promise<T>, late: () => Error): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(late()), ms);
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}

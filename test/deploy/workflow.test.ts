@@ -23,12 +23,19 @@ function movable(text: string): string[] {
   return steps.flatMap(({ uses }) => (uses === undefined || /@[0-9a-f]{40}$/.test(uses) ? [] : [uses]));
 }
 
+/** What may be changed from there, by workflow and job. */
+const MAY: Readonly<Record<string, Readonly<Record<string, object>>>> = {
+  'release.yml': { publish: { contents: 'write', 'id-token': 'write', packages: 'write' } },
+};
+
 test.each(files)('%s runs no action that somebody can change, with a token that may only read', async (name) => {
   const text = await readFile(new URL(name, FOLDER), 'utf8');
   expect(movable(text)).toEqual([]);
   const { permissions, jobs } = workflow.parse(parse(text));
   expect(permissions).toEqual({ contents: 'read' });
-  for (const job of Object.values(jobs)) expect([job.permissions, job.uses]).toEqual([undefined, undefined]);
+  for (const [job, { permissions, uses }] of Object.entries(jobs)) {
+    expect([job, permissions, uses]).toEqual([job, MAY[name]?.[job], undefined]);
+  }
 });
 
 test('an action by tag would be found, and one by commit would not', () => {
@@ -43,4 +50,19 @@ test('the workflow asks for known vulnerabilities, and weekly', async () => {
   expect(on.schedule).toHaveLength(1);
   const runs = jobs.test.steps.map(({ run }: { run?: string }) => run);
   expect(runs).toEqual(expect.arrayContaining(['.ci/run', 'npm audit', 'npm audit signatures']));
+});
+
+test('a release is published by a job that runs no tests, after one that does, and after a person agreed', async () => {
+  const { on, jobs } = parse(await readFile(new URL('release.yml', FOLDER), 'utf8'));
+  expect(on).toEqual({ push: { tags: ['v*.*.*'] } });
+  const runsOf = (job: string) => jobs[job].steps.map(({ run = '' }: { run?: string }) => run).join('\n');
+  expect(Object.keys(jobs)).toEqual(['build', 'publish']);
+  expect(jobs.publish).toMatchObject({ needs: 'build', environment: 'release' });
+  expect(runsOf('build')).toContain('verify-tag');
+  expect(runsOf('build')).toContain('.ci/run');
+  expect(runsOf('publish')).not.toContain('.ci/run');
+  for (const part of ['npm publish', '--provenance', 'rekeyd-signer-*.tgz', 'docker buildx build', '--sbom=true'])
+    expect(runsOf('publish').replaceAll(/npm@\S+/g, 'npm')).toContain(part);
+  const { scripts } = JSON.parse(await readFile(new URL('../../package.json', FOLDER), 'utf8'));
+  expect(Object.keys(scripts)).toContain(/npm run -s (\w+) -- release/.exec(runsOf('publish'))?.[1]);
 });

@@ -5,7 +5,7 @@
 
 /** The part of a CycloneDX 1.5 document that changes here; the rest goes through. */
 interface Bom {
-  readonly metadata: { readonly component: { readonly name: string } };
+  readonly metadata: { readonly component: { readonly 'bom-ref': string; readonly name: string } };
   readonly components: readonly {
     readonly 'bom-ref': string;
     readonly name: string;
@@ -41,4 +41,28 @@ function deployedRefs({ components, dependencies }: Bom): ReadonlySet<string> {
   const needs = new Map(dependencies.map(({ ref, dependsOn }) => [ref, dependsOn]));
   for (const ref of deployed) for (const needed of needs.get(ref) ?? []) deployed.add(needed);
   return deployed;
+}
+
+/** Of `@rekeyd/signer`, which needs some of what rekeyd needs itself, and nothing that these need. */
+export function signerOnly(
+  bom: Bom,
+  signer: { readonly name: string; readonly version: string; readonly dependencies: Readonly<Record<string, string>> },
+) {
+  const { component } = bom.metadata;
+  const direct = bom.dependencies.find((one) => one.ref === component['bom-ref'])?.dependsOn ?? [];
+  const components = bom.components.filter((one) => direct.includes(one['bom-ref']) && one.name in signer.dependencies);
+  const needed = components.map((one) => one['bom-ref']);
+  const dependencies = bom.dependencies.filter(({ ref }) => needed.includes(ref));
+  if (needed.length === 0 || dependencies.some(({ dependsOn }) => dependsOn.length > 0)) {
+    throw new Error('@rekeyd/signer needs packages that need others: list them, too');
+  }
+  const { name, version } = signer;
+  const ref = `${name}@${version}`;
+  const purl = `pkg:npm/${name.replace('@', '%40')}@${version}`;
+  return {
+    ...bom,
+    metadata: { ...bom.metadata, component: { ...component, 'bom-ref': ref, name, version, purl } },
+    components,
+    dependencies: [{ ref, dependsOn: needed }, ...dependencies],
+  };
 }

@@ -1,0 +1,45 @@
+/** A volume that hangs: no file system does that when it is asked to, so `stat` does it here. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { directorySink } from '../../src/deliver/directory.ts';
+import { openSigner } from '../../src/signer/index.ts';
+import { contents, sinkKey } from '../deliver/contents.ts';
+
+const volume = vi.hoisted(() => ({ hangs: null as Promise<void> | null, asked: 0 }));
+
+vi.mock('node:fs/promises', async (original) => {
+  const real = await original<typeof import('node:fs/promises')>();
+  const stat = async (...of: Parameters<typeof real.stat>) => {
+    volume.asked += 1;
+    await volume.hangs;
+    return real.stat(...of);
+  };
+  return { ...real, stat };
+});
+
+test('a volume that hangs does not stop sign-ins, and is not asked again until it answers', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'rekeyd-hanging-'));
+  onTestFinished(() => rm(root, { recursive: true, force: true }));
+  const [a, b] = await Promise.all([sinkKey(), sinkKey()]);
+  await directorySink(root).deliver(contents({ current: a }));
+  const told: unknown[] = [];
+  const folder = join(root, '185019846023', 'mcp-auth', '4711');
+  const signer = await openSigner(folder, { reports: false, onReloadError: (error) => told.push(error) });
+
+  let answer = () => {};
+  volume.hangs = new Promise((resolve) => {
+    answer = resolve;
+  });
+  await directorySink(root).deliver(contents({ current: b }));
+  volume.asked = 0;
+  const request = { audience: 'https://auth.example.com/oauth/token' };
+  expect((await signer.assertion(request)).kid).toBe(a.kid);
+  expect((await signer.assertion(request)).kid).toBe(a.kid);
+  expect(volume.asked).toBe(1);
+  expect(told).toMatchObject(Array(2).fill({ code: 'folder_unreadable', message: expect.stringContaining(folder) }));
+
+  answer();
+  await expect.poll(async () => (await signer.assertion(request)).kid).toBe(b.kid);
+});
