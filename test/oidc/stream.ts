@@ -70,7 +70,8 @@ export async function startStream(clients: readonly FleetClient[], issuer: strin
 
 /** @returns signs in once */
 async function application({ folder }: FleetClient, issuer: string) {
-  const signer = await openSigner(folder);
+  const told: unknown[] = [];
+  const signer = await openSigner(folder, { onReloadError: (error) => told.push(error) });
   onTestFinished(() => signer.close());
   const execute = [client.allowInsecureRequests]; // loopback
   const config = await client.discovery(new URL(issuer), signer.clientId, undefined, clientAuth(signer), { execute });
@@ -89,7 +90,7 @@ async function application({ folder }: FleetClient, issuer: string) {
       return { tries, error: null };
     } catch (error) {
       const body = error instanceof client.ResponseBodyError ? JSON.stringify(error.cause) : '';
-      return { tries, error: `${error} ${body}` };
+      return { tries, error: `${error} ${body} after ${tries} tries; told: ${told.join()}` };
     }
   };
 }

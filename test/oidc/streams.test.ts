@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test, vi } from 'vitest';
 import type { Algorithm } from '../../src/core/keys.ts';
 import { DEPLOYMENT, type FleetApp, type FleetClient } from '../support/fleet.ts';
+import { until } from '../support/until.ts';
 import { type OidcFleet, startOidcFleet } from './fleet.ts';
 import { type Counts, startStream } from './stream.ts';
 
@@ -107,12 +108,12 @@ async function rotated(fleet: OidcFleet, client: FleetClient): Promise<readonly 
   });
   finished.catch(() => {}); // awaited below
   while (!isOver && (await currentOf(client)) === before) await delay(2);
-  const until = performance.now();
+  const switched = performance.now();
   await finished;
   const { slug, policy } = client.app;
   const { token_endpoint_auth_signing_alg: alg } = fleet.emulator.client(DEPLOYMENT, slug, client.id);
   if (policy?.alg !== undefined) expect(alg).toBe(policy.alg);
-  return policy?.strategy === 'cutover' ? [until - (fleet.cutOverAt.get(client.id) ?? Number.NaN)] : [];
+  return policy?.strategy === 'cutover' ? [switched - (fleet.cutOverAt.get(client.id) ?? Number.NaN)] : [];
 }
 
 async function currentOf({ folder }: FleetClient): Promise<unknown> {
@@ -132,6 +133,15 @@ function total(clients: readonly FleetClient[], counts: ReadonlyMap<FleetClient,
 
 function told({ ok, fallback, refused }: Counts): string {
   return `${ok} at the first try, ${fallback} at the second, ${refused.length} refused`;
+}
+
+/** As `reached`, for as long as the server keeps its sets. */
+async function ended(fleet: OidcFleet, client: FleetClient, id: string, states: readonly string[]): Promise<void> {
+  await until(
+    `rotation ${id} of ${client.ref} is ${states[0]}`,
+    async (saw) => states.includes(saw(await fleet.rotation(client, id))?.state ?? ''),
+    isLong ? 400_000 : 30_000,
+  );
 }
 
 /** oidc-provider keeps a set for a minute at least; shortened, so that a test can sit it out. */
@@ -154,7 +164,10 @@ test('behind a jwks_uri, a rotation that waits for longer than the server keeps 
   // The first moves the set to where the server fetches it from; the second changes what is there.
   await Promise.all(
     clients.map(async (client) => {
-      for (let round = 0; round < 2; round++) await fleet.reached(client, await fleet.rotate(client));
+      const moved = await fleet.rotate(client);
+      await ended(fleet, client, moved, ['active', 'finished']);
+      await ended(fleet, client, await fleet.rotate(client), ['finished']);
+      await ended(fleet, client, moved, ['finished']);
     }),
   );
   await stream.more(4);
