@@ -102,6 +102,12 @@ export function handsFor(ref: ClientRef, policy: RotationPolicy, resources: Reso
 
       prove: (record, key, name, signal) => prove(ref, record, key, name, signal, keys.open, deployment, resources),
 
+      async showUnknown({ clientId }, { alg }, signal) {
+        const { app } = splitReference(ref);
+        const issuer = await deployment.issuers.of(app);
+        await deployment.proverOf(app).control({ issuer, clientId, alg, nowMs: resources.clock.now() }, signal);
+      },
+
       async unreachable(record, key, signal) {
         const { app } = splitReference(ref);
         if (monotonic() - (deployment.answered.get(app) ?? Number.NEGATIVE_INFINITY) < ANSWERED_MS) return null;

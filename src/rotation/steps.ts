@@ -115,7 +115,14 @@ async function proveNew(record: ClientRecord, { kid }: Step<'prove_new'>, effect
 
 async function proveOld(record: ClientRecord, step: Step<'prove_old'>, effects: Effects, run: Run): Promise<Change> {
   try {
-    const verdict = await effects.prove(record, keyOf(record, step.kid), step.name, run.signal);
+    const key = keyOf(record, step.kid);
+    const ask = () => effects.prove(record, key, step.name, run.signal);
+    let verdict = await ask();
+    if (verdict.verdict === 'accepted' && record.server.format === 'jwks_uri') {
+      // oidc-provider fetches a set anew only for a key that it does not find in the one it has, so it would take the old key for as long as nobody shows it such a key.
+      await effects.showUnknown(record, key, run.signal);
+      verdict = await ask();
+    }
     return provedOld(record, step, verdict, run.context());
   } catch (error) {
     const why = messageOf(error);

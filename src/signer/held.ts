@@ -6,20 +6,24 @@ import { within } from './time.ts';
 export interface HeldKeys {
   /** The last set that worked. */
   readonly set: KeySet;
-  /** Looks at the folder, and takes a new set from it. @throws SignerError; then the set stays */
-  refresh(): Promise<void>;
+  /**
+   * Looks at the folder, and takes a new set from it.
+   * @param isPatient waits longer for a folder that is slow to answer: without a newer set there is nothing to go on with
+   * @throws SignerError; then the set stays
+   */
+  refresh(isPatient: boolean): Promise<void>;
 }
 
 /** A volume that hangs must not stop logins for longer than this, in ms. */
 const PATIENCE_MS = 1_000;
 
-/** What opens a signer waits longer: it has no keys yet. */
-const OPENING_MS = 10_000;
+/** Where there are no keys yet, or the ones that are held were refused. */
+const LONG_PATIENCE_MS = 10_000;
 
 /** @throws SignerError `folder_unreadable` */
 export async function holdKeys(folder: string): Promise<HeldKeys> {
   const late = () => unreadable(folder, 'does not answer. Check the volume that it is on.');
-  let set = await within(OPENING_MS, readKeySet(folder), late);
+  let set = await within(LONG_PATIENCE_MS, readKeySet(folder), late);
   let reading: Promise<void> | null = null;
 
   async function take(): Promise<void> {
@@ -49,22 +53,22 @@ export async function holdKeys(folder: string): Promise<HeldKeys> {
     if (version !== set.version) await reload(version);
   }
 
-  /** Looks that take too long. Each of them holds a thread of Node's pool. */
-  let stuck = 0;
+  /** Looks that take too long and are still under way. Each holds a thread of Node's pool, so none is begun beside them. */
+  const stuck = new Set<Promise<unknown>>();
 
   return {
     get set() {
       return set;
     },
-    async refresh() {
-      if (stuck > 0) throw late();
-      let isLate = false;
-      const looking = look().finally(() => {
-        if (isLate) stuck -= 1;
-      });
-      await within(PATIENCE_MS, looking, () => {
-        isLate = true;
-        stuck += 1;
+    async refresh(isPatient) {
+      if (stuck.size > 0) {
+        if (!isPatient) throw late();
+        await within(LONG_PATIENCE_MS, Promise.all(stuck), late);
+      }
+      const looking = look();
+      await within(isPatient ? LONG_PATIENCE_MS : PATIENCE_MS, looking, () => {
+        const ended: Promise<unknown> = looking.catch(() => {}).finally(() => stuck.delete(ended));
+        stuck.add(ended);
         return late();
       });
     },

@@ -89,9 +89,9 @@ export async function openSigner(folder: string, options: SignerOptions = {}): P
   const reporter = reports === false ? null : openReporter(reports, onReportError);
 
   /** A folder that cannot be read for a moment must not stop logins: the keys from before are as good as they were. */
-  async function latest(tell = onReloadError): Promise<KeySet> {
+  async function latest({ tell = onReloadError, isPatient = false } = {}): Promise<KeySet> {
     try {
-      await held.refresh();
+      await held.refresh(isPatient);
     } catch (error) {
       tell(error);
     }
@@ -124,7 +124,7 @@ export async function openSigner(folder: string, options: SignerOptions = {}): P
   }
 
   // What cannot be read now is told by the next signature.
-  const stopLooking = reporter === null ? () => {} : every(LOOK_MS, () => void latest(() => {}));
+  const stopLooking = reporter === null ? () => {} : every(LOOK_MS, () => void latest({ tell: () => {} }));
   report();
 
   return {
@@ -169,7 +169,7 @@ export async function openSigner(folder: string, options: SignerOptions = {}): P
       }
 
       // Looked up anew: the refusal may be how this process learns that the keys were changed a moment ago.
-      const newer = await latest();
+      const newer = await latest({ isPatient: true });
       const others = newer.keys.filter(({ kid }) => kid !== first.kid);
       /** Found by another request of this process in the meantime. */
       const found = stead?.first === first.kid ? others.find(({ kid }) => kid === stead?.accepted) : undefined;

@@ -1,6 +1,5 @@
 /** The selectors of `status`, and pausing, as typed at a terminal. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { until } from '../support/until.ts';
 import { type Client, documentOf, openWorld, type World } from './fixture.ts';
 
 let world: World;

@@ -15,6 +15,8 @@ declare module 'oidc-provider' {
   export default class Provider {
     constructor(issuer: string, configuration: object);
     callback(): (request: IncomingMessage, response: ServerResponse) => void;
-    on(event: string, listener: (...values: unknown[]) => void): this;
+    readonly Client: {
+      find(id: string): Promise<{ readonly asymmetricKeyStore: { refresh(): Promise<void> } } | undefined>;
+    };
   }
 }
