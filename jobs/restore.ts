@@ -44,7 +44,8 @@ interface Folders {
 async function restoreApp(app: string, differing: Differing, context: JobContext, signal: AbortSignal): Promise<void> {
   const { store, sinks, folder } = context.resources;
   const folders: Folders = {
-    sets: await Promise.all(sinks.map((sink) => sink.sets(app))),
+    // A sink that cannot be asked keeps what it was given, as far as anybody knows.
+    sets: await Promise.all(sinks.flatMap(({ sets }) => (sets === null ? [] : [sets(app)]))),
     publicSet: (await folder?.sets(app)) ?? null,
   };
   let last: ClientRef | null = null;

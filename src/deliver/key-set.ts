@@ -29,6 +29,14 @@ export function keySetFiles(contents: SinkContents, pemComment = false): Map<str
   return files;
 }
 
+/** The same as texts, for what takes nothing else. They stay in memory until it is collected: nothing can clear a text. */
+export function keySetTexts(contents: SinkContents): Record<string, string> {
+  const files = [...keySetFiles(contents)];
+  const texts = files.map(([name, bytes]) => [name, new TextDecoder().decode(bytes)] as const);
+  for (const [, bytes] of files) bytes.fill(0);
+  return Object.fromEntries(texts);
+}
+
 function bytesOf(text: string): Uint8Array<ArrayBuffer> {
   const bytes = Buffer.alloc(Buffer.byteLength(text));
   bytes.write(text);

@@ -357,7 +357,7 @@ describe('a sink', () => {
     [{ owner: 0, dir_mode: '0750' }, { dirMode: 0o750 }],
     [{ mode: '400' }, { mode: 0o400 }],
   ])('%j', async (settings, access) => {
-    expect((await sinkOf({ ...settings }))?.access).toMatchObject(access);
+    expect(await sinkOf({ ...settings })).toMatchObject({ access });
   });
 
   test.each<[string, Record<string, unknown>, RegExp[]]>([
@@ -369,6 +369,30 @@ describe('a sink', () => {
     expect(warnings.map(({ path, message }) => `${path}: ${message}`)).toEqual(
       messages.map((message) => expect.stringMatching(message)),
     );
+  });
+});
+
+describe('a sink of another kind', () => {
+  const only = async (settings: object) => (await read(write({ sinks: [settings] }))).sinks[0];
+
+  test('Vault has a place and a way to log in', async () => {
+    const auth = { app_role: { role_id: 'r', secret_id: 'env:API_KEY' } };
+    expect(await only({ kind: 'vault', url: 'https://vault:8200/', auth })).toEqual({
+      ...{ kind: 'vault', url: 'https://vault:8200', mount: 'secret', prefix: 'rekeyd', namespace: null },
+      ...{ timeoutMs: 10_000, route: { proxy: null, authorities: [] } },
+      auth: { kind: 'app_role', mount: 'approle', roleId: 'r', secretId: new Secret(API_KEY) },
+    });
+    const kubernetes = { role: 'rekeyd', token_file: './token' };
+    expect(await only({ kind: 'vault', url: 'https://v', mount: '/a/kv/', auth: { kubernetes } })).toMatchObject({
+      mount: 'a/kv',
+      auth: { kind: 'kubernetes', mount: 'kubernetes', role: 'rekeyd', tokenFile: join(folder, 'token') },
+    });
+  });
+
+  test('beside a folder of keys lets a policy wait for signers', async () => {
+    const vault = { kind: 'vault', url: 'https://v', auth: { token: 'env:API_KEY' } };
+    const sinks = [vault, { kind: 'directory', path: './keys' }];
+    expect((await read(inPolicy({ require_ready: 1 }, { sinks }))).sinks).toHaveLength(2);
   });
 });
 

@@ -19,6 +19,8 @@ const inRedis = (redis: object) => write({ redis });
 const inQueue = (producers: object) => write({ queue: { producers } });
 const inExport = (place: object) => write({ audit: { export: [place] } });
 const inSink = (settings: object) => write({ sinks: [{ kind: 'directory', path: './keys', ...settings }] });
+const vault = (over: object = {}) => ({ kind: 'vault', url: 'https://vault', auth: { token: 'env:API_KEY' }, ...over });
+const inVault = (over: object) => write({ sinks: [vault(over)] });
 const inSentinels = (over: object) => inRedis({ sentinels: { name: 'mymaster', nodes: ['s:26379'], ...over } });
 
 const cases: [what: string, text: string, path: string, message: RegExp][] = [
@@ -225,7 +227,36 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
   ['jwks_uri to nowhere', inPolicy({ format: 'jwks_uri' }), 'policies.default.format', /add publish/],
   ['a bad policy name', write({ policies: { 'a b': {} } }), 'policies["a b"]', /write letters/],
   ['a policy that is no section', write({ policies: { default: 'x' } }), 'policies.default', /not a section/],
-  ['an unknown sink', write({ sinks: [{ kind: 'vault', path: 'x' }] }), 'sinks[0].kind', /write directory/],
+  ['an unknown sink', write({ sinks: [{ kind: 's3', path: 'x' }] }), 'sinks[0].kind', /write directory, vault/],
+  ['a sink that is none', write({ sinks: ['./keys'] }), 'sinks[0]', /is not a section/],
+  [
+    'a setting of another sink',
+    inVault({ pem_comment: true }),
+    'sinks[0].pem_comment',
+    /is not a setting.*Known here: kind, url/,
+  ],
+  ['a Vault that anybody can read on the way', inVault({ url: 'http://vault' }), 'sinks[0].url', /write https/],
+  ['a mount that leads elsewhere', inVault({ mount: '../sys' }), 'sinks[0].mount', /is not a path in Vault/],
+  ['a Vault without a login', inVault({ auth: {} }), 'sinks[0].auth', /no way to log in: write one of token/],
+  [
+    'a Vault with two logins',
+    inVault({ auth: { token: 'env:API_KEY', kubernetes: { role: 'r' } } }),
+    'sinks[0].auth',
+    /has kubernetes and token: write one/,
+  ],
+  [
+    'a token in the config',
+    inVault({ auth: { token: 'hvs.abc' } }),
+    'sinks[0].auth.token',
+    /must not stand in the config/,
+  ],
+  ['a Vault twice', write({ sinks: [vault(), vault({ mount: 'secret' })] }), 'sinks[1]', /the same place as entry 0/],
+  [
+    'reports of signers that nobody takes',
+    inPolicy({ require_ready: 1 }, { sinks: [vault()] }),
+    'policies.default.require_ready',
+    /no sink takes any: write require_ready: 0, or add a sink of kind directory/,
+  ],
   ['no sink', write({ sinks: [] }), 'sinks', /at least one sink/],
   ['a mode that YAML takes for a number', inSink({ mode: 600 }), 'sinks[0].mode', /in quotes: write four octal digits/],
   ['a mode that is none', inSink({ mode: 'rw-r--r--' }), 'sinks[0].mode', /is not a mode/],

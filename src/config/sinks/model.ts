@@ -1,0 +1,45 @@
+/** The sinks of a config, fully resolved. */
+import type { Access } from '../../files/access.ts';
+import type { RouteConfig } from '../model.ts';
+import type { Secret } from '../secret.ts';
+
+export type SinkConfig = DirectorySinkConfig | VaultSinkConfig;
+
+export interface DirectorySinkConfig {
+  readonly kind: 'directory';
+  readonly path: string;
+  readonly access: Access;
+  /** Where signers write their reports; null: beside their keys. */
+  readonly reports: string | null;
+  /** `current.pem` begins with a line by which scanners know it; the JWKs always have a member for that. */
+  readonly pemComment: boolean;
+}
+
+/** What sinks share that are reached over HTTP. */
+interface RemoteSink {
+  /** No slash at its end. */
+  readonly url: string;
+  readonly route: RouteConfig;
+  /** For one call, body included. */
+  readonly timeoutMs: number;
+}
+
+export interface VaultSinkConfig extends RemoteSink {
+  readonly kind: 'vault';
+  /** Of the KV v2 engine; no slash at either end. */
+  readonly mount: string;
+  /** Before `<deployment>/<app-slug>/<oauth_client_id>`; no slash at either end. */
+  readonly prefix: string;
+  /** Of Vault Enterprise and OpenBao; null: none. */
+  readonly namespace: string | null;
+  readonly auth: VaultAuthConfig;
+}
+
+export type VaultAuthConfig =
+  | { readonly kind: 'token'; readonly token: Secret }
+  | { readonly kind: 'app_role'; readonly mount: string; readonly roleId: string; readonly secretId: Secret }
+  /** The file is read at each login: Kubernetes writes another token there every hour. */
+  | { readonly kind: 'kubernetes'; readonly mount: string; readonly role: string; readonly tokenFile: string };
+
+/** The kind of sink through which signers report which keys they hold. */
+export const REPORTING = 'directory' satisfies SinkConfig['kind'];

@@ -1,0 +1,16 @@
+/** A place that private keys are handed to. */
+import { z } from 'zod';
+import type { Sources } from '../secrets.ts';
+import { directorySink } from './directory.ts';
+import { vaultSink } from './vault.ts';
+
+const KINDS = ['directory', 'vault'] as const;
+
+export function sink(sources: Sources) {
+  return z.discriminatedUnion('kind', [directorySink(sources), vaultSink(sources)], {
+    error: (issue) =>
+      issue.code === 'invalid_union'
+        ? `is not one of the choices: write ${KINDS.join(', ')}`
+        : 'is not a section: write its settings below it, indented, one "name: value" a line',
+  });
+}

@@ -1,0 +1,25 @@
+/** Opens the sinks of a config. */
+import type { SinkConfig } from '../config/sinks/model.ts';
+import { directorySink } from './directory.ts';
+import type { DeliveringStore } from './fence.ts';
+import type { Sink } from './sink.ts';
+import { vaultSink } from './vault/sink.ts';
+
+export interface SinkTools {
+  /** Null: deliveries by other stores are not looked for. */
+  readonly store: DeliveringStore | null;
+  /** ms since the Unix epoch */
+  readonly now: () => number;
+}
+
+/** Opening one makes no call: what is wrong with it is told by its first use. */
+export function openSink(config: SinkConfig, tools: SinkTools): Sink {
+  switch (config.kind) {
+    case 'directory':
+      return directorySink(config.path, { ...config, store: tools.store });
+    case 'vault':
+      return vaultSink(config, tools);
+    default:
+      return config satisfies never;
+  }
+}
