@@ -2,6 +2,7 @@
 import type { SinkConfig } from '../config/sinks/model.ts';
 import { directorySink } from './directory.ts';
 import type { DeliveringStore } from './fence.ts';
+import { kubernetesSink } from './kubernetes/sink.ts';
 import type { Sink } from './sink.ts';
 import { vaultSink } from './vault/sink.ts';
 
@@ -19,6 +20,8 @@ export function openSink(config: SinkConfig, tools: SinkTools): Sink {
       return directorySink(config.path, { ...config, store: tools.store });
     case 'vault':
       return vaultSink(config, tools);
+    case 'kubernetes':
+      return kubernetesSink(config, tools);
     default:
       return config satisfies never;
   }

@@ -389,6 +389,21 @@ describe('a sink of another kind', () => {
     });
   });
 
+  test('Kubernetes has namespace and authority from the service account, or from the config', async () => {
+    writeFileSync(join(folder, 'namespace'), 'payments');
+    writeFileSync(join(folder, 'ca.crt'), certificateFor('DNS:kubernetes.default.svc').cert);
+    expect(await only({ kind: 'kubernetes', service_account: '.' })).toEqual({
+      ...{ kind: 'kubernetes', url: 'https://kubernetes.default.svc', namespace: 'payments', prefix: 'rekeyd' },
+      ...{ tokenFile: join(folder, 'token'), clients: [], timeoutMs: 10_000 },
+      route: { proxy: null, authorities: [expect.stringContaining('BEGIN CERTIFICATE')] },
+    });
+    const clients = [{ client: '1/a/2', restart: 'web' }];
+    expect(await only({ kind: 'kubernetes', url: 'http://127.0.0.1:8001', namespace: 'apps', clients })).toMatchObject({
+      namespace: 'apps',
+      clients: [{ client: '1/a/2', name: null, namespace: null, restart: 'web' }],
+    });
+  });
+
   test('beside a folder of keys lets a policy wait for signers', async () => {
     const vault = { kind: 'vault', url: 'https://v', auth: { token: 'env:API_KEY' } };
     const sinks = [vault, { kind: 'directory', path: './keys' }];

@@ -21,6 +21,8 @@ const inExport = (place: object) => write({ audit: { export: [place] } });
 const inSink = (settings: object) => write({ sinks: [{ kind: 'directory', path: './keys', ...settings }] });
 const vault = (over: object = {}) => ({ kind: 'vault', url: 'https://vault', auth: { token: 'env:API_KEY' }, ...over });
 const inVault = (over: object) => write({ sinks: [vault(over)] });
+const inKubernetes = (over: object) =>
+  write({ sinks: [{ kind: 'kubernetes', url: 'http://127.0.0.1:1', namespace: 'apps', ...over }] });
 const inSentinels = (over: object) => inRedis({ sentinels: { name: 'mymaster', nodes: ['s:26379'], ...over } });
 
 const cases: [what: string, text: string, path: string, message: RegExp][] = [
@@ -227,7 +229,12 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
   ['jwks_uri to nowhere', inPolicy({ format: 'jwks_uri' }), 'policies.default.format', /add publish/],
   ['a bad policy name', write({ policies: { 'a b': {} } }), 'policies["a b"]', /write letters/],
   ['a policy that is no section', write({ policies: { default: 'x' } }), 'policies.default', /not a section/],
-  ['an unknown sink', write({ sinks: [{ kind: 's3', path: 'x' }] }), 'sinks[0].kind', /write directory, vault/],
+  [
+    'an unknown sink',
+    write({ sinks: [{ kind: 's3', path: 'x' }] }),
+    'sinks[0].kind',
+    /write directory, vault, kubernetes/,
+  ],
   ['a sink that is none', write({ sinks: ['./keys'] }), 'sinks[0]', /is not a section/],
   [
     'a setting of another sink',
@@ -251,6 +258,36 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
     /must not stand in the config/,
   ],
   ['a Vault twice', write({ sinks: [vault(), vault({ mount: 'secret' })] }), 'sinks[1]', /the same place as entry 0/],
+  [
+    'a namespace that is none',
+    inKubernetes({ namespace: 'Apps' }),
+    'sinks[0].namespace',
+    /is not a name in Kubernetes/,
+  ],
+  [
+    'a Secret without a client',
+    inKubernetes({ clients: [{ client: '1/mcp-auth' }] }),
+    'sinks[0].clients[0].client',
+    /is not a client/,
+  ],
+  [
+    'two Secrets of one name',
+    inKubernetes({ clients: ['1/a/1', '1/a/2'].map((client) => ({ client, name: 'keys' })) }),
+    'sinks[0].clients[1].name',
+    /the Secret of 1\/a\/1/,
+  ],
+  [
+    'a client twice',
+    inKubernetes({ clients: ['a', 'b'].map((name) => ({ client: '1/a/1', name })) }),
+    'sinks[0].clients[1].client',
+    /is there already/,
+  ],
+  [
+    'a cluster that is not there',
+    write({ sinks: [{ kind: 'kubernetes', namespace: 'apps' }] }),
+    'sinks[0].ca',
+    /the service account does not have it/,
+  ],
   [
     'reports of signers that nobody takes',
     inPolicy({ require_ready: 1 }, { sinks: [vault()] }),

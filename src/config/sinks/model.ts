@@ -3,7 +3,7 @@ import type { Access } from '../../files/access.ts';
 import type { RouteConfig } from '../model.ts';
 import type { Secret } from '../secret.ts';
 
-export type SinkConfig = DirectorySinkConfig | VaultSinkConfig;
+export type SinkConfig = DirectorySinkConfig | VaultSinkConfig | KubernetesSinkConfig;
 
 export interface DirectorySinkConfig {
   readonly kind: 'directory';
@@ -40,6 +40,26 @@ export type VaultAuthConfig =
   | { readonly kind: 'app_role'; readonly mount: string; readonly roleId: string; readonly secretId: Secret }
   /** The file is read at each login: Kubernetes writes another token there every hour. */
   | { readonly kind: 'kubernetes'; readonly mount: string; readonly role: string; readonly tokenFile: string };
+
+export interface KubernetesSinkConfig extends RemoteSink {
+  readonly kind: 'kubernetes';
+  /** Absolute; it is read again and again: Kubernetes writes another token there every hour. */
+  readonly tokenFile: string;
+  readonly namespace: string;
+  readonly prefix: string;
+  readonly clients: readonly KubernetesClient[];
+}
+
+export interface KubernetesClient {
+  /** Its reference. */
+  readonly client: string;
+  /** Of its Secret; null: made of the prefix and the reference. */
+  readonly name: string | null;
+  /** Null: that of the sink. */
+  readonly namespace: string | null;
+  /** The Deployment that is restarted when the keys change; null: none. */
+  readonly restart: string | null;
+}
 
 /** The kind of sink through which signers report which keys they hold. */
 export const REPORTING = 'directory' satisfies SinkConfig['kind'];

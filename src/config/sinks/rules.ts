@@ -15,8 +15,10 @@ export const sinkOutline = z.looseObject({
   namespace: word,
 });
 
+type SinkOutline = z.infer<typeof sinkOutline>;
+
 interface Outline {
-  readonly sinks: readonly z.infer<typeof sinkOutline>[];
+  readonly sinks: readonly SinkOutline[];
   readonly policies: Readonly<Record<string, object>>;
 }
 
@@ -30,14 +32,10 @@ export function differentSinks({ sinks }: Outline): Finding[] {
   });
 }
 
-function placeOf({
-  kind,
-  url,
-  mount = 'secret',
-  prefix = 'rekeyd',
-  namespace,
-}: Outline['sinks'][number]): string | null {
-  return kind === 'vault' ? [url, namespace, mount, prefix].join(' ') : null;
+/** Null: paths are compared elsewhere. */
+function placeOf({ kind, url, mount = 'secret', prefix = 'rekeyd', namespace }: SinkOutline): string | null {
+  if (kind === 'vault') return [kind, url, namespace, mount, prefix].join(' ');
+  return kind === 'kubernetes' ? [kind, url, namespace, prefix].join(' ') : null;
 }
 
 /** Signers report in key folders. Without one, a rotation that waits for reports would wait in vain, and fail. */

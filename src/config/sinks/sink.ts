@@ -2,12 +2,13 @@
 import { z } from 'zod';
 import type { Sources } from '../secrets.ts';
 import { directorySink } from './directory.ts';
+import { kubernetesSink } from './kubernetes.ts';
 import { vaultSink } from './vault.ts';
 
-const KINDS = ['directory', 'vault'] as const;
+const KINDS = ['directory', 'vault', 'kubernetes'] as const;
 
 export function sink(sources: Sources) {
-  return z.discriminatedUnion('kind', [directorySink(sources), vaultSink(sources)], {
+  return z.discriminatedUnion('kind', [directorySink(sources), vaultSink(sources), kubernetesSink(sources)], {
     error: (issue) =>
       issue.code === 'invalid_union'
         ? `is not one of the choices: write ${KINDS.join(', ')}`

@@ -4,10 +4,8 @@ import * as field from '../fields.ts';
 import { duration, section, text } from '../fields.ts';
 import { authorities, proxy } from '../route.ts';
 import type { Sources } from '../secrets.ts';
+import { SERVICE_ACCOUNT } from './kubernetes.ts';
 import type { VaultAuthConfig, VaultSinkConfig } from './model.ts';
-
-/** Where Kubernetes puts the token of a pod's service account. */
-export const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 export function vaultSink(sources: Sources) {
   return section({
