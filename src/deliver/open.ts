@@ -1,6 +1,7 @@
 /** Opens the sinks of a config. */
 import type { SinkConfig } from '../config/sinks/model.ts';
 import { directorySink } from './directory.ts';
+import { execSink } from './exec/sink.ts';
 import type { DeliveringStore } from './fence.ts';
 import { kubernetesSink } from './kubernetes/sink.ts';
 import type { Sink } from './sink.ts';
@@ -22,6 +23,8 @@ export function openSink(config: SinkConfig, tools: SinkTools): Sink {
       return vaultSink(config, tools);
     case 'kubernetes':
       return kubernetesSink(config, tools);
+    case 'exec':
+      return execSink(config);
     default:
       return config satisfies never;
   }

@@ -31,5 +31,5 @@ test('each sink in docs/sinks.md is accepted, and all kinds are there', async ()
     for (const { kind } of config.sinks) kinds.add(kind);
     expect(config.warnings).toEqual([]);
   }
-  expect([...kinds].sort()).toEqual(['directory', 'kubernetes', 'vault']);
+  expect([...kinds].sort()).toEqual(['directory', 'exec', 'kubernetes', 'vault']);
 });

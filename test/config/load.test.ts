@@ -404,6 +404,13 @@ describe('a sink of another kind', () => {
     });
   });
 
+  test('a program has an environment of its own', async () => {
+    expect(await only({ kind: 'exec', command: ['/bin/deliver', '-v'], user: 'root', env: { HOME: '/' } })).toEqual({
+      ...{ kind: 'exec', program: '/bin/deliver', args: ['-v'], user: 0, group: null, timeoutMs: 30_000 },
+      env: { PATH: expect.stringContaining('/usr/bin'), HOME: '/' },
+    });
+  });
+
   test('beside a folder of keys lets a policy wait for signers', async () => {
     const vault = { kind: 'vault', url: 'https://v', auth: { token: 'env:API_KEY' } };
     const sinks = [vault, { kind: 'directory', path: './keys' }];

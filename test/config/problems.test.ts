@@ -23,6 +23,8 @@ const vault = (over: object = {}) => ({ kind: 'vault', url: 'https://vault', aut
 const inVault = (over: object) => write({ sinks: [vault(over)] });
 const inKubernetes = (over: object) =>
   write({ sinks: [{ kind: 'kubernetes', url: 'http://127.0.0.1:1', namespace: 'apps', ...over }] });
+const exec = (over: object = {}) => ({ kind: 'exec', command: ['/bin/deliver', '-v'], ...over });
+const inExec = (over: object) => write({ sinks: [exec(over)] });
 const inSentinels = (over: object) => inRedis({ sentinels: { name: 'mymaster', nodes: ['s:26379'], ...over } });
 
 const cases: [what: string, text: string, path: string, message: RegExp][] = [
@@ -233,7 +235,7 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
     'an unknown sink',
     write({ sinks: [{ kind: 's3', path: 'x' }] }),
     'sinks[0].kind',
-    /write directory, vault, kubernetes/,
+    /write directory, vault, kubernetes, exec/,
   ],
   ['a sink that is none', write({ sinks: ['./keys'] }), 'sinks[0]', /is not a section/],
   [
@@ -288,6 +290,11 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
     'sinks[0].ca',
     /the service account does not have it/,
   ],
+  ['a program by its name', inExec({ command: ['deliver'] }), 'sinks[0].command[0]', /is not an absolute path/],
+  ['no program', inExec({ command: [] }), 'sinks[0].command', /at least one argument/],
+  ['a program of a user in our group', inExec({ user: 1000 }), 'sinks[0].group', /would run in the group of rekeyd/],
+  ['a program that nobody waits for so long', inExec({ timeout: '1h' }), 'sinks[0].timeout', /at most 10m/],
+  ['a program twice', write({ sinks: [exec(), exec()] }), 'sinks[1]', /the same place as entry 0/],
   [
     'reports of signers that nobody takes',
     inPolicy({ require_ready: 1 }, { sinks: [vault()] }),

@@ -3,7 +3,7 @@ import type { Access } from '../../files/access.ts';
 import type { RouteConfig } from '../model.ts';
 import type { Secret } from '../secret.ts';
 
-export type SinkConfig = DirectorySinkConfig | VaultSinkConfig | KubernetesSinkConfig;
+export type SinkConfig = DirectorySinkConfig | VaultSinkConfig | KubernetesSinkConfig | ExecSinkConfig;
 
 export interface DirectorySinkConfig {
   readonly kind: 'directory';
@@ -59,6 +59,19 @@ export interface KubernetesClient {
   readonly namespace: string | null;
   /** The Deployment that is restarted when the keys change; null: none. */
   readonly restart: string | null;
+}
+
+export interface ExecSinkConfig {
+  readonly kind: 'exec';
+  /** Absolute. */
+  readonly program: string;
+  readonly args: readonly string[];
+  /** Numeric ids; null: as rekeyd. */
+  readonly user: number | null;
+  readonly group: number | null;
+  /** All of its environment. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly timeoutMs: number;
 }
 
 /** The kind of sink through which signers report which keys they hold. */

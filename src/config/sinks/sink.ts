@@ -2,16 +2,21 @@
 import { z } from 'zod';
 import type { Sources } from '../secrets.ts';
 import { directorySink } from './directory.ts';
+import { execSink } from './exec.ts';
 import { kubernetesSink } from './kubernetes.ts';
 import { vaultSink } from './vault.ts';
 
-const KINDS = ['directory', 'vault', 'kubernetes'] as const;
+const KINDS = ['directory', 'vault', 'kubernetes', 'exec'] as const;
 
 export function sink(sources: Sources) {
-  return z.discriminatedUnion('kind', [directorySink(sources), vaultSink(sources), kubernetesSink(sources)], {
-    error: (issue) =>
-      issue.code === 'invalid_union'
-        ? `is not one of the choices: write ${KINDS.join(', ')}`
-        : 'is not a section: write its settings below it, indented, one "name: value" a line',
-  });
+  return z.discriminatedUnion(
+    'kind',
+    [directorySink(sources), vaultSink(sources), kubernetesSink(sources), execSink()],
+    {
+      error: (issue) =>
+        issue.code === 'invalid_union'
+          ? `is not one of the choices: write ${KINDS.join(', ')}`
+          : 'is not a section: write its settings below it, indented, one "name: value" a line',
+    },
+  );
 }
