@@ -85,7 +85,7 @@ export function directorySink(path: string, options: DirectoryOptions = ALONE): 
     reports: (ref) => readReports(reportsOf(ref)),
     async check() {
       for (const folder of new Set([root, reportsRoot])) {
-        const problem = await attempt({ do: 'try', folder, access });
+        const problem = await attempt({ do: 'try', folder, access, links: true });
         if (problem !== null) return errorOf(folder, problem).message;
       }
       return null;
@@ -133,6 +133,11 @@ const HINTS: Readonly<Record<string, string>> = {
   GROUP: 'Make the user that rekeyd runs as a member of that group, and start rekeyd again',
 };
 
+/** What to do about an error of the file system, without a full stop. */
+export function fileHint(code: string): string {
+  return HINTS[code] ?? 'Mend that, or set another path for this sink';
+}
+
 function errorOf(path: string, { code, message, epoch, store }: Undelivered): RekeydError {
   if (store !== null) {
     const hint = `Two installations must not share a folder: set another path for one of them. If that store is gone for good, remove the link ${join(path, '..data')}`;
@@ -141,6 +146,6 @@ function errorOf(path: string, { code, message, epoch, store }: Undelivered): Re
   return epoch > 0 ? new SinkOutdated(path, epoch) : failed(path, message, HINTS[code]);
 }
 
-function failed(path: string, why: string, hint = 'Mend that, or set another path for this sink'): RekeydError {
+function failed(path: string, why: string, hint = fileHint('')): RekeydError {
   return sinkFailed(path, why, hint);
 }

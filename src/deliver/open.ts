@@ -1,6 +1,7 @@
 /** Opens the sinks of a config. */
 import type { SinkConfig } from '../config/sinks/model.ts';
 import { directorySink } from './directory.ts';
+import { encryptedFileSink } from './encrypted-file/sink.ts';
 import { execSink } from './exec/sink.ts';
 import type { DeliveringStore } from './fence.ts';
 import { kubernetesSink } from './kubernetes/sink.ts';
@@ -25,6 +26,8 @@ export function openSink(config: SinkConfig, tools: SinkTools): Sink {
       return kubernetesSink(config, tools);
     case 'exec':
       return execSink(config);
+    case 'encrypted_file':
+      return encryptedFileSink(config, tools);
     default:
       return config satisfies never;
   }

@@ -1,4 +1,5 @@
 /** docs/sinks.md shows configs that are accepted. */
+import { generateKeyPairSync } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -18,6 +19,8 @@ test('each sink in docs/sinks.md is accepted, and all kinds are there', async ()
   const text = await readFile(join(import.meta.dirname, '../../docs/sinks.md'), 'utf8');
   await writeFile(join(folder, 'vault-ca.pem'), certificateFor('DNS:vault').cert);
   await writeFile(join(folder, 'ca.crt'), certificateFor('DNS:kubernetes').cert);
+  const { publicKey } = generateKeyPairSync('x25519');
+  await writeFile(join(folder, 'recipient.jwk.json'), JSON.stringify(publicKey.export({ format: 'jwk' })));
   const kinds = new Set<string>();
   for (const block of blocks(text, 'yaml')) {
     const own = block
@@ -31,5 +34,5 @@ test('each sink in docs/sinks.md is accepted, and all kinds are there', async ()
     for (const { kind } of config.sinks) kinds.add(kind);
     expect(config.warnings).toEqual([]);
   }
-  expect([...kinds].sort()).toEqual(['directory', 'exec', 'kubernetes', 'vault']);
+  expect([...kinds].sort()).toEqual(['directory', 'encrypted_file', 'exec', 'kubernetes', 'vault']);
 });

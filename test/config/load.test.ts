@@ -1,3 +1,4 @@
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
@@ -372,6 +373,9 @@ describe('a sink', () => {
   });
 });
 
+const publicJwk = (key: KeyObject): object => key.export({ format: 'jwk' });
+const P256 = publicJwk(generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey);
+
 describe('a sink of another kind', () => {
   const only = async (settings: object) => (await read(write({ sinks: [settings] }))).sinks[0];
 
@@ -409,6 +413,30 @@ describe('a sink of another kind', () => {
       ...{ kind: 'exec', program: '/bin/deliver', args: ['-v'], user: 0, group: null, timeoutMs: 30_000 },
       env: { PATH: expect.stringContaining('/usr/bin'), HOME: '/' },
     });
+  });
+
+  test.each<[string, () => object, RegExp | string]>([
+    ['X25519', () => publicJwk(generateKeyPairSync('x25519').publicKey), 'ECDH-ES+A256KW'],
+    ['RSA', () => publicJwk(generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey), 'RSA-OAEP-256'],
+    ['a private key', () => publicJwk(generateKeyPairSync('x25519').privateKey), /leads to a private key/],
+    [
+      'a short RSA key',
+      () => publicJwk(generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey),
+      /less than 2048/,
+    ],
+    ['a key that signs', () => publicJwk(generateKeyPairSync('ed25519').publicKey), /does not lead to a public JWK/],
+    ['a key for signatures', () => ({ ...P256, use: 'sig' }), /key for signatures/],
+    ['half a key', () => ({ ...P256, y: undefined }), /is no key/],
+  ])('a recipient: %s', async (_, jwk, expected) => {
+    const given = jwk();
+    writeFileSync(join(folder, 'recipient.json'), JSON.stringify(given));
+    const settings = { kind: 'encrypted_file', path: './out', recipient: 'file:recipient.json' };
+    if (typeof expected === 'string') {
+      expect(await only(settings)).toMatchObject({
+        path: join(folder, 'out'),
+        recipient: { alg: expected, jwk: given },
+      });
+    } else expect((await refusal(write({ sinks: [settings] }))).message).toMatch(expected);
   });
 
   test('beside a folder of keys lets a policy wait for signers', async () => {

@@ -25,6 +25,7 @@ const inKubernetes = (over: object) =>
   write({ sinks: [{ kind: 'kubernetes', url: 'http://127.0.0.1:1', namespace: 'apps', ...over }] });
 const exec = (over: object = {}) => ({ kind: 'exec', command: ['/bin/deliver', '-v'], ...over });
 const inExec = (over: object) => write({ sinks: [exec(over)] });
+const inEncrypted = (over: object) => write({ sinks: [{ kind: 'encrypted_file', path: './out', ...over }] });
 const inSentinels = (over: object) => inRedis({ sentinels: { name: 'mymaster', nodes: ['s:26379'], ...over } });
 
 const cases: [what: string, text: string, path: string, message: RegExp][] = [
@@ -235,7 +236,7 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
     'an unknown sink',
     write({ sinks: [{ kind: 's3', path: 'x' }] }),
     'sinks[0].kind',
-    /write directory, vault, kubernetes, exec/,
+    /write directory, vault, kubernetes, exec, encrypted_file/,
   ],
   ['a sink that is none', write({ sinks: ['./keys'] }), 'sinks[0]', /is not a section/],
   [
@@ -295,6 +296,13 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
   ['a program of a user in our group', inExec({ user: 1000 }), 'sinks[0].group', /would run in the group of rekeyd/],
   ['a program that nobody waits for so long', inExec({ timeout: '1h' }), 'sinks[0].timeout', /at most 10m/],
   ['a program twice', write({ sinks: [exec(), exec()] }), 'sinks[1]', /the same place as entry 0/],
+  ['a recipient in the config', inEncrypted({ recipient: '{}' }), 'sinks[0].recipient', /is not a file reference/],
+  [
+    'a recipient that is none',
+    inEncrypted({ recipient: 'file:kek' }),
+    'sinks[0].recipient',
+    /not lead to a public JWK/,
+  ],
   [
     'reports of signers that nobody takes',
     inPolicy({ require_ready: 1 }, { sinks: [vault()] }),

@@ -1,9 +1,15 @@
 /** The sinks of a config, fully resolved. */
+import type { JsonWebKey } from 'node:crypto';
 import type { Access } from '../../files/access.ts';
 import type { RouteConfig } from '../model.ts';
 import type { Secret } from '../secret.ts';
 
-export type SinkConfig = DirectorySinkConfig | VaultSinkConfig | KubernetesSinkConfig | ExecSinkConfig;
+export type SinkConfig =
+  | DirectorySinkConfig
+  | VaultSinkConfig
+  | KubernetesSinkConfig
+  | ExecSinkConfig
+  | EncryptedFileSinkConfig;
 
 export interface DirectorySinkConfig {
   readonly kind: 'directory';
@@ -72,6 +78,21 @@ export interface ExecSinkConfig {
   /** All of its environment. */
   readonly env: Readonly<Record<string, string>>;
   readonly timeoutMs: number;
+}
+
+export interface EncryptedFileSinkConfig {
+  readonly kind: 'encrypted_file';
+  readonly path: string;
+  readonly access: Access;
+  readonly recipient: Recipient;
+}
+
+/** Who can open what is encrypted for them. */
+export interface Recipient {
+  /** Public members alone. */
+  readonly jwk: JsonWebKey;
+  readonly alg: 'RSA-OAEP-256' | 'ECDH-ES+A256KW';
+  readonly kid: string;
 }
 
 /** The kind of sink through which signers report which keys they hold. */

@@ -2,16 +2,17 @@
 import { z } from 'zod';
 import type { Sources } from '../secrets.ts';
 import { directorySink } from './directory.ts';
+import { encryptedFileSink } from './encrypted-file.ts';
 import { execSink } from './exec.ts';
 import { kubernetesSink } from './kubernetes.ts';
 import { vaultSink } from './vault.ts';
 
-const KINDS = ['directory', 'vault', 'kubernetes', 'exec'] as const;
+const KINDS = ['directory', 'vault', 'kubernetes', 'exec', 'encrypted_file'] as const;
 
 export function sink(sources: Sources) {
   return z.discriminatedUnion(
     'kind',
-    [directorySink(sources), vaultSink(sources), kubernetesSink(sources), execSink()],
+    [directorySink(sources), vaultSink(sources), kubernetesSink(sources), execSink(), encryptedFileSink(sources)],
     {
       error: (issue) =>
         issue.code === 'invalid_union'

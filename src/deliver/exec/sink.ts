@@ -8,7 +8,7 @@ import type { ExecSinkConfig } from '../../config/sinks/model.ts';
 import { formatDuration } from '../../core/duration.ts';
 import { messageOf } from '../../errors.ts';
 import { canBeReplacedIn } from '../../files/exposure.ts';
-import { keySetTexts } from '../key-set.ts';
+import { setDocument } from '../document.ts';
 import { type Sink, type SinkContents, sinkFailed } from '../sink.ts';
 import { printable } from './redact.ts';
 import { type Ended, run } from './run.ts';
@@ -20,7 +20,7 @@ export function execSink(config: ExecSinkConfig): Sink {
     name,
     placeOf: () => name,
     async deliver(contents) {
-      const input = inputFor(contents);
+      const input = setDocument(contents);
       let ended: Ended;
       try {
         ended = await run({ ...config, input });
@@ -46,17 +46,6 @@ const HINTS: Readonly<Record<Ended['kind'], string>> = {
   timeout: 'See what it waits for, or raise timeout of this sink',
   unstarted: 'Check command, user and group of this sink',
 };
-
-function inputFor(contents: SinkContents): Buffer {
-  const { ref, clientId, issuer, alg, current, next, previous, updatedAt, epoch } = contents;
-  return Buffer.from(
-    JSON.stringify({
-      ...{ v: 1, client: ref, client_id: clientId, issuer, alg },
-      ...{ current: current?.kid ?? null, next: next?.kid ?? null, previous: previous?.kid ?? null },
-      ...{ updated_at: new Date(updatedAt).toISOString(), epoch, files: keySetTexts(contents) },
-    }),
-  );
-}
 
 function problemOf(ended: Ended, contents: SinkContents, { timeoutMs }: ExecSinkConfig): string | null {
   if (ended.kind === 'unstarted') return `it cannot be started (${whyUnstarted(ended)})`;
