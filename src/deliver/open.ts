@@ -1,5 +1,6 @@
 /** Opens the sinks of a config. */
 import type { SinkConfig } from '../config/sinks/model.ts';
+import { awsSink } from './aws/sink.ts';
 import { directorySink } from './directory.ts';
 import { encryptedFileSink } from './encrypted-file/sink.ts';
 import { execSink } from './exec/sink.ts';
@@ -28,6 +29,8 @@ export function openSink(config: SinkConfig, tools: SinkTools): Sink {
       return execSink(config);
     case 'encrypted_file':
       return encryptedFileSink(config, tools);
+    case 'aws_secrets_manager':
+      return awsSink(config, tools);
     default:
       return config satisfies never;
   }

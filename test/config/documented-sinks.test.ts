@@ -34,5 +34,12 @@ test('each sink in docs/sinks.md is accepted, and all kinds are there', async ()
     for (const { kind } of config.sinks) kinds.add(kind);
     expect(config.warnings).toEqual([]);
   }
-  expect([...kinds].sort()).toEqual(['directory', 'encrypted_file', 'exec', 'kubernetes', 'vault']);
+  expect([...kinds].sort()).toEqual([
+    'aws_secrets_manager',
+    'directory',
+    'encrypted_file',
+    'exec',
+    'kubernetes',
+    'vault',
+  ]);
 });

@@ -439,6 +439,18 @@ describe('a sink of another kind', () => {
     } else expect((await refusal(write({ sinks: [settings] }))).message).toMatch(expected);
   });
 
+  test('AWS needs a region, and takes credentials from its SDK unless they are given', async () => {
+    const settings = { kind: 'aws_secrets_manager', region: 'us-gov-west-1' };
+    expect(await only(settings)).toEqual({
+      ...{ ...settings, prefix: 'rekeyd', kmsKeyId: null, endpoint: null, credentials: null, timeoutMs: 20_000 },
+    });
+    const credentials = { access_key_id: 'AKIAIOSFODNN7EXAMPLE', secret_access_key: 'env:API_KEY' };
+    expect(await only({ ...settings, credentials, kms_key_id: 'alias/keys' })).toMatchObject({
+      kmsKeyId: 'alias/keys',
+      credentials: { accessKeyId: 'AKIAIOSFODNN7EXAMPLE', secretAccessKey: new Secret(API_KEY) },
+    });
+  });
+
   test('beside a folder of keys lets a policy wait for signers', async () => {
     const vault = { kind: 'vault', url: 'https://v', auth: { token: 'env:API_KEY' } };
     const sinks = [vault, { kind: 'directory', path: './keys' }];

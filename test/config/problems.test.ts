@@ -26,6 +26,10 @@ const inKubernetes = (over: object) =>
 const exec = (over: object = {}) => ({ kind: 'exec', command: ['/bin/deliver', '-v'], ...over });
 const inExec = (over: object) => write({ sinks: [exec(over)] });
 const inEncrypted = (over: object) => write({ sinks: [{ kind: 'encrypted_file', path: './out', ...over }] });
+const aws = (over: object = {}) => ({ kind: 'aws_secrets_manager', region: 'eu-central-1', ...over });
+const inAws = (over: object) => write({ sinks: [aws(over)] });
+const KEY_IN_CONFIG = { access_key_id: 'AKIAIOSFODNN7EXAMPLE', secret_access_key: 'abc' };
+const ACCESS_KEY = ['sinks[0].credentials.secret_access_key', /must not stand in the config/] as const;
 const inSentinels = (over: object) => inRedis({ sentinels: { name: 'mymaster', nodes: ['s:26379'], ...over } });
 
 const cases: [what: string, text: string, path: string, message: RegExp][] = [
@@ -236,7 +240,7 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
     'an unknown sink',
     write({ sinks: [{ kind: 's3', path: 'x' }] }),
     'sinks[0].kind',
-    /write directory, vault, kubernetes, exec, encrypted_file/,
+    /write directory, vault, kubernetes, exec, encrypted_file, aws_secrets_manager/,
   ],
   ['a sink that is none', write({ sinks: ['./keys'] }), 'sinks[0]', /is not a section/],
   [
@@ -303,6 +307,10 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
     'sinks[0].recipient',
     /not lead to a public JWK/,
   ],
+  ['AWS without a region', inAws({ region: undefined }), 'sinks[0].region', /is missing: write a region/],
+  ['a region that is none', inAws({ region: 'Frankfurt' }), 'sinks[0].region', /such as eu-central-1/],
+  ['an access key in the config', inAws({ credentials: KEY_IN_CONFIG }), ...ACCESS_KEY],
+  ['a secret of AWS twice', write({ sinks: [aws(), aws({ prefix: 'rekeyd' })] }), 'sinks[1]', /same place as entry 0/],
   [
     'reports of signers that nobody takes',
     inPolicy({ require_ready: 1 }, { sinks: [vault()] }),

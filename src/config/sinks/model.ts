@@ -9,7 +9,8 @@ export type SinkConfig =
   | VaultSinkConfig
   | KubernetesSinkConfig
   | ExecSinkConfig
-  | EncryptedFileSinkConfig;
+  | EncryptedFileSinkConfig
+  | AwsSinkConfig;
 
 export interface DirectorySinkConfig {
   readonly kind: 'directory';
@@ -93,6 +94,21 @@ export interface Recipient {
   readonly jwk: JsonWebKey;
   readonly alg: 'RSA-OAEP-256' | 'ECDH-ES+A256KW';
   readonly kid: string;
+}
+
+export interface AwsSinkConfig {
+  readonly kind: 'aws_secrets_manager';
+  readonly region: string;
+  /** Before `<deployment>/<app-slug>/<oauth_client_id>`; no slash at either end. */
+  readonly prefix: string;
+  /** Null: the key of the account for Secrets Manager. */
+  readonly kmsKeyId: string | null;
+  /** Null: that of AWS in the region. */
+  readonly endpoint: string | null;
+  /** Null: as the SDK finds them (role of the instance or pod, environment, profile). */
+  readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: Secret } | null;
+  /** For one call, repeats included. */
+  readonly timeoutMs: number;
 }
 
 /** The kind of sink through which signers report which keys they hold. */

@@ -33,8 +33,18 @@ export function differentSinks({ sinks }: Outline): Finding[] {
 }
 
 /** Null: paths are compared elsewhere. */
-function placeOf({ kind, command, url, mount = 'secret', prefix = 'rekeyd', namespace }: SinkOutline): string | null {
+function placeOf({
+  kind,
+  command,
+  region,
+  endpoint,
+  url,
+  mount = 'secret',
+  prefix = 'rekeyd',
+  namespace,
+}: SinkOutline): string | null {
   if (kind === 'vault') return [kind, url, namespace, mount, prefix].join(' ');
+  if (kind === 'aws_secrets_manager') return [kind, region, endpoint, prefix].join(' ');
   if (kind === 'exec') return [kind, JSON.stringify(command)].join(' ');
   return kind === 'kubernetes' ? [kind, url, namespace, prefix].join(' ') : null;
 }

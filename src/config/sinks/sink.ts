@@ -1,18 +1,26 @@
 /** A place that private keys are handed to. */
 import { z } from 'zod';
 import type { Sources } from '../secrets.ts';
+import { awsSink } from './aws.ts';
 import { directorySink } from './directory.ts';
 import { encryptedFileSink } from './encrypted-file.ts';
 import { execSink } from './exec.ts';
 import { kubernetesSink } from './kubernetes.ts';
 import { vaultSink } from './vault.ts';
 
-const KINDS = ['directory', 'vault', 'kubernetes', 'exec', 'encrypted_file'] as const;
+const KINDS = ['directory', 'vault', 'kubernetes', 'exec', 'encrypted_file', 'aws_secrets_manager'] as const;
 
 export function sink(sources: Sources) {
   return z.discriminatedUnion(
     'kind',
-    [directorySink(sources), vaultSink(sources), kubernetesSink(sources), execSink(), encryptedFileSink(sources)],
+    [
+      directorySink(sources),
+      vaultSink(sources),
+      kubernetesSink(sources),
+      execSink(),
+      encryptedFileSink(sources),
+      awsSink(sources),
+    ],
     {
       error: (issue) =>
         issue.code === 'invalid_union'

@@ -50,7 +50,7 @@ export interface Vault {
   latest(path: string): StoredVersion | undefined;
 }
 
-export const MOUNT = 'secret';
+const MOUNT = 'secret';
 export const NAMESPACE = 'team-a';
 
 /** @param tls PEM texts */
