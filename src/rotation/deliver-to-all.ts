@@ -1,5 +1,6 @@
 /** One set of keys, and all sinks. */
-import { type Sink, type SinkContents, SinkOutdated } from '../deliver/sink.ts';
+import { holdsPrivate } from '../deliver/redact.ts';
+import { type Sink, type SinkContents, SinkOutdated, sinkFailed } from '../deliver/sink.ts';
 import { messageOf, RekeydError } from '../errors.ts';
 
 /**
@@ -8,10 +9,25 @@ import { messageOf, RekeydError } from '../errors.ts';
  * @throws SinkOutdated where one sink has a later set; RekeydError `sink_failed` with what each of the others says
  */
 export async function deliverToAll(sinks: readonly Sink[], contents: SinkContents): Promise<void> {
-  const outcomes = await Promise.allSettled(sinks.map((sink) => sink.deliver(contents)));
-  const failures: unknown[] = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []));
+  const failures: unknown[] = [];
+  await Promise.all(
+    sinks.map(async (sink) => {
+      try {
+        await sink.deliver(contents);
+      } catch (error) {
+        failures.push(withoutKeys(error, sink, contents));
+      }
+    }),
+  );
   const outdated = failures.find((failure) => failure instanceof SinkOutdated);
   if (outdated !== undefined) throw outdated;
   if (failures.length === 1) throw failures[0];
   if (failures.length > 1) throw new RekeydError('sink_failed', failures.map(messageOf).join(' '));
+}
+
+/** A server may repeat what it was sent when it refuses it. What a delivery fails by is logged, shown and kept. */
+function withoutKeys(error: unknown, { name }: Sink, contents: SinkContents): unknown {
+  if (!holdsPrivate(Buffer.from(messageOf(error)), contents)) return error;
+  const hint = 'Its answer repeats what it was sent: see its own log, and replace the key if others can read that';
+  return sinkFailed(name, 'its error has a part of a private key in it, which is not repeated here', hint);
 }

@@ -32,7 +32,9 @@ async function startWorld(): Promise<World> {
   vault.addToken(VAULT_TOKEN);
   cluster.tokens.clear();
   cluster.tokens.add(SERVICE_TOKEN);
-  const fleet = await startFleet({ apps: [PEM_APP], redis: { settings: ['--rdbcompression', 'no'] } });
+  // It is tried again for as long as the test takes.
+  const app = { ...PEM_APP, policy: { attempts: 1000 } };
+  const fleet = await startFleet({ apps: [app], redis: { settings: ['--rdbcompression', 'no'] } });
   const { publicKey, privateKey } = generateKeyPairSync('x25519');
   await writeFile(join(fleet.dir, 'recipient.json'), JSON.stringify(publicKey.export({ format: 'jwk' })));
   await writeFile(join(fleet.dir, 'token'), SERVICE_TOKEN);
@@ -50,7 +52,7 @@ async function startWorld(): Promise<World> {
     { kind: 'encrypted_file', path: './handover', recipient: 'file:recipient.json' },
   ];
   const config = await fleet.configOf({ ...fleet.file, sinks }, { VAULT_TOKEN });
-  const client = await fleet.managed(PEM_APP);
+  const client = await fleet.managed(app);
   return { fleet, client, vault, cluster, switch: off, recipient: privateKey, config };
 }
 
@@ -143,6 +145,7 @@ test('a rotation waits for each sink that fails, publishes nothing, and goes on 
     ['snapshot', await readFile(join(fleet.redis.socketPath, '..', 'dump.rdb'))],
     ['audit', Buffer.from(JSON.stringify(await fleet.audit()))],
     ['reason', Buffer.from(told)],
+    ['requests', Buffer.from(JSON.stringify(fleet.emulator.log))],
   ];
   const search = searchFor([...keys].flatMap(([name, key]) => needlesOf(name, key)));
   for (const [place, bytes] of places) {

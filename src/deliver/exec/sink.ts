@@ -9,8 +9,8 @@ import { formatDuration } from '../../core/duration.ts';
 import { messageOf } from '../../errors.ts';
 import { canBeReplacedIn } from '../../files/exposure.ts';
 import { setDocument } from '../document.ts';
+import { printable } from '../redact.ts';
 import { type Sink, type SinkContents, sinkFailed } from '../sink.ts';
-import { printable } from './redact.ts';
 import { type Ended, run } from './run.ts';
 
 export function execSink(config: ExecSinkConfig): Sink {
