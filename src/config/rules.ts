@@ -10,7 +10,7 @@ import type { Config } from './model.ts';
 import { didYouMean, type Finding, type Path } from './problems.ts';
 import { exposedPassword } from './redis.ts';
 import { sinkDoubts } from './sinks/directory.ts';
-import { differentSinks, heardSigners, sinkOutline } from './sinks/rules.ts';
+import { differentSinks, heardSigners, reportDoubts, sinkOutline } from './sinks/rules.ts';
 
 const word = z.string().optional().catch(undefined);
 const listOf = <T extends z.ZodType>(item: T) => z.array(item).catch([]);
@@ -177,7 +177,8 @@ const FIRST_PEM_ALGORITHMS: readonly string[] = ['RS256', 'RS384', 'RS512', 'ES2
 
 /** What is allowed and probably not meant. */
 export function doubts(config: Omit<Config, 'file' | 'warnings' | 'secretFiles' | 'watchedFiles'>): Finding[] {
-  return [...policyDoubts(config), ...config.sinks.flatMap(sinkDoubts), ...redisDoubts(config), ...httpDoubts(config)];
+  const ofSinks = [...config.sinks.flatMap(sinkDoubts), ...reportDoubts(config)];
+  return [...policyDoubts(config), ...ofSinks, ...redisDoubts(config), ...httpDoubts(config)];
 }
 
 function redisDoubts({ redis }: Pick<Config, 'redis'>): Finding[] {

@@ -455,6 +455,14 @@ describe('a sink of another kind', () => {
     const vault = { kind: 'vault', url: 'https://v', auth: { token: 'env:API_KEY' } };
     const sinks = [vault, { kind: 'directory', path: './keys' }];
     expect((await read(inPolicy({ require_ready: 1 }, { sinks }))).sinks).toHaveLength(2);
+    const adopting = { adopt: 'overlap', strategy: 'overlap' };
+    expect((await read(inPolicy(adopting, { sinks }))).warnings).toEqual([]);
+    expect((await read(inPolicy(adopting, { sinks: [vault] }))).warnings).toMatchObject([
+      {
+        path: 'policies.default.adopt',
+        message: expect.stringContaining('no sink takes reports: run `rekeyd enroll`'),
+      },
+    ]);
   });
 });
 

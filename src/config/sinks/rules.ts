@@ -1,5 +1,6 @@
 /** What must hold between sinks, and between sinks and policies. */
 import { z } from 'zod';
+import type { Config } from '../model.ts';
 import type { Finding } from '../problems.ts';
 import { REPORTING } from './model.ts';
 
@@ -59,5 +60,15 @@ export function heardSigners({ sinks, policies }: Outline): Finding[] {
     const message =
       'waits for reports of signers, and no sink takes any: write require_ready: 0, or add a sink of kind directory, which has them';
     return [{ path: ['policies', name, 'require_ready'], message }];
+  });
+}
+
+/** What is allowed and probably not meant. */
+export function reportDoubts({ sinks, policies }: Pick<Config, 'sinks' | 'policies'>): Finding[] {
+  if (sinks.some(({ kind }) => kind === REPORTING)) return [];
+  return Object.entries(policies).flatMap(([name, { adopt }]) => {
+    const message =
+      'overlap offers keys until signers report that they take them, and no sink takes reports: run `rekeyd enroll` for each client, or add a sink of kind directory';
+    return adopt === 'overlap' ? [{ path: ['policies', name, 'adopt'], message }] : [];
   });
 }

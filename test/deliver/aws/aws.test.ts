@@ -17,13 +17,11 @@ import type { DeliveringStore } from '../../../src/deliver/fence.ts';
 import type { Sink, SinkContents } from '../../../src/deliver/sink.ts';
 import { withoutModule } from '../../support/python.ts';
 import { contents, holds, sinkKey } from '../contents.ts';
-import { type Moto, startMoto, startMotoServer } from './moto.ts';
+import { type Moto, startMoto, stopMoto } from './moto.ts';
 
 const WITHOUT = await withoutModule('moto');
 
-afterAll(async () => {
-  if (WITHOUT === null) (await startMotoServer()).stop();
-});
+afterAll(stopMoto);
 
 const CREDENTIALS = { accessKeyId: 'AKIAIOSFODNN7EXAMPLE', secretAccessKey: new Secret('not-a-real-secret-key') };
 

@@ -20,12 +20,13 @@ export interface Moto {
   onCall: (operation: string) => void | Promise<void>;
 }
 
+/** One for all tests of a file: it takes seconds to start. Each test has secrets of its own. */
 let running: Promise<{ readonly url: string; stop(): void }> | null = null;
 
-/** One for all tests of a file: it takes seconds to start. Each test has clients of its own. */
-export function startMotoServer(): Promise<{ readonly url: string; stop(): void }> {
-  running ??= launch();
-  return running;
+/** After the last test of a file. */
+export async function stopMoto(): Promise<void> {
+  (await running)?.stop();
+  running = null;
 }
 
 async function launch() {
@@ -53,7 +54,8 @@ async function launch() {
 }
 
 export async function startMoto(): Promise<Moto> {
-  const { url } = await startMotoServer();
+  running ??= launch();
+  const { url } = await running;
   const moto: Moto = { url: '', failures: [], calls: [], onCall: () => {} };
   const server = createServer(async (request, response) => {
     const operation = String(request.headers['x-amz-target']).replace('secretsmanager.', '');
