@@ -8,6 +8,8 @@ import { unknownDelivery } from '../src/core/delivering.ts';
 import type { PublicJwk } from '../src/core/document.ts';
 import type { ClientRecord } from '../src/core/record.ts';
 import { type Delivery, desiredDelivery, sameDelivery } from '../src/core/signers.ts';
+import type { Sink } from '../src/deliver/sink.ts';
+import { messageOf } from '../src/errors.ts';
 import { inParallel, PAGE } from '../src/parallel.ts';
 import { amend } from '../src/rotation/loop.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
@@ -35,16 +37,41 @@ export async function restoreLost(context: JobContext, signal: AbortSignal): Pro
   if (lost + doubted > 0) await wakeUnfinished(context);
 }
 
+/** Null: there is no set. Undefined: that cannot be told now. */
+type SetOf = (ref: ClientRef) => Promise<Delivery | null | undefined>;
+
+/** What the sinks have of an app. One that cannot be read, such as a server that is away, says nothing of any set: it is told once, and not asked again. */
+function setsIn(sink: Sink, app: string, { log }: JobContext): SetOf | null {
+  const { name, sets } = sink;
+  // A sink that cannot be asked has what it was given, as far as anybody knows.
+  if (sets === null) return null;
+  let reading: ReturnType<typeof sets> | null = null;
+  let isAway = false;
+  return async (ref) => {
+    if (isAway) return undefined;
+    try {
+      reading ??= sets(app);
+      return await (await reading)(ref);
+    } catch (error) {
+      if (!isAway) log.error({ sink: name, error: messageOf(error) }, NOT_KNOWN);
+      isAway = true;
+      return undefined;
+    }
+  };
+}
+
+const NOT_KNOWN = 'it is not known whether keys are where they had been delivered: the next start looks again';
+
 /** What the folders of an app hold, asked for one client at a time. */
 interface Folders {
-  readonly sets: readonly ((ref: ClientRef) => Promise<Delivery | null>)[];
+  readonly sets: readonly SetOf[];
   readonly publicSet: ((ref: ClientRef) => Promise<readonly PublicJwk[] | null>) | null;
 }
 
 async function restoreApp(app: string, differing: Differing, context: JobContext, signal: AbortSignal): Promise<void> {
   const { store, sinks, folder } = context.resources;
   const folders: Folders = {
-    sets: await Promise.all(sinks.map((sink) => sink.sets(app))),
+    sets: sinks.map((sink) => setsIn(sink, app, context)).filter((sets) => sets !== null),
     publicSet: (await folder?.sets(app)) ?? null,
   };
   let last: ClientRef | null = null;
@@ -84,7 +111,7 @@ async function hasLostSet(record: ClientRecord, { sets }: Folders): Promise<bool
   if (!sameDelivery(delivered, desiredDelivery(record))) return false;
   // A key that was left out since it could not be opened is missing too: it may be there again.
   const present = await Promise.all(sets.map((read) => read(record.ref)));
-  return present.some((delivery) => !sameDelivery(delivery, delivered));
+  return present.some((delivery) => delivery !== undefined && !sameDelivery(delivery, delivered));
 }
 
 async function hasLostPublicSet(record: ClientRecord, { publicSet }: Folders): Promise<boolean> {

@@ -2,10 +2,11 @@ import { fleetSize } from '../../jobs/breaker.ts';
 import type { BreakerView } from '../../jobs/plan/summary.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/model.ts';
-import { directorySink } from '../deliver/directory.ts';
+import { openSink } from '../deliver/open.ts';
 import { RekeydError } from '../errors.ts';
 import { type Exposed, exposedBy, isLeak, type Leak, nobodyHas } from '../rotation/exposed.ts';
 import type { Store } from '../store/store.ts';
+import { systemClock } from '../time.ts';
 import type { Globals } from './open.ts';
 import { planFleet } from './plan/fleet.ts';
 import { openReport } from './plan/report.ts';
@@ -50,7 +51,7 @@ export async function plan(globals: Globals, named: readonly string[], options: 
 
 /** @throws RekeydError `not_found` when no client is meant */
 async function leakedBy(leak: Leak, config: Config, store: Store): Promise<Exposed> {
-  const sinks = config.sinks.map(({ path, access, reports }) => directorySink(path, { access, reports, store: null }));
+  const sinks = config.sinks.map((sink) => openSink(sink, { store: null, now: systemClock.now }));
   try {
     const { exposed, unread } = await exposedBy(leak, { config, store, sinks });
     if (unread[0] !== undefined) throw new Error(unread[0]);

@@ -9,9 +9,9 @@ import type { Policy } from '../core/policy.ts';
 import type { TokenScope } from '../core/token.ts';
 import type { CohortPolicy } from '../core/wave.ts';
 import type { Window } from '../core/window.ts';
-import type { Access } from '../files/access.ts';
 import type { QueueConfig } from './queue.ts';
 import type { Secret } from './secret.ts';
+import type { SinkConfig } from './sinks/model.ts';
 import type { TelemetryConfig } from './telemetry.ts';
 import type { AlertsConfig, AuditConfig, WebhookConfig } from './telling.ts';
 
@@ -133,16 +133,6 @@ export interface CertificateConfig {
   readonly scopes: readonly TokenScope[];
   /** An app (`deployment/slug`) or a client reference that it is restricted to; null: all. */
   readonly only: string | null;
-}
-
-export interface SinkConfig {
-  readonly kind: 'directory';
-  readonly path: string;
-  readonly access: Access;
-  /** Where signers write their reports; null: beside their keys. */
-  readonly reports: string | null;
-  /** `current.pem` begins with a line by which scanners know it; the JWKs always have a member for that. */
-  readonly pemComment: boolean;
 }
 
 export interface ProxyConfig {

@@ -6,9 +6,11 @@ import { join, resolve, sep } from 'node:path';
 import { z } from 'zod';
 import { parseDuration } from '../core/duration.ts';
 import { exposedTokens } from './http.ts';
-import type { Config, SinkConfig } from './model.ts';
+import type { Config } from './model.ts';
 import { didYouMean, type Finding, type Path } from './problems.ts';
 import { exposedPassword } from './redis.ts';
+import { sinkDoubts } from './sinks/directory.ts';
+import { differentSinks, heardSigners, reportDoubts, sinkOutline } from './sinks/rules.ts';
 
 const word = z.string().optional().catch(undefined);
 const listOf = <T extends z.ZodType>(item: T) => z.array(item).catch([]);
@@ -21,7 +23,7 @@ const outline = z.looseObject({
   encryption: z.looseObject({ keks: listOf(named.catch({})) }).catch({ keks: [] }),
   deployments: listOf(deploymentOutline.catch({ apps: [] })),
   policies: z.record(z.string(), policyOutline.catch({})).catch({}),
-  sinks: listOf(named.catch({})),
+  sinks: listOf(sinkOutline.catch({})),
   publish: named.optional().catch({}),
   webhooks: listOf(named.extend({ only: listOf(z.string()) }).catch({ only: [] })),
   redis: z.looseObject({}).catch({}),
@@ -38,9 +40,8 @@ type Outline = z.infer<typeof outline>;
 export function brokenRules(input: unknown, folder: string): Finding[] {
   const seen = outline.safeParse(input);
   if (!seen.success) return [];
-  return [uniqueNames, knownPolicies, possiblePolicies, laterThanDue, knownReach, privateFolders, oneRedis].flatMap(
-    (rule) => rule(seen.data, folder),
-  );
+  const between = [uniqueNames, knownPolicies, possiblePolicies, laterThanDue, knownReach, privateFolders, oneRedis];
+  return [...between, differentSinks, heardSigners].flatMap((rule) => rule(seen.data, folder));
 }
 
 function uniqueNames({ encryption, deployments, sinks, webhooks }: Outline): Finding[] {
@@ -176,7 +177,8 @@ const FIRST_PEM_ALGORITHMS: readonly string[] = ['RS256', 'RS384', 'RS512', 'ES2
 
 /** What is allowed and probably not meant. */
 export function doubts(config: Omit<Config, 'file' | 'warnings' | 'secretFiles' | 'watchedFiles'>): Finding[] {
-  return [...policyDoubts(config), ...config.sinks.flatMap(sinkDoubts), ...redisDoubts(config), ...httpDoubts(config)];
+  const ofSinks = [...config.sinks.flatMap(sinkDoubts), ...reportDoubts(config)];
+  return [...policyDoubts(config), ...ofSinks, ...redisDoubts(config), ...httpDoubts(config)];
 }
 
 function redisDoubts({ redis }: Pick<Config, 'redis'>): Finding[] {
@@ -188,19 +190,6 @@ function redisDoubts({ redis }: Pick<Config, 'redis'>): Finding[] {
 function httpDoubts({ http }: Pick<Config, 'http'>): Finding[] {
   const message = exposedTokens(http);
   return message === null ? [] : [{ path: ['http', 'listen'], message }];
-}
-
-function sinkDoubts({ access: { mode, dirMode, group } }: SinkConfig, index: number): Finding[] {
-  const findings: Finding[] = [];
-  if ((mode & 0o004) !== 0) {
-    const message = 'lets every user of this machine read the private keys: write "0600", or "0640" with a group';
-    findings.push({ path: ['sinks', index, 'mode'], message });
-  }
-  if (group !== null && ((mode & 0o040) === 0 || (dirMode & 0o010) === 0)) {
-    const message = 'has no use while its members may not read: write mode: "0640" and dir_mode: "0750"';
-    findings.push({ path: ['sinks', index, 'group'], message });
-  }
-  return findings;
 }
 
 function policyDoubts({ deployments, policies }: Pick<Config, 'deployments' | 'policies'>): Finding[] {

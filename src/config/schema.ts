@@ -15,7 +15,7 @@ import { policy } from './policy.ts';
 import { queue } from './queue.ts';
 import { redis } from './redis.ts';
 import type { Sources } from './secrets.ts';
-import { sink } from './sink.ts';
+import { sink } from './sinks/sink.ts';
 import { telemetry } from './telemetry.ts';
 import { webhook } from './webhooks.ts';
 

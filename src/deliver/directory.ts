@@ -1,15 +1,16 @@
 /** Keys as files, a folder per client (CONTRACTS.md, "Key directory sink"). */
 import { readdir } from 'node:fs/promises';
 import { extname, join, resolve } from 'node:path';
-import { messageOf, RekeydError } from '../errors.ts';
+import { messageOf, type RekeydError } from '../errors.ts';
 import { type Access, PRIVATE } from '../files/access.ts';
 import { codeOf } from '../files/durable.ts';
 import { encodeSegment } from '../files/paths.ts';
 import { openThreads } from '../files/threads.ts';
+import type { DeliveringStore } from './fence.ts';
 import { keySetFiles } from './key-set.ts';
 import { readDelivery } from './present.ts';
 import { readReports } from './reports.ts';
-import { type Sink, SinkOutdated } from './sink.ts';
+import { type Sink, SinkOutdated, sinkFailed } from './sink.ts';
 import type { Task, Undelivered } from './thread.ts';
 
 /** Deliveries at once. A fast disk keeps one busy; on a slow one they wait for it together. */
@@ -28,16 +29,13 @@ export interface DirectoryOptions {
   readonly store: DeliveringStore | null;
 }
 
-export interface DeliveringStore {
-  id(): string;
-  /** The ids of the stores that it replaced. */
-  predecessors(): Promise<readonly string[]>;
-}
+/** A folder can be asked what it holds, and signers write reports to it. */
+export type DirectorySink = Sink & { readonly [M in 'sets' | 'reports']: NonNullable<Sink[M]> };
 
 const ALONE: DirectoryOptions = { access: PRIVATE, reports: null, store: null };
 
 /** @param path the folder that holds `<deployment>/<app-slug>/<oauth_client_id>/`; made when it is not there */
-export function directorySink(path: string, options: DirectoryOptions = ALONE): Sink {
+export function directorySink(path: string, options: DirectoryOptions = ALONE): DirectorySink {
   const { access, reports, store, pemComment } = options;
   const root = resolve(path);
   const reportsRoot = reports === null ? root : resolve(reports);
@@ -87,7 +85,7 @@ export function directorySink(path: string, options: DirectoryOptions = ALONE): 
     reports: (ref) => readReports(reportsOf(ref)),
     async check() {
       for (const folder of new Set([root, reportsRoot])) {
-        const problem = await attempt({ do: 'try', folder, access });
+        const problem = await attempt({ do: 'try', folder, access, links: true });
         if (problem !== null) return errorOf(folder, problem).message;
       }
       return null;
@@ -135,6 +133,11 @@ const HINTS: Readonly<Record<string, string>> = {
   GROUP: 'Make the user that rekeyd runs as a member of that group, and start rekeyd again',
 };
 
+/** What to do about an error of the file system, without a full stop. */
+export function fileHint(code: string): string {
+  return HINTS[code] ?? 'Mend that, or set another path for this sink';
+}
+
 function errorOf(path: string, { code, message, epoch, store }: Undelivered): RekeydError {
   if (store !== null) {
     const hint = `Two installations must not share a folder: set another path for one of them. If that store is gone for good, remove the link ${join(path, '..data')}`;
@@ -143,9 +146,6 @@ function errorOf(path: string, { code, message, epoch, store }: Undelivered): Re
   return epoch > 0 ? new SinkOutdated(path, epoch) : failed(path, message, HINTS[code]);
 }
 
-function failed(path: string, why: string, hint = 'Mend that, or set another path for this sink'): RekeydError {
-  return new RekeydError(
-    'sink_failed',
-    `Keys cannot be delivered to ${path}: ${why}. Signers keep the set that they have. ${hint}.`,
-  );
+function failed(path: string, why: string, hint = fileHint('')): RekeydError {
+  return sinkFailed(path, why, hint);
 }

@@ -17,7 +17,7 @@ export function keySetFiles(contents: SinkContents, pemComment = false): Map<str
   const add = (name: string, text: string) => files.set(name, bytesOf(text));
   if (current !== null) {
     add('current.jwk.json', json(privateJwk(current)));
-    const pem = current.privateKey.keyObject().export({ type: 'pkcs8', format: 'pem' }).toString();
+    const pem = pemOf(current);
     // Text before the header is no part of a PEM (RFC 7468 section 2), but not every reader knows that.
     add('current.pem', pemComment ? `${markOf(current)}\n${pem}` : pem);
   }
@@ -27,6 +27,14 @@ export function keySetFiles(contents: SinkContents, pemComment = false): Map<str
   add('public.jwks.json', json({ keys: present.map(publicJwk) }));
   add(META, json(meta(contents)));
   return files;
+}
+
+/** The same as texts, for what takes nothing else. They stay in memory until it is collected: nothing can clear a text. */
+export function keySetTexts(contents: SinkContents): Record<string, string> {
+  const files = [...keySetFiles(contents)];
+  const texts = files.map(([name, bytes]) => [name, new TextDecoder().decode(bytes)] as const);
+  for (const [, bytes] of files) bytes.fill(0);
+  return Object.fromEntries(texts);
 }
 
 function bytesOf(text: string): Uint8Array<ArrayBuffer> {
@@ -73,6 +81,15 @@ function publicJwk({ jwk, kid, alg }: SinkKey): PublicJwk {
 function privateJwk(key: SinkKey) {
   const { privateKey, kid, alg } = key;
   return { ...privateKey.keyObject().export({ format: 'jwk' }), kid, use: 'sig', alg, 'x-rekeyd': markOf(key) };
+}
+
+/** One key alone: its JWK and its PEM. */
+export function keyTexts(key: SinkKey): { readonly jwk: object; readonly pem: string } {
+  return { jwk: privateJwk(key), pem: pemOf(key) };
+}
+
+function pemOf({ privateKey }: SinkKey): string {
+  return privateKey.keyObject().export({ type: 'pkcs8', format: 'pem' }).toString();
 }
 
 /** A scanner recognises a private key of ours by this mark. The mark alone is enough to ask which client has the key: see docs/leaks.md. */

@@ -19,6 +19,14 @@ export class SinkOutdated extends RekeydError {
   }
 }
 
+/** A delivery that failed. The sink's set from before, or the new one, is whole. @param place where; @param hint what to do, without a full stop */
+export function sinkFailed(place: string, why: string, hint: string): RekeydError {
+  return new RekeydError(
+    'sink_failed',
+    `Keys cannot be delivered to ${place}: ${why}. Signers keep the set that they have. ${hint}.`,
+  );
+}
+
 /** A key with its private half, on its way to those who sign. */
 export interface SinkKey {
   readonly kid: string;
@@ -61,13 +69,16 @@ export interface Sink {
   deliver(contents: SinkContents): Promise<void>;
   /**
    * Looks which clients of an app (`deployment/slug`) it has a set for. What it answers reads, for one of them, which keys such a set says it holds; null
-   * when there is none, or none that can be read: the next delivery says what is wrong there.
+   * when there is none, or none that can be read: the next delivery says what is wrong there. Null: what it holds cannot be asked.
    *
-   * @throws RekeydError `sink_failed` when the app's folder cannot be read
+   * @throws RekeydError `sink_failed`, at either call, when the sink itself cannot be read: that says nothing of a set
    */
-  sets(app: string): Promise<(ref: ClientRef) => Promise<Delivery | null>>;
-  /** What the client's signers report there, as they say it: nobody has looked yet whether it is true, or recent. Rejects when that cannot be read. */
-  reports(ref: ClientRef): Promise<readonly SignerReport[]>;
+  readonly sets: ((app: string) => Promise<(ref: ClientRef) => Promise<Delivery | null>>) | null;
+  /**
+   * What the client's signers report there, as they say it: nobody has looked yet whether it is true, or recent. Rejects when that cannot be read. Null:
+   * signers have no way to report through it.
+   */
+  readonly reports: ((ref: ClientRef) => Promise<readonly SignerReport[]>) | null;
   /** What keeps this sink from working and what to do about it, or null. */
   check(): Promise<string | null>;
   /** Lets go of what it holds; what is under way may fail. */

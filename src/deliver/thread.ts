@@ -1,19 +1,21 @@
 /** What runs in a thread of {@link ../files/threads.ts}: one task at a time, each answered once. */
 import { randomBytes } from 'node:crypto';
-import { readFileSync, rmSync, symlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { parentPort } from 'node:worker_threads';
 import { messageOf } from '../errors.ts';
 import { type Access, folderIds } from '../files/access.ts';
-import { codeOf, makeFolder, writeDurably } from '../files/durable.ts';
+import { codeOf, makeFolder, syncFolder, writeDurably } from '../files/durable.ts';
 import type { Failure } from '../files/threads.ts';
 import { replaceFolder, type Target } from './replace.ts';
 import { type Files, OfAnotherStore, Outdated } from './versions.ts';
 
 export type Task =
   | { readonly do: 'replace'; readonly target: Target; readonly files: Files; readonly epoch: number }
-  /** Tries whether the folder takes files, with that access, and links. */
-  | { readonly do: 'try'; readonly folder: string; readonly access: Access };
+  /** Replaces one file, and makes its folders. */
+  | { readonly do: 'put'; readonly path: string; readonly bytes: Uint8Array; readonly access: Access }
+  /** Tries whether the folder takes files, with that access, and where `links` says so links to them. */
+  | { readonly do: 'try'; readonly folder: string; readonly access: Access; readonly links: boolean };
 
 export interface Undelivered extends Failure {
   /** Of the newer set that was found; 0 when it is another problem. */
@@ -27,6 +29,7 @@ parentPort?.on('message', (task: Task) => parentPort?.postMessage(answer(task)))
 function answer(task: Task): Undelivered | null {
   try {
     if (task.do === 'replace') replaceAndClear(task);
+    else if (task.do === 'put') put(task);
     else tryFolder(task);
     return null;
   } catch (error) {
@@ -47,13 +50,28 @@ function replaceAndClear({ target, files, epoch }: Extract<Task, { do: 'replace'
   }
 }
 
-function tryFolder({ folder, access }: Extract<Task, { do: 'try' }>): void {
+/** Readers see the old file or the new one, which is on disk first. */
+function put({ path, bytes, access }: Extract<Task, { do: 'put' }>): void {
+  makeFolder(dirname(path), access.dirMode, folderIds(access));
+  // No client's file begins with a dot.
+  const draft = join(dirname(path), `.${randomBytes(8).toString('hex')}`);
+  try {
+    writeDurably([[draft, bytes]], access.mode, access);
+    renameSync(draft, path);
+  } catch (error) {
+    rmSync(draft, { force: true });
+    throw error;
+  }
+  syncFolder(dirname(path));
+}
+
+function tryFolder({ folder, access, links }: Extract<Task, { do: 'try' }>): void {
   const name = `.check.${randomBytes(8).toString('hex')}`;
   const [file, link] = [join(folder, name), join(folder, `${name}.link`)];
   makeFolder(folder, access.dirMode, folderIds(access));
   try {
     writeDurably([[file, Buffer.from('x')]], access.mode, access);
-    tryLink(name, link);
+    if (links) tryLink(name, link);
   } finally {
     for (const path of [link, file]) rmSync(path, { force: true });
   }

@@ -16,6 +16,7 @@ import type { Turn } from '../store/deployments.ts';
 import { monotonic } from '../time.ts';
 import { ApiError } from '../wacht/api-error.ts';
 import type { Look } from '../wacht/looks.ts';
+import { deliverToAll } from './deliver-to-all.ts';
 import { noteAccepted, noteAnswer, throttledMs } from './deployment.ts';
 import { appOf, strategyEntry } from './facts.ts';
 import { hearSigners } from './hearing.ts';
@@ -189,7 +190,7 @@ async function deliverSet(
     updatedAt: now,
     epoch,
   };
-  for (const sink of sinks) await sink.deliver(contents);
+  await deliverToAll(sinks, contents);
   return leftOut;
 }
 

@@ -13,11 +13,11 @@ export async function hearSigners(ref: ClientRef, sinks: readonly Sink[]): Promi
   const reports: SignerReport[] = [];
   const errors: string[] = [];
   await Promise.all(
-    sinks.map(async (sink) => {
+    sinks.map(async ({ name, reports: read }) => {
       try {
-        reports.push(...(await untilAborted(sink.reports(ref), after(PATIENCE_MS))));
+        if (read !== null) reports.push(...(await untilAborted(read(ref), after(PATIENCE_MS))));
       } catch (error) {
-        errors.push(`${sink.name}: ${messageOf(error)}`);
+        errors.push(`${name}: ${messageOf(error)}`);
       }
     }),
   );

@@ -54,13 +54,13 @@ async function knownClient({ store }: Resources, ref: ClientRef): Promise<Loaded
 /** The private half leaves the store with the release, so it must be somewhere else. */
 async function expectDelivered({ sinks }: Resources, ref: ClientRef, { kid }: ManagedKey): Promise<void> {
   const { deployment, app } = splitReference(ref);
-  for (const sink of sinks) {
-    const read = await sink.sets(`${deployment}/${app}`);
-    if ((await read(ref))?.current === kid) return;
+  for (const { sets } of sinks) {
+    const read = await sets?.(`${deployment}/${app}`);
+    if ((await read?.(ref))?.current === kid) return;
   }
   throw new RekeydError(
     'usage',
-    `No key folder holds the key of ${ref}, and its private half leaves the store with the release. Name a file for it with --to.`,
+    `No sink shows the key of ${ref}, and its private half leaves the store with the release. Name a file for it with --to.`,
   );
 }
 

@@ -16,8 +16,9 @@ export async function exposuresOf({ secretFiles, sinks }: Config): Promise<reado
     if (!(await isReadableByOthers(path))) continue;
     exposures.push({ path, why: 'other users of this machine can read this secret', fix: `Run: chmod 0600 ${path}` });
   }
-  for (const { path: root, access } of sinks) {
-    for (const { path, why } of await exposedIn(root, access)) {
+  for (const sink of sinks) {
+    if (sink.kind !== 'directory') continue;
+    for (const { path, why } of await exposedIn(sink.path, sink.access)) {
       exposures.push({ path, why, fix: `Run: chmod o-rwx,g-w ${path}` });
     }
   }

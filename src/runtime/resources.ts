@@ -1,8 +1,10 @@
 /** Opens everything that the service and the commands share, as the config says: store, API clients, sinks. */
-import type { Config, DeploymentConfig, SinkConfig } from '../config/model.ts';
+import type { Config, DeploymentConfig } from '../config/model.ts';
+import type { SinkConfig } from '../config/sinks/model.ts';
 import { splitReference } from '../core/client.ts';
 import { NO_TRACE } from '../core/trace.ts';
-import { type DeliveringStore, directorySink } from '../deliver/directory.ts';
+import type { DeliveringStore } from '../deliver/fence.ts';
+import { openSink } from '../deliver/open.ts';
 import type { Sink } from '../deliver/sink.ts';
 import { RekeydError } from '../errors.ts';
 import { type GenerateKey, openGenerator, rsaAtOnce } from '../keys/generator.ts';
@@ -117,7 +119,7 @@ export async function openResourcesOn(
       facts,
       generateKey,
       tracing,
-      sinks: config.sinks.map((sink) => openSink(sink, storeOf(store, redis), add)),
+      sinks: config.sinks.map((sink) => openAndAdd(sink, storeOf(store, redis), clock, add)),
       folder: openFolder(config, add),
       deployments,
       deploymentOf(ref) {
@@ -167,8 +169,8 @@ function openFolder({ publish }: Config, add: Add): PublicFolder | null {
 
 type Add = (name: string, release: () => unknown) => void;
 
-function openSink({ path, access, reports, pemComment }: SinkConfig, store: DeliveringStore, add: Add): Sink {
-  const sink = directorySink(path, { access, reports, pemComment, store });
+function openAndAdd(config: SinkConfig, store: DeliveringStore, clock: Clock, add: Add): Sink {
+  const sink = openSink(config, { store, now: clock.now });
   add(`sink ${sink.name}`, sink.close);
   return sink;
 }

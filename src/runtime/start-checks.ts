@@ -1,7 +1,7 @@
 /** Looks, at the start and while something is wrong, at what `doctor` looks at: KEKs, sinks, clocks. */
 import { keksOf } from '../rotation/policy.ts';
 import type { Resources } from '../rotation/resources.ts';
-import { sleep } from '../time.ts';
+import { after, sleep, untilAborted } from '../time.ts';
 import { type Check, looking } from './checks/check.ts';
 import { checkStoreClock, clockCheck } from './checks/clocks.ts';
 import { checkKeks, SAMPLED } from './checks/keks.ts';
@@ -79,10 +79,14 @@ async function checksOf(resources: Resources, all: boolean): Promise<readonly Ch
   return [...clocks, ...(await checkKeks(keksOf(config), store, SAMPLED)), ...(await checkSinks(resources))];
 }
 
+const PATIENCE_MS = 5_000;
+const SLOW = 'it does not say within 5 s whether it works';
+
 async function checkSinks({ sinks }: Resources): Promise<readonly Check[]> {
   return Promise.all(
     sinks.map(async (sink) => {
-      const problem = await sink.check();
+      // A server that hangs holds up no start.
+      const problem = await untilAborted(sink.check(), after(PATIENCE_MS)).catch(() => SLOW);
       const fix = 'Rotations wait until it can be written, and fail after the attempts of their policies.';
       return { name: `sink ${sink.name}`, ok: problem === null, detail: problem ?? 'can be written', fix };
     }),

@@ -1,8 +1,9 @@
-import { chmod, readFile, realpath } from 'node:fs/promises';
+import { chmod, readFile, realpath, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, expect, onTestFinished, test } from 'vitest';
 import { WHILE_REFUSED } from '../../src/rotation/deployment.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
+import { startVault } from '../deliver/vault/server.ts';
 import { CHANGE } from '../emulator/fault-rules.ts';
 import { startRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
@@ -63,6 +64,26 @@ test('a clock that is an hour off, a KEK that is missing and a sink that cannot 
   expect(checkOf(ended, 'sink')).toMatchObject({ ok: false });
   expect(checkOf(ended, 'issuer')).toMatchObject({ ok: true });
   expect(told.stdout).toMatch(/^WRONG {2}keks: .*\n {7}Put the missing KEK back/m);
+});
+
+test('each sink is looked at, and what is wrong is said with what to do', async () => {
+  world = await openWorld();
+  await writeFile(join(world.dir, 'vault-token'), 'hvs.token-of-a-test', { mode: 0o600 });
+  const vault = await startVault();
+  vault.addToken('hvs.token-of-a-test', { policy: { data: ['read'] } });
+  const sinks = [
+    { kind: 'directory', path: './data/keys' },
+    { kind: 'vault', url: vault.url, auth: { token: 'file:./vault-token' } },
+    { kind: 'exec', command: ['/no/such/program'] },
+  ];
+  await world.writeConfig({ ...world.config, sinks });
+  const ended = await world.run(['doctor', '--json']);
+  expect(ended.code).toBe(1);
+  expect(checkOf(ended, 'sink directory')).toMatchObject({ ok: true });
+  expect(checkOf(ended, 'sink vault')).toMatchObject({ ok: false, detail: expect.stringContaining('lacks create') });
+  expect(checkOf(ended, 'sink exec')).toMatchObject({ ok: false, detail: expect.stringContaining('ENOENT') });
+  expect(ended.stdout + ended.stderr).not.toContain('hvs.token-of-a-test');
+  expect(vault.secrets.size).toBe(0);
 });
 
 test('a refused API key is told apart from a Redis that is gone, which ends with 3', async () => {

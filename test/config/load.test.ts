@@ -1,3 +1,4 @@
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
@@ -357,7 +358,7 @@ describe('a sink', () => {
     [{ owner: 0, dir_mode: '0750' }, { dirMode: 0o750 }],
     [{ mode: '400' }, { mode: 0o400 }],
   ])('%j', async (settings, access) => {
-    expect((await sinkOf({ ...settings }))?.access).toMatchObject(access);
+    expect(await sinkOf({ ...settings })).toMatchObject({ access });
   });
 
   test.each<[string, Record<string, unknown>, RegExp[]]>([
@@ -369,6 +370,99 @@ describe('a sink', () => {
     expect(warnings.map(({ path, message }) => `${path}: ${message}`)).toEqual(
       messages.map((message) => expect.stringMatching(message)),
     );
+  });
+});
+
+const publicJwk = (key: KeyObject): object => key.export({ format: 'jwk' });
+const P256 = publicJwk(generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey);
+
+describe('a sink of another kind', () => {
+  const only = async (settings: object) => (await read(write({ sinks: [settings] }))).sinks[0];
+
+  test('Vault has a place and a way to log in', async () => {
+    const auth = { app_role: { role_id: 'r', secret_id: 'env:API_KEY' } };
+    expect(await only({ kind: 'vault', url: 'https://vault:8200/', auth })).toEqual({
+      ...{ kind: 'vault', url: 'https://vault:8200', mount: 'secret', prefix: 'rekeyd', namespace: null },
+      ...{ timeoutMs: 10_000, route: { proxy: null, authorities: [] } },
+      auth: { kind: 'app_role', mount: 'approle', roleId: 'r', secretId: new Secret(API_KEY) },
+    });
+    const kubernetes = { role: 'rekeyd', token_file: './token' };
+    expect(await only({ kind: 'vault', url: 'https://v', mount: '/a/kv/', auth: { kubernetes } })).toMatchObject({
+      mount: 'a/kv',
+      auth: { kind: 'kubernetes', mount: 'kubernetes', role: 'rekeyd', tokenFile: join(folder, 'token') },
+    });
+  });
+
+  test('Kubernetes has namespace and authority from the service account, or from the config', async () => {
+    writeFileSync(join(folder, 'namespace'), 'payments');
+    writeFileSync(join(folder, 'ca.crt'), certificateFor('DNS:kubernetes.default.svc').cert);
+    expect(await only({ kind: 'kubernetes', service_account: '.' })).toEqual({
+      ...{ kind: 'kubernetes', url: 'https://kubernetes.default.svc', namespace: 'payments', prefix: 'rekeyd' },
+      ...{ tokenFile: join(folder, 'token'), clients: [], timeoutMs: 10_000 },
+      route: { proxy: null, authorities: [expect.stringContaining('BEGIN CERTIFICATE')] },
+    });
+    const clients = [{ client: '1/a/2', restart: 'web' }];
+    expect(await only({ kind: 'kubernetes', url: 'http://127.0.0.1:8001', namespace: 'apps', clients })).toMatchObject({
+      namespace: 'apps',
+      clients: [{ client: '1/a/2', name: null, namespace: null, restart: 'web' }],
+    });
+  });
+
+  test('a program has an environment of its own', async () => {
+    expect(await only({ kind: 'exec', command: ['/bin/deliver', '-v'], user: 'root', env: { HOME: '/' } })).toEqual({
+      ...{ kind: 'exec', program: '/bin/deliver', args: ['-v'], user: 0, group: null, timeoutMs: 30_000 },
+      env: { PATH: expect.stringContaining('/usr/bin'), HOME: '/' },
+    });
+  });
+
+  test.each<[string, () => object, RegExp | string]>([
+    ['X25519', () => publicJwk(generateKeyPairSync('x25519').publicKey), 'ECDH-ES+A256KW'],
+    ['RSA', () => publicJwk(generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey), 'RSA-OAEP-256'],
+    ['a private key', () => publicJwk(generateKeyPairSync('x25519').privateKey), /leads to a private key/],
+    [
+      'a short RSA key',
+      () => publicJwk(generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey),
+      /less than 2048/,
+    ],
+    ['a key that signs', () => publicJwk(generateKeyPairSync('ed25519').publicKey), /does not lead to a public JWK/],
+    ['a key for signatures', () => ({ ...P256, use: 'sig' }), /key for signatures/],
+    ['half a key', () => ({ ...P256, y: undefined }), /is no key/],
+  ])('a recipient: %s', async (_, jwk, expected) => {
+    const given = jwk();
+    writeFileSync(join(folder, 'recipient.json'), JSON.stringify(given));
+    const settings = { kind: 'encrypted_file', path: './out', recipient: 'file:recipient.json' };
+    if (typeof expected === 'string') {
+      expect(await only(settings)).toMatchObject({
+        path: join(folder, 'out'),
+        recipient: { alg: expected, jwk: given },
+      });
+    } else expect((await refusal(write({ sinks: [settings] }))).message).toMatch(expected);
+  });
+
+  test('AWS needs a region, and takes credentials from its SDK unless they are given', async () => {
+    const settings = { kind: 'aws_secrets_manager', region: 'us-gov-west-1' };
+    expect(await only(settings)).toEqual({
+      ...{ ...settings, prefix: 'rekeyd', kmsKeyId: null, endpoint: null, credentials: null, timeoutMs: 20_000 },
+    });
+    const credentials = { access_key_id: 'AKIAIOSFODNN7EXAMPLE', secret_access_key: 'env:API_KEY' };
+    expect(await only({ ...settings, credentials, kms_key_id: 'alias/keys' })).toMatchObject({
+      kmsKeyId: 'alias/keys',
+      credentials: { accessKeyId: 'AKIAIOSFODNN7EXAMPLE', secretAccessKey: new Secret(API_KEY) },
+    });
+  });
+
+  test('beside a folder of keys lets a policy wait for signers', async () => {
+    const vault = { kind: 'vault', url: 'https://v', auth: { token: 'env:API_KEY' } };
+    const sinks = [vault, { kind: 'directory', path: './keys' }];
+    expect((await read(inPolicy({ require_ready: 1 }, { sinks }))).sinks).toHaveLength(2);
+    const adopting = { adopt: 'overlap', strategy: 'overlap' };
+    expect((await read(inPolicy(adopting, { sinks }))).warnings).toEqual([]);
+    expect((await read(inPolicy(adopting, { sinks: [vault] }))).warnings).toMatchObject([
+      {
+        path: 'policies.default.adopt',
+        message: expect.stringContaining('no sink takes reports: run `rekeyd enroll`'),
+      },
+    ]);
   });
 });
 

@@ -19,6 +19,17 @@ const inRedis = (redis: object) => write({ redis });
 const inQueue = (producers: object) => write({ queue: { producers } });
 const inExport = (place: object) => write({ audit: { export: [place] } });
 const inSink = (settings: object) => write({ sinks: [{ kind: 'directory', path: './keys', ...settings }] });
+const vault = (over: object = {}) => ({ kind: 'vault', url: 'https://vault', auth: { token: 'env:API_KEY' }, ...over });
+const inVault = (over: object) => write({ sinks: [vault(over)] });
+const inKubernetes = (over: object) =>
+  write({ sinks: [{ kind: 'kubernetes', url: 'http://127.0.0.1:1', namespace: 'apps', ...over }] });
+const exec = (over: object = {}) => ({ kind: 'exec', command: ['/bin/deliver', '-v'], ...over });
+const inExec = (over: object) => write({ sinks: [exec(over)] });
+const inEncrypted = (over: object) => write({ sinks: [{ kind: 'encrypted_file', path: './out', ...over }] });
+const aws = (over: object = {}) => ({ kind: 'aws_secrets_manager', region: 'eu-central-1', ...over });
+const inAws = (over: object) => write({ sinks: [aws(over)] });
+const KEY_IN_CONFIG = { access_key_id: 'AKIAIOSFODNN7EXAMPLE', secret_access_key: 'abc' };
+const ACCESS_KEY = ['sinks[0].credentials.secret_access_key', /must not stand in the config/] as const;
 const inSentinels = (over: object) => inRedis({ sentinels: { name: 'mymaster', nodes: ['s:26379'], ...over } });
 
 const cases: [what: string, text: string, path: string, message: RegExp][] = [
@@ -225,7 +236,87 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
   ['jwks_uri to nowhere', inPolicy({ format: 'jwks_uri' }), 'policies.default.format', /add publish/],
   ['a bad policy name', write({ policies: { 'a b': {} } }), 'policies["a b"]', /write letters/],
   ['a policy that is no section', write({ policies: { default: 'x' } }), 'policies.default', /not a section/],
-  ['an unknown sink', write({ sinks: [{ kind: 'vault', path: 'x' }] }), 'sinks[0].kind', /write directory/],
+  [
+    'an unknown sink',
+    write({ sinks: [{ kind: 's3', path: 'x' }] }),
+    'sinks[0].kind',
+    /write directory, vault, kubernetes, exec, encrypted_file, aws_secrets_manager/,
+  ],
+  ['a sink that is none', write({ sinks: ['./keys'] }), 'sinks[0]', /is not a section/],
+  [
+    'a setting of another sink',
+    inVault({ pem_comment: true }),
+    'sinks[0].pem_comment',
+    /is not a setting.*Known here: kind, url/,
+  ],
+  ['a Vault that anybody can read on the way', inVault({ url: 'http://vault' }), 'sinks[0].url', /write https/],
+  ['a mount that leads elsewhere', inVault({ mount: '../sys' }), 'sinks[0].mount', /is not a path in Vault/],
+  ['a Vault without a login', inVault({ auth: {} }), 'sinks[0].auth', /no way to log in: write one of token/],
+  [
+    'a Vault with two logins',
+    inVault({ auth: { token: 'env:API_KEY', kubernetes: { role: 'r' } } }),
+    'sinks[0].auth',
+    /has kubernetes and token: write one/,
+  ],
+  [
+    'a token in the config',
+    inVault({ auth: { token: 'hvs.abc' } }),
+    'sinks[0].auth.token',
+    /must not stand in the config/,
+  ],
+  ['a Vault twice', write({ sinks: [vault(), vault({ mount: 'secret' })] }), 'sinks[1]', /the same place as entry 0/],
+  [
+    'a namespace that is none',
+    inKubernetes({ namespace: 'Apps' }),
+    'sinks[0].namespace',
+    /is not a name in Kubernetes/,
+  ],
+  [
+    'a Secret without a client',
+    inKubernetes({ clients: [{ client: '1/mcp-auth' }] }),
+    'sinks[0].clients[0].client',
+    /is not a client/,
+  ],
+  [
+    'two Secrets of one name',
+    inKubernetes({ clients: ['1/a/1', '1/a/2'].map((client) => ({ client, name: 'keys' })) }),
+    'sinks[0].clients[1].name',
+    /the Secret of 1\/a\/1/,
+  ],
+  [
+    'a client twice',
+    inKubernetes({ clients: ['a', 'b'].map((name) => ({ client: '1/a/1', name })) }),
+    'sinks[0].clients[1].client',
+    /is there already/,
+  ],
+  [
+    'a cluster that is not there',
+    write({ sinks: [{ kind: 'kubernetes', namespace: 'apps' }] }),
+    'sinks[0].ca',
+    /the service account does not have it/,
+  ],
+  ['a program by its name', inExec({ command: ['deliver'] }), 'sinks[0].command[0]', /is not an absolute path/],
+  ['no program', inExec({ command: [] }), 'sinks[0].command', /at least one argument/],
+  ['a program of a user in our group', inExec({ user: 1000 }), 'sinks[0].group', /would run in the group of rekeyd/],
+  ['a program that nobody waits for so long', inExec({ timeout: '1h' }), 'sinks[0].timeout', /at most 10m/],
+  ['a program twice', write({ sinks: [exec(), exec()] }), 'sinks[1]', /the same place as entry 0/],
+  ['a recipient in the config', inEncrypted({ recipient: '{}' }), 'sinks[0].recipient', /is not a file reference/],
+  [
+    'a recipient that is none',
+    inEncrypted({ recipient: 'file:kek' }),
+    'sinks[0].recipient',
+    /not lead to a public JWK/,
+  ],
+  ['AWS without a region', inAws({ region: undefined }), 'sinks[0].region', /is missing: write a region/],
+  ['a region that is none', inAws({ region: 'Frankfurt' }), 'sinks[0].region', /such as eu-central-1/],
+  ['an access key in the config', inAws({ credentials: KEY_IN_CONFIG }), ...ACCESS_KEY],
+  ['a secret of AWS twice', write({ sinks: [aws(), aws({ prefix: 'rekeyd' })] }), 'sinks[1]', /same place as entry 0/],
+  [
+    'reports of signers that nobody takes',
+    inPolicy({ require_ready: 1 }, { sinks: [vault()] }),
+    'policies.default.require_ready',
+    /no sink takes any: write require_ready: 0, or add a sink of kind directory/,
+  ],
   ['no sink', write({ sinks: [] }), 'sinks', /at least one sink/],
   ['a mode that YAML takes for a number', inSink({ mode: 600 }), 'sinks[0].mode', /in quotes: write four octal digits/],
   ['a mode that is none', inSink({ mode: 'rw-r--r--' }), 'sinks[0].mode', /is not a mode/],

@@ -17,8 +17,9 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type DeliveringStore, directorySink } from '../../src/deliver/directory.ts';
+import { directorySink } from '../../src/deliver/directory.ts';
 import { exposedIn } from '../../src/deliver/exposure.ts';
+import type { DeliveringStore } from '../../src/deliver/fence.ts';
 import { type Access, PRIVATE } from '../../src/files/access.ts';
 import { closedTo, isReadableByOthers } from '../../src/files/exposure.ts';
 import { canMount } from '../support/mounting.ts';

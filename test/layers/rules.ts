@@ -32,6 +32,7 @@ const SOLE_IMPORTERS: Readonly<Record<string, readonly string[]>> = {
   ioredis: ['store'],
   undici: ['net'],
   fastify: ['http'],
+  '@aws-sdk/client-secrets-manager': ['deliver'],
   'prom-client': ['metrics'],
   '@opentelemetry/api': ['traces'],
   '@opentelemetry/sdk-trace': ['traces'],

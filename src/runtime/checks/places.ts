@@ -1,25 +1,34 @@
-/** Checks of the folders that rekeyd writes to. */
+/** Checks of the sinks, and of the folders that rekeyd writes to. */
 import { access, constants, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Config } from '../../config/model.ts';
-import { directorySink } from '../../deliver/directory.ts';
+import type { SinkConfig } from '../../config/sinks/model.ts';
+import { openSink } from '../../deliver/open.ts';
 import { messageOf } from '../../errors.ts';
 import { closedTo } from '../../files/exposure.ts';
+import { systemClock } from '../../time.ts';
 import { exposuresOf } from '../exposure.ts';
 import { advice, type Check, fine, wrong } from './check.ts';
 
 export async function checkPlaces({ sinks, publish }: Config): Promise<readonly Check[]> {
-  const checks: Check[] = [];
-  for (const { path, access, reports } of sinks) {
-    const sink = directorySink(path, { access, reports, store: null });
-    const problem = await sink.check();
-    sink.close();
-    const fix = 'Make the folder writable for the user that rekeyd runs as, or set another path for this sink.';
-    checks.push(problem === null ? fine(`sink ${sink.name}`, 'writable') : wrong(`sink ${sink.name}`, problem, fix));
-    if (access.group !== null) checks.push(...(await checkGroup(sink.name, path, access.group)));
-  }
+  const checks = (await Promise.all(sinks.map(checkSink))).flat();
   if (publish !== null) checks.push(await checkPublish(publish.path));
   return checks;
+}
+
+async function checkSink(config: SinkConfig): Promise<readonly Check[]> {
+  const sink = openSink(config, { store: null, now: systemClock.now });
+  const [name, problem] = [`sink ${sink.name}`, await sink.check()];
+  sink.close();
+  if (config.kind !== 'directory') {
+    return [
+      problem === null ? fine(name, 'can be written') : wrong(name, problem, 'Rotations wait until that is mended.'),
+    ];
+  }
+  const { path, access } = config;
+  const fix = 'Make the folder writable for the user that rekeyd runs as, or set another path for this sink.';
+  const checks = [problem === null ? fine(name, 'writable') : wrong(name, problem, fix)];
+  return access.group === null ? checks : [...checks, ...(await checkGroup(sink.name, path, access.group))];
 }
 
 async function checkGroup(name: string, path: string, group: number): Promise<readonly Check[]> {

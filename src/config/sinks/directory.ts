@@ -1,17 +1,18 @@
-/** A place that private keys are handed to, and who may read them there. */
+/** `kind: directory`: a folder of keys for each client, and who may read them there. Who may read files is said the same way in other sinks. */
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import * as field from './fields.ts';
-import { choice, flag, section } from './fields.ts';
-import type { SinkConfig } from './model.ts';
-import type { Sources } from './secrets.ts';
+import * as field from '../fields.ts';
+import { flag, section } from '../fields.ts';
+import type { Finding } from '../problems.ts';
+import type { Sources } from '../secrets.ts';
+import type { DirectorySinkConfig, SinkConfig } from './model.ts';
 
 /** A user with that name owns the keys, but not the folders: then others may go through these, and not list them. */
 const PASSABLE = 0o711;
 
-export function sink(sources: Sources) {
+export function directorySink(sources: Sources) {
   return section({
-    kind: choice('directory: one folder per client, swapped atomically.', ['directory']),
+    kind: z.literal('directory').describe('One folder per client, swapped atomically.'),
     path: field.path('Folder for private keys.', sources),
     mode: mode('Of key files, in quotes; 0640 with a group.', 0o400).prefault('0600'),
     dir_mode: mode('Of folders, in quotes; 0750 with a group. Absent: 0700.', 0o700).optional(),
@@ -27,7 +28,7 @@ export function sink(sources: Sources) {
       'current.pem begins with a line that scanners know; some readers of PEM refuse such text.',
     ).prefault(false),
   }).transform(
-    ({ kind, path, mode, dir_mode, owner = null, group = null, reports, pem_comment }): SinkConfig => ({
+    ({ kind, path, mode, dir_mode, owner = null, group = null, reports, pem_comment }): DirectorySinkConfig => ({
       kind,
       path,
       access: { mode, dirMode: dir_mode ?? (owner === null ? 0o700 : PASSABLE), owner, group },
@@ -37,8 +38,24 @@ export function sink(sources: Sources) {
   );
 }
 
+/** What is allowed and probably not meant. */
+export function sinkDoubts(config: SinkConfig, index: number): Finding[] {
+  if (config.kind !== 'directory') return [];
+  const { mode, dirMode, group } = config.access;
+  const findings: Finding[] = [];
+  if ((mode & 0o004) !== 0) {
+    const message = 'lets every user of this machine read the private keys: write "0600", or "0640" with a group';
+    findings.push({ path: ['sinks', index, 'mode'], message });
+  }
+  if (group !== null && ((mode & 0o040) === 0 || (dirMode & 0o010) === 0)) {
+    const message = 'has no use while its members may not read: write mode: "0640" and dir_mode: "0750"';
+    findings.push({ path: ['sinks', index, 'group'], message });
+  }
+  return findings;
+}
+
 /** Octal. @param needs what their owner must be able to do */
-function mode(description: string, needs: number) {
+export function mode(description: string, needs: number) {
   const expected = `four octal digits in quotes, such as "${needs === 0o400 ? '0640' : '0750'}"`;
   return field.text({ description, pattern: '^0?[0-7]{3}$' }, expected, (value, refuse) => {
     if (!/^0?[0-7]{3}$/.test(value)) return refuse(`is not a mode: write ${expected}`);
@@ -52,7 +69,7 @@ function mode(description: string, needs: number) {
 const HIGHEST_ID = 2 ** 32 - 2;
 
 /** A name of `/etc/passwd` or `/etc/group`, or a numeric id, which also covers directories such as LDAP. */
-function account(description: string, database: 'passwd' | 'group') {
+export function account(description: string, database: 'passwd' | 'group') {
   const what = database === 'passwd' ? 'user' : 'group';
   const error = `is not a ${what}: write its name, or its number`;
   return z

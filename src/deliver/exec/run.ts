@@ -1,0 +1,100 @@
+/** Runs a program once, bounded in time and in what it prints. */
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
+import { messageOf } from '../../errors.ts';
+import { codeOf } from '../../files/durable.ts';
+import { alarm } from '../../time.ts';
+
+export interface RunOptions {
+  readonly program: string;
+  readonly args: readonly string[];
+  /** Numeric ids; null: as this process. */
+  readonly user: number | null;
+  readonly group: number | null;
+  readonly env: Readonly<Record<string, string>>;
+  readonly timeoutMs: number;
+  readonly input: Uint8Array;
+}
+
+export type Ended =
+  | { readonly kind: 'ended'; readonly code: number | null; readonly signal: string | null; readonly output: Buffer }
+  | { readonly kind: 'timeout'; readonly output: Buffer }
+  /** It could not be started: an errno name, and a text. */
+  | { readonly kind: 'unstarted'; readonly code: string; readonly why: string };
+
+/** Of what it prints, on both streams together. The rest is read and dropped, so that it does not wait for a reader. */
+const MOST_OUTPUT = 16 * 1024;
+
+/** What it left running may hold its output open: for so long, in ms, is that waited for. */
+const DRAIN_MS = 500;
+
+/** Never rejects. All of its process group is killed at the time-out; what it leaves in the background otherwise goes on. */
+export function run(options: RunOptions): Promise<Ended> {
+  const ending = Promise.withResolvers<Ended>();
+  const fail = (error: unknown) => ending.resolve({ kind: 'unstarted', code: codeOf(error), why: messageOf(error) });
+  try {
+    // Node throws what it does not expect of a start, such as a missing right.
+    const child = start(options);
+    child.on('error', fail);
+    watch(child, options, ending.resolve);
+  } catch (error) {
+    fail(error);
+  }
+  return ending.promise;
+}
+
+function start({ program, args, user, group, env }: RunOptions): ChildProcessWithoutNullStreams {
+  return spawn(program, [...args], {
+    ...{ env: { ...env }, cwd: '/', stdio: 'pipe', detached: true },
+    ...(user !== null && { uid: user }),
+    ...(group !== null && { gid: group }),
+  });
+}
+
+function watch(
+  child: ChildProcessWithoutNullStreams,
+  { timeoutMs, input }: RunOptions,
+  end: (ended: Ended) => void,
+): void {
+  const output = gather([child.stdout, child.stderr]);
+  let isLate = false;
+  const cancelTimeout = alarm(timeoutMs, () => {
+    isLate = true;
+    kill(child.pid);
+  });
+  child.on('error', cancelTimeout);
+  child.on('exit', (code, signal) => {
+    cancelTimeout();
+    const finish = () => {
+      cancelDrain();
+      for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
+      end(isLate ? { kind: 'timeout', output: output() } : { kind: 'ended', code, signal, output: output() });
+    };
+    const cancelDrain = alarm(DRAIN_MS, finish);
+    child.on('close', finish);
+  });
+  // It need not read all of its input.
+  child.stdin.on('error', () => {});
+  child.stdin.end(input);
+}
+
+function gather(streams: readonly Readable[]): () => Buffer {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for (const stream of streams) {
+    stream.on('data', (chunk: Buffer) => {
+      chunks.push(chunk.subarray(0, Math.max(0, MOST_OUTPUT - size)));
+      size += chunk.length;
+    });
+  }
+  return () => Buffer.concat(chunks);
+}
+
+function kill(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It has ended in this moment.
+  }
+}

@@ -1,0 +1,98 @@
+/** Calls to a Kubernetes API, and what its answers mean to a person. */
+import { readFile } from 'node:fs/promises';
+import type { KubernetesSinkConfig } from '../../config/sinks/model.ts';
+import { members, shortMessage } from '../../core/reply.ts';
+import { messageOf } from '../../errors.ts';
+import { monotonic } from '../../time.ts';
+import { type JsonAnswer, type JsonApi, type JsonCall, openJsonApi } from '../json-api.ts';
+
+/** An answer that is no success. */
+export class KubernetesError extends Error {
+  readonly status: number;
+  /** What to do, without a full stop. */
+  readonly hint: string;
+
+  constructor(doing: string, { status, body }: JsonAnswer) {
+    const { message } = members(body); // of a Status
+    const told = typeof message === 'string' ? shortMessage(message) : '';
+    super(`Kubernetes answers ${status}${told === '' ? '' : ` (${told})`} ${doing}`);
+    this.status = status;
+    this.hint = hintFor(status, told);
+  }
+}
+
+export interface KubernetesCall extends JsonCall {
+  /** For messages, such as `reading the Secret`. */
+  readonly doing: string;
+  /** Statuses of failures that the caller looks at itself. */
+  readonly expects?: readonly number[];
+}
+
+export interface KubernetesApi {
+  /** @throws KubernetesError; Error when there is no whole answer, or no token */
+  call(call: KubernetesCall): Promise<JsonAnswer>;
+  close: JsonApi['close'];
+}
+
+/** For so long, in ms, a token is not read again. Kubernetes replaces one long before it ends. */
+const TOKEN_MS = 60_000;
+
+export function openKubernetesApi(config: KubernetesSinkConfig, now: () => number): KubernetesApi {
+  const api = openJsonApi({ ...config, now });
+  let held: { readonly token: string; readonly readAt: number } | null = null;
+
+  async function token(): Promise<string> {
+    if (held !== null && monotonic() - held.readAt < TOKEN_MS) return held.token;
+    const read = await tokenIn(config.tokenFile);
+    held = { token: read, readAt: monotonic() };
+    return read;
+  }
+
+  async function attempt({ doing: _, expects: __, ...call }: KubernetesCall): Promise<JsonAnswer> {
+    return api.call({ ...call, headers: { authorization: `Bearer ${await token()}` } });
+  }
+
+  return {
+    async call(call) {
+      let answer = await attempt(call);
+      if (answer.status === 401) {
+        // Another one may stand in the file by now.
+        held = null;
+        answer = await attempt(call);
+      }
+      const isFine = (answer.status >= 200 && answer.status < 300) || call.expects?.includes(answer.status);
+      if (!isFine) throw new KubernetesError(call.doing, answer);
+      return answer;
+    },
+    close: api.close,
+  };
+}
+
+async function tokenIn(file: string): Promise<string> {
+  try {
+    return (await readFile(file, 'utf8')).trim();
+  } catch (error) {
+    throw new Error(`the token of the service account cannot be read: ${messageOf(error)}`);
+  }
+}
+
+function hintFor(status: number, told: string): string {
+  if (/too long|too large|limit is/i.test(told))
+    return 'A Secret holds at most 1 MiB: take out what others put into it';
+  if (/being terminated|namespaces? "[^"]*" not found/i.test(told))
+    return 'Make the namespace, or set another one for this sink';
+  switch (status) {
+    case 401:
+      return 'Check service_account of this sink: its token is refused';
+    case 403:
+      return 'Give the service account of rekeyd the Role in docs/sinks.md';
+    case 404:
+      return 'Check namespace, clients and url of this sink';
+    case 409:
+      return 'Somebody else writes it at the same time: find out who';
+    case 429:
+      return 'The API server is busy: wait';
+    default:
+      return 'See the events of the namespace and the log of the API server';
+  }
+}

@@ -1,0 +1,33 @@
+/** One set of keys, and all sinks. */
+import { holdsPrivate } from '../deliver/redact.ts';
+import { type Sink, type SinkContents, SinkOutdated, sinkFailed } from '../deliver/sink.ts';
+import { messageOf, RekeydError } from '../errors.ts';
+
+/**
+ * Side by side, so that a slow sink holds up none of the others. It resolves when every sink has the set: nothing is published before that. A sink that fails
+ * keeps no other one from its set, which may be one step ahead of the record then, and is as safe as before: signers hold the old key, too.
+ * @throws SinkOutdated where one sink has a later set; RekeydError `sink_failed` with what each of the others says
+ */
+export async function deliverToAll(sinks: readonly Sink[], contents: SinkContents): Promise<void> {
+  const failures: unknown[] = [];
+  await Promise.all(
+    sinks.map(async (sink) => {
+      try {
+        await sink.deliver(contents);
+      } catch (error) {
+        failures.push(withoutKeys(error, sink, contents));
+      }
+    }),
+  );
+  const outdated = failures.find((failure) => failure instanceof SinkOutdated);
+  if (outdated !== undefined) throw outdated;
+  if (failures.length === 1) throw failures[0];
+  if (failures.length > 1) throw new RekeydError('sink_failed', failures.map(messageOf).join(' '));
+}
+
+/** A server may repeat what it was sent when it refuses it. What a delivery fails by is logged, shown and kept. */
+function withoutKeys(error: unknown, { name }: Sink, contents: SinkContents): unknown {
+  if (!holdsPrivate(Buffer.from(messageOf(error)), contents)) return error;
+  const hint = 'Its answer repeats what it was sent: see its own log, and replace the key if others can read that';
+  return sinkFailed(name, 'its error has a part of a private key in it, which is not repeated here', hint);
+}

@@ -1,0 +1,88 @@
+/** Moto, a stand-in for AWS that others keep, and a front before it that fails as AWS does. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
+import { onTestFinished } from 'vitest';
+import { freePort } from '../../support/ports.ts';
+import { PYTHON } from '../../support/python.ts';
+import { until } from '../../support/until.ts';
+
+export interface Moto {
+  /** Of the front. */
+  readonly url: string;
+  /** Names of the next answers that are errors, such as `ThrottlingException`. */
+  readonly failures: string[];
+  /** Operations, such as `PutSecretValue`. */
+  readonly calls: string[];
+  /** Called before an operation is passed on. */
+  onCall: (operation: string) => void | Promise<void>;
+}
+
+/** One for all tests of a file: it takes seconds to start. Each test has secrets of its own. */
+let running: Promise<{ readonly url: string; stop(): void }> | null = null;
+
+/** After the last test of a file. */
+export async function stopMoto(): Promise<void> {
+  (await running)?.stop();
+  running = null;
+}
+
+async function launch() {
+  const port = await freePort();
+  const args = ['-m', 'moto.server', '-H', '127.0.0.1', '-p', String(port)];
+  const child = spawn(PYTHON, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: process.env.PATH } });
+  let said = '';
+  child.stderr.on('data', (text: Buffer) => {
+    said = `${said}${text}`.slice(-2_000);
+  });
+  const url = `http://127.0.0.1:${port}`;
+  await until(
+    'Moto answers',
+    async (saw) => {
+      saw(said);
+      if (child.exitCode !== null) throw new Error(`Moto has ended: ${said}`);
+      return fetch(`${url}/moto-api/`).then(
+        (answer) => answer.ok,
+        () => false,
+      );
+    },
+    60_000,
+  );
+  return { url, stop: () => void child.kill('SIGKILL') };
+}
+
+export async function startMoto(): Promise<Moto> {
+  running ??= launch();
+  const { url } = await running;
+  const moto: Moto = { url: '', failures: [], calls: [], onCall: () => {} };
+  const server = createServer(async (request, response) => {
+    const operation = String(request.headers['x-amz-target']).replace('secretsmanager.', '');
+    const body = await buffer(request);
+    const failure = moto.failures.shift();
+    moto.calls.push(operation);
+    if (failure !== undefined) {
+      response.writeHead(400, { 'content-type': 'application/x-amz-json-1.1', 'x-amzn-errortype': failure });
+      response.end(JSON.stringify({ __type: failure, message: 'Rate exceeded' }));
+      return;
+    }
+    await moto.onCall(operation);
+    const headers = Object.entries(request.headers).flatMap(([name, value]) =>
+      ['host', 'connection', 'content-length'].includes(name) || value === undefined
+        ? []
+        : [[name, String(value)] as [string, string]],
+    );
+    const answer = await fetch(url, { method: 'POST', headers, body });
+    response.writeHead(answer.status, { 'content-type': answer.headers.get('content-type') ?? 'application/json' });
+    response.end(Buffer.from(await answer.arrayBuffer()));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(async () => {
+    server.closeAllConnections();
+    await new Promise((resolve) => void server.close(resolve));
+  });
+  const { port } = server.address() as AddressInfo; // a TCP server that listens has one
+  return Object.assign(moto, { url: `http://127.0.0.1:${port}` });
+}

@@ -1,0 +1,127 @@
+/** Keys in files that their recipient opens. */
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { compactDecrypt, decodeProtectedHeader } from 'jose';
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
+import type { Recipient } from '../../../src/config/sinks/model.ts';
+import { encryptedFileSink } from '../../../src/deliver/encrypted-file/sink.ts';
+import type { DeliveringStore } from '../../../src/deliver/fence.ts';
+import type { Sink } from '../../../src/deliver/sink.ts';
+import { findNeedles, needlesOf } from '../../support/secrets.ts';
+import { contents, holds, sinkKey } from '../contents.ts';
+
+let root: string;
+let file: string;
+
+beforeEach(() => {
+  root = join(mkdtempSync(join(tmpdir(), 'rekeyd-encrypted-')), 'handover');
+  file = join(root, '185019846023', 'mcp-auth', '4711.jwe');
+});
+
+afterEach(() => rmSync(dirname(root), { recursive: true }));
+
+interface Holder {
+  readonly recipient: Recipient;
+  readonly privateKey: KeyObject;
+}
+
+const pairs: Readonly<Record<string, () => { publicKey: KeyObject; privateKey: KeyObject }>> = {
+  'RSA-OAEP-256': () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
+  'ECDH-ES+A256KW P-256': () => generateKeyPairSync('ec', { namedCurve: 'P-256' }),
+  'ECDH-ES+A256KW P-521': () => generateKeyPairSync('ec', { namedCurve: 'P-521' }),
+  'ECDH-ES+A256KW X25519': () => generateKeyPairSync('x25519'),
+};
+
+function holderOf(kind: string): Holder {
+  const { publicKey, privateKey } = pairs[kind]?.() ?? generateKeyPairSync('x25519');
+  const alg = kind.split(' ')[0] as Recipient['alg']; // as the names above begin
+  return { recipient: { jwk: publicKey.export({ format: 'jwk' }), alg, kid: 'recipient-1' }, privateKey };
+}
+
+function sinkFor({ recipient }: Holder, store: DeliveringStore | null = null): Sink {
+  const access = { mode: 0o640, dirMode: 0o750, owner: null, group: null };
+  const sink = encryptedFileSink({ kind: 'encrypted_file', path: root, access, recipient }, { store });
+  onTestFinished(() => sink.close());
+  return sink;
+}
+
+async function opened(holder: Holder): Promise<{ files: Record<string, string>; [name: string]: unknown }> {
+  const { plaintext } = await compactDecrypt(readFileSync(file, 'utf8').trim(), holder.privateKey);
+  return JSON.parse(new TextDecoder().decode(plaintext));
+}
+
+const deliveryAt = async (sink: Sink) => (await sink.sets?.('185019846023/mcp-auth'))?.(contents({}).ref);
+const message = (work: Promise<unknown>) =>
+  work.then(
+    () => 'it was delivered',
+    (error: Error) => error.message,
+  );
+
+test.each(Object.keys(pairs))(
+  '%s: the recipient opens the whole set, and nobody else sees a private key',
+  async (kind) => {
+    const holder = holderOf(kind);
+    const sink = sinkFor(holder);
+    const [a, b] = [await sinkKey(), await sinkKey()];
+    await sink.deliver(contents({ current: a, next: b }));
+    const { files, ...told } = await opened(holder);
+    expect(told).toMatchObject({ v: 1, client: '185019846023/mcp-auth/4711', current: a.kid, next: b.kid, epoch: 1 });
+    expect(Object.keys(files).sort()).toEqual([
+      'current.jwk.json',
+      'current.pem',
+      'meta.json',
+      'next.jwk.json',
+      'public.jwks.json',
+    ]);
+    expect(holds(a, files['current.pem'] ?? '')).toBe(true);
+    const text = readFileSync(file, 'utf8');
+    expect(decodeProtectedHeader(text.trim())).toMatchObject({
+      alg: kind.split(' ')[0],
+      enc: 'A256GCM',
+      kid: 'recipient-1',
+      cty: 'json',
+    });
+    for (const { kid, privateKey } of [a, b])
+      expect(findNeedles(needlesOf(kid, privateKey.keyObject()), Buffer.from(text))).toEqual([]);
+    expect(await deliveryAt(sink)).toEqual({ current: a.kid, next: b.kid, previous: null });
+
+    await sink.deliver(contents({}, { epoch: 2 }));
+    expect(Object.keys((await opened(holder)).files).sort()).toEqual(['meta.json', 'public.jwks.json']);
+    expect(readdirSync(dirname(file))).toEqual(['4711.jwe']);
+    expect([statSync(file).mode & 0o777, statSync(dirname(file)).mode & 0o777]).toEqual([0o640, 0o750]);
+  },
+);
+
+test('an earlier claim, another store and a file of somebody else are refused, and each file stays', async () => {
+  const holder = holderOf('ECDH-ES+A256KW X25519');
+  const [one, two] = ['one', 'two'].map((id) => sinkFor(holder, { id: () => id, predecessors: async () => [] }));
+  await one?.deliver(contents({ current: await sinkKey() }, { epoch: 7 }));
+  const before = readFileSync(file, 'utf8');
+  await expect(one?.deliver(contents({}, { epoch: 6 }))).rejects.toMatchObject({ code: 'sink_outdated', epoch: 7 });
+  await expect(two?.deliver(contents({}, { epoch: 8 }))).rejects.toThrow('the store one delivers there');
+  expect(readFileSync(file, 'utf8')).toBe(before);
+
+  writeFileSync(file, 'theirs');
+  expect(await message(sinkFor(holder).deliver(contents({})))).toMatch(
+    /a file is there that rekeyd did not make.*Move it away/,
+  );
+  expect(readFileSync(file, 'utf8')).toBe('theirs');
+  expect(await deliveryAt(sinkFor(holder))).toBeNull();
+});
+
+test('a path that cannot be written is told, by the check too', async () => {
+  const sink = sinkFor(holderOf('ECDH-ES+A256KW P-256'));
+  expect(await sink.check()).toBeNull();
+  expect(readdirSync(root)).toEqual([]);
+  rmSync(root, { recursive: true });
+  writeFileSync(root, 'a file');
+  for (const told of [await sink.check(), await message(sink.deliver(contents({ current: await sinkKey() })))]) {
+    expect(told).toMatch(/ENOTDIR|EEXIST|is not a folder/);
+    expect(told).toMatch(/Keys cannot be delivered to .*handover/);
+  }
+  rmSync(root);
+  mkdirSync(file, { recursive: true });
+  expect(await message(sink.deliver(contents({ current: await sinkKey() })))).toContain('EISDIR');
+});
