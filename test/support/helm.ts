@@ -17,7 +17,7 @@ const PACKAGE = findSchemas();
 
 const missing = [
   ...['helm', 'kubeconform'].filter((program) => spawnSync(program, ['-h']).status !== 0),
-  ...(PACKAGE === null ? ['the Python package kubernetes-validate'] : []),
+  ...(PACKAGE === null ? ['Python package kubernetes-validate'] : []),
 ];
 
 /** Null where all of them are there, else why tests are left out. */
