@@ -135,8 +135,10 @@ test('the rights on Secrets come with the sink that needs them, in its namespace
   expect(subjects).toEqual([{ kind: 'ServiceAccount', name: 'rekeyd', namespace: 'keys' }]);
   expect(kindsOf(resources)).not.toContain('ClusterRole');
   expect(workersOf(resources).spec.template.spec.automountServiceAccountToken).toBe(true);
-  const restarting = render('smallest', { secretSink: { ...sink, restart: true } });
-  expect(restarting.find(({ kind }) => kind === 'Role').rules).toHaveLength(2);
+  const restarting = render('smallest', { secretSink: { ...sink, restart: ['shop'] } });
+  expect(restarting.find(({ kind }) => kind === 'Role').rules[1]).toEqual({
+    ...{ apiGroups: ['apps'], resources: ['deployments'], resourceNames: ['shop'], verbs: ['patch'] },
+  });
 });
 
 test('workers that keep what they remember have a volume each', () => {
