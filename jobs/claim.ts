@@ -5,8 +5,8 @@
 import { hash } from 'node:crypto';
 import type { Job } from 'bullmq';
 import { canonicalJson } from '../src/core/json.ts';
-import { RekeydError } from '../src/errors.ts';
-import type { Kek } from '../src/keys/sealed.ts';
+import { hasCode, RekeydError } from '../src/errors.ts';
+import type { Kek } from '../src/keys/kek.ts';
 import { signDocument, verifyDocument } from '../src/keys/signed.ts';
 import type { Store } from '../src/store/store.ts';
 import { REQUESTS } from './inboxes.ts';
@@ -78,7 +78,7 @@ export async function claimed(
   return { ...request, claim: await signDocument(JSON.stringify(claim), PURPOSE, keks) };
 }
 
-/** Null: nobody was authenticated. @throws RekeydError `job_invalid` for a claim that somebody else made, or that belongs to another request */
+/** Null: nobody was authenticated. @throws RekeydError `job_invalid` for a claim that somebody else made, or that belongs to another request; `kms_unavailable` */
 export async function claimOf(
   asked: Request,
   { queueName, id }: Pick<Job, 'queueName' | 'id'>,
@@ -86,6 +86,7 @@ export async function claimOf(
 ): Promise<Claim | null> {
   if (asked.claim === undefined) return null;
   const text = await verifyDocument(asked.claim, PURPOSE, keks).catch((error: unknown) => {
+    if (hasCode(error, 'kms_unavailable')) throw error;
     throw new RekeydError('job_invalid', `Nobody knows who made this request: ${FORGED}`, { cause: error });
   });
   const { claimedBy, at, call, ...about }: Document = JSON.parse(text); // only `claimed` signs one

@@ -1,5 +1,5 @@
 /** What every job works with. */
-import type { Kek } from '../src/keys/sealed.ts';
+import type { Kek } from '../src/keys/kek.ts';
 import type { Log, Resources } from '../src/rotation/resources.ts';
 import type { Queues } from './queues.ts';
 

@@ -50,7 +50,10 @@ export async function requestJob(job: Job, token: string | undefined, context: J
   const { store, config } = context.resources;
   const name = requestName(job.queueName, job.id ?? '');
   if (isReserved(job.queueName, name)) throw new RekeydError('job_invalid', RESERVED);
-  const claim = (await claimOf(asked, job, { store, keks: context.keks })) ?? producerClaim(job);
+  const claimed = await claimOf(asked, job, { store, keks: context.keks }).catch(async (error: unknown) => {
+    throw hasCode(error, 'kms_unavailable') ? await later(error, job, token, context) : error;
+  });
+  const claim = claimed ?? producerClaim(job);
   const turned = turnedDown(asked, job.queueName, config);
   if (turned !== null) throw await refused(turned, 'not_allowed', { asked, job: name, claim }, store);
   const before = members(job.progress) as Partial<PutOff>; // only this function writes it
@@ -87,6 +90,17 @@ export async function requestJob(job: Job, token: string | undefined, context: J
     await job.moveToDelayed(systemClock.now() + waitMs, token);
     throw new DelayedError();
   }
+}
+
+/** Before it is known who asks, nothing else of a request is looked at. */
+async function later(error: RekeydError, job: Job, token: string | undefined, context: JobContext) {
+  const [before, { attemptsStarted: tries }, why] = [members(job.progress), job, error.message];
+  const waitMs = waitAfter(error, tries, context);
+  const fields = { request: requestName(job.queueName, job.id ?? ''), tries, wait_ms: waitMs, error: why };
+  context.log[why === before.why ? 'debug' : 'warn'](fields, 'a request waits: it is tried again');
+  await job.updateProgress({ rotations: [], taken_over: [], unknown: 0, ...before, tries, why });
+  await job.moveToDelayed(systemClock.now() + waitMs, token);
+  return new DelayedError();
 }
 
 const RESERVED =

@@ -14,6 +14,7 @@ export type ErrorCode =
   | 'store_fenced' // another worker took the record over (claim refused)
   | 'not_durable' // the write could not be confirmed on disk in time
   | 'kek_missing' // no key encryption key with that id is configured
+  | 'kms_unavailable' // the service that holds a KEK cannot be asked now, or says no; trying again may help
   | 'key_tampered' // a sealed key fails authentication or belongs to another client
   | 'key_missing' // a managed key's private half is not in the store
   | 'key_invalid' // not a usable private key, or it fails its self-test

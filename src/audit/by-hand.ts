@@ -1,7 +1,7 @@
 /** What a person does to the seal: another signing key, or another segment when the log cannot be sealed on. */
 import type { AuditDraft } from '../core/audit.ts';
 import { hasCode, RekeydError } from '../errors.ts';
-import type { Kek } from '../keys/sealed.ts';
+import type { Kek } from '../keys/kek.ts';
 import { type Cause, rotatedDraft } from './checkpoint.ts';
 import { keyOf, type NewKey, type SealNotes, sealProblem } from './seal.ts';
 import { newSealKey } from './seal-key.ts';

@@ -1,8 +1,9 @@
 /** The key that signs checkpoints: Ed25519, its private half in the store under the KEKs, as a client's are, and under a name that no client has. */
 import { hasCode, RekeydError } from '../errors.ts';
 import { generateKey, publicFrom } from '../keys/generate.ts';
+import type { Kek } from '../keys/kek.ts';
 import type { PrivateKey } from '../keys/private-key.ts';
-import { type Kek, openKey, rewrapKey, sealKey } from '../keys/sealed.ts';
+import { openKey, rewrapKey, sealKey } from '../keys/sealed.ts';
 
 export interface SealKey {
   /** RFC 7638 thumbprint. */

@@ -4,7 +4,7 @@
  */
 import type { AuditDraft, AuditEntry } from '../core/audit.ts';
 import { hasCode, type RekeydError } from '../errors.ts';
-import type { Kek } from '../keys/sealed.ts';
+import type { Kek } from '../keys/kek.ts';
 import { BEFORE_ALL, chain, type EntrySource, type Link, NO_HASH, restarts, sealBroken } from './chain.ts';
 import { checkpointDraft, checkpointProblem, createdDraft } from './checkpoint.ts';
 import { newSealKey, openSealKey, type SealKey } from './seal-key.ts';

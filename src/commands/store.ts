@@ -2,6 +2,7 @@ import { openQueues } from '../../jobs/queues.ts';
 import { type WaitingRequest, waitingRequests } from '../../jobs/waiting.ts';
 import { sealProblem } from '../audit/seal.ts';
 import { loadConfig } from '../config/load.ts';
+import { hasCode } from '../errors.ts';
 import { keksOf } from '../rotation/policy.ts';
 import { declareLoss } from '../store/declare.ts';
 import { readFacts, readMarker, type StoreFacts, waysOn, whereNow, whyLost } from '../store/identity.ts';
@@ -19,7 +20,11 @@ export async function storeStatus({ file, env }: Globals, { json }: { readonly j
     const problem = whyLost(marker, facts);
     const known = marker === null ? null : { id: marker.id, clients: marker.clients, entries: marker.size };
     const seal = await sealLine(view.store);
-    const sealTrouble = await sealProblem(view.store, keksOf(config));
+    const sealTrouble = await sealProblem(view.store, keksOf(config)).catch((error: unknown) => {
+      // The rest can be told without it.
+      if (hasCode(error, 'kms_unavailable')) return error;
+      throw error;
+    });
     if (json) {
       const { sealed, unsealed, kid } = seal;
       const audit = { sealed: sealed.seq, hash: sealed.hash, unsealed, kid, problem: sealTrouble?.message ?? null };

@@ -1,4 +1,5 @@
 /** What differs between two configs, in names and never in values: what a reload tells, and what it may not do. */
+import type { KekConfig } from './kek.ts';
 import type { AppConfig, Config, DeploymentConfig, Problem } from './model.ts';
 import { Secret } from './secret.ts';
 
@@ -83,11 +84,16 @@ function withoutLogin(text: string): string {
 
 function kekChanges({ encryption: before }: Config, { encryption: after }: Config): readonly string[] {
   const [old, fresh] = [byId(before.keks), byId(after.keks)];
-  const changes = listChanges('KEK', old, fresh, (id, { key }, next) =>
-    key.equals(next.key) ? [] : [`KEK ${id}: another value`],
+  const changes = listChanges('KEK', old, fresh, (id, kek, next) =>
+    settingsThatDiffer(kek, next).map((setting) => `KEK ${id}: ${setting === 'key' ? 'another value' : setting}`),
   );
   if (before.keks[0]?.id === after.keks[0]?.id) return changes;
   return [...changes, `KEK ${after.keks[0]?.id} encrypts from now on`];
+}
+
+/** With the same settings and secrets. */
+export function sameKek(before: KekConfig, after: KekConfig): boolean {
+  return same(before, after);
 }
 
 function deploymentChanges(id: string, before: DeploymentConfig, after: DeploymentConfig): readonly string[] {

@@ -9,6 +9,7 @@ import type { Policy } from '../core/policy.ts';
 import type { TokenScope } from '../core/token.ts';
 import type { CohortPolicy } from '../core/wave.ts';
 import type { Window } from '../core/window.ts';
+import type { KekConfig } from './kek.ts';
 import type { QueueConfig } from './queue.ts';
 import type { Secret } from './secret.ts';
 import type { SinkConfig } from './sinks/model.ts';
@@ -29,8 +30,8 @@ export interface Config {
     readonly tls: RedisTlsConfig | null;
   };
   readonly durability: 'strict' | 'relaxed';
-  /** At least one. The first encrypts, all decrypt; each `key` is 32 bytes. */
-  readonly encryption: { readonly keks: readonly { readonly id: string; readonly key: Secret }[] };
+  /** At least one. The first encrypts, all decrypt. */
+  readonly encryption: { readonly keks: readonly KekConfig[] };
   readonly deployments: readonly DeploymentConfig[];
   /** By name; `default` always exists. */
   readonly policies: Readonly<Record<string, PolicyConfig>>;

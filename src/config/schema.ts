@@ -9,6 +9,7 @@ import { deployment } from './deployment.ts';
 import * as field from './fields.ts';
 import { choice, duration, list, name, namespace, section } from './fields.ts';
 import { http } from './http.ts';
+import { kek } from './kek.ts';
 import { leaks } from './leaks.ts';
 import type { Config } from './model.ts';
 import { policy } from './policy.ts';
@@ -21,10 +22,6 @@ import { webhook } from './webhooks.ts';
 
 /** The schema of one config file. Parse asynchronously: secrets are read on the way. */
 export function configFileSchema(sources: Sources) {
-  const kek = section({
-    id: name('Named in every key that it encrypts: never reuse an id.'),
-    key: field.secret('32 bytes in base64url: env:NAME or file:PATH.', sources, field.kekSecret),
-  });
   const publish = section({
     path: field.path('Folder for public JWK Sets; absent: jwks in data_dir.', sources).optional(),
     base_url: field.url('https URL under which a web server serves that folder.', { only: 'https' }),
@@ -35,7 +32,7 @@ export function configFileSchema(sources: Sources) {
     redis: redis(sources).prefault({}).describe('The store.'),
     durability: choice('strict: refuse a Redis that could lose a key.', ['strict', 'relaxed']).prefault('strict'),
     encryption: section({
-      keks: list(kek, 'key encryption key').describe('The first encrypts, all decrypt.'),
+      keks: list(kek(sources), 'key encryption key').describe('The first encrypts, all decrypt.'),
     }).describe('How private keys are encrypted in the store.'),
     deployments: list(deployment(sources), 'deployment').describe('Wacht deployments.'),
     policies: z

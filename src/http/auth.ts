@@ -72,6 +72,7 @@ export async function trusted<T>(answer: Promise<T>): Promise<T> {
   try {
     return await answer;
   } catch (error) {
+    if (hasCode(error, 'kms_unavailable')) throw new ProblemError(503, `No token can be checked now. ${error.message}`);
     if (!(hasCode(error, 'key_tampered') || hasCode(error, 'kek_missing'))) throw error;
     const detail =
       'No token is accepted now: the list of tokens in the store cannot be trusted. The log of rekeyd says why.';

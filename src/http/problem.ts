@@ -90,6 +90,8 @@ function problemOf(error: unknown): Problem {
       headers: { 'retry-after': '5' },
     };
   }
+  if (hasCode(error, 'kms_unavailable'))
+    return { status: 503, detail: error.message, headers: { 'retry-after': '30' } };
   return { status: 500, detail: 'Something went wrong here, and not with the request. The log of rekeyd says what.' };
 }
 

@@ -15,8 +15,8 @@ import {
 import { RekeydError } from '../errors.ts';
 import { ensureFolder } from '../files/folder.ts';
 import { replaceFile } from '../files/replace.ts';
-import type { Kek } from '../keys/sealed.ts';
-import { signDocument, verifyDocument } from '../keys/signed.ts';
+import type { Kek } from '../keys/kek.ts';
+import { signDocument, signerOf, verifyDocument } from '../keys/signed.ts';
 import type { Store } from '../store/store.ts';
 import { monotonic, sleep } from '../time.ts';
 
@@ -165,10 +165,9 @@ export function openTokenBook({ store, keks, dataDir }: TokenBookOptions): Token
     },
     async resign(cause) {
       const present = await read();
-      if (present.signed === null) return false;
-      const after = await signDocument(JSON.stringify(present.list), PURPOSE, keks);
+      if (present.signed === null || signerOf(present.signed) === keks[0]?.id) return false;
       const told = entry('keys.rewrapped', cause, { what: 'tokens', to: keks[0]?.id ?? null });
-      return after !== present.signed && (await replace(present, present.list, [told]));
+      return replace(present, present.list, [told]);
     },
     list: async () => (await read()).list.tokens,
     find: async (value) => (isTokenValue(value) ? findByHash(hashOf(value)) : null),

@@ -1,20 +1,14 @@
 /**
- * A private key at rest: its PKCS#8 DER as a compact JWE (RFC 7516), wrapped with a key encryption key by A256GCMKW (RFC 7518 section 4.7).
- * The protected header names the client and the key, so a JWE that somebody moved to another client or another key is found out.
+ * A private key at rest: its PKCS#8 DER as a compact JWE (RFC 7516) under a key encryption key. The protected header names the client and the key, so a JWE that somebody moved to another client or another key is found out.
  */
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
-import { CompactEncrypt, compactDecrypt, decodeProtectedHeader, errors } from 'jose';
+import { decodeProtectedHeader, errors } from 'jose';
 import type { Algorithm } from '../core/keys.ts';
-import { RekeydError } from '../errors.ts';
+import { hasCode, RekeydError } from '../errors.ts';
 import { algorithmsFor } from './algorithms.ts';
 import { publicJwkFrom } from './generate.ts';
+import { decryptUnder, encryptUnder, type Kek } from './kek.ts';
 import { PrivateKey } from './private-key.ts';
-
-/** A key encryption key: 32 bytes under a name that stays with everything sealed under it. */
-export interface Kek {
-  readonly id: string;
-  readonly key: Uint8Array;
-}
 
 /** What a sealed key belongs to: the client reference and the key's RFC 7638 thumbprint. */
 export interface SealBinding {
@@ -26,7 +20,7 @@ export interface SealBinding {
  * Encrypts a private key under the first KEK.
  *
  * @returns a compact JWE; its protected header carries the KEK's id (`kid`), the client reference (`client`) and the thumbprint (`jkt`)
- * @throws RekeydError `kek_missing` without a KEK; `key_invalid` when this is not the thumbprint of the key
+ * @throws RekeydError `kek_missing` without a KEK; `key_invalid` when this is not the thumbprint of the key; `kms_unavailable`
  */
 export async function sealKey(privateKey: PrivateKey, binding: SealBinding, keks: readonly Kek[]): Promise<string> {
   // Sealed under a wrong thumbprint, the key could never be opened again.
@@ -42,7 +36,7 @@ export async function sealKey(privateKey: PrivateKey, binding: SealBinding, keks
 /**
  * Decrypts a private key and makes sure that it is the one asked for.
  *
- * @throws RekeydError `kek_missing` when its KEK is not among `keks`; `key_tampered` when it fails authentication or is another key's
+ * @throws RekeydError `kek_missing` when its KEK is not among `keks`; `key_tampered` when it fails authentication or is another key's; `kms_unavailable`
  */
 export async function openKey(
   jwe: string,
@@ -92,25 +86,22 @@ async function seal(
 ): Promise<string> {
   const pkcs8 = key.export({ type: 'pkcs8', format: 'der' });
   try {
-    return await new CompactEncrypt(pkcs8)
-      .setProtectedHeader({
-        alg: 'A256GCMKW',
-        enc: 'A256GCM',
-        cty: 'pkcs8',
-        kid: kek.id,
-        client: ref,
-        jkt: thumbprint,
-        ...(before.length > 0 && { before: [...new Set(before)].slice(0, MOST_BEFORE) }),
-      })
-      .encrypt(kek.key);
+    const header = {
+      cty: 'pkcs8',
+      kid: kek.id,
+      client: ref,
+      jkt: thumbprint,
+      ...(before.length > 0 && { before: [...new Set(before)].slice(0, MOST_BEFORE) }),
+    };
+    return await encryptUnder(kek, pkcs8, header, { client: ref, jkt: thumbprint });
   } finally {
     pkcs8.fill(0);
   }
 }
 
 async function unseal(jwe: string, expected: SealBinding, keks: readonly Kek[]) {
-  const kek = kekFor(headerOf(jwe, expected).kid, keks);
-  const { plaintext, protectedHeader } = await decrypt(jwe, expected, kek);
+  const { kid, wrapped } = headerOf(jwe, expected);
+  const { plaintext, protectedHeader } = await decrypt(jwe, wrapped, expected, kekFor(kid, keks));
   try {
     if (protectedHeader.client !== expected.ref) throw tampered(expected, 'it was sealed for another client');
     if (protectedHeader.jkt !== expected.thumbprint) throw tampered(expected, 'it was sealed as another key');
@@ -123,14 +114,12 @@ async function unseal(jwe: string, expected: SealBinding, keks: readonly Kek[]) 
   }
 }
 
-async function decrypt(jwe: string, expected: SealBinding, kek: Kek) {
+async function decrypt(jwe: string, wrapped: unknown, expected: SealBinding, kek: Kek) {
+  const { ref: client, thumbprint: jkt } = expected;
   try {
-    return await compactDecrypt(jwe, kek.key, {
-      keyManagementAlgorithms: ['A256GCMKW'],
-      contentEncryptionAlgorithms: ['A256GCM'],
-    });
+    return await decryptUnder(kek, jwe, wrapped, { client, jkt });
   } catch (error) {
-    if (error instanceof errors.JOSEError)
+    if (error instanceof errors.JOSEError || hasCode(error, 'key_tampered'))
       throw tampered(expected, `it does not decrypt with the KEK ${kek.id}`, error);
     throw error;
   }

@@ -3,7 +3,7 @@ import type { ClientRef } from '../core/client.ts';
 import type { ClientRecord } from '../core/record.ts';
 import { desiredDelivery, sameDelivery } from '../core/signers.ts';
 import { RekeydError } from '../errors.ts';
-import type { Kek } from '../keys/sealed.ts';
+import type { Kek } from '../keys/kek.ts';
 import { sleep } from '../time.ts';
 import { handsFor } from './effects.ts';
 import { rotate, type Tools } from './loop.ts';

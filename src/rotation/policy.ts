@@ -2,7 +2,8 @@
 import { type Config, type PolicyConfig, policyFor } from '../config/model.ts';
 import { type ClientRef, splitReference } from '../core/client.ts';
 import type { ClientPolicy } from '../core/policy.ts';
-import type { Kek } from '../keys/sealed.ts';
+import type { Kek } from '../keys/kek.ts';
+import { openKek } from '../kms/open.ts';
 import type { Facts } from './facts.ts';
 import type { Resources } from './resources.ts';
 
@@ -21,6 +22,13 @@ export function clientPolicy(
   return { ...found.policy, jwksUri, backoff: deployment.backoff, facts: facts.of(ref) };
 }
 
-export function keksOf(config: Config): readonly Kek[] {
-  return config.encryption.keks.map(({ id, key }) => ({ id, key: key.revealBytes() }));
+/** Those of each config that was read. Of a service, the connections stay with them, and the keys that documents are signed with. */
+const opened = new WeakMap<Config['encryption'], readonly Kek[]>();
+
+export function keksOf({ encryption }: Config): readonly Kek[] {
+  const known = opened.get(encryption);
+  if (known !== undefined) return known;
+  const keks = encryption.keks.map(openKek);
+  opened.set(encryption, keks);
+  return keks;
 }

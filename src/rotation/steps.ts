@@ -1,6 +1,6 @@
 /** What each step does to the world outside the record. One function per step; each answers with the transition for what it came to. */
-import type { Action } from '../core/action.ts';
-import { delivered, generated, notDelivered } from '../core/delivering.ts';
+import type { Action, Owner } from '../core/action.ts';
+import { delivered, generated, notDelivered, unknownDelivery } from '../core/delivering.ts';
 import { chosen } from '../core/ending.ts';
 import { observed } from '../core/enrolment.ts';
 import { heard } from '../core/heard.ts';
@@ -9,12 +9,12 @@ import { isPressing } from '../core/pressing.ts';
 import { provedNew, provedOld, unprovable } from '../core/proving.ts';
 import type { ClientRecord } from '../core/record.ts';
 import { incomingKid } from '../core/rotation.ts';
-import { failedStep } from '../core/setback.ts';
+import { failedStep, heldUpStep } from '../core/setback.ts';
 import { standbyFailed, standbyMade } from '../core/standby.ts';
 import { andThen } from '../core/transition.ts';
 import { afterFailure, type Tries } from '../core/tries.ts';
 import { SinkOutdated } from '../deliver/sink.ts';
-import { isUnopenable, messageOf } from '../errors.ts';
+import { hasCode, isUnopenable, messageOf } from '../errors.ts';
 import type { Change } from './commit.ts';
 import type { Outside } from './decide.ts';
 import { look, patch, serve } from './publish-steps.ts';
@@ -63,7 +63,7 @@ async function generate(
   } catch (error) {
     // Nothing failed: the next worker makes the key.
     run.signal.throwIfAborted();
-    return failedStep(record, 'rotation', messageOf(error), run.context());
+    return missed(record, 'rotation', error, run);
   }
 }
 
@@ -95,7 +95,7 @@ async function deliver(
     return delivered(record, delivery, owner, run.context(), leftOut);
   } catch (error) {
     if (error instanceof SinkOutdated) throw error;
-    return notDelivered(record, owner, messageOf(error), run.context());
+    return missed(unknownDelivery(record), owner, error, run);
   }
 }
 
@@ -109,7 +109,7 @@ async function proveNew(record: ClientRecord, { kid }: Step<'prove_new'>, effect
     const verdict = await effects.prove(record, keyOf(record, kid), kid, run.signal);
     return provedNew(record, kid, verdict, run.context());
   } catch (error) {
-    return failedStep(record, 'rotation', messageOf(error), run.context());
+    return missed(record, 'rotation', error, run);
   }
 }
 
@@ -125,11 +125,16 @@ async function proveOld(record: ClientRecord, step: Step<'prove_old'>, effects: 
     }
     return provedOld(record, step, verdict, run.context());
   } catch (error) {
-    const why = messageOf(error);
     return isUnopenable(error)
-      ? unprovable(record, step.old, why, run.context())
-      : failedStep(record, step.old, why, run.context());
+      ? unprovable(record, step.old, messageOf(error), run.context())
+      : missed(record, step.old, error, run);
   }
+}
+
+/** A KMS that is away is no matter of this client: nothing is given up over it. */
+function missed(record: ClientRecord, owner: Owner, error: unknown, run: Run): Change {
+  const step = hasCode(error, 'kms_unavailable') ? heldUpStep : failedStep;
+  return step(record, owner, messageOf(error), run.context());
 }
 
 /**

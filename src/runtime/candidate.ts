@@ -1,11 +1,14 @@
 /** What has to be looked at in the store and in Redis before a new config takes over. */
 import { isDeepStrictEqual } from 'node:util';
+import { sameKek } from '../config/changes.ts';
 import type { Config } from '../config/model.ts';
 import { hasCode, messageOf } from '../errors.ts';
+import { keksOf } from '../rotation/policy.ts';
 import { connectRedis } from '../store/redis/connection.ts';
 import { answerOf } from '../store/redis/patience.ts';
 import { renewTarget } from '../store/redis/target.ts';
 import { checkKeks, clientsSealedUnder, kekOf, SAMPLED } from './checks/keks.ts';
+import { checkKms } from './checks/kms.ts';
 import { redisTarget } from './redis-target.ts';
 import type { StoreHandle } from './resources.ts';
 
@@ -16,14 +19,20 @@ const PATIENCE_MS = 10_000;
 export async function checkCandidate(
   { store }: StoreHandle,
   { encryption: before }: Config,
-  { encryption: { keks } }: Config,
+  config: Config,
 ): Promise<readonly string[]> {
+  const { keks } = config.encryption;
   const { signal } = new AbortController();
   const soon = <T>(answer: Promise<T>) =>
     answerOf(answer, { signal, ms: PATIENCE_MS }, 'The config from before goes on; reload again when it is back.');
   await soon(store.now());
   const left = before.keks.filter(({ id }) => !keks.some((kek) => kek.id === id)).map(({ id }) => id);
-  const isSame = before.keks.every(({ id, key }) => keks.find((kek) => kek.id === id)?.key.equals(key) === true);
+  // One that is asked for the first time, or in another way: what it does not do now, it may never do.
+  const fresh = keks.filter((kek) => !before.keks.some((old) => sameKek(old, kek))).map(({ id }) => id);
+  const asked = await checkKms(keksOf(config).filter(({ id }) => fresh.includes(id)));
+  const broken = asked.flatMap(({ ok, detail }) => (ok ? [] : [`encryption.keks: ${detail}`]));
+  if (broken.length > 0) return broken;
+  const isSame = before.keks.every((kek) => keks.some((next) => sameKek(kek, next)));
   if (isSame) return [];
   const [sealing] = before.keks;
   if (sealing !== undefined && left.includes(sealing.id)) {
@@ -31,7 +40,6 @@ export async function checkCandidate(
       `encryption.keks: ${sealing.id} encrypts new keys until now, so it may not leave the list at once: put the new KEK before it, run \`rekeyd reload\`, then \`rekeyd keys rewrap\`, and remove it after that`,
     ];
   }
-  const opening = keks.map(({ id, key }) => ({ id, key: key.revealBytes() }));
   const look = async () => {
     const needed = await clientsSealedUnder(left, store);
     const gone = [...needed].map(
@@ -46,7 +54,7 @@ export async function checkCandidate(
       );
     }
     if (gone.length > 0) return gone;
-    const checks = await checkKeks(opening, store, SAMPLED);
+    const checks = await checkKeks(keksOf(config), store, SAMPLED);
     return checks.flatMap(({ name, ok, detail }) => (name === 'keks' && !ok ? [`encryption.keks: ${detail}`] : []));
   };
   return (await soon(look())) ?? [];

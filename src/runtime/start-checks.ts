@@ -1,10 +1,11 @@
 /** Looks, at the start and while something is wrong, at what `doctor` looks at: KEKs, sinks, clocks. */
 import { keksOf } from '../rotation/policy.ts';
 import type { Resources } from '../rotation/resources.ts';
-import { after, sleep, untilAborted } from '../time.ts';
+import { after, monotonic, sleep, untilAborted } from '../time.ts';
 import { type Check, looking } from './checks/check.ts';
 import { checkStoreClock, clockCheck } from './checks/clocks.ts';
 import { checkKeks, SAMPLED } from './checks/keks.ts';
+import { checkKms, KMS_CHECK } from './checks/kms.ts';
 
 export interface StartChecks {
   /** Why keys cannot be opened, so that this service is not ready; null when they can. */
@@ -17,24 +18,44 @@ export interface StartChecks {
 /** Between two times that checks are made again, in ms. */
 const AGAIN_MS = 10_000;
 
+/** Between two times that a KMS is asked which answers, in ms. */
+const KMS_MS = 30_000;
+
 /** @param current what the config in force has opened: it may be another one each time */
 export async function watchChecks(current: () => Resources): Promise<StartChecks> {
   const told = new Set<string>();
   const ended = new AbortController();
   let problem: string | null = null;
+  let keks: Check | null = null;
   let checked: Resources | null = null;
+  let kms: { readonly checks: readonly Check[]; readonly at: number; readonly of: Resources } | null = null;
 
   async function check(): Promise<void> {
     const resources = current();
     // KEKs and sinks stay as they are until the config changes, unless something is wrong with them.
     const all = checked !== resources || told.size > 0;
-    const checks = await checksOf(resources, all);
+    const checks = [...(await checksOf(resources, all)), ...(await kmsChecks(resources))];
     // Another config is in force by now: what this one had opened is closed, and its checks say so. The new one has its own.
     if (resources !== current()) return;
     checked = resources;
     for (const one of checks) tell(one, resources);
-    const keks = checks.find(({ name }) => name === 'keks');
-    if (keks !== undefined) problem = keks.ok ? null : `${keks.detail}. ${keks.fix}`;
+    const about = checks.filter(({ name }) => name === 'keks' || name.startsWith(KMS_CHECK));
+    // KEKs are not looked at each time.
+    keks = about.find(({ name }) => name === 'keks') ?? keks;
+    const bad = [...about.filter(({ name }) => name !== 'keks'), ...(keks === null ? [] : [keks])].find(
+      ({ ok }) => !ok,
+    );
+    problem = bad === undefined ? null : `${bad.detail}${bad.detail.endsWith('.') ? '' : '.'} ${bad.fix}`;
+  }
+
+  /** A service that answers is asked more rarely: it counts calls. */
+  async function kmsChecks(resources: Resources): Promise<readonly Check[]> {
+    const isFresh = kms?.of === resources && monotonic() - kms.at < KMS_MS && kms.checks.every(({ ok }) => ok);
+    if (kms === null || !isFresh) {
+      const checks = await checkKms(keksOf(resources.config));
+      kms = { checks, at: monotonic(), of: resources };
+    }
+    return kms.checks;
   }
 
   function tell({ name, ok, detail, fix }: Check, { log }: Resources): void {

@@ -6,7 +6,7 @@ import { beginSegment, rotateSealKey } from '../../src/audit/by-hand.ts';
 import { openSealer, type SealRun, type SealStore, sealProblem } from '../../src/audit/seal.ts';
 import { rewrapSealKey } from '../../src/audit/seal-key.ts';
 import type { Verified } from '../../src/audit/verify.ts';
-import type { Kek } from '../../src/keys/sealed.ts';
+import type { Kek } from '../../src/keys/kek.ts';
 import { declareLoss } from '../../src/store/declare.ts';
 import { readMarker } from '../../src/store/identity.ts';
 import { storeKeys } from '../../src/store/keys.ts';

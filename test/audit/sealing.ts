@@ -7,7 +7,7 @@ import { exportAudit } from '../../src/audit/export.ts';
 import { openSealer, type SealRun } from '../../src/audit/seal.ts';
 import { Tampered, type Verified, type VerifyOptions, verifyAudit } from '../../src/audit/verify.ts';
 import type { AuditDraft } from '../../src/core/audit.ts';
-import type { Kek } from '../../src/keys/sealed.ts';
+import type { Kek } from '../../src/keys/kek.ts';
 import type { Store } from '../../src/store/store.ts';
 import { ref } from '../store/fixtures.ts';
 

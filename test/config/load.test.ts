@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
-import { policyFor } from '../../src/config/model.ts';
+import { type Config, policyFor } from '../../src/config/model.ts';
 import { Secret } from '../../src/config/secret.ts';
 import { makeReference } from '../../src/core/client.ts';
 import { certificateFor } from '../support/certificates.ts';
@@ -57,7 +57,7 @@ describe('defaults', () => {
       durability: 'strict',
       breaker: 0.2,
       approval: null,
-      encryption: { keks: [{ id: 'k1', key: expect.any(Secret) }] },
+      encryption: { keks: [{ id: 'k1', kind: 'local', key: expect.any(Secret) }] },
       deployments: [
         {
           id: '1',
@@ -133,7 +133,7 @@ describe('defaults', () => {
       warnings: [],
     });
     expect(config.deployments[0]?.apiKey.reveal()).toBe(API_KEY);
-    expect(config.encryption.keks[0]?.key.revealBytes()).toEqual(new Uint8Array(32).fill(0xa7));
+    expect(localKey(config)?.revealBytes()).toEqual(new Uint8Array(32).fill(0xa7));
   });
 
   test('the embedded server is looked for where PATH says', async () => {
@@ -264,6 +264,10 @@ describe('warnings', () => {
   });
 });
 
+function localKey({ encryption: { keks } }: Config): Secret | undefined {
+  return keks[0]?.kind === 'local' ? keks[0].key : undefined;
+}
+
 describe('secrets', () => {
   test('never show in JSON, text or inspect, and are read when asked', async () => {
     const config = await read(write({ redis: { url: 'env:REDIS' } }));
@@ -271,9 +275,9 @@ describe('secrets', () => {
     const forbidden = [KEK, API_KEY, 'hidden', env.SHORT, keyBytes.toString('hex'), '167, 167', 'a7 a7'];
     const apiKey = config.deployments[0]?.apiKey;
     const showing = (value: object) => [JSON.stringify(value), inspect(value, { depth: null, showHidden: true })];
-    const shown = [...showing(config), `${apiKey}`, JSON.stringify({ ...config.encryption.keks[0]?.key })];
+    const shown = [...showing(config), `${apiKey}`, JSON.stringify({ ...localKey(config) })];
     for (const text of shown) for (const secret of forbidden) expect(text).not.toContain(secret);
-    const revealed = { ...config, apiKey: apiKey?.reveal(), kek: config.encryption.keks[0]?.key.revealBytes() };
+    const revealed = { ...config, apiKey: apiKey?.reveal(), kek: localKey(config)?.revealBytes() };
     for (const text of showing(revealed)) expect(text, 'what is not hidden shows').toContain(API_KEY);
     expect(inspect(revealed.kek), 'and so do bytes').toContain('167, 167');
     expect(shown[0]).toContain('"apiKey":"[secret]"');

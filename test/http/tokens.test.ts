@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { openTokenBook } from '../../src/http/tokens.ts';
-import type { Kek } from '../../src/keys/sealed.ts';
+import type { Kek } from '../../src/keys/kek.ts';
 import { twoStores } from '../store/fixtures.ts';
 import { redisKinds } from '../support/redis.ts';
 import { until } from '../support/until.ts';

@@ -6,7 +6,8 @@ import { ALGORITHMS } from '../../src/core/keys.ts';
 import { hasCode } from '../../src/errors.ts';
 
 import { type FreshKey, generateKey } from '../../src/keys/generate.ts';
-import { type Kek, openKey, rewrapKey, sealKey } from '../../src/keys/sealed.ts';
+import type { Kek } from '../../src/keys/kek.ts';
+import { openKey, rewrapKey, sealKey } from '../../src/keys/sealed.ts';
 
 const ref = '185019846023/mcp-auth/4711';
 const first: Kek = { id: 'kek-2', key: randomBytes(32) };

@@ -2,7 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import { beforeEach, expect, test, vi } from 'vitest';
 import { generateKey } from '../../src/keys/generate.ts';
-import { type Kek, openKey, rewrapKey, sealKey } from '../../src/keys/sealed.ts';
+import type { Kek } from '../../src/keys/kek.ts';
+import { openKey, rewrapKey, sealKey } from '../../src/keys/sealed.ts';
 
 /** What came out of a decryption. */
 const decrypted = vi.hoisted((): Uint8Array[] => []);

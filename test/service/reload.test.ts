@@ -5,6 +5,7 @@ import { expect, test } from 'vitest';
 import { openSealer } from '../../src/audit/seal.ts';
 import { rewrapSealKey } from '../../src/audit/seal-key.ts';
 import { rewrapKey } from '../../src/keys/sealed.ts';
+import { keksOf } from '../../src/rotation/policy.ts';
 import { CHANGE } from '../emulator/fault-rules.ts';
 import { type Fleet, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { CAUSE, startLive, told } from '../support/live-config.ts';
@@ -102,8 +103,7 @@ test('a KEK leaves the list only when nothing is encrypted under it any more', a
     { id: 'kek-1', key: 'env:KEK' },
     { id: 'kek-2', key: 'file:./kek-2' },
   ];
-  const { keks: first } = fleet.config.encryption;
-  const sealed = first.map(({ id, key }) => ({ id, key: key.revealBytes() }));
+  const sealed = keksOf(fleet.config);
   await openSealer(fleet.resources.store, { holder: 'test', leaseMs: 1_000, keks: sealed }).run();
   const service = await startLive(fleet);
   const withKeks = (...keks: object[]) => service.reloadWith({ encryption: { keks } });
@@ -117,7 +117,7 @@ test('a KEK leaves the list only when nothing is encrypted under it any more', a
   expect(await service.obstacle()).toContain('kek-1 still encrypts keys');
 
   const { store } = fleet.resources;
-  const keks = service.resources.config.encryption.keks.map(({ id, key }) => ({ id, key: key.revealBytes() }));
+  const keks = keksOf(service.resources.config);
   for (const [thumbprint, jwe] of await store.sealedHalves(client.ref)) {
     const rewrapped = await rewrapKey(jwe, { ref: client.ref, thumbprint }, keks);
     await store.replaceSealed(client.ref, { thumbprint, oldJwe: jwe, jwe: rewrapped ?? '' }, []);

@@ -10,6 +10,7 @@ import { keksOf } from '../../rotation/policy.ts';
 import { advice, type Check, fine, looking, wrong } from '../../runtime/checks/check.ts';
 import { checkStoreClock } from '../../runtime/checks/clocks.ts';
 import { checkKeks } from '../../runtime/checks/keks.ts';
+import { checkKms } from '../../runtime/checks/kms.ts';
 import { redisGroup } from '../../runtime/redis-target.ts';
 import { webhookProblem, webhookStatuses } from '../../status/webhooks.ts';
 import { readFacts, readMarker, waysOn, whereNow, whyLost } from '../../store/identity.ts';
@@ -61,6 +62,7 @@ async function checkView(config: Config, view: StoreView): Promise<readonly Chec
     ...(await look('store', () => checkIdentity(config, view))),
     ...(await look('clients', () => checkEnrolment(view))),
     ...(await look('store clock', () => checkStoreClock(store))),
+    ...(await checkKms(keksOf(config))),
     ...(await look('keks', () => checkKeks(keksOf(config), store))),
     ...(await look('audit seal', () => checkSeal(config, view))),
     ...(await look('workers', () => checkWorkers(view))),

@@ -5,7 +5,7 @@ import type { Cause } from '../../core/history.ts';
 import { type Algorithm, isAlgorithm } from '../../core/keys.ts';
 import type { Enrolment } from '../../core/record.ts';
 import { type ErrorCode, RekeydError } from '../../errors.ts';
-import type { Kek } from '../../keys/sealed.ts';
+import type { Kek } from '../../keys/kek.ts';
 import { inParallel, openLanes, pagesOf } from '../../parallel.ts';
 import { checkImport, type Import, type ImportOutcome, type ImportTools, importListed } from '../../rotation/import.ts';
 import type { Resources } from '../../rotation/resources.ts';

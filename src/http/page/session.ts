@@ -6,7 +6,7 @@
 import { createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Token } from '../../core/token.ts';
 import { hasCode } from '../../errors.ts';
-import type { Kek } from '../../keys/sealed.ts';
+import type { Kek } from '../../keys/kek.ts';
 import { signDocument, verifyDocument } from '../../keys/signed.ts';
 import type { Log } from '../../rotation/resources.ts';
 import type { Store } from '../../store/store.ts';
@@ -41,7 +41,7 @@ export interface Session {
 export interface SessionBook {
   /** Always under a new id. @throws RekeydError `not_durable` */
   begin(token: Token, address: string): Promise<Session>;
-  /** Null: it has ended, or its token has. @throws RekeydError `redis_unreachable`; `key_tampered`, `kek_missing` when no token can be trusted */
+  /** Null: it has ended, or its token has. @throws RekeydError `redis_unreachable`, `kms_unavailable`; `key_tampered`, `kek_missing` when no token can be trusted */
   find(id: string): Promise<Session | null>;
   /** @throws RekeydError `not_durable` */
   end(session: Session, address: string): Promise<void>;

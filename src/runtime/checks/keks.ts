@@ -1,8 +1,9 @@
 /** Whether the KEKs of a config open what is sealed in the store. */
 import { decodeProtectedHeader } from 'jose';
 import type { ClientRef } from '../../core/client.ts';
-import { messageOf } from '../../errors.ts';
-import { type Kek, openKey } from '../../keys/sealed.ts';
+import { hasCode, messageOf } from '../../errors.ts';
+import type { Kek } from '../../keys/kek.ts';
+import { openKey } from '../../keys/sealed.ts';
 import { pagesOf } from '../../parallel.ts';
 import type { Store } from '../../store/store.ts';
 import { advice, type Check, fine, wrong } from './check.ts';
@@ -21,6 +22,8 @@ interface Seen {
   opened: number;
   /** Of those that were tried, by message. */
   readonly failed: string[];
+  /** Why its KMS opens nothing now; null while it does, or was not asked. */
+  unavailable: string | null;
   /** A client with such a key, and its thumbprint. */
   readonly example: readonly [ref: ClientRef, thumbprint: string];
 }
@@ -85,17 +88,23 @@ async function look(ref: ClientRef, keks: readonly Kek[], store: Sealed, seen: M
   const record = (await store.loadMany([ref])).get(ref)?.record;
   for (const [thumbprint, jwe] of halves) {
     const id = kekOf(jwe);
-    const found = seen.get(id) ?? { sealed: 0, opened: 0, failed: [], example: [ref, thumbprint] };
+    const found = seen.get(id) ?? { sealed: 0, opened: 0, failed: [], unavailable: null, example: [ref, thumbprint] };
     seen.set(id, found);
     found.sealed += 1;
     const key = record?.keys.find((one) => one.thumbprint === thumbprint);
-    if (key === undefined || found.opened + found.failed.length >= OPENED || !keks.some((kek) => kek.id === id))
+    if (
+      key === undefined ||
+      found.unavailable !== null ||
+      found.opened + found.failed.length >= OPENED ||
+      !keks.some((kek) => kek.id === id)
+    )
       continue;
     try {
       await openKey(jwe, { ref, thumbprint, alg: key.alg }, keks);
       found.opened += 1;
     } catch (error) {
-      found.failed.push(messageOf(error));
+      if (hasCode(error, 'kms_unavailable')) found.unavailable = error.message;
+      else found.failed.push(messageOf(error));
     }
   }
 }
@@ -103,13 +112,14 @@ async function look(ref: ClientRef, keks: readonly Kek[], store: Sealed, seen: M
 /** Null when the KEK is there and opens something: a key that it does not open is another matter. */
 function problemOf(
   id: string,
-  { opened, failed, example: [ref, thumbprint] }: Seen,
+  { opened, failed, unavailable, example: [ref, thumbprint] }: Seen,
   keks: readonly Kek[],
 ): string | null {
   if (!keks.some((kek) => kek.id === id)) {
     return `key ${thumbprint} of ${ref} is sealed under the KEK ${JSON.stringify(id)}, which is not configured`;
   }
-  if (opened > 0 || failed.length === 0) return null;
+  // Its own check tells that.
+  if (unavailable !== null || opened > 0 || failed.length === 0) return null;
   return `the KEK ${JSON.stringify(id)} opens none of the keys that are sealed under it, such as ${thumbprint} of ${ref}: its value is not the one that they were sealed with`;
 }
 

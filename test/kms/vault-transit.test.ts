@@ -1,0 +1,131 @@
+/** KEKs in the Transit engine of Vault: what they protect, and each day on which it does not do what it is asked. */
+import { decodeProtectedHeader } from 'jose';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { Secret } from '../../src/config/secret.ts';
+import { type FreshKey, generateKey } from '../../src/keys/generate.ts';
+import type { Kek } from '../../src/keys/kek.ts';
+import { openKey, rewrapKey, sealKey } from '../../src/keys/sealed.ts';
+import { signDocument, verifyDocument } from '../../src/keys/signed.ts';
+import { openKek } from '../../src/kms/open.ts';
+import { startTransit, TRANSIT_TOKEN, type Transit, type TransitMood } from '../support/transit.ts';
+
+const REF = '185019846023/mcp-auth/4711';
+const OTHER = '185019846023/mcp-auth/4712';
+const LOCAL: Kek = { id: 'local', key: Buffer.alloc(32, 7) };
+
+let key: FreshKey;
+beforeAll(async () => {
+  key = await generateKey('ES256');
+});
+const bound = (ref = REF) => ({ ref, thumbprint: key.thumbprint, alg: key.alg });
+
+function kekAt({ url }: Transit, { id = 'vault', name = 'rekeyd', token = TRANSIT_TOKEN } = {}): Kek {
+  const at = { url, mount: 'transit', key: name, token: new Secret(token), namespace: null };
+  const route = { proxy: null, authorities: [] };
+  return openKek({ id, kind: 'vault_transit', ...at, timeoutMs: 2_000, route });
+}
+
+test('a key comes back as it was, and each has a data key of its own that the header carries wrapped', async () => {
+  const transit = await startTransit();
+  const keks = [kekAt(transit)];
+  const [jwe, again] = await Promise.all([
+    sealKey(key.privateKey, bound(), keks),
+    sealKey(key.privateKey, bound(), keks),
+  ]);
+  expect((await openKey(jwe, bound(), keks)).keyObject().equals(key.privateKey.keyObject())).toBe(true);
+  const header = decodeProtectedHeader(jwe);
+  expect(header).toMatchObject({ alg: 'dir', enc: 'A256GCM', kid: 'vault', client: REF, jkt: key.thumbprint });
+  expect(header.wrapped).toMatch(/^vault:v1:/);
+  expect(decodeProtectedHeader(again).wrapped).not.toBe(header.wrapped);
+});
+
+describe('what is not trusted', () => {
+  test('a key that was moved to another client', async () => {
+    const keks = [kekAt(await startTransit())];
+    const jwe = await sealKey(key.privateKey, bound(), keks);
+    await expect(openKey(jwe, bound(OTHER), keks)).rejects.toMatchObject({
+      code: 'key_tampered',
+      message: expect.stringContaining(OTHER),
+    });
+  });
+
+  test('a key whose wrapped data key is that of another', async () => {
+    const keks = [kekAt(await startTransit())];
+    const [jwe, other] = [await sealKey(key.privateKey, bound(), keks), await sealKey(key.privateKey, bound(), keks)];
+    const [, ...rest] = jwe.split('.');
+    await expect(openKey([other.split('.')[0], ...rest].join('.'), bound(), keks)).rejects.toMatchObject({
+      code: 'key_tampered',
+    });
+  });
+
+  test('a key under the same id at another key of the service', async () => {
+    const transit = await startTransit();
+    transit.keys.set('another', Buffer.alloc(32, 1));
+    const jwe = await sealKey(key.privateKey, bound(), [kekAt(transit)]);
+    await expect(openKey(jwe, bound(), [kekAt(transit, { name: 'another' })])).rejects.toMatchObject({
+      code: 'key_tampered',
+      message: expect.stringContaining('does not decrypt with the KEK vault'),
+    });
+  });
+
+  test('a document that was signed for another purpose, or by somebody with the wrapped key alone', async () => {
+    const keks = [kekAt(await startTransit())];
+    const signed = await signDocument('text', 'tokens', keks);
+    expect(await verifyDocument(signed, 'tokens', keks)).toBe('text');
+    await expect(verifyDocument(signed, 'claims', keks)).rejects.toMatchObject({ code: 'key_tampered' });
+    const [header, , signature] = signed.split('.');
+    const forged = [header, Buffer.from('other').toString('base64url'), signature].join('.');
+    await expect(verifyDocument(forged, 'tokens', keks)).rejects.toMatchObject({ code: 'key_tampered' });
+  });
+});
+
+test.each<[TransitMood | 'token' | 'no key', RegExp]>([
+  ['away', /^KEK vault: Vault at \S+ cannot be reached \(.*Look at Vault/],
+  [
+    'sealed',
+    /is sealed, or stands by \(503: Vault is sealed\), key rekeyd of transit\. Unseal it\. Until then no new key/,
+  ],
+  ['forbidden', /refuses the token.*\(403: .*permission denied/],
+  ['throttled', /asks to be left alone \(429: .*quota exceeded/],
+  ['nonsense', /does not do it \(200\)/],
+  ['token', /refuses the token/],
+  ['no key', /refuses \(400: encryption key not found\).*Look whether the key exists/],
+])('a Vault that is %s is told as that, and trying again may help', async (mood, why) => {
+  const transit = await startTransit();
+  const fine = [kekAt(transit)];
+  const jwe = await sealKey(key.privateKey, bound(), fine);
+  if (mood === 'no key') transit.keys.clear();
+  else if (mood !== 'token') transit.mood = mood;
+  const keks = mood === 'token' ? [kekAt(transit, { token: 'hvs.another' })] : fine;
+  const unavailable = { code: 'kms_unavailable', message: expect.stringMatching(why) };
+  await expect(sealKey(key.privateKey, bound(), keks)).rejects.toMatchObject(unavailable);
+  await expect(openKey(jwe, bound(), keks)).rejects.toMatchObject(unavailable);
+  await expect(signDocument('text', 'tokens', keks)).rejects.toMatchObject(unavailable);
+  expect(String((await openKey(jwe, bound(), keks).catch((error) => error)).message)).not.toContain('hvs.');
+});
+
+test('keys move between a local KEK and the service, both ways, and remember both', async () => {
+  const vault = kekAt(await startTransit());
+  const local = await sealKey(key.privateKey, bound(), [LOCAL]);
+  const wrapped = (await rewrapKey(local, bound(), [vault, LOCAL])) ?? '';
+  expect(decodeProtectedHeader(wrapped)).toMatchObject({ kid: 'vault', before: ['local'] });
+  expect(await rewrapKey(wrapped, bound(), [vault, LOCAL])).toBeNull();
+  const back = (await rewrapKey(wrapped, bound(), [LOCAL, vault])) ?? '';
+  expect(decodeProtectedHeader(back)).toMatchObject({ alg: 'A256GCMKW', kid: 'local', before: ['vault', 'local'] });
+  expect((await openKey(back, bound(), [LOCAL])).keyObject().equals(key.privateKey.keyObject())).toBe(true);
+});
+
+test('the service is asked once for the keys of documents, so that one that is away shuts nobody out', async () => {
+  const transit = await startTransit();
+  const [signer, reader] = [[kekAt(transit)], [kekAt(transit)]];
+  const signed = await signDocument('1', 'tokens', signer);
+  const second = await signDocument('2', 'tokens', signer);
+  expect(await verifyDocument(signed, 'tokens', reader)).toBe('1');
+  expect(transit.calls).toEqual(['encrypt rekeyd', 'decrypt rekeyd']);
+  transit.mood = 'away';
+  expect(await verifyDocument(second, 'tokens', reader)).toBe('2');
+  const stranger = [kekAt(transit)];
+  await expect(verifyDocument(signed, 'tokens', stranger)).rejects.toMatchObject({ code: 'kms_unavailable' });
+  transit.mood = 'well';
+  expect(await verifyDocument(signed, 'tokens', stranger)).toBe('1');
+});
