@@ -15,7 +15,7 @@ import { type ClientState, clientState } from '../../src/core/state.ts';
 import { hasCode, messageOf } from '../../src/errors.ts';
 import { plannedKey } from '../../src/forecast/planned-key.ts';
 import { type PreviewStep, preview } from '../../src/forecast/preview.ts';
-import { holdOf } from '../../src/status/build.ts';
+import { holdOf } from '../../src/status/client/status.ts';
 import type { DeploymentState } from '../../src/store/deployments.ts';
 
 /** Members as in the JSON document; times are RFC 3339. */

@@ -3,7 +3,7 @@ import type { Config } from '../config/model.ts';
 import { CLIENT_STATES, isClientState } from '../core/state.ts';
 import { knownOtherwise } from '../rotation/naming.ts';
 import type { Resources } from '../rotation/resources.ts';
-import { aroundOf, surroundingsOf } from '../status/fleet.ts';
+import { aroundOf, surroundingsOf } from '../status/fleet/fleet.ts';
 import type { Status } from '../status/model.ts';
 import { type Globals, withResourcesOf } from './open.ts';
 import { beginJson, note, printElement, printJson, screenful } from './output.ts';

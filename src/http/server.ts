@@ -15,7 +15,7 @@ import { openLive } from './page/live.ts';
 import { PAGES } from './page/pages.ts';
 import { registerPages } from './page/register.ts';
 import type { PageContext } from './page/routes.ts';
-import { openSessionBook } from './page/session.ts';
+import { openSessionBook } from './page/session/session.ts';
 import { sendProblem } from './problem.ts';
 import { openLimiter, type Rate } from './rate.ts';
 import { openRefusals } from './refusals.ts';

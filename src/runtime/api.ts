@@ -6,7 +6,7 @@ import type { ApiOptions } from '../http/server.ts';
 import { openTokenBook, type TokenBook } from '../http/tokens.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { keksOf } from '../rotation/policy.ts';
-import type { Census } from '../status/census.ts';
+import type { Census } from '../status/census/census.ts';
 import { openViews } from '../status/open-views.ts';
 import type { Crew } from './crew.ts';
 

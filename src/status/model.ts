@@ -7,9 +7,9 @@ import type { Scope } from '../core/pause.ts';
 import type { Enrolment } from '../core/record.ts';
 import type { Retirement } from '../core/retirement.ts';
 import type { ClientState } from '../core/state.ts';
-import type { AuditLogStatus } from './audit-log.ts';
-import type { ExposureStatus } from './exposure.ts';
-import type { DueCounts } from './tally.ts';
+import type { DueCounts } from './census/tally.ts';
+import type { ExposureStatus } from './client/exposure.ts';
+import type { AuditLogStatus } from './fleet/audit-log.ts';
 import type { DeploymentView, PolicyView, WorkerView } from './views.ts';
 
 /** Members as in the JSON document: times are RFC 3339, ages in seconds on the store's clock. */

@@ -1,11 +1,11 @@
 /** What the page shows, read when somebody asks. */
 import type { Resources } from '../rotation/resources.ts';
-import type { Census } from './census.ts';
-import { clientView } from './client.ts';
-import { clientList } from './clients.ts';
-import { aroundOf, surroundingsOf } from './fleet.ts';
+import type { Census } from './census/census.ts';
+import { countsOf } from './census/tally.ts';
+import { clientView } from './client/view.ts';
+import { clientList } from './clients/list.ts';
+import { aroundOf, surroundingsOf } from './fleet/fleet.ts';
 import type { RequestStatus } from './model.ts';
-import { countsOf } from './tally.ts';
 import type { FleetView, Views } from './views.ts';
 
 /** Of the config in force. */

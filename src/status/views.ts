@@ -2,8 +2,8 @@
 import type { AuditEntry } from '../core/audit.ts';
 import type { ClientRef } from '../core/client.ts';
 import type { ClientState } from '../core/state.ts';
-import type { AuditLogStatus } from './audit-log.ts';
-import type { DriftView } from './drift.ts';
+import type { DriftView } from './client/drift.ts';
+import type { AuditLogStatus } from './fleet/audit-log.ts';
 import type { ClientStatus, DeploymentStatus, PauseStatus, RequestStatus, WaveStatus, WebhookStatus } from './model.ts';
 
 export interface Views {

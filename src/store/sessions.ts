@@ -1,4 +1,4 @@
-/** Who has signed in on the page: a signed text for each session, under the hash of its id. {@link ../http/page/session.ts} says what one is worth. */
+/** Who has signed in on the page: a signed text for each session, under the hash of its id. {@link ../http/page/session/session.ts} says what one is worth. */
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../core/audit.ts';

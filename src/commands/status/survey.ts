@@ -5,13 +5,13 @@ import type { ClientRecord } from '../../core/record.ts';
 import { CLIENT_STATES, type ClientState } from '../../core/state.ts';
 import { inParallel, PAGE, pagesOf } from '../../parallel.ts';
 import type { Resources } from '../../rotation/resources.ts';
-import { clientStatus, type Surroundings } from '../../status/build.ts';
-import { type ExposureStatus, exposuresOf } from '../../status/exposure.ts';
+import { openKnowing } from '../../status/census/known.ts';
+import { type Counts, openTally } from '../../status/census/tally.ts';
+import { type ExposureStatus, exposuresOf } from '../../status/client/exposure.ts';
+import { heardNow, MOST_HEARD } from '../../status/client/signers.ts';
+import { clientStatus, type Surroundings } from '../../status/client/status.ts';
 import { keepForemost } from '../../status/foremost.ts';
-import { openKnowing } from '../../status/known.ts';
 import type { ClientStatus, Status } from '../../status/model.ts';
-import { heardNow, MOST_HEARD } from '../../status/signers.ts';
-import { type Counts, openTally } from '../../status/tally.ts';
 import type { Select } from '../select.ts';
 
 /** Which clients are counted, and which of those are listed. */

@@ -4,7 +4,10 @@ import { formatDuration } from '../../core/duration.ts';
 import { howToEnroll } from '../../core/enrolment.ts';
 import { scopeWords, selectorOf } from '../../core/pause.ts';
 import { WHILE_REFUSED } from '../../rotation/deployment.ts';
-import { exposureLine } from '../../status/exposure.ts';
+import type { DueCounts } from '../../status/census/tally.ts';
+import { exposureLine } from '../../status/client/exposure.ts';
+import { waveLine } from '../../status/fleet/waves.ts';
+import { webhookLine } from '../../status/fleet/webhooks.ts';
 import type {
   ClientStatus,
   DeploymentStatus,
@@ -13,10 +16,7 @@ import type {
   RotationStatus,
   Status,
 } from '../../status/model.ts';
-import type { DueCounts } from '../../status/tally.ts';
 import type { PolicyView, WorkerView } from '../../status/views.ts';
-import { waveLine } from '../../status/waves.ts';
-import { webhookLine } from '../../status/webhooks.ts';
 import { openTable, print, printTable } from '../output.ts';
 import type { Filter, Survey } from './survey.ts';
 

@@ -3,7 +3,7 @@ import { openQueues } from '../../../jobs/queues.ts';
 import { putOffRequests } from '../../../jobs/waiting.ts';
 import { messageOf } from '../../errors.ts';
 import type { Resources } from '../../rotation/resources.ts';
-import { openCensus } from '../../status/census.ts';
+import { openCensus } from '../../status/census/census.ts';
 import { openViews } from '../../status/open-views.ts';
 import { monotonic, sleep } from '../../time.ts';
 import { awaitInterruption, type Globals } from '../open.ts';

@@ -8,13 +8,13 @@ import { ProblemError } from '../problem.ts';
 import { openLimiter, type Rate, slowDown } from '../rate.ts';
 import { type Refused, refusalIn } from '../refusals.ts';
 import { goneSignal } from '../register.ts';
-import { cookieName, isSecure, readCookie } from './cookies.ts';
 import { errorPage } from './errors.ts';
-import { fromOurOwn, ownPath } from './origin.ts';
 import type { PageAnswer, PageCall, PageContext, PageRoute, Visitor } from './routes.ts';
 import { COOKIE, readNotice, sendAnswer, sendPage, signInPath } from './send.ts';
-import { derived, hashOf, isSame, type Session } from './session.ts';
-import { SIGN_IN as TITLE } from './sign-in.ts';
+import { cookieName, isSecure, readCookie } from './session/cookies.ts';
+import { fromOurOwn, ownPath } from './session/origin.ts';
+import { derived, hashOf, isSame, type Session } from './session/session.ts';
+import { SIGN_IN as TITLE } from './session/sign-in.ts';
 import { signInPage } from './views/sign-in.ts';
 
 export interface PageRegistering {

@@ -5,7 +5,7 @@ import type { Principal } from '../principal.ts';
 import type { ApiContext, Sink } from '../route.ts';
 import type { TokenBook } from '../tokens.ts';
 import type { Live } from './live.ts';
-import type { Session, SessionBook } from './session.ts';
+import type { Session, SessionBook } from './session/session.ts';
 
 /** Who has signed in. */
 export interface Visitor {

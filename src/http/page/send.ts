@@ -1,10 +1,10 @@
 /** How pages leave: with the headers that keep a browser from doing what no page of ours asks for, and with notices that are shown once. */
 import type { SafeHtml } from '@remix-run/html-template';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { cookieName, isSecure, readCookie, setCookie } from './cookies.ts';
-import { ownPath } from './origin.ts';
 import type { PageAnswer, PageRoute, Visitor } from './routes.ts';
-import { derived, isSame, SESSION_MS } from './session.ts';
+import { cookieName, isSecure, readCookie, setCookie } from './session/cookies.ts';
+import { ownPath } from './session/origin.ts';
+import { derived, isSame, SESSION_MS } from './session/session.ts';
 import { layout } from './views/layout.ts';
 
 export const COOKIE = 'rekeyd';
@@ -13,7 +13,7 @@ const NOTICE_SECONDS = 60;
 
 /**
  * No script, style or frame but our own, and no form that goes elsewhere. `same-origin`, and not `no-referrer`: with that one browsers hide the `Origin` of
- * our own forms, too, and {@link ./origin.ts} could not tell them from those of another site.
+ * our own forms, too, and {@link ./session/origin.ts} could not tell them from those of another site.
  */
 const HEADERS = {
   'content-security-policy':

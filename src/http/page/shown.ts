@@ -12,10 +12,10 @@ import { clientForms, fleetForms } from './actions/forms.ts';
 import { ASSETS, type AssetName, asset } from './assets.ts';
 import { MOST_OF_A_VISITOR } from './live.ts';
 import type { PageAnswer, PageCall, PageContext, PageRoute, Visitor } from './routes.ts';
-import { clientPage } from './views/client.ts';
+import { clientPage } from './views/client/client.ts';
 import { type Choices, clientsPage } from './views/clients.ts';
-import { fleetPage, fleetTitle } from './views/fleet.ts';
-import { queuesPage } from './views/queues.ts';
+import { fleetPage, fleetTitle } from './views/fleet/fleet.ts';
+import { queuesPage } from './views/fleet/queues.ts';
 
 /** So many clients are on one page of the list. */
 const PAGE = 50;

@@ -1,7 +1,7 @@
 /** Sessions of the page: how they begin, how they end, and who cannot have one. */
 import { hash } from 'node:crypto';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { MOST_SESSIONS, openSessionBook } from '../../../src/http/page/session.ts';
+import { MOST_SESSIONS, openSessionBook } from '../../../src/http/page/session/session.ts';
 import { keksOf } from '../../../src/rotation/policy.ts';
 import { connectRedis } from '../../../src/store/redis/connection.ts';
 import { bookOf, makeToken } from '../../support/api.ts';

@@ -1,0 +1,174 @@
+/** What needs a person, most pressing first: each with how much, why, and where to go. */
+
+import { WHILE_REFUSED } from '../../../../rotation/deployment.ts';
+import { webhookProblem } from '../../../../status/fleet/webhooks.ts';
+import type { FleetView, WorkerView } from '../../../../status/views.ts';
+import type { Icon } from '../icons.ts';
+import { away, clientsPath, counted, number, seconds, type Tone } from '../words.ts';
+
+export interface Need {
+  readonly tone: Tone;
+  readonly icon: Icon;
+  /** What it is, as short as can be. */
+  readonly what: string;
+  /** One sentence: what it means, and what to do. */
+  readonly why: string;
+  /** Null: nothing on these pages says more. */
+  readonly go: { readonly to: string; readonly text: string } | null;
+}
+
+/** A clock that is this far off, in s, makes proofs fail or overlaps too short. */
+const CLOCK_OFF_S = 5;
+
+export function needsOf(view: FleetView): readonly Need[] {
+  const all = [...aboutClients(view), ...aboutSchedules(view), ...aboutWorkers(view), ...aboutReports(view)];
+  return [...all.filter(({ tone }) => tone === 'alarm'), ...all.filter(({ tone }) => tone !== 'alarm')];
+}
+
+/** Counts of clients: an icon, a sentence and a list for each. */
+function aboutClients({ counts, compromised, drifted, signers_missing: missing }: FleetView): readonly Need[] {
+  const one = (count: number, need: Omit<Need, 'go'>, query: Readonly<Record<string, string>>): readonly Need[] =>
+    count === 0
+      ? []
+      : [{ ...need, go: { to: clientsPath(query), text: count === 1 ? 'Show it' : `Show all ${number(count)}` } }];
+  return [
+    ...one(
+      compromised,
+      {
+        ...{ tone: 'alarm', icon: 'alarm' },
+        what: `${counted(compromised, 'client signs', 'clients sign')} in with a compromised key`,
+        why: 'The key was reported, still signs in, and no rotation is under way that replaces it. They come first in the list.',
+      },
+      { order: 'urgency' },
+    ),
+    ...one(
+      counts.halted,
+      {
+        ...{ tone: 'alarm', icon: 'stop' },
+        what: `${counted(counts.halted, 'client is', 'clients are')} halted`,
+        why: 'Nothing more is done for them until a person has looked. Mostly, another program changes their keys.',
+      },
+      { state: 'halted' },
+    ),
+    ...one(
+      counts.failed,
+      {
+        ...{ tone: 'alarm', icon: 'cross' },
+        what: `${counted(counts.failed, 'client')} failed`,
+        why: 'The last rotation failed, or the server does not show the key. Each one says why, and what to do.',
+      },
+      { state: 'failed' },
+    ),
+    ...one(
+      counts.overdue,
+      {
+        ...{ tone: 'alarm', icon: 'late' },
+        what: `${counted(counts.overdue, 'client is', 'clients are')} overdue`,
+        why: 'Their keys are older than must_by allows. Look for what holds them back: a pause, a freeze, windows, or a rate limit.',
+      },
+      { state: 'overdue' },
+    ),
+    ...one(
+      drifted,
+      {
+        ...{ tone: 'warn', icon: 'differs' },
+        what: `${counted(drifted, 'client has', 'clients have')} drifted`,
+        why: 'Their servers show what rekeyd did not publish. Accept it, or put ours back.',
+      },
+      { drifted: '1' },
+    ),
+    ...one(
+      missing,
+      {
+        ...{ tone: 'warn', icon: 'key' },
+        what: `${counted(missing, 'rotation waits', 'rotations wait')} for a signer`,
+        why: 'A signer has not reported the new key yet. After ready_timeout the rotation fails.',
+      },
+      { state: 'rotating' },
+    ),
+  ];
+}
+
+function aboutSchedules({ waves, deployments, requests }: FleetView): readonly Need[] {
+  return [
+    ...waves
+      .filter(({ phase }) => phase === 'stopped')
+      .map(
+        ({ policy, stopped }): Need => ({
+          ...{ tone: 'alarm', icon: 'stop' },
+          what: `The wave of policy ${policy} has stopped`,
+          why: `${stopped ?? 'A proof failed'}. Nothing more of it is rotated on schedule: find out why, then resume it.`,
+          go: { to: '/?show=controls#controls', text: 'Resume it' },
+        }),
+      ),
+    ...deployments.flatMap(({ deployment, paused }): Need[] =>
+      paused === null
+        ? []
+        : [
+            {
+              ...{ tone: 'alarm', icon: 'pause' },
+              what: `Deployment ${deployment} is paused`,
+              why: `${paused} ${WHILE_REFUSED}`,
+              go: null,
+            },
+          ],
+    ),
+    ...requests.map(
+      ({ request, reason, why }): Need => ({
+        ...{ tone: 'warn', icon: 'clock' },
+        what: `Request ${request} waits`,
+        why: reason === null ? why : `${why} Asked for because: ${reason}`,
+        go: { to: '/queues', text: 'Show requests' },
+      }),
+    ),
+  ];
+}
+
+function aboutWorkers({ workers }: FleetView): readonly Need[] {
+  if (workers.length > 0) return workers.flatMap((worker) => workerNeed(worker) ?? []);
+  const why = 'Nothing is rotated, also nothing that was asked for, until one is started: `rekeyd start`.';
+  return [{ tone: 'alarm', icon: 'alarm', what: 'No worker is connected', why, go: null }];
+}
+
+function workerNeed(worker: WorkerView): Need | null {
+  const name = `Worker ${worker.host}, process ${worker.pid},`;
+  if (worker.problem !== null) {
+    return { tone: 'alarm', icon: 'cross', what: `${name} is not ready`, why: worker.problem, go: null };
+  }
+  if (!isClockOff(worker)) return null;
+  const why = 'Proofs fail when clocks differ too much. Synchronise the clock of that machine (NTP).';
+  return { tone: 'warn', icon: 'clock', what: `${name} has a clock that is ${clockWords(worker)}`, why, go: null };
+}
+
+export function isClockOff({ clock_ahead_seconds: ahead }: WorkerView): boolean {
+  return ahead !== null && Math.abs(ahead) >= CLOCK_OFF_S;
+}
+
+export function clockWords({ clock_ahead_seconds: ahead }: WorkerView): string {
+  if (ahead === null) return 'not known';
+  if (Math.abs(ahead) < 1) return 'right';
+  return `${seconds(Math.abs(ahead))} ${ahead > 0 ? 'ahead' : 'behind'}`;
+}
+
+function aboutReports({ at, audit, webhooks }: FleetView): readonly Need[] {
+  const exports = audit.exports.flatMap(({ export: name, error, failing_since: since }): Need[] => {
+    if (error === null) return [];
+    const began = since === null ? '' : `It began ${away(Date.parse(since) - Date.parse(at))}. `;
+    const why = `${error} ${began}Nothing is cut from the audit log meanwhile.`;
+    return [{ tone: 'warn', icon: 'cross', what: `Audit export ${name} fails`, why, go: null }];
+  });
+  const isLarge = audit.bytes > audit.most_bytes && audit.exports.length === 0;
+  const large: Need = {
+    ...{ tone: 'warn', icon: 'late' },
+    what: 'The audit log is larger than audit.most',
+    why: 'Nothing is exported and cut: set audit.export.',
+    go: null,
+  };
+  const failing = webhooks.flatMap((status): Need[] => {
+    const problem = webhookProblem(status);
+    if (problem === null) return [];
+    const why = `${problem.what}. ${problem.fix}`;
+    return [{ tone: 'warn', icon: 'cross', what: `Webhook ${status.webhook} needs a look`, why, go: null }];
+  });
+  return [...exports, ...(isLarge ? [large] : []), ...failing];
+}
