@@ -5,7 +5,7 @@ import type { ClientRecord } from '../core/record.ts';
 import { rotationError } from '../core/state.ts';
 import { pagesOf } from '../parallel.ts';
 import { type ExposureStatus, exposureOf } from '../status/client/exposure.ts';
-import { summaryOf } from '../status/client/rotation.ts';
+import { summaryOf } from '../status/client/rotations.ts';
 import type { Loaded } from '../store/records.ts';
 import { answerOf, type Patience } from '../store/redis/patience.ts';
 import type { Store } from '../store/store.ts';

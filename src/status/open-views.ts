@@ -1,11 +1,13 @@
 /** What the page shows, read when somebody asks. */
+
 import type { Resources } from '../rotation/resources.ts';
 import type { Census } from './census/census.ts';
 import { countsOf } from './census/tally.ts';
 import { clientView } from './client/view.ts';
 import { clientList } from './clients/list.ts';
-import { aroundOf, surroundingsOf } from './fleet/fleet.ts';
+import { aroundOf } from './fleet/fleet.ts';
 import type { RequestStatus } from './model.ts';
+import { surroundingsOf } from './surroundings.ts';
 import type { FleetView, Views } from './views.ts';
 
 /** Of the config in force. */

@@ -3,11 +3,12 @@
  * folder (see terminal.ts), the port of the local Wacht, and waits that a test can sit out. The README itself says which `#` a person takes away, and that
  * applications are pointed at their folders.
  */
+
 import { createPrivateKey } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { expect, test } from 'vitest';
-import type { Status } from '../../src/status/model.ts';
+import type { Status } from '../../src/status/views.ts';
 import { until } from '../support/patient.ts';
 import { type Application, startApplication } from './application.ts';
 import { type Step, stepsOf } from './steps.ts';

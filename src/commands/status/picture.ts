@@ -1,8 +1,9 @@
 /** What one look at the fleet shows on a screen: the fleet at the top, then the clients that need a person first. */
+
 import { formatDuration } from '../../core/duration.ts';
 import type { Resources } from '../../rotation/resources.ts';
-import { surroundingsOf } from '../../status/fleet/fleet.ts';
 import type { ClientStatus } from '../../status/model.ts';
+import { surroundingsOf } from '../../status/surroundings.ts';
 import type { ClientQuery, DeploymentView, FleetView, PolicyView, Views, WorkerView } from '../../status/views.ts';
 import { tableLines } from '../output.ts';
 import type { Select } from '../select.ts';

@@ -1,4 +1,5 @@
 /** Goes through a fleet page by page: counts all clients, and keeps of them what is listed. Memory does not grow with clients that are only counted. */
+
 import { policyFor } from '../../config/model.ts';
 import type { ClientRef } from '../../core/client.ts';
 import type { ClientRecord } from '../../core/record.ts';
@@ -9,9 +10,11 @@ import { openKnowing } from '../../status/census/known.ts';
 import { type Counts, openTally } from '../../status/census/tally.ts';
 import { type ExposureStatus, exposuresOf } from '../../status/client/exposure.ts';
 import { heardNow, MOST_HEARD } from '../../status/client/signers.ts';
-import { clientStatus, type Surroundings } from '../../status/client/status.ts';
+import { clientStatus } from '../../status/client/status.ts';
 import { keepForemost } from '../../status/foremost.ts';
-import type { ClientStatus, Status } from '../../status/model.ts';
+import type { ClientStatus } from '../../status/model.ts';
+import type { Surroundings } from '../../status/surroundings.ts';
+import type { Status } from '../../status/views.ts';
 import type { Select } from '../select.ts';
 
 /** Which clients are counted, and which of those are listed. */

@@ -4,19 +4,11 @@ import { formatDuration } from '../../core/duration.ts';
 import { howToEnroll } from '../../core/enrolment.ts';
 import { scopeWords, selectorOf } from '../../core/pause.ts';
 import { WHILE_REFUSED } from '../../rotation/deployment.ts';
-import type { DueCounts } from '../../status/census/tally.ts';
 import { exposureLine } from '../../status/client/exposure.ts';
 import { waveLine } from '../../status/fleet/waves.ts';
 import { webhookLine } from '../../status/fleet/webhooks.ts';
-import type {
-  ClientStatus,
-  DeploymentStatus,
-  KeyStatus,
-  PauseStatus,
-  RotationStatus,
-  Status,
-} from '../../status/model.ts';
-import type { PolicyView, WorkerView } from '../../status/views.ts';
+import type { ClientStatus, DeploymentStatus, KeyStatus, PauseStatus, RotationStatus } from '../../status/model.ts';
+import type { DueCounts, PolicyView, Status, WorkerView } from '../../status/views.ts';
 import { openTable, print, printTable } from '../output.ts';
 import type { Filter, Survey } from './survey.ts';
 

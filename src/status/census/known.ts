@@ -1,4 +1,5 @@
 /** What is kept in memory of each client of a fleet: enough to count, to find and to order 100,000 of them without their records. */
+
 import { policyFor } from '../../config/model.ts';
 import type { ClientRef } from '../../core/client.ts';
 import { splitReference } from '../../core/client.ts';
@@ -9,7 +10,7 @@ import { type ClientState, type Hold, type Standing, standingOf, stateOf } from 
 import { clientPolicy } from '../../rotation/policy.ts';
 import type { Resources } from '../../rotation/resources.ts';
 import { signersStatus } from '../client/signers.ts';
-import type { Surroundings } from '../client/status.ts';
+import { holdOf, type Surroundings } from '../surroundings.ts';
 
 /** Where a client belongs. One object for all clients of an app that go by one policy. */
 export interface Group {
@@ -69,26 +70,26 @@ function isHeldUp(record: ClientRecord, now: number): boolean {
 export type TellState = (ref: ClientRef, client: Known) => ClientState;
 
 /** The states of many clients at one moment. What holds for all of a group is found out once. */
-export function statesAt({ now, deployments, pauses }: Surroundings): TellState {
+export function statesAt(seen: Surroundings): TellState {
+  const { now, pauses } = seen;
   const holds = new Map<Group, Hold>();
   const paused = new Set([...pauses.values()].flatMap(({ scope }) => ('client' in scope ? [scope.client] : [])));
   const wide = [...pauses.values()].map(({ scope }) => scope);
 
-  function holdOf(group: Group): Hold {
-    const state = deployments.get(group.deployment);
+  function holdIn(group: Group): Hold {
     const suspended = wide.some(
       (scope) =>
         'all' in scope ||
         ('app' in scope && scope.app === group.app) ||
         ('policy' in scope && scope.policy === group.policy),
     );
-    const hold = { paused: state?.paused != null, throttled: state?.throttledUntil != null, suspended };
+    const hold = { ...holdOf(group.deployment, seen), suspended };
     holds.set(group, hold);
     return hold;
   }
 
   return (ref, client) => {
-    const hold = holds.get(client.group) ?? holdOf(client.group);
+    const hold = holds.get(client.group) ?? holdIn(client.group);
     return stateOf(client, now, paused.has(ref) ? { ...hold, suspended: true } : hold);
   };
 }

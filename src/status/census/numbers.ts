@@ -1,4 +1,5 @@
 /** The fleet as `/metrics` tells it. */
+
 import type { ClientRef } from '../../core/client.ts';
 import { DRIFT_KINDS, type DriftKind } from '../../core/drift.ts';
 import { CLIENT_STATES, type ClientState } from '../../core/state.ts';
@@ -12,7 +13,7 @@ import {
   type Spread,
 } from '../../metrics/fleet.ts';
 import { sleep } from '../../time.ts';
-import type { Surroundings } from '../client/status.ts';
+import type { Surroundings } from '../surroundings.ts';
 import { type Known, statesAt } from './known.ts';
 
 export type CensusNumbers = Pick<

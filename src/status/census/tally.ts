@@ -1,27 +1,17 @@
 /** Clients of a fleet, counted for people. */
+
 import type { ClientRef } from '../../core/client.ts';
 import { CLIENT_STATES, type ClientState } from '../../core/state.ts';
 import { sleep } from '../../time.ts';
-import type { Surroundings } from '../client/status.ts';
+import type { Surroundings } from '../surroundings.ts';
+import type { FleetView } from '../views.ts';
 import type { Clients } from './census.ts';
 import { type Group, type Known, statesAt } from './known.ts';
 import { COUNTED_AT_ONCE } from './numbers.ts';
 
-/** How many are due now, within 24 hours and within 7 days. */
-export interface DueCounts {
-  readonly now: number;
-  readonly day: number;
-  readonly week: number;
-}
-
-export interface Counts {
-  readonly clients: number;
-  readonly counts: Readonly<Record<ClientState, number>>;
-  readonly compromised: number;
-  readonly drifted: number;
-  readonly signers_missing: number;
-  readonly due: DueCounts;
-  /** `eligible`: those that keys can be rotated for. */
+export interface Counts
+  extends Pick<FleetView, 'clients' | 'counts' | 'compromised' | 'drifted' | 'signers_missing' | 'due'> {
+  /** `eligible`: clients that keys can be rotated for. */
   readonly groups: ReadonlyMap<Group, { readonly clients: number; readonly eligible: number }>;
 }
 

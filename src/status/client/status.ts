@@ -1,11 +1,11 @@
 /** Records as `rekeyd status` shows them. */
 import { policyFor } from '../../config/model.ts';
 import { offeredUntil } from '../../core/adoption.ts';
-import { type ClientRef, splitReference } from '../../core/client.ts';
+import { splitReference } from '../../core/client.ts';
 import { kindsOf } from '../../core/drift.ts';
 import { dueAt, isOverdue, isScheduled, whyDue } from '../../core/due.ts';
 import { activeKey, type FormerKey, findKey, type ManagedKey, usesReportedKey } from '../../core/keys.ts';
-import { type Pause, pauseOf } from '../../core/pause.ts';
+import { pauseOf } from '../../core/pause.ts';
 import type { ClientPolicy } from '../../core/policy.ts';
 import type { ClientRecord } from '../../core/record.ts';
 import type { Retirement } from '../../core/retirement.ts';
@@ -13,40 +13,16 @@ import { incomingKid } from '../../core/rotation.ts';
 import { clientState, lastError } from '../../core/state.ts';
 import { clientPolicy } from '../../rotation/policy.ts';
 import type { Resources } from '../../rotation/resources.ts';
-import type { DeploymentState } from '../../store/deployments.ts';
-import type {
-  ClientStatus,
-  DeploymentStatus,
-  DriftStatus,
-  KeyStatus,
-  PauseStatus,
-  RetirementStatus,
-  RotationStatus,
-} from '../model.ts';
+import type { ClientStatus, DriftStatus, KeyStatus, RetirementStatus, RotationStatus } from '../model.ts';
+import { holdOf, pauseStatus, type Surroundings } from '../surroundings.ts';
 import { signersStatus, waitStatus } from './signers.ts';
-
-export function deploymentStatus(deployment: string, { paused, throttledUntil }: DeploymentState): DeploymentStatus {
-  return { deployment, paused, throttled_until: iso(throttledUntil) };
-}
-
-export function pauseStatus({ scope, actor, reason, at, until }: Pause): PauseStatus {
-  return { ...scope, actor, reason, since: iso(at), until: iso(until) };
-}
-
-/** What is seen beside the clients. `pauses`: those in force, by {@link scopeName}. */
-export interface Surroundings {
-  /** The store's clock, ms since the epoch. */
-  readonly now: number;
-  readonly deployments: ReadonlyMap<string, DeploymentState>;
-  readonly pauses: ReadonlyMap<string, Pause>;
-}
 
 export function clientStatus(
   record: ClientRecord,
   seen: Surroundings,
   { config, folder, facts }: Resources,
 ): ClientStatus {
-  const { now, deployments } = seen;
+  const { now } = seen;
   const { ref } = record;
   const policy = clientPolicy({ config, folder, facts }, ref);
   const name = policyFor(config, ref)?.name ?? null;
@@ -60,7 +36,10 @@ export function clientStatus(
     client_id: record.clientId,
     policy: name,
     enrolment: record.enrolment,
-    state: clientState(record, policy, now, { ...holdOf(ref, deployments), suspended: pause !== null }),
+    state: clientState(record, policy, now, {
+      ...holdOf(splitReference(ref).deployment, seen),
+      suspended: pause !== null,
+    }),
     overdue: policy !== null && isOverdue(record, policy, now),
     paused: pause === null ? null : pauseStatus(pause),
     compromised: usesReportedKey(record),
@@ -77,12 +56,6 @@ export function clientStatus(
     last_error: lastError(record),
     halted: record.halted,
   };
-}
-
-/** What its deployment keeps a client from. */
-export function holdOf(ref: ClientRef, deployments: ReadonlyMap<string, DeploymentState>) {
-  const state = deployments.get(splitReference(ref).deployment);
-  return { paused: state?.paused != null, throttled: state?.throttledUntil != null };
 }
 
 function ageOf({ activatedAt, createdAt }: ManagedKey, now: number): number {

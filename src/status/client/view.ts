@@ -1,11 +1,12 @@
 /** All that the page shows of one client. */
+
 import { type ClientRef, splitReference } from '../../core/client.ts';
 import { clientPolicy } from '../../rotation/policy.ts';
 import type { Resources } from '../../rotation/resources.ts';
-import { surroundingsOf } from '../fleet/fleet.ts';
 import { lifelineOf } from '../lifeline/lifeline.ts';
 import { summariesOf } from '../lifeline/past.ts';
 import { plannedSteps } from '../lifeline/planned.ts';
+import { type Surroundings, surroundingsOf } from '../surroundings.ts';
 import type { ClientView } from '../views.ts';
 import { adviceOn } from './advice.ts';
 import { driftView } from './drift.ts';
@@ -13,7 +14,7 @@ import { entriesOf } from './entries.ts';
 import { exposuresOf } from './exposure.ts';
 import { rotationViews } from './rotations.ts';
 import { heardNow } from './signers.ts';
-import { clientStatus, type Surroundings } from './status.ts';
+import { clientStatus } from './status.ts';
 
 /** Null: it is not known. Its server is not asked. */
 export async function clientView(ref: ClientRef, resources: Resources): Promise<ClientView | null> {

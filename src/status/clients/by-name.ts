@@ -1,12 +1,13 @@
 /** Clients in alphabetical order of their references, straight from the store: it answers also where the fleet is not in memory. */
+
 import { policyFor } from '../../config/model.ts';
 import { type ClientRef, parseReference, REFERENCE } from '../../core/client.ts';
 import type { ClientState } from '../../core/state.ts';
 import type { Resources } from '../../rotation/resources.ts';
 import { heardNow } from '../client/signers.ts';
 import { clientStatus } from '../client/status.ts';
-import { surroundingsOf } from '../fleet/fleet.ts';
 import type { ClientStatus } from '../model.ts';
+import { surroundingsOf } from '../surroundings.ts';
 
 /** Clients that are read for one answer, even if only few of them match: the caller gets the rest with `next`. */
 export const MOST_LOOKED_AT = 1_000;

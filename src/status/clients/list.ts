@@ -1,10 +1,11 @@
 /** A page of a list of clients: found in memory, read from the store. */
+
 import { type ClientRef, parseReference, REFERENCE } from '../../core/client.ts';
 import { isMarked, marksFor } from '../../keys/key-marks.ts';
 import type { Resources } from '../../rotation/resources.ts';
 import type { Look } from '../census/census.ts';
-import { surroundingsOf } from '../fleet/fleet.ts';
 import type { ClientStatus } from '../model.ts';
+import { surroundingsOf } from '../surroundings.ts';
 import type { ClientList, ClientQuery } from '../views.ts';
 import { pageByName, statusesOf } from './by-name.ts';
 import { readCursor, writeCursor } from './cursor.ts';

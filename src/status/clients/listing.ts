@@ -1,12 +1,13 @@
 /** Which clients are listed, and in which order, of a fleet that is known: without reading a record. */
+
 import type { ClientRef } from '../../core/client.ts';
 import { CLIENT_STATES } from '../../core/state.ts';
 import { sleep } from '../../time.ts';
 import type { Clients } from '../census/census.ts';
 import { type Known, statesAt, type TellState } from '../census/known.ts';
 import { COUNTED_AT_ONCE } from '../census/numbers.ts';
-import type { Surroundings } from '../client/status.ts';
 import { keepForemost } from '../foremost.ts';
+import type { Surroundings } from '../surroundings.ts';
 import type { ClientOrder, ClientQuery } from '../views.ts';
 import { type Cursor, readCursor, writeCursor } from './cursor.ts';
 

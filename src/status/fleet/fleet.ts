@@ -1,13 +1,13 @@
 /** The fleet as a person sees it: what was counted, and what stands beside the clients. */
+
 import { policiesOf } from '../../config/model.ts';
 import { freezesFrom } from '../../core/calendar.ts';
 import { takesSeveral } from '../../core/findings.ts';
-import { byScope } from '../../core/pause.ts';
 import { nextTicks, timesOf } from '../../forecast/fleet.ts';
 import type { Resources } from '../../rotation/resources.ts';
 import type { Counts } from '../census/tally.ts';
-import { deploymentStatus, pauseStatus, type Surroundings } from '../client/status.ts';
 import type { RequestStatus } from '../model.ts';
+import { deploymentStatus, pauseStatus, type Surroundings } from '../surroundings.ts';
 import type { DeploymentView, FleetView, PolicyView, WorkerView } from '../views.ts';
 import { auditLogStatus } from './audit-log.ts';
 import { wavesOf } from './waves.ts';
@@ -16,16 +16,6 @@ import { webhookStatuses } from './webhooks.ts';
 type Around = Omit<FleetView, 'at' | 'reading' | keyof Omit<Counts, 'groups'>>;
 
 const TICKS = 3;
-
-/** What stands beside the clients at one moment. */
-export async function surroundingsOf({ store, config }: Pick<Resources, 'store' | 'config'>): Promise<Surroundings> {
-  const [now, deployments, paused] = await Promise.all([
-    store.now(),
-    store.deploymentStates(config.deployments.map(({ id }) => id)),
-    store.pauses(),
-  ]);
-  return { now, deployments, pauses: byScope(paused, now) };
-}
 
 /** @param requests that were put off: they stand in the queues */
 export async function aroundOf(

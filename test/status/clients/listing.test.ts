@@ -1,4 +1,5 @@
 /** Lists of clients against a naive sort of all of them, over random fleets, and page by page. */
+
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { type ClientRef, makeReference } from '../../../src/core/client.ts';
@@ -7,9 +8,9 @@ import { CLIENT_STATES, type Standing, stateOf } from '../../../src/core/state.t
 import type { Clients } from '../../../src/status/census/census.ts';
 import { type Known, statesAt } from '../../../src/status/census/known.ts';
 import { countsOf } from '../../../src/status/census/tally.ts';
-import type { Surroundings } from '../../../src/status/client/status.ts';
 import { readCursor, writeCursor } from '../../../src/status/clients/cursor.ts';
 import { listed } from '../../../src/status/clients/listing.ts';
+import type { Surroundings } from '../../../src/status/surroundings.ts';
 import { CLIENT_ORDERS, type ClientQuery } from '../../../src/status/views.ts';
 import { DAY, START } from '../../core/support.ts';
 
