@@ -61,8 +61,8 @@ async function show(resources: Resources, filter: Filter, json: boolean): Promis
   return found.unknown.length === 0 ? 0 : 1;
 }
 
-async function printDocument({ counts, pages }: Survey, around: Omit<Status, 'counts' | 'clients'>): Promise<void> {
-  beginJson({ counts }, 'clients');
+async function printDocument({ tally, pages }: Survey, around: Omit<Status, 'counts' | 'clients'>): Promise<void> {
+  beginJson({ counts: tally.counts }, 'clients');
   for await (const page of pages()) for (const client of page) printElement(client);
   printJson(around);
 }

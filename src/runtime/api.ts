@@ -29,8 +29,7 @@ export function openApi(crew: () => Crew, census: Pick<Census, 'look'>, metrics:
     metrics,
     views: openViews(() => {
       const { resources, queues } = crew();
-      const requests = async () => (await putOffRequests(queues)).map(({ id, ...rest }) => ({ request: id, ...rest }));
-      return { resources, requests };
+      return { resources, requests: () => putOffRequests(queues) };
     }, census),
     rate: () => crew().config.http.rate,
   };

@@ -3,7 +3,7 @@
 import { policyFor } from '../../config/model.ts';
 import type { ClientRef } from '../../core/client.ts';
 import type { ClientRecord } from '../../core/record.ts';
-import { CLIENT_STATES, type ClientState } from '../../core/state.ts';
+import { type ClientState, urgencyOf } from '../../core/state.ts';
 import { inParallel, PAGE, pagesOf } from '../../parallel.ts';
 import type { Resources } from '../../rotation/resources.ts';
 import { openKnowing } from '../../status/census/known.ts';
@@ -14,7 +14,6 @@ import { clientStatus } from '../../status/client/status.ts';
 import { keepForemost } from '../../status/foremost.ts';
 import type { ClientStatus } from '../../status/model.ts';
 import type { Surroundings } from '../../status/surroundings.ts';
-import type { Status } from '../../status/views.ts';
 import type { Select } from '../select.ts';
 
 /** Which clients are counted, and which of those are listed. */
@@ -28,14 +27,13 @@ export interface Filter {
 }
 
 export interface Survey {
-  readonly counts: Status['counts'];
   /** How many clients have the wanted state, whether or not they are listed. */
   readonly wanted: number;
   /** How many of these use a key that was reported as compromised. */
   readonly compromised: number;
   /** How many of these show what rekeyd did not publish. */
   readonly drifted: number;
-  /** All of them, counted. */
+  /** All clients that were chosen, counted. */
   readonly tally: Counts;
   /** Clients that were named, and that the store does not know. */
   readonly unknown: readonly ClientRef[];
@@ -58,7 +56,6 @@ export async function survey(
   mostHeld = MOST_HEARD,
 ): Promise<Survey> {
   const { select, state, limit } = filter;
-  const counts = Object.fromEntries(CLIENT_STATES.map((name) => [name, 0])) as Record<ClientState, number>; // one entry for each state
   const listed = keepForemost<Listed>(limit, (a, b) => a.rank - b.rank || (a.ref < b.ref ? -1 : 1));
   const unknown: ClientRef[] = [];
   const isHeard = (await countOf(select, resources)) <= MOST_HEARD;
@@ -71,11 +68,10 @@ export async function survey(
     unknown.push(...refs.filter((ref) => !page.has(ref)));
     for (const [ref, { status, record }] of page) {
       tally.add(ref, toKnown(record, seen.now, resources));
-      counts[status.state] += 1;
       if (state !== null && status.state !== state) continue;
       compromised += status.compromised ? 1 : 0;
       drifted += status.drift === null ? 0 : 1;
-      listed.offer({ ref, rank: rankOf(status), status: areHeld ? status : null });
+      listed.offer({ ref, rank: urgencyOf(status), status: areHeld ? status : null });
     }
     if (areHeld && Math.min(limit, listed.offered) > mostHeld) {
       areHeld = false;
@@ -83,7 +79,6 @@ export async function survey(
     }
   }
   return {
-    counts,
     wanted: listed.offered,
     compromised,
     drifted,
@@ -158,9 +153,4 @@ export async function* refPages(
         : page;
     } while (last !== null);
   }
-}
-
-/** Those that need a person first. */
-function rankOf({ compromised, state }: ClientStatus): number {
-  return compromised ? -1 : CLIENT_STATES.indexOf(state);
 }

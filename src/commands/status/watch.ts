@@ -22,8 +22,7 @@ export async function watching(globals: Globals, resources: Resources, filter: F
   const { signal, release } = awaitInterruption(globals);
   const queues = openQueues(resources, [], () => {}); // the store's own connection reports what is wrong with Redis
   const census = openCensus(() => resources);
-  const requests = async () => (await putOffRequests(queues)).map(({ id, ...rest }) => ({ request: id, ...rest }));
-  const views = openViews(() => ({ resources, requests }), census);
+  const views = openViews(() => ({ resources, requests: () => putOffRequests(queues) }), census);
   try {
     const look = () => pictureOf(views, resources, filter, stdoutCanvas().size?.rows ?? null);
     await showing(look, stdoutCanvas, signal);

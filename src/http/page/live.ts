@@ -3,15 +3,14 @@
  * process reads the audit log, the deployments and the workers.
  */
 import type { AuditEntry } from '../../core/audit.ts';
-import { type ClientRef, splitReference } from '../../core/client.ts';
-import { covers } from '../../core/token.ts';
+import type { ClientRef } from '../../core/client.ts';
 import { messageOf } from '../../errors.ts';
 import type { Log } from '../../rotation/resources.ts';
 import { answerOf } from '../../store/redis/patience.ts';
 import type { Store } from '../../store/store.ts';
 import { sleep, untilAborted } from '../../time.ts';
 import type { Listen } from '../events.ts';
-import type { Principal } from '../principal.ts';
+import { mayTouch, type Principal } from '../principal.ts';
 import type { Sink } from '../route.ts';
 
 export interface Look {
@@ -194,15 +193,10 @@ function changedBy(entries: readonly AuditEntry[], isElsewhere: boolean): Change
 }
 
 /** Null: nothing that its page shows has changed. A visitor hears of no client that the token may not see. */
-function newsFor({ client, principal: { only } }: Look, { clients, others }: Changed): string | null {
-  const isSeen = (ref: ClientRef) => (client === null ? maySee(only, ref) : ref === client);
+function newsFor({ client, principal }: Look, { clients, others }: Changed): string | null {
+  const isSeen = (ref: ClientRef) => (client === null ? mayTouch(principal, ref) : ref === client);
   const seen = [...clients].filter(isSeen);
   return seen.length > 0 || others ? eventOf(seen) : null;
-}
-
-function maySee(only: string | null, client: ClientRef): boolean {
-  const { deployment, app } = splitReference(client);
-  return covers({ only }, { app: `${deployment}/${app}`, client });
 }
 
 function eventOf(clients: readonly ClientRef[]): string {

@@ -14,7 +14,7 @@ import { COOKIE, readNotice, sendAnswer, sendPage, signInPath } from './send.ts'
 import { cookieName, isSecure, readCookie } from './session/cookies.ts';
 import { fromOurOwn, ownPath } from './session/origin.ts';
 import { derived, hashOf, isSame, type Session } from './session/session.ts';
-import { SIGN_IN as TITLE } from './session/sign-in.ts';
+import { KNOWN_MS, SIGN_IN as TITLE } from './session/sign-in.ts';
 import { signInPage } from './views/sign-in.ts';
 
 export interface PageRegistering {
@@ -27,8 +27,7 @@ export interface PageRegistering {
 /** Of the forms, in bytes: they hold a reason and a few names. */
 const MOST_FORM = 64 * 1024;
 
-/** How long a visitor waits, in ms. Who somebody is, is asked first: with Redis gone that is all that is waited for. */
-const KNOWN_MS = 4_000;
+/** How long a visitor waits for an answer, in ms. The session is looked up before: when Redis is away, the visitor waits no longer than {@link KNOWN_MS}. */
 const PATIENCE_MS = { GET: 10_000, POST: 20_000 } as const;
 const NEVER = new AbortController().signal;
 

@@ -1,6 +1,8 @@
 /** The pages that show something: the fleet, clients, one client, the queues; and what keeps them up to date. */
+
 import { queuesView } from '../../../jobs/queues-view.ts';
 import { putOffRequests } from '../../../jobs/waiting.ts';
+import { appPaths } from '../../config/model.ts';
 import { APP_PATH, type ClientRef, parseReference, REFERENCE } from '../../core/client.ts';
 import { isClientState } from '../../core/state.ts';
 import { hasCode, messageOf } from '../../errors.ts';
@@ -72,7 +74,7 @@ function isOrder(text: string | null): text is ClientOrder {
 
 /** One who is restricted to an app is not told of others. */
 function choicesOf({ resources: { config } }: PageContext, { only }: Principal): Choices {
-  const apps = config.deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`));
+  const apps = appPaths(config);
   const seen = only === null ? apps : apps.filter((app) => only === app || only.startsWith(`${app}/`));
   return { apps: seen, policies: only === null ? Object.keys(config.policies) : [] };
 }
@@ -93,14 +95,7 @@ async function queues({ context, visitor: { principal } }: PageCall): Promise<Pa
   const { resources, queues } = context;
   const deployments = resources.config.deployments.map(({ id }) => id);
   const view = await queuesView(queues, deployments, await resources.store.now());
-  const waiting = await putOffRequests(queues);
-  return {
-    title: 'Queues',
-    body: queuesPage(
-      view,
-      waiting.map(({ id, reason, why }) => ({ request: id, reason, why })),
-    ),
-  };
+  return { title: 'Queues', body: queuesPage(view, await putOffRequests(queues)) };
 }
 
 async function live({ context, visitor, query }: PageCall): Promise<PageAnswer> {

@@ -1,7 +1,7 @@
 /** Which clients are listed, and in which order, of a fleet that is known: without reading a record. */
 
 import type { ClientRef } from '../../core/client.ts';
-import { CLIENT_STATES } from '../../core/state.ts';
+import { urgencyOf } from '../../core/state.ts';
 import { sleep } from '../../time.ts';
 import type { Clients } from '../census/census.ts';
 import { type Known, statesAt, type TellState } from '../census/known.ts';
@@ -59,7 +59,7 @@ function before(a: Place, b: Place): number {
 function valueIn(order: ClientOrder, ref: ClientRef, client: Known, stateOf: TellState): number {
   switch (order) {
     case 'urgency':
-      return client.compromised ? -1 : CLIENT_STATES.indexOf(stateOf(ref, client));
+      return urgencyOf({ compromised: client.compromised, state: stateOf(ref, client) });
     case 'name':
       return 0;
     case 'age':

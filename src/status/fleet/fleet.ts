@@ -8,10 +8,11 @@ import type { Resources } from '../../rotation/resources.ts';
 import type { Counts } from '../census/tally.ts';
 import type { RequestStatus } from '../model.ts';
 import { deploymentStatus, pauseStatus, type Surroundings } from '../surroundings.ts';
-import type { DeploymentView, FleetView, PolicyView, WorkerView } from '../views.ts';
+import type { DeploymentView, FleetView, PolicyView } from '../views.ts';
 import { auditLogStatus } from './audit-log.ts';
 import { wavesOf } from './waves.ts';
 import { webhookStatuses } from './webhooks.ts';
+import { workersOf } from './workers.ts';
 
 type Around = Omit<FleetView, 'at' | 'reading' | keyof Omit<Counts, 'groups'>>;
 
@@ -92,14 +93,4 @@ function policyViews(config: Resources['config'], now: number, groups: Counts['g
       active: from <= now,
     })),
   }));
-}
-
-async function workersOf(store: Pick<Resources['store'], 'present'>): Promise<readonly WorkerView[]> {
-  const notes = [...(await store.present()).values()];
-  return notes
-    .map(({ host, pid, version, problem, clock, heardAt }) => ({
-      ...{ host, pid, version, problem },
-      clock_ahead_seconds: clock === undefined ? null : Math.round((clock - heardAt) / 100) / 10,
-    }))
-    .sort((a, b) => (a.host === b.host ? a.pid - b.pid : a.host < b.host ? -1 : 1));
 }

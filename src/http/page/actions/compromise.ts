@@ -1,7 +1,7 @@
 /** Reporting keys that leaked: whose, what would happen, and then the request. */
 import { html, type SafeHtml } from '@remix-run/html-template';
 import type { Request } from '../../../../jobs/schemas.ts';
-import type { Config } from '../../../config/model.ts';
+import { appPaths, type Config } from '../../../config/model.ts';
 import { APP_PATH, parseReference, REFERENCE } from '../../../core/client.ts';
 import { ProblemError } from '../../problem.ts';
 import type { PageCall, PageRoute, Visitor } from '../routes.ts';
@@ -76,7 +76,7 @@ function wrong(toDo: string): ProblemError {
 /** @param query what is filled in already, such as by the page of a client */
 function page(visitor: Visitor, query: URLSearchParams, config: Config): SafeHtml {
   const { only } = visitor.principal;
-  const apps = config.deployments.flatMap(({ id, apps: own }) => own.map(({ slug }) => `${id}/${slug}`));
+  const apps = appPaths(config);
   const own = only === null ? apps : apps.filter((app) => app === only);
   const client = only !== null && REFERENCE.test(only) ? only : '';
   const rows: readonly Row[] = [

@@ -1,10 +1,12 @@
 /** Pausing and resuming what a policy, an app or all clients do, and going on with a wave that stopped. */
+
 import { LONGEST_PAUSE_MS, pauseScope, type Resumed, resumeScope, whyNotPaused } from '../../../../jobs/hold.ts';
 import { resumePolicy } from '../../../../jobs/wave.ts';
 import type { Config } from '../../../config/model.ts';
 import { parseReference, REFERENCE } from '../../../core/client.ts';
 import { parseDuration } from '../../../core/duration.ts';
 import { type Pause, type Scope, scopeWords } from '../../../core/pause.ts';
+import { checkNamed } from '../../ask.ts';
 import { maySelect, type Principal } from '../../principal.ts';
 import { ProblemError } from '../../problem.ts';
 import type { PageAnswer, PageCall, PageRoute } from '../routes.ts';
@@ -72,7 +74,7 @@ function scopeOf(form: URLSearchParams): Scope | null {
 }
 
 /** @throws ProblemError 403 for what the visitor may not touch, 422 for what the config does not have */
-function allow(principal: Principal, scope: Scope, { policies, deployments }: Config): void {
+function allow(principal: Principal, scope: Scope, config: Config): void {
   const select = 'client' in scope ? { clients: [scope.client] } : scope;
   if (!maySelect(principal, select)) {
     throw new ProblemError(
@@ -80,16 +82,7 @@ function allow(principal: Principal, scope: Scope, { policies, deployments }: Co
       `${principal.claimedBy} is for ${principal.only} alone: it does not act on ${scopeWords(scope)}.`,
     );
   }
-  const apps = deployments.flatMap(({ id, apps: own }) => own.map(({ slug }) => `${id}/${slug}`));
-  if ('app' in scope && !apps.includes(scope.app)) {
-    throw new ProblemError(422, `The config has no app ${scope.app}. It has: ${apps.join(', ')}.`);
-  }
-  if ('policy' in scope && !Object.hasOwn(policies, scope.policy)) {
-    throw new ProblemError(
-      422,
-      `The config has no policy ${scope.policy}. It has: ${Object.keys(policies).join(', ')}.`,
-    );
-  }
+  checkNamed(scope, config);
 }
 
 /** In ms; null: until somebody resumes it. @throws ProblemError 400 */

@@ -9,8 +9,8 @@ import { ownPath } from './origin.ts';
 /** Of its window. */
 export const SIGN_IN = 'Sign in';
 
-/** How long a visitor waits for the list of tokens, in ms. */
-const KNOWN_MS = 4_000;
+/** How long a visitor waits until it is known who that is, in ms. */
+export const KNOWN_MS = 4_000;
 
 export const signInRoutes: readonly PageRoute[] = [
   {

@@ -66,11 +66,6 @@ export function keyName(kid: string | null): SafeHtml {
   return kid === null ? html`<span class="none">no name</span>` : html`<code class="kid" title="${kid}">${kid}</code>`;
 }
 
-/** Enough of a thumbprint to tell keys apart at a glance. */
-export function shortKid(kid: string): string {
-  return kid.length <= 12 ? kid : `${kid.slice(0, 11)}…`;
-}
-
 export function clientPath(ref: ClientRef): string {
   const { deployment, app, id } = splitReference(ref);
   return `/clients/${[deployment, app, id].map(encodeURIComponent).join('/')}`;

@@ -2,6 +2,7 @@
 
 import { WHILE_REFUSED } from '../../../../rotation/deployment.ts';
 import { webhookProblem } from '../../../../status/fleet/webhooks.ts';
+import { isClockOff } from '../../../../status/fleet/workers.ts';
 import type { FleetView, WorkerView } from '../../../../status/views.ts';
 import type { Icon } from '../icons.ts';
 import { away, clientsPath, counted, number, seconds, type Tone } from '../words.ts';
@@ -16,9 +17,6 @@ export interface Need {
   /** Null: nothing on these pages says more. */
   readonly go: { readonly to: string; readonly text: string } | null;
 }
-
-/** A clock that is this far off, in s, makes proofs fail or overlaps too short. */
-const CLOCK_OFF_S = 5;
 
 export function needsOf(view: FleetView): readonly Need[] {
   const all = [...aboutClients(view), ...aboutSchedules(view), ...aboutWorkers(view), ...aboutReports(view)];
@@ -138,10 +136,6 @@ function workerNeed(worker: WorkerView): Need | null {
   if (!isClockOff(worker)) return null;
   const why = 'Proofs fail when clocks differ too much. Synchronise the clock of that machine (NTP).';
   return { tone: 'warn', icon: 'clock', what: `${name} has a clock that is ${clockWords(worker)}`, why, go: null };
-}
-
-export function isClockOff({ clock_ahead_seconds: ahead }: WorkerView): boolean {
-  return ahead !== null && Math.abs(ahead) >= CLOCK_OFF_S;
 }
 
 export function clockWords({ clock_ahead_seconds: ahead }: WorkerView): string {

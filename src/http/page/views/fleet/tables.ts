@@ -1,9 +1,11 @@
 /** Policies, deployments and workers. */
+
 import { html, type SafeHtml } from '@remix-run/html-template';
+import { isClockOff } from '../../../../status/fleet/workers.ts';
 import type { DeploymentView, FleetView, PolicyView, WorkerView } from '../../../../status/views.ts';
 import { type Cell, table } from '../table.ts';
 import { away, badge, clientsPath, clock, moment, NONE, number, seconds } from '../words.ts';
-import { clockWords, isClockOff } from './needs.ts';
+import { clockWords } from './needs.ts';
 
 export function policiesTable({ policies, at }: FleetView): SafeHtml {
   const now = Date.parse(at);

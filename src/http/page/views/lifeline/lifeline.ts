@@ -1,7 +1,9 @@
 /** The lifeline of a client: its last rotation step by step, its keys since they are known, what comes next, and the same in a table. */
+
 import { html, type SafeHtml } from '@remix-run/html-template';
+import { shortKid } from '../../../../core/keys.ts';
 import type { ClientView, Lifeline, LifelineKey, LifelineMark } from '../../../../status/views.ts';
-import { moment, shortKid } from '../words.ts';
+import { moment } from '../words.ts';
 import { markShape, picture, type Row, utc } from './picture.ts';
 import { evenScale, steppedScale, ticksOf } from './scale.ts';
 import { lifelineTables } from './tables.ts';

@@ -2,9 +2,10 @@
  * Keys over time, drawn as SVG. Places are in percent of the width and sizes in pixels, so a picture is as legible on a phone as on a wide screen. A state is
  * told by its pattern and its word; the tables beside the picture say the same in words.
  */
+
 import { html, type SafeHtml } from '@remix-run/html-template';
+import { shortKid } from '../../../../core/keys.ts';
 import type { LifelineKey, LifelineMark, LifelineSpan, PlannedStep } from '../../../../status/views.ts';
-import { shortKid } from '../words.ts';
 import type { Scale } from './scale.ts';
 
 export interface Row {
