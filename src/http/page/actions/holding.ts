@@ -1,4 +1,4 @@
-/** Pausing and resuming what a policy, an app or all clients do, and going on with a wave that stopped. */
+/** Pausing and resuming the clients of a policy, of an app, or all of them, and resuming a wave that stopped. */
 
 import { LONGEST_PAUSE_MS, pauseScope, type Resumed, resumeScope, whyNotPaused } from '../../../../jobs/hold.ts';
 import { resumePolicy } from '../../../../jobs/wave.ts';
@@ -79,7 +79,7 @@ function allow(principal: Principal, scope: Scope, config: Config): void {
   if (!maySelect(principal, select)) {
     throw new ProblemError(
       403,
-      `${principal.claimedBy} is for ${principal.only} alone: it does not act on ${scopeWords(scope)}.`,
+      `${principal.claimedBy} is for ${principal.only} alone: it may not act on ${scopeWords(scope)}.`,
     );
   }
   checkNamed(scope, config);
@@ -101,6 +101,7 @@ export function pausedWords({ scope, until }: Pause): string {
 
 export function resumedWords({ scope, wasPaused, stillHeld }: Resumed): string {
   const what = wasPaused ? `Resumed: ${scopeWords(scope)}.` : `There is no pause of ${scopeWords(scope)}.`;
-  if (stillHeld === null) return wasPaused ? `${what} What is due begins with the next tick of its schedule.` : what;
+  if (stillHeld === null)
+    return wasPaused ? `${what} Rotations that are due begin with the next tick of the schedule.` : what;
   return `${what} Still paused by ${stillHeld.actor}, with ${scopeWords(stillHeld.scope)}: ${stillHeld.reason}`;
 }

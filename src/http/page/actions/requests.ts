@@ -23,7 +23,7 @@ export const requestPages: readonly PageRoute[] = [
   { ...{ method: 'POST', path: '/requests/{request}/approve', scope: 'rotate' }, handle: approve },
 ];
 
-/** Most requests are begun within a moment: who has just asked sees what came of it. In ms. */
+/** In ms. Most requests are begun within this time, so a visitor who has just asked sees the result. */
 const MOMENT_MS = 2_000;
 
 /** So many rows stand in each list. */
@@ -36,7 +36,7 @@ async function show(call: PageCall): Promise<PageAnswer> {
   const id = idIn(params);
   const first = await requestFor(queues, principal, id);
   const read = await requestOf(queues, id);
-  // Somebody else's is told of by its clients alone.
+  // A visitor who may not select all of its clients sees only those that the token allows.
   const asked = read !== null && maySelect(principal, read.select) ? read : null;
   const isNew = first.is === 'waiting' && first.why === '' && asked !== null;
   const state = isNew ? await afterAMoment(call, id) : first;
@@ -49,7 +49,7 @@ ${state.is === 'waiting' && mayApprove(visitor, state.why, asked, resources.conf
 
 async function afterAMoment({ context: { queues }, visitor, signal }: PageCall, id: string) {
   const waited = AbortSignal.any([signal, after(MOMENT_MS)]);
-  // What it says of a failure is read below.
+  // A failure is read by requestFor below.
   await requestResult(queues, id, { signal: waited, onRetry: () => {} }).catch(() => null);
   return requestFor(queues, visitor.principal, id);
 }
@@ -75,7 +75,7 @@ async function stateOf(
   return html`${nothing}${errorList(errors)}${aloneList(skipped, asked)}${takenList(taken)}`;
 }
 
-/** It may wait for something else: then an approval does no harm. */
+/** Whether it may wait for an approval. Where it waits for something else, an approval does no harm. */
 function mayApprove(
   { mayAct, principal }: Visitor,
   why: string,
@@ -93,7 +93,7 @@ function titleOf(state: string, asked: Request | null): string {
 }
 
 function told({ reason, actor }: Request): SafeHtml {
-  return html`<p>Asked for by ${actor}: ${reason}</p>`;
+  return html`<p>Asked for by ${actor}: ${prose(reason)}</p>`;
 }
 
 /** A compromise that the breaker held back is asked for again, with a confirmation. */
@@ -145,11 +145,11 @@ function notEnrolled(title: string, text: string, clients: readonly NotEnrolled[
 }
 
 function more(count: number): SafeHtml | null {
-  return count > MOST_SHOWN ? html`<p>and ${count - MOST_SHOWN} more</p>` : null;
+  return count > MOST_SHOWN ? html`<p>… and ${number(count - MOST_SHOWN)} more</p>` : null;
 }
 
 function approvalForm(visitor: Visitor, id: string): SafeHtml {
-  return html`<h2>Approve it</h2><p>Somebody else than the one who asked has to.</p>
+  return html`<h2>Approve it</h2><p>A second person approves it: you, if you did not ask for it.</p>
 ${form(visitor, { action: `/requests/${encodeURIComponent(id)}/approve`, verb: 'Approve', danger: true }, reasonField('approve'))}`;
 }
 

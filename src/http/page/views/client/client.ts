@@ -35,7 +35,8 @@ ${items(view, now)}
 <dl class="facts">${facts(status, now)}</dl>`;
 }
 
-const LOOK: Item = { tone: 'warn', icon: 'ask', what: 'Look at this', why: '' };
+/** Where only the advice says that something is to be done. */
+const LOOK: Item = { tone: 'warn', icon: 'ask', what: 'This client needs a person', why: '' };
 
 /** What is wrong, or under way, the most pressing first; the advice stands with the first of them. */
 function items({ status, advice }: ClientView, now: number): SafeHtml | null {
@@ -54,7 +55,7 @@ function troubles(status: ClientStatus): readonly Item[] {
           tone: 'alarm',
           icon: 'alarm',
           what: 'Its key is compromised, and still signs in',
-          why: 'The key in use was reported, and no rotation is under way that replaces it.',
+          why: 'The key in use was reported, and no rotation replaces it.',
         }
       : null,
     halted === null ? null : { tone: 'alarm', icon: 'stop', what: 'Halted', why: prose(halted) },
@@ -73,7 +74,7 @@ function troubles(status: ClientStatus): readonly Item[] {
           tone: 'warn',
           icon: 'differs',
           what: 'Drifted',
-          why: `The server shows what rekeyd did not publish: ${drift.differences.join(', ')}.`,
+          why: prose(`The server shows what rekeyd did not publish: ${drift.differences.join(', ')}.`),
         },
   ];
   const reported = (status.exposures ?? []).map(
@@ -118,7 +119,7 @@ function doings({ rotation, waiting, paused, signers }: ClientStatus, now: numbe
           tone: 'warn',
           icon: 'pause',
           what: 'Paused by a person',
-          why: html`By ${paused.actor} ${paused.until === null ? 'until somebody resumes' : html`until ${moment(paused.until, now)}`}: ${paused.reason}`,
+          why: html`By ${paused.actor} ${paused.until === null ? 'until somebody resumes it' : html`until ${moment(paused.until, now)}`}: ${paused.reason}`,
         },
   ];
   return found.filter((one) => one !== null);

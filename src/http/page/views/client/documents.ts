@@ -13,8 +13,8 @@ export function documents(view: DriftView, now: number): SafeHtml {
 
 function verdict({ since, what, by_itself: byItself, to_do: toDo }: DriftView, isSame: boolean, now: number): SafeHtml {
   if (since === null) {
-    const later = isSame ? null : ' What differs below is what rekeyd publishes next.';
-    return html`<p class="about">Nothing has drifted: the server shows what is known.${later}</p>`;
+    const later = isSame ? null : ' rekeyd publishes what differs below with its next PATCH.';
+    return html`<p class="about">Nothing has drifted: the server shows what rekeyd expects.${later}</p>`;
   }
   const todo = toDo === null ? null : html`<p><strong>What to do:</strong> ${prose(toDo)}</p>`;
   return html`<div class="callout warn">${icon('differs')}<div><h3>It has drifted</h3><p>First seen ${moment(since, now)}. Who did it is not known: the API does not tell.</p><ul>${what.map(({ text }) => html`<li>${prose(text)}</li>`)}</ul><p><strong>By itself:</strong> ${prose(byItself)}</p>${todo}</div></div>`;
@@ -33,7 +33,7 @@ function side(title: string, document: DocumentView | null, other: DocumentView 
   return html`<div class="side-by"><h3>${title}</h3><dl class="data"><div><dt>alg</dt><dd>${alg ?? NONE} ${differs(alg !== other?.alg)}</dd></div><div><dt>jwks_uri</dt><dd>${uri ?? NONE} ${differs(uri !== other?.jwks_uri)}</dd></div></dl>${keys.length === 0 ? html`<p class="empty">${none}</p>` : html`<ol class="shown-keys">${listed}</ol>`}</div>`;
 }
 
-const ORIGINS = { ours: 'ours', former: 'was ours, or was reported', foreign: 'not ours' } as const;
+const ORIGINS = { ours: 'ours', former: 'was ours, or was reported as compromised', foreign: 'not ours' } as const;
 
 function keyItem(key: KeyView, index: number, other: DocumentView | null): SafeHtml {
   const { kid, id, kty, alg, origin, pem } = key;
@@ -54,5 +54,5 @@ function mark(key: KeyView, index: number, { keys }: DocumentView): SafeHtml | n
   if (twin === undefined) return badge('warn', 'differs', 'only here');
   if (twin.kid !== key.kid || twin.alg !== key.alg || twin.pem !== key.pem || twin.kty !== key.kty)
     return badge('warn', 'differs', 'differs');
-  return at === index ? badge('good', 'check', 'same') : badge('warn', 'differs', `there it is number ${at + 1}`);
+  return at === index ? badge('good', 'check', 'same') : badge('warn', 'differs', `number ${at + 1} there`);
 }

@@ -19,7 +19,7 @@ export function rotationsTable(rotations: readonly RotationView[], now: number):
   const rows = rotations.map((rotation): Cell[] => {
     const [tone, name, word] = STATES[rotation.state];
     const { strategy, rollback, error, replaces, kid } = rotation;
-    const what = html`${kid === null ? 'none was made' : keyName(kid)}<span class="sub">${replaces === null ? 'in place of one that is not ours' : html`in place of ${keyName(replaces)}`}</span>`;
+    const what = html`${kid === null ? 'no key was made' : keyName(kid)}<span class="sub">${replaces === null ? 'in place of a key that is not ours' : html`in place of ${keyName(replaces)}`}</span>`;
     return [
       html`${moment(rotation.started_at, now)}<span class="sub">${took(rotation)}</span>`,
       html`${badge(tone, name, word)}<span class="sub">${strategy}${rollback ? ', rollback' : null}</span>${error === null ? null : html`<span class="sub why">${prose(error)}</span>`}`,
@@ -28,7 +28,7 @@ export function rotationsTable(rotations: readonly RotationView[], now: number):
     ];
   });
   const heads = ['Started', 'State', 'New key', 'Why, and who'];
-  return table({ caption: 'Rotations', quiet: true, heads, rows, none: 'It was not rotated yet.' });
+  return table({ caption: 'Rotations', quiet: true, heads, rows, none: 'No rotation is known.' });
 }
 
 function took({ started_at: began, ended_at: ended }: RotationView): string {
@@ -63,7 +63,7 @@ function entryRows(entries: readonly AuditEntry[], now: number, caption: string)
     html`${why(entry)}${more(entry)}`,
   ]);
   const heads = ['No.', 'Time', 'What', 'Why, and who'];
-  const none = 'No entry of it is among the newest of the audit log.';
+  const none = 'No audit entry of this client was found. `rekeyd audit` searches the whole log.';
   return table({ caption, quiet: true, heads, rows, none, numbers: ['No.'] });
 }
 

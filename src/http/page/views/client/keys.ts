@@ -43,7 +43,7 @@ function made({ created_at: at, activated_at: active }: KeyStatus, now: number):
 }
 
 export function signers({ signers }: ClientStatus, now: number): SafeHtml {
-  if (signers === null) return html`<p class="empty">Nobody had to hear its signers yet.</p>`;
+  if (signers === null) return html`<p class="empty">rekeyd has not asked for reports of its signers yet.</p>`;
   const { reports, missing, error, heard_at: heardAt } = signers;
   const rows = reports.map(({ name, kids, signing, at, recent }): Cell[] => [
     html`<strong>${name}</strong>`,
@@ -53,11 +53,11 @@ export function signers({ signers }: ClientStatus, now: number): SafeHtml {
     missing.includes(name)
       ? badge('alarm', 'key', 'new key missing')
       : recent
-        ? badge('good', 'check', 'counts')
-        : badge('calm', 'clock', 'too old to count'),
+        ? badge('good', 'check', 'recent')
+        : badge('calm', 'clock', 'too old'),
   ]);
   const unread =
     error === null ? null : html`<p class="trouble">Reports of signers cannot be read: ${prose(error)}</p>`;
   const heads = ['Signer', 'Signs with', 'Holds', 'Reported', 'State'];
-  return html`${unread}${table({ caption: 'Signers', quiet: true, heads, rows, none: 'No signer reports for this client.' })}<p class="as-of">Heard ${moment(heardAt, now)}.</p>`;
+  return html`${unread}${table({ caption: 'Signers', quiet: true, heads, rows, none: 'No signer reports for this client.' })}<p class="as-of">Reports were last read ${moment(heardAt, now)}.</p>`;
 }

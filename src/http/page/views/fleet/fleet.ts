@@ -101,7 +101,7 @@ function pauses({ pauses, at }: FleetView): SafeHtml | null {
   const others = pauses.length - shown.length;
   if (pauses.length === 0) return null;
   const items = shown.map((pause) => {
-    const until = pause.until === null ? 'until somebody resumes' : html`until ${moment(pause.until, now)}`;
+    const until = pause.until === null ? 'until somebody resumes it' : html`until ${moment(pause.until, now)}`;
     return html`<li>${icon('pause')}<div><strong>${scopeWords(pause)}</strong> ${until}, by ${pause.actor}: ${pause.reason}</div></li>`;
   });
   const more =

@@ -10,11 +10,11 @@ import { away, clientsPath, counted, number, seconds, type Tone } from '../words
 export interface Need {
   readonly tone: Tone;
   readonly icon: Icon;
-  /** What it is, as short as can be. */
+  /** In a few words. */
   readonly what: string;
-  /** One sentence: what it means, and what to do. */
+  /** What it means, and what to do: right for one client and for many. */
   readonly why: string;
-  /** Null: nothing on these pages says more. */
+  /** The page that says more; null: there is none. */
   readonly go: { readonly to: string; readonly text: string } | null;
 }
 
@@ -35,7 +35,7 @@ function aboutClients({ counts, compromised, drifted, signers_missing: missing }
       {
         ...{ tone: 'alarm', icon: 'alarm' },
         what: `${counted(compromised, 'client signs', 'clients sign')} in with a compromised key`,
-        why: 'The key was reported, still signs in, and no rotation is under way that replaces it. They come first in the list.',
+        why: 'A key in use was reported and still signs in, and no rotation replaces it. Report it again to replace it now.',
       },
       { order: 'urgency' },
     ),
@@ -44,7 +44,7 @@ function aboutClients({ counts, compromised, drifted, signers_missing: missing }
       {
         ...{ tone: 'alarm', icon: 'stop' },
         what: `${counted(counts.halted, 'client is', 'clients are')} halted`,
-        why: 'Nothing more is done for them until a person has looked. Mostly, another program changes their keys.',
+        why: 'rekeyd does nothing more for a halted client until a person asks for it. Most often another program changes its keys.',
       },
       { state: 'halted' },
     ),
@@ -53,7 +53,7 @@ function aboutClients({ counts, compromised, drifted, signers_missing: missing }
       {
         ...{ tone: 'alarm', icon: 'cross' },
         what: `${counted(counts.failed, 'client')} failed`,
-        why: 'The last rotation failed, or the server does not show the key. Each one says why, and what to do.',
+        why: 'A rotation failed, or the server does not show the key in use. The page of the client says why, and what to do.',
       },
       { state: 'failed' },
     ),
@@ -62,7 +62,7 @@ function aboutClients({ counts, compromised, drifted, signers_missing: missing }
       {
         ...{ tone: 'alarm', icon: 'late' },
         what: `${counted(counts.overdue, 'client is', 'clients are')} overdue`,
-        why: 'Their keys are older than must_by allows. Look for what holds them back: a pause, a freeze, windows, or a rate limit.',
+        why: 'The key in use is older than must_by allows. Look for a pause, a freeze, a window or a rate limit that holds the rotation back.',
       },
       { state: 'overdue' },
     ),
@@ -71,7 +71,7 @@ function aboutClients({ counts, compromised, drifted, signers_missing: missing }
       {
         ...{ tone: 'warn', icon: 'differs' },
         what: `${counted(drifted, 'client has', 'clients have')} drifted`,
-        why: 'Their servers show what rekeyd did not publish. Accept it, or put ours back.',
+        why: 'The server shows a document that rekeyd did not publish. Accept that document, or have ours published again.',
       },
       { drifted: '1' },
     ),
@@ -80,7 +80,7 @@ function aboutClients({ counts, compromised, drifted, signers_missing: missing }
       {
         ...{ tone: 'warn', icon: 'key' },
         what: `${counted(missing, 'rotation waits', 'rotations wait')} for a signer`,
-        why: 'A signer has not reported the new key yet. After ready_timeout the rotation fails.',
+        why: 'A signer has not reported that it holds the new key. After ready_timeout the rotation fails.',
       },
       { state: 'rotating' },
     ),
@@ -95,7 +95,7 @@ function aboutSchedules({ waves, deployments, requests }: FleetView): readonly N
         ({ policy, stopped }): Need => ({
           ...{ tone: 'alarm', icon: 'stop' },
           what: `The wave of policy ${policy} has stopped`,
-          why: `${stopped ?? 'A proof failed'}. Nothing more of it is rotated on schedule: find out why, then resume it.`,
+          why: `${stopped ?? 'A proof failed'}. Its other clients are not rotated on schedule. Mend the cause, then resume the wave.`,
           go: { to: '/?show=controls#controls', text: 'Resume it' },
         }),
       ),
@@ -106,7 +106,7 @@ function aboutSchedules({ waves, deployments, requests }: FleetView): readonly N
             {
               ...{ tone: 'alarm', icon: 'pause' },
               what: `Deployment ${deployment} is paused`,
-              why: `${paused} ${WHILE_REFUSED}`,
+              why: `${paused}. ${WHILE_REFUSED}`,
               go: null,
             },
           ],
@@ -124,7 +124,7 @@ function aboutSchedules({ waves, deployments, requests }: FleetView): readonly N
 
 function aboutWorkers({ workers }: FleetView): readonly Need[] {
   if (workers.length > 0) return workers.flatMap((worker) => workerNeed(worker) ?? []);
-  const why = 'Nothing is rotated, also nothing that was asked for, until one is started: `rekeyd start`.';
+  const why = 'Nothing is rotated, not even what people ask for. Start a worker: `rekeyd start`.';
   return [{ tone: 'alarm', icon: 'alarm', what: 'No worker is connected', why, go: null }];
 }
 

@@ -4,7 +4,7 @@ import { html, type SafeHtml } from '@remix-run/html-template';
 import { isClockOff } from '../../../../status/fleet/workers.ts';
 import type { DeploymentView, FleetView, PolicyView, WorkerView } from '../../../../status/views.ts';
 import { type Cell, table } from '../table.ts';
-import { away, badge, clientsPath, clock, moment, NONE, number, seconds } from '../words.ts';
+import { away, badge, clientsPath, clock, moment, NONE, number, prose, seconds } from '../words.ts';
 import { clockWords } from './needs.ts';
 
 export function policiesTable({ policies, at }: FleetView): SafeHtml {
@@ -75,7 +75,7 @@ export function workersTable({ workers }: FleetView): SafeHtml {
     isClockOff(worker) ? badge('warn', 'clock', clockWords(worker)) : clockWords(worker),
     worker.problem === null
       ? badge('good', 'check', 'ready')
-      : html`${badge('alarm', 'cross', 'not ready')}<span class="sub">${worker.problem}</span>`,
+      : html`${badge('alarm', 'cross', 'not ready')}<span class="sub">${prose(worker.problem)}</span>`,
   ];
   const heads = ['Worker', 'Version', 'Clock', 'State'];
   return html`<h2>Workers</h2>${table({ caption: 'Workers', quiet: true, heads, rows: workers.map(row), none: 'No worker is connected: `rekeyd start`.' })}`;

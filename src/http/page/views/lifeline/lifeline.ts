@@ -3,7 +3,7 @@
 import { html, type SafeHtml } from '@remix-run/html-template';
 import { shortKid } from '../../../../core/keys.ts';
 import type { ClientView, Lifeline, LifelineKey, LifelineMark } from '../../../../status/views.ts';
-import { moment } from '../words.ts';
+import { moment, prose } from '../words.ts';
 import { markShape, picture, type Row, utc } from './picture.ts';
 import { evenScale, steppedScale, ticksOf } from './scale.ts';
 import { lifelineTables } from './tables.ts';
@@ -143,7 +143,7 @@ function comesNext({ planned, now }: Lifeline): SafeHtml | null {
   if (planned.length === 0) return null;
   const items = planned.map(
     ({ at, what, kid }) =>
-      html`<li>${moment(at, now)}: ${what}${kid === null ? null : html` (<code title="${kid}">${shortKid(kid)}</code>)`}</li>`,
+      html`<li>${moment(at, now)}: ${prose(what)}${kid === null ? null : html` (<code title="${kid}">${shortKid(kid)}</code>)`}</li>`,
   );
   return html`<h3>What comes next, when all goes well</h3><ol class="plain next">${items}</ol>`;
 }
