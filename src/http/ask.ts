@@ -49,7 +49,7 @@ export async function ask(call: Asked): Promise<Answer> {
   }
 }
 
-/** What was asked for, and clients of it that are not asked for because the config does not have them. */
+/** A request without the clients that the config does not have; `unknown` names those. */
 export interface Checked {
   readonly request: Request;
   readonly unknown: Errors;

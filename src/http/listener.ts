@@ -34,7 +34,7 @@ export interface ListenerOptions {
   readonly tls: HttpTlsConfig | null;
   readonly limits: Limits;
   readonly log: Log;
-  /** What a person is shown in place of a problem document where nothing is at a path. Absent: a problem document. */
+  /** Sends the page for a path that does not exist to a browser. Absent: a problem document. */
   readonly lostPage?: (reply: FastifyReply) => FastifyReply;
 }
 
@@ -79,7 +79,7 @@ export function openListener({ tls, limits, log, lostPage }: ListenerOptions): F
   return app;
 }
 
-/** A browser says that it takes HTML; a program that calls the API is told what went wrong in its own form. */
+/** A browser asks for HTML. Programs get a problem document. */
 function isForPerson({ url, headers }: FastifyRequest): boolean {
   return !url.startsWith('/v1/') && (headers.accept ?? '').includes('text/html');
 }

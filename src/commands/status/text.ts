@@ -26,7 +26,7 @@ export async function printStatus(found: Survey, around: Around, now: number, fi
   for (const line of holdLines(around, now)) print(line);
   if (clients === 0) {
     if (isNamed) return;
-    const none = 'No clients are known yet. Clients are taken in by the next sweep or request.';
+    const none = 'No clients are known yet. The next sweep or request reads them from the server.';
     return print(select === null ? none : 'No client matches.');
   }
   print(summary(clients, counts));

@@ -17,18 +17,18 @@ const TITLES: Readonly<Record<number, string>> = {
 
 const TO_DO: Readonly<Record<number, string>> = {
   403: 'Sign in with a token that may do this, or ask somebody who has one.',
-  404: 'Look for it among the clients: it may have been deleted, or renamed.',
+  404: 'Search the list of clients: it may have been deleted, or renamed.',
   429: 'Wait a moment, and reload this page.',
   500: 'Try again. The log of rekeyd says what went wrong.',
   503: 'Reload this page in a moment. Rotations that are under way go on when Redis answers again: nothing is lost.',
 };
 
-/** What is not the visitor's fault goes to the log. */
+/** The page of an error. Errors of the server also go to the log. */
 export function errorPage(error: unknown, log: Log): Shown {
   return pageOf(loggedProblem(error, log));
 }
 
-/** For a path that there is not. */
+/** The page for a path that does not exist. */
 export function sendLost(reply: FastifyReply): FastifyReply {
   return sendPage(reply, pageOf({ status: 404, detail: 'There is no page at this address.' }), {
     visitor: null,

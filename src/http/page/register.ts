@@ -1,4 +1,4 @@
-/** Puts the pages on the listener of the API: who may see one, how it is answered, and errors that a person can read. */
+/** Registers the pages at the listener of the API: checks the visitor, runs the route, and shows errors as pages. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { hasCode } from '../../errors.ts';
 import type { Log } from '../../rotation/resources.ts';
@@ -24,14 +24,14 @@ export interface PageRegistering {
   readonly log: Log;
 }
 
-/** Of the forms, in bytes: they hold a reason and a few names. */
+/** The largest body of a form, in bytes: it holds a reason and a few names. */
 const MOST_FORM = 64 * 1024;
 
 /** How long a visitor waits for an answer, in ms. The session is looked up before: when Redis is away, the visitor waits no longer than {@link KNOWN_MS}. */
 const PATIENCE_MS = { GET: 10_000, POST: 20_000 } as const;
 const NEVER = new AbortController().signal;
 
-/** A token cannot be guessed; but each sign-in writes to the audit log, and to the disk. */
+/** For each address. A token cannot be guessed, but each sign-in writes to the audit log and to disk. */
 const SIGN_INS: Rate = { max: 30, perMs: 60_000 };
 
 interface Limits {
@@ -76,7 +76,7 @@ export function registerPages(app: FastifyInstance, routes: readonly PageRoute[]
       errorHandler: (error, request, reply) => {
         const visitor = visitorOf(request);
         const told = refusalIn(error);
-        // Who opens the page without having signed in, or after eight hours, is sent to the sign-in: that is no refusal.
+        // A visitor without a session is redirected to the sign-in. For a GET that is no refusal.
         const isSentOn = told?.status === 401 && route.path !== SIGN_IN;
         if (told !== null && !(isSentOn && route.method === 'GET')) {
           const { method, path } = route;
@@ -85,7 +85,7 @@ export function registerPages(app: FastifyInstance, routes: readonly PageRoute[]
         }
         if (isSentOn) return sendAnswer(request, reply, { to: signInPath(request, route) }, { visitor, notice: null });
         const page = errorPage(error, registering.log);
-        // A token that is not accepted is given again where it was given.
+        // After a token that is not accepted the sign-in is shown again.
         const isRetried = route.path === SIGN_IN && told !== null && told.status !== 429;
         const shown = isRetried ? { ...page, ...signInAgain(request.body, told.detail) } : page;
         return sendPage(reply, shown, { visitor, notice: null });
@@ -101,7 +101,7 @@ function signInAgain(body: unknown, problem: string) {
   return { title: TITLE, body: signInPage({ to: ownPath(form.get('to')), problem }) };
 }
 
-/** Null: everybody may see it. @throws ProblemError 401, 429, 503 */
+/** Null: the route needs no session. @throws ProblemError 401, 429, 503 */
 async function admit(
   request: FastifyRequest,
   { method, path, scope }: PageRoute,
@@ -115,7 +115,7 @@ async function admit(
   }
   const id = readCookie(request, cookieName(COOKIE, isSecure(request)));
   const session = id === null ? null : await known(sessions.find(id));
-  if (session === null) throw new ProblemError(401, 'Nobody has signed in here, or the session has ended.');
+  if (session === null) throw new ProblemError(401, 'You are not signed in, or your session has ended.');
   const visitor = visitorIn(session, sessions);
   slowDown(calls(hashOf(session.id)), visitor.principal.claimedBy);
   return visitor;
@@ -129,7 +129,7 @@ function known<T>(work: Promise<T>): Promise<T> {
 function visitorIn(session: Session, { find }: PageContext['sessions']): Visitor {
   const { id, token } = session;
   const { name, hash: key, scopes, only } = token;
-  // A store that does not answer says nothing against it.
+  // While the store does not answer, the session is taken to go on.
   const isValid = () =>
     known(find(id)).then(
       (found) => found !== null,
@@ -163,6 +163,6 @@ function checkCsrf(form: URLSearchParams, { csrf }: Visitor): void {
   if (isSame(form.get('csrf') ?? '', csrf)) return;
   throw new ProblemError(
     403,
-    'This form is not of the session that is signed in here now. Nothing was done. Open the page again, and send the form from there.',
+    'This form belongs to another session. Nothing was done. Open the page again, and send the form from there.',
   );
 }

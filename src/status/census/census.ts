@@ -1,6 +1,6 @@
 /**
- * How all clients stand, kept in memory for what is asked for again and again: `/metrics` and the page share one. All records are read once, page by page;
- * from then on only those that the audit log names. Reading 100,000 records takes half a minute, so nobody who asks waits for it.
+ * The standing of all clients, kept in memory: `/metrics` and the page share it. All records are read once, page by page. From then on only those are read
+ * that the audit log names. Reading 100,000 records takes half a minute, so the page does not wait for it.
  */
 import type { ClientRef } from '../../core/client.ts';
 import { MOST_NAMED } from '../../metrics/fleet.ts';
@@ -18,34 +18,34 @@ export interface Look {
 }
 
 export interface Census {
-  /** All clients as they are now. Of a fleet that is not known yet, or went by another config before, that takes a while. */
+  /** All clients as they are now. The first call, and the first after a change of the config, waits until all records are read. */
   whole(signal: AbortSignal): Promise<Clients>;
-  /** What is known by now. Only a small fleet is waited for, and not for long. */
+  /** What is known by now. Only a fleet of up to {@link MOST_NAMED} clients is waited for, and for {@link PATIENCE_MS} at most. */
   look(): Promise<Look>;
   stop(): void;
 }
 
-/** What a commit without an audit entry changed, such as a server that was looked at, is taken in after this time, in ms. */
+/** All records are read again after this time, in ms: a commit without an audit entry, such as one after a look at a server, is noticed then. */
 const WHOLE_EVERY_MS = 30 * 60_000;
 
-/** Nobody has asked for so long, in ms: what was kept in memory is given up. */
+/** The memory is freed when nobody has asked for this long, in ms. */
 const IDLE_MS = 10 * 60_000;
 
-/** So long, in ms, somebody waits for a small fleet to be read. */
+/** How long a caller waits for a small fleet to be read, in ms. */
 const PATIENCE_MS = 1_000;
 
-/** Entries of the audit log that are read at once. */
+/** How many entries of the audit log are read with one command. */
 const ENTRIES = 1_000;
 
 interface Whole {
-  /** What it was read by, and from. */
+  /** The config that the records were read with, and the id of their store: with others all is read anew. */
   readonly config: Resources['config'];
   readonly store: string;
   readonly known: Map<ClientRef, Known>;
   readonly toKnown: ToKnown;
-  /** Of the monotonic clock. */
+  /** When all records were last read, on the monotonic clock, in ms. */
   readAt: number;
-  /** The last audit entry that was looked at. */
+  /** The number of the last audit entry that was taken in. */
   seq: number;
 }
 
@@ -65,7 +65,7 @@ export function openCensus(current: () => Resources): Census {
   let lastTurn: Promise<unknown> = Promise.resolve();
   let keep = () => {};
 
-  /** Records are taken in one page after the other: one that was read earlier must not take the place of one that was read later. */
+  /** Pages are taken in one after the other, so that an older record never replaces a newer one. */
   function inTurn<T>(task: () => Promise<T>): Promise<T> {
     const turn = lastTurn.then(task);
     lastTurn = turn.catch(() => {});
@@ -90,7 +90,7 @@ export function openCensus(current: () => Resources): Census {
       .finally(() => {
         reading = null;
       });
-    // Those who look do not wait for it, and ask again.
+    // A caller of `look` does not wait for these promises: a failure must not end the process, and the next call begins anew.
     for (const work of [of, done]) work.catch(() => {});
     return { known, of, done };
   }
@@ -107,7 +107,7 @@ export function openCensus(current: () => Resources): Census {
     }
   }
 
-  /** False: meanwhile another config came into force, or another store; or nobody wants it any more. */
+  /** @returns false when another config or store has come into force meanwhile, or when the result was given up */
   async function readAll(into: Whole): Promise<boolean> {
     for (let last: ClientRef | null = null; ; ) {
       ended.signal.throwIfAborted();
@@ -122,7 +122,7 @@ export function openCensus(current: () => Resources): Census {
       });
       last = page.at(-1) ?? null;
       if (page.length < PAGE) return true;
-      // Half of the time is left to what this process is there for.
+      // Half of the time is left to rotations.
       await sleep(monotonic() - beganAt, ended.signal);
     }
   }
@@ -132,7 +132,7 @@ export function openCensus(current: () => Resources): Census {
     return null;
   }
 
-  /** What is known, with all that has changed until now; null: it has to be read anew. */
+  /** All clients with every change until now; null: all records have to be read. */
   function upToDate(): Promise<Whole | null> {
     return inTurn(async () => {
       const resources = current();
@@ -141,7 +141,7 @@ export function openCensus(current: () => Resources): Census {
       if (whole === null || !isOf(whole, resources) || size < whole.seq) return forget();
       const read = whole;
       if (size === read.seq) return read;
-      // Entries that were cut before they were read leave open which clients changed.
+      // Entries were cut before they were read: nobody can tell which clients changed.
       if ((await store.auditFirst()) > read.seq + 1) return forget();
       await readChanged(read, resources, ended.signal);
       return read;
@@ -154,7 +154,7 @@ export function openCensus(current: () => Resources): Census {
     const work = readAll(read)
       .then(() => {})
       .catch(() => {
-        // As soon as somebody asks.
+        // The next call tries again.
         read.readAt = Number.NEGATIVE_INFINITY;
       });
     again = work.finally(() => {
@@ -192,7 +192,7 @@ export function openCensus(current: () => Resources): Census {
       }
       return { known: going.known, reading: { read: going.known.size, of: Math.max(of, going.known.size) } };
     },
-    // A Redis that does not answer must not keep anybody from stopping: what is under way is not waited for.
+    // Does not wait for a command under way: a Redis that does not answer must not delay a stop.
     stop() {
       ended.abort();
       keep();
@@ -200,7 +200,7 @@ export function openCensus(current: () => Resources): Census {
   };
 }
 
-/** Waits a little while for it, whatever becomes of it. */
+/** Waits for `work` to end, with success or not, and for {@link PATIENCE_MS} at most. */
 export async function soon(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
   const done = new AbortController();
   const over = work.catch(() => {});

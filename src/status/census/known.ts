@@ -1,8 +1,7 @@
 /** What is kept in memory of each client of a fleet: enough to count, to find and to order 100,000 of them without their records. */
 
 import { policyFor } from '../../config/model.ts';
-import type { ClientRef } from '../../core/client.ts';
-import { splitReference } from '../../core/client.ts';
+import { type ClientRef, splitReference } from '../../core/client.ts';
 import { type DriftKind, kindsOf } from '../../core/drift.ts';
 import { isEligible } from '../../core/due.ts';
 import type { ClientRecord } from '../../core/record.ts';
@@ -12,7 +11,7 @@ import type { Resources } from '../../rotation/resources.ts';
 import { signersStatus } from '../client/signers.ts';
 import { holdOf, type Surroundings } from '../surroundings.ts';
 
-/** Where a client belongs. One object for all clients of an app that go by one policy. */
+/** Where a client belongs: one object for all clients of an app under the same policy. */
 export interface Group {
   readonly deployment: string;
   /** `deployment/slug` */
@@ -35,7 +34,7 @@ export type ToKnown = (record: ClientRecord, now: number, resources: Resources) 
 
 const NO_DRIFT: readonly DriftKind[] = [];
 
-/** What it makes of the records of one fleet shares its groups. */
+/** @returns a function that makes a {@link Known} of a record. All that it makes share their groups: use one for one fleet. */
 export function openKnowing(): ToKnown {
   const groups = new Map<string, Group>();
 
@@ -61,7 +60,7 @@ export function openKnowing(): ToKnown {
   };
 }
 
-/** A signer has not taken the new key, or goes on with the old one beyond `ready_timeout`. */
+/** A signer does not report the new key, or still signs with the old key after `ready_timeout`. */
 function isHeldUp(record: ClientRecord, now: number): boolean {
   const missing = record.rotation === null ? [] : (signersStatus(record, now)?.missing ?? []);
   return missing.length > 0 || record.retirements.some(({ delayed }) => delayed);
@@ -69,7 +68,7 @@ function isHeldUp(record: ClientRecord, now: number): boolean {
 
 export type TellState = (ref: ClientRef, client: Known) => ClientState;
 
-/** The states of many clients at one moment. What holds for all of a group is found out once. */
+/** The states of many clients at one moment. Deployments and wide pauses are looked up once for each group. */
 export function statesAt(seen: Surroundings): TellState {
   const { now, pauses } = seen;
   const holds = new Map<Group, Hold>();

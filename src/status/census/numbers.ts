@@ -21,7 +21,7 @@ export type CensusNumbers = Pick<
   'states' | 'drifted' | 'compromised' | 'signersMissing' | 'ages' | 'dueIn'
 >;
 
-/** So many clients are counted before others get their turn. */
+/** How many clients are counted before other work of the process may run. */
 export const COUNTED_AT_ONCE = 10_000;
 
 export async function numbersOf(known: ReadonlyMap<ClientRef, Known>, seen: Surroundings): Promise<CensusNumbers> {
@@ -39,7 +39,7 @@ export async function numbersOf(known: ReadonlyMap<ClientRef, Known>, seen: Surr
     compromised += client.compromised ? 1 : 0;
     signersMissing += client.signersMissing ? 1 : 0;
     if (client.since !== null) ages.add(ref, Math.max(0, now - client.since) / 1000);
-    // What is due at once whatever its age has no time at which it became due.
+    // 0: due at once, whatever its age. Nobody knows since when.
     if (client.dueAt !== null) dueIn.add(ref, (client.dueAt === 0 ? 0 : client.dueAt - now) / 1000);
     counted += 1;
     if (counted % COUNTED_AT_ONCE === 0) await sleep(0);

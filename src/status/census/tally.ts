@@ -43,7 +43,7 @@ export function openTally(seen: Surroundings): Tally {
       compromised += client.compromised ? 1 : 0;
       drifted += client.drift.length > 0 ? 1 : 0;
       missing += client.signersMissing ? 1 : 0;
-      // What is being rotated is due no more, and what is halted waits for a person.
+      // A client that is being rotated is no longer due, and a halted one waits for a person.
       if (client.dueAt !== null && client.is !== 'rotating' && client.is !== 'halted') addDue(client.dueAt);
       const group = groups.get(client.group) ?? { clients: 0, eligible: 0 };
       group.clients += 1;
@@ -54,7 +54,7 @@ export function openTally(seen: Surroundings): Tally {
   };
 }
 
-/** Others get their turn in between. */
+/** Goes through all clients, and lets other work of the process run in between. */
 export async function countsOf(known: Clients, seen: Surroundings): Promise<Counts> {
   const tally = openTally(seen);
   let counted = 0;

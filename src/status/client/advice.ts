@@ -24,8 +24,8 @@ const compromised: Check = ({ status: { compromised, client } }) =>
 
 const halted: Check = ({ status: { halted, rotation, client } }) => {
   if (halted === null) return null;
-  const again = rotation === null ? 'rotates it' : 'takes its rotation up again';
-  return `Nothing is done for it until somebody asks. Find out who else writes to it (\`rekeyd drift ${client}\` shows both documents), then \`rekeyd rotate ${client}\` ${again}.`;
+  const again = rotation === null ? 'rotates it' : 'continues its rotation';
+  return `rekeyd does nothing for it until a person asks. Find out which other program changes it (\`rekeyd drift ${client}\` shows both documents). Then \`rekeyd rotate ${client}\` ${again}.`;
 };
 
 const refused: Check = ({ refused, status: { rotation, retiring } }) =>
@@ -41,10 +41,10 @@ const failing: Check = ({ status: { client, rotation, retiring, last_error: erro
   if (error === null) return null;
   if (rotation !== null) {
     const next = rotation.next_try === null ? '' : ` (next at ${rotation.next_try})`;
-    return `It is tried again by itself${next}. Mend what the error names; or \`rekeyd abandon ${client}\` ends the rotation at the key that the server takes.`;
+    return `rekeyd tries again by itself${next}. Mend what the error names. Or \`rekeyd abandon ${client}\` ends the rotation with the key that the server accepts.`;
   }
   if (retiring.some((old) => old.error !== null)) {
-    return 'The new key is in use. Taking the old one away is tried again by itself, until it is gone.';
+    return 'The new key is in use. rekeyd tries again by itself to take the old key away.';
   }
   const schedule = due === null ? '' : '; the schedule does so with its next tick';
   return `Mend what the error names. Then \`rekeyd rotate ${client}\` tries again at once${schedule}.`;
@@ -53,7 +53,7 @@ const failing: Check = ({ status: { client, rotation, retiring, last_error: erro
 const missingSigners: Check = ({ status: { signers, rotation } }) => {
   const missing = signers?.missing ?? [];
   if (rotation === null || missing.length === 0) return null;
-  return `Make these processes read their key folder, or start them anew: ${missing.join(', ')}. They do not report the new key yet.`;
+  return `These signers do not report the new key yet: ${missing.join(', ')}. Make them read their key folder, or restart them.`;
 };
 
 const notEnrolled: Check = ({ status: { enrolment, client, rotation } }) => {
@@ -64,12 +64,12 @@ const notEnrolled: Check = ({ status: { enrolment, client, rotation } }) => {
 
 const withoutPolicy: Check = ({ status: { policy, client } }) =>
   policy === null
-    ? `The config no longer takes care of it. Add its app to the config, or hand its key over: \`rekeyd release ${client}\`.`
+    ? `The config no longer takes care of it. Add its app to the config, or give the client up: \`rekeyd release ${client}\`.`
     : null;
 
 const overdue: Check = ({ status: { overdue, paused, rotation, client } }) => {
   if (!overdue || rotation !== null) return null;
-  const pause = paused === null ? '' : ` \`rekeyd resume ${selectorOf(paused)}\` lets the schedule do it.`;
+  const pause = paused === null ? '' : ` \`rekeyd resume ${selectorOf(paused)}\` lets its schedule rotate it.`;
   return `Its key is older than must_by. \`rekeyd rotate ${client}\` replaces it now.${pause}`;
 };
 
@@ -86,7 +86,7 @@ const CHECKS: readonly Check[] = [
   overdue,
 ];
 
-/** The first that applies: those that matter most come first. Null: there is nothing to do. */
+/** What to do about the most pressing thing; null: there is nothing to do. */
 export function adviceOn(about: Case): string | null {
   for (const check of CHECKS) {
     const advice = check(about);

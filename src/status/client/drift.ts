@@ -109,7 +109,9 @@ function advice(record: ClientRecord, policy: ClientPolicy | null): Pick<DriftVi
   if (kinds.length === 0 || policy === null) {
     return {
       by_itself:
-        policy === null ? 'Nothing: the config has no policy for it.' : 'Nothing: the server shows what is known.',
+        policy === null
+          ? 'Nothing: the config has no policy for it.'
+          : 'Nothing: the server shows what rekeyd expects.',
       to_do: null,
     };
   }

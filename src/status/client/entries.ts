@@ -1,15 +1,15 @@
 /**
- * The newest audit entries of one client. The log has no index by client, and may have millions of entries: it is looked at where those of this client are
- * likely to be, which is before its last commit, at the beginning of its latest rotations, and at the end of the log.
+ * The newest audit entries of one client. The log has no index by client and may have millions of entries. So only places are read where entries of this
+ * client are likely: before its last commit, at the beginning of its latest rotations, and at the end of the log. Others may be missed.
  */
 import type { AuditEntry } from '../../core/audit.ts';
 import type { ClientRef } from '../../core/client.ts';
 import type { Store } from '../../store/store.ts';
 
-/** At most so many are shown. */
+/** How many are shown at the most. */
 const MOST = 50;
 
-/** Entries that are looked at before the last commit, at the end of the log, and from the beginning of one rotation on. */
+/** How many entries are read before the last commit and at the end of the log; from the beginning of a rotation on; and of how many rotations. */
 const BACK = 300;
 const BEGINNING = 100;
 const ROTATIONS = 5;

@@ -6,7 +6,7 @@ import { runningSummary } from '../../core/rotation.ts';
 import type { Store } from '../../store/store.ts';
 import type { RotationView } from '../views.ts';
 
-/** In the record while it is under way or its old key is on its way out, and in the history after that. Undefined: the history no longer tells of it. */
+/** From the record while the rotation is under way or its old key is kept, and from the history after that. Undefined: the history does not go back so far. */
 export async function summaryOf(
   store: Pick<Store, 'history'>,
   id: string,
@@ -20,7 +20,7 @@ export async function summaryOf(
 
 const ENDED: readonly RotationState[] = ['finished', 'failed', 'rolled_back'];
 
-/** Nothing more happens to it. */
+/** Whether nothing more happens to it. */
 export function hasEnded({ state }: Pick<RotationSummary, 'state'>): boolean {
   return ENDED.includes(state);
 }

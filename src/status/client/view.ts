@@ -16,10 +16,10 @@ import { rotationViews } from './rotations.ts';
 import { heardNow } from './signers.ts';
 import { clientStatus } from './status.ts';
 
-/** Null: it is not known. Its server is not asked. */
+/** @returns null when the client is not known. Reads the store only, never the server. */
 export async function clientView(ref: ClientRef, resources: Resources): Promise<ClientView | null> {
   const { store } = resources;
-  // The history comes second: a rotation that ends in between is told by both, and not by none.
+  // The history is read after the record: a rotation that ends in between is in both, and not in neither.
   const loaded = await store.load(ref);
   if (loaded === null) return null;
   const [seen, history] = [await surroundingsOf(resources), await store.history(ref)];

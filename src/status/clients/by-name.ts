@@ -1,4 +1,4 @@
-/** Clients in alphabetical order of their references, straight from the store: it answers also where the fleet is not in memory. */
+/** Clients in alphabetical order of their references, read from the store. It needs no census. */
 
 import { policyFor } from '../../config/model.ts';
 import { type ClientRef, parseReference, REFERENCE } from '../../core/client.ts';
@@ -9,23 +9,23 @@ import { clientStatus } from '../client/status.ts';
 import type { ClientStatus } from '../model.ts';
 import { surroundingsOf } from '../surroundings.ts';
 
-/** Clients that are read for one answer, even if only few of them match: the caller gets the rest with `next`. */
+/** How many clients are read for one answer at the most, however few match. The caller gets the rest with `next`. */
 export const MOST_LOOKED_AT = 1_000;
 
 export interface NameQuery {
-  /** An app, or a client reference; null: all. */
+  /** What the caller may see: an app, or a client reference; null: all. */
   readonly only: string | null;
   /** `deployment/slug` */
   readonly app: string | null;
   readonly policy: string | null;
   readonly state: ClientState | null;
   readonly drifted: boolean;
-  /** Only clients after this one. */
+  /** The last client of the page before; null: from the first. */
   readonly last: ClientRef | null;
   readonly limit: number;
 }
 
-/** A page may hold fewer than `limit`, also none. @returns `next`: for {@link NameQuery.last}; null: there are no more */
+/** A page may have fewer clients than `limit`, or none, and still have a `next`. @returns `next`: for {@link NameQuery.last}; null: there are no more */
 export async function pageByName(resources: Resources, query: NameQuery) {
   const { policy, state, drifted, limit } = query;
   const found: ClientStatus[] = [];
@@ -66,7 +66,7 @@ async function refsAfter(
   return store.appRefs(place, limit, from);
 }
 
-/** In the order of `refs`, without those that are not known. @param isHeard their signers are asked what they hold now, which takes a look into their folders */
+/** In the order of `refs`, without those that are not known. @param isHeard reports of signers are read from their folders now */
 export async function statusesOf(
   resources: Resources,
   refs: readonly ClientRef[],

@@ -1,4 +1,4 @@
-/** Where a page of a list ends: the order, and in it the value and the reference of its last client. */
+/** Where a page of a list ends: its order, and the value and the reference of its last client. */
 import { type ClientRef, parseReference, REFERENCE } from '../../core/client.ts';
 import { members } from '../../core/reply.ts';
 import { RekeydError } from '../../errors.ts';
@@ -6,7 +6,7 @@ import { CLIENT_ORDERS, type ClientOrder } from '../views.ts';
 
 export interface Cursor {
   readonly order: ClientOrder;
-  /** What the order goes by; see {@link ./listing.ts}. 0 in the order of names. */
+  /** What clients are ordered by, see {@link ./listing.ts}; 0 in the order of names. */
   readonly value: number;
   readonly ref: ClientRef;
 }
@@ -20,12 +20,12 @@ export function readCursor(text: string): Cursor {
   const { order, value, ref } = members(parsed(text));
   const known = CLIENT_ORDERS.find((one) => one === order);
   if (known === undefined || typeof value !== 'number' || typeof ref !== 'string' || !REFERENCE.test(ref)) {
-    throw new RekeydError('usage', 'There is no such page of the list. Begin with its first one.');
+    throw new RekeydError('usage', 'This is no page of the list. Begin with the first page.');
   }
   return { order: known, value, ref: parseReference(ref) };
 }
 
-/** Longer texts are no cursors: a reference has at most 386 characters. */
+/** The most characters of a cursor: a reference has at most 386. */
 const LONGEST = 1_000;
 
 function parsed(text: string): unknown {

@@ -1,4 +1,4 @@
-/** A page of a list of clients: found in memory, read from the store. */
+/** A page of a list of clients: the census finds them, and the store has their records. */
 
 import { type ClientRef, parseReference, REFERENCE } from '../../core/client.ts';
 import { isMarked, marksFor } from '../../keys/key-marks.ts';
@@ -18,22 +18,22 @@ export async function clientList(query: ClientQuery, look: Look, resources: Reso
   if (look.reading !== null) return { ...(await untilRead(query, text, named, resources)), reading: look.reading };
   const seen = await surroundingsOf(resources);
   const { refs, next, matching } = await listed(look.known, query, named, seen);
-  // Meanwhile one may have come to another state, or to the end of its drift.
+  // A client may have changed since the census took it in.
   const clients = (await statusesOf(resources, refs, false)).filter((one) => isMeant(one, query));
   return { clients, next, matching, reading: null };
 }
 
-/** One `kid` may be that of all clients. */
+/** How many clients are found by one `kid` at the most: all clients may have the same one. */
 const MOST_OWNERS = 1_000;
 
-/** Clients that have, had or show the key that somebody names. A store whose keys are not noted yet is not read through for it. */
+/** Clients that have, had or show a key of this name. In a store that has no index of keys yet none are found. */
 async function namedBy(text: string, { store }: Resources): Promise<ReadonlySet<ClientRef>> {
   if (text === '' || !isMarked(text)) return new Set();
   const owners = await Promise.all(marksFor(text).map((mark) => store.ownersOf(mark, MOST_OWNERS)));
   return new Set(owners.flat());
 }
 
-/** While the fleet is read: by name from the store, whole references, and keys. */
+/** Until the census has read the fleet: in the order of names, and a search finds whole references and kids only. */
 async function untilRead(
   query: ClientQuery,
   text: string,

@@ -1,4 +1,4 @@
-/** Which clients are listed, and in which order, of a fleet that is known: without reading a record. */
+/** Finds and orders clients in the census, without reading a record. */
 
 import type { ClientRef } from '../../core/client.ts';
 import { urgencyOf } from '../../core/state.ts';
@@ -17,14 +17,15 @@ export interface Page {
   readonly matching: number;
 }
 
-/** Of a client without a key, or without a time at which it is due: it comes last. */
+/** The value of a client without a key, or that no schedule rotates: it comes last. */
 const NEVER = Number.MAX_SAFE_INTEGER;
 
 type Place = Pick<Cursor, 'value' | 'ref'>;
 
 /**
- * A client that changes its place while somebody turns the pages may be missed or seen twice; one that does not is seen once.
- * @param named those that have the key which `text` names
+ * One page. A client that changes its place between two pages may be missed or listed twice; every other client is listed once.
+ * @param named clients that have a key of the name `query.text`
+ * @throws RekeydError `usage` when `query.after` is no cursor
  */
 export async function listed(
   known: Clients,

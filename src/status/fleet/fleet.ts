@@ -1,4 +1,4 @@
-/** The fleet as a person sees it: what was counted, and what stands beside the clients. */
+/** What a view of the fleet shows beside the counts of clients: deployments, policies, workers, and what keeps rekeyd from its work. */
 
 import { policiesOf } from '../../config/model.ts';
 import { freezesFrom } from '../../core/calendar.ts';
@@ -18,7 +18,7 @@ type Around = Omit<FleetView, 'at' | 'reading' | keyof Omit<Counts, 'groups'>>;
 
 const TICKS = 3;
 
-/** @param requests that were put off: they stand in the queues */
+/** @param requests reads the requests that were put off, from the queues */
 export async function aroundOf(
   resources: Resources,
   seen: Surroundings,
@@ -75,7 +75,7 @@ async function deploymentViews(
   return (await Promise.all(views)).flat();
 }
 
-/** Those that clients go by. */
+/** The policies that apps and clients of the config name. */
 function policyViews(config: Resources['config'], now: number, groups: Counts['groups']): readonly PolicyView[] {
   const apps = config.deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => policiesOf(config, id, slug)));
   const used = new Map(apps.flatMap((policies) => [...policies]));

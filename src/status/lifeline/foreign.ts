@@ -1,4 +1,4 @@
-/** Keys that are not ours, as far as they are known: those that the server shows, or the one that was in use before the first of ours. */
+/** Foreign keys on a lifeline: those that the server shows, or the one that was in use before our first key. */
 import type { PublishedKey } from '../../core/document.ts';
 import { addedKeys } from '../../core/drift.ts';
 import { holds } from '../../core/keys.ts';
@@ -8,7 +8,7 @@ import { type KeyEvent, spansOf } from './spans.ts';
 
 export function foreignLines(past: Past): readonly LifelineKey[] {
   const { keys, former, server } = past.record;
-  // A key of ours that is gone, and is shown again, has a line of its own.
+  // A former key of ours that the server shows again has a line of its own.
   const ours = [...keys, ...former.filter(({ compromised }) => !compromised)];
   const shown = server.observed.client.keys.filter((key) => !ours.some(({ id }) => holds(key, id)));
   return shown.length > 0 ? shown.map((key) => shownLine(key, past)) : replacedLine(past);
@@ -30,7 +30,7 @@ function shownLine(shown: PublishedKey, past: Past): LifelineKey {
   };
 }
 
-/** The key that the first of ours took the place of; nobody knows its name any more. */
+/** The foreign key that our first key replaced. Its name is not recorded. */
 function replacedLine(past: Past): readonly LifelineKey[] {
   const { record, summaries, now } = past;
   const replacing = summaries.find(({ replaces, activeAt }) => replaces === null && activeAt !== null);
@@ -42,7 +42,7 @@ function replacedLine(past: Past): readonly LifelineKey[] {
   ];
 }
 
-/** Until a key of ours is in use, what is shown is what signs in. */
+/** A foreign key counts as in use until our first key is. */
 function usedFrom(since: number, { record, summaries }: Past): readonly KeyEvent[] {
   const first = activationsOf(summaries)[0]?.at ?? null;
   const imported = record.keys.map(({ activatedAt }) => activatedAt).filter((at) => at !== null);

@@ -1,6 +1,6 @@
 /**
- * The keys of one client over time, from its record and the rotations that ended. What neither tells any more, such as when a key was made that was imported
- * long ago, begins with the client.
+ * The keys of one client over time, from its record and the rotations that ended. Where neither says when a key was made, such as of an imported key, its
+ * line begins when the client was found.
  */
 import type { RotationSummary } from '../../core/history.ts';
 import type { ClientRecord } from '../../core/record.ts';
@@ -59,9 +59,9 @@ function eventsOf(kid: string, past: Past): readonly KeyEvent[] {
   const key = record.keys.find((held) => held.kid === kid);
   const activations = activationsOf(summaries);
   const first = activations.find((one) => one.kid === kid || one.replaces === kid);
-  // Nothing tells how it came into use: it was imported, or that is too long ago.
+  // No rotation that is still known brought it into use: it was imported, or the history no longer goes back so far.
   const wasInUse = first !== undefined && first.kid !== kid;
-  // A rotation that makes no key puts one back that was there before.
+  // A rollback makes no key: it brings in one that was there before.
   const bringsIn = wasInUse ? undefined : summaries.find((one) => one.kid === kid);
   const madeAt = key?.createdAt ?? bringsIn?.startedAt ?? record.foundAt;
   const usedFrom = key?.activatedAt ?? (wasInUse ? madeAt : null);
@@ -76,17 +76,17 @@ function eventsOf(kid: string, past: Past): readonly KeyEvent[] {
   ];
 }
 
-/** When a key that is or was in use was reported. Of one that never came into use, nothing tells that. */
+/** When a key that is or was in use was reported as compromised. Of a key that was never in use this is not recorded. */
 function reportsOf(kid: string, { record, summaries }: Past): readonly number[] {
   const { retirements, former, keys } = record;
   const key = keys.find((held) => held.kid === kid);
   const noted = former.filter((old) => old.kid === kid && old.compromised);
   if (key?.state !== 'compromised' && noted.length === 0) return [];
   const discarding = new Set(retirements.filter(({ role }) => role === 'discarded').map((old) => old.rotation.id));
-  // The rotation of a key that was thrown away names another one as the one that it replaces.
+  // The rotation of a discarded key names another key as the one that it replaces.
   const replacing = summaries.filter(({ id, replaces }) => replaces === kid && !discarding.has(id));
   const reports = replacing.map(({ exposure }) => exposure?.reportedAt).filter((at) => at !== undefined);
-  // Of one that is gone, it is the time at which it went.
+  // For a key that is gone, `at` is when it went.
   return key === undefined ? reports : [...reports, ...noted.map(({ at }) => at)];
 }
 

@@ -1,4 +1,4 @@
-/** What is known of a client's past: the rotations that its history and its record tell of. */
+/** The past of a client: the rotations in its history and in its record. */
 import type { RotationSummary } from '../../core/history.ts';
 import type { ClientRecord } from '../../core/record.ts';
 import { runningSummary } from '../../core/rotation.ts';
@@ -11,12 +11,12 @@ export interface Past {
   readonly now: number;
 }
 
-/** The oldest first: of the history, of keys on their way out, and of the rotation under way. */
+/** The oldest first: rotations in the history, those with an old key that is still kept, and the one under way. */
 export function summariesOf(record: ClientRecord, history: readonly RotationSummary[]): readonly RotationSummary[] {
   const { rotation, retirements } = record;
   const leaving = [...retirements, ...(rotation?.rollsBack === undefined ? [] : [rotation.rollsBack])];
   const running = rotation === null ? [] : [runningSummary(record, rotation)];
-  // One that has ended is told by the history, whatever is left of it in the record.
+  // Where the history and the record both have it, the history counts.
   const all = [...leaving.map((old) => old.rotation), ...running, ...history];
   return [...new Map(all.map((summary) => [summary.id, summary])).values()].sort((a, b) => a.startedAt - b.startedAt);
 }

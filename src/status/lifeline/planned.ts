@@ -8,7 +8,7 @@ import { PLANNED_KID, plannedKey } from '../../forecast/planned-key.ts';
 import { type PreviewStep, preview } from '../../forecast/preview.ts';
 import type { PlannedStep } from '../views.ts';
 
-/** Its private half is destroyed, and the server refuses it. */
+/** A step of a key: its private half is destroyed, and the server refuses it. */
 export const GONE = 'the old key is gone';
 
 /** @param policy null when the config no longer takes care of the client: nothing is planned */
@@ -39,7 +39,7 @@ const SENT: Readonly<Record<Purpose, string>> = {
   repair: 'our document is published again',
 };
 
-/** Null: it is no step that people would look for. */
+/** Null: a step that a lifeline does not show. */
 function toldOf(step: PreviewStep): Omit<PlannedStep, 'at'> | null {
   switch (step.step) {
     case 'generate':

@@ -1,4 +1,4 @@
-/** From what happened to a key to the states that it was in. */
+/** The states of a key over time, from the events of its life. */
 import type { LifelineSpan } from '../views.ts';
 
 /** `succeeded`: another key became active. `reported`: as compromised. */
@@ -11,8 +11,8 @@ type State = LifelineSpan['state'];
 
 /**
  * @param events in any order; those of one moment in the order in which they happened
- * @param gone when it went; null: it is still there
- * @param is what the record says of it; null: nothing
+ * @param gone when the key was destroyed or left the server; null: it is still there
+ * @param is its state in the record; null: the record does not have it
  */
 export function spansOf(
   events: readonly KeyEvent[],
@@ -30,7 +30,7 @@ export function spansOf(
     if (next !== state && next !== null) begun.push({ state: next, from: Math.min(at, end) });
     state = next;
   }
-  // What nothing tells of has happened by now.
+  // The record shows a change that no event explains: it has happened by now.
   if (is !== null && is !== state) begun.push({ state: is, from: end });
   return begun
     .map(({ state, from }, index) => ({ state, from, to: begun[index + 1]?.from ?? (gone === null ? null : end) }))
@@ -46,7 +46,7 @@ function after(state: State | null, what: KeyEvent['what'], isReported: boolean)
     case 'succeeded':
       return state === 'active' ? (isReported ? 'compromised' : 'deactivated') : state;
     case 'reported':
-      // One in use is active until another takes its place.
+      // A reported key in use stays active until another key replaces it.
       return state === 'active' ? state : 'compromised';
     default:
       return what satisfies never;

@@ -362,7 +362,7 @@ export const HEALTHY_CLIENT: ClientView = {
     enrolment: 'enrolled',
     since: null,
     what: [],
-    by_itself: 'Nothing: the server shows what is known.',
+    by_itself: 'Nothing: the server shows what rekeyd expects.',
     to_do: null,
     ours: DOCUMENT,
     server: DOCUMENT,

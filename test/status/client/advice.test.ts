@@ -48,7 +48,7 @@ function adviceFor(
 test.each<[string, Partial<ClientStatus>, RegExp]>([
   ['reported and still in use', { compromised: true, last_error: 'x' }, /`rekeyd rotate \S+ --compromised`/],
   ['halted', { halted: 'two others', last_error: 'two others' }, /drift.*`rekeyd rotate \S+4711` rotates it\.$/],
-  ['halted in a rotation', { halted: 'x', rotation: ROTATION }, /takes its rotation up again\.$/],
+  ['halted in a rotation', { halted: 'x', rotation: ROTATION }, /continues its rotation\.$/],
   ['failing', { rotation: ROTATION, last_error: 'EIO' }, /by itself \(next at 2026-01-01.*`rekeyd abandon/],
   ['failed', { state: 'failed', last_error: 'EIO' }, /`rekeyd rotate \S+` tries again at once\.$/],
   ['failed, and due', { last_error: 'EIO', next_due: '2026' }, /the schedule does so with its next tick\.$/],

@@ -149,7 +149,7 @@ test('a cursor that nobody gave out is refused, whatever it holds', () => {
   const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
   const bad = ['', 'x', '%00', 'a'.repeat(5_000), encode(null), encode([]), encode({ order: 'due', value: '1', ref })];
   const worse = [encode({ order: 'nothing', value: 1, ref }), encode({ order: 'due', value: 1, ref: '../../x' })];
-  for (const text of [...bad, ...worse]) expect(() => readCursor(text), text).toThrow(/no such page/);
+  for (const text of [...bad, ...worse]) expect(() => readCursor(text), text).toThrow(/no page of the list/);
 });
 
 test('counts are those of the clients one by one', async () => {

@@ -7,12 +7,12 @@ export function cookieName(name: string, isSecure: boolean): string {
   return isSecure ? `__Host-${name}` : name;
 }
 
-/** A proxy before us may have ended TLS. Who says so falsely only gets a cookie that the own browser does not send back. */
+/** TLS may end at a proxy in front of rekeyd. A client that sends the header without TLS only gets a cookie that its browser does not send back. */
 export function isSecure({ raw, headers }: Pick<FastifyRequest, 'raw' | 'headers'>): boolean {
   return raw.socket instanceof TLSSocket || /^https\b/.test(String(headers['x-forwarded-proto']));
 }
 
-/** Null: there is none. Of two with one name the first counts, as browsers send the one with the longer path first. */
+/** Null: there is none. Of two cookies of one name the first counts: browsers send the one with the longer path first. */
 export function readCookie({ headers }: Pick<FastifyRequest, 'headers'>, name: string): string | null {
   for (const part of (headers.cookie ?? '').split(';')) {
     const [key = '', ...value] = part.split('=');

@@ -1,4 +1,4 @@
-/** Whether a POST comes from a page of ours. The CSRF token says so too; a browser says so itself, before a form is read, and also of the sign-in. */
+/** Whether a POST comes from a page of ours, by the headers of the browser. Unlike the CSRF token they are checked before the form is read, and guard the sign-in too. */
 import type { FastifyRequest } from 'fastify';
 import { ProblemError } from '../../problem.ts';
 
@@ -18,7 +18,7 @@ function hostOf(origin: string): string | null {
   return URL.canParse(origin) ? new URL(origin).host : null;
 }
 
-/** A path of ours that somebody may be sent to; `/` for anything else, such as another site. */
+/** A path of ours that a visitor may be redirected to; `/` for anything else, such as another site. */
 export function ownPath(to: string | null): string {
   if (to === null || !to.startsWith('/') || !URL.canParse(to, BASE)) return '/';
   const { origin, pathname, search } = new URL(to, BASE);

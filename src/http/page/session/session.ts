@@ -1,6 +1,6 @@
 /**
  * Sessions of the page. The browser holds a random id. The store holds, under the hash of the id, a text that is signed with a KEK and names the token that
- * the visitor has signed in with: somebody who can write to Redis can neither make a session nor give one to another token. A session has the rights of its
+ * the visitor has signed in with. So write access to Redis is not enough to make a session, or to give one to another token. A session has the rights of its
  * token, and ends with it.
  */
 import { createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto';
@@ -14,7 +14,7 @@ import type { TokenBook } from '../../tokens.ts';
 
 export const SESSION_MS = 8 * 3_600_000;
 
-/** Of one token at a time: the oldest ends for the next one. */
+/** How many sessions a token may have: when one more begins, the oldest ends. */
 export const MOST_SESSIONS = 20;
 
 const PURPOSE = 'sessions of the page';
@@ -22,9 +22,9 @@ const ID = /^[A-Za-z0-9_-]{43}$/;
 
 interface Document {
   readonly v: 1;
-  /** A session of another store is none. */
+  /** The id of the store: a session of another store does not count. */
   readonly store: string;
-  /** The hash that it is stored under: a copy under another one is none. */
+  /** The hash that it is stored under: a copy under another hash does not count. */
   readonly session: string;
   /** Hash of the token's value. */
   readonly token: string;
@@ -76,7 +76,7 @@ export function openSessionBook(parts: () => SessionParts): SessionBook {
       const [signed, now] = await Promise.all([store.signedSession(session), store.now()]);
       const document = signed === null ? null : await documentIn(signed, parts());
       if (document === null || document.store !== store.id || document.session !== session) return null;
-      // Redis forgets it by itself, unless somebody who can write there keeps it.
+      // Redis removes it at its end, but a person who can write to Redis may put it back.
       const token = document.until <= now ? null : await tokens.findByHash(document.token);
       return token === null ? null : { id, token };
     },
@@ -87,15 +87,18 @@ export function openSessionBook(parts: () => SessionParts): SessionBook {
   };
 }
 
-/** Null: nobody with a KEK of this config made it. */
+/** Null: it was not signed with a KEK of this config. */
 async function documentIn(signed: string, { keks, log }: SessionParts): Promise<Document | null> {
   try {
     return JSON.parse(await verifyDocument(signed, PURPOSE, keks)); // only `begin` signs one
   } catch (error) {
-    // Its KEK has left the config: to sign in again costs little.
+    // Its KEK has left the config. The visitor signs in again.
     if (hasCode(error, 'kek_missing')) return null;
     if (!hasCode(error, 'key_tampered')) throw error;
-    log.error({ error: error.message }, 'somebody has written a session of the page into Redis: it is not accepted');
+    log.error(
+      { error: error.message },
+      'a session of the page in Redis has a wrong signature and is not accepted: somebody has written to Redis',
+    );
     return null;
   }
 }
@@ -111,12 +114,12 @@ export function hashOf(id: string): string {
   return hash('sha256', id, 'base64url');
 }
 
-/** What only somebody who knows the id of a session can make: its CSRF token, and the seal of a notice. Redis holds nothing that it follows from. */
+/** A value that takes the id of the session to make: its CSRF token, or the seal of a notice. Nothing in Redis tells it. */
 export function derived(id: string, what: string): string {
   return createHmac('sha256', id).update(`rekeyd page ${what}`).digest('base64url');
 }
 
-/** In a time that does not tell how much of it is right. */
+/** Compares in constant time. */
 export function isSame(given: string, wanted: string): boolean {
   const [one, other] = [Buffer.from(given), Buffer.from(wanted)];
   return one.length === other.length && timingSafeEqual(one, other);

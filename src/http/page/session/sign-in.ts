@@ -6,10 +6,10 @@ import type { PageAnswer, PageCall, PageRoute, Visitor } from '../routes.ts';
 import { signInPage } from '../views/sign-in.ts';
 import { ownPath } from './origin.ts';
 
-/** Of its window. */
+/** The title of the window. */
 export const SIGN_IN = 'Sign in';
 
-/** How long a visitor waits until it is known who that is, in ms. */
+/** How long a visitor waits for the lookup of a token or a session, in ms. */
 export const KNOWN_MS = 4_000;
 
 export const signInRoutes: readonly PageRoute[] = [

@@ -1,4 +1,4 @@
-/** What is around each page. */
+/** The frame of each page: head, navigation, notice and footer. */
 
 import { html, type SafeHtml } from '@remix-run/html-template';
 import packageFile from '../../../../package.json' with { type: 'json' };
@@ -7,12 +7,12 @@ import type { Visitor } from '../routes.ts';
 import { prose } from './words.ts';
 
 export interface Page {
-  /** Of the window. */
+  /** The title of the window. */
   readonly title: string;
   readonly body: SafeHtml;
-  /** Null: nobody has signed in. */
+  /** Null: not signed in. */
   readonly visitor: Visitor | null;
-  /** What the last action came to; shown once. */
+  /** The outcome of the last action; shown once. */
   readonly notice: string | null;
   /** The path of the page: its entry of the navigation is marked. */
   readonly path?: string;
@@ -31,7 +31,7 @@ export function layout({ title, body, visitor, notice, path = '' }: Page): SafeH
 <footer class="bottom"><div class="page-width"><span>rekeyd ${packageFile.version}</span></div></footer></body></html>`;
 }
 
-/** Only what the visitor may open. */
+/** Only pages that the visitor may open. */
 function navigation({ mayAct, principal }: Visitor, path: string): SafeHtml {
   const isWhole = principal.only === null;
   const entries = [

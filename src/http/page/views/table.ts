@@ -1,4 +1,4 @@
-/** Tables that become cards on a narrow screen. The roles stay what they are when the style sheet makes blocks of rows and cells. */
+/** Tables that become cards on a narrow screen. Explicit roles keep them tables for screen readers when the style sheet makes blocks of their cells. */
 
 import { html, type SafeHtml } from '@remix-run/html-template';
 import { prose } from './words.ts';

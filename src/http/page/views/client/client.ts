@@ -1,4 +1,4 @@
-/** One client: how it stands and what to do, its keys over time, who signs, what its server shows, and what happened. */
+/** One client: its state and what to do, its keys over time, its signers, the document on its server, its rotations and audit entries. */
 import { html, type SafeHtml } from '@remix-run/html-template';
 import { exposureLine } from '../../../../status/client/exposure.ts';
 import type { ClientStatus } from '../../../../status/model.ts';
@@ -38,7 +38,7 @@ ${items(view, now)}
 /** Where only the advice says that something is to be done. */
 const LOOK: Item = { tone: 'warn', icon: 'ask', what: 'This client needs a person', why: '' };
 
-/** What is wrong, or under way, the most pressing first; the advice stands with the first of them. */
+/** What is wrong or under way, the most pressing first. The first item has the advice. */
 function items({ status, advice }: ClientView, now: number): SafeHtml | null {
   const all = [...troubles(status), ...doings(status, now)];
   const [first, ...others] = all.length === 0 && advice !== null ? [LOOK] : all;

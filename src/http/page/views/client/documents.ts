@@ -1,4 +1,4 @@
-/** The document on the server beside ours. What differs is said in words and marked. */
+/** The document on the server beside ours. Differences are marked with a word. */
 import { html, type SafeHtml } from '@remix-run/html-template';
 import { sameJson } from '../../../../core/json.ts';
 import type { DocumentView, DriftView, KeyView } from '../../../../status/client/drift.ts';
@@ -46,7 +46,7 @@ function keyItem(key: KeyView, index: number, other: DocumentView | null): SafeH
   return html`<span class="position">${index + 1}.</span><div>${keyName(kid ?? id)}<span class="sub">${said.filter((part) => part !== null).join(', ')}</span></div>${other === null ? null : mark(key, index, other)}`;
 }
 
-/** How it stands beside the key of the other document. */
+/** How the key differs from the same key in the other document. */
 function mark(key: KeyView, index: number, { keys }: DocumentView): SafeHtml | null {
   if (keys.length === 0) return null;
   const at = keys.findIndex(({ id, kid }) => (key.id === null ? kid === key.kid : id === key.id));

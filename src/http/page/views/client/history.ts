@@ -46,7 +46,7 @@ function why({
   return html`<div class="roomy">${prose(reason)}<span class="sub">${who}</span></div>`;
 }
 
-/** So many are seen at once. */
+/** How many entries are shown at once; the others can be unfolded. */
 const FIRST = 10;
 
 export function entriesTable(entries: readonly AuditEntry[], now: number): SafeHtml {

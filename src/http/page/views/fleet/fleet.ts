@@ -1,4 +1,4 @@
-/** The fleet: what needs a person, then how it stands. */
+/** The fleet: what needs a person, then counts, waves, pauses, policies, deployments and workers. */
 import { html, type SafeHtml } from '@remix-run/html-template';
 import { scopeWords } from '../../../../core/pause.ts';
 import { CLIENT_STATES } from '../../../../core/state.ts';
@@ -22,7 +22,7 @@ ${section('workers', workersTable(view))}
 ${controls === null ? null : html`<section id="controls" class="panel"><h2>Controls</h2>${controls}</section>`}`;
 }
 
-/** For the title of the window: how many things need a person. */
+/** The title of the window, with the number of things that need a person. */
 export function fleetTitle(view: FleetView): string {
   const count = needsOf(view).length;
   return count === 0 ? 'Fleet' : `(${count}) Fleet`;
@@ -36,7 +36,7 @@ function needs(view: FleetView): SafeHtml {
   const all = needsOf(view);
   const asOf = html`<p class="as-of">As of ${clock(view.at)}${reading(view.reading)}</p>`;
   if (view.clients === 0 && all.length === 0) {
-    return html`<div class="verdict calm">${icon('ask')}<div><h2>No clients are known yet</h2><p>Clients are taken in by the next sweep or request.</p></div></div>${asOf}`;
+    return html`<div class="verdict calm">${icon('ask')}<div><h2>No clients are known yet</h2><p>The next sweep or request reads them from the server.</p></div></div>${asOf}`;
   }
   if (all.length === 0) {
     const what = `Of ${counted(view.clients, 'client')} none is halted, failed, overdue or drifted.`;
@@ -56,7 +56,7 @@ function needItem({ tone, icon: name, what, why, go }: Need): SafeHtml {
 
 function reading(reading: FleetView['reading']): string | null {
   if (reading === null) return null;
-  return `. The fleet is being read: ${number(reading.read)} of ${number(reading.of)} clients so far. Counts are of these.`;
+  return `. rekeyd is still reading the fleet: the counts are of ${number(reading.read)} of ${number(reading.of)} clients.`;
 }
 
 function states({ counts, clients }: FleetView): SafeHtml {
@@ -94,7 +94,7 @@ function waves({ waves, at }: FleetView): SafeHtml | null {
   return html`<h2>Waves under way</h2><ul class="lines">${items}</ul>`;
 }
 
-/** Those of single clients are shown there, and may be many. */
+/** Pauses of single clients are counted: there may be thousands, and each client's page shows its own. */
 function pauses({ pauses, at }: FleetView): SafeHtml | null {
   const now = Date.parse(at);
   const shown = pauses.filter((pause) => !('client' in pause));

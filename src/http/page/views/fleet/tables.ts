@@ -13,7 +13,7 @@ export function policiesTable({ policies, at }: FleetView): SafeHtml {
     html`<a href="${clientsPath({ policy: policy.policy })}">${policy.policy}</a>`,
     number(policy.clients),
     policy.owner ?? NONE,
-    html`every ${seconds(policy.rotate_every_seconds)}<span class="sub">looked for at <code>${policy.schedule}</code> ${policy.timezone}</span>`,
+    html`every ${seconds(policy.rotate_every_seconds)}<span class="sub">checked at <code>${policy.schedule}</code> ${policy.timezone}</span>`,
     ticks(policy, now),
     freezes(policy, now),
   ];
@@ -21,7 +21,7 @@ export function policiesTable({ policies, at }: FleetView): SafeHtml {
   return html`<h2>Policies</h2>${table({ caption: 'Policies', quiet: true, heads, rows: policies.map(row), numbers: ['Clients'], none: 'The config has no policy.' })}`;
 }
 
-/** The first one in full, the others as they follow. */
+/** The first tick in full, the others as distances. */
 function ticks({ next_ticks: [first, ...others] }: PolicyView, now: number): Cell {
   if (first === undefined) return NONE;
   const then = others.map((tick) => away(Date.parse(tick) - now)).join(', ');
@@ -48,7 +48,7 @@ export function deploymentsTable({ deployments, at }: FleetView): SafeHtml {
     takes(one.compromise_all_seconds),
   ];
   const heads = ['Deployment', 'API', 'Clients', 'Budget', 'All rotated in', 'All replaced in'];
-  const about = html`<p class="about">How long it takes at this budget when nothing has to be tried twice: a wave of all clients, and all of them after a compromise.</p>`;
+  const about = html`<p class="about">The times are for all clients of a deployment at its budget, when no call has to be repeated: a wave, and after a compromise.</p>`;
   return html`<h2>Deployments</h2>${about}${table({ caption: 'Deployments', quiet: true, heads, rows: deployments.map(row), numbers: ['Clients'], none: 'The config has no deployment.' })}`;
 }
 

@@ -1,4 +1,4 @@
-/** The lifeline of a client: its last rotation step by step, its keys since they are known, what comes next, and the same in a table. */
+/** The lifeline of a client: its last rotation step by step, all its keys over time, what comes next, and the same in tables. */
 
 import { html, type SafeHtml } from '@remix-run/html-template';
 import { shortKid } from '../../../../core/keys.ts';
@@ -14,7 +14,7 @@ export function lifeline(view: ClientView): SafeHtml {
   return html`${rotationFigure(view)}${wholeFigure(life)}${legend(life)}${comesNext(life)}${lifelineTables(life)}`;
 }
 
-/** An even scale: months, with rotations of seconds in them as thin as they are. */
+/** To scale: among months a rotation of seconds is a thin line. */
 function wholeFigure(life: Lifeline): SafeHtml {
   const scale = evenScale(life.from, horizon(life));
   const axis = (top: number) => ({
@@ -31,7 +31,7 @@ function wholeFigure(life: Lifeline): SafeHtml {
   return html`<figure><figcaption><strong>All its keys</strong></figcaption>${picture({ name, title, scale, rows: lanes(life.keys, scale.at), marks, planned, now, axis })}</figure>`;
 }
 
-/** A rotation that is planned long after a short history would leave no room for that: then it is in the list alone. */
+/** Where the picture ends. The next rotation may be planned so late that a short history would have no room: then only the list names it. */
 function horizon({ from, now, until, keys, planned }: Lifeline): number {
   const own = planned.filter(({ kid }) => kid !== null).map(({ at }) => at);
   const leaving = keys.flatMap(({ until }) => until ?? []);
@@ -56,7 +56,7 @@ function lanes(keys: readonly LifelineKey[], at: (ms: number) => number): readon
   return rows.map(({ keys }) => ({ keys, label: null }));
 }
 
-/** Each step has room, however long or short it took. Null: no rotation is known, or it has no steps yet. */
+/** Each step has room, however short it was. Null: no rotation is known, or it has no steps yet. */
 function rotationFigure({ lifeline: life, rotations: [last] }: ClientView): SafeHtml | null {
   if (last === undefined || last.kid === null) return null;
   const began = Date.parse(last.started_at);
@@ -81,10 +81,10 @@ function rotationFigure({ lifeline: life, rotations: [last] }: ClientView): Safe
   const now = ended === null ? life.now : null;
   const title = `The steps of rotation ${last.id}, from ${utc(scale.from)} until ${utc(scale.until)}. The table below says the same.`;
   const head = ended === null ? 'The rotation under way' : 'Its last rotation';
-  return html`<figure><figcaption><strong>${head}</strong> step by step, not to scale: each wait says how long it is.</figcaption>${picture({ name: 'steps', title, scale, rows, marks, planned, now, axis })}</figure>`;
+  return html`<figure><figcaption><strong>${head}</strong> step by step, not to scale. Each gap says how long it took.</figcaption>${picture({ name: 'steps', title, scale, rows, marks, planned, now, axis })}</figure>`;
 }
 
-/** What a key was before the picture begins, or after it ends, is not of it. */
+/** Without the spans that lie outside of the picture. */
 function inside(key: LifelineKey, { from, until }: { readonly from: number; readonly until: number }): LifelineKey {
   const spans = key.spans.filter((span) => span.from < until && (span.to === null || span.to > from));
   return { ...key, spans: spans.length === 0 ? key.spans.slice(-1) : spans };
@@ -117,7 +117,7 @@ function steps(
   return { height: 38, body: html`${line(scale.from)}${gaps}${ends}` };
 }
 
-/** Of what the pictures show. */
+/** The states and marks that the pictures have. */
 function legend({ keys, marks, planned }: Lifeline): SafeHtml {
   const states = new Set(keys.flatMap(({ spans }) => spans.map(({ state }) => state)));
   const swatches = [...states].map((state) => {

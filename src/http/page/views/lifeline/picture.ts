@@ -15,7 +15,7 @@ export interface Row {
 }
 
 export interface Picture {
-  /** Tells the patterns of two pictures apart. */
+  /** A prefix for the ids of its patterns: a page has two pictures. */
   readonly name: string;
   /** What a screen reader says of it. */
   readonly title: string;
@@ -23,7 +23,7 @@ export interface Picture {
   readonly rows: readonly Row[];
   readonly marks: readonly LifelineMark[];
   readonly planned: readonly PlannedStep[];
-  /** Null: it lies outside. */
+  /** Null: it lies outside of the picture. */
   readonly now: number | null;
   /** Below the bars, from this height on, and its height. */
   axis(top: number): { readonly body: SafeHtml; readonly height: number };
@@ -60,7 +60,7 @@ export function picture(drawn: Picture): SafeHtml {
 <line class="ground" x1="0" x2="100%" y1="${bottom}" y2="${bottom}"/>${axis.body}${bars}${planned.map((step) => plannedLine(step, scale, bottom))}${now === null ? null : nowLine(scale.at(now), bottom)}${rows.map((row, index) => rowLabel(row, tops.at[index] ?? HEAD, scale))}${together(marks, scale, heightOf).map(markGroup)}</svg>`;
 }
 
-/** Of a state that is told by lines: across, back, or both ways. */
+/** Hatches that tell states apart without colour. */
 function patterns(name: string): SafeHtml {
   return html`<defs><pattern id="${name}-pre-active" width="7" height="7" patternUnits="userSpaceOnUse"><path class="hatch pre-active" d="M-1 8 8-1"/></pattern><pattern id="${name}-deactivated" width="6" height="5" patternUnits="userSpaceOnUse"><path class="hatch deactivated" d="M0 2.5h6"/></pattern><pattern id="${name}-compromised" width="8" height="8" patternUnits="userSpaceOnUse"><path class="hatch compromised" d="M0 0l8 8M8 0 0 8"/></pattern></defs>`;
 }
@@ -75,7 +75,7 @@ function rowOf({ keys, label }: Row, top: number, { name, scale, now }: Picture)
   })}`;
 }
 
-/** Above all lines. */
+/** Drawn after all lines, so that none crosses it. */
 function rowLabel({ keys, label }: Row, top: number, scale: Scale): SafeHtml | null {
   if (label === null) return null;
   return html`<text class="row-label" x="${firstOf(keys, scale)}%" y="${top - 6}">${label}</text>`;
@@ -125,7 +125,7 @@ function spanBox(
   return html`<svg class="span" x="${left.toFixed(3)}%" y="${top}" width="${Math.max(width, 0.4).toFixed(3)}%" height="${BAR}"><title>${title}</title><rect class="under ${state}" width="100%" height="100%"/><rect class="bar ${state} ${ours ? 'ours' : 'foreign'}" width="100%" height="100%"${fill}/>${text}</svg>`;
 }
 
-/** A dashed frame until it goes, as planned; a post where it went. */
+/** A dashed frame until the planned end of a key; a post where a key has ended. */
 function keyEnd({ spans, until }: LifelineKey, scale: Scale, top: number, now: number | null): SafeHtml | null {
   const last = spans.at(-1);
   if (last === undefined) return null;
