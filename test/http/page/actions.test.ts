@@ -92,7 +92,7 @@ describe('a rotation', () => {
     for (const ref of ['185019846023/pem-app/none', '185019846023/none/1', 'a/b/c%20d']) {
       const seen = await ada.post(`/clients/${ref}/rotate`, { ...fields, reason: 'a drill' });
       expect(seen.status, ref).toBe(404);
-      expect(wordsOf(seen.text)).toMatch(/not known here, or you may not see it\. Look for it among the clients/);
+      expect(wordsOf(seen.text)).toMatch(/not known here, or you may not see it\. Search the list of clients/);
     }
     expect((await fleet.audit()).length).toBe(before);
     // It vanishes while its page is open.

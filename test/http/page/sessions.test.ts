@@ -171,7 +171,7 @@ describe('a session', () => {
       await operator.set(place(mine), forged);
       await isOut(mine);
     }
-    expect(fleet.lines.join('')).toContain('somebody has written a session of the page into Redis');
+    expect(fleet.lines.join('')).toContain('a session of the page in Redis has a wrong signature');
     // A list of tokens, or a claim, that is signed with the same KEK is no session.
     await operator.set(place(mine), String(await operator.get(store.keys.tokens)));
     await isOut(mine);

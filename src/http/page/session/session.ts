@@ -97,7 +97,7 @@ async function documentIn(signed: string, { keks, log }: SessionParts): Promise<
     if (!hasCode(error, 'key_tampered')) throw error;
     log.error(
       { error: error.message },
-      'a session of the page in Redis has a wrong signature and is not accepted: somebody has written to Redis',
+      'a session of the page in Redis has a wrong signature: it is not accepted',
     );
     return null;
   }
