@@ -123,7 +123,7 @@ async function answerFor({ context, signal }: Asked, id: string, once: Once | nu
 
 function nothingStarted(errors: Errors): ProblemError {
   const told = errors.slice(0, PAGE).map(({ client, message }) => ({ client, detail: message }));
-  return new ProblemError(422, 'Nothing was started. What stands in the way of each client is in errors.', {
+  return new ProblemError(422, 'Nothing was started. What stands in the way is said of each client.', {
     errors: told,
   });
 }

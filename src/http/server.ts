@@ -10,7 +10,7 @@ import type { Credentials } from './auth.ts';
 import { openEvents } from './events.ts';
 import { closeListener, LIMITS, type Limits, listenOn, openListener, renewTls } from './listener.ts';
 import { specRoute } from './openapi.ts';
-import { sendLost } from './page/errors.ts';
+import { sendProblemPage } from './page/errors.ts';
 import { openLive } from './page/live.ts';
 import { PAGES } from './page/pages.ts';
 import { registerPages } from './page/register.ts';
@@ -83,7 +83,7 @@ export const ROUTES: readonly Route[] = [...API_ROUTES, ...PUBLIC_ROUTES];
 export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   const { config, api, log } = options;
   const limits = { ...LIMITS, ...options.limits };
-  const inner = openListener({ tls: config.tls, limits, log, ...(api && { lostPage: sendLost }) });
+  const inner = openListener({ tls: config.tls, limits, log, ...(api && { problemPage: sendProblemPage }) });
   const outer = config.publicListen === null ? inner : openListener({ tls: null, limits, log });
   const listeners = new Set([inner, outer]);
   for (const app of listeners) serveProbes(app, options);

@@ -15,9 +15,8 @@ const TITLES: Readonly<Record<number, string>> = {
   503: 'rekeyd cannot answer now',
 };
 
+/** Where the error itself does not say what to do. */
 const TO_DO: Readonly<Record<number, string>> = {
-  403: 'Sign in with a token that may do this, or ask somebody who has one.',
-  404: 'Search the list of clients: it may have been deleted, or renamed.',
   429: 'Wait a moment, and reload this page.',
   500: 'Try again. The log of rekeyd says what went wrong.',
   503: 'Reload this page in a moment. Rotations that are under way go on when Redis answers again: nothing is lost.',
@@ -28,12 +27,9 @@ export function errorPage(error: unknown, log: Log): Shown {
   return pageOf(loggedProblem(error, log));
 }
 
-/** The page for a path that does not exist. */
-export function sendLost(reply: FastifyReply): FastifyReply {
-  return sendPage(reply, pageOf({ status: 404, detail: 'There is no page at this address.' }), {
-    visitor: null,
-    notice: null,
-  });
+/** Where no route answers, and so no visitor is known. */
+export function sendProblemPage(reply: FastifyReply, problem: Problem): FastifyReply {
+  return sendPage(reply, pageOf(problem), { visitor: null, notice: null });
 }
 
 function pageOf({ status, detail, errors = [], headers = {} }: Problem): Shown {
