@@ -112,10 +112,19 @@ function steps(plan: ClientPlan): SafeHtml {
   return html`<p>${clientLink(plan.client)}, policy ${plan.policy}.</p>${under}${warnings(plan)}${list}`;
 }
 
-function warnings({ warnings: given }: ClientPlan): SafeHtml | null {
+function warnings(plan: ClientPlan): SafeHtml | null {
+  const given = [...takenOver(plan), ...plan.warnings];
   return given.length === 0
     ? null
     : html`<ul class="warnings">${given.map((warning) => html`<li>${prose(warning)}</li>`)}</ul>`;
+}
+
+/** A cutover takes away the key that the application signs with, and nothing has shown that it takes ours. */
+function takenOver(plan: ClientPlan): readonly string[] {
+  if (plan.enrolment === 'enrolled' || outcomeOf(plan) !== 'cutover') return [];
+  return [
+    `It is ${plan.enrolment}, not enrolled: its application must take the new key from its key folder at once, or it can no longer sign in.`,
+  ];
 }
 
 const OUTCOMES: Readonly<Record<ReturnType<typeof outcomeOf>, string>> = {

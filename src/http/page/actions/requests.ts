@@ -12,6 +12,7 @@ import { maySelect } from '../../principal.ts';
 import { ProblemError } from '../../problem.ts';
 import { approveFor, requestFor, requestOf } from '../../requests.ts';
 import type { PageAnswer, PageCall, PageRoute, Visitor } from '../routes.ts';
+import { rotationBadge } from '../views/client-history.ts';
 import { icon } from '../views/icons.ts';
 import { table } from '../views/table.ts';
 import { clientLink, number, prose } from '../views/words.ts';
@@ -71,7 +72,9 @@ async function stateOf(
   const result = onlyFor(principal, state.result);
   const { errors = [], skipped = [], taken_over: taken = [] } = result;
   const { rotations } = await acceptedOf(store, id, result, []);
-  const nothing = rotations.length === 0 ? html`<p><strong>Nothing was started.</strong></p>` : rotationList(rotations);
+  // Somebody who is restricted is not told what was started for other clients.
+  const none = principal.only === null ? 'Nothing was started.' : 'Nothing was started for clients that you may see.';
+  const nothing = rotations.length === 0 ? html`<p><strong>${none}</strong></p>` : rotationList(rotations);
   return html`${nothing}${errorList(errors)}${aloneList(skipped, asked)}${takenList(taken)}`;
 }
 
@@ -111,11 +114,23 @@ function again(asked: Request | null): SafeHtml | null {
 type Rotations = Awaited<ReturnType<typeof acceptedOf>>['rotations'];
 
 function rotationList(rotations: Rotations): SafeHtml {
-  const rows = rotations.slice(0, MOST_SHOWN).map(({ client, id, state = 'running' }) => {
-    return [clientLink(parseReference(client)), html`<code>${id}</code>`, state.replace('_', ' ')];
+  const rows = rotations.slice(0, MOST_SHOWN).map(({ client, id, state }) => {
+    return [
+      clientLink(parseReference(client)),
+      html`<code>${id}</code>`,
+      state === undefined ? 'see its page' : rotationBadge(state),
+    ];
   });
   const caption = rotations.length === 1 ? 'The rotation' : `The ${number(rotations.length)} rotations`;
-  return html`<h2>${caption}</h2>${table({ caption, quiet: true, heads: ['Client', 'Rotation', 'State'], rows })}${more(rotations.length)}`;
+  return html`<h2>${caption}</h2>${failures(rotations)}${table({ caption, quiet: true, heads: ['Client', 'Rotation', 'State'], rows })}${more(rotations.length)}`;
+}
+
+/** Why one failed is said where it is also said what to do. */
+function failures(rotations: Rotations): SafeHtml | null {
+  const failed = rotations.filter(({ state }) => state === 'failed' || state === 'rolled_back').length;
+  if (failed === 0) return null;
+  const what = `${number(failed)} of ${number(rotations.length)} failed or ${failed === 1 ? 'was' : 'were'} rolled back.`;
+  return html`<div class="callout alarm">${icon('cross')}<div><p><strong>${what}</strong> The page of each client says why, and what to do.</p></div></div>`;
 }
 
 function errorList(errors: Errors): SafeHtml | null {

@@ -15,14 +15,18 @@ const STATES: Readonly<Record<RotationView['state'], readonly [Tone, Icon, strin
   rolled_back: ['warn', 'turn', 'rolled back'],
 };
 
+export function rotationBadge(state: RotationView['state']): SafeHtml {
+  const [tone, name, word] = STATES[state];
+  return badge(tone, name, word);
+}
+
 export function rotationsTable(rotations: readonly RotationView[], now: number): SafeHtml {
   const rows = rotations.map((rotation): Cell[] => {
-    const [tone, name, word] = STATES[rotation.state];
-    const { strategy, rollback, error, replaces, kid } = rotation;
+    const { state, strategy, rollback, error, replaces, kid } = rotation;
     const what = html`${kid === null ? 'no key was made' : keyName(kid)}<span class="sub">${replaces === null ? 'in place of a key that is not ours' : html`in place of ${keyName(replaces)}`}</span>`;
     return [
       html`${moment(rotation.started_at, now)}<span class="sub">${took(rotation)}</span>`,
-      html`${badge(tone, name, word)}<span class="sub">${strategy}${rollback ? ', rollback' : null}</span>${error === null ? null : html`<span class="sub why">${prose(error)}</span>`}`,
+      html`${rotationBadge(state)}<span class="sub">${strategy}${rollback ? ', rollback' : null}</span>${error === null ? null : html`<span class="sub why">${prose(error)}</span>`}`,
       what,
       why(rotation),
     ];
