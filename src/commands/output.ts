@@ -19,9 +19,15 @@ export interface Canvas {
   write(text: string): void;
 }
 
-export function stdoutCanvas(): Canvas {
-  const { isTTY, rows, columns } = process.stdout;
-  return { size: isTTY ? { rows, columns } : null, write: (text) => void process.stdout.write(text) };
+export function stdoutCanvas(
+  stdout: Pick<typeof process.stdout, 'isTTY' | 'rows' | 'columns'> = process.stdout,
+): Canvas {
+  const { isTTY, rows, columns } = stdout;
+  // Some terminals, such as those of containers, do not say how large they are: then both are 0.
+  return {
+    size: isTTY ? { rows: rows || 24, columns: columns || 80 } : null,
+    write: (text) => void process.stdout.write(text),
+  };
 }
 
 /**
