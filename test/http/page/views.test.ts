@@ -8,7 +8,7 @@ import type { Visitor } from '../../../src/http/page/routes.ts';
 import { clientPage } from '../../../src/http/page/views/client/client.ts';
 import { clientsPage } from '../../../src/http/page/views/clients.ts';
 import { fleetPage, fleetTitle } from '../../../src/http/page/views/fleet/fleet.ts';
-import { needsOf } from '../../../src/http/page/views/fleet/needs.ts';
+import { CONTROLS, needsOf } from '../../../src/http/page/views/fleet/needs.ts';
 import { queuesPage } from '../../../src/http/page/views/fleet/queues.ts';
 import { layout } from '../../../src/http/page/views/layout.ts';
 import { problemPage } from '../../../src/http/page/views/problem.ts';
@@ -148,6 +148,8 @@ describe('the fleet', () => {
       ['Webhook pager needs a look', null],
     ]);
     expect(fleetTitle(TROUBLED_FLEET)).toBe('(13) Fleet');
+    expect(String(fleetPage(TROUBLED_FLEET, html`forms`))).toContain(CONTROLS);
+    expect(String(fleetPage(TROUBLED_FLEET, null))).not.toContain(CONTROLS);
   });
 
   it('with no worker needs somebody who starts one', () => {

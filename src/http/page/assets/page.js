@@ -9,6 +9,8 @@ const ANYWAY_MS = 60_000;
 const LISTEN_AGAIN_MS = 120_000;
 
 takeToken();
+// A link to the sign-in that is opened where the sign-in is open already loads nothing.
+addEventListener('hashchange', takeToken);
 if (document.querySelector('[data-live]') !== null) keepUpToDate();
 
 /** From `/sign-in#token=…`: what follows the # is sent to no server. */
@@ -115,15 +117,30 @@ function keepUpToDate() {
 /** Replaces a section. Open details stay open, and the focus stays. */
 function swap(fresh) {
   const old = document.querySelector(`[data-live="${fresh.dataset.live}"]`);
-  if (old === null) return;
+  if (old === null || isInUse(old)) return;
   for (const { id } of old.querySelectorAll('details[open][id]')) {
     fresh.querySelector(`details#${CSS.escape(id)}`)?.setAttribute('open', '');
   }
-  if (old.isEqualNode(fresh)) return;
+  if (withoutNumbers(old).isEqualNode(withoutNumbers(fresh))) return;
   const focused = document.activeElement;
   const find = old.contains(focused) ? finder(focused, old) : () => null;
   old.replaceWith(fresh);
   find(fresh)?.focus({ preventScroll: true });
+}
+
+/** A form that is open, or that somebody has written into, stays as it is. */
+function isInUse(section) {
+  const isOpen = section.querySelector('details.action[open]') !== null;
+  return (
+    isOpen || [...section.querySelectorAll('form input[type=text]')].some((field) => field.value !== field.defaultValue)
+  );
+}
+
+/** Each form has a number of its own, another one each time: that alone is nothing new. */
+function withoutNumbers(section) {
+  const copy = section.cloneNode(true);
+  for (const field of copy.querySelectorAll('input[name=nonce]')) field.remove();
+  return copy;
 }
 
 /** Finds an element of the old section in the new one: a link by its address, any other by its index among elements of its kind. */

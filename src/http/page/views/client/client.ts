@@ -24,7 +24,7 @@ export function clientPage(view: ClientView, actions: SafeHtml | null): SafeHtml
 <section data-live="documents"><h2>The document on the server</h2>${documents(view.drift, now)}</section>
 <section data-live="rotations"><h2>Rotations</h2>${rotationsTable(view.rotations, now)}</section>
 <section data-live="entries"><h2>Audit entries</h2>${entriesTable(view.entries, now)}</section>
-</div>${actions === null ? null : html`<section id="actions" class="panel side"><h2>Actions</h2>${actions}</section>`}</div>`;
+</div>${actions === null ? null : html`<section id="actions" class="panel side" data-live="actions"><h2>Actions</h2>${actions}</section>`}</div>`;
 }
 
 function standing(view: ClientView, now: number): SafeHtml {

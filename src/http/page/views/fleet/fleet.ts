@@ -6,20 +6,20 @@ import type { FleetView } from '../../../../status/views.ts';
 import { icon } from '../icons.ts';
 import { item } from '../item.ts';
 import { away, clientsPath, clock, counted, moment, number, prose, STATES } from '../words.ts';
-import { type Need, needsOf } from './needs.ts';
+import { CONTROLS, type Need, needsOf } from './needs.ts';
 import { proportions } from './proportions.ts';
 import { deploymentsTable, policiesTable, workersTable } from './tables.ts';
 
 /** @param controls forms for those that may use them; null for others */
 export function fleetPage(view: FleetView, controls: SafeHtml | null): SafeHtml {
   return html`<header class="head"><h1>Fleet</h1></header>
-${section('needs', needs(view))}
+${section('needs', needs(view, controls !== null))}
 ${section('states', html`${states(view)}${due(view)}`)}
 ${section('holds', html`${waves(view)}${pauses(view)}`)}
 ${section('policies', policiesTable(view))}
 ${section('deployments', deploymentsTable(view))}
 ${section('workers', workersTable(view))}
-${controls === null ? null : html`<section id="controls" class="panel"><h2>Controls</h2>${controls}</section>`}`;
+${controls === null ? null : html`<section id="controls" class="panel" data-live="controls"><h2>Controls</h2>${controls}</section>`}`;
 }
 
 /** The title of the window, with the number of things that need a person. */
@@ -32,7 +32,7 @@ function section(name: string, inside: SafeHtml): SafeHtml {
   return html`<section data-live="${name}">${inside}</section>`;
 }
 
-function needs(view: FleetView): SafeHtml {
+function needs(view: FleetView, mayControl: boolean): SafeHtml {
   const all = needsOf(view);
   const asOf = html`<p class="as-of">As of ${clock(view.at)}${reading(view.reading)}</p>`;
   if (view.clients === 0 && all.length === 0) {
@@ -45,12 +45,15 @@ function needs(view: FleetView): SafeHtml {
   const tone = all.some((need) => need.tone === 'alarm') ? 'alarm' : 'warn';
   const title = all.length === 1 ? 'One thing needs you' : `${all.length} things need you`;
   return html`<div class="verdict ${tone}">${icon('alarm')}<div><h2>${title}</h2></div></div>${asOf}
-<ul class="needs">${all.map(needItem)}</ul>`;
+<ul class="needs">${all.map((need) => needItem(need, mayControl))}</ul>`;
 }
 
-function needItem({ tone, icon: name, what, why, go }: Need): SafeHtml {
+/** Who may not act is led to no form. */
+function needItem({ tone, icon: name, what, why, go }: Need, mayControl: boolean): SafeHtml {
   const link =
-    go === null ? null : html`<a class="go" href="${go.to}">${go.text}<span class="unseen">: ${what}</span></a>`;
+    go === null || (go.to === CONTROLS && !mayControl)
+      ? null
+      : html`<a class="go" href="${go.to}">${go.text}<span class="unseen">: ${what}</span></a>`;
   return item({ tone, icon: name, what, why: prose(why), beside: link });
 }
 

@@ -18,6 +18,9 @@ export interface Need {
   readonly go: { readonly to: string; readonly text: string } | null;
 }
 
+/** The forms at the end of the fleet. The query makes a link on the same page load it anew, and so with the forms of now. */
+export const CONTROLS = '/?show=controls#controls';
+
 export function needsOf(view: FleetView): readonly Need[] {
   const all = [...aboutClients(view), ...aboutSchedules(view), ...aboutWorkers(view), ...aboutReports(view)];
   return [...all.filter(({ tone }) => tone === 'alarm'), ...all.filter(({ tone }) => tone !== 'alarm')];
@@ -96,7 +99,7 @@ function aboutSchedules({ waves, deployments, requests }: FleetView): readonly N
           ...{ tone: 'alarm', icon: 'stop' },
           what: `The wave of policy ${policy} has stopped`,
           why: `${stopped ?? 'A proof failed'}. Its other clients are not rotated on schedule. Mend the cause, then resume the wave.`,
-          go: { to: '/?show=controls#controls', text: 'Resume it' },
+          go: { to: CONTROLS, text: 'Resume it' },
         }),
       ),
     ...deployments.flatMap(({ deployment, paused }): Need[] =>
