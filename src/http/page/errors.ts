@@ -22,20 +22,25 @@ const TO_DO: Readonly<Record<number, string>> = {
   503: 'Reload this page in a moment. Rotations that are under way go on when Redis answers again: nothing is lost.',
 };
 
-/** The page of an error. Errors of the server also go to the log. */
-export function errorPage(error: unknown, log: Log): Shown {
-  return pageOf(loggedProblem(error, log));
+/**
+ * The page of an error. Errors of the server also go to the log.
+ * @param isForm a form was sent, and nobody had been admitted yet: it has done nothing
+ */
+export function errorPage(error: unknown, log: Log, isForm: boolean): Shown {
+  const problem = loggedProblem(error, log);
+  return pageOf(problem, isForm && problem.status === 503 ? FORM_AGAIN : TO_DO[problem.status]);
 }
+
+const FORM_AGAIN = 'Nothing was done. Go back, and send the form again in a moment.';
 
 /** Where no route answers, and so no visitor is known. */
 export function sendProblemPage(reply: FastifyReply, problem: Problem): FastifyReply {
   return sendPage(reply, pageOf(problem), { visitor: null, notice: null });
 }
 
-function pageOf({ status, detail, errors = [], headers = {} }: Problem): Shown {
+function pageOf({ status, detail, errors = [], headers = {} }: Problem, toDo = TO_DO[status]): Shown {
   const title = TITLES[status] ?? (status >= 500 ? 'Something went wrong' : 'This cannot be done');
   const what = errors.map(({ client, detail: why }) => (client === undefined ? why : `${client}: ${why}`));
-  const toDo = TO_DO[status];
   const said = toDo === undefined ? detail : `${detail} ${toDo}`;
   return { status, headers, title, body: problemPage({ status, title, detail: said, errors: what }) };
 }

@@ -84,7 +84,7 @@ export function registerPages(app: FastifyInstance, routes: readonly PageRoute[]
           registering.refused({ ...told, claimedBy, address: request.ip, method, path });
         }
         if (isSentOn) return sendAnswer(request, reply, { to: signInPath(request, route) }, { visitor, notice: null });
-        const page = errorPage(error, registering.log);
+        const page = errorPage(error, registering.log, route.method === 'POST' && visitor === null);
         // After a token that is not accepted the sign-in is shown again.
         const isRetried = route.path === SIGN_IN && told !== null && told.status !== 429;
         const shown = isRetried ? { ...page, ...signInAgain(request.body, told.detail) } : page;

@@ -222,6 +222,11 @@ describe('without Redis', () => {
     expect(gone.status).toBe(503);
     expect(wordsOf(gone.text)).toMatch(/rekeyd cannot answer now The store cannot be worked with now/);
     expect((await visitor.get('/sign-in')).status).toBe(200);
-    expect((await refused).status).toBe(503);
+    const form = await visitor.post('/pause', { scope: 'all' });
+    expect(form.status).toBe(503);
+    for (const { text } of [form, await refused]) {
+      expect(wordsOf(text)).toContain('Nothing was done. Go back, and send the form again in a moment.');
+    }
+    expect(wordsOf(gone.text)).not.toContain('Nothing was done');
   });
 });
