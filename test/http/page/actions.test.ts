@@ -40,7 +40,7 @@ describe('a rotation', () => {
     expect(shown.text).not.toContain('<script>alert');
     const words = wordsOf(shown.text);
     expect(words).toMatch(
-      /Nothing has been done yet.*generate a key for ES256.*PATCH \(cut over\).*test sign-in.*destroy/,
+      /Nothing has been done yet.*It is asked for because: a drill.*generate a key for ES256.*PATCH \(cut over\).*test sign-in.*destroy/,
     );
     expect(fleet.patches(client)).toEqual([]);
     expect(await entriesOf(fleet, 'api.called', 'rotation.requested', 'rotation.started')).toEqual([]);

@@ -33,6 +33,7 @@ export function dryRunPage(
   const isOne = 'clients' in select && select.clients.length === 1;
   const body = html`<header class="head"><h1>${title}</h1></header>
 <p>Nothing has been done yet. This is what would happen now; it comes from the records of rekeyd, and no server was asked.</p>
+<p>It is asked for because: ${asked.reason}</p>
 ${isOne ? null : size(run)}
 ${run.breaker === null || isOne ? null : breaker(run.breaker)}
 ${notes(run)}

@@ -12,7 +12,7 @@ import { maySelect } from '../../principal.ts';
 import { ProblemError } from '../../problem.ts';
 import { approveFor, requestFor, requestOf } from '../../requests.ts';
 import type { PageAnswer, PageCall, PageRoute, Visitor } from '../routes.ts';
-import { rotationBadge } from '../views/client-history.ts';
+import { rotationBadge } from '../views/client/history.ts';
 import { icon } from '../views/icons.ts';
 import { table } from '../views/table.ts';
 import { clientLink, number, prose } from '../views/words.ts';

@@ -95,10 +95,7 @@ async function documentIn(signed: string, { keks, log }: SessionParts): Promise<
     // Its KEK has left the config. The visitor signs in again.
     if (hasCode(error, 'kek_missing')) return null;
     if (!hasCode(error, 'key_tampered')) throw error;
-    log.error(
-      { error: error.message },
-      'a session of the page in Redis has a wrong signature: it is not accepted',
-    );
+    log.error({ error: error.message }, 'a session of the page in Redis has a wrong signature: it is not accepted');
     return null;
   }
 }

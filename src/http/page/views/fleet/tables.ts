@@ -1,11 +1,15 @@
 /** Policies, deployments and workers. */
 
 import { html, type SafeHtml } from '@remix-run/html-template';
+
+import { formatDuration } from '../../../../core/duration.ts';
+
 import { isClockOff } from '../../../../status/fleet/workers.ts';
 import type { DeploymentView, FleetView, PolicyView, WorkerView } from '../../../../status/views.ts';
 import { type Cell, table } from '../table.ts';
 import { away, badge, clientsPath, clock, moment, NONE, number, prose, seconds } from '../words.ts';
 import { clockWords } from './needs.ts';
+
 
 export function policiesTable({ policies, at }: FleetView): SafeHtml {
   const now = Date.parse(at);
@@ -48,7 +52,7 @@ export function deploymentsTable({ deployments, at }: FleetView): SafeHtml {
     takes(one.compromise_all_seconds),
   ];
   const heads = ['Deployment', 'API', 'Clients', 'Budget', 'All rotated in', 'All replaced in'];
-  const about = html`<p class="about">The times are for all clients of a deployment at its budget, when no call has to be repeated: a wave, and after a compromise.</p>`;
+  const about = html`<p class="about">The last two columns say how long it takes at this budget when nothing has to be tried twice: to rotate all clients on schedule, and to replace all keys after a compromise.</p>`;
   return html`<h2>Deployments</h2>${about}${table({ caption: 'Deployments', quiet: true, heads, rows: deployments.map(row), numbers: ['Clients'], none: 'The config has no deployment.' })}`;
 }
 
@@ -65,7 +69,7 @@ function budget({ deployment, budget: { max, per_seconds: per, used } }: Deploym
 }
 
 function takes(count: number | null): Cell {
-  return count === null ? NONE : seconds(count);
+  return count === null ? NONE : formatDuration(count * 1_000);
 }
 
 export function workersTable({ workers }: FleetView): SafeHtml {
