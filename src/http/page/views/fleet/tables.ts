@@ -10,7 +10,6 @@ import { type Cell, table } from '../table.ts';
 import { away, badge, clientsPath, clock, moment, NONE, number, prose, seconds } from '../words.ts';
 import { clockWords } from './needs.ts';
 
-
 export function policiesTable({ policies, at }: FleetView): SafeHtml {
   const now = Date.parse(at);
   const row = (policy: PolicyView): Cell[] => [
