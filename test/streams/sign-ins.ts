@@ -67,7 +67,7 @@ export async function startSignIns(
       running.add(one);
       // What a busy machine missed is not made up for: applications do not wait and then sign in all at once.
       due = Math.max(due + 1000 / perSecond, performance.now());
-      await delay(due - performance.now());
+      await delay(Math.max(0, due - performance.now()));
     }
   }
 
