@@ -8,6 +8,7 @@ export const PER_SECOND = 50;
 
 export interface KindResult {
   readonly kind: Kind;
+  /** In which they signed in. */
   readonly seconds: number;
   readonly rotations: { readonly wanted: number; readonly finished: number };
   readonly logins: { readonly ok: number; readonly fallback: number; readonly refused: number };
@@ -18,14 +19,14 @@ export interface KindResult {
 
 export async function runKind(world: World, kind: Kind, amount: Amount, perSecond = PER_SECOND): Promise<KindResult> {
   const { turns, clients, each } = amount;
-  const startedAt = performance.now();
   const logins = { ok: 0, fallback: 0, refused: 0 };
   const [exposedMs, failures]: [number[], string[]] = [[], []];
-  let finished = 0;
+  let [finished, seconds] = [0, 0];
   for (let turn = 0; turn < turns; turn += 1) {
     const those = await Promise.all(
       Array.from({ length: clients }, (_, at) => world.enrolled(kind, kind.algs[at % kind.algs.length] ?? 'ES256')),
     );
+    const startedAt = performance.now();
     const signIns = await startSignIns(those, world.issuer, perSecond);
     const ended: Ended[] = [];
     await Promise.all(
@@ -38,6 +39,7 @@ export async function runKind(world: World, kind: Kind, amount: Amount, perSecon
       }),
     );
     await signIns.stop();
+    seconds += (performance.now() - startedAt) / 1000;
     for (const one of ended) {
       const { state, strategy, error } = one.rotation;
       const isRight = strategy === kind.strategy && (kind.to ?? one.alg) === one.alg;
@@ -57,7 +59,6 @@ export async function runKind(world: World, kind: Kind, amount: Amount, perSecon
     logins.fallback += signIns.fallback;
     logins.refused += signIns.refused.length;
   }
-  const seconds = (performance.now() - startedAt) / 1000;
   return { kind, seconds, rotations: { wanted: turns * clients * each, finished }, logins, exposedMs, failures };
 }
 
