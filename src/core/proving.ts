@@ -73,12 +73,14 @@ function refusedNew(record: ClientRecord, rotation: Rotation, kid: string, why: 
 }
 
 /**
- * For how long, in ms, the server may still go by the set of a `jwks_uri` that it fetched before: there the new key is unknown, and the old one signs in.
- * A refusal says nothing of the key until then, and nobody is locked out.
+ * For how long, in ms, the server may still go by the set that it fetched from the same `jwks_uri` before: there the new key is unknown, and the old one
+ * signs in. A refusal says nothing of the key until then, and nobody is locked out. Where the PATCH changed the address or the alg, the old key signs in no
+ * more, so every second counts.
  */
-function mayBeHiddenMs({ format, phase }: Rotation, { policy, now }: Context): number {
+function mayBeHiddenMs({ format, phase, before, alg }: Rotation, { policy, now }: Context): number {
   if (format !== 'jwks_uri' || (phase.name !== 'cut_over' && phase.name !== 'published')) return 0;
-  return phase.at + policy.propagationMs - now;
+  const isSame = before !== null && before.jwksUri === policy.jwksUri && before.alg === alg;
+  return isSame ? phase.at + policy.propagationMs - now : 0;
 }
 
 /** How often it is asked meanwhile, in ms. Such a refusal is no failure, so it must not use up attempts or lengthen the backoff. */

@@ -17,7 +17,9 @@ import {
   retirement,
   retiringRecord,
   rotating,
+  SERVED_URI,
   START,
+  shown,
   signersHold,
   summary,
   tries,
@@ -116,7 +118,9 @@ describe('the proof of a new key', () => {
   });
 
   describe('refused where the server fetches the set itself', () => {
-    const served = (change: object = {}) => rotating('cutover', 'cut_over', {}, { format: 'jwks_uri', ...change });
+    const before = shown(['a'], { jwksUri: SERVED_URI });
+    const served = (change: object = {}) =>
+      rotating('cutover', 'cut_over', {}, { format: 'jwks_uri', before, ...change });
     const refusedAt = (record: ClientRecord, now: number) => provedNew(record, 'b', REFUSED, contextAt(now)).record;
 
     it.each([
@@ -140,6 +144,15 @@ describe('the proof of a new key', () => {
         record = refusedAt(record, now);
       expect(record.rotation?.phase.name).toBe(end);
     });
+  });
+
+  it.each([
+    ['from another address', { jwksUri: null }],
+    ['by another alg', { alg: 'RS256' }],
+  ])('refused by a server that went %s before is believed at once', (_, changed) => {
+    const before = shown(['a'], { jwksUri: SERVED_URI, ...changed });
+    const record = rotating('cutover', 'cut_over', {}, { format: 'jwks_uri', before });
+    expect(borne(record, REFUSED)).toMatchObject({ times: 1, record: { rotation: { phase: { name: 'reverting' } } } });
   });
 
   it('throttled costs no attempt, and says why it waits', () => {
