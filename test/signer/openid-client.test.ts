@@ -9,19 +9,22 @@ import { directorySink } from '../../src/deliver/directory.ts';
 import type { SinkContents, SinkKey } from '../../src/deliver/sink.ts';
 import { clientAuth, openSigner, type Signer, type SignerOptions, signingFetch } from '../../src/signer/index.ts';
 import { contents, sinkKey } from '../deliver/contents.ts';
-import { type OidcProvider, startProvider } from '../oidc/provider.ts';
+import { type OidcClient, type OidcProvider, openProvider } from '../oidc/provider.ts';
 
 const CLIENT = 'client-4711';
 let root: string;
 let a: SinkKey;
 let b: SinkKey;
 let server: OidcProvider;
+const clients = new Map<string, OidcClient>();
 
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'rekeyd-clients-'));
   onTestFinished(() => rm(root, { recursive: true, force: true }));
   [a, b] = await Promise.all([sinkKey(), sinkKey()]);
-  server = await startProvider();
+  clients.clear();
+  server = await openProvider({ clientOf: (id) => clients.get(id) });
+  onTestFinished(() => server.close());
 });
 
 const deliver = (keys: Partial<Pick<SinkContents, 'current' | 'next' | 'previous'>>) =>
@@ -29,7 +32,7 @@ const deliver = (keys: Partial<Pick<SinkContents, 'current' | 'next' | 'previous
 
 function publish(...keys: readonly SinkKey[]): void {
   const jwks = { keys: keys.map(({ jwk, kid, alg }) => ({ ...jwk, kid, alg, use: 'sig' })) };
-  server.register(CLIENT, { jwks, token_endpoint_auth_signing_alg: 'ES256' });
+  clients.set(CLIENT, { jwks, token_endpoint_auth_signing_alg: 'ES256' });
 }
 
 async function open(options?: SignerOptions): Promise<Signer> {
