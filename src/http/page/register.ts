@@ -31,16 +31,8 @@ const MOST_FORM = 64 * 1024;
 const PATIENCE_MS = { GET: 10_000, POST: 20_000 } as const;
 const NEVER = new AbortController().signal;
 
-/** For each address. A token cannot be guessed, but each sign-in writes to the audit log and to disk. */
-const SIGN_INS: Rate = { max: 30, perMs: 60_000 };
-
-interface Limits {
-  readonly calls: (caller: string) => number;
-  readonly signIns: (caller: string) => number;
-}
-
 export function registerPages(app: FastifyInstance, routes: readonly PageRoute[], registering: PageRegistering): void {
-  const limits: Limits = { calls: openLimiter(registering.rate), signIns: openLimiter(() => SIGN_INS) };
+  const limit = openLimiter(registering.rate);
   const visitors = new WeakMap<FastifyRequest, Visitor>();
   const visitorOf = (request: FastifyRequest) => visitors.get(request) ?? null;
   for (const route of routes) {
@@ -51,7 +43,7 @@ export function registerPages(app: FastifyInstance, routes: readonly PageRoute[]
       // Before the body is read, as for the API.
       onRequest: async (request) => {
         if (route.method === 'POST') fromOurOwn(request);
-        const visitor = await admit(request, route, limits, registering.context);
+        const visitor = await admit(request, route, limit, registering.context);
         if (visitor === null) return;
         visitors.set(request, visitor);
         allow(visitor, route);
@@ -104,20 +96,19 @@ function signInAgain(body: unknown, problem: string) {
 /** Null: the route needs no session. @throws ProblemError 401, 429, 503 */
 async function admit(
   request: FastifyRequest,
-  { method, path, scope }: PageRoute,
-  { calls, signIns }: Limits,
+  { scope }: PageRoute,
+  limit: (caller: string) => number,
   { sessions }: PageContext,
 ): Promise<Visitor | null> {
   if (scope === null) {
-    const isSignIn = path === SIGN_IN && method === 'POST';
-    slowDown((isSignIn ? signIns : calls)(`page ${request.ip}`), 'This address');
+    slowDown(limit(`page ${request.ip}`), 'This address');
     return null;
   }
   const id = readCookie(request, cookieName(COOKIE, isSecure(request)));
   const session = id === null ? null : await known(sessions.find(id));
   if (session === null) throw new ProblemError(401, 'You are not signed in, or your session has ended.');
   const visitor = visitorIn(session, sessions);
-  slowDown(calls(hashOf(session.id)), visitor.principal.claimedBy);
+  slowDown(limit(hashOf(session.id)), visitor.principal.claimedBy);
   return visitor;
 }
 

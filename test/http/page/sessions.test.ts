@@ -200,12 +200,15 @@ describe('a session', () => {
     const outcomes = await Promise.all(visitors.map(async (visitor) => (await visitor.get('/clients')).status));
     expect(outcomes).toEqual([303, 303, ...Array.from({ length: MOST_SESSIONS }, () => 200)]);
     expect(await operator.keys('*:session:*')).toHaveLength(MOST_SESSIONS);
-    // Each sign-in is written to the disk: one address cannot have as many as it likes.
+    // Each sign-in is written to the disk: one token cannot have as many as it likes.
     const statuses: number[] = [];
     for (let made = 0; made < 200 && !statuses.includes(429); made += 1) {
       statuses.push((await pageVisitor(url).post('/sign-in', { token })).status);
     }
     expect(statuses).toContain(429);
+    // Behind a proxy all visitors have one address: the others are not kept out.
+    const other = await makeToken(fleet, { name: 'other' });
+    expect((await pageVisitor(url).post('/sign-in', { token: other })).status).toBe(303);
   });
 });
 

@@ -10,12 +10,19 @@ import type { Kek } from '../../../keys/kek.ts';
 import { signDocument, verifyDocument } from '../../../keys/signed.ts';
 import type { Log } from '../../../rotation/resources.ts';
 import type { Store } from '../../../store/store.ts';
+import { openLimiter, type Rate, slowDown } from '../../rate.ts';
 import type { TokenBook } from '../../tokens.ts';
 
 export const SESSION_MS = 8 * 3_600_000;
 
 /** How many sessions a token may have: when one more begins, the oldest ends. */
 export const MOST_SESSIONS = 20;
+
+/**
+ * For each token: a sign-in writes to the audit log and to disk. Not for each address, since all visitors may come through one proxy, and one of them could
+ * keep the others out.
+ */
+const SIGN_INS: Rate = { max: 30, perMs: 60_000 };
 
 const PURPOSE = 'sessions of the page';
 const ID = /^[A-Za-z0-9_-]{43}$/;
@@ -39,7 +46,7 @@ export interface Session {
 }
 
 export interface SessionBook {
-  /** Always under a new id. @throws RekeydError `not_durable` */
+  /** Always under a new id. @throws RekeydError `not_durable`; ProblemError 429 */
   begin(token: Token, address: string): Promise<Session>;
   /** Null: it has ended, or its token has. @throws RekeydError `redis_unreachable`, `kms_unavailable`; `key_tampered`, `kek_missing` when no token can be trusted */
   find(id: string): Promise<Session | null>;
@@ -56,9 +63,11 @@ export interface SessionParts {
 
 /** @param parts of the config in force */
 export function openSessionBook(parts: () => SessionParts): SessionBook {
+  const limit = openLimiter(() => SIGN_INS);
   return {
     async begin(token, address) {
       const { store, keks } = parts();
+      slowDown(limit(token.hash), `token:${token.name}`);
       const id = randomBytes(32).toString('base64url');
       const session = hashOf(id);
       const until = (await store.now()) + SESSION_MS;
