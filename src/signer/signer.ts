@@ -180,7 +180,8 @@ export async function openSigner(folder: string, options: SignerOptions = {}): P
       const second = await attempt(other, corrected);
       if (isAccepted(second.answer)) {
         stead = { first: firstKey(newer)?.kid ?? other.kid, accepted: other.kid };
-        correction = corrected;
+        // What another request has measured meanwhile stays.
+        if (measured !== null) correction = corrected;
       } else if (second.isRefused) stead = null;
       report();
       return second.answer;

@@ -51,3 +51,21 @@ test('a volume that hangs does not stop sign-ins, and is not asked again until i
   expect(sent).toEqual([a.kid, b.kid]);
   expect((await signer.assertion(request)).kid).toBe(b.kid);
 });
+
+test('many sign-ins at once hold one thread of the pool at a volume that hangs, so that signing has the others', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'rekeyd-hanging-'));
+  onTestFinished(() => rm(root, { recursive: true, force: true }));
+  const key = await sinkKey();
+  await directorySink(root).deliver(contents({ current: key }));
+  const signer = await openSigner(join(root, '185019846023', 'mcp-auth', '4711'), { reports: false });
+  let answer = () => {};
+  volume.hangs = new Promise((resolve) => {
+    answer = resolve;
+  });
+  volume.asked = 0;
+  const signing = Array.from({ length: 50 }, () => signer.assertion({ audience: 'https://auth.example.com' }));
+  const kids = (await Promise.all(signing)).map(({ kid }) => kid);
+  expect(kids).toEqual(Array(50).fill(key.kid));
+  expect(volume.asked).toBe(1);
+  answer();
+});
