@@ -6,7 +6,7 @@ import type { KeyRole, KeySet, SigningKey } from './folder.ts';
 import { firstKey, holdKeys, noKey } from './held.ts';
 import { type Answer, dateOf, discard, isAccepted, isRefusal } from './refusal.ts';
 import { openReporter } from './reports.ts';
-import { every, now as systemClock } from './time.ts';
+import { every, now as systemClock, within } from './time.ts';
 
 export interface SignerOptions {
   /**
@@ -71,6 +71,9 @@ export interface Signer {
 
 /** How often, in ms, a signer that signs nothing looks for new keys, so that rekeyd hears that it has them. */
 const LOOK_MS = 5_000;
+
+/** How long, in ms, a signer that is closed waits until its report is taken back. */
+const CLOSING_MS = 2_000;
 
 /**
  * Opens a client's folder of rekeyd's directory sink. The folder is looked at again before each signature (one `stat`), which works on every volume, also
@@ -189,7 +192,8 @@ export async function openSigner(folder: string, options: SignerOptions = {}): P
 
     async close() {
       stopLooking();
-      await reporter?.close();
+      // A volume that hangs must not keep an application from ending.
+      if (reporter !== null) await within(CLOSING_MS, reporter.close(), () => new Error()).catch(() => {});
     },
   };
 }

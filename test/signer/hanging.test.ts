@@ -1,5 +1,5 @@
 /** A volume that hangs: no file system does that when it is asked to, so `stat` does it here. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
@@ -16,7 +16,11 @@ vi.mock('node:fs/promises', async (original) => {
     await volume.hangs;
     return real.stat(...of);
   };
-  return { ...real, stat };
+  const unlink = async (...of: Parameters<typeof real.rm>) => {
+    await volume.hangs;
+    return real.rm(...of);
+  };
+  return { ...real, stat, rm: unlink };
 });
 
 test('a volume that hangs does not stop sign-ins, and is not asked again until it answers', async () => {
@@ -68,4 +72,22 @@ test('many sign-ins at once hold one thread of the pool at a volume that hangs, 
   expect(kids).toEqual(Array(50).fill(key.kid));
   expect(volume.asked).toBe(1);
   answer();
+});
+
+test('a signer on a volume that hangs can be closed', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'rekeyd-hanging-'));
+  onTestFinished(() => rm(root, { recursive: true, force: true }));
+  await directorySink(root).deliver(contents({ current: await sinkKey() }));
+  const folder = join(root, '185019846023', 'mcp-auth', '4711');
+  const signer = await openSigner(folder);
+  const reports = () => readdir(join(folder, 'signers'));
+  await vi.waitFor(async () => expect(await reports()).toEqual([expect.stringMatching(/^[^.].*\.json$/)]), 10_000);
+  let answer = () => {};
+  volume.hangs = new Promise((resolve) => {
+    answer = resolve;
+  });
+  await signer.close();
+  expect(await reports()).toHaveLength(1);
+  answer();
+  await vi.waitFor(async () => expect(await reports()).toEqual([]), 10_000);
 });
