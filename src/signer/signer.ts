@@ -157,7 +157,7 @@ export async function openSigner(folder: string, options: SignerOptions = {}): P
       let tried = await attempt(first, corrected);
       if (!tried.isRefused) return tried.answer;
 
-      // Before another key is tried: with wrong times that one would be refused, too, and then nobody knows which of the two it was.
+      // Before another key is tried: with wrong times that one is refused, too, and a good key passes for a bad one.
       const date = request.clock === undefined ? dateOf(tried.answer) : null;
       const measured = date === null ? null : correctionAfter(date, tried.times, tried.journey);
       if (measured !== null) {

@@ -1,5 +1,5 @@
 /**
- * Sign-ins go on through rotations at a server that nobody here wrote, made by a client that nobody here wrote. Shortened; the long run:
+ * Sign-ins go on through rotations at oidc-provider, made by openid-client: neither is ours. Shortened; the long run:
  *
  *     STREAM_ROTATIONS=200 npm test -- test/oidc
  */

@@ -1,4 +1,4 @@
-/** The signer in the clients that applications have, against a server that nobody here wrote. */
+/** The signer in the clients that applications have, against oidc-provider, which is not ours. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
