@@ -1,4 +1,4 @@
-/** A verifier that nobody here wrote: oidc-provider on loopback, in front of a store of clients that somebody else changes. */
+/** A verifier that is not ours: oidc-provider on loopback, in front of a store of clients that a test changes. */
 import { generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -1,4 +1,4 @@
-/** The signer in the clients that applications have, against a server that nobody here wrote. */
+/** The signer in the clients that applications have, against oidc-provider, which is not ours. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -134,4 +134,21 @@ test('requests that carry no form are made as they are', async () => {
   const fetch = signingFetch(await open());
   const discovery = await fetch(`${server.issuer}/.well-known/openid-configuration`);
   expect(await discovery.json()).toMatchObject({ issuer: server.issuer });
+});
+
+test('a form that openid-client posts to an API with a token is sent once, and carries no assertion', async () => {
+  await deliver({ current: a, next: b });
+  const signer = await open();
+  const posted: unknown[] = [];
+  const config = new client.Configuration({ issuer: server.issuer }, signer.clientId, undefined, clientAuth(signer));
+  config[client.customFetch] = signingFetch(signer, {
+    async fetch(_, init) {
+      posted.push(String(init?.body));
+      return new Response(null, { status: 400 });
+    },
+  });
+  const form = new URLSearchParams({ amount: '1' });
+  const api = new URL('https://api.example.com/payments');
+  await client.fetchProtectedResource(config, 'a token', api, 'POST', form);
+  expect(posted).toEqual(['amount=1']);
 });
