@@ -15,16 +15,11 @@ import { problemPage } from '../../../src/http/page/views/problem.ts';
 import { signInPage } from '../../../src/http/page/views/sign-in.ts';
 import { prose } from '../../../src/http/page/views/words.ts';
 import { dangersIn, elementsOf, HOSTILE, obstaclesIn } from './html.ts';
-import {
-  CLIENT_LIST,
-  HEALTHY_CLIENT,
-  HEALTHY_FLEET,
-  NOW,
-  QUERY,
-  QUEUES,
-  TROUBLED_CLIENT,
-  TROUBLED_FLEET,
-} from './samples.ts';
+import { NOW } from './samples/common.ts';
+import { HEALTHY_FLEET, TROUBLED_FLEET } from './samples/fleets.ts';
+import { HEALTHY_CLIENT } from './samples/healthy-client.ts';
+import { CLIENT_LIST, QUERY, QUEUES } from './samples/lists.ts';
+import { TROUBLED_CLIENT } from './samples/troubled-client.ts';
 
 const NOW_TEXT = new Date(NOW).toISOString();
 const SINGLE = ['1', '2'].map((id) => parseReference(`a/b/${id}`));
@@ -168,6 +163,15 @@ describe('the fleet', () => {
     };
     for (const text of words(1)) expect(text).not.toMatch(/\b(they|them|their|clients)\b/i);
     for (const text of words(2)) expect(text).toMatch(/^2 (clients|rotations) (sign|are|failed|have|wait)\b/);
+  });
+
+  it('names a few requests that wait, and counts the others', () => {
+    const request = { request: 'q', reason: 'a drill', why: 'Redis is away.' };
+    const waiting = (count: number) =>
+      needsOf({ ...HEALTHY_FLEET, requests: Array.from({ length: count }, () => request) }).map(({ what }) => what);
+    expect(waiting(5)).toEqual(Array(5).fill('Request q waits'));
+    expect(waiting(6).slice(5)).toEqual(['1 more request waits']);
+    expect(waiting(5_000).slice(5)).toEqual(['4,995 more requests wait']);
   });
 
   it('offers to resume wide pauses, and leaves those of single clients to their pages', () => {

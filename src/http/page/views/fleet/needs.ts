@@ -114,7 +114,7 @@ function aboutSchedules({ waves, deployments, requests }: FleetView): readonly N
             },
           ],
     ),
-    ...requests.map(
+    ...requests.slice(0, MOST_REQUESTS).map(
       ({ request, reason, why }): Need => ({
         ...{ tone: 'warn', icon: 'clock' },
         what: `Request ${request} waits`,
@@ -122,7 +122,18 @@ function aboutSchedules({ waves, deployments, requests }: FleetView): readonly N
         go: { to: '/queues', text: 'Show requests' },
       }),
     ),
+    ...moreRequests(requests.length - MOST_REQUESTS),
   ];
+}
+
+/** How many requests that wait are named one by one. */
+const MOST_REQUESTS = 5;
+
+function moreRequests(count: number): readonly Need[] {
+  if (count <= 0) return [];
+  const what = counted(count, 'more request waits', 'more requests wait');
+  const go = { to: '/queues', text: 'Show requests' };
+  return [{ tone: 'warn', icon: 'clock', what, why: 'The queues say what each of them waits for.', go }];
 }
 
 function aboutWorkers({ workers }: FleetView): readonly Need[] {
