@@ -31,7 +31,7 @@ export interface ClientStatus {
   readonly due: DueReason | null;
   readonly rotation: RotationStatus | null;
   readonly retiring: readonly RetirementStatus[];
-  /** What its signers report; null when nobody had to hear them yet. */
+  /** What its signers report; null: their reports were never read. */
   readonly signers: SignersStatus | null;
   /** What the next step waits for. */
   readonly waiting: WaitStatus | null;

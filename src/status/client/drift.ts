@@ -22,7 +22,7 @@ export interface DriftView {
   readonly by_itself: string;
   /** What a person can do; null: nothing has to be done. */
   readonly to_do: string | null;
-  /** What rekeyd publishes; null: no key of the client is ours, or its keys are for nobody to publish. */
+  /** What rekeyd publishes; null: no key of the client is ours, or the config has no policy for it. */
   readonly ours: DocumentView | null;
   readonly server: DocumentView;
 }
@@ -40,7 +40,7 @@ export interface KeyView {
   readonly origin: 'ours' | 'former' | 'foreign';
   /** Of our keys: RFC 7638, SHA-256. */
   readonly thumbprint: string | null;
-  /** SHA-256 of its SubjectPublicKeyInfo, base64url; null: nobody can read it as a key. */
+  /** SHA-256 of its SubjectPublicKeyInfo, base64url; null: it cannot be read as a key. */
   readonly id: string | null;
   readonly kty: string;
   readonly alg: string | null;
@@ -147,7 +147,7 @@ function aboutDocument(
   }
   if (!hasDrifted(record, policy)) {
     return {
-      by_itself: 'Nothing: rekeyd has not published this document, so nobody but a person knows what is right.',
+      by_itself: 'Nothing: rekeyd has not published this document. A person decides which one is right.',
       to_do: both,
     };
   }
