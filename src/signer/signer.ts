@@ -82,8 +82,10 @@ const CLOSING_MS = 2_000;
  * @throws SignerError `folder_unreadable`
  */
 export async function openSigner(folder: string, options: SignerOptions = {}): Promise<Signer> {
-  const { reports = join(folder, 'signers'), onReportError = () => {}, clock: now = systemClock } = options;
-  const { onReloadError = () => {}, onClockError = warn } = options;
+  const { reports = join(folder, 'signers'), clock: now = systemClock } = options;
+  const onReportError = harmless(options.onReportError ?? (() => {}));
+  const onReloadError = harmless(options.onReloadError ?? (() => {}));
+  const onClockError = harmless(options.onClockError ?? warn);
   const held = await holdKeys(folder);
   /** While the folder's first key is refused: which one was accepted in its place. */
   let stead: { readonly first: string; readonly accepted: string } | null = null;
@@ -195,6 +197,17 @@ export async function openSigner(folder: string, options: SignerOptions = {}): P
       // A volume that hangs must not keep an application from ending.
       if (reporter !== null) await within(CLOSING_MS, reporter.close(), () => new Error()).catch(() => {});
     },
+  };
+}
+
+/** A callback of the application that throws stops no sign-in, and ends no process. What it throws is a warning. */
+function harmless<E>(tell: (error: E) => void): (error: E) => void {
+  return (error) => {
+    try {
+      tell(error);
+    } catch (thrown) {
+      process.emitWarning(`a callback of the signer has thrown: ${thrown}`, { type: 'SignerWarning' });
+    }
   };
 }
 

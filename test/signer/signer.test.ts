@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { decodeJwt, decodeProtectedHeader, importJWK, jwtVerify } from 'jose';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { directorySink } from '../../src/deliver/directory.ts';
 import type { SinkContents, SinkKey } from '../../src/deliver/sink.ts';
 import { type KeyInfo, openSigner } from '../../src/signer/index.ts';
@@ -85,6 +85,22 @@ describe('changes in the folder', () => {
     expect((await signer.assertion({ audience })).kid).toBe(a.kid);
     await deliver({ current: b, previous: a });
     expect((await signer.assertion({ audience })).kid).toBe(b.kid);
+  });
+
+  test('that cannot be read stop no sign-in where the callback for them throws', async () => {
+    await deliver({ current: a });
+    const warned: string[] = [];
+    const hear = (warning: Error) => void warned.push(warning.message);
+    process.on('warning', hear);
+    onTestFinished(() => void process.off('warning', hear));
+    const onReloadError = () => {
+      throw new Error('a fault of the application');
+    };
+    const signer = await openSigner(folder, { reports: false, onReloadError });
+    await rename(folder, `${folder}-away`);
+    expect((await signer.assertion({ audience })).kid).toBe(a.kid);
+    await delay(0);
+    expect(warned).toEqual([expect.stringMatching(/callback of the signer has thrown: Error: a fault/)]);
   });
 
   test('never stop the signing while they go on', async () => {

@@ -201,6 +201,18 @@ class Misuse(SignerTest):
             signer.assertion(audience=AUDIENCE)
         self.assertIn(str(self.folder.path), logs.output[0])
 
+    def test_a_callback_that_raises_stops_no_sign_in(self) -> None:
+        self.folder.deliver({"current": "A"})
+
+        def broken(_: SignerError) -> None:
+            raise ValueError("a fault of the application")
+
+        signer = open_signer(self.folder.path, reports=False, on_problem=broken)
+        self.folder.move("away")
+        with self.assertLogs("rekeyd_signer", "ERROR") as logs:
+            signer.assertion(audience=AUDIENCE)
+        self.assertIn("a fault of the application", logs.output[0])
+
     def test_a_report_that_cannot_be_written_is_told_once(self) -> None:
         self.folder.deliver({"current": "A"})
         (self.folder.path / "signers" / self.report_of(os.getpid())).mkdir()

@@ -46,7 +46,7 @@ def open_signer(
     """
     path = Path(folder)
     place = None if reports is False else Path(reports) if reports is not None else path / "signers"
-    return Signer(path, place, on_problem or _warn, clock)
+    return Signer(path, place, _harmless(on_problem) if on_problem else _warn, clock)
 
 
 class Signer:
@@ -216,6 +216,18 @@ def _wrong_clock(correction: float) -> SignerError:
         f"The server refused an assertion: this machine's clock is {abs(correction):.0f} s {by} the server's.{far} "
         "The key may be good. Set the clock, and keep it set (NTP).",
     )
+
+
+def _harmless(tell: OnProblem) -> OnProblem:
+    """A callback of the application that raises stops no sign-in. What it raises is logged."""
+
+    def told(problem: SignerError) -> None:
+        try:
+            tell(problem)
+        except Exception:
+            _log.exception("on_problem has raised an error")
+
+    return told
 
 
 def _warn(problem: SignerError) -> None:

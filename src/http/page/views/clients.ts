@@ -5,7 +5,19 @@ import { CLIENT_STATES } from '../../../core/state.ts';
 import type { ClientStatus } from '../../../status/model.ts';
 import { CLIENT_ORDERS, type ClientList, type ClientOrder, type ClientQuery } from '../../../status/views.ts';
 import { type Cell, table } from './table.ts';
-import { away, badge, clientLink, clientsPath, counted, keyName, NONE, number, prose, stateBadge } from './words.ts';
+import {
+  away,
+  badge,
+  clientLink,
+  clientsPath,
+  counted,
+  keyName,
+  NONE,
+  number,
+  prose,
+  STATES,
+  stateBadge,
+} from './words.ts';
 
 /** The apps and policies of the config that the filters offer. */
 export interface Choices {
@@ -14,7 +26,7 @@ export interface Choices {
 }
 
 const ORDERS: Readonly<Record<ClientOrder, string>> = {
-  urgency: 'those that need a person first',
+  urgency: 'most urgent first',
   name: 'name',
   age: 'oldest key first',
   due: 'next due first',
@@ -93,9 +105,12 @@ export function badges({ state, compromised, overdue, drift, paused }: ClientSta
 }
 
 /** The one line that says why. */
-function reasonLine({ halted, last_error: error, waiting, due, rotation, paused }: ClientStatus): SafeHtml | null {
+function reasonLine(client: ClientStatus): SafeHtml | null {
+  const { state, halted, last_error: error, waiting, due, rotation, paused } = client;
   const doing = rotation === null ? null : `${rotation.strategy}: ${rotation.phase}`;
-  const why = halted ?? error ?? waiting?.why ?? paused?.reason ?? doing ?? due?.message ?? null;
+  // Nothing is done for these, and nothing is wrong.
+  const left = state === 'held' || state === 'found' ? STATES[state].means : null;
+  const why = halted ?? error ?? waiting?.why ?? paused?.reason ?? doing ?? due?.message ?? left;
   return why === null ? null : html`<span class="sub why">${prose(why)}</span>`;
 }
 
