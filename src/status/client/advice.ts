@@ -25,7 +25,7 @@ const compromised: Check = ({ status: { compromised, client } }) =>
 const halted: Check = ({ status: { halted, rotation, client } }) => {
   if (halted === null) return null;
   const again = rotation === null ? 'rotates it' : 'continues its rotation';
-  return `rekeyd does nothing for it until a person asks. Find out which other program changes it (\`rekeyd drift ${client}\` shows both documents). Then \`rekeyd rotate ${client}\` ${again}.`;
+  return `Nothing is done for it until a person asks. Find out which other program changes it (\`rekeyd drift ${client}\` shows both documents). Then \`rekeyd rotate ${client}\` ${again}.`;
 };
 
 const refused: Check = ({ refused, status: { rotation, retiring } }) =>

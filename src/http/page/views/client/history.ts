@@ -67,7 +67,7 @@ function entryRows(entries: readonly AuditEntry[], now: number, caption: string)
     html`${why(entry)}${more(entry)}`,
   ]);
   const heads = ['No.', 'Time', 'What', 'Why, and who'];
-  const none = 'No audit entry of this client was found. `rekeyd audit` searches the whole log.';
+  const none = 'No audit entry of this client was found. `rekeyd audit export DIR` writes the whole log.';
   return table({ caption, quiet: true, heads, rows, none, numbers: ['No.'] });
 }
 
