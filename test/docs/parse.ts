@@ -3,7 +3,12 @@ import { type Command, CommanderError } from 'commander';
 import { program } from './pages.ts';
 
 /** What a sentence may leave out. */
-const LEFT_OUT = new Set(['commander.missingArgument', 'commander.missingMandatoryOptionValue', 'commander.help']);
+const LEFT_OUT = new Set([
+  'commander.missingArgument',
+  'commander.optionMissingArgument',
+  'commander.missingMandatoryOptionValue',
+  'commander.help',
+]);
 
 /** Of a value such as TIME, which a person replaces. */
 const PLACEHOLDER = /argument '[A-Z]+' is invalid/;

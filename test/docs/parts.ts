@@ -1,5 +1,23 @@
 /** What the configuration reference says beside the schema: its introduction, and of each part an example and where more is written. */
 
+import { table } from './markdown.ts';
+
+/** How values of each type are written. */
+const VALUES = [
+  ['duration', 'a number and a unit: `500ms`, `30s`, `10m`, `6h`, `30d`'],
+  ['percentage', 'such as `20%`'],
+  ['size', 'such as `200MiB` or `2GiB`'],
+  ['mode', 'permissions of a file in octal, in quotes: `"0640"`. Without quotes YAML reads a number'],
+  [
+    '`env:NAME`, `file:PATH`',
+    'where a secret is: an environment variable, or a file. The config never holds the secret itself',
+  ],
+  ['app, client', '`deployment/app-slug`, `deployment/app-slug/oauth_client_id`'],
+  ['section', 'settings below a name, indented. The rows after it with its name and a dot are these settings'],
+  ['sections by name', 'sections below names that you choose'],
+  ['list of sections', 'sections that each begin with `- `'],
+];
+
 export const INTRODUCTION = `rekeyd reads one YAML file: the one named by \`--config\`, else by \`REKEYD_CONFIG\`, else \`./rekeyd.yaml\`. Only \`encryption\` and \`deployments\` are required. [\`rekeyd.example.yaml\`](../rekeyd.example.yaml) is a whole file with every setting.
 
 \`\`\`sh
@@ -12,17 +30,7 @@ A setting that rekeyd does not know is an error. Which settings need a restart: 
 
 How values are written:
 
-| Type                      | Write                                                                                                                   |
-| ------------------------- | ----------------------------------------------------------------------------------------------------------------------- |
-| duration                  | a number and a unit: \`500ms\`, \`30s\`, \`10m\`, \`6h\`, \`30d\`                                                                 |
-| percentage                | such as \`20%\`                                                                                                           |
-| size                      | such as \`200MiB\` or \`2GiB\`                                                                                              |
-| mode                      | permissions of a file in octal, in quotes: \`"0640"\`. Without quotes YAML reads a number                                 |
-| \`env:NAME\`, \`file:PATH\`   | where a secret is: an environment variable, or a file. The config never holds the secret itself                         |
-| app, client               | \`deployment/app-slug\`, \`deployment/app-slug/oauth_client_id\`                                                            |
-| section                   | settings below a name, indented. The rows after it with its name and a dot are these settings                           |
-| sections by name          | sections below names that you choose                                                                                    |
-| list of sections          | sections that each begin with \`- \`                                                                                      |
+${table(['Type', 'Write'], VALUES)}
 
 Relative paths start at the folder of the config file. An \`http://\` URL is refused unless it leads to this machine.`;
 

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 
 const ROOT = join(import.meta.dirname, '../..');
 
-/** Other folders hold code of others, or notes on what was decided at a time. */
-const PLACES = ['*.md', 'docs/*.md', 'clients/*/*.md', 'deploy/**/*.md'];
+/** Where people read what to type. */
+const PLACES = ['*.md', 'docs/**/*.md', 'clients/*/*.md', 'deploy/**/*.md'];
 
 /** A changelog tells of commands as they were. */
 const LEFT_OUT = new Set(['CHANGELOG.md']);
@@ -46,7 +46,7 @@ export function typedIn(file: string, text: string): readonly Typed[] {
 }
 
 /** As a shell splits them, up to the end of the command. */
-function wordsOf(command: string): string[] {
+export function wordsOf(command: string): string[] {
   const words: string[] = [];
   let rest = command.replaceAll(/\\\n/g, ' ');
   for (;;) {
