@@ -40,17 +40,17 @@ export function isOver(
 }
 
 export interface CompromiseSize {
-  /** Those that it would rotate. */
+  /** The clients that it would rotate. */
   readonly rotated: readonly ClientRef[];
-  /** How many clients a compromise could be about. */
+  /** How many clients a compromise could rotate at the most. */
   readonly fleet: number;
   /** More than the breaker allows at once. */
   readonly isMuch: boolean;
-  /** So many may be reported within an hour. */
+  /** How many clients may be reported within an hour without a confirmation. */
   readonly most: number;
 }
 
-/** What the breaker goes by. @param refs those that it is about */
+/** The numbers that the breaker compares. @param refs the clients that the request is about */
 export async function compromiseSize(
   asked: Pick<Request, 'select' | 'take_over'>,
   refs: readonly ClientRef[],
@@ -67,7 +67,7 @@ export async function compromiseSize(
   return { rotated, fleet, isMuch: isOver({ clients, fleet }, config.breaker), most };
 }
 
-/** What of the last hour counts together with these. @returns how many clients that may be: one that was reported before counts twice */
+/** @returns how many clients the breaker counts: these and those of the last hour, at the most. A client that was reported before counts twice. */
 export async function reportedWith(clients: number, store: Pick<Store, 'now' | 'reportedSince'>): Promise<number> {
   return clients + (await store.reportedSince((await store.now()) - TOGETHER_MS));
 }

@@ -1,4 +1,4 @@
-/** What a person does with one client: the commands and the page do it the same way. */
+/** What a person does with one client, for the commands and for the page. */
 import { enroll } from '../src/core/adoption.ts';
 import { type ClientRef, unconfigured } from '../src/core/client.ts';
 import type { Cause } from '../src/core/history.ts';
@@ -17,7 +17,7 @@ import { apply, rotationId } from './start.ts';
 
 const REFUSALS = ['not_found', 'not_enrolled', 'not_eligible', 'under_way', 'key_invalid'] as const;
 
-/** Null when it was done, else why not. */
+/** Changes the record of one client. @returns null when it was done, else why not */
 export async function change(
   resources: Resources,
   ref: ClientRef,
@@ -34,7 +34,7 @@ export async function change(
   }
 }
 
-/** Sees to it that a worker looks at the client soon. */
+/** Has a worker look at the client soon. */
 export type Wake = (ref: ClientRef) => Promise<unknown>;
 
 export interface Enrolled {
@@ -43,7 +43,7 @@ export interface Enrolled {
   readonly was: Enrolment | null;
 }
 
-/** Somebody says that the application of a client takes its keys from us: from then on schedules rotate it. */
+/** A person says that the application of a client reads its keys from us. From then on schedules rotate it. */
 export async function enrollClient(resources: Resources, ref: ClientRef, cause: Cause, wake: Wake): Promise<Enrolled> {
   let was: Enrolment | null = null;
   let isTaken = false;
@@ -52,7 +52,7 @@ export async function enrollClient(resources: Resources, ref: ClientRef, cause: 
     isTaken = record.rotation !== null;
     return enroll(record, cause, { policy, now });
   });
-  // A key that was offered takes over: what its server and its signers hold follows.
+  // The key that was offered becomes active: a worker brings server and signers up to date.
   if (error === null && isTaken) await wake(ref);
   return { error, was };
 }
@@ -67,9 +67,9 @@ export interface RolledBack {
 }
 
 /**
- * Puts the previous key back, as a rotation that makes none. Its client is paused: that key was due, and the next tick of the schedule would undo what was just
- * asked for.
- * @param request names it: asked for a second time, it is the same rollback
+ * Puts the previous key back, by a rotation that makes no key. It also pauses the client: the previous key is due, so the next tick of its schedule would
+ * undo the rollback.
+ * @param request the name of the rollback: a second call with the same name does nothing more
  */
 export async function rollBack(
   resources: Resources,
@@ -83,7 +83,7 @@ export async function rollBack(
   const now = await store.now();
   let kids: Pick<RolledBack, 'kid' | 'replaces'> = { kid: null, replaces: null };
   const error = await change(resources, ref, (record, policy) => {
-    // It had begun before the answer got lost.
+    // An earlier call has begun it, and its answer was lost.
     if (record.rotation?.id === id) return { record, entries: [] };
     const begun = rollback(record, { ...cause, id }, policy, now);
     kids = { kid: begun.record.rotation?.rollsBack?.kid ?? null, replaces: activeKey(record)?.kid ?? null };
@@ -96,7 +96,7 @@ export async function rollBack(
   return { error, rotation: id, ...kids };
 }
 
-/** A pause of this client that somebody has begun before stays as it is. */
+/** Pauses the client, unless a pause of this client is in force already. */
 async function holdBack(store: Store, ref: ClientRef, cause: Cause, op: string): Promise<void> {
   const scope: Scope = { client: ref };
   const now = await store.now();

@@ -1,5 +1,5 @@
 /** Notes anew when clients are due. Each commit notes it; a setting, or what is known of a server, changes it without one. */
-import { policiesOf, policyFor } from '../src/config/model.ts';
+import { appPaths, policiesOf, policyFor } from '../src/config/model.ts';
 import type { ClientRef } from '../src/core/client.ts';
 import { activeKey } from '../src/core/keys.ts';
 import { inParallel, PAGE } from '../src/parallel.ts';
@@ -10,7 +10,7 @@ import { FLEET_LANES } from './context.ts';
 
 export async function noteDueTimes(policyName: string, resources: Resources): Promise<void> {
   const { store, config } = resources;
-  for (const app of config.deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`))) {
+  for (const app of appPaths(config)) {
     let last: ClientRef | null = null;
     do {
       const page: readonly ClientRef[] = await store.appRefs(app, PAGE, last);

@@ -1,4 +1,4 @@
-/** Holding scheduled rotations back, and no longer: the commands and the page do it the same way. */
+/** Pausing and resuming scheduled rotations, for the commands and for the page. */
 import { type Config, policyFor } from '../src/config/model.ts';
 import { type ClientRef, unconfigured } from '../src/core/client.ts';
 import type { Cause } from '../src/core/history.ts';
@@ -6,15 +6,15 @@ import { byScope, isInForce, type Pause, pauseEntry, pauseOf, type Scope, scopeN
 import { knownOtherwise } from '../src/rotation/naming.ts';
 import type { Store } from '../src/store/store.ts';
 
-/** The longest that a pause may last, in ms: its end is a date that can be written. */
+/** The longest pause, in ms: its end must be a date that can be written. */
 export const LONGEST_PAUSE_MS = 3650 * 86_400_000;
 
 type By = Omit<Cause, 'request'>;
 
 /**
- * One of the same scope is replaced.
- * @param forMs null: until somebody ends it
- * @param op asked for a second time under the same one, nothing more is done. Absent: another one each time
+ * Begins a pause. It replaces an earlier pause of the same scope.
+ * @param forMs in ms; null: until a person ends it
+ * @param op id of the operation: a second call with the same id does nothing. Absent: a new id
  */
 export async function pauseScope(
   scope: Scope,
@@ -32,7 +32,7 @@ export async function pauseScope(
   return made;
 }
 
-/** Why a client cannot be paused; null: it can. A misspelt one would be paused in silence. */
+/** Why a client cannot be paused; null: it can. Without this check a misspelt reference would be paused without a warning. */
 export async function whyNotPaused(ref: ClientRef, config: Config, store: Store): Promise<string | null> {
   if (policyFor(config, ref) === null) return unconfigured(ref);
   if ((await store.lastOp(ref)) !== null) return null;
@@ -44,7 +44,7 @@ export interface Resumed {
   readonly wasPaused: boolean;
   /** Of a policy: its wave had stopped, and goes on. Null for any other selector. */
   readonly wasStopped: boolean | null;
-  /** A wider pause that goes on to hold it back. */
+  /** A wider pause that is still in force. */
   readonly stillHeld: Pause | null;
 }
 

@@ -1,4 +1,4 @@
-/** The queues as a person reads them: how many jobs of each kind, and the newest that failed. */
+/** The queues for people: how many jobs each has, and the newest jobs that failed. */
 import type { Job, Queue } from 'bullmq';
 import { shortMessage } from '../src/core/reply.ts';
 import { CONTROL, REQUESTS } from './inboxes.ts';
@@ -32,7 +32,7 @@ export interface QueuesView {
   readonly more: number;
 }
 
-/** Failed jobs that are listed, of all queues together. */
+/** How many failed jobs are listed, of all queues together. */
 const MOST_FAILED = 25;
 
 /** @param now the store's clock, ms since the epoch */

@@ -1,5 +1,5 @@
 /** Clients that are known under another name: their deployment or app has another one in the config than before. */
-import type { Config } from '../src/config/model.ts';
+import { appPaths, type Config } from '../src/config/model.ts';
 import { type ClientRef, makeReference, splitReference } from '../src/core/client.ts';
 import type { Resources } from '../src/rotation/resources.ts';
 
@@ -13,7 +13,7 @@ export async function departedApps({ store, config }: Known): Promise<readonly s
 
 /** As `deployment/slug`. */
 export function appsIn({ deployments }: Config): ReadonlySet<string> {
-  return new Set(deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`)));
+  return new Set(appPaths({ deployments }));
 }
 
 /**

@@ -3,6 +3,7 @@
  * in memory is empty after a reboot, a volume is restored from an older copy, a sink was left out of the config for a while; the records go on saying that
  * everything is in its place.
  */
+import { appPaths } from '../src/config/model.ts';
 import type { ClientRef } from '../src/core/client.ts';
 import { unknownDelivery } from '../src/core/delivering.ts';
 import type { PublicJwk } from '../src/core/document.ts';
@@ -27,7 +28,7 @@ interface Differing {
 export async function restoreLost(context: JobContext, signal: AbortSignal): Promise<void> {
   const { config } = context.resources;
   const differing: Differing = { lost: 0, doubted: 0 };
-  for (const app of config.deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`))) {
+  for (const app of appPaths(config)) {
     await restoreApp(app, differing, context, signal);
   }
   const { lost, doubted } = differing;

@@ -1,7 +1,7 @@
 /** What job data may be. It holds references and words, never key material; what does not parse fails without retry. */
 import { z } from 'zod';
 import { APP_PATH, type ClientRef, parseReference, REFERENCE } from '../src/core/client.ts';
-import { HOLDS_KEY, holdsPrivateKey } from '../src/core/private-text.ts';
+import { HOLDS_SECRET, holdsSecret } from '../src/core/private-text.ts';
 import { shortMessage } from '../src/core/reply.ts';
 import { messageOf, RekeydError } from '../src/errors.ts';
 
@@ -11,7 +11,7 @@ const words = z
   .regex(/^\s*\S(?:[\s\S]{0,498}\S)?\s*$/u, 'must have 1 to 500 characters, and not only blanks')
   .trim();
 
-const auditedWords = words.refine((text) => !holdsPrivateKey(text), HOLDS_KEY);
+const auditedWords = words.refine((text) => !holdsSecret(text), HOLDS_SECRET);
 
 const reference = z
   .string()

@@ -2,6 +2,7 @@
 
 import type { Job, JobType } from 'bullmq';
 import { members, shortMessage } from '../src/core/reply.ts';
+import type { RequestStatus } from '../src/status/model.ts';
 import { producerOf, requestName } from './inboxes.ts';
 import type { Queues } from './queues.ts';
 import type { PutOff } from './result.ts';
@@ -25,21 +26,14 @@ export async function waitingRequests(queues: Queues): Promise<readonly WaitingR
   });
 }
 
-/** A request that a worker began and put off, and why. */
-export interface PutOffRequest {
-  readonly id: string;
-  readonly reason: string | null;
-  readonly why: string;
-}
-
-/** The oldest first. */
-export async function putOffRequests(queues: Queues): Promise<readonly PutOffRequest[]> {
+/** Requests that a worker began and put off, the oldest first. */
+export async function putOffRequests(queues: Pick<Queues, 'inboxes'>): Promise<readonly RequestStatus[]> {
   const jobs = await oldestFirst(queues, ['delayed']);
   return jobs.flatMap(({ id: job = '', queueName, data, progress }) => {
-    const id = requestName(queueName, job);
+    const request = requestName(queueName, job);
     const { why } = members(progress) as Partial<PutOff>; // absent until it is put off
     const reason = requestSchema.safeParse(data).data?.reason ?? null;
-    return why === undefined ? [] : [{ id, reason: reason === null ? null : shortMessage(reason), why }];
+    return why === undefined ? [] : [{ request, reason: reason === null ? null : shortMessage(reason), why }];
   });
 }
 
@@ -54,7 +48,7 @@ export async function findRequest({ inboxes }: Pick<Queues, 'inboxes'>, name: st
   return undefined;
 }
 
-async function oldestFirst({ inboxes }: Queues, states: JobType[]): Promise<Job[]> {
+async function oldestFirst({ inboxes }: Pick<Queues, 'inboxes'>, states: JobType[]): Promise<Job[]> {
   const jobs = await Promise.all(inboxes.map((inbox) => inbox.getJobs(states)));
   return jobs.flat().sort((a, b) => a.timestamp - b.timestamp);
 }

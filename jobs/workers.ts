@@ -1,5 +1,7 @@
 /** The workers: one for each queue that requests come in by, one for upkeep, one per deployment. */
+
 import { DelayedError, type Job, UnrecoverableError, Worker, type WorkerOptions } from 'bullmq';
+import { appPaths } from '../src/config/model.ts';
 import { members, shortMessage } from '../src/core/reply.ts';
 import { hasCode, messageOf } from '../src/errors.ts';
 import { isRefusal } from '../src/store/redis/replies.ts';
@@ -175,7 +177,7 @@ async function upkeepJob(
 function unknownIn({ policy, app }: Readonly<Record<string, unknown>>, { resources }: JobContext): string | null {
   const { policies, deployments } = resources.config;
   if (typeof policy === 'string' && !Object.hasOwn(policies, policy)) return `policy ${shortMessage(policy)}`;
-  const apps = deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`));
+  const apps = appPaths({ deployments });
   return typeof app === 'string' && !apps.includes(app) ? `app ${shortMessage(app)}` : null;
 }
 

@@ -50,7 +50,7 @@ type peeked struct {
 	io.Closer
 }
 
-// discard is for an answer that nobody will read, so that its connection is free again.
+// discard drops an answer that is not read, so that its connection is free again.
 func discard(response *http.Response) {
 	_, _ = io.CopyN(io.Discard, response.Body, mostRead)
 	_ = response.Body.Close()

@@ -3,8 +3,10 @@ package rekeyd
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -42,8 +44,54 @@ func TestAVolumeThatHangsStopsNoLogin(t *testing.T) {
 	if len(told) != 3 || !strings.Contains(told[0], "does not answer") {
 		t.Error(told)
 	}
+	var sent []string
+	// A refusal waits for the folder: without a newer set there is nothing to go on with.
+	response := must(signer.Authenticate(Request{Audience: audience}, func(signed Signed) (*http.Response, error) {
+		sent = append(sent, signed.Kid)
+		status := http.StatusOK
+		if signed.Kid == "A" {
+			status = http.StatusUnauthorized
+			go func() { noError(t, os.WriteFile(path, text, 0o600)) }()
+		}
+		return &http.Response{StatusCode: status, Header: http.Header{}, Body: http.NoBody}, nil
+	}))
+	if response.StatusCode != http.StatusOK || !slices.Equal(sent, []string{"A", "B"}) {
+		t.Errorf("%d after %v", response.StatusCode, sent)
+	}
+}
+
+func TestManyLoginsAtOnceWaitForTwoLooksAtMost(t *testing.T) {
+	t.Parallel()
+	folder := folderWith(t, set{"current": "A"})
+	signer := must(Open(folder.path, Options{NoReports: true}))
+	noError(t, folder.deliver(set{"current": "B"}, nil))
+	path := must(filepath.EvalSymlinks(filepath.Join(folder.path, "current.jwk.json")))
+	text := must(os.ReadFile(path))
+	noError(t, errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)))
+	looks := map[*look]bool{}
+	for range 1000 {
+		looks[signer.keys.lookAnew()] = true
+	}
+	if len(looks) != 2 {
+		t.Errorf("%d looks", len(looks))
+	}
 	noError(t, os.WriteFile(path, text, 0o600))
-	until(t, "it reads on", func() bool { return must(signer.Assertion(Request{Audience: audience})).Kid == "B" })
+	for look := range looks {
+		<-look.ended
+		noError(t, look.err)
+	}
+}
+
+func TestASignerOnAVolumeThatHangsCanBeClosed(t *testing.T) {
+	t.Parallel()
+	answers := make(chan struct{})
+	watch := startWatch(newReporter(t.TempDir(), nil), func() holding {
+		<-answers
+		return holding{}
+	})
+	watch.end()
+	close(answers)
+	<-watch.ended
 }
 
 func TestErrorsShowNothingOfAKey(t *testing.T) {

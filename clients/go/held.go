@@ -6,10 +6,11 @@ import (
 	"time"
 )
 
-// A volume that hangs must not stop logins for longer than this. What opens a signer waits longer: it has no keys yet.
 const (
+	// A volume that hangs must not stop logins for longer than this.
 	patience = time.Second
-	opening  = 10 * time.Second
+	// Where there are no keys yet, or the ones that are held were refused.
+	longPatience = 10 * time.Second
 )
 
 // heldKeys is the set of keys that a signer holds: as new as the folder's, and never given up for one that cannot sign. All goroutines may use it at once.
@@ -18,68 +19,94 @@ type heldKeys struct {
 	// Replaced whole: no goroutine sees half of a change.
 	set       atomic.Pointer[keySet]
 	isFailing atomic.Bool
-	reloading sync.Mutex
-	// Looks that take too long. Each of them holds a thread of the system.
-	stuck atomic.Int32
+	isLate    atomic.Bool
+	looks     sync.Mutex
+	// The look that is under way, and the one that begins when it has ended. A look holds a thread of the system, so there is one at a time.
+	looking, following *look
 }
+
+type look struct {
+	ended chan struct{}
+	// Of the look, once it has ended.
+	err error
+}
+
+func newLook() *look { return &look{ended: make(chan struct{})} }
 
 func openKeys(folder string) (*heldKeys, error) {
 	held := &heldKeys{folder: folder}
-	_, err := within(opening, func() error {
-		set, err := readKeySet(folder, attempts)
-		held.set.Store(set)
-		return err
-	}, func() error { return hangs(folder) })
-	if err != nil {
-		return nil, err
-	}
-	return held, nil
-}
-
-// within answers late instead of what an action answers that takes longer, and then a channel that is closed when that one ends.
-func within(limit time.Duration, action, late func() error) (<-chan error, error) {
-	ended := make(chan error, 1)
+	opening := newLook()
 	go func() {
-		defer close(ended)
-		ended <- action()
+		defer close(opening.ended)
+		var set *keySet
+		set, opening.err = readKeySet(folder, attempts)
+		held.set.Store(set)
 	}()
 	select {
-	case err := <-ended:
-		return nil, err
-	case <-time.After(limit):
-		return ended, late()
+	case <-opening.ended:
+		return held, opening.err
+	case <-time.After(longPatience):
+		return nil, hangs(folder)
 	}
 }
 
 // latest tells why the folder's new set is not taken. The keys from before are as good as they were.
-func (h *heldKeys) latest(tell func(error)) *keySet {
-	if err := h.refresh(); err != nil {
+func (h *heldKeys) latest(tell func(error), limit time.Duration) *keySet {
+	if err := h.refresh(limit); err != nil {
 		tell(err)
 	}
 	return h.set.Load()
 }
 
-func (h *heldKeys) refresh() error {
-	late := func() error { return hangs(h.folder) }
-	if h.stuck.Load() > 0 {
-		return late()
+// refresh does not ask a folder that does not answer again, unless it waits for longer.
+func (h *heldKeys) refresh(limit time.Duration) error {
+	if h.isLate.Load() && limit == patience {
+		return hangs(h.folder)
 	}
-	ended, err := within(patience, h.look, late)
-	if ended != nil {
-		h.stuck.Add(1)
-		go func() {
-			<-ended
-			h.stuck.Add(-1)
-		}()
+	asked := h.lookAnew()
+	select {
+	case <-asked.ended:
+		return asked.err
+	case <-time.After(limit):
+		h.looks.Lock()
+		defer h.looks.Unlock()
+		h.isLate.Store(h.looking != nil)
+		return hangs(h.folder)
 	}
-	return err
+}
+
+// lookAnew answers a look that begins from now on: one that began before the caller asked may have found an older set.
+func (h *heldKeys) lookAnew() *look {
+	h.looks.Lock()
+	defer h.looks.Unlock()
+	if h.looking == nil {
+		h.looking = newLook()
+		go h.run(h.looking)
+		return h.looking
+	}
+	if h.following == nil {
+		h.following = newLook()
+	}
+	return h.following
+}
+
+func (h *heldKeys) run(asked *look) {
+	for asked != nil {
+		asked.err = h.look()
+		h.looks.Lock()
+		h.isLate.Store(false)
+		close(asked.ended)
+		asked, h.following = h.following, nil
+		h.looking = asked
+		h.looks.Unlock()
+	}
 }
 
 func (h *heldKeys) look() error {
 	if h.isAsHeld() {
 		return nil
 	}
-	return h.reloadOnce()
+	return h.reload()
 }
 
 func (h *heldKeys) isAsHeld() bool {
@@ -92,13 +119,7 @@ func (h *heldKeys) isAsHeld() bool {
 	return true
 }
 
-func (h *heldKeys) reloadOnce() error {
-	h.reloading.Lock()
-	defer h.reloading.Unlock()
-	// Another goroutine may have just read it.
-	if h.isAsHeld() {
-		return nil
-	}
+func (h *heldKeys) reload() error {
 	tries := attempts
 	if h.isFailing.Load() {
 		tries = 1 // what could not be read a moment ago is not waited for by every signature

@@ -153,6 +153,14 @@ func (f *testFolder) damaged(path, how string, files map[string]string) error {
 	case "no_secret":
 		delete(jwk, "d")
 		files[name] = asJSON(jwk)
+	case "other_public":
+		other := f.keys.jwk("X")
+		for _, member := range []string{"n", "x", "y"} {
+			if _, has := jwk[member]; has {
+				jwk[member] = other[member]
+			}
+		}
+		files[name] = asJSON(jwk)
 	default:
 		return fmt.Errorf("no runner knows the damage %q", how)
 	}

@@ -13,7 +13,7 @@ import (
 //
 // send makes the request anew on each call. Its error is answered as it is.
 func (s *Signer) Authenticate(request Request, send func(Signed) (*http.Response, error)) (*http.Response, error) {
-	held := s.latest()
+	held := s.latest(patience)
 	first, err := s.choose(held)
 	if err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func (s *Signer) Authenticate(request Request, send func(Signed) (*http.Response
 		}
 	}
 	// Looked up anew: the refusal may be how this process learns that the keys were changed a moment ago.
-	newer := s.latest()
+	newer := s.latest(longPatience) // without a newer set there is nothing to go on with
 	other := s.choice.other(newer, first)
 	if other == nil {
 		return response, nil

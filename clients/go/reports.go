@@ -17,9 +17,9 @@ import (
 const (
 	// rekeyd counts a report for two minutes.
 	again = 30 * time.Second
-	// A report that old is of a process that ended without a word.
+	// The process of a report that old has crashed.
 	forgotten = 24 * time.Hour
-	// Reports of others.
+	// So many reports of other processes are looked at.
 	mostLookedAt = 500
 )
 

@@ -111,7 +111,7 @@ func (s *Signer) Close() error {
 // Assertion makes one client assertion (RFC 7523 section 3) with a fresh jti, signed by the key that the server takes as far as is known. The error is an
 // *Error, NoKey, or about the lifetime.
 func (s *Signer) Assertion(request Request) (Signed, error) {
-	held := s.latest()
+	held := s.latest(patience)
 	key, err := s.choose(held)
 	if err != nil {
 		return Signed{}, err
@@ -121,8 +121,8 @@ func (s *Signer) Assertion(request Request) (Signed, error) {
 
 func (s *Signer) corrected() time.Duration { return time.Duration(s.correction.Load()) }
 
-func (s *Signer) latest() *keySet {
-	held := s.keys.latest(s.tell)
+func (s *Signer) latest(limit time.Duration) *keySet {
+	held := s.keys.latest(s.tell, limit)
 	s.report(held)
 	return held
 }
@@ -138,7 +138,7 @@ func (s *Signer) report(held *keySet) {
 
 // holding is for the report. What cannot be read now is told by the next signature.
 func (s *Signer) holding() holding {
-	held := s.keys.latest(func(error) {})
+	held := s.keys.latest(func(error) {}, patience)
 	h := holding{Kids: held.kids()}
 	if key := s.choice.first(held); key != nil {
 		h.Signing = &key.kid

@@ -3,7 +3,10 @@ package rekeyd
 import "time"
 
 // How often a signer that signs nothing looks for new keys, so that rekeyd hears that it has them.
-const look = 5 * time.Second
+const lookEvery = 5 * time.Second
+
+// How long a signer that is closed waits until its report is taken back.
+const closing = 2 * time.Second
 
 // watch is the goroutine that looks for new keys while an application signs nothing, and writes the report. A nil one does nothing.
 type watch struct {
@@ -21,7 +24,7 @@ func startWatch(r *reporter, holding func() holding) *watch {
 func (w *watch) run(r *reporter, holding func() holding) {
 	defer close(w.ended)
 	defer r.close()
-	ticker := time.NewTicker(look)
+	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	r.forgetOld()
 	for {
@@ -46,10 +49,13 @@ func (w *watch) changed() {
 	}
 }
 
-// end takes the report back. It is called once.
+// end takes the report back. It is called once. A volume that hangs must not keep an application from ending.
 func (w *watch) end() {
 	if w != nil {
 		close(w.stop)
-		<-w.ended
+		select {
+		case <-w.ended:
+		case <-time.After(closing):
+		}
 	}
 }

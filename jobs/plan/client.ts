@@ -15,7 +15,7 @@ import { type ClientState, clientState } from '../../src/core/state.ts';
 import { hasCode, messageOf } from '../../src/errors.ts';
 import { plannedKey } from '../../src/forecast/planned-key.ts';
 import { type PreviewStep, preview } from '../../src/forecast/preview.ts';
-import { holdOf } from '../../src/status/build.ts';
+import { holdOf } from '../../src/status/surroundings.ts';
 import type { DeploymentState } from '../../src/store/deployments.ts';
 
 /** Members as in the JSON document; times are RFC 3339. */
@@ -170,8 +170,11 @@ function leftAlone(situation: Situation, record: ClientRecord, why: string | nul
   };
 }
 
-function stateOf({ ref, policy, now, deployments, pause }: Situation, record: ClientRecord): ClientState {
-  return clientState(record, policy, now, { ...holdOf(ref, deployments), suspended: pause !== null });
+function stateOf({ ref, policy, now, pause, ...seen }: Situation, record: ClientRecord): ClientState {
+  return clientState(record, policy, now, {
+    ...holdOf(splitReference(ref).deployment, seen),
+    suspended: pause !== null,
+  });
 }
 
 /** @param isNew `record` holds the rotation that was asked for, and not an earlier one that it joins */
@@ -181,7 +184,7 @@ function warningsOf(
   steps: readonly PreviewStep[],
   isNew: boolean,
 ): string[] {
-  const { ref, client, deployments, pause } = situation;
+  const { ref, client, pause } = situation;
   const { deployment } = splitReference(ref);
   const halted = situation.record?.halted ?? null;
   const failure = steps.find((step) => step.step === 'fail');
@@ -193,7 +196,7 @@ function warningsOf(
     foreignOnes(situation, record, steps),
     halted === null ? null : `It is halted, and a request takes it up again: ${halted}`,
     pause === null ? null : pausedBy(pause),
-    holdOf(ref, deployments).paused
+    holdOf(deployment, situation).paused
       ? `Deployment ${deployment} is paused, because its API key was refused: nothing is sent until it is accepted again.`
       : null,
   ].filter((warning) => warning !== null);

@@ -1,6 +1,6 @@
 /**
- * What a request would come to, for somebody who is about to make it. From the store's records alone: no call to an API is made, and nothing is written. How
- * many clients it is about is counted for a whole fleet; what would happen to each is planned for the first few.
+ * What a request would do, before it is made. It reads the store alone: it calls no API and writes nothing. All clients of the request are counted; the steps
+ * are planned for the first {@link MOST_PLANNED}.
  */
 import { type Config, policyFor } from '../../src/config/model.ts';
 import type { Compromised } from '../../src/core/begin.ts';
@@ -25,9 +25,9 @@ export interface DryRun {
   /** Of the first {@link MOST_PLANNED}, in order. */
   readonly plans: readonly ClientPlan[];
   readonly errors: readonly { readonly client: ClientRef; readonly message: string }[];
-  /** Clients that nobody looked at, because that would take too long: they come on top. */
+  /** How many clients were not searched, because the time was up. They are not in the other counts. */
   readonly left: number;
-  /** Clients of which it cannot be told now whether they are concerned, and why. */
+  /** Why it is not known of some clients whether the request is about them; a sentence for each. */
   readonly unread: readonly string[];
 }
 
@@ -37,22 +37,22 @@ export interface Breaking {
   readonly breaker: number;
   /** More than that part of the fleet. */
   readonly isMuch: boolean;
-  /** It takes a confirmation, or may take one: for what was reported within the last hour counts too, and some clients may not have been looked at. */
+  /** The request needs a confirmation, or may need one: reports of the last hour count too, and so may clients that were not searched. */
   readonly asksForConfirmation: boolean;
-  /** How many people it then takes. */
+  /** How many people then have to agree. */
   readonly people: number;
 }
 
-/** More are counted, and not planned. */
+/** How many clients are planned one by one at the most. */
 export const MOST_PLANNED = 50;
 
-/** How long clients are looked through for a key, in ms. */
+/** How long clients are searched for a key, in ms. */
 const SEARCH_MS = 5_000;
 
 type Parts = Pick<Resources, 'config' | 'store' | 'sinks' | 'folder' | 'facts'>;
 
 /**
- * @param enough no further client is looked through for a key once it aborts
+ * @param enough ends the search for a key when it aborts
  * @throws RekeydError `not_configured` when the config does not have what is selected
  */
 export async function dryRun(asked: Request, parts: Parts, enough: AbortSignal = after(SEARCH_MS)): Promise<DryRun> {
@@ -118,7 +118,7 @@ async function plansOf(
     }
     const plan = planOf({
       ...{ ref, record, name, policy, now, deployments },
-      // As it was last seen.
+      // As it was last observed: the API is not asked.
       client: record.server.observed.client,
       isNamed: isNamed(asked.select),
       compromised: compromisedOf(asked, exposed?.get(ref)),

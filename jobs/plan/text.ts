@@ -121,7 +121,7 @@ function numbered(steps: readonly PreviewStep[]): readonly string[] {
   });
 }
 
-/** The first line says it, the others are the body that is sent. */
+/** The first line says what is done; the others are the body that is sent. */
 export function stepLines(step: PreviewStep): readonly string[] {
   switch (step.step) {
     case 'generate':

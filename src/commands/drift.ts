@@ -9,7 +9,7 @@ import { PAGE, pagesOf } from '../parallel.ts';
 import { isMarkedActive, isMarkedDrifted, looksAsSeen } from '../rotation/commit.ts';
 import { appOf } from '../rotation/facts.ts';
 import { knownOtherwise } from '../rotation/naming.ts';
-import { type DriftView, driftView } from '../status/drift.ts';
+import { type DriftView, driftView } from '../status/client/drift.ts';
 import type { Store } from '../store/store.ts';
 import { tellDrift, type Unread } from './drift/text.ts';
 import type { Globals } from './open.ts';

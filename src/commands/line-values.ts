@@ -1,6 +1,6 @@
 /** Values of options, read from what was typed. */
 import { InvalidArgumentError } from 'commander';
-import { HOLDS_KEY, holdsPrivateKey } from '../core/private-text.ts';
+import { HOLDS_SECRET, holdsSecret } from '../core/private-text.ts';
 import { RekeydError } from '../errors.ts';
 
 /** @throws InvalidArgumentError, which commander tells with the option */
@@ -22,8 +22,8 @@ export function afterEntry(text: string): number {
 
 /** @throws RekeydError `usage`, and no error of commander: that one would quote the key */
 export function reason(text: string): string {
-  if (!holdsPrivateKey(text)) return text;
-  throw new RekeydError('usage', `--reason ${HOLDS_KEY}.`);
+  if (!holdsSecret(text)) return text;
+  throw new RekeydError('usage', `--reason ${HOLDS_SECRET}.`);
 }
 
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/i;

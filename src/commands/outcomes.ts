@@ -1,7 +1,7 @@
 /** What is said of rotations while somebody waits for them, and at the end: as a summary and a table, failures first. */
 import { formatDuration } from '../core/duration.ts';
 import type { RotationState } from '../core/history.ts';
-import { type ExposureStatus, exposureSummary } from '../status/exposure.ts';
+import { type ExposureStatus, exposureSummary } from '../status/client/exposure.ts';
 import { type Follower, type Goal, isGood, type RotationOutcome } from './follow.ts';
 import { print, printTable } from './output.ts';
 import type { Counts, Progress } from './progress.ts';

@@ -13,20 +13,26 @@ export async function printInTime(line: string, signal: AbortSignal): Promise<vo
   await untilAborted(new Promise((resolve) => process.stdout.once('drain', resolve)), signal);
 }
 
-/** A screen that is shown anew again and again: where it is written, and how large it is. Null: no terminal. */
+/** Where a screen is painted again and again, and its size; null: no terminal. */
 export interface Canvas {
   readonly size: { readonly rows: number; readonly columns: number } | null;
   write(text: string): void;
 }
 
-export function stdoutCanvas(): Canvas {
-  const { isTTY, rows, columns } = process.stdout;
-  return { size: isTTY ? { rows, columns } : null, write: (text) => void process.stdout.write(text) };
+export function stdoutCanvas(
+  stdout: Pick<typeof process.stdout, 'isTTY' | 'rows' | 'columns'> = process.stdout,
+): Canvas {
+  const { isTTY, rows, columns } = stdout;
+  // Some terminals, such as those of containers, do not say how large they are: then both are 0.
+  return {
+    size: isTTY ? { rows: rows || 24, columns: columns || 80 } : null,
+    write: (text) => void process.stdout.write(text),
+  };
 }
 
 /**
- * Writes over what was there, line by line, and erases only what is left of it: so nothing flickers. What does not fit is cut. Elsewhere than on a
- * terminal, one picture follows the other after a blank line.
+ * Overwrites the screen line by line and erases only the rest, so that nothing flickers. Lines that do not fit are cut. Where there is no terminal, prints
+ * the lines and a blank line.
  */
 export function repaint(lines: readonly string[], { size, write }: Canvas): void {
   if (size === null) {
@@ -37,7 +43,7 @@ export function repaint(lines: readonly string[], { size, write }: Canvas): void
   write(`\x1b[H${fitting.map((line) => `${line}\x1b[K\n`).join('')}\x1b[J`);
 }
 
-/** Names and reasons come from others: no control character of theirs gets to the terminal. */
+/** Replaces control characters: servers and people write names and reasons, and must not control the terminal. */
 export function plain(line: string): string {
   return line.replace(/\p{Cc}/gu, ' ');
 }

@@ -1,5 +1,5 @@
 /** Which clients `rotate` and `plan` are about, as the command line says it. */
-import type { Config } from '../config/model.ts';
+import { appPaths, type Config } from '../config/model.ts';
 import { type ClientRef, isSegment, parseReference, splitReference } from '../core/client.ts';
 import { RekeydError } from '../errors.ts';
 import type { Leak } from '../rotation/exposed.ts';
@@ -94,7 +94,7 @@ function isClient(text: string, { deployments }: Config): boolean {
 
 /** @throws RekeydError `usage` */
 export function knownApp(place: string, { deployments }: Config): string {
-  const known = deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`));
+  const known = appPaths({ deployments });
   if (known.includes(place)) return place;
   throw usage(`The config has no app ${JSON.stringify(place)}. It has: ${known.join(', ')}.`);
 }

@@ -3,8 +3,9 @@ import type { Config } from '../config/model.ts';
 import { CLIENT_STATES, isClientState } from '../core/state.ts';
 import { knownOtherwise } from '../rotation/naming.ts';
 import type { Resources } from '../rotation/resources.ts';
-import { aroundOf, surroundingsOf } from '../status/fleet.ts';
-import type { Status } from '../status/model.ts';
+import { aroundOf } from '../status/fleet/fleet.ts';
+import { surroundingsOf } from '../status/surroundings.ts';
+import type { Status } from '../status/views.ts';
 import { type Globals, withResourcesOf } from './open.ts';
 import { beginJson, note, printElement, printJson, screenful } from './output.ts';
 import { selectionOf, usage } from './select.ts';
@@ -60,8 +61,8 @@ async function show(resources: Resources, filter: Filter, json: boolean): Promis
   return found.unknown.length === 0 ? 0 : 1;
 }
 
-async function printDocument({ counts, pages }: Survey, around: Omit<Status, 'counts' | 'clients'>): Promise<void> {
-  beginJson({ counts }, 'clients');
+async function printDocument({ tally, pages }: Survey, around: Omit<Status, 'counts' | 'clients'>): Promise<void> {
+  beginJson({ counts: tally.counts }, 'clients');
   for await (const page of pages()) for (const client of page) printElement(client);
   printJson(around);
 }

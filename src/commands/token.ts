@@ -34,7 +34,10 @@ export async function tokenCreate(globals: Globals, name: string, options: Creat
     else {
       print(value);
       note(`Token ${name} may ${scopes.join(', ')}${only === null ? '' : ` for ${only}`} until ${expires}.`);
-      note('It is shown this once. Keep it where secrets are kept, and send it as: Authorization: Bearer TOKEN.');
+      note('It is shown this once: keep it where secrets are kept.');
+      note(
+        `Programs send it as: Authorization: Bearer TOKEN.${scopes.includes('read') ? ' People sign in with it on the page, at http.listen.' : ''}`,
+      );
     }
     return 0;
   });

@@ -3,7 +3,7 @@ import { loadConfig } from '../config/load.ts';
 import type { AuditDraft, AuditType } from '../core/audit.ts';
 import type { DeadLetter } from '../core/webhook.ts';
 import { RekeydError } from '../errors.ts';
-import { isFailing, webhookProblem, webhookStatuses } from '../status/webhooks.ts';
+import { isFailing, webhookProblem, webhookStatuses } from '../status/fleet/webhooks.ts';
 import type { Letters } from '../store/webhooks.ts';
 import { author, type Globals, withResourcesOf } from './open.ts';
 import { note, print, printJson, printTable } from './output.ts';

@@ -235,3 +235,8 @@ export function policyFor(
   const policy = name === undefined ? undefined : config.policies[name];
   return name === undefined || policy === undefined ? null : { name, policy };
 }
+
+/** `deployment/slug` of every app. */
+export function appPaths({ deployments }: Pick<Config, 'deployments'>): readonly string[] {
+  return deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`));
+}

@@ -132,3 +132,8 @@ export function remember(record: ClientRecord, keys: readonly FormerKey[]): Clie
   const forgotten = new Set(plain.slice(0, Math.max(0, plain.length - MOST_FORMER)));
   return { ...record, former: former.filter((key) => !forgotten.has(key)) };
 }
+
+/** Enough of a kid to tell the keys of a client apart, for people. */
+export function shortKid(kid: string): string {
+  return kid.length <= 12 ? kid : `${kid.slice(0, 11)}…`;
+}

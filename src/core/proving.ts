@@ -10,7 +10,7 @@ import { isSame, type Retirement, withRetirement } from './retirement.ts';
 import { inPhase, type Rotation } from './rotation.ts';
 import { failedStep, throttledStep, withTries } from './setback.ts';
 import { entry, type Transition } from './transition.ts';
-import { afterFailure, afterRefusal, NO_TRIES } from './tries.ts';
+import { afterFailure, afterRefusal, afterThrottling, NO_TRIES } from './tries.ts';
 
 /**
  * A refusal that may have another reason is believed the third time: a new key that overlaps may still be hidden by the server's cache, and many
@@ -60,11 +60,32 @@ function refusedNew(record: ClientRecord, rotation: Rotation, kid: string, why: 
     ...record,
     rotation: { ...rotation, marks: marked(rotation.marks, { at: context.now, what: 'refused', kid }) },
   };
+  const hiddenMs = mayBeHiddenMs(rotation, context);
+  if (hiddenMs > 0) {
+    const ms = Math.min(hiddenMs, hiddenPaceMs(context));
+    return { record: withTries(told, 'rotation', (tries) => afterThrottling(tries, ms, why, context)), entries: [] };
+  }
   if (!isFinal && rotation.tries.refused + 1 < REFUSALS_BELIEVED) {
     return { record: withTries(told, 'rotation', (tries) => afterRefusal(tries, why, context)), entries: [] };
   }
   if (rotation.compromised !== null) return anotherKey(told, told.rotation ?? rotation, why, context);
   return turnBack(told, told.rotation ?? rotation, kid, why);
+}
+
+/**
+ * For how long, in ms, the server may still go by the set that it fetched from the same `jwks_uri` before: there the new key is unknown, and the old one
+ * signs in. A refusal says nothing of the key until then, and nobody is locked out. Where the PATCH changed the address or the alg, the old key signs in no
+ * more, so every second counts.
+ */
+function mayBeHiddenMs({ format, phase, before, alg }: Rotation, { policy, now }: Context): number {
+  if (format !== 'jwks_uri' || (phase.name !== 'cut_over' && phase.name !== 'published')) return 0;
+  const isSame = before !== null && before.jwksUri === policy.jwksUri && before.alg === alg;
+  return isSame ? phase.at + policy.propagationMs - now : 0;
+}
+
+/** How often it is asked meanwhile, in ms. Such a refusal is no failure, so it must not use up attempts or lengthen the backoff. */
+function hiddenPaceMs({ policy: { propagationMs, backoff } }: Context): number {
+  return Math.max(backoff.baseMs, propagationMs / 10);
 }
 
 /** @param name the `kid` that the assertion had */

@@ -25,6 +25,17 @@ export function isClientState(text: string): text is ClientState {
   return (CLIENT_STATES as readonly string[]).includes(text); // the only way to ask a tuple for any text
 }
 
+/** The order of clients that need a person: those with a lower number come first. */
+export function urgencyOf({
+  compromised,
+  state,
+}: {
+  readonly compromised: boolean;
+  readonly state: ClientState;
+}): number {
+  return compromised ? -1 : CLIENT_STATES.indexOf(state);
+}
+
 /** What keeps a client from being worked on. */
 export interface Hold {
   /** Its deployment: the API key is refused. */

@@ -32,7 +32,7 @@ export function afterRefusal(tries: Tries, why: string, context: Context): Tries
   return { ...next, refused: tries.refused + 1 };
 }
 
-/** The server asks to be left alone for `ms`. That is no failure. */
+/** Not for `ms`: the server asks to be left alone, or cannot know better yet. That is no failure. */
 export function afterThrottling(tries: Tries, ms: number, why: string, { now }: Context): Tries {
   return { ...tries, notBefore: now + ms, error: why };
 }

@@ -126,9 +126,11 @@ export function followTime(startedAt: number, thenMs: number): number {
 
 function whyFailed({ phase, failed, forgiven, first }: Wave): string {
   const count = failed - forgiven;
-  const rotations = count === 1 ? '1 rotation' : `${count} rotations`;
-  const where = phase === 'cohort' ? ` of the ${first} that went first` : '';
-  return `${rotations}${where} failed or ${count === 1 ? 'was' : 'were'} rolled back`;
+  const which =
+    phase === 'cohort'
+      ? `${count} of ${first} rotations that went first`
+      : `${count} ${count === 1 ? 'rotation' : 'rotations'}`;
+  return `${which} failed or ${count === 1 ? 'was' : 'were'} rolled back`;
 }
 
 /** What a person does about a wave that stopped. */

@@ -32,7 +32,7 @@ export interface DeploymentOutlook {
   readonly compromise_all_seconds: number;
 }
 
-/** When the schedule looks next, so many times; in ms since the epoch. */
+/** The next `count` ticks of a schedule, in ms since the epoch. */
 export function nextTicks(
   { schedule, timezone }: Pick<PolicyConfig, 'schedule' | 'timezone'>,
   count: number,
@@ -112,7 +112,7 @@ function policyIn(app: string, policy: PolicyConfig, isOverlap: (app: string) =>
   return policy.strategy === 'auto' && isOverlap(app) ? { ...policy, strategy: 'overlap' } : policy;
 }
 
-/** Clients of one app that go by one policy, counted already. */
+/** How many clients of one app are under one policy. */
 export interface AppShare {
   /** `deployment/slug` */
   readonly app: string;
@@ -122,8 +122,9 @@ export interface AppShare {
 }
 
 /**
- * The same of clients of one deployment that somebody has counted; null: there are none.
+ * How long all clients of one deployment take, in s.
  * @param isOverlap as for {@link countFleet}
+ * @returns null when there are no clients
  */
 export function timesOf(
   config: Pick<Config, 'policies'>,

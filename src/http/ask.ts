@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { requestResult } from '../../jobs/result.ts';
 import { contradiction, type Request } from '../../jobs/schemas.ts';
-import { type Config, policyFor } from '../config/model.ts';
+import { appPaths, type Config, policyFor } from '../config/model.ts';
 import { hasCode, messageOf } from '../errors.ts';
 import { PAGE } from '../parallel.ts';
 import { answerOf } from '../store/redis/patience.ts';
@@ -49,7 +49,7 @@ export async function ask(call: Asked): Promise<Answer> {
   }
 }
 
-/** What was asked for, and clients of it that are not asked for because the config does not have them. */
+/** A request without the clients that the config does not have; `unknown` names those. */
 export interface Checked {
   readonly request: Request;
   readonly unknown: Errors;
@@ -71,13 +71,7 @@ export function checkedRequest(asked: Request, principal: Principal, config: Con
  */
 function withoutUnknown(request: Request, config: Config): Checked {
   const { select } = request;
-  if ('app' in select && !appsOf(config).includes(select.app)) {
-    throw new ProblemError(422, `The config has no app ${select.app}. It has: ${appsOf(config).join(', ')}.`);
-  }
-  if ('policy' in select && !Object.hasOwn(config.policies, select.policy)) {
-    const known = Object.keys(config.policies).join(', ');
-    throw new ProblemError(422, `The config has no policy ${select.policy}. It has: ${known}.`);
-  }
+  checkNamed(select, config);
   if (!('clients' in select)) return { request, unknown: [] };
   const clients = select.clients.filter((ref) => policyFor(config, ref) !== null);
   const unknown = select.clients
@@ -87,8 +81,16 @@ function withoutUnknown(request: Request, config: Config): Checked {
   return { request: { ...request, select: { clients } }, unknown };
 }
 
-function appsOf({ deployments }: Config): readonly string[] {
-  return deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`));
+/** @throws ProblemError 422 for an app or a policy that the config does not have */
+export function checkNamed(select: object, config: Config): void {
+  const apps = appPaths(config);
+  if ('app' in select && !apps.some((app) => app === select.app)) {
+    throw new ProblemError(422, `The config has no app ${select.app}. It has: ${apps.join(', ')}.`);
+  }
+  const policies = Object.keys(config.policies);
+  if ('policy' in select && !policies.some((policy) => policy === select.policy)) {
+    throw new ProblemError(422, `The config has no policy ${select.policy}. It has: ${policies.join(', ')}.`);
+  }
 }
 
 const LOST =
@@ -121,7 +123,7 @@ async function answerFor({ context, signal }: Asked, id: string, once: Once | nu
 
 function nothingStarted(errors: Errors): ProblemError {
   const told = errors.slice(0, PAGE).map(({ client, message }) => ({ client, detail: message }));
-  return new ProblemError(422, 'Nothing was started. What stands in the way of each client is in errors.', {
+  return new ProblemError(422, 'Nothing was started. What stands in the way is said of each client.', {
     errors: told,
   });
 }

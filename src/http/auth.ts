@@ -67,7 +67,7 @@ function find(tokens: TokenBook, value: string): Promise<Token | null> {
   return trusted(answerOf(tokens.find(value), { signal: after(2 * PATIENCE_MS), ms: PATIENCE_MS }, ''));
 }
 
-/** What the list of tokens says. @throws ProblemError 503 where it cannot be trusted */
+/** The answer of a lookup in the list of tokens. @throws ProblemError 503 when the list cannot be trusted */
 export async function trusted<T>(answer: Promise<T>): Promise<T> {
   try {
     return await answer;

@@ -7,7 +7,7 @@ import type { HttpTlsConfig } from '../config/model.ts';
 import { messageOf, RekeydError } from '../errors.ts';
 import type { Log } from '../rotation/resources.ts';
 import { alarm } from '../time.ts';
-import { endUnreadable, loggedProblem, sendProblem } from './problem.ts';
+import { endUnreadable, loggedProblem, type Problem, sendProblem } from './problem.ts';
 
 export interface Limits {
   /** Of a body, in bytes. */
@@ -34,23 +34,32 @@ export interface ListenerOptions {
   readonly tls: HttpTlsConfig | null;
   readonly limits: Limits;
   readonly log: Log;
-  /** What a person is shown in place of a problem document where nothing is at a path. Absent: a problem document. */
-  readonly lostPage?: (reply: FastifyReply) => FastifyReply;
+  /** What a person is shown in place of a problem document where no route answers. Absent: a problem document. */
+  readonly problemPage?: (reply: FastifyReply, problem: Problem) => FastifyReply;
 }
+
+/** A part of a path, as it is sent: the id of a request may have 200 characters, of which each may be percent-encoded. Longer ones are answered with 414. */
+const LONGEST_PARAM = 600;
 
 /** How long a request under way may take to end when the server stops, in ms. */
 const FAREWELL_MS = 5_000;
 
-export function openListener({ tls, limits, log, lostPage }: ListenerOptions): FastifyInstance {
+export function openListener({ tls, limits, log, problemPage }: ListenerOptions): FastifyInstance {
   function refuse(error: unknown, _request: FastifyRequest, reply: FastifyReply): void {
     sendProblem(reply, loggedProblem(error, log));
+  }
+
+  function unrouted(request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
+    const send = problemPage !== undefined && isForPerson(request) ? problemPage : sendProblem;
+    return send(reply, problem);
   }
 
   const app = Fastify({
     logger: false,
     bodyLimit: limits.body,
     // What the router itself refuses, such as a URL that cannot be decoded, never gets to the error handler.
-    frameworkErrors: refuse,
+    frameworkErrors: (error, request, reply) => unrouted(request, reply, loggedProblem(error, log)),
+    routerOptions: { maxParamLength: LONGEST_PARAM },
     clientErrorHandler: endUnreadable,
     serverFactory(handler) {
       const timed = {
@@ -72,14 +81,12 @@ export function openListener({ tls, limits, log, lostPage }: ListenerOptions): F
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   app.setErrorHandler(refuse);
   app.setNotFoundHandler((request, reply) =>
-    lostPage !== undefined && isForPerson(request)
-      ? lostPage(reply)
-      : sendProblem(reply, { status: 404, detail: 'There is nothing at this path, or not with this method.' }),
+    unrouted(request, reply, { status: 404, detail: 'There is nothing at this address, or not with this method.' }),
   );
   return app;
 }
 
-/** A browser says that it takes HTML; a program that calls the API is told what went wrong in its own form. */
+/** A browser asks for HTML. Programs get a problem document. */
 function isForPerson({ url, headers }: FastifyRequest): boolean {
   return !url.startsWith('/v1/') && (headers.accept ?? '').includes('text/html');
 }

@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import type { RequestResult } from '../../jobs/request.ts';
 import { type ClientRef, parseReference, REFERENCE } from '../core/client.ts';
 import type { RotationSummary } from '../core/history.ts';
-import { summaryOf } from '../status/rotation.ts';
+import { summaryOf } from '../status/client/rotations.ts';
 import type { Store } from '../store/store.ts';
 import { mayTouch, type Principal } from './principal.ts';
 import type { acceptedSchema } from './routes/schemas.ts';

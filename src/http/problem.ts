@@ -95,7 +95,7 @@ function problemOf(error: unknown): Problem {
   return { status: 500, detail: 'Something went wrong here, and not with the request. The log of rekeyd says what.' };
 }
 
-/** The same, and where it is not the caller's fault the log says what it was. */
+/** As {@link problemOf}. The log gets the cause of an error of the server. */
 export function loggedProblem(error: unknown, log: Log): Problem {
   const told = problemOf(error);
   if (told.status === 500) log.error({ error: messageOf(error) }, 'a request failed');

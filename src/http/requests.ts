@@ -1,4 +1,4 @@
-/** Requests as a caller may see them, and saying yes to what somebody else asked for: for the API and for the page. */
+/** Requests as a caller may see them, and their approval, for the API and for the page. */
 import { approve } from '../../jobs/approval.ts';
 import type { Queues } from '../../jobs/queues.ts';
 import { type RequestState, requestState } from '../../jobs/result.ts';
@@ -10,7 +10,7 @@ import { ProblemError } from './problem.ts';
 import type { ApiContext } from './route.ts';
 
 /**
- * Why one waits is told only to those who may ask for all that it is about: it may name clients of others.
+ * Why a request waits or failed may name clients. So only a caller who may select all of its clients is told.
  * @throws ProblemError 404
  */
 export async function requestFor(
@@ -19,7 +19,7 @@ export async function requestFor(
   id: string,
 ): Promise<Exclude<RequestState, { is: 'unknown' }>> {
   const state: RequestState = await requestState(queues, id);
-  // What is not there, or cannot be read, is about all.
+  // A request that cannot be read is taken to select all clients.
   const select = principal.only === null ? null : ((await requestOf(queues, id))?.select ?? { all: true as const });
   const isTold = select === null || maySelect(principal, select);
   if (state.is === 'unknown' || (state.is === 'failed' && !isTold)) {
@@ -28,7 +28,7 @@ export async function requestFor(
   return state.is === 'waiting' && !isTold ? { ...state, why: '' } : state;
 }
 
-/** As it was asked; null where it is not there, or cannot be read. */
+/** Null: there is none, or it cannot be read. */
 export async function requestOf({ requests }: Pick<Queues, 'requests'>, id: string): Promise<Request | null> {
   const job = await requests.getJob(id);
   return requestSchema.safeParse(job?.data).data ?? null;

@@ -89,7 +89,7 @@ async function throttle({ store, log }: Shared, deployment: DeploymentResources,
   }
 }
 
-/** What becomes of a deployment when its API key is refused. Log, status, doctor and README say it in these words. */
+/** What becomes of a deployment when its API key is refused. Log, status, doctor and docs/operations.md say it in these words. */
 export const WHILE_REFUSED =
   'It is tried now and then, and goes on at once when a working key lies in the file behind api_key (behind env: that takes a restart).';
 

@@ -22,7 +22,7 @@ export interface Search {
   readonly exposed: Exposed;
   /** Of clients that nobody can tell it of now: why. They would pass for clients without signers. */
   readonly unread: readonly string[];
-  /** How many clients were not looked at, because there was no time. */
+  /** How many clients were not searched, because the time was up. */
   readonly left: number;
 }
 
@@ -37,7 +37,7 @@ const LANES = 16;
 
 /**
  * Looks through the clients of the config: for the name of a key only through those that may have it.
- * @param signal no further client is looked at once it aborts. Absent: all are
+ * @param signal ends the search when it aborts. Absent: all clients are searched
  */
 export async function exposedBy(leak: Leak, { config, store, sinks }: Sources, signal?: AbortSignal): Promise<Search> {
   const exposed = new Map<ClientRef, readonly string[]>();

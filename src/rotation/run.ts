@@ -39,7 +39,7 @@ export interface Effects {
   readonly patchDeadlineMs: number;
   /** @param name the `kid` in the assertion */
   prove(record: ClientRecord, key: ManagedKey, name: string, signal: AbortSignal): Promise<Verdict>;
-  /** Shows the server a key that nobody registered, of the kind of `key`. */
+  /** Signs in once with a new key of the same kind as `key`, which is not registered anywhere. The server refuses it. */
   showUnknown(record: ClientRecord, key: ManagedKey, signal: AbortSignal): Promise<void>;
   /** Null when the place where `key` will be proven answers, else what it came to. */
   unreachable(record: ClientRecord, key: ManagedKey, signal: AbortSignal): Promise<Unproven | null>;

@@ -119,7 +119,7 @@ async function proveOld(record: ClientRecord, step: Step<'prove_old'>, effects: 
     const ask = () => effects.prove(record, key, step.name, run.signal);
     let verdict = await ask();
     if (verdict.verdict === 'accepted' && record.server.format === 'jwks_uri') {
-      // oidc-provider fetches a set anew only for a key that it does not find in the one it has, so it would take the old key for as long as nobody shows it such a key.
+      // oidc-provider keeps the set that it fetched, and fetches it anew when an assertion names a key that is not in it. Until then it takes the old key. So show it such a key.
       await effects.showUnknown(record, key, run.signal);
       verdict = await ask();
     }

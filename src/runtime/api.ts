@@ -6,7 +6,7 @@ import type { ApiOptions } from '../http/server.ts';
 import { openTokenBook, type TokenBook } from '../http/tokens.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { keksOf } from '../rotation/policy.ts';
-import type { Census } from '../status/census.ts';
+import type { Census } from '../status/census/census.ts';
 import { openViews } from '../status/open-views.ts';
 import type { Crew } from './crew.ts';
 
@@ -29,8 +29,7 @@ export function openApi(crew: () => Crew, census: Pick<Census, 'look'>, metrics:
     metrics,
     views: openViews(() => {
       const { resources, queues } = crew();
-      const requests = async () => (await putOffRequests(queues)).map(({ id, ...rest }) => ({ request: id, ...rest }));
-      return { resources, requests };
+      return { resources, requests: () => putOffRequests(queues) };
     }, census),
     rate: () => crew().config.http.rate,
   };

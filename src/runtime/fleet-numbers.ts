@@ -4,10 +4,10 @@ import { byScope } from '../core/pause.ts';
 import { messageOf } from '../errors.ts';
 import { type FleetNumbers, MOST_NAMED, type TellFleet } from '../metrics/fleet.ts';
 import type { Resources } from '../rotation/resources.ts';
-import { auditLogStatus } from '../status/audit-log.ts';
-import { type Census, soon } from '../status/census.ts';
-import { numbersOf } from '../status/numbers.ts';
-import { isFailing, webhookStatuses } from '../status/webhooks.ts';
+import { type Census, soon } from '../status/census/census.ts';
+import { numbersOf } from '../status/census/numbers.ts';
+import { auditLogStatus } from '../status/fleet/audit-log.ts';
+import { isFailing, webhookStatuses } from '../status/fleet/webhooks.ts';
 import { monotonic, systemClock, untilAborted } from '../time.ts';
 
 export interface FleetReader {

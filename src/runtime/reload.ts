@@ -9,7 +9,7 @@ import { parseConfig, readConfig } from '../config/load.ts';
 import type { Config } from '../config/model.ts';
 import { ConfigError, formatProblem } from '../config/problems.ts';
 import { type AuditData, type AuditDraft, type AuditType, type Who, whoOf } from '../core/audit.ts';
-import { holdsPrivateKey } from '../core/private-text.ts';
+import { holdsSecret } from '../core/private-text.ts';
 import { shortMessage } from '../core/reply.ts';
 import { messageOf } from '../errors.ts';
 import type { ReloadOutcome } from '../store/presence.ts';
@@ -145,7 +145,7 @@ export function openReloading(
   /** Beside everything else: the store may be what is in the way. */
   function noteRefused(found: readonly string[], what: What, cause: Cause): void {
     const shown = found.slice(0, MOST_PROBLEMS).map(shortMessage);
-    const told = shown.map((problem) => (holdsPrivateKey(problem) ? 'a problem that quotes a private key' : problem));
+    const told = shown.map((problem) => (holdsSecret(problem) ? 'a problem that quotes a secret' : problem));
     const noted = handle.store.append([entryOf('config.refused', cause, { what, problems: told })]);
     noted.catch((error: unknown) => log.warn({ error: messageOf(error) }, 'a refused config has no audit entry'));
   }

@@ -1,5 +1,5 @@
 /** Opens everything that the service and the commands share, as the config says: store, API clients, sinks. */
-import type { Config, DeploymentConfig } from '../config/model.ts';
+import { appPaths, type Config, type DeploymentConfig } from '../config/model.ts';
 import type { SinkConfig } from '../config/sinks/model.ts';
 import { splitReference } from '../core/client.ts';
 import { NO_TRACE } from '../core/trace.ts';
@@ -103,7 +103,7 @@ export async function openResourcesOn(
   const { log, clock, tracing = NOT_TRACED } = options;
   return opening(log, async (add, close) => {
     const facts = openFacts(store);
-    await facts.refresh(config.deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`)));
+    await facts.refresh(appPaths(config));
     const generateKey = openGenerator(rsaAtOnce(options.poolThreads));
     const deployments = new Map<string, DeploymentResources>();
     for (const deployment of config.deployments) {

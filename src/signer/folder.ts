@@ -2,11 +2,11 @@
  * Reads a client's key folder as rekeyd delivers it: names that are links through `..data` to one version. In version 0.1 the folder itself was a link to a
  * version; a secret mount may be a plain folder.
  */
-import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { constants } from 'node:fs';
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CompactSign } from 'jose';
+import { CompactSign, compactVerify } from 'jose';
 import { SignerError } from './error.ts';
 import { pause } from './time.ts';
 
@@ -105,11 +105,14 @@ async function readOnce(folder: string): Promise<KeySet> {
   return { clientId: meta.client_id, keys, version };
 }
 
-/** Tried once, so that a key that cannot sign is found out here and not with the first login. */
+/** Tried once, so that the first login does not find out that a key cannot sign, or that its halves do not belong together. */
 async function signingKey(jwk: Record<string, unknown>, alg: string, role: KeyRole): Promise<KeyObject> {
   try {
     const key = createPrivateKey({ key: jwk, format: 'jwk' });
-    await new CompactSign(new Uint8Array()).setProtectedHeader({ alg }).sign(key);
+    const signed = await new CompactSign(new Uint8Array()).setProtectedHeader({ alg }).sign(key);
+    // Without `d`: Node.js would make the public half of that where it can, and not read `x`.
+    const { d: _, ...half } = jwk;
+    await compactVerify(signed, createPublicKey({ key: half, format: 'jwk' }));
     return key;
   } catch {
     // Without its cause: what a parser says may quote the key.

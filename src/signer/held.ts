@@ -24,7 +24,12 @@ const LONG_PATIENCE_MS = 10_000;
 export async function holdKeys(folder: string): Promise<HeldKeys> {
   const late = () => unreadable(folder, 'does not answer. Check the volume that it is on.');
   let set = await within(LONG_PATIENCE_MS, readKeySet(folder), late);
-  let reading: Promise<void> | null = null;
+  /** The look that is under way. It holds a thread of Node's pool, so there is one at a time: signing needs a thread of it, too. */
+  let looking: Promise<void> | null = null;
+  /** Begins when that one has ended. */
+  let following: Promise<void> | null = null;
+  /** The look under way has taken longer than somebody waits for it. */
+  let isLate = false;
 
   async function take(): Promise<void> {
     const read = await readKeySet(folder);
@@ -33,42 +38,39 @@ export async function holdKeys(folder: string): Promise<HeldKeys> {
     set = read;
   }
 
-  /** @param version seen by the caller */
-  async function reload(version: string): Promise<void> {
-    if (reading !== null) {
-      await reading.catch(() => {});
-      if (set.version === version) return;
-    }
-    // One that began before the caller looked may have found an older set. One that began since has not, and is shared.
-    reading ??= take().finally(() => {
-      reading = null;
-    });
-    await reading;
-  }
-
   async function look(): Promise<void> {
     const version = await latestVersionOf(folder).catch((cause: unknown) => {
       throw unreadable(folder, 'cannot be looked at.', cause);
     });
-    if (version !== set.version) await reload(version);
+    if (version !== set.version) await take();
   }
 
-  /** Looks that take too long and are still under way. Each holds a thread of Node's pool, so none is begun beside them. */
-  const stuck = new Set<Promise<unknown>>();
+  /** A look that begins from now on: one that began before the caller asked may have found an older set. */
+  function lookAnew(): Promise<void> {
+    if (looking !== null) {
+      following ??= looking
+        .catch(() => {})
+        .then(() => {
+          following = null;
+          return lookAnew();
+        });
+      return following;
+    }
+    looking = look().finally(() => {
+      looking = null;
+      isLate = false;
+    });
+    return looking;
+  }
 
   return {
     get set() {
       return set;
     },
     async refresh(isPatient) {
-      if (stuck.size > 0) {
-        if (!isPatient) throw late();
-        await within(LONG_PATIENCE_MS, Promise.all(stuck), late);
-      }
-      const looking = look();
-      await within(isPatient ? LONG_PATIENCE_MS : PATIENCE_MS, looking, () => {
-        const ended: Promise<unknown> = looking.catch(() => {}).finally(() => stuck.delete(ended));
-        stuck.add(ended);
+      if (isLate && !isPatient) throw late();
+      await within(isPatient ? LONG_PATIENCE_MS : PATIENCE_MS, lookAnew(), () => {
+        isLate = looking !== null;
         return late();
       });
     },

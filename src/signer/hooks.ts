@@ -57,12 +57,14 @@ export interface FetchOptions {
 /**
  * A `fetch` that authenticates the client: to each request with a body of `URLSearchParams` it adds `client_id`, `client_assertion_type` and
  * `client_assertion`, and when the server refuses the key it makes the request once more with the other one (see {@link Signer.authenticate}).
- * Any other request it makes as it is.
+ * Any other request it makes as it is; so also a form with an `Authorization` header, which calls an API with a token: that call must not be
+ * made twice, and the API gets no assertion.
  */
 export function signingFetch(signer: Signer, { audience, fetch: send = fetch }: FetchOptions = {}) {
   return async (input: string | URL | Request, init?: FetchInit): Promise<Response> => {
     const form = init?.body;
     if (!(form instanceof URLSearchParams)) return send(input, requestInit(init));
+    if (!form.has('client_assertion') && isAuthorized(input, init)) return send(input, requestInit(init));
     const url = input instanceof Request ? input.url : String(input);
     const given = typeof audience === 'function' ? audience(url) : audience;
     return signer.authenticate(
@@ -74,6 +76,10 @@ export function signingFetch(signer: Signer, { audience, fetch: send = fetch }: 
       { audience: given ?? audienceIn(form) ?? url },
     );
   };
+}
+
+function isAuthorized(input: string | URL | Request, init: FetchInit = {}): boolean {
+  return new Headers(init.headers ?? (input instanceof Request ? input.headers : undefined)).has('authorization');
 }
 
 function requestInit(init: FetchInit = {}): RequestInit {

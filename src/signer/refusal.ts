@@ -18,7 +18,7 @@ export async function isRefusal(answer: Answer): Promise<boolean> {
   if (answer.status === 401) return true;
   if (answer.status !== 400) return false;
   const error = answer.error ?? (await errorOf(answer));
-  return error === undefined || error === 'invalid_client' || error === 'invalid_request';
+  return error === undefined || error === null || error === 'invalid_client' || error === 'invalid_request';
 }
 
 /** Whether the answer shows that the server took the key. Of what is neither this nor a refusal, nothing is known. */

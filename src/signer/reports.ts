@@ -21,7 +21,7 @@ export interface Reporter {
 /** rekeyd counts a report for two minutes. */
 const AGAIN_MS = 30_000;
 
-/** A report that old, in ms, is of a process that ended without a word. */
+/** The process of a report that old, in ms, has crashed. */
 const FORGOTTEN_MS = 24 * 3_600_000;
 
 /** Others' reports that are looked at. */

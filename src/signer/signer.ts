@@ -6,7 +6,7 @@ import type { KeyRole, KeySet, SigningKey } from './folder.ts';
 import { firstKey, holdKeys, noKey } from './held.ts';
 import { type Answer, dateOf, discard, isAccepted, isRefusal } from './refusal.ts';
 import { openReporter } from './reports.ts';
-import { every, now as systemClock } from './time.ts';
+import { every, now as systemClock, within } from './time.ts';
 
 export interface SignerOptions {
   /**
@@ -71,6 +71,9 @@ export interface Signer {
 
 /** How often, in ms, a signer that signs nothing looks for new keys, so that rekeyd hears that it has them. */
 const LOOK_MS = 5_000;
+
+/** How long, in ms, a signer that is closed waits until its report is taken back. */
+const CLOSING_MS = 2_000;
 
 /**
  * Opens a client's folder of rekeyd's directory sink. The folder is looked at again before each signature (one `stat`), which works on every volume, also
@@ -154,7 +157,7 @@ export async function openSigner(folder: string, options: SignerOptions = {}): P
       let tried = await attempt(first, corrected);
       if (!tried.isRefused) return tried.answer;
 
-      // Before another key is tried: with wrong times that one would be refused, too, and then nobody knows which of the two it was.
+      // Before another key is tried: with wrong times that one is refused, too, and a good key passes for a bad one.
       const date = request.clock === undefined ? dateOf(tried.answer) : null;
       const measured = date === null ? null : correctionAfter(date, tried.times, tried.journey);
       if (measured !== null) {
@@ -180,7 +183,8 @@ export async function openSigner(folder: string, options: SignerOptions = {}): P
       const second = await attempt(other, corrected);
       if (isAccepted(second.answer)) {
         stead = { first: firstKey(newer)?.kid ?? other.kid, accepted: other.kid };
-        correction = corrected;
+        // What another request has measured meanwhile stays.
+        if (measured !== null) correction = corrected;
       } else if (second.isRefused) stead = null;
       report();
       return second.answer;
@@ -188,7 +192,8 @@ export async function openSigner(folder: string, options: SignerOptions = {}): P
 
     async close() {
       stopLooking();
-      await reporter?.close();
+      // A volume that hangs must not keep an application from ending.
+      if (reporter !== null) await within(CLOSING_MS, reporter.close(), () => new Error()).catch(() => {});
     },
   };
 }

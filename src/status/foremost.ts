@@ -1,4 +1,4 @@
-/** Of many, those that are shown first. */
+/** Keeps the first few of many items, in order. */
 
 export interface Foremost<T> {
   offer(item: T): void;

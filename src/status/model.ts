@@ -1,4 +1,4 @@
-/** The JSON document of `rekeyd status`. */
+/** What is shown of a client, and of what keeps rekeyd from its work. */
 import type { ClientRef } from '../core/client.ts';
 import type { DriftKind } from '../core/drift.ts';
 import type { DueReason } from '../core/due.ts';
@@ -7,10 +7,7 @@ import type { Scope } from '../core/pause.ts';
 import type { Enrolment } from '../core/record.ts';
 import type { Retirement } from '../core/retirement.ts';
 import type { ClientState } from '../core/state.ts';
-import type { AuditLogStatus } from './audit-log.ts';
-import type { ExposureStatus } from './exposure.ts';
-import type { DueCounts } from './tally.ts';
-import type { DeploymentView, PolicyView, WorkerView } from './views.ts';
+import type { ExposureStatus } from './client/exposure.ts';
 
 /** Members as in the JSON document: times are RFC 3339, ages in seconds on the store's clock. */
 export interface ClientStatus {
@@ -34,7 +31,7 @@ export interface ClientStatus {
   readonly due: DueReason | null;
   readonly rotation: RotationStatus | null;
   readonly retiring: readonly RetirementStatus[];
-  /** What its signers report; null when nobody had to hear them yet. */
+  /** What its signers report; null: their reports were never read. */
   readonly signers: SignersStatus | null;
   /** What the next step waits for. */
   readonly waiting: WaitStatus | null;
@@ -182,25 +179,4 @@ export interface WebhookStatus {
   readonly error: string | null;
   /** Why nothing is sent until somebody changes its settings or has it tried again; null: it has not stopped. */
   readonly stopped: string | null;
-}
-
-export interface Status {
-  /** How many of the selected clients are in each state. */
-  readonly counts: Readonly<Record<ClientState, number>>;
-  /** Those that need a person first; with `--state` and `--limit` not all that are counted. */
-  readonly clients: readonly ClientStatus[];
-  /** How many of the selected clients a schedule rotates now, within 24 hours and within 7 days; each includes the ones before. */
-  readonly due: DueCounts;
-  /** Their `clients` are those that are selected, and so are the times that they take. */
-  readonly deployments: readonly DeploymentView[];
-  readonly policies: readonly PolicyView[];
-  readonly workers: readonly WorkerView[];
-  /** Those by people that are in force. */
-  readonly pauses: readonly PauseStatus[];
-  readonly waves: readonly WaveStatus[];
-  /** Those that were put off, the oldest first. */
-  readonly requests: readonly RequestStatus[];
-  readonly audit: AuditLogStatus;
-  /** Those that a worker has begun. */
-  readonly webhooks: readonly WebhookStatus[];
 }

@@ -2,8 +2,8 @@
 import type { AuditEntry } from '../core/audit.ts';
 import type { ClientRef } from '../core/client.ts';
 import type { ClientState } from '../core/state.ts';
-import type { AuditLogStatus } from './audit-log.ts';
-import type { DriftView } from './drift.ts';
+import type { DriftView } from './client/drift.ts';
+import type { AuditLogStatus } from './fleet/audit-log.ts';
 import type { ClientStatus, DeploymentStatus, PauseStatus, RequestStatus, WaveStatus, WebhookStatus } from './model.ts';
 
 export interface Views {
@@ -26,16 +26,35 @@ export interface FleetView {
   readonly drifted: number;
   /** Clients whose rotation waits for a signer. */
   readonly signers_missing: number;
-  /** Clients that a schedule rotates: due now, within 24 hours and within 7 days; each count includes the ones before. */
-  readonly due: { readonly now: number; readonly day: number; readonly week: number };
+  readonly due: DueCounts;
   readonly deployments: readonly DeploymentView[];
   readonly policies: readonly PolicyView[];
   readonly workers: readonly WorkerView[];
+  /** Those by people that are in force. */
   readonly pauses: readonly PauseStatus[];
   readonly waves: readonly WaveStatus[];
+  /** Those that were put off, the oldest first. */
   readonly requests: readonly RequestStatus[];
   readonly audit: AuditLogStatus;
+  /** Those that a worker has begun. */
   readonly webhooks: readonly WebhookStatus[];
+}
+
+/** How many clients a schedule rotates now, within 24 hours and within 7 days; each count includes the ones before. */
+export interface DueCounts {
+  readonly now: number;
+  readonly day: number;
+  readonly week: number;
+}
+
+/** The JSON document of `rekeyd status`. */
+export interface Status
+  extends Pick<
+    FleetView,
+    'deployments' | 'policies' | 'workers' | 'pauses' | 'waves' | 'requests' | 'audit' | 'webhooks' | 'due' | 'counts'
+  > {
+  /** Those that need a person first; with `--state` and `--limit` not all that are counted. Counts and times are of the clients that are selected. */
+  readonly clients: readonly ClientStatus[];
 }
 
 export interface DeploymentView extends DeploymentStatus {

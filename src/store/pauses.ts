@@ -13,7 +13,7 @@ export interface Pauses {
   pausesOf(scopes: readonly Scope[]): Promise<readonly Pause[]>;
   /**
    * On disk when it resolves. One of the same scope is replaced.
-   * @param op within a day nothing is done a second time under the same one; absent: another one each time
+   * @param op id of the operation: within a day a second call with the same id does nothing. Absent: a new id
    * @throws RekeydError `not_durable`
    */
   beginPause(pause: Pause, entries: readonly AuditDraft[], op?: string): Promise<void>;

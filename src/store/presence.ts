@@ -25,7 +25,7 @@ export interface ServiceNote {
   readonly clock?: number;
 }
 
-/** What was said, and when by the store's clock, in ms since the epoch. */
+/** A note, and when the store got it, in ms since the epoch on its clock. */
 export type HeardNote = ServiceNote & { readonly heardAt: number };
 
 /** Read once by each service that runs, or comes back, after it was made. */

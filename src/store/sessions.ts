@@ -1,4 +1,4 @@
-/** Who has signed in on the page: a signed text for each session, under the hash of its id. {@link ../http/page/session.ts} says what one is worth. */
+/** Sessions of the page: a signed text for each, under the hash of its id. {@link ../http/page/session/session.ts} checks the signature. */
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../core/audit.ts';
@@ -12,7 +12,7 @@ export interface SessionName {
 }
 
 export interface Sessions {
-  /** Null: it never began, has ended, or is over. */
+  /** Null: there is none, or it has ended. */
   signedSession(session: string): Promise<string | null>;
   /**
    * On disk when it resolves. Of a token with more than `most` sessions the oldest end.
@@ -25,7 +25,7 @@ export interface Sessions {
     life: { readonly ms: number; readonly most: number },
     entries: readonly AuditDraft[],
   ): Promise<void>;
-  /** On disk when it resolves: gone for every worker. False: there was none, and nothing is written. @throws RekeydError `not_durable` */
+  /** On disk when it resolves. False: there was none, and nothing is written. @throws RekeydError `not_durable` */
   endSession(name: SessionName, entries: readonly AuditDraft[]): Promise<boolean>;
 }
 
@@ -38,7 +38,7 @@ export function openSessions(redis: Redis, scripts: Scripts): Sessions {
   return {
     signedSession: (session) => scripts.ask(() => redis.get(keys.session(session))),
     async beginSession(name, signed, { ms, most }, entries) {
-      // Sessions that begin at the same moment may be some too many, until the next one begins.
+      // Two that begin at the same moment may exceed `most`. The next one that begins ends the surplus.
       const oldest = await scripts.ask(() => redis.zrange(keys.sessions(name.token), '0', String(-most)));
       const args = [signed, name.session, ms, oldest.join(' '), ...drafts(entries)];
       await scripts.runDurably({

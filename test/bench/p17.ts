@@ -1,5 +1,5 @@
 /** What the page shows of a large fleet beside a small one: the first page of its clients, and the fleet. The goal is 300 ms; the baselines hold the times. */
-import { openCensus } from '../../src/status/census.ts';
+import { openCensus } from '../../src/status/census/census.ts';
 import { openViews } from '../../src/status/open-views.ts';
 import type { ClientQuery, Views } from '../../src/status/views.ts';
 import { type Figure, judge, median } from './figure.ts';

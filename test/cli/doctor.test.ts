@@ -154,8 +154,8 @@ test('a deployment that is paused is found by doctor and status, which say why, 
   });
   expect(told.stdout).toMatch(/^PAUSED {2}deployment 185019846023: the API key is refused: /m);
   expect(told.stdout).toContain(WHILE_REFUSED);
-  const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
-  expect(readme.replaceAll('`', '').replaceAll(/\s+/g, ' ')).toContain(WHILE_REFUSED);
+  const manual = await readFile(new URL('../../docs/operations.md', import.meta.url), 'utf8');
+  expect(manual.replaceAll('`', '').replaceAll(/\s+/g, ' ')).toContain(WHILE_REFUSED);
   expect(told.stdout).toMatch(/^1 client: 1 paused$/m);
 
   world.emulator.setApiKey('185019846023', 'test-api-key');

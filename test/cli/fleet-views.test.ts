@@ -142,7 +142,7 @@ test('a fleet too large to be held is read again for what is listed, and comes t
     const found = await survey({ select: null, state: null, limit }, seen, resources, mostHeld);
     const clients: ClientStatus[] = [];
     for await (const page of found.pages()) clients.push(...page);
-    return { counts: found.counts, wanted: found.wanted, clients };
+    return { counts: found.tally.counts, wanted: found.wanted, clients };
   };
   const held = await listed(100, Number.POSITIVE_INFINITY);
   expect(held.clients).toHaveLength(3);

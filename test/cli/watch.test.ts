@@ -1,6 +1,6 @@
 /** `rekeyd status --watch`: one screen, painted anew. */
 import { expect, onTestFinished, test } from 'vitest';
-import { plain, repaint } from '../../src/commands/output.ts';
+import { plain, repaint, stdoutCanvas } from '../../src/commands/output.ts';
 import { showing } from '../../src/commands/status/watch.ts';
 import { startRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
@@ -42,7 +42,7 @@ test('shows the fleet and those clients that need a person first, says when Redi
   await redis.kill();
   await until(
     'it says that Redis is away',
-    () => /^(Redis has not answered|Nothing can be read)/m.test(watching.stdout()),
+    () => /^(Redis has not answered|The fleet cannot be read)/m.test(watching.stdout()),
     30_000,
   );
   const before = watching.stdout().length;
@@ -92,7 +92,13 @@ test('on a terminal, what was seen last stays below the word that nothing can be
     },
   });
   await showing(look, canvas, ended.signal, 1);
-  expect(writes[1]).toContain('\x1b[HNothing can be read: Redis is gone. It is tried again.');
+  expect(writes[1]).toContain('\x1b[HThe fleet cannot be read: Redis is gone. rekeyd tries again.');
   expect(writes[1]).toContain('all is well');
   expect([writes[0], writes[2]]).toEqual([writes[0], writes[0]]);
+});
+
+test('a terminal that does not say how large it is shows a usual screen', () => {
+  expect(stdoutCanvas({ isTTY: true, rows: 0, columns: 0 }).size).toEqual({ rows: 24, columns: 80 });
+  expect(stdoutCanvas({ isTTY: true, rows: 50, columns: 100 }).size).toEqual({ rows: 50, columns: 100 });
+  expect(stdoutCanvas({ isTTY: false, rows: 0, columns: 0 }).size).toBeNull();
 });

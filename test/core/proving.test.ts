@@ -17,7 +17,9 @@ import {
   retirement,
   retiringRecord,
   rotating,
+  SERVED_URI,
   START,
+  shown,
   signersHold,
   summary,
   tries,
@@ -113,6 +115,44 @@ describe('the proof of a new key', () => {
     const { record } = borne(third, REFUSED);
     expect(record).toMatchObject({ rotation: { phase: { name: 'cut_over' } }, retirements: [] });
     expect(record.halted).toMatch(/refuses the new key b/);
+  });
+
+  describe('refused where the server fetches the set itself', () => {
+    const before = shown(['a'], { jwksUri: SERVED_URI });
+    const served = (change: object = {}) =>
+      rotating('cutover', 'cut_over', {}, { format: 'jwks_uri', before, ...change });
+    const refusedAt = (record: ClientRecord, now: number) => provedNew(record, 'b', REFUSED, contextAt(now)).record;
+
+    it.each([
+      ['may be a cache for as long as a set may take to spread', {}, 'reverting'],
+      ['may be one after a compromise too, and costs no key', LEAKED, 'requested'],
+    ])('%s', (_, change, end) => {
+      let record = served(change);
+      let now = START;
+      for (; now < START + POLICY.propagationMs; now = record.rotation?.tries.notBefore ?? 0) {
+        record = refusedAt(record, now);
+        expect(record).toMatchObject({ halted: null, retirements: [], rotation: { phase: { name: 'cut_over' } } });
+        expect(record.rotation?.tries).toMatchObject({
+          failed: 0,
+          refused: 0,
+          error: expect.stringMatching(/refuses/),
+        });
+      }
+      // Not a moment later than it says something.
+      expect(now).toBe(START + POLICY.propagationMs);
+      for (let time = 0; time < 3 && record.rotation?.phase.name === 'cut_over'; time += 1)
+        record = refusedAt(record, now);
+      expect(record.rotation?.phase.name).toBe(end);
+    });
+  });
+
+  it.each([
+    ['from another address', { jwksUri: null }],
+    ['by another alg', { alg: 'RS256' }],
+  ])('refused by a server that went %s before is believed at once', (_, changed) => {
+    const before = shown(['a'], { jwksUri: SERVED_URI, ...changed });
+    const record = rotating('cutover', 'cut_over', {}, { format: 'jwks_uri', before });
+    expect(borne(record, REFUSED)).toMatchObject({ times: 1, record: { rotation: { phase: { name: 'reverting' } } } });
   });
 
   it('throttled costs no attempt, and says why it waits', () => {

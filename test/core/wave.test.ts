@@ -232,8 +232,8 @@ describe('the rest of a wave', () => {
   });
 
   it.each<[Partial<Wave>, string]>([
-    [{ failed: 1 }, '1 rotation of the 5 that went first failed or was rolled back'],
-    [{ failed: 2 }, '2 rotations of the 5 that went first failed or were rolled back'],
+    [{ failed: 1 }, '1 of 5 rotations that went first failed or was rolled back'],
+    [{ failed: 2 }, '2 of 5 rotations that went first failed or were rolled back'],
     [{ phase: 'rest', failed: 7, forgiven: 5 }, '2 rotations failed or were rolled back'],
   ])('says why it stops', (wave, why) => {
     expect(waveStep({ ...WAVE, ...wave }, COHORT, START)).toEqual({ do: 'stop', why });

@@ -22,7 +22,7 @@ export interface FleetMember {
 
 /**
  * Two apps: the real server, whose clients have a PEM, and a variant that picks keys by `kid`, whose clients have a JWK Set. Apps, ids and `client_id`s are
- * those of the commands in README.md, which can be typed as they are.
+ * those of the commands in README.md, docs/quick-start.md and docs/enrolment.md, which can be typed as they are.
  */
 export function seedFleet(wacht: Emulator): Fleet {
   const apiKey = 'emulator-api-key';

@@ -61,7 +61,8 @@ test.each([
   ['a PEM', (key: KeyObject) => String(key.export({ format: 'pem', type: 'pkcs8' }))],
   ['a JWK', (key: KeyObject) => JSON.stringify(key.export({ format: 'jwk' }))],
   ['a JWK in JSON', (key: KeyObject) => JSON.stringify(JSON.stringify(key.export({ format: 'jwk' })))],
-])('the audit trail is told no private key: %s', (_, write) => {
+  ['a token', () => `rekeyd_${'kH3-_xYz'.repeat(5)}abc`],
+])('the audit trail is told no secret: %s', (_, write) => {
   const text = `found: ${write(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)}`;
   for (const member of ['reason', 'actor']) {
     const message = refusal({ ...REQUEST, [member]: text });

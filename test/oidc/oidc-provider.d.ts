@@ -15,8 +15,20 @@ declare module 'oidc-provider' {
   export default class Provider {
     constructor(issuer: string, configuration: object);
     callback(): (request: IncomingMessage, response: ServerResponse) => void;
-    readonly Client: {
-      find(id: string): Promise<{ readonly asymmetricKeyStore: { refresh(): Promise<void> } } | undefined>;
-    };
+    on(event: string, listener: (...values: unknown[]) => void): this;
+    /** Its clients, made of what the adapter finds and kept for as long as that does not change. */
+    readonly Client: Clients;
+  }
+
+  export interface Clients {
+    find(id: string): Promise<{ readonly asymmetricKeyStore: ClientKeys } | undefined>;
+  }
+
+  /** The keys of one client. */
+  export interface ClientKeys {
+    readonly jwksUri: string | undefined;
+    /** Seconds since the Unix epoch: until then a set that was fetched from `jwks_uri` is not fetched again. */
+    freshUntil?: number;
+    fresh(): boolean;
   }
 }

@@ -1,9 +1,8 @@
-/** A verifier that nobody here wrote: oidc-provider on loopback, in front of a store of clients that a test changes. */
+/** A verifier that is not ours: oidc-provider on loopback, in front of a store of clients that a test changes. */
 import { generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import Provider, { type Adapter } from 'oidc-provider';
-import { onTestFinished } from 'vitest';
+import Provider, { type Adapter, type ClientKeys } from 'oidc-provider';
 
 /** As the store has it: RFC 7591 metadata. */
 export interface OidcClient {
@@ -12,21 +11,22 @@ export interface OidcClient {
   readonly token_endpoint_auth_signing_alg: string;
 }
 
-export interface OidcProvider {
-  readonly issuer: string;
-  /** Registers the client, or replaces what is registered. */
-  register(clientId: string, client: OidcClient): void;
-  /** What came to the token endpoint so far: the status of each answer. */
-  readonly answers: readonly number[];
-  /** Fetches the set behind the client's `jwks_uri`, if it has one, and from now on keeps such sets for this long, instead of a minute. */
-  cacheFor(ms: number, clientId: string): Promise<void>;
+export interface OidcOptions {
+  /** The store: asked for each request. */
+  readonly clientOf: (clientId: string) => OidcClient | undefined;
+  /** Gets what a client's `jwks_uri` shows; absent: as the URL says. */
+  readonly fetch?: (url: string, options: RequestInit) => Promise<Response>;
+  /** How long a set from `jwks_uri` is kept, in ms, for who cannot wait. Absent: as oidc-provider has it, a minute at least. */
+  readonly keepSetsMs?: number;
 }
 
-export interface ProviderOptions {
-  /** Where clients are kept; in memory, by {@link OidcProvider.register}, when absent. */
-  readonly find?: (clientId: string) => OidcClient | undefined;
-  /** Fetches what a `jwks_uri` names. */
-  readonly fetch?: (url: string) => Promise<Response>;
+export interface OidcProvider {
+  readonly issuer: string;
+  /** What came to the token endpoint so far: the status of each answer. */
+  readonly answers: readonly number[];
+  /** Sets that were fetched before, and those that will be, are kept for this long, in ms. Has no effect where `keepSetsMs` was absent. */
+  keepSetsFor(ms: number): void;
+  close(): Promise<void>;
 }
 
 const USUAL = {
@@ -42,24 +42,20 @@ const ROUTES = { token: '/oauth/token', introspection: '/oauth/introspect', revo
 
 const ALGS = ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA'];
 
-/** Stops when the test ends. */
-export async function startProvider({ find, fetch = globalThis.fetch }: ProviderOptions = {}): Promise<OidcProvider> {
-  const registered = new Map<string, OidcClient>();
+export async function openProvider({ clientOf, fetch: get, keepSetsMs }: OidcOptions): Promise<OidcProvider> {
   const answers: number[] = [];
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  onTestFinished(() => new Promise((resolve) => server.close(() => resolve()).closeAllConnections()));
   const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`; // listening on TCP: it has such an address
   const clients: Adapter = {
     ...inMemory(),
     async find(id) {
-      const client = find?.(id) ?? registered.get(id);
+      const client = clientOf(id);
       return client && { client_id: id, ...USUAL, ...client };
     },
   };
   const provider = new Provider(issuer, {
     adapter: (model: string) => (model === 'Client' ? clients : inMemory()),
-    fetch,
     routes: ROUTES,
     features: {
       clientCredentials: { enabled: true },
@@ -67,10 +63,22 @@ export async function startProvider({ find, fetch = globalThis.fetch }: Provider
       revocation: { enabled: true },
       devInteractions: { enabled: false },
     },
+    clientAuthSigningAlgValues: ALGS,
     enabledJWA: { clientAuthSigningAlgValues: ALGS },
     ttl: { ClientCredentials: 60 },
     jwks: { keys: [generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' })] },
+    ...(get !== undefined && { fetch: get }),
   });
+  let keptMs = keepSetsMs ?? 0;
+  if (keepSetsMs !== undefined) {
+    const { Client } = provider;
+    const find = Client.find.bind(Client);
+    Client.find = async (id) => {
+      const client = await find(id);
+      if (client !== undefined) keepFor(() => keptMs, client.asymmetricKeyStore);
+      return client;
+    };
+  }
   const answer = provider.callback();
   server.on('request', (request, response) => {
     if (request.url === ROUTES.token) response.on('finish', () => answers.push(response.statusCode));
@@ -79,24 +87,23 @@ export async function startProvider({ find, fetch = globalThis.fetch }: Provider
   return {
     issuer,
     answers,
-    register: (clientId, client) => void registered.set(clientId, client),
-    async cacheFor(ms, clientId) {
-      const client = await provider.Client.find(clientId);
-      if (client === undefined) throw new Error(`${clientId} is not registered`);
-      // It counts in whole seconds, and asks again once this is not in the future: so the moment itself is kept beside it.
-      const until = new WeakMap<object, number>();
-      Object.defineProperty(Object.getPrototypeOf(client.asymmetricKeyStore), 'freshUntil', {
-        configurable: true,
-        get(this: object) {
-          return Date.now() < (until.get(this) ?? 0) ? Number.POSITIVE_INFINITY : 0;
-        },
-        set(this: object) {
-          until.set(this, Date.now() + ms);
-        },
-      });
-      await client.asymmetricKeyStore.refresh();
+    keepSetsFor(ms) {
+      keptMs = ms;
     },
+    close: () => new Promise((resolve) => server.close(() => resolve()).closeAllConnections()),
   };
+}
+
+/** The minute becomes another time; all else stays as it is. */
+function keepFor(ms: () => number, keys: ClientKeys): void {
+  if (Object.hasOwn(keys, 'fresh')) return;
+  let fetchedAt = Number.NEGATIVE_INFINITY;
+  Object.defineProperty(keys, 'freshUntil', {
+    set: () => {
+      fetchedAt = Date.now();
+    },
+  });
+  keys.fresh = () => keys.jwksUri === undefined || Date.now() < fetchedAt + ms();
 }
 
 function inMemory(): Adapter {

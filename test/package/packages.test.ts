@@ -1,5 +1,5 @@
 /** What a release publishes, installed by npm into empty folders, and used there. */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { globSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -70,6 +70,7 @@ test('rekeyd installs, and its command works', { timeout: 240_000 }, () => {
   const published = readdirSync(join(app, 'node_modules/rekeyd'));
   expect(published).toEqual(expect.arrayContaining(['dist', 'docs', 'deploy', 'rekeyd.example.yaml']));
   for (const name of ['test', 'src', 'clients']) expect(published).not.toContain(name);
+  expect(globSync('{dist,docs,deploy}/**/*.test.*', { cwd: join(app, 'node_modules/rekeyd') })).toEqual([]);
 });
 
 test('rekeyd installs globally, and is on the PATH', { timeout: 240_000 }, () => {

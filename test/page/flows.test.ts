@@ -115,7 +115,7 @@ describe.each([{ scripts: true }, { scripts: false }])('with scripts $scripts', 
     await page.reload();
     await page.getByRole('link', { name: 'Resume it' }).click();
     const form = await openForm(page, `Go on with the wave of ${app.slug}`);
-    await form.getByText('It stopped: 1 rotation of the 1 that went first failed').waitFor();
+    await form.getByText('It stopped: 1 of 1 rotations that went first failed').waitFor();
     await send(form, 'Begin the rest', 'it is unlocked again');
     await page.getByText(`The wave of policy ${app.slug} goes on`).first().waitFor();
     await until('the rest is rotated', async () => {

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { makeToken } from '../support/api.ts';
 import { KID_APP } from '../support/fleet.ts';
 import { until } from '../support/until.ts';
-import { openForm } from './acting.ts';
+import { isStillTheSame, mark, openForm } from './acting.ts';
 import { fail, pause, startPage } from './fixture.ts';
 import { type Focused, focused } from './looking.ts';
 import { PHONE, useBrowser } from './visiting.ts';
@@ -84,4 +84,30 @@ test('what has the focus keeps it when news comes, and so does what was typed', 
   await page.getByText('more news').first().waitFor();
   await page.keyboard.type(' sentence');
   expect(await form.getByLabel('Reason').inputValue()).toBe('half a sentence');
+});
+
+test('what can be done is up to date, too, except for a form that somebody fills in', async () => {
+  const app = { ...KID_APP, policy: { overlap: '1h' } };
+  const { fleet, url } = await startPage({ apps: [app] });
+  const client = await fleet.managed(app);
+  const { page } = await visit(url);
+  await page.goto('/sign-in');
+  // As somebody does who follows a link while the sign-in is open.
+  await page.goto(`/sign-in#token=${await makeToken(fleet)}`);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.goto(`/clients/${client.ref}`);
+  await page.locator('#live').getByText('live').waitFor();
+  await mark(page);
+  const back = page.locator('summary', { hasText: 'Put the previous key back' });
+  expect(await back.count()).toBe(0);
+  await fleet.reached(client, await fleet.rotate(client), 'active');
+  await back.waitFor();
+  const form = await openForm(page, 'Pause');
+  await pause(fleet, client, 'by somebody else');
+  await page.getByText('by somebody else').first().waitFor();
+  expect(await form.getByRole('button', { name: 'Pause' }).isVisible()).toBe(true);
+  await form.locator('summary').click();
+  await pause(fleet, client, 'and once more');
+  await page.locator('summary', { hasText: 'Resume' }).waitFor();
+  expect(await isStillTheSame(page)).toBe(true);
 });

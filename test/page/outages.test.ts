@@ -38,7 +38,7 @@ test('a token that is revoked ends its session: the page says so, leads to the s
   expect((await fleet.audit()).filter(({ reason }) => reason === 'too late')).toEqual([]);
 });
 
-test('while Redis is away the page says since when it is old, a form says that nothing is lost; then it goes on', async () => {
+test('while Redis is away the page says since when it is old, a form says that it did nothing; then it goes on', async () => {
   const { fleet, url } = await startPage({ apps: [PEM_APP] });
   const client = await fleet.managed(PEM_APP);
   const { page, mayTell } = await visit(url);
@@ -53,7 +53,7 @@ test('while Redis is away the page says since when it is old, a form says that n
   await fleet.redis.kill();
   await send(form, 'Show what would happen', 'a drill');
   await other.getByRole('heading', { name: 'rekeyd cannot answer now' }).waitFor();
-  await other.getByText('nothing is lost').waitFor();
+  await other.getByText('Nothing was done.').waitFor();
   await other.close();
   await ofItself(page).getByText('no answer since').waitFor();
   expect(await page.getByRole('heading', { level: 1 }).textContent(), 'what was known').toContain(client.id);

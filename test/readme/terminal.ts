@@ -1,4 +1,4 @@
-/** A person at a terminal in an empty folder, who types lines of the README. */
+/** A person at a terminal in an empty folder, who types lines of the documents. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -48,7 +48,7 @@ export interface Terminal {
 export async function openTerminal(): Promise<Terminal> {
   const dir = await mkdtemp(join(tmpdir(), 'rekeyd-readme-'));
   onTestFinished(async () => {
-    // Whoever was killed left the embedded server running; the last that leaves it ends it.
+    // A service that was killed left the embedded server running; the last one that leaves it ends it.
     await (await openEmbedded({ dataDir: join(dir, 'data'), searchPath: process.env.PATH ?? '' })).close();
     await rm(dir, { recursive: true, force: true });
   });

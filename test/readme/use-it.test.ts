@@ -1,19 +1,20 @@
 /**
- * "Use it" of the README, typed as it is written, with applications that sign in all the time. In the place of what a person has are: programs of the project's
- * folder (see terminal.ts), the port of the local Wacht, and waits that a test can sit out. The README itself says which `#` a person takes away, and that
- * applications are pointed at their folders.
+ * The ten steps, and after them "Bring clients in", typed as they are written, with applications that sign in all the time. In the place of what a person has are:
+ * programs of the project's folder (see terminal.ts), the port of the local Wacht, and waits that a test can sit out. The documents say when an application is
+ * pointed at its folder.
  */
+
 import { createPrivateKey } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { expect, test } from 'vitest';
-import type { Status } from '../../src/status/model.ts';
+import type { Status } from '../../src/status/views.ts';
 import { until } from '../support/patient.ts';
 import { type Application, startApplication } from './application.ts';
 import { type Step, stepsOf } from './steps.ts';
 import { type LeftRunning, openTerminal, type Terminal, type Typed } from './terminal.ts';
 
-/** Its clients, as the section says of them. */
+/** The clients of the local Wacht, as the documents say of them. */
 const IMPORTED = '185019846023/mcp-auth/4711';
 const IMPORTED_WITH_A_FOLDER = '185019846023/mcp-auth/4712';
 const TAKEN_OVER = '185019846023/mcp-auth/4713';
@@ -33,7 +34,7 @@ interface Walk {
 async function startWacht({ terminal, applications, running }: Walk, line: string): Promise<void> {
   const wacht = await terminal.leave(line, 'Stop it with');
   running.wacht = wacht;
-  terminal.env.YOUR_WACHT_API_KEY = printedBy(wacht, /API key +(\S+)/)[1] ?? '';
+  const apiKey = printedBy(wacht, /API key +(\S+)/)[1] ?? '';
   const url = urlOf(wacht);
   const hosts = new Map(
     [...wacht.printed().matchAll(/app +(\S+) +https:\/\/(\S+)/g)].map(([, app, host]) => [app, host]),
@@ -41,7 +42,7 @@ async function startWacht({ terminal, applications, running }: Walk, line: strin
   const printed = wacht.printed().matchAll(/client +(\d+)\/(\S+)\/(\d+) +(\S+) +(\S+\.pem)?/g);
   for (const [, deployment, app, id = '', clientId = '', path] of printed) {
     const pem = path === undefined ? null : await readFile(join(terminal.dir, path), 'utf8');
-    const kid = await kidOf(`${url}/deployments/${deployment}/oauth/apps/${app}/clients`, id, terminal);
+    const kid = await kidOf(`${url}/deployments/${deployment}/oauth/apps/${app}/clients`, id, apiKey);
     const key = pem === null ? null : { privateKey: createPrivateKey(pem), kid };
     applications.set(id, startApplication({ url, host: hosts.get(app) ?? '', clientId, key }));
   }
@@ -52,9 +53,9 @@ interface Listed {
   readonly jwks: { readonly keys: readonly { readonly kid: string | null }[] };
 }
 
-/** Whoever registers a key knows under which name. */
-async function kidOf(list: string, id: string, { env }: Terminal): Promise<string | null> {
-  const response = await fetch(list, { headers: { authorization: `Bearer ${env.YOUR_WACHT_API_KEY}` } });
+/** An application knows the name under which its key was registered. */
+async function kidOf(list: string, id: string, apiKey: string): Promise<string | null> {
+  const response = await fetch(list, { headers: { authorization: `Bearer ${apiKey}` } });
   const { clients } = (await response.json()) as { clients: readonly Listed[] }; // the local Wacht's answer
   return clients.find((client) => client.id === id)?.jwks.keys[0]?.kid ?? null;
 }
@@ -67,10 +68,9 @@ function printedBy(wacht: LeftRunning, pattern: RegExp): RegExpExecArray {
   return found;
 }
 
-/** The config, without the `#` that the section says to take away, and with short waits. */
+/** The config, with the port of this local Wacht and with short waits. */
 function configOf(text: string, url: string): string {
   return `${text
-    .replaceAll(/# (api_url|resolve):/g, '$1:')
     .replaceAll('http://127.0.0.1:8787', url)
     .replaceAll(/^( +)schedule: .*$/gm, '$&\n$1propagation: 200ms\n$1overlap: 1s')}
 reconcile_every: 1s
@@ -88,6 +88,16 @@ async function take(step: Step, walk: Walk): Promise<void> {
     const application = applications.get(basename(step.folder));
     await application?.pointAt(join(terminal.dir, step.folder));
     return application?.more(3);
+  }
+  if (step.do === 'see') {
+    const { line, stdout = '', stderr } = typed.at(-1) ?? {};
+    const pattern = step.lines.map((text) => text.replaceAll(/[^\w\s…]/g, '\\$&').replaceAll('…', '.*')).join('$[^]*^');
+    return expect(stdout, `${line}\n${stderr}`).toMatch(new RegExp(`^${pattern}$`, 'm'));
+  }
+  const [, name, value] = /^([A-Z_]+)=(\S+)$/.exec(step.line) ?? [];
+  if (name !== undefined && value !== undefined) {
+    terminal.env[name] = value;
+    return;
   }
   if (step.line.startsWith('npm run emulator')) return startWacht(walk, step.line);
   if (step.line.startsWith('rekeyd start')) {
@@ -122,15 +132,28 @@ async function activeKeysOf(terminal: Terminal, ref: string): Promise<readonly s
   return entries.filter(({ type, client }) => type === 'key.activated' && client === ref).map(({ data }) => data.kid);
 }
 
-test('“Use it” works as it is written, and nobody who reads a key folder is refused', {
+/** What is typed, written and done, without what is printed. */
+const typedIn = (steps: readonly Step[]) => steps.filter((step) => step.do !== 'see');
+
+test('the quick start has the ten steps of the README', () => {
+  const steps = stepsOf('README.md', 'Use it');
+  expect(steps.length).toBeGreaterThan(15);
+  expect(typedIn(stepsOf('docs/quick-start.md', 'The ten steps'))).toEqual(steps);
+});
+
+test('the ten steps and all ways to bring clients in work as they are written, and no application that reads a key folder is refused', {
   timeout: 120_000,
 }, async () => {
   const terminal = await openTerminal();
   const walk: Walk = { terminal, applications: new Map(), typed: [], running: {} };
-  for (const step of stepsOf('Use it')) await take(step, walk);
+  const steps = [
+    ...stepsOf('docs/quick-start.md', 'The ten steps'),
+    ...stepsOf('docs/enrolment.md', 'Bring clients in'),
+  ];
+  for (const step of steps) await take(step, walk);
   const { applications, typed, running } = walk;
   const printedFor = (start: string) => typed.find(({ line }) => line.startsWith(start))?.stdout;
-  expect(printedFor('rekeyd status ')).toMatch(/^5 clients: 5 found$/m);
+  expect(printedFor('rekeyd status')).toMatch(/^5 clients: 5 found$/m);
   expect(printedFor(`rekeyd plan ${IMPORTED}`)).toContain('"public_key_pem": "<new key>"');
 
   // It was rotated once.

@@ -95,7 +95,7 @@ test('a first part that cannot sign in stops the wave: the rest keep their keys 
   });
   const counts = { clients: 4, first: 1, active: 0, failed: 1 };
   expect(stopped).toMatchObject({ client: null, actor: 'rekeyd', data: { policy: POLICY, ...counts } });
-  expect(stopped?.reason).toBe('1 rotation of the 1 that went first failed or was rolled back');
+  expect(stopped?.reason).toBe('1 of 1 rotations that went first failed or was rolled back');
   // The log is told after the audit entry is committed.
   const told = await until('the log tells of it', () => {
     const errors = fleet.lines

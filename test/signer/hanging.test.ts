@@ -1,5 +1,5 @@
 /** A volume that hangs: no file system does that when it is asked to, so `stat` does it here. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
@@ -16,7 +16,11 @@ vi.mock('node:fs/promises', async (original) => {
     await volume.hangs;
     return real.stat(...of);
   };
-  return { ...real, stat };
+  const unlink = async (...of: Parameters<typeof real.rm>) => {
+    await volume.hangs;
+    return real.rm(...of);
+  };
+  return { ...real, stat, rm: unlink };
 });
 
 test('a volume that hangs does not stop sign-ins, and is not asked again until it answers', async () => {
@@ -50,4 +54,40 @@ test('a volume that hangs does not stop sign-ins, and is not asked again until i
   expect((await signIn).status).toBe(200);
   expect(sent).toEqual([a.kid, b.kid]);
   expect((await signer.assertion(request)).kid).toBe(b.kid);
+});
+
+test('many sign-ins at once hold one thread of the pool at a volume that hangs, so that signing has the others', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'rekeyd-hanging-'));
+  onTestFinished(() => rm(root, { recursive: true, force: true }));
+  const key = await sinkKey();
+  await directorySink(root).deliver(contents({ current: key }));
+  const signer = await openSigner(join(root, '185019846023', 'mcp-auth', '4711'), { reports: false });
+  let answer = () => {};
+  volume.hangs = new Promise((resolve) => {
+    answer = resolve;
+  });
+  volume.asked = 0;
+  const signing = Array.from({ length: 50 }, () => signer.assertion({ audience: 'https://auth.example.com' }));
+  const kids = (await Promise.all(signing)).map(({ kid }) => kid);
+  expect(kids).toEqual(Array(50).fill(key.kid));
+  expect(volume.asked).toBe(1);
+  answer();
+});
+
+test('a signer on a volume that hangs can be closed', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'rekeyd-hanging-'));
+  onTestFinished(() => rm(root, { recursive: true, force: true }));
+  await directorySink(root).deliver(contents({ current: await sinkKey() }));
+  const folder = join(root, '185019846023', 'mcp-auth', '4711');
+  const signer = await openSigner(folder);
+  const reports = () => readdir(join(folder, 'signers'));
+  await vi.waitFor(async () => expect(await reports()).toEqual([expect.stringMatching(/^[^.].*\.json$/)]), 10_000);
+  let answer = () => {};
+  volume.hangs = new Promise((resolve) => {
+    answer = resolve;
+  });
+  await signer.close();
+  expect(await reports()).toHaveLength(1);
+  answer();
+  await vi.waitFor(async () => expect(await reports()).toEqual([]), 10_000);
 });

@@ -1,4 +1,4 @@
-/** The signer in the clients that applications have, against a server that nobody here wrote. */
+/** The signer in the clients that applications have, against oidc-provider, which is not ours. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,19 +9,22 @@ import { directorySink } from '../../src/deliver/directory.ts';
 import type { SinkContents, SinkKey } from '../../src/deliver/sink.ts';
 import { clientAuth, openSigner, type Signer, type SignerOptions, signingFetch } from '../../src/signer/index.ts';
 import { contents, sinkKey } from '../deliver/contents.ts';
-import { type OidcProvider, startProvider } from '../oidc/provider.ts';
+import { type OidcClient, type OidcProvider, openProvider } from '../oidc/provider.ts';
 
 const CLIENT = 'client-4711';
 let root: string;
 let a: SinkKey;
 let b: SinkKey;
 let server: OidcProvider;
+const clients = new Map<string, OidcClient>();
 
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'rekeyd-clients-'));
   onTestFinished(() => rm(root, { recursive: true, force: true }));
   [a, b] = await Promise.all([sinkKey(), sinkKey()]);
-  server = await startProvider();
+  clients.clear();
+  server = await openProvider({ clientOf: (id) => clients.get(id) });
+  onTestFinished(() => server.close());
 });
 
 const deliver = (keys: Partial<Pick<SinkContents, 'current' | 'next' | 'previous'>>) =>
@@ -29,7 +32,7 @@ const deliver = (keys: Partial<Pick<SinkContents, 'current' | 'next' | 'previous
 
 function publish(...keys: readonly SinkKey[]): void {
   const jwks = { keys: keys.map(({ jwk, kid, alg }) => ({ ...jwk, kid, alg, use: 'sig' })) };
-  server.register(CLIENT, { jwks, token_endpoint_auth_signing_alg: 'ES256' });
+  clients.set(CLIENT, { jwks, token_endpoint_auth_signing_alg: 'ES256' });
 }
 
 async function open(options?: SignerOptions): Promise<Signer> {
@@ -131,4 +134,21 @@ test('requests that carry no form are made as they are', async () => {
   const fetch = signingFetch(await open());
   const discovery = await fetch(`${server.issuer}/.well-known/openid-configuration`);
   expect(await discovery.json()).toMatchObject({ issuer: server.issuer });
+});
+
+test('a form that openid-client posts to an API with a token is sent once, and carries no assertion', async () => {
+  await deliver({ current: a, next: b });
+  const signer = await open();
+  const posted: unknown[] = [];
+  const config = new client.Configuration({ issuer: server.issuer }, signer.clientId, undefined, clientAuth(signer));
+  config[client.customFetch] = signingFetch(signer, {
+    async fetch(_, init) {
+      posted.push(String(init?.body));
+      return new Response(null, { status: 400 });
+    },
+  });
+  const form = new URLSearchParams({ amount: '1' });
+  const api = new URL('https://api.example.com/payments');
+  await client.fetchProtectedResource(config, 'a token', api, 'POST', form);
+  expect(posted).toEqual(['amount=1']);
 });

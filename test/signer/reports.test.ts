@@ -154,10 +154,10 @@ test('that cannot be written although there is a place are told', async () => {
   expect(await readdir(join(folder, 'signers'))).toEqual([NAME]);
 });
 
-test('the three lines of shell in the README are one, too', async () => {
+test('the three lines of shell in docs/signers.md are one, too', async () => {
   await deliver({ current: a, next: b });
-  const readme = await readFile(join(import.meta.dirname, '../../README.md'), 'utf8');
-  const [, lines = ''] = /```sh\n(# in the key folder[\s\S]*?)```/.exec(readme) ?? [];
+  const page = await readFile(join(import.meta.dirname, '../../docs/signers.md'), 'utf8');
+  const [, lines = ''] = /```sh\n(# in the key folder[\s\S]*?)```/.exec(page) ?? [];
   expect(
     lines
       .trim()

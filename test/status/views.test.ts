@@ -2,8 +2,8 @@
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { type ClientRef, makeReference } from '../../src/core/client.ts';
-import { type Census, type Clients, openCensus } from '../../src/status/census.ts';
-import { type Known, openKnowing } from '../../src/status/known.ts';
+import { type Census, type Clients, openCensus } from '../../src/status/census/census.ts';
+import { type Known, openKnowing } from '../../src/status/census/known.ts';
 import { openViews } from '../../src/status/open-views.ts';
 import type { ClientQuery, Views } from '../../src/status/views.ts';
 import { aged } from '../support/aged.ts';

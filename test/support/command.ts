@@ -1,11 +1,13 @@
 /** `rekeyd` as a person runs it: a child process over the config of a fleet. */
+
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import type { ClientStatus, Status } from '../../src/status/model.ts';
+import type { ClientStatus } from '../../src/status/model.ts';
+import type { Status } from '../../src/status/views.ts';
 import { COMPILED } from './compiled.ts';
 import type { Fleet, FleetClient } from './fleet.ts';
 

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import unittest
 import weakref
 from typing import Any
@@ -77,6 +78,22 @@ sys.stdin.read()
             self.assertEqual(child.exitcode, 0)
             self.assertEqual(self.reports(), [own])
         self.assertEqual(self.reports(), [])
+
+    def test_that_are_forked_after_it_was_closed_report_nothing(self) -> None:
+        self.folder.deliver({"current": "A"})
+        signer = open_signer(self.folder.path)
+        signer.close()
+        context = multiprocessing.get_context("fork")
+        said = context.Queue()
+
+        def work() -> None:
+            kid = signer.assertion(audience=AUDIENCE).kid
+            said.put((kid, [one.name for one in threading.enumerate() if one.name == "rekeyd-signer"]))
+
+        child = context.Process(target=work)
+        child.start()
+        self.assertEqual(said.get(timeout=30), ("A", []))
+        child.join()
 
     @unittest.skipUnless(is_root(), "only root can become another user")
     def test_as_another_user_cannot_open_what_is_not_theirs_and_go_on_with_what_they_have(self) -> None:

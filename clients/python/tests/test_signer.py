@@ -91,8 +91,38 @@ class Folders(SignerTest):
         self.assertEqual([signer.assertion(audience=AUDIENCE).kid for _ in range(3)], ["A", "A", "A"])
         self.assertEqual([problem.code for problem in problems], ["folder_unreadable"] * 3)
         self.assertIn("does not answer", str(problems[0]))
-        path.write_text(text)
-        self.until("it reads on", lambda: signer.assertion(audience=AUDIENCE).kid == "B")
+        sent: list[str] = []
+
+        def send(signed: Signed) -> Said:
+            sent.append(signed.kid)
+            if signed.kid == "A":
+                threading.Thread(target=path.write_text, args=(text,)).start()
+            return Said(401 if signed.kid == "A" else 200)
+
+        # A refusal waits for the folder: without a newer set there is nothing to go on with.
+        self.assertEqual(signer.authenticate(send, audience=AUDIENCE).status_code, 200)
+        self.assertEqual(sent, ["A", "B"])
+
+    def test_that_no_path_leads_to_are_said_so_and_stop_no_login(self) -> None:
+        self.folder.deliver({"current": "A"})
+        problems: list[SignerError] = []
+        link = self.root / "link"
+        link.symlink_to(self.folder.path)
+        signer = open_signer(link, reports=False, on_problem=problems.append)
+        for target in ("link", "x" * 300):
+            with self.subTest(target[:4]):
+                link.unlink()
+                link.symlink_to(target)
+                self.assertEqual(signer.assertion(audience=AUDIENCE).kid, "A")
+                with self.assertRaises(SignerError) as raised:
+                    open_signer(link, reports=False)
+                self.assertEqual(raised.exception.code, "folder_unreadable")
+        self.assertEqual([problem.code for problem in problems], ["folder_unreadable"] * 2)
+        circle = self.root / "circle"
+        circle.mkdir()
+        (circle / "..data").symlink_to("..data")
+        with self.assertRaises(SignerError):
+            open_signer(circle, reports=False)
 
 
 def sign_in_once(signer: Any, send: Callable[[Signed], Said]) -> int:

@@ -1,7 +1,7 @@
 /** Checks of the audit log: whether it is exported, and whether it grows. */
 import type { Config } from '../../config/model.ts';
 import { advice, type Check, fine, wrong } from '../../runtime/checks/check.ts';
-import { auditLogStatus } from '../../status/audit-log.ts';
+import { auditLogStatus } from '../../status/fleet/audit-log.ts';
 import type { Store } from '../../store/store.ts';
 
 const UNDONE = 'Name a place to export to under audit.export, such as a folder that all workers share.';

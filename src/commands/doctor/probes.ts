@@ -1,5 +1,5 @@
 /** Checks of what is known of each app's server, and whether the policies ask for more. */
-import type { Config } from '../../config/model.ts';
+import { appPaths, type Config } from '../../config/model.ts';
 import { type AppFacts, type Findings, NOTHING_KNOWN, takesSeveral } from '../../core/findings.ts';
 import { ALGORITHMS } from '../../core/keys.ts';
 import { misfits } from '../../rotation/misfits.ts';
@@ -7,7 +7,7 @@ import { advice, type Check, fine, wrong } from '../../runtime/checks/check.ts';
 import type { Store } from '../../store/store.ts';
 
 export async function checkProbes(config: Config, store: Pick<Store, 'appFacts'>): Promise<readonly Check[]> {
-  const apps = config.deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`));
+  const apps = appPaths(config);
   const facts = new Map(await Promise.all(apps.map(async (app) => [app, await store.appFacts(app)] as const)));
   const factsOf = (app: string) => facts.get(app) ?? NOTHING_KNOWN;
   return [

@@ -12,7 +12,7 @@ import { checkStoreClock } from '../../runtime/checks/clocks.ts';
 import { checkKeks } from '../../runtime/checks/keks.ts';
 import { checkKms } from '../../runtime/checks/kms.ts';
 import { redisGroup } from '../../runtime/redis-target.ts';
-import { webhookProblem, webhookStatuses } from '../../status/webhooks.ts';
+import { webhookProblem, webhookStatuses } from '../../status/fleet/webhooks.ts';
 import { readFacts, readMarker, waysOn, whereNow, whyLost } from '../../store/identity.ts';
 import type { Loaded } from '../../store/records.ts';
 import { inspectDurability, type Requirement } from '../../store/redis/durability.ts';

@@ -1,7 +1,7 @@
 /** Drift as a person reads it: per client the server's document beside ours. */
 import { formatDuration } from '../../core/duration.ts';
 import { shortMessage } from '../../core/reply.ts';
-import type { DocumentView, DriftView, KeyView } from '../../status/drift.ts';
+import type { DocumentView, DriftView, KeyView } from '../../status/client/drift.ts';
 import { note, print, printJson, printTable } from '../output.ts';
 
 /** Of what drift is not known: an app with a list that cannot be read, or one client with a row that is not as Wacht documents it. */

@@ -1,7 +1,7 @@
 /** Plans clients while the lists of their apps arrive. Memory does not grow with clients of which nothing is shown. */
 
 import { type ClientPlan, planOf, type Situation } from '../../../jobs/plan/client.ts';
-import type { Config } from '../../config/model.ts';
+import { appPaths, type Config } from '../../config/model.ts';
 import { type ClientRef, makeReference, misnamed, notListed, splitReference, unconfigured } from '../../core/client.ts';
 import type { ObservedClient } from '../../core/document.ts';
 import { isEligible } from '../../core/due.ts';
@@ -166,6 +166,6 @@ function isMeant(config: Config, ref: ClientRef, client: ObservedClient, select:
 
 /** Of each app in the config. */
 async function factsOf({ config, store }: Sources): Promise<KnownFacts> {
-  const apps = config.deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`));
+  const apps = appPaths(config);
   return new Map(await Promise.all(apps.map(async (app) => [app, await store.appFacts(app)] as const)));
 }

@@ -1,18 +1,19 @@
-/** What one look at the fleet shows on a screen: the fleet at the top, then the clients that need a person first. */
+/** One screen of `status --watch`: the fleet at the top, then clients, those that need a person first. */
+
 import { formatDuration } from '../../core/duration.ts';
 import type { Resources } from '../../rotation/resources.ts';
-import { surroundingsOf } from '../../status/fleet.ts';
 import type { ClientStatus } from '../../status/model.ts';
+import { surroundingsOf } from '../../status/surroundings.ts';
 import type { ClientQuery, DeploymentView, FleetView, PolicyView, Views, WorkerView } from '../../status/views.ts';
 import { tableLines } from '../output.ts';
 import type { Select } from '../select.ts';
 import { type Filter, survey } from './survey.ts';
 import { CLIENT_HEADINGS, clientRow, dueLine, holdLines, summary } from './text.ts';
 
-/** At least so many clients are shown, however much there is to say of the fleet. */
+/** How many clients are shown at least, however long the head is. */
 const LEAST_CLIENTS = 5;
 
-/** Elsewhere than on a terminal, nothing has to fit. */
+/** How many rows are used where there is no terminal. */
 const ROWS = 50;
 
 /** Deployments, policies and workers that have a line each; the others are counted. */
@@ -28,7 +29,7 @@ export async function pictureOf(
   const fleet = await views.fleet();
   const now = Date.parse(fleet.at);
   const head = headLines(fleet, now);
-  // A line for the headings, one for those that are left over, and the last one of the window stays empty.
+  // 4 rows: the blank line, the headings, `… and N more`, and the last row of the window, which stays empty.
   const left = (rows ?? ROWS) - 4 - head.length;
   const limit = Math.min(filter.limit, Math.max(LEAST_CLIENTS, left));
   const listed = await clientsOf(views, resources, filter, limit);
@@ -44,7 +45,7 @@ export async function pictureOf(
 function headLines(fleet: FleetView, now: number): readonly string[] {
   const { reading, clients, counts, deployments, policies, workers, compromised, drifted } = fleet;
   const known = clients === 0 ? 'No clients are known yet' : summary(clients, counts);
-  const part = reading === null ? '' : `  (of ${reading.of}: they are being read)`;
+  const part = reading === null ? '' : `  (rekeyd is still reading: ${reading.read} of ${reading.of})`;
   return [
     `${fleet.at.slice(0, 19)}Z  ${known}${part}`,
     ...(compromised === 0
@@ -102,7 +103,7 @@ function workerRow({ host, pid, version, clock_ahead_seconds: ahead, problem }: 
 
 interface Listed {
   readonly clients: readonly ClientStatus[];
-  /** What is said below them. */
+  /** Lines below them. */
   readonly more: readonly string[];
 }
 

@@ -7,8 +7,7 @@ import type { RequestStatus } from '../../status/model.ts';
 export async function requestsOf(resources: Resources): Promise<readonly RequestStatus[]> {
   const queues = openQueues(resources, [], () => {}); // the store's own connection reports what is wrong with Redis
   try {
-    const waiting = await putOffRequests(queues);
-    return waiting.map(({ id, reason, why }) => ({ request: id, reason, why }));
+    return await putOffRequests(queues);
   } finally {
     await queues.close();
   }

@@ -1,17 +1,19 @@
 /** Goes through a fleet page by page: counts all clients, and keeps of them what is listed. Memory does not grow with clients that are only counted. */
+
 import { policyFor } from '../../config/model.ts';
 import type { ClientRef } from '../../core/client.ts';
 import type { ClientRecord } from '../../core/record.ts';
-import { CLIENT_STATES, type ClientState } from '../../core/state.ts';
+import { type ClientState, urgencyOf } from '../../core/state.ts';
 import { inParallel, PAGE, pagesOf } from '../../parallel.ts';
 import type { Resources } from '../../rotation/resources.ts';
-import { clientStatus, type Surroundings } from '../../status/build.ts';
-import { type ExposureStatus, exposuresOf } from '../../status/exposure.ts';
+import { openKnowing } from '../../status/census/known.ts';
+import { type Counts, openTally } from '../../status/census/tally.ts';
+import { type ExposureStatus, exposuresOf } from '../../status/client/exposure.ts';
+import { heardNow, MOST_HEARD } from '../../status/client/signers.ts';
+import { clientStatus } from '../../status/client/status.ts';
 import { keepForemost } from '../../status/foremost.ts';
-import { openKnowing } from '../../status/known.ts';
-import type { ClientStatus, Status } from '../../status/model.ts';
-import { heardNow, MOST_HEARD } from '../../status/signers.ts';
-import { type Counts, openTally } from '../../status/tally.ts';
+import type { ClientStatus } from '../../status/model.ts';
+import type { Surroundings } from '../../status/surroundings.ts';
 import type { Select } from '../select.ts';
 
 /** Which clients are counted, and which of those are listed. */
@@ -25,14 +27,13 @@ export interface Filter {
 }
 
 export interface Survey {
-  readonly counts: Status['counts'];
   /** How many clients have the wanted state, whether or not they are listed. */
   readonly wanted: number;
   /** How many of these use a key that was reported as compromised. */
   readonly compromised: number;
   /** How many of these show what rekeyd did not publish. */
   readonly drifted: number;
-  /** All of them, counted. */
+  /** All clients that were chosen, counted. */
   readonly tally: Counts;
   /** Clients that were named, and that the store does not know. */
   readonly unknown: readonly ClientRef[];
@@ -55,7 +56,6 @@ export async function survey(
   mostHeld = MOST_HEARD,
 ): Promise<Survey> {
   const { select, state, limit } = filter;
-  const counts = Object.fromEntries(CLIENT_STATES.map((name) => [name, 0])) as Record<ClientState, number>; // one entry for each state
   const listed = keepForemost<Listed>(limit, (a, b) => a.rank - b.rank || (a.ref < b.ref ? -1 : 1));
   const unknown: ClientRef[] = [];
   const isHeard = (await countOf(select, resources)) <= MOST_HEARD;
@@ -68,11 +68,10 @@ export async function survey(
     unknown.push(...refs.filter((ref) => !page.has(ref)));
     for (const [ref, { status, record }] of page) {
       tally.add(ref, toKnown(record, seen.now, resources));
-      counts[status.state] += 1;
       if (state !== null && status.state !== state) continue;
       compromised += status.compromised ? 1 : 0;
       drifted += status.drift === null ? 0 : 1;
-      listed.offer({ ref, rank: rankOf(status), status: areHeld ? status : null });
+      listed.offer({ ref, rank: urgencyOf(status), status: areHeld ? status : null });
     }
     if (areHeld && Math.min(limit, listed.offered) > mostHeld) {
       areHeld = false;
@@ -80,7 +79,6 @@ export async function survey(
     }
   }
   return {
-    counts,
     wanted: listed.offered,
     compromised,
     drifted,
@@ -155,9 +153,4 @@ export async function* refPages(
         : page;
     } while (last !== null);
   }
-}
-
-/** Those that need a person first. */
-function rankOf({ compromised, state }: ClientStatus): number {
-  return compromised ? -1 : CLIENT_STATES.indexOf(state);
 }

@@ -2,21 +2,15 @@
 
 import { formatDuration } from '../../core/duration.ts';
 import { howToEnroll } from '../../core/enrolment.ts';
+import { shortKid } from '../../core/keys.ts';
 import { scopeWords, selectorOf } from '../../core/pause.ts';
 import { WHILE_REFUSED } from '../../rotation/deployment.ts';
-import { exposureLine } from '../../status/exposure.ts';
-import type {
-  ClientStatus,
-  DeploymentStatus,
-  KeyStatus,
-  PauseStatus,
-  RotationStatus,
-  Status,
-} from '../../status/model.ts';
-import type { DueCounts } from '../../status/tally.ts';
-import type { PolicyView, WorkerView } from '../../status/views.ts';
-import { waveLine } from '../../status/waves.ts';
-import { webhookLine } from '../../status/webhooks.ts';
+import { exposureLine } from '../../status/client/exposure.ts';
+import { waveLine } from '../../status/fleet/waves.ts';
+import { webhookLine } from '../../status/fleet/webhooks.ts';
+import { isClockOff } from '../../status/fleet/workers.ts';
+import type { ClientStatus, DeploymentStatus, KeyStatus, PauseStatus, RotationStatus } from '../../status/model.ts';
+import type { DueCounts, PolicyView, Status, WorkerView } from '../../status/views.ts';
 import { openTable, print, printTable } from '../output.ts';
 import type { Filter, Survey } from './survey.ts';
 
@@ -25,17 +19,17 @@ import type { Filter, Survey } from './survey.ts';
  * @param now the store's clock, ms since the epoch
  */
 export async function printStatus(found: Survey, around: Around, now: number, filter: Filter): Promise<void> {
-  const { counts, wanted, compromised, drifted } = found;
+  const { wanted, compromised, drifted } = found;
+  const { counts, clients } = found.tally;
   const { select, state, limit } = filter;
   const isNamed = select !== null && 'clients' in select;
   for (const line of holdLines(around, now)) print(line);
-  const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
-  if (total === 0) {
+  if (clients === 0) {
     if (isNamed) return;
-    const none = 'No clients are known yet. Clients are taken in by the next sweep or request.';
+    const none = 'No clients are known yet. The next sweep or request reads them from the server.';
     return print(select === null ? none : 'No client matches.');
   }
-  print(summary(total, counts));
+  print(summary(clients, counts));
   if (!isNamed) print(dueLine(around.due));
   const table = openTable(CLIENT_HEADINGS);
   const detailed: ClientStatus[] = [];
@@ -104,11 +98,9 @@ function freezeLines({ policy, freezes }: PolicyView): readonly string[] {
     .map(({ until }) => `FROZEN  policy ${policy} until ${until}: no scheduled rotation begins.`);
 }
 
-/** Assertions with the time of such a clock may be refused. */
-const CLOCK_OFF_S = 5;
-
-function clockLines({ host, pid, clock_ahead_seconds: ahead }: WorkerView): readonly string[] {
-  if (ahead === null || Math.abs(ahead) <= CLOCK_OFF_S) return [];
+function clockLines(worker: WorkerView): readonly string[] {
+  const { host, pid, clock_ahead_seconds: ahead } = worker;
+  if (ahead === null || !isClockOff(worker)) return [];
   const off = `${formatDuration(Math.abs(ahead) * 1000)} ${ahead > 0 ? 'ahead of' : 'behind'}`;
   return [`CLOCK  of worker ${host}:${pid} is ${off} Redis's. Synchronise the clocks of both machines (NTP).`];
 }
@@ -128,7 +120,7 @@ export function clientRow(client: ClientStatus, now: number): readonly string[] 
   return [
     client.client,
     policy ?? 'none',
-    active === null ? '-' : short(active.kid),
+    active === null ? '-' : shortKid(active.kid),
     active?.alg ?? '-',
     active === null ? '-' : formatDuration(active.age_seconds * 1000),
     nextDue === null ? '-' : dueIn(Date.parse(nextDue) - now),
@@ -198,15 +190,10 @@ function printSigners({ signers }: ClientStatus, now: number): void {
   if (signers.reports.length === 0) return;
   const rows = signers.reports.map(({ name, kids, signing, at, recent }) => [
     name,
-    signing === null ? '-' : short(signing),
-    kids.map(short).join(' ') || '-',
+    signing === null ? '-' : shortKid(signing),
+    kids.map(shortKid).join(' ') || '-',
     `${formatDuration(Math.max(0, now - Date.parse(at)))} ago`,
     signers.missing.includes(name) ? 'NEW KEY MISSING' : recent ? '' : 'too old to count',
   ]);
   printTable(['SIGNER', 'SIGNS WITH', 'HOLDS', 'REPORTED', ''], rows);
-}
-
-/** Enough of a thumbprint to tell keys apart at a glance. */
-function short(kid: string): string {
-  return kid.length <= 12 ? kid : `${kid.slice(0, 11)}…`;
 }

@@ -3,7 +3,7 @@ import { openQueues } from '../../../jobs/queues.ts';
 import { putOffRequests } from '../../../jobs/waiting.ts';
 import { messageOf } from '../../errors.ts';
 import type { Resources } from '../../rotation/resources.ts';
-import { openCensus } from '../../status/census.ts';
+import { openCensus } from '../../status/census/census.ts';
 import { openViews } from '../../status/open-views.ts';
 import { monotonic, sleep } from '../../time.ts';
 import { awaitInterruption, type Globals } from '../open.ts';
@@ -11,19 +11,18 @@ import { type Canvas, plain, repaint, stdoutCanvas } from '../output.ts';
 import { pictureOf } from './picture.ts';
 import type { Filter } from './survey.ts';
 
-/** Between two looks, in ms. */
+/** Between two paintings, in ms. */
 const EVERY_MS = 2_000;
 
-/** A Redis that takes longer to answer, in ms, is said to be away. */
+/** When Redis takes longer than this to answer, in ms, the screen says so. */
 const LATE_MS = 3_000;
 
-/** Ends with 0 when somebody ends it. */
+/** @returns the exit code: 0 after an interruption */
 export async function watching(globals: Globals, resources: Resources, filter: Filter): Promise<number> {
   const { signal, release } = awaitInterruption(globals);
   const queues = openQueues(resources, [], () => {}); // the store's own connection reports what is wrong with Redis
   const census = openCensus(() => resources);
-  const requests = async () => (await putOffRequests(queues)).map(({ id, ...rest }) => ({ request: id, ...rest }));
-  const views = openViews(() => ({ resources, requests }), census);
+  const views = openViews(() => ({ resources, requests: () => putOffRequests(queues) }), census);
   try {
     const look = () => pictureOf(views, resources, filter, stdoutCanvas().size?.rows ?? null);
     await showing(look, stdoutCanvas, signal);
@@ -47,11 +46,13 @@ export async function showing(
   let shown: readonly string[] = [];
   for (; !signal.aborted; await sleep(everyMs, signal)) {
     const beganAt = monotonic();
-    const looking = look().catch((error: unknown) => `Nothing can be read: ${messageOf(error)} It is tried again.`);
+    const looking = look().catch(
+      (error: unknown) => `The fleet cannot be read: ${messageOf(error)} rekeyd tries again.`,
+    );
     let found = await soon(looking, signal);
     for (let isTold = false; found === null && !signal.aborted; found = await soon(looking, signal)) {
       const seconds = Math.round((monotonic() - beganAt) / 1000);
-      tell(`Redis has not answered for ${seconds} s. What stands here is from before; it goes on by itself.`, isTold);
+      tell(`Redis has not answered for ${seconds} s. The screen shows its last answer, and goes on by itself.`, isTold);
       isTold = true;
     }
     if (typeof found === 'string') tell(found, false);
@@ -61,7 +62,7 @@ export async function showing(
     }
   }
 
-  /** Above what was seen last. Elsewhere than on a terminal, that was printed already. */
+  /** Paints a message above the last picture; where there is no terminal, prints it alone. */
   function tell(what: string, isTold: boolean): void {
     const { size, write } = canvas();
     if (size !== null) repaint([what, '', ...shown], { size, write });
@@ -69,7 +70,7 @@ export async function showing(
   }
 }
 
-/** Null: not yet. */
+/** Null: no answer yet. */
 async function soon<T>(work: Promise<T>, signal: AbortSignal): Promise<T | null> {
   const done = new AbortController();
   const late = sleep(LATE_MS, AbortSignal.any([done.signal, signal])).then(() => null);

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
-/** In order: what comes later counts more. */
+/** In the order of the style sheet: a later rule overrides an earlier one. */
 const SHEETS = ['base', 'frame', 'fleet', 'tables', 'forms', 'client', 'lifeline', 'narrow'];
 
 const SOURCES = {
@@ -20,7 +20,7 @@ export interface Asset {
   readonly hash: string;
 }
 
-/** Read once, when a page is first asked for: a worker without a page reads nothing. */
+/** Files are read once, when a page is first asked for: a worker that serves no page reads none. */
 const read = new Map<AssetName, Asset>();
 
 export function asset(name: AssetName): Asset {

@@ -15,31 +15,32 @@ const TITLES: Readonly<Record<number, string>> = {
   503: 'rekeyd cannot answer now',
 };
 
+/** Where the error itself does not say what to do. */
 const TO_DO: Readonly<Record<number, string>> = {
-  403: 'Sign in with a token that may do this, or ask somebody who has one.',
-  404: 'Look for it among the clients: it may have been deleted, or renamed.',
   429: 'Wait a moment, and reload this page.',
   500: 'Try again. The log of rekeyd says what went wrong.',
   503: 'Reload this page in a moment. Rotations that are under way go on when Redis answers again: nothing is lost.',
 };
 
-/** What is not the visitor's fault goes to the log. */
-export function errorPage(error: unknown, log: Log): Shown {
-  return pageOf(loggedProblem(error, log));
+/**
+ * The page of an error. Errors of the server also go to the log.
+ * @param isForm a form was sent, and nobody had been admitted yet: it has done nothing
+ */
+export function errorPage(error: unknown, log: Log, isForm: boolean): Shown {
+  const problem = loggedProblem(error, log);
+  return pageOf(problem, isForm && problem.status === 503 ? FORM_AGAIN : TO_DO[problem.status]);
 }
 
-/** For a path that there is not. */
-export function sendLost(reply: FastifyReply): FastifyReply {
-  return sendPage(reply, pageOf({ status: 404, detail: 'There is no page at this address.' }), {
-    visitor: null,
-    notice: null,
-  });
+const FORM_AGAIN = 'Nothing was done. Go back, and send the form again in a moment.';
+
+/** Where no route answers, and so no visitor is known. */
+export function sendProblemPage(reply: FastifyReply, problem: Problem): FastifyReply {
+  return sendPage(reply, pageOf(problem), { visitor: null, notice: null });
 }
 
-function pageOf({ status, detail, errors = [], headers = {} }: Problem): Shown {
+function pageOf({ status, detail, errors = [], headers = {} }: Problem, toDo = TO_DO[status]): Shown {
   const title = TITLES[status] ?? (status >= 500 ? 'Something went wrong' : 'This cannot be done');
   const what = errors.map(({ client, detail: why }) => (client === undefined ? why : `${client}: ${why}`));
-  const toDo = TO_DO[status];
   const said = toDo === undefined ? detail : `${detail} ${toDo}`;
   return { status, headers, title, body: problemPage({ status, title, detail: said, errors: what }) };
 }

@@ -1,29 +1,28 @@
 /**
- * Tells open pages that something changed, as Server-Sent Events: not what, so that a page is drawn in one place alone. However many look, one loop of this
+ * Tells open pages that something changed, as server-sent events. It does not say what: a page then asks for itself again. For all open pages one loop of this
  * process reads the audit log, the deployments and the workers.
  */
 import type { AuditEntry } from '../../core/audit.ts';
-import { type ClientRef, splitReference } from '../../core/client.ts';
-import { covers } from '../../core/token.ts';
+import type { ClientRef } from '../../core/client.ts';
 import { messageOf } from '../../errors.ts';
 import type { Log } from '../../rotation/resources.ts';
 import { answerOf } from '../../store/redis/patience.ts';
 import type { Store } from '../../store/store.ts';
 import { sleep, untilAborted } from '../../time.ts';
 import type { Listen } from '../events.ts';
-import type { Principal } from '../principal.ts';
+import { mayTouch, type Principal } from '../principal.ts';
 import type { Sink } from '../route.ts';
 
 export interface Look {
   readonly principal: Principal;
-  /** The page is about this client alone; null: about many. */
+  /** The one client that the page shows; null: it shows many. */
   readonly client: ClientRef | null;
 }
 
 export interface Live {
-  /** Writes to the response until the visitor is gone, or the session has ended. Writes nothing before it returns. */
+  /** Writes to `sink` until the visitor leaves or the session ends. Writes nothing before it returns. */
   look(look: Look, sink: Sink): Listen;
-  /** Ends all streams: pages come back, perhaps to another process. */
+  /** Ends all streams. The pages connect again, perhaps to another process. */
   close(): Promise<void>;
 }
 
@@ -34,28 +33,28 @@ export interface LiveParts {
   readonly log: Log;
 }
 
-/** Between two looks, in ms: no page hears of changes more often. */
+/** Between two readings, in ms: no page is told of changes more often. */
 const LOOK_MS = 1_000;
 
-/** Proxies cut a connection on which nothing comes; and at each beat pages are told when their session has ended. In ms. */
+/** Between two beats, in ms. A beat keeps proxies from cutting a silent connection, and ends the streams of sessions that have ended. */
 const BEAT_MS = 15_000;
 
-/** In ms. When the store has not answered for so long, pages are told: they ask, and say that what they show is old. */
+/** In ms. When the store does not answer for this long, all pages are told to ask: they then say that what they show is old. */
 const PATIENCE_MS = 3_000;
 
 const PAGE = 500;
 const MOST_LOOKS = 1_000;
 
-/** Pages of one token at once. */
+/** How many open pages of one token are served. */
 export const MOST_OF_A_VISITOR = 100;
 
-/** A page that does not read is sent away. In bytes. */
+/** The stream of a page that leaves more than this unread is ended. In bytes. */
 const MOST_UNREAD = 64 * 1024;
 
-/** More clients than these are not named. */
+/** An event names this many clients at the most; with more it names none. */
 const MOST_NAMED = 100;
 
-/** What no page shows, and comes when nothing happens. */
+/** Entries that no page shows: they come also when nothing happens. */
 const QUIET: readonly AuditEntry['type'][] = [
   'audit.sealed',
   'api.called',
@@ -64,13 +63,13 @@ const QUIET: readonly AuditEntry['type'][] = [
   'session.ended',
 ];
 
-/** A page that does not hear it soon is behind a proxy that holds events back. */
+/** A page that does not get it soon is behind a proxy that buffers events. */
 const HELLO = 'event: hello\ndata: {}\n\n';
 
 /** What has changed since the last look. */
 interface Changed {
   readonly clients: ReadonlySet<ClientRef>;
-  /** Something that is about no single client. */
+  /** Something changed that is not about one client. */
   readonly others: boolean;
 }
 
@@ -91,11 +90,11 @@ export function openLive(
   const looking = new Set<Looking>();
   const ended = new AbortController();
   let reading: Promise<void> | null = null;
-  /** How far the loop has read, and how deployments and workers stood then. Null while nobody looks: what comes after it is told, also after a failure. */
+  /** Where the loop has read to. Kept after a failure, so that nothing is missed. Null while no page is open. */
   let place: Place | null = null;
   let isFailing = false;
 
-  /** The store waits for a Redis that is away. Pages wait a moment, and a server that stops does not wait. */
+  /** The store waits for as long as Redis is away. Here the wait ends after `patienceMs`, and at once when the server stops. */
   const ask = <T>(work: Promise<T>) =>
     untilAborted(answerOf(work, { signal: ended.signal, ms: patienceMs }, ''), ended.signal) as Promise<T>; // null only after an abort
 
@@ -109,7 +108,7 @@ export function openLive(
     if (one.sink.writableLength > MOST_UNREAD) end(one);
   }
 
-  /** A page draws itself anew then, since something may have changed before it was heard. */
+  /** A page asks for itself again at `hello`: something may have changed between its drawing and its stream. */
   function greet(one: Looking): void {
     if (!one.isGreeted) tell(one, HELLO);
     one.isGreeted = true;
@@ -127,7 +126,7 @@ export function openLive(
     for (const one of [...looking]) greet(one);
     const entries = await ask(store.settledAfter(known.at, PAGE));
     const around = await surroundings();
-    // With so many, who they are about does not matter: each page draws itself anew.
+    // A flood of entries is not searched for clients: every page is told to ask.
     const areMany = entries.length === PAGE;
     place = { at: areMany ? await ask(store.settledSize()) : (entries.at(-1)?.seq ?? known.at), around };
     const changed = changedBy(entries, areMany || around !== known.around);
@@ -138,11 +137,11 @@ export function openLive(
     isFailing = false;
   }
 
-  /** Pages ask then, and find out for themselves; when the store answers again, they are told to ask once more. */
+  /** Tells all pages to ask, once: they see for themselves what is wrong. They are told again when the store answers. */
   function fail(error: unknown): void {
     if (ended.signal.aborted || isFailing) return;
     isFailing = true;
-    log.warn({ error: messageOf(error) }, 'what has changed cannot be read for open pages');
+    log.warn({ error: messageOf(error) }, 'changes cannot be read for open pages');
     for (const one of [...looking]) tell(one, eventOf([]));
   }
 
@@ -151,7 +150,7 @@ export function openLive(
     else end(one);
   }
 
-  /** A store that does not answer is asked again. */
+  /** Runs while a page is open. After a failure it tries again. */
   async function readOn(): Promise<void> {
     for (let beatIn = beatMs; looking.size > 0 && !ended.signal.aborted; beatIn -= lookMs) {
       await read().catch(fail);
@@ -174,7 +173,7 @@ export function openLive(
       const one = { ...look, sink, isGreeted: false };
       looking.add(one);
       sink.on('close', () => looking.delete(one));
-      // Later than this: nothing is written yet.
+      // Not now: the head of the response is not written yet.
       queueMicrotask(() => place !== null && greet(one));
       reading ??= readOn();
       return 'listening';
@@ -193,16 +192,11 @@ function changedBy(entries: readonly AuditEntry[], isElsewhere: boolean): Change
   return { clients, others: isElsewhere || shown.some(({ client }) => client === null) };
 }
 
-/** Null: nothing that its page shows has changed. A visitor hears of no client that the token may not see. */
-function newsFor({ client, principal: { only } }: Look, { clients, others }: Changed): string | null {
-  const isSeen = (ref: ClientRef) => (client === null ? maySee(only, ref) : ref === client);
+/** The event for one page; null: nothing that it shows has changed. It never names a client that the token may not see. */
+function newsFor({ client, principal }: Look, { clients, others }: Changed): string | null {
+  const isSeen = (ref: ClientRef) => (client === null ? mayTouch(principal, ref) : ref === client);
   const seen = [...clients].filter(isSeen);
   return seen.length > 0 || others ? eventOf(seen) : null;
-}
-
-function maySee(only: string | null, client: ClientRef): boolean {
-  const { deployment, app } = splitReference(client);
-  return covers({ only }, { app: `${deployment}/${app}`, client });
 }
 
 function eventOf(clients: readonly ClientRef[]): string {

@@ -4,8 +4,8 @@ import { compromiseActions } from './actions/compromise.ts';
 import { holdingActions } from './actions/holding.ts';
 import { requestPages } from './actions/requests.ts';
 import type { PageRoute } from './routes.ts';
+import { signInRoutes } from './session/sign-in.ts';
 import { shownRoutes } from './shown.ts';
-import { signInRoutes } from './sign-in.ts';
 
 export const PAGES: readonly PageRoute[] = [
   ...shownRoutes,

@@ -1,4 +1,4 @@
-/** Puts the pages on the listener of the API: who may see one, how it is answered, and errors that a person can read. */
+/** Registers the pages at the listener of the API: checks the visitor, runs the route, and shows errors as pages. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { hasCode } from '../../errors.ts';
 import type { Log } from '../../rotation/resources.ts';
@@ -8,13 +8,13 @@ import { ProblemError } from '../problem.ts';
 import { openLimiter, type Rate, slowDown } from '../rate.ts';
 import { type Refused, refusalIn } from '../refusals.ts';
 import { goneSignal } from '../register.ts';
-import { cookieName, isSecure, readCookie } from './cookies.ts';
 import { errorPage } from './errors.ts';
-import { fromOurOwn, ownPath } from './origin.ts';
 import type { PageAnswer, PageCall, PageContext, PageRoute, Visitor } from './routes.ts';
 import { COOKIE, readNotice, sendAnswer, sendPage, signInPath } from './send.ts';
-import { derived, hashOf, isSame, type Session } from './session.ts';
-import { SIGN_IN as TITLE } from './sign-in.ts';
+import { cookieName, isSecure, readCookie } from './session/cookies.ts';
+import { fromOurOwn, ownPath } from './session/origin.ts';
+import { derived, hashOf, isSame, type Session } from './session/session.ts';
+import { KNOWN_MS, SIGN_IN as TITLE } from './session/sign-in.ts';
 import { signInPage } from './views/sign-in.ts';
 
 export interface PageRegistering {
@@ -24,24 +24,15 @@ export interface PageRegistering {
   readonly log: Log;
 }
 
-/** Of the forms, in bytes: they hold a reason and a few names. */
+/** The largest body of a form, in bytes: it holds a reason and a few names. */
 const MOST_FORM = 64 * 1024;
 
-/** How long a visitor waits, in ms. Who somebody is, is asked first: with Redis gone that is all that is waited for. */
-const KNOWN_MS = 4_000;
+/** How long a visitor waits for an answer, in ms. The session is looked up before: when Redis is away, the visitor waits no longer than {@link KNOWN_MS}. */
 const PATIENCE_MS = { GET: 10_000, POST: 20_000 } as const;
 const NEVER = new AbortController().signal;
 
-/** A token cannot be guessed; but each sign-in writes to the audit log, and to the disk. */
-const SIGN_INS: Rate = { max: 30, perMs: 60_000 };
-
-interface Limits {
-  readonly calls: (caller: string) => number;
-  readonly signIns: (caller: string) => number;
-}
-
 export function registerPages(app: FastifyInstance, routes: readonly PageRoute[], registering: PageRegistering): void {
-  const limits: Limits = { calls: openLimiter(registering.rate), signIns: openLimiter(() => SIGN_INS) };
+  const limit = openLimiter(registering.rate);
   const visitors = new WeakMap<FastifyRequest, Visitor>();
   const visitorOf = (request: FastifyRequest) => visitors.get(request) ?? null;
   for (const route of routes) {
@@ -52,7 +43,7 @@ export function registerPages(app: FastifyInstance, routes: readonly PageRoute[]
       // Before the body is read, as for the API.
       onRequest: async (request) => {
         if (route.method === 'POST') fromOurOwn(request);
-        const visitor = await admit(request, route, limits, registering.context);
+        const visitor = await admit(request, route, limit, registering.context);
         if (visitor === null) return;
         visitors.set(request, visitor);
         allow(visitor, route);
@@ -77,7 +68,7 @@ export function registerPages(app: FastifyInstance, routes: readonly PageRoute[]
       errorHandler: (error, request, reply) => {
         const visitor = visitorOf(request);
         const told = refusalIn(error);
-        // Who opens the page without having signed in, or after eight hours, is sent to the sign-in: that is no refusal.
+        // A visitor without a session is redirected to the sign-in. For a GET that is no refusal.
         const isSentOn = told?.status === 401 && route.path !== SIGN_IN;
         if (told !== null && !(isSentOn && route.method === 'GET')) {
           const { method, path } = route;
@@ -85,8 +76,8 @@ export function registerPages(app: FastifyInstance, routes: readonly PageRoute[]
           registering.refused({ ...told, claimedBy, address: request.ip, method, path });
         }
         if (isSentOn) return sendAnswer(request, reply, { to: signInPath(request, route) }, { visitor, notice: null });
-        const page = errorPage(error, registering.log);
-        // A token that is not accepted is given again where it was given.
+        const page = errorPage(error, registering.log, route.method === 'POST' && visitor === null);
+        // After a token that is not accepted the sign-in is shown again.
         const isRetried = route.path === SIGN_IN && told !== null && told.status !== 429;
         const shown = isRetried ? { ...page, ...signInAgain(request.body, told.detail) } : page;
         return sendPage(reply, shown, { visitor, notice: null });
@@ -102,23 +93,22 @@ function signInAgain(body: unknown, problem: string) {
   return { title: TITLE, body: signInPage({ to: ownPath(form.get('to')), problem }) };
 }
 
-/** Null: everybody may see it. @throws ProblemError 401, 429, 503 */
+/** Null: the route needs no session. @throws ProblemError 401, 429, 503 */
 async function admit(
   request: FastifyRequest,
-  { method, path, scope }: PageRoute,
-  { calls, signIns }: Limits,
+  { scope }: PageRoute,
+  limit: (caller: string) => number,
   { sessions }: PageContext,
 ): Promise<Visitor | null> {
   if (scope === null) {
-    const isSignIn = path === SIGN_IN && method === 'POST';
-    slowDown((isSignIn ? signIns : calls)(`page ${request.ip}`), 'This address');
+    slowDown(limit(`page ${request.ip}`), 'This address');
     return null;
   }
   const id = readCookie(request, cookieName(COOKIE, isSecure(request)));
   const session = id === null ? null : await known(sessions.find(id));
-  if (session === null) throw new ProblemError(401, 'Nobody has signed in here, or the session has ended.');
+  if (session === null) throw new ProblemError(401, 'You are not signed in, or your session has ended.');
   const visitor = visitorIn(session, sessions);
-  slowDown(calls(hashOf(session.id)), visitor.principal.claimedBy);
+  slowDown(limit(hashOf(session.id)), visitor.principal.claimedBy);
   return visitor;
 }
 
@@ -130,7 +120,7 @@ function known<T>(work: Promise<T>): Promise<T> {
 function visitorIn(session: Session, { find }: PageContext['sessions']): Visitor {
   const { id, token } = session;
   const { name, hash: key, scopes, only } = token;
-  // A store that does not answer says nothing against it.
+  // While the store does not answer, the session is taken to go on.
   const isValid = () =>
     known(find(id)).then(
       (found) => found !== null,
@@ -164,6 +154,6 @@ function checkCsrf(form: URLSearchParams, { csrf }: Visitor): void {
   if (isSame(form.get('csrf') ?? '', csrf)) return;
   throw new ProblemError(
     403,
-    'This form is not of the session that is signed in here now. Nothing was done. Open the page again, and send the form from there.',
+    'This form belongs to another session. Nothing was done. Open the page again, and send the form from there.',
   );
 }

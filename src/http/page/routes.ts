@@ -5,15 +5,15 @@ import type { Principal } from '../principal.ts';
 import type { ApiContext, Sink } from '../route.ts';
 import type { TokenBook } from '../tokens.ts';
 import type { Live } from './live.ts';
-import type { Session, SessionBook } from './session.ts';
+import type { Session, SessionBook } from './session/session.ts';
 
-/** Who has signed in. */
+/** A person who has signed in. */
 export interface Visitor {
   readonly principal: Principal;
   readonly session: Session;
   /** Goes into each form as the hidden field `csrf`. */
   readonly csrf: string;
-  /** Whether the token has the scope `rotate`. What it is restricted to is another question: see {@link ../principal.ts}. */
+  /** Whether the token has the scope `rotate`. {@link ../principal.ts} says which clients it may act on. */
   readonly mayAct: boolean;
 }
 
@@ -28,7 +28,7 @@ export interface PageContext extends ApiContext {
 
 export interface PageCall<V extends Visitor | null = Visitor> {
   readonly context: PageContext;
-  /** Null: nobody has signed in, which only routes without a scope allow. */
+  /** Null: not signed in. Only routes without a scope allow that. */
   readonly visitor: V;
   /** By the names in braces of the path, decoded. */
   readonly params: Readonly<Record<string, string>>;
@@ -37,16 +37,16 @@ export interface PageCall<V extends Visitor | null = Visitor> {
   readonly form: URLSearchParams;
   /** Aborts when the visitor has gone. */
   readonly signal: AbortSignal;
-  /** What the last action came to; shown once. */
+  /** The outcome of the last action; shown once. */
   readonly notice: string | null;
   /** Of the visitor, or of the proxy before it. */
   readonly address: string;
 }
 
 export type PageAnswer =
-  /** The layout comes around `body`. A notice of its own stands in place of that of the last action. */
+  /** A page: the layout is put around `body`. Its `notice` replaces that of the last action. */
   | { readonly status?: number; readonly title: string; readonly body: SafeHtml; readonly notice?: string | null }
-  /** 303 to a path of ours. The notice is shown there. `session`: it begins with this answer; null: it has ended. */
+  /** 303 to a path of ours, which shows the notice. `session`: begins with this answer; null: ends with it. */
   | { readonly to: string; readonly notice?: string; readonly session?: Session | null }
   /** Style sheet and script. */
   | { readonly file: string; readonly type: string; readonly headers?: Readonly<Record<string, string>> }
@@ -57,9 +57,9 @@ interface PageRouteOf<V extends Visitor | null> {
   readonly method: 'GET' | 'POST';
   /** With names in braces, such as `/clients/{deployment}/{app}/{client}`. */
   readonly path: string;
-  /** What the token must be allowed to do. Null: everybody may see it. */
+  /** The scope that the token needs. Null: anyone may call it, without a session. */
   readonly scope: null extends V ? null : 'read' | 'rotate';
-  /** @throws ProblemError for what the visitor is told; RekeydError likewise */
+  /** @throws ProblemError, or a RekeydError: the visitor is shown an error page */
   handle(call: PageCall<V>): Promise<PageAnswer>;
 }
 

@@ -1,10 +1,10 @@
-/** How pages leave: with the headers that keep a browser from doing what no page of ours asks for, and with notices that are shown once. */
+/** Sends pages, with security headers, and with notices that are shown once. */
 import type { SafeHtml } from '@remix-run/html-template';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { cookieName, isSecure, readCookie, setCookie } from './cookies.ts';
-import { ownPath } from './origin.ts';
 import type { PageAnswer, PageRoute, Visitor } from './routes.ts';
-import { derived, isSame, SESSION_MS } from './session.ts';
+import { cookieName, isSecure, readCookie, setCookie } from './session/cookies.ts';
+import { ownPath } from './session/origin.ts';
+import { derived, isSame, SESSION_MS } from './session/session.ts';
 import { layout } from './views/layout.ts';
 
 export const COOKIE = 'rekeyd';
@@ -13,7 +13,7 @@ const NOTICE_SECONDS = 60;
 
 /**
  * No script, style or frame but our own, and no form that goes elsewhere. `same-origin`, and not `no-referrer`: with that one browsers hide the `Origin` of
- * our own forms, too, and {@link ./origin.ts} could not tell them from those of another site.
+ * our own forms, too, and {@link ./session/origin.ts} could not tell them from those of another site.
  */
 const HEADERS = {
   'content-security-policy':
@@ -34,7 +34,7 @@ export interface Shown {
 interface Around {
   readonly visitor: Visitor | null;
   readonly notice: string | null;
-  /** Of the page: its entry of the navigation is marked. */
+  /** The path of the page: its entry in the navigation is marked. */
   readonly path?: string;
 }
 
@@ -65,7 +65,7 @@ export function sendAnswer(
       .send(answer.file);
   }
   if ('to' in answer) return sendOn(request, reply, answer, around.visitor);
-  // It is shown now, and not with the next page as well.
+  // This page shows the notice: it is removed, so that the next page does not.
   if (around.notice !== null) reply.header('set-cookie', setCookie(NOTICE, '', 0, isSecure(request)));
   const notice = answer.notice ?? around.notice;
   return sendPage(reply, answer, { ...around, notice, path: new URL(request.url, 'http://rekeyd.invalid').pathname });
@@ -93,7 +93,7 @@ function sendOn(
 function sendStream(request: FastifyRequest, reply: FastifyReply, stream: Stream): FastifyReply {
   const headers = { ...HEADERS, 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' };
   if (request.method === 'HEAD') return reply.headers(headers).send();
-  // First: it may refuse, and an error has a head of its own.
+  // Before the head is written: it may refuse, and an error sends its own head.
   stream(reply.raw);
   reply.hijack();
   reply.raw.writeHead(200, headers);
@@ -103,7 +103,7 @@ function sendStream(request: FastifyRequest, reply: FastifyReply, stream: Stream
 
 type Stream = Extract<PageAnswer, { stream: unknown }>['stream'];
 
-/** Another host of the domain may set cookies for us: a notice counts with the seal of the session that it is for. */
+/** A notice with a seal of its session: another host of the domain may set cookies for us, but cannot make the seal. */
 function sealed(notice: string, id: string): string {
   const text = Buffer.from(notice).toString('base64url');
   return `${text}.${derived(id, `notice ${text}`)}`;
@@ -116,7 +116,7 @@ export function readNotice(request: FastifyRequest, { session }: Visitor): strin
   return Buffer.from(text, 'base64url').toString();
 }
 
-/** Where somebody signs in who has to, and comes back from. What a form would have done is not done: its page is shown again. */
+/** The path of the sign-in, which then leads back to the page that was asked for. After a form it leads to the page of the form: the action is not done. */
 export function signInPath({ url }: FastifyRequest, { method, path }: PageRoute): string {
   const asked = new URL(url, 'http://rekeyd.invalid');
   const isOfClient = path.startsWith('/clients/{');
@@ -125,5 +125,5 @@ export function signInPath({ url }: FastifyRequest, { method, path }: PageRoute)
   return to === '/' ? '/sign-in' : `/sign-in?${new URLSearchParams({ to })}`;
 }
 
-/** The pages with these forms, where that is not the fleet. */
+/** The page of a form, by the path of its action; the fleet for all others. */
 const FORMS: Readonly<Record<string, string>> = { '/compromise': '/compromise' };

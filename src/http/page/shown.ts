@@ -1,6 +1,8 @@
-/** The pages that show something: the fleet, clients, one client, the queues; and what keeps them up to date. */
+/** The pages that show the fleet, clients, one client and the queues, and the stream that keeps them up to date. */
+
 import { queuesView } from '../../../jobs/queues-view.ts';
 import { putOffRequests } from '../../../jobs/waiting.ts';
+import { appPaths } from '../../config/model.ts';
 import { APP_PATH, type ClientRef, parseReference, REFERENCE } from '../../core/client.ts';
 import { isClientState } from '../../core/state.ts';
 import { hasCode, messageOf } from '../../errors.ts';
@@ -12,12 +14,12 @@ import { clientForms, fleetForms } from './actions/forms.ts';
 import { ASSETS, type AssetName, asset } from './assets.ts';
 import { MOST_OF_A_VISITOR } from './live.ts';
 import type { PageAnswer, PageCall, PageContext, PageRoute, Visitor } from './routes.ts';
-import { clientPage } from './views/client.ts';
+import { clientPage } from './views/client/client.ts';
 import { type Choices, clientsPage } from './views/clients.ts';
-import { fleetPage, fleetTitle } from './views/fleet.ts';
-import { queuesPage } from './views/queues.ts';
+import { fleetPage, fleetTitle } from './views/fleet/fleet.ts';
+import { queuesPage } from './views/fleet/queues.ts';
 
-/** So many clients are on one page of the list. */
+/** How many clients a page of the list has. */
 const PAGE = 50;
 
 export const shownRoutes: readonly PageRoute[] = [
@@ -30,7 +32,7 @@ export const shownRoutes: readonly PageRoute[] = [
 ];
 
 async function fleet({ context, visitor }: PageCall): Promise<PageAnswer> {
-  // The fleet is more than the token may see.
+  // A restricted token may not see the whole fleet.
   if (visitor.principal.only !== null) return { to: '/clients' };
   const view = await context.views.fleet();
   return { title: fleetTitle(view), body: fleetPage(view, fleetForms(visitor, view)) };
@@ -40,16 +42,13 @@ async function clients({ context, visitor, query }: PageCall): Promise<PageAnswe
   const asked = queryOf(query, visitor.principal);
   const found = context.views.clients(asked).catch((error: unknown) => {
     if (!hasCode(error, 'usage')) throw error;
-    throw new ProblemError(
-      400,
-      `This is no page of this list any more. Begin with the first one. (${messageOf(error)})`,
-    );
+    throw new ProblemError(400, `This page of the list cannot be shown. ${messageOf(error)}`);
   });
   const [list, now] = await Promise.all([found, context.resources.store.now()]);
   return { title: 'Clients', body: clientsPage(list, asked, choicesOf(context, visitor.principal), now) };
 }
 
-/** What cannot be used is as if it were not there: the page shows what it goes by. */
+/** Parameters that cannot be used are ignored: the form of the page shows what is in force. */
 function queryOf(query: URLSearchParams, { only }: Principal): ClientQuery {
   const given = (name: string) => query.get(name)?.trim().slice(0, 400) || null;
   const [state, app, order] = [given('state'), given('app'), given('order')];
@@ -70,9 +69,9 @@ function isOrder(text: string | null): text is ClientOrder {
   return (CLIENT_ORDERS as readonly (string | null)[]).includes(text); // the only way to ask a tuple for any text
 }
 
-/** One who is restricted to an app is not told of others. */
+/** The filters offer a restricted token only what it may see. */
 function choicesOf({ resources: { config } }: PageContext, { only }: Principal): Choices {
-  const apps = config.deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`));
+  const apps = appPaths(config);
   const seen = only === null ? apps : apps.filter((app) => only === app || only.startsWith(`${app}/`));
   return { apps: seen, policies: only === null ? Object.keys(config.policies) : [] };
 }
@@ -88,19 +87,12 @@ async function client({ context, visitor, params }: PageCall): Promise<PageAnswe
 async function queues({ context, visitor: { principal } }: PageCall): Promise<PageAnswer> {
   const { only, claimedBy } = principal;
   if (only !== null) {
-    throw new ProblemError(403, `${claimedBy} is for ${only} alone, and the queues are about all clients.`);
+    throw new ProblemError(403, `${claimedBy} is for ${only} alone, and the queues hold jobs of all clients.`);
   }
   const { resources, queues } = context;
   const deployments = resources.config.deployments.map(({ id }) => id);
   const view = await queuesView(queues, deployments, await resources.store.now());
-  const waiting = await putOffRequests(queues);
-  return {
-    title: 'Queues',
-    body: queuesPage(
-      view,
-      waiting.map(({ id, reason, why }) => ({ request: id, reason, why })),
-    ),
-  };
+  return { title: 'Queues', body: queuesPage(view, await putOffRequests(queues)) };
 }
 
 async function live({ context, visitor, query }: PageCall): Promise<PageAnswer> {
@@ -124,15 +116,15 @@ function referenceOr404(text: string): ClientRef {
   return parseReference(text);
 }
 
-/** The page then asks every few seconds. @throws ProblemError 429, 503 */
+/** A page without a stream asks every few seconds. @throws ProblemError 429, 503 */
 function refuseOver(look: ReturnType<PageContext['live']['look']>): void {
-  if (look === 'full') throw new ProblemError(503, 'As many pages are open already as may follow what happens.');
+  if (look === 'full') throw new ProblemError(503, 'Too many pages are open.');
   if (look === 'caller_full') {
-    throw new ProblemError(429, `This token follows what happens on ${MOST_OF_A_VISITOR} pages already. Close one.`);
+    throw new ProblemError(429, `This token has ${MOST_OF_A_VISITOR} open pages already. Close one.`);
   }
 }
 
-/** Content with another hash has another address, so it never changes. */
+/** The address holds a hash of the content, so the content of one address never changes. */
 function assetRoute(name: AssetName): PageRoute {
   return {
     ...{ method: 'GET', path: `/assets/${name}`, scope: null },

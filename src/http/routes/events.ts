@@ -1,6 +1,6 @@
 /** What happens to a rotation, as it happens. */
 import { z } from 'zod';
-import { hasEnded } from '../../status/rotation.ts';
+import { hasEnded } from '../../status/client/rotations.ts';
 import type { Store } from '../../store/store.ts';
 import { type Listen, MOST_OF_A_CALLER } from '../events.ts';
 import type { Principal } from '../principal.ts';

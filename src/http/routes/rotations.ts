@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { requestSchema } from '../../../jobs/schemas.ts';
 import type { ClientRef } from '../../core/client.ts';
 import type { RotationSummary } from '../../core/history.ts';
-import { summaryOf } from '../../status/rotation.ts';
+import { summaryOf } from '../../status/client/rotations.ts';
 import { ask } from '../ask.ts';
 import { KEY_PATTERN } from '../idempotency.ts';
 import { mayTouch, notKnown, type Principal } from '../principal.ts';

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { isSegment, REFERENCE } from '../../core/client.ts';
 import { DRIFT_KINDS } from '../../core/drift.ts';
 import { CLIENT_STATES } from '../../core/state.ts';
-import type { DriftView } from '../../status/drift.ts';
+import type { DriftView } from '../../status/client/drift.ts';
 import type { ClientStatus } from '../../status/model.ts';
 
 const segment = z

@@ -1,8 +1,8 @@
 import { PRELUDE, REMEMBER_MS } from './prelude.ts';
 
 /**
- * KEYS session, sessions of its token, audit, op, then sessions that end for it. ARGV the session, its name, how long it lives in ms, the names of those
- * that end (blanks between them), drafts. → 1.
+ * KEYS session, sessions of its token, audit, op, then sessions that end for it. ARGV the session, its name, how long it lives in ms, the names of the
+ * sessions that end (separated by blanks), drafts. → 1.
  */
 export const BEGIN_SESSION = `${PRELUDE}
 if redis.call('EXISTS', keys[4]) == 1 then return 1 end

@@ -1,8 +1,9 @@
 /** What people do on the page, and what comes of it: in the record, in the audit log, and on the next page. */
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { connectRedis } from '../../../src/store/redis/connection.ts';
+import { CHANGE } from '../../emulator/fault-rules.ts';
 import { makeToken } from '../../support/api.ts';
-import { type Fleet, type FleetClient, PEM_APP, startFleet } from '../../support/fleet.ts';
+import { DEPLOYMENT, type Fleet, type FleetClient, PEM_APP, startFleet } from '../../support/fleet.ts';
 import { formIn, type PageVisitor, signedIn, wordsOf } from '../../support/page.ts';
 import { until } from '../../support/until.ts';
 
@@ -39,7 +40,7 @@ describe('a rotation', () => {
     expect(shown.text).not.toContain('<script>alert');
     const words = wordsOf(shown.text);
     expect(words).toMatch(
-      /Nothing has been done yet.*generate a key for ES256.*PATCH \(cut over\).*test sign-in.*destroy/,
+      /Nothing has been done yet.*It is asked for because: a drill.*generate a key for ES256.*PATCH \(cut over\).*test sign-in.*destroy/,
     );
     expect(fleet.patches(client)).toEqual([]);
     expect(await entriesOf(fleet, 'api.called', 'rotation.requested', 'rotation.started')).toEqual([]);
@@ -76,6 +77,23 @@ describe('a rotation', () => {
     await fleet.reached(client, next);
   });
 
+  test('that failed is told of on the page of its request; to somebody else it is nothing', async () => {
+    const { fleet, url, ada } = await start();
+    const client = await fleet.managed(PEM_APP);
+    const match = { ...CHANGE, client: client.id };
+    fleet.emulator.faults.add({ kind: 'status', status: 400, message: 'locked', match });
+    const action = placeOf(client, 'rotate');
+    const shown = await ada.send(placeOf(client), action, { reason: 'a drill' });
+    const taken = await confirmed(ada, shown, action);
+    await until('it has failed', async () => (await fleet.record(client)).failure !== null);
+    const told = wordsOf((await ada.follow(taken)).text);
+    expect(told).toContain('1 of 1 failed or was rolled back. The page of each client says why, and what to do.');
+    const only = `${DEPLOYMENT}/${PEM_APP.slug}/${client.id}0`;
+    const other = await signedIn(url, await makeToken(fleet, { name: 'other', only }));
+    const hidden = wordsOf((await other.follow(taken)).text);
+    expect(hidden).toBe('A rotation that was asked for Nothing was started for clients that you may see.');
+  });
+
   test('takes a reason, a form of ours, and a client that is still there', async () => {
     const { fleet, ada } = await start();
     const client = await fleet.managed(PEM_APP);
@@ -92,7 +110,7 @@ describe('a rotation', () => {
     for (const ref of ['185019846023/pem-app/none', '185019846023/none/1', 'a/b/c%20d']) {
       const seen = await ada.post(`/clients/${ref}/rotate`, { ...fields, reason: 'a drill' });
       expect(seen.status, ref).toBe(404);
-      expect(wordsOf(seen.text)).toMatch(/not known here, or you may not see it\. Look for it among the clients/);
+      expect(wordsOf(seen.text)).toMatch(/not known here, or you may not see it\. To the fleet/);
     }
     expect((await fleet.audit()).length).toBe(before);
     // It vanishes while its page is open.
@@ -119,6 +137,7 @@ describe('a rotation', () => {
     const refused = await ada.post(action, asked);
     expect(wordsOf(refused.text)).toContain('Nothing would be started.');
     const shown = await ada.post(action, { ...asked, take_over: 'yes' });
+    expect(wordsOf(shown.text)).toContain('It is held, not enrolled: its application must take the new key');
     const done = await ada.follow(await confirmed(ada, shown, action));
     expect(wordsOf(done.text)).toMatch(/Taken over They were not enrolled/);
     const id = /<code>(r[\w-]{21})<\/code>/.exec(done.text)?.[1] ?? '';

@@ -66,7 +66,7 @@ test('of one client, and of a key by its name: shown, and replaced at once', asy
 
   const active = (await fleet.record(other)).keys[0]?.kid ?? '';
   const byName = await report(ada, { what: 'kid', kid: active });
-  expect(wordsOf(byName.text)).toMatch(/1 client would get a new key\..*The breaker lets it through/);
+  expect(wordsOf(byName.text)).toMatch(/1 client would get a new key\..*The breaker does not ask for a confirmation/);
   const [second = ''] = await rotationsIn(await ada.follow(await yes(ada, byName)));
   await fleet.reached(other, second);
   const none = await report(ada, { what: 'kid', kid: '<script>alert(1)</script>' });

@@ -89,7 +89,7 @@ test('no form does anything without a session, its own csrf token, its own origi
     ]) {
       const seen = await visitor.post(place, { ...fields, csrf: own }, headers);
       expect(seen.status, `${path} ${JSON.stringify(headers)}`).toBe(403);
-      expect(wordsOf(seen.text)).toContain('Another site sent this form');
+      expect(wordsOf(seen.text)).toMatch(/Another site sent this form\. Nothing was done\. .*act there\. To the fleet/);
     }
     const json = await fetch(`${url}${place}`, {
       ...{ method: 'POST', redirect: 'manual', body: JSON.stringify({ ...fields, csrf: own }) },
@@ -188,6 +188,17 @@ test('each answer keeps the browser from what no page of ours asks for; a lost p
     expectGuarded(seen, path);
   }
   expectGuarded(await pageVisitor(url).get('/'), 'a redirect');
+  for (const [path, status] of [
+    ['/clients/%E0%A4%A/b/c', 400],
+    [`/clients/1/app/${'x'.repeat(700)}`, 414],
+  ] as const) {
+    const seen = await visitor.get(path);
+    expect([seen.status, seen.headers.get('content-type')], path).toEqual([status, 'text/html; charset=utf-8']);
+    expectGuarded(seen, path);
+  }
+  const longest = await visitor.get(`/clients/1/app/${'x'.repeat(128)}`);
+  expect(longest.status).toBe(404);
+  expect((await visitor.get(`/requests/${'%3A'.repeat(200)}`)).status).toBe(404);
   const lost = await fetch(`${url}/no-such-page`);
   expect(lost.headers.get('content-type')).toMatch(/^application\/problem\+json/);
   const api = await fetch(`${url}/v1/none`, { headers: { accept: 'text/html' } });

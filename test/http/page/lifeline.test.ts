@@ -1,11 +1,13 @@
 /** The pictures of a lifeline: where things lie in them, and that short rotations in long histories are seen. */
 import { assert, integer, property, uniqueArray } from 'fast-check';
 import { expect, it } from 'vitest';
-import { lifeline } from '../../../src/http/page/views/lifeline.ts';
-import { evenScale, steppedScale, ticksOf } from '../../../src/http/page/views/lifeline-scale.ts';
+import { lifeline } from '../../../src/http/page/views/lifeline/lifeline.ts';
+import { evenScale, steppedScale, ticksOf } from '../../../src/http/page/views/lifeline/scale.ts';
 import type { ClientView } from '../../../src/status/views.ts';
 import { elementsOf } from './html.ts';
-import { HEALTHY_CLIENT, NOW, TROUBLED_CLIENT } from './samples.ts';
+import { NOW } from './samples/common.ts';
+import { HEALTHY_CLIENT } from './samples/healthy-client.ts';
+import { TROUBLED_CLIENT } from './samples/troubled-client.ts';
 
 const YEARS = 5 * 365 * 86_400_000;
 const time = integer({ min: NOW - YEARS, max: NOW + YEARS });

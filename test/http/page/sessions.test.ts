@@ -1,7 +1,7 @@
 /** Sessions of the page: how they begin, how they end, and who cannot have one. */
 import { hash } from 'node:crypto';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { MOST_SESSIONS, openSessionBook } from '../../../src/http/page/session.ts';
+import { MOST_SESSIONS, openSessionBook } from '../../../src/http/page/session/session.ts';
 import { keksOf } from '../../../src/rotation/policy.ts';
 import { connectRedis } from '../../../src/store/redis/connection.ts';
 import { bookOf, makeToken } from '../../support/api.ts';
@@ -171,7 +171,7 @@ describe('a session', () => {
       await operator.set(place(mine), forged);
       await isOut(mine);
     }
-    expect(fleet.lines.join('')).toContain('somebody has written a session of the page into Redis');
+    expect(fleet.lines.join('')).toContain('a session of the page in Redis has a wrong signature');
     // A list of tokens, or a claim, that is signed with the same KEK is no session.
     await operator.set(place(mine), String(await operator.get(store.keys.tokens)));
     await isOut(mine);
@@ -200,12 +200,15 @@ describe('a session', () => {
     const outcomes = await Promise.all(visitors.map(async (visitor) => (await visitor.get('/clients')).status));
     expect(outcomes).toEqual([303, 303, ...Array.from({ length: MOST_SESSIONS }, () => 200)]);
     expect(await operator.keys('*:session:*')).toHaveLength(MOST_SESSIONS);
-    // Each sign-in is written to the disk: one address cannot have as many as it likes.
+    // Each sign-in is written to the disk: one token cannot have as many as it likes.
     const statuses: number[] = [];
     for (let made = 0; made < 200 && !statuses.includes(429); made += 1) {
       statuses.push((await pageVisitor(url).post('/sign-in', { token })).status);
     }
     expect(statuses).toContain(429);
+    // Behind a proxy all visitors have one address: the others are not kept out.
+    const other = await makeToken(fleet, { name: 'other' });
+    expect((await pageVisitor(url).post('/sign-in', { token: other })).status).toBe(303);
   });
 });
 
@@ -222,6 +225,11 @@ describe('without Redis', () => {
     expect(gone.status).toBe(503);
     expect(wordsOf(gone.text)).toMatch(/rekeyd cannot answer now The store cannot be worked with now/);
     expect((await visitor.get('/sign-in')).status).toBe(200);
-    expect((await refused).status).toBe(503);
+    const form = await visitor.post('/pause', { scope: 'all' });
+    expect(form.status).toBe(503);
+    for (const { text } of [form, await refused]) {
+      expect(wordsOf(text)).toContain('Nothing was done. Go back, and send the form again in a moment.');
+    }
+    expect(wordsOf(gone.text)).not.toContain('Nothing was done');
   });
 });

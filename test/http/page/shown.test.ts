@@ -43,7 +43,7 @@ test('what a list cannot be asked for is left out, and a page of another list is
       .map(({ text }) => text),
   ]).toEqual([200, ['any', 'any', 'any', 'those that need a person first']]);
   const stale = await ada.get('/clients?after=not-a-cursor');
-  expect([stale.status, wordsOf(stale.text)]).toEqual([400, expect.stringContaining('Begin with the first one')]);
+  expect([stale.status, wordsOf(stale.text)]).toEqual([400, expect.stringContaining('Begin with the first page')]);
   for (const path of ['/clients/a/b/c', '/clients/%3Cb%3E/b/c', '/clients/a/b']) {
     const lost = await ada.get(path);
     expect([path, lost.status, dangersIn(lost.text), obstaclesIn(lost.text)]).toEqual([path, 404, [], []]);

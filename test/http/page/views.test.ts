@@ -1,28 +1,28 @@
 /** What each page makes of what it is given: hostile text above all. */
+
 import { html, type SafeHtml } from '@remix-run/html-template';
 import { describe, expect, it } from 'vitest';
+import { parseReference } from '../../../src/core/client.ts';
 import { clientForms, fleetForms } from '../../../src/http/page/actions/forms.ts';
 import type { Visitor } from '../../../src/http/page/routes.ts';
-import { clientPage } from '../../../src/http/page/views/client.ts';
+import { clientPage } from '../../../src/http/page/views/client/client.ts';
 import { clientsPage } from '../../../src/http/page/views/clients.ts';
-import { fleetPage, fleetTitle } from '../../../src/http/page/views/fleet.ts';
+import { fleetPage, fleetTitle } from '../../../src/http/page/views/fleet/fleet.ts';
+import { CONTROLS, needsOf } from '../../../src/http/page/views/fleet/needs.ts';
+import { queuesPage } from '../../../src/http/page/views/fleet/queues.ts';
 import { layout } from '../../../src/http/page/views/layout.ts';
-import { needsOf } from '../../../src/http/page/views/needs.ts';
 import { problemPage } from '../../../src/http/page/views/problem.ts';
-import { queuesPage } from '../../../src/http/page/views/queues.ts';
 import { signInPage } from '../../../src/http/page/views/sign-in.ts';
 import { prose } from '../../../src/http/page/views/words.ts';
 import { dangersIn, elementsOf, HOSTILE, obstaclesIn } from './html.ts';
-import {
-  CLIENT_LIST,
-  HEALTHY_CLIENT,
-  HEALTHY_FLEET,
-  NOW,
-  QUERY,
-  QUEUES,
-  TROUBLED_CLIENT,
-  TROUBLED_FLEET,
-} from './samples.ts';
+import { NOW } from './samples/common.ts';
+import { HEALTHY_FLEET, TROUBLED_FLEET } from './samples/fleets.ts';
+import { HEALTHY_CLIENT } from './samples/healthy-client.ts';
+import { CLIENT_LIST, QUERY, QUEUES } from './samples/lists.ts';
+import { TROUBLED_CLIENT } from './samples/troubled-client.ts';
+
+const NOW_TEXT = new Date(NOW).toISOString();
+const SINGLE = ['1', '2'].map((id) => parseReference(`a/b/${id}`));
 
 const VISITOR: Visitor = {
   principal: { claimedBy: 'token:ana', key: 'k', scopes: ['read', 'rotate'], only: null, isValid: async () => true },
@@ -84,6 +84,11 @@ describe.each(PAGES)('$name', (one) => {
     expect(obstaclesIn(drawn(one))).toEqual([]);
   });
 
+  it('shows commands as code, and no backticks', () => {
+    const text = elementsOf(drawn(one)).find(({ name }) => name === 'body')?.text ?? '';
+    expect(text).not.toContain('`');
+  });
+
   it('shows hostile text as text, wherever it stands', () => {
     const text = drawn({ ...one, model: hostile(one.model) }, hostile(VISITOR), HOSTILE);
     expect(dangersIn(text)).toEqual([]);
@@ -138,10 +143,42 @@ describe('the fleet', () => {
       ['Webhook pager needs a look', null],
     ]);
     expect(fleetTitle(TROUBLED_FLEET)).toBe('(13) Fleet');
+    expect(String(fleetPage(TROUBLED_FLEET, html`forms`))).toContain(CONTROLS);
+    expect(String(fleetPage(TROUBLED_FLEET, null))).not.toContain(CONTROLS);
   });
 
   it('with no worker needs somebody who starts one', () => {
-    expect(needsOf({ ...HEALTHY_FLEET, workers: [] }).map(({ what }) => what)).toEqual(['No worker is connected']);
+    const view = { ...HEALTHY_FLEET, workers: [] };
+    expect(needsOf(view).map(({ what }) => what)).toEqual(['No worker is connected']);
+    const text = String(fleetPage(view, null));
+    expect(text).toContain('No worker is connected: <code>rekeyd start</code>.');
+    expect(text).not.toContain('`');
+  });
+
+  it('says of one client what is right for one, and of many what is right for many', () => {
+    const words = (count: number) => {
+      const counts = { ...HEALTHY_FLEET.counts, halted: count, failed: count, overdue: count };
+      const view = { ...HEALTHY_FLEET, counts, compromised: count, drifted: count, signers_missing: count };
+      return needsOf(view).map(({ what, why }) => `${what}. ${why}`);
+    };
+    for (const text of words(1)) expect(text).not.toMatch(/\b(they|them|their|clients)\b/i);
+    for (const text of words(2)) expect(text).toMatch(/^2 (clients|rotations) (sign|are|failed|have|wait)\b/);
+  });
+
+  it('names a few requests that wait, and counts the others', () => {
+    const request = { request: 'q', reason: 'a drill', why: 'Redis is away.' };
+    const waiting = (count: number) =>
+      needsOf({ ...HEALTHY_FLEET, requests: Array.from({ length: count }, () => request) }).map(({ what }) => what);
+    expect(waiting(5)).toEqual(Array(5).fill('Request q waits'));
+    expect(waiting(6).slice(5)).toEqual(['1 more request waits']);
+    expect(waiting(5_000).slice(5)).toEqual(['4,995 more requests wait']);
+  });
+
+  it('offers to resume wide pauses, and leaves those of single clients to their pages', () => {
+    const pause = { actor: 'token:ana', reason: 'maintenance', since: NOW_TEXT, until: null };
+    const pauses = [{ ...pause, app: 'a/b' }, ...SINGLE.map((client) => ({ ...pause, client }))];
+    const forms = elementsOf(String(fleetForms(VISITOR, { ...HEALTHY_FLEET, pauses })));
+    expect(forms.filter(({ name, attributes }) => name === 'form' && attributes.action === '/resume')).toHaveLength(1);
   });
 });
 

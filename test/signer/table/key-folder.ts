@@ -136,5 +136,10 @@ async function harm(path: string, text: string, how: Damage['how'], keyOf: (kid:
       return write(JSON.stringify({ ...JSON.parse(text), alg: 'none' }));
     case 'no_secret':
       return write(JSON.stringify({ ...JSON.parse(text), d: undefined }));
+    case 'other_public': {
+      const [jwk, other] = [JSON.parse(text), jwkOf('X', keyOf('X'))];
+      for (const member of ['n', 'x', 'y']) if (member in jwk) jwk[member] = other[member];
+      return write(JSON.stringify(jwk));
+    }
   }
 }

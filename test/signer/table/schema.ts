@@ -18,7 +18,7 @@ const set = z.strictObject({
 });
 const damage = z.strictObject({
   file: z.enum(['meta.json', 'current.jwk.json', 'next.jwk.json', 'previous.jwk.json']),
-  how: z.enum(['half', 'empty', 'missing', 'folder', 'denied', 'other_key', 'bad_alg', 'no_secret']),
+  how: z.enum(['half', 'empty', 'missing', 'folder', 'denied', 'other_key', 'bad_alg', 'no_secret', 'other_public']),
 });
 const answer = z.union([
   z.strictObject({ fails: z.literal(true) }),

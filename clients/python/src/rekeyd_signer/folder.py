@@ -42,7 +42,8 @@ def read_key_set(folder: Path, attempts: int = ATTEMPTS) -> KeySet:
     """Raises SignerError `folder_unreadable`."""
     problem = ""
     for attempt in range(attempts):
-        if attempt > 0 and not folder.exists():
+        # os.path.exists raises nothing; that of a Path does, as where a folder above may not be searched.
+        if attempt > 0 and not os.path.exists(folder):
             time.sleep(_MISSING_S)
         found = _read_once(folder)
         if isinstance(found, KeySet):
@@ -74,7 +75,7 @@ def _read_once(folder: Path) -> Union[KeySet, str]:
         kids = [(role, meta[role]) for role in _ROLES if isinstance(meta.get(role), str)]
         # All are read before the first is parsed, which takes longer: the version may be removed meanwhile.
         files = {role: (place / f"{role}.jwk.json").read_bytes() for role, _ in kids}
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: links that lead to themselves, before Python 3.13
         return str(error)
     client_id = meta.get("client_id")
     if not isinstance(client_id, str):

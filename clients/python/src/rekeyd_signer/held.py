@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future, TimeoutError
+from concurrent.futures import Future, TimeoutError, wait
 from pathlib import Path
 from typing import Callable, Optional, TypeVar
 
@@ -13,8 +13,8 @@ from .folder import ATTEMPTS, KeySet, read_key_set, version_of
 PATIENCE_S = 3.0
 """A volume that hangs must not stop logins for longer than this. Where a thousand threads sign at once, each waits for the others as well."""
 
-_OPENING_S = 10.0
-"""What opens a signer waits longer: it has no keys yet."""
+_LONG_PATIENCE_S = 10.0
+"""Where there are no keys yet, or the ones that are held were refused."""
 
 Result = TypeVar("Result")
 
@@ -28,7 +28,7 @@ class HeldKeys:
         opening = _Beside(lambda: read_key_set(folder))
         try:
             # Replaced whole: no thread sees half of a change.
-            self._held = opening.result(_OPENING_S)
+            self._held = opening.result(_LONG_PATIENCE_S)
         except TimeoutError:
             raise _hangs(folder) from None
         self._is_failing = False
@@ -44,20 +44,25 @@ class HeldKeys:
         self._lock = threading.Lock()
         self._stuck = None
 
-    def latest(self, tell: Callable[[SignerError], None]) -> KeySet:
-        """Tells why the folder's new set is not taken."""
-        problem = self._refresh()
+    def latest(self, tell: Callable[[SignerError], None], is_patient: bool = False) -> KeySet:
+        """Tells why the folder's new set is not taken.
+
+        - `is_patient`: waits longer for a folder that is slow to answer: without a newer set there is nothing to go on with.
+        """
+        problem = self._refresh(_LONG_PATIENCE_S if is_patient else PATIENCE_S, is_patient)
         if problem is not None:
             tell(problem)
         return self._held
 
-    def _refresh(self) -> Optional[SignerError]:
+    def _refresh(self, patience: float, is_patient: bool) -> Optional[SignerError]:
         stuck = self._stuck
+        if stuck is not None and is_patient:
+            wait([stuck], patience)
         if stuck is not None and not stuck.done():
             return _hangs(self._folder)
         look = _Beside(self._look)
         try:
-            return look.result(PATIENCE_S)
+            return look.result(patience)
         except TimeoutError:
             self._stuck = look
             return _hangs(self._folder)

@@ -21,10 +21,10 @@ _AGAIN_S = 30.0
 """rekeyd counts a report for two minutes."""
 
 _FORGOTTEN_S = 24 * 3600.0
-"""A report that old is of a process that ended without a word."""
+"""The process of a report that old has crashed."""
 
 _MOST_LOOKED_AT = 500
-"""Reports of others."""
+"""So many reports of other processes are looked at."""
 
 _NO_PLACE = (FileNotFoundError, NotADirectoryError, PermissionError)
 """rekeyd makes the folder. Where it is not there, or cannot be written, nothing is reported."""

@@ -125,7 +125,7 @@ class Signer:
                 if verdict != "refused":
                     return
         # Looked up anew: the refusal may be how this process learns that the keys were changed a moment ago.
-        newer = self._latest()
+        newer = self._latest(is_patient=True)
         other = self._choice.other(newer, first)
         if other is None:
             return
@@ -166,12 +166,15 @@ class Signer:
     def after_fork(self) -> None:
         """Threads do not come along into the child of a fork."""
         self._keys.after_fork()
-        if self._watch is not None:
-            self._end.detach()
+        if self._watch is None:
+            return
+        if self._end.detach() is None:  # it was closed before the fork
+            self._watch = None
+        else:
             self._start()
 
-    def _latest(self) -> KeySet:
-        held = self._keys.latest(self._tell)
+    def _latest(self, is_patient: bool = False) -> KeySet:
+        held = self._keys.latest(self._tell, is_patient)
         self._report(held)
         return held
 

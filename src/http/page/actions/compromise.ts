@@ -1,7 +1,7 @@
-/** Reporting keys that leaked: whose, what would happen, and then the request. */
+/** Reporting keys that leaked: which keys, then what would happen, then the request. */
 import { html, type SafeHtml } from '@remix-run/html-template';
 import type { Request } from '../../../../jobs/schemas.ts';
-import type { Config } from '../../../config/model.ts';
+import { appPaths, type Config } from '../../../config/model.ts';
 import { APP_PATH, parseReference, REFERENCE } from '../../../core/client.ts';
 import { ProblemError } from '../../problem.ts';
 import type { PageCall, PageRoute, Visitor } from '../routes.ts';
@@ -33,7 +33,7 @@ export const compromiseActions: readonly PageRoute[] = [
 
 interface Leak {
   readonly select: Request['select'];
-  /** A certain key of the client; null: the one in use, or all that is selected. */
+  /** One key of the client; null: the key in use, or every key that `select` is about. */
   readonly kid: string | null;
 }
 
@@ -60,7 +60,7 @@ function leakIn(given: URLSearchParams): Leak {
     case 'all':
       return { select: { all: true }, kid: null };
     default:
-      throw wrong('Say whose keys leaked.');
+      throw wrong('Choose which keys leaked.');
   }
 }
 
@@ -76,7 +76,7 @@ function wrong(toDo: string): ProblemError {
 /** @param query what is filled in already, such as by the page of a client */
 function page(visitor: Visitor, query: URLSearchParams, config: Config): SafeHtml {
   const { only } = visitor.principal;
-  const apps = config.deployments.flatMap(({ id, apps: own }) => own.map(({ slug }) => `${id}/${slug}`));
+  const apps = appPaths(config);
   const own = only === null ? apps : apps.filter((app) => app === only);
   const client = only !== null && REFERENCE.test(only) ? only : '';
   const rows: readonly Row[] = [
@@ -94,21 +94,21 @@ function page(visitor: Visitor, query: URLSearchParams, config: Config): SafeHtm
         ]),
     ...(only === null ? wideRows(query, Object.keys(config.policies)) : []),
   ];
-  const fields = html`<fieldset><legend>Whose keys leaked?</legend>
+  const fields = html`<fieldset><legend>Which keys leaked?</legend>
 ${rows.map((row) => rowOf(row, query.get('what') ?? 'client'))}
 </fieldset>
 <details><summary>More</summary>
 ${checkField({ name: 'take_over', id: 'take-over', label: 'Also clients that are not enrolled', help: 'Their applications must take the new keys from their key folders at once, or they can no longer sign in.' })}
-${checkField({ name: 'keep_standby', id: 'keep-standby', label: 'Use the keys that are kept ready', help: 'Only where the key leaked in another way than from its signers: they hold the standby key, too. Not with a host or a KEK.' })}
+${checkField({ name: 'keep_standby', id: 'keep-standby', label: 'Use the keys that are kept ready', help: 'Only when the key did not leak from its signers, which hold the standby key too. Not with a host or a KEK.' })}
 </details>
 ${reasonField('compromise')}`;
   return html`<header class="head"><h1>Report leaked keys</h1></header>
-<p>Keys that leaked are replaced at once, ahead of all other work, without an overlap. They are never used again. You see what would happen before anything is done.</p>
+<p>Keys that leaked are replaced at once, ahead of all other work, without an overlap. They are never used again. First you see what would happen.</p>
 ${form(visitor, { action: '/compromise', verb: 'Show what would happen' }, fields)}`;
 }
 
 interface Row {
-  /** One way to say whose keys leaked. */
+  /** One way to say which keys leaked. */
   readonly what: string;
   readonly label: string;
   readonly help: string;
@@ -119,7 +119,7 @@ interface Row {
 function wideRows(query: URLSearchParams, policies: readonly string[]): readonly Row[] {
   return [
     {
-      ...{ what: 'kid', label: 'A key', help: 'Every client that has the key with this name, in whatever state.' },
+      ...{ what: 'kid', label: 'A key', help: 'Every client that has a key with this name, in any state.' },
       field: text(query, 'kid', 'Name of the key (kid)'),
     },
     {

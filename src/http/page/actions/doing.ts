@@ -1,4 +1,4 @@
-/** What all actions share: the reason, who acts, what they may touch, and that a form that is sent twice is done once. */
+/** What all actions share: the reason, the actor, the client of the path, and that a form that is sent twice is done once. */
 import { hash } from 'node:crypto';
 import { problemsOf, requestSchema } from '../../../../jobs/schemas.ts';
 import { type ClientRef, parseReference, REFERENCE } from '../../../core/client.ts';
@@ -26,7 +26,7 @@ export function causeOf({ visitor: { principal }, form }: PageCall): Cause & { r
   return { actor: claimedBy, claimedBy, reason: reasonIn(form), request: null };
 }
 
-/** The client of the path. @throws ProblemError 404, also where it was there a moment ago */
+/** The client of the path. @throws ProblemError 404 also where the client has vanished while its page was open */
 export async function clientOf({ context, visitor, params }: PageCall): Promise<ClientRef> {
   const { deployment = '', app = '', client = '' } = params;
   const text = `${deployment}/${app}/${client}`;
@@ -37,7 +37,7 @@ export async function clientOf({ context, visitor, params }: PageCall): Promise<
   throw notKnown(`The client ${ref}`);
 }
 
-/** What was done: where it is seen, and in words. */
+/** The answer to an action: the page to show next, and a sentence about what was done. */
 export interface Done {
   readonly to: string;
   readonly notice: string;
@@ -69,7 +69,7 @@ export async function once(
   } catch (error) {
     if (!hasCode(error, 'redis_unreachable')) throw error;
     const unsure =
-      'Redis went away, and it may have been done. Go back, and send the same form again: it is done once.';
+      'Redis did not answer, and the action may be done already. Go back and send the same form again: it is done only once.';
     throw new ProblemError(503, unsure, { headers: { 'retry-after': '5' }, cause: error });
   }
 }

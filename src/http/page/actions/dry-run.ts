@@ -13,11 +13,11 @@ import { checkField, form, hiddenFields } from './fields.ts';
 export interface Place {
   /** Where the form goes. */
   readonly action: string;
-  /** Where somebody goes who thinks better of it. */
+  /** Where the link `Do nothing` leads. */
   readonly back: string;
 }
 
-/** Fields of the first form that go along with the second. */
+/** Fields that the second form has of its own; all others are copied from the first. */
 const OWN = ['csrf', 'nonce', 'step', 'confirm'];
 
 export function dryRunPage(
@@ -32,7 +32,8 @@ export function dryRunPage(
   const [plan] = run.plans;
   const isOne = 'clients' in select && select.clients.length === 1;
   const body = html`<header class="head"><h1>${title}</h1></header>
-<p>Nothing has been done yet. This is what would happen now; it is read from what rekeyd knows, and no server is asked.</p>
+<p>Nothing has been done yet. This is what would happen now; it comes from the records of rekeyd, and no server was asked.</p>
+<p>It is asked for because: ${asked.reason}</p>
 ${isOne ? null : size(run)}
 ${run.breaker === null || isOne ? null : breaker(run.breaker)}
 ${notes(run)}
@@ -42,7 +43,7 @@ ${nothing(run, asked) ? html`<p><strong>Nothing would be started.</strong></p>` 
   return { title, body };
 }
 
-/** Where all that it is about was looked at, and nothing comes of any. Somebody who takes clients over may also mean some that are not known yet. */
+/** Whether every client was searched and none would be rotated. With `take_over` a request that selects no known client may still find new ones. */
 function nothing(
   { clients: all, rotated, plans: planned, left, unread }: DryRun,
   { take_over: takesOver }: Request,
@@ -60,8 +61,8 @@ function confirming({ breaker: known, rotated, left, unread }: DryRun, given: UR
     label:
       left + unread.length === 0
         ? `Yes: replace the keys of ${many(rotated)}`
-        : 'Yes: replace all keys that it is about',
-    help: 'The breaker of the config does not let it through without a confirmation.',
+        : 'Yes: replace every key that the request finds',
+    help: 'Without a confirmation the breaker (`breaker` in the config) refuses the request.',
   });
   return html`<input type="hidden" name="step" value="confirm">${kept}${asks ? check : null}`;
 }
@@ -71,18 +72,18 @@ function size({ rotated, clients, left }: DryRun): SafeHtml {
   const more =
     left === 0
       ? null
-      : html` ${left} more were not looked at, because that would take too long here: the request looks at them, too.`;
-  return html`<p><strong>${many(rotated)}</strong> would get a new key${left === 0 ? '' : ' at least'}.${alone > 0 ? html` ${many(alone)} would be left alone: rekeyd has found them, and their keys are not ours. They go on signing in with their present keys.` : null}${more}</p>`;
+      : html` ${many(left)} more ${left === 1 ? 'was' : 'were'} not searched, because that takes too long here. The request searches all.`;
+  return html`<p><strong>${many(rotated)}</strong> would get a new key${left === 0 ? '' : ' at least'}.${alone > 0 ? html` ${many(alone)} would be left alone, because ${alone === 1 ? 'it is' : 'they are'} not enrolled, and so would keep ${alone === 1 ? 'its key' : 'their keys'} in use.` : null}${more}</p>`;
 }
 
 function breaker({ fleet, breaker: part, isMuch, asksForConfirmation, people }: Breaking): SafeHtml {
   const share = `${Number((part * 100).toPrecision(3))} %`;
   if (!asksForConfirmation) {
-    return html`<p>The breaker lets it through: it is not more than ${share} of ${many(fleet)}, or one client.</p>`;
+    return html`<p>The breaker does not ask for a confirmation: this is one client, or not more than ${share} of ${many(fleet)}.</p>`;
   }
   const why = isMuch
     ? `It is more than ${share} of ${many(fleet)}.`
-    : 'It may be more than is let through: what was reported within the last hour counts too, and so do clients that were not looked at.';
+    : 'Together with reports of the last hour, or with clients that were not searched, it may be more than the breaker allows.';
   const others =
     people > 1
       ? ` Then it waits for ${people === 2 ? 'a second person' : `${people - 1} more people`} to approve it (approval in the config).`
@@ -104,7 +105,7 @@ const MOST_SHOWN = 20;
 function steps(plan: ClientPlan): SafeHtml {
   const items = plan.steps.map((step) => {
     const [first = '', ...more] = stepLines(step);
-    return html`<li>${first}${more.length === 0 ? null : html`<details><summary>The body that is sent</summary><pre tabindex="0">${more.join('\n')}</pre></details>`}</li>`;
+    return html`<li>${prose(first)}${more.length === 0 ? null : html`<details><summary>The body that is sent</summary><pre tabindex="0">${more.join('\n')}</pre></details>`}</li>`;
   });
   const under =
     plan.joins === null ? null : html`<p>Rotation <code>${plan.joins}</code> is under way: the request joins it.</p>`;
@@ -112,10 +113,19 @@ function steps(plan: ClientPlan): SafeHtml {
   return html`<p>${clientLink(plan.client)}, policy ${plan.policy}.</p>${under}${warnings(plan)}${list}`;
 }
 
-function warnings({ warnings: given }: ClientPlan): SafeHtml | null {
+function warnings(plan: ClientPlan): SafeHtml | null {
+  const given = [...takenOver(plan), ...plan.warnings];
   return given.length === 0
     ? null
     : html`<ul class="warnings">${given.map((warning) => html`<li>${prose(warning)}</li>`)}</ul>`;
+}
+
+/** A cutover takes away the key that the application signs with, and nothing has shown that it takes ours. */
+function takenOver(plan: ClientPlan): readonly string[] {
+  if (plan.enrolment === 'enrolled' || outcomeOf(plan) !== 'cutover') return [];
+  return [
+    `It is ${plan.enrolment}, not enrolled: its application must take the new key from its key folder at once, or it can no longer sign in.`,
+  ];
 }
 
 const OUTCOMES: Readonly<Record<ReturnType<typeof outcomeOf>, string>> = {
@@ -137,7 +147,8 @@ function plans({ plans: planned, rotated }: DryRun): SafeHtml | null {
       html`${OUTCOMES[outcomeOf(plan)]}${warnings(plan)}`,
     ]);
   const caption = rotated > rows.length ? `The first ${rows.length} of ${number(rotated)} clients` : 'The clients';
-  const bound = rotated > MOST_PLANNED ? html`<p>Only the first ${MOST_PLANNED} were looked at one by one.</p>` : null;
+  const bound =
+    rotated > MOST_PLANNED ? html`<p>Only the first ${MOST_PLANNED} clients were planned one by one.</p>` : null;
   return html`<h2>${caption}</h2>${table({ caption, quiet: true, heads: ['Client', 'Policy', 'State', 'What would happen'], rows })}${bound}`;
 }
 

@@ -1,14 +1,16 @@
 /** The fields that forms are made of: each with a label, and with help in plain words where the label does not say it all. */
+
 import { randomBytes } from 'node:crypto';
 import { html, type SafeHtml } from '@remix-run/html-template';
 import type { Visitor } from '../routes.ts';
+import { prose } from '../views/words.ts';
 
 export interface Form {
   /** A path of ours. */
   readonly action: string;
   /** Of the button. */
   readonly verb: string;
-  /** It takes something away, or cannot be undone. */
+  /** It takes a key away, or cannot be undone. */
   readonly danger?: boolean;
 }
 
@@ -70,7 +72,7 @@ function choiceField({ name, label, id, help, value, options }: Choice): SafeHtm
 <select id="${id}" name="${name}"${describedBy(id, help)}>${shown}</select>${hint(id, help)}</p>`;
 }
 
-/** What was filled in before goes along. */
+/** Values of an earlier form, sent again with this one. */
 export function hiddenFields(values: Iterable<readonly [string, string]>): SafeHtml {
   return html`${[...values].map(([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`)}`;
 }
@@ -96,5 +98,5 @@ function describedBy(id: string, help: string | undefined): SafeHtml | null {
 }
 
 function hint(id: string, help: string | undefined): SafeHtml | null {
-  return help === undefined ? null : html`<span class="hint" id="${id}-help">${help}</span>`;
+  return help === undefined ? null : html`<span class="hint" id="${id}-help">${prose(help)}</span>`;
 }

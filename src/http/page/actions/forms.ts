@@ -1,17 +1,17 @@
-/** The forms of the actions: only those that make sense as things are. They work without JavaScript. */
+/** The forms of the actions: only those that can be done now. They work without JavaScript. */
 import { html, type SafeHtml } from '@remix-run/html-template';
 import { type Scope, scopeWords } from '../../../core/pause.ts';
 import type { ClientStatus, PauseStatus } from '../../../status/model.ts';
 import type { FleetView } from '../../../status/views.ts';
 import type { Visitor } from '../routes.ts';
-import { clientPath } from '../views/words.ts';
+import { clientPath, prose } from '../views/words.ts';
 import { checkField, form, hiddenFields, pauseLength, reasonField } from './fields.ts';
 
 /** @returns null for a visitor who may not act */
 export function clientForms(visitor: Visitor, status: ClientStatus): SafeHtml | null {
   if (!visitor.mayAct) return null;
   if (status.policy === null)
-    return html`<p>The config no longer takes care of this client. Nothing can be done here.</p>`;
+    return html`<p>The config no longer takes care of this client. To act on it, add its app to the config.</p>`;
   const forms = [
     canRotate(status) ? rotateForm(visitor, status) : null,
     compromiseLink(status),
@@ -22,12 +22,12 @@ export function clientForms(visitor: Visitor, status: ClientStatus): SafeHtml | 
   return html`${forms}`;
 }
 
-/** A request joins the rotation that is under way: it would change nothing. */
+/** While a rotation is under way a request would join it, and change nothing. */
 function canRotate({ rotation }: ClientStatus): boolean {
   return rotation === null;
 }
 
-/** While the key from before is still ours, and nothing else is under way. The core has the last word. */
+/** While the previous key still has its private half, and no rotation is under way. The core decides again when it is asked for. */
 function canRollBack({ rotation, active, retiring, keys }: ClientStatus): boolean {
   if (rotation !== null || active === null) return false;
   const isOurs = (kid: string | null) => keys.some((key) => key.kid === kid && key.state === 'deactivated');
@@ -77,7 +77,7 @@ function compromiseLink({ client, active }: ClientStatus): SafeHtml {
 function rollbackForm(visitor: Visitor, { client }: ClientStatus): SafeHtml {
   return action(
     'Put the previous key back',
-    html`<p>The key from before is published and used again, and the present one goes. The client is paused with that, so that its schedule does not undo it.</p>
+    html`<p>The previous key is published and used again, and the present key is taken away. The client is also paused, so that its schedule does not undo this.</p>
 ${form(visitor, { action: `${clientPath(client)}/rollback`, verb: 'Put it back', danger: true }, reasonField('rollback'))}`,
   );
 }
@@ -85,17 +85,17 @@ ${form(visitor, { action: `${clientPath(client)}/rollback`, verb: 'Put it back',
 function enrollForm(visitor: Visitor, { client }: ClientStatus): SafeHtml {
   return action(
     'Enroll',
-    html`<p>Say so only when its application takes its keys from its key folder. From then on schedules rotate the client.</p>
-${form(visitor, { action: `${clientPath(client)}/enroll`, verb: 'It takes its keys from us' }, reasonField('enroll'))}`,
+    html`<p>Do this only when its application reads its keys from its key folder. From then on schedules rotate the client.</p>
+${form(visitor, { action: `${clientPath(client)}/enroll`, verb: 'Enroll it' }, reasonField('enroll'))}`,
   );
 }
 
 function pauseForm(visitor: Visitor, { client, paused }: ClientStatus): SafeHtml {
   const wider =
-    paused === null ? null : html`<p>It is held back already, with ${wordsOf(paused)}: ${paused.reason}.</p>`;
+    paused === null ? null : html`<p>A wider pause is in force already, of ${wordsOf(paused)}: ${paused.reason}.</p>`;
   return action(
     'Pause',
-    html`<p>No scheduled rotation of this client begins. A rotation under way is finished; what people ask for goes through.</p>${wider}
+    html`<p>No scheduled rotation of this client begins. A rotation under way goes on to its end. Rotations that people ask for go through.</p>${wider}
 ${form(visitor, { action: `${clientPath(client)}/pause`, verb: 'Pause' }, html`${pauseLength('pause')}${reasonField('pause')}`)}`,
   );
 }
@@ -109,12 +109,14 @@ ${form(visitor, { action: `${clientPath(client)}/resume`, verb: 'Resume' }, reas
   );
 }
 
-/** What holds for many clients. @returns null for a visitor who may not act, or only on clients of its own */
+/** Forms that are about many clients. @returns null for a visitor who may not act, or whose token is restricted */
 export function fleetForms(visitor: Visitor, { pauses, waves, policies }: FleetView): SafeHtml | null {
   if (!visitor.mayAct || visitor.principal.only !== null) return null;
   const stopped = waves.filter(({ phase }) => phase === 'stopped');
+  // A paused client has its own form on its page: there may be thousands.
+  const wide = pauses.filter((pause) => !('client' in pause));
   return html`${stopped.map(({ policy, stopped: why }) => waveForm(visitor, policy, why))}
-${pauses.map((pause, index) => resumeScopeForm(visitor, pause, index))}
+${wide.map((pause, index) => resumeScopeForm(visitor, pause, index))}
 ${pauseScopeForm(
   visitor,
   policies.map(({ policy }) => policy),
@@ -125,7 +127,7 @@ function waveForm(visitor: Visitor, policy: string, why: string | null): SafeHtm
   const id = `wave-${policy}`;
   return action(
     `Go on with the wave of ${policy}`,
-    html`<p>It stopped: ${why ?? 'no reason is known'}. When you have seen to that, the rest of its clients is begun.</p>
+    html`<p>It stopped: ${prose(why ?? 'no reason is known')}. Mend the cause first. Then begin the rest of its clients.</p>
 ${form(visitor, { action: `/waves/${encodeURIComponent(policy)}/resume`, verb: 'Begin the rest' }, reasonField(id))}`,
   );
 }
@@ -150,7 +152,7 @@ ${radio('app', 'All clients of an app', app)}
 ${radio('all', 'All clients')}</fieldset>${pauseLength('pause-many')}${reasonField('pause-many')}`;
   return action(
     'Pause scheduled rotations',
-    html`<p>No scheduled rotation begins. Rotations under way are finished; what people ask for goes through.</p>
+    html`<p>No scheduled rotation begins. Rotations under way go on to their end. Rotations that people ask for go through.</p>
 ${form(visitor, { action: '/pause', verb: 'Pause' }, fields)}`,
   );
 }

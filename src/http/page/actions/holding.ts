@@ -1,10 +1,12 @@
-/** Pausing and resuming what a policy, an app or all clients do, and going on with a wave that stopped. */
+/** Pausing and resuming the clients of a policy, of an app, or all of them, and resuming a wave that stopped. */
+
 import { LONGEST_PAUSE_MS, pauseScope, type Resumed, resumeScope, whyNotPaused } from '../../../../jobs/hold.ts';
 import { resumePolicy } from '../../../../jobs/wave.ts';
 import type { Config } from '../../../config/model.ts';
 import { parseReference, REFERENCE } from '../../../core/client.ts';
 import { parseDuration } from '../../../core/duration.ts';
 import { type Pause, type Scope, scopeWords } from '../../../core/pause.ts';
+import { checkNamed } from '../../ask.ts';
 import { maySelect, type Principal } from '../../principal.ts';
 import { ProblemError } from '../../problem.ts';
 import type { PageAnswer, PageCall, PageRoute } from '../routes.ts';
@@ -72,24 +74,15 @@ function scopeOf(form: URLSearchParams): Scope | null {
 }
 
 /** @throws ProblemError 403 for what the visitor may not touch, 422 for what the config does not have */
-function allow(principal: Principal, scope: Scope, { policies, deployments }: Config): void {
+function allow(principal: Principal, scope: Scope, config: Config): void {
   const select = 'client' in scope ? { clients: [scope.client] } : scope;
   if (!maySelect(principal, select)) {
     throw new ProblemError(
       403,
-      `${principal.claimedBy} is for ${principal.only} alone: it does not act on ${scopeWords(scope)}.`,
+      `${principal.claimedBy} is for ${principal.only} alone: it may not act on ${scopeWords(scope)}.`,
     );
   }
-  const apps = deployments.flatMap(({ id, apps: own }) => own.map(({ slug }) => `${id}/${slug}`));
-  if ('app' in scope && !apps.includes(scope.app)) {
-    throw new ProblemError(422, `The config has no app ${scope.app}. It has: ${apps.join(', ')}.`);
-  }
-  if ('policy' in scope && !Object.hasOwn(policies, scope.policy)) {
-    throw new ProblemError(
-      422,
-      `The config has no policy ${scope.policy}. It has: ${Object.keys(policies).join(', ')}.`,
-    );
-  }
+  checkNamed(scope, config);
 }
 
 /** In ms; null: until somebody resumes it. @throws ProblemError 400 */
@@ -108,6 +101,7 @@ export function pausedWords({ scope, until }: Pause): string {
 
 export function resumedWords({ scope, wasPaused, stillHeld }: Resumed): string {
   const what = wasPaused ? `Resumed: ${scopeWords(scope)}.` : `There is no pause of ${scopeWords(scope)}.`;
-  if (stillHeld === null) return wasPaused ? `${what} What is due begins with the next tick of its schedule.` : what;
+  if (stillHeld === null)
+    return wasPaused ? `${what} Rotations that are due begin with the next tick of the schedule.` : what;
   return `${what} Still paused by ${stillHeld.actor}, with ${scopeWords(stillHeld.scope)}: ${stillHeld.reason}`;
 }

@@ -12,6 +12,7 @@ import { maySelect } from '../../principal.ts';
 import { ProblemError } from '../../problem.ts';
 import { approveFor, requestFor, requestOf } from '../../requests.ts';
 import type { PageAnswer, PageCall, PageRoute, Visitor } from '../routes.ts';
+import { rotationBadge } from '../views/client/history.ts';
 import { icon } from '../views/icons.ts';
 import { table } from '../views/table.ts';
 import { clientLink, number, prose } from '../views/words.ts';
@@ -23,7 +24,7 @@ export const requestPages: readonly PageRoute[] = [
   { ...{ method: 'POST', path: '/requests/{request}/approve', scope: 'rotate' }, handle: approve },
 ];
 
-/** Most requests are begun within a moment: who has just asked sees what came of it. In ms. */
+/** In ms. Most requests are begun within this time, so a visitor who has just asked sees the result. */
 const MOMENT_MS = 2_000;
 
 /** So many rows stand in each list. */
@@ -36,7 +37,7 @@ async function show(call: PageCall): Promise<PageAnswer> {
   const id = idIn(params);
   const first = await requestFor(queues, principal, id);
   const read = await requestOf(queues, id);
-  // Somebody else's is told of by its clients alone.
+  // A visitor who may not select all of its clients sees only those that the token allows.
   const asked = read !== null && maySelect(principal, read.select) ? read : null;
   const isNew = first.is === 'waiting' && first.why === '' && asked !== null;
   const state = isNew ? await afterAMoment(call, id) : first;
@@ -49,7 +50,7 @@ ${state.is === 'waiting' && mayApprove(visitor, state.why, asked, resources.conf
 
 async function afterAMoment({ context: { queues }, visitor, signal }: PageCall, id: string) {
   const waited = AbortSignal.any([signal, after(MOMENT_MS)]);
-  // What it says of a failure is read below.
+  // A failure is read by requestFor below.
   await requestResult(queues, id, { signal: waited, onRetry: () => {} }).catch(() => null);
   return requestFor(queues, visitor.principal, id);
 }
@@ -71,11 +72,13 @@ async function stateOf(
   const result = onlyFor(principal, state.result);
   const { errors = [], skipped = [], taken_over: taken = [] } = result;
   const { rotations } = await acceptedOf(store, id, result, []);
-  const nothing = rotations.length === 0 ? html`<p><strong>Nothing was started.</strong></p>` : rotationList(rotations);
+  // Somebody who is restricted is not told what was started for other clients.
+  const none = principal.only === null ? 'Nothing was started.' : 'Nothing was started for clients that you may see.';
+  const nothing = rotations.length === 0 ? html`<p><strong>${none}</strong></p>` : rotationList(rotations);
   return html`${nothing}${errorList(errors)}${aloneList(skipped, asked)}${takenList(taken)}`;
 }
 
-/** It may wait for something else: then an approval does no harm. */
+/** Whether it may wait for an approval. Where it waits for something else, an approval does no harm. */
 function mayApprove(
   { mayAct, principal }: Visitor,
   why: string,
@@ -93,7 +96,7 @@ function titleOf(state: string, asked: Request | null): string {
 }
 
 function told({ reason, actor }: Request): SafeHtml {
-  return html`<p>Asked for by ${actor}: ${reason}</p>`;
+  return html`<p>Asked for by ${actor}: ${prose(reason)}</p>`;
 }
 
 /** A compromise that the breaker held back is asked for again, with a confirmation. */
@@ -111,11 +114,23 @@ function again(asked: Request | null): SafeHtml | null {
 type Rotations = Awaited<ReturnType<typeof acceptedOf>>['rotations'];
 
 function rotationList(rotations: Rotations): SafeHtml {
-  const rows = rotations.slice(0, MOST_SHOWN).map(({ client, id, state = 'running' }) => {
-    return [clientLink(parseReference(client)), html`<code>${id}</code>`, state.replace('_', ' ')];
+  const rows = rotations.slice(0, MOST_SHOWN).map(({ client, id, state }) => {
+    return [
+      clientLink(parseReference(client)),
+      html`<code>${id}</code>`,
+      state === undefined ? 'see its page' : rotationBadge(state),
+    ];
   });
   const caption = rotations.length === 1 ? 'The rotation' : `The ${number(rotations.length)} rotations`;
-  return html`<h2>${caption}</h2>${table({ caption, quiet: true, heads: ['Client', 'Rotation', 'State'], rows })}${more(rotations.length)}`;
+  return html`<h2>${caption}</h2>${failures(rotations)}${table({ caption, quiet: true, heads: ['Client', 'Rotation', 'State'], rows })}${more(rotations.length)}`;
+}
+
+/** Why one failed is said where it is also said what to do. */
+function failures(rotations: Rotations): SafeHtml | null {
+  const failed = rotations.filter(({ state }) => state === 'failed' || state === 'rolled_back').length;
+  if (failed === 0) return null;
+  const what = `${number(failed)} of ${number(rotations.length)} failed or ${failed === 1 ? 'was' : 'were'} rolled back.`;
+  return html`<div class="callout alarm">${icon('cross')}<div><p><strong>${what}</strong> The page of each client says why, and what to do.</p></div></div>`;
 }
 
 function errorList(errors: Errors): SafeHtml | null {
@@ -145,11 +160,11 @@ function notEnrolled(title: string, text: string, clients: readonly NotEnrolled[
 }
 
 function more(count: number): SafeHtml | null {
-  return count > MOST_SHOWN ? html`<p>and ${count - MOST_SHOWN} more</p>` : null;
+  return count > MOST_SHOWN ? html`<p>… and ${number(count - MOST_SHOWN)} more</p>` : null;
 }
 
 function approvalForm(visitor: Visitor, id: string): SafeHtml {
-  return html`<h2>Approve it</h2><p>Somebody else than the one who asked has to.</p>
+  return html`<h2>Approve it</h2><p>A second person approves it: you, if you did not ask for it.</p>
 ${form(visitor, { action: `/requests/${encodeURIComponent(id)}/approve`, verb: 'Approve', danger: true }, reasonField('approve'))}`;
 }
 

@@ -1,14 +1,16 @@
 // Keeps an open page up to date, and takes a token from a link to the sign-in. The page works without it.
 
-/** Who has heard nothing for so long, in ms, is behind a proxy that holds events back, and then asks every few seconds. */
+/** A page that gets no `hello` for this long, in ms, is behind a proxy that buffers events. It then asks every ASK_MS. */
 const HELLO_MS = 3_000;
 const ASK_MS = 5_000;
-/** What comes by the clock alone, such as a key that is due, is told by nobody. */
+/** No event tells of what changes with time alone, such as a key that becomes due. So a page also asks this often, in ms. */
 const ANYWAY_MS = 60_000;
-/** So often a page that asks tries to listen again. */
+/** A page that asks tries to listen again after this time, in ms. */
 const LISTEN_AGAIN_MS = 120_000;
 
 takeToken();
+// A link to the sign-in that is opened where the sign-in is open already loads nothing.
+addEventListener('hashchange', takeToken);
 if (document.querySelector('[data-live]') !== null) keepUpToDate();
 
 /** From `/sign-in#token=…`: what follows the # is sent to no server. */
@@ -26,7 +28,7 @@ function keepUpToDate() {
   let timers = [];
   let isLive = false;
   let isOver = false;
-  /** Something changed since the page was asked for last. */
+  /** Something has changed since the page was last asked for. */
   let isStale = false;
   let isAsking = false;
   let heardAt = new Date();
@@ -67,7 +69,7 @@ function keepUpToDate() {
     });
   }
 
-  /** One answer at a time. What somebody has selected, such as a key to copy, stays until then. */
+  /** One request at a time. While text is selected, such as a kid to copy, the page is not drawn anew. */
   async function refresh() {
     isStale = true;
     if (isAsking) return;
@@ -95,7 +97,7 @@ function keepUpToDate() {
     tell(isLive ? 'live' : 'asking', isLive ? 'live' : 'every 5 s');
   }
 
-  /** What is shown is old from now on, and says so. */
+  /** The page is not updated any more, and says so. */
   function end(text, word, to) {
     isOver = true;
     stop();
@@ -112,21 +114,36 @@ function keepUpToDate() {
   if (!document.hidden) listen();
 }
 
-/** Details that are open stay open, and what has the focus keeps it. */
+/** Replaces a section. Open details stay open, and the focus stays. */
 function swap(fresh) {
   const old = document.querySelector(`[data-live="${fresh.dataset.live}"]`);
-  if (old === null) return;
+  if (old === null || isInUse(old)) return;
   for (const { id } of old.querySelectorAll('details[open][id]')) {
     fresh.querySelector(`details#${CSS.escape(id)}`)?.setAttribute('open', '');
   }
-  if (old.isEqualNode(fresh)) return;
+  if (withoutNumbers(old).isEqualNode(withoutNumbers(fresh))) return;
   const focused = document.activeElement;
   const find = old.contains(focused) ? finder(focused, old) : () => null;
   old.replaceWith(fresh);
   find(fresh)?.focus({ preventScroll: true });
 }
 
-/** Finds in a new section what was in the old one: a link by its address, anything else by its place among those like it. */
+/** A form that is open, or that somebody has written into, stays as it is. */
+function isInUse(section) {
+  const isOpen = section.querySelector('details.action[open]') !== null;
+  return (
+    isOpen || [...section.querySelectorAll('form input[type=text]')].some((field) => field.value !== field.defaultValue)
+  );
+}
+
+/** Each form has a number of its own, another one each time: that alone is nothing new. */
+function withoutNumbers(section) {
+  const copy = section.cloneNode(true);
+  for (const field of copy.querySelectorAll('input[name=nonce]')) field.remove();
+  return copy;
+}
+
+/** Finds an element of the old section in the new one: a link by its address, any other by its index among elements of its kind. */
 function finder(element, section) {
   const href = element.getAttribute('href');
   const index = [...section.querySelectorAll(element.localName)].indexOf(element);
@@ -136,7 +153,7 @@ function finder(element, section) {
   };
 }
 
-/** A screen reader reads what is new here: the same is not said again. */
+/** A screen reader reads each change of this text, so the same text is not set again. */
 function tell(is, ...what) {
   const status = document.getElementById('live');
   const text = what.map((part) => part.textContent ?? part).join('');

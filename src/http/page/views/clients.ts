@@ -7,7 +7,7 @@ import { CLIENT_ORDERS, type ClientList, type ClientOrder, type ClientQuery } fr
 import { type Cell, table } from './table.ts';
 import { away, badge, clientLink, clientsPath, counted, keyName, NONE, number, prose, stateBadge } from './words.ts';
 
-/** What can be chosen in the filters: of the config. */
+/** The apps and policies of the config that the filters offer. */
 export interface Choices {
   readonly apps: readonly string[];
   readonly policies: readonly string[];
@@ -40,7 +40,7 @@ ${choice('policy', 'Policy', policies, policy, 'any')}
 </form>`;
 }
 
-/** What is chosen is shown, also where the config does not name it any more. */
+/** The chosen value is offered even if the config no longer has it. */
 function choice(name: string, word: string, values: readonly string[], chosen: string | null, any: string): SafeHtml {
   const all = chosen === null || values.includes(chosen) ? values : [...values, chosen];
   return html`<p class="field"><label for="${name}">${word}</label><select id="${name}" name="${name}">${option('', any, chosen === null)}${all.map((value) => option(value, value, value === chosen))}</select></p>`;
@@ -55,7 +55,7 @@ function matching({ clients, matching, reading }: ClientList, { after }: ClientQ
   const count =
     matching === null ? `${counted(clients.length, 'client')} on this page` : `${counted(matching, 'client')}`;
   if (reading === null) return html`<p class="as-of">${count}${shown}.</p>`;
-  const so = `The fleet is being read: ${number(reading.read)} of ${number(reading.of)} clients so far. Until then a search finds whole references and whole kids only, and the order is by name.`;
+  const so = `rekeyd is still reading the fleet: ${number(reading.read)} of ${number(reading.of)} clients. Until then a search finds whole references and whole kids only, and the order is by name.`;
   return html`<p class="as-of">${count}${shown}. ${so}</p>`;
 }
 
@@ -64,7 +64,7 @@ function listed({ clients }: ClientList, query: ClientQuery, now: number): SafeH
     query.text !== '' || query.state !== null || query.app !== null || query.policy !== null || query.drifted;
   const none = isFiltered
     ? 'No client matches.'
-    : 'No clients are known yet. Clients are taken in by the next sweep or request.';
+    : 'No clients are known yet. The next sweep or request reads them from the server.';
   const heads = ['Client', 'State', 'Key in use', 'Age', 'Next due', 'Policy'];
   return table({ caption: 'Clients', quiet: true, heads, rows: clients.map((client) => row(client, now)), none });
 }

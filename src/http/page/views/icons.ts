@@ -1,4 +1,4 @@
-/** Small pictures beside words. A screen reader skips them: the word says it all. */
+/** Small pictures beside words. A screen reader skips them and reads the word. */
 import { html, type SafeHtml } from '@remix-run/html-template';
 
 /** Paths on a grid of 16 by 16, drawn with a line. */

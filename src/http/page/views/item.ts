@@ -1,4 +1,4 @@
-/** One thing of a list of things to know: an icon, what it is, and a sentence. */
+/** An item of a list: an icon, a few words, and a sentence. */
 import { html, type SafeHtml } from '@remix-run/html-template';
 import { type Icon, icon } from './icons.ts';
 import type { Tone } from './words.ts';

@@ -1,16 +1,18 @@
-/** What is around each page. */
+/** The frame of each page: head, navigation, notice and footer. */
+
 import { html, type SafeHtml } from '@remix-run/html-template';
 import packageFile from '../../../../package.json' with { type: 'json' };
 import { assetPath } from '../assets.ts';
 import type { Visitor } from '../routes.ts';
+import { prose } from './words.ts';
 
 export interface Page {
-  /** Of the window. */
+  /** The title of the window. */
   readonly title: string;
   readonly body: SafeHtml;
-  /** Null: nobody has signed in. */
+  /** Null: not signed in. */
   readonly visitor: Visitor | null;
-  /** What the last action came to; shown once. */
+  /** The outcome of the last action; shown once. */
   readonly notice: string | null;
   /** The path of the page: its entry of the navigation is marked. */
   readonly path?: string;
@@ -25,11 +27,11 @@ export function layout({ title, body, visitor, notice, path = '' }: Page): SafeH
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${title} · rekeyd</title><link rel="icon" href="${ICON}"><link rel="stylesheet" href="${assetPath('page.css')}"><script src="${assetPath('page.js')}" defer></script></head>
 <body><a class="skip" href="#main">Skip to the content</a>
 <header class="top"><div class="page-width"><a class="brand" href="/">rekeyd</a>${visitor === null ? null : html`${navigation(visitor, path)}<p id="live" class="live" role="status"></p>${who(visitor)}`}</div></header>
-<main id="main" class="page-width" tabindex="-1">${notice === null ? null : html`<div class="notice" role="status"><p>${notice}</p></div>`}${body}</main>
+<main id="main" class="page-width" tabindex="-1">${notice === null ? null : html`<div class="notice" role="status"><p>${prose(notice)}</p></div>`}${body}</main>
 <footer class="bottom"><div class="page-width"><span>rekeyd ${packageFile.version}</span></div></footer></body></html>`;
 }
 
-/** Only what the visitor may open. */
+/** Only pages that the visitor may open. */
 function navigation({ mayAct, principal }: Visitor, path: string): SafeHtml {
   const isWhole = principal.only === null;
   const entries = [

@@ -15,6 +15,6 @@ export function problemPage({ status, title, detail, errors = [] }: ShownProblem
   const list = errors.length === 0 ? null : html`<ul>${errors.map((error) => html`<li>${prose(error)}</li>`)}</ul>`;
   return html`<header class="head"><h1>${title}</h1></header>
 <div class="callout ${status >= 500 ? 'alarm' : 'warn'}">${icon(status >= 500 ? 'cross' : 'ask')}<div><p>${prose(detail)}</p>${list}</div></div>
-<p><a href="/">To the fleet</a></p>
+<p><a href="/">To the fleet</a> · <a href="/clients">To the clients</a></p>
 <p class="as-of">HTTP status ${status}</p>`;
 }

@@ -1,4 +1,4 @@
-/** Where a token is given for a session. */
+/** The form that takes a token and begins a session. */
 import { html, type SafeHtml } from '@remix-run/html-template';
 import { icon } from './icons.ts';
 import { prose } from './words.ts';

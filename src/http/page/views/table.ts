@@ -1,5 +1,7 @@
-/** Tables that become cards on a narrow screen. The roles stay what they are when the style sheet makes blocks of rows and cells. */
+/** Tables that become cards on a narrow screen. Explicit roles keep them tables for screen readers when the style sheet makes blocks of their cells. */
+
 import { html, type SafeHtml } from '@remix-run/html-template';
+import { prose } from './words.ts';
 
 export type Cell = SafeHtml | string | number;
 
@@ -10,14 +12,14 @@ export interface Table {
   readonly heads: readonly string[];
   /** As many cells as heads. The first one names the row. */
   readonly rows: readonly (readonly Cell[])[];
-  /** In place of rows, where there are none. */
+  /** Shown where there are no rows; commands in it stand in backticks. */
   readonly none?: string;
   /** The columns with these heads hold numbers. */
   readonly numbers?: readonly string[];
 }
 
 export function table({ caption, quiet = false, heads, rows, none = 'None.', numbers = [] }: Table): SafeHtml {
-  if (rows.length === 0) return html`<p class="empty">${none}</p>`;
+  if (rows.length === 0) return html`<p class="empty">${prose(none)}</p>`;
   const kind = (head: string) => (numbers.includes(head) ? 'number' : 'text');
   const head = heads.map((name) => html`<th scope="col" role="columnheader" class="${kind(name)}">${name}</th>`);
   const body = rows.map((cells) => {

@@ -16,7 +16,7 @@ function withTimes(text: string): SafeHtml {
   return html`${parts.map((part, index) => (index % 2 === 1 ? clock(part) : part))}`;
 }
 
-/** How much something asks for a person. Never told by a colour alone. */
+/** How urgently something needs a person. A word and an icon say it too, never a colour alone. */
 export type Tone = 'alarm' | 'warn' | 'busy' | 'good' | 'calm';
 
 /** A time in UTC, as logs have it, and how far from now. @param now ms since the epoch, on the store's clock */
@@ -35,7 +35,7 @@ export const NONE = html`<span class="none">–</span>`;
 /** `2026-11-27 03:12:04 UTC` */
 export function clock(at: string | number): SafeHtml {
   const date = new Date(at);
-  // A text that is no time is shown as it is.
+  // Anything but a time is shown unchanged.
   if (Number.isNaN(date.getTime())) return html`<span>${at}</span>`;
   const text = date.toISOString();
   return html`<time datetime="${text}">${text.slice(0, 10)} ${text.slice(11, 19)} UTC</time>`;
@@ -61,14 +61,9 @@ export function counted(count: number, one: string, many = `${one}s`): string {
   return `${number(count)} ${count === 1 ? one : many}`;
 }
 
-/** Cut off by the style sheet alone: who copies it gets the whole name. */
+/** Only the style sheet cuts it off: a copy has the whole name. */
 export function keyName(kid: string | null): SafeHtml {
   return kid === null ? html`<span class="none">no name</span>` : html`<code class="kid" title="${kid}">${kid}</code>`;
-}
-
-/** Enough of a thumbprint to tell keys apart at a glance. */
-export function shortKid(kid: string): string {
-  return kid.length <= 12 ? kid : `${kid.slice(0, 11)}…`;
 }
 
 export function clientPath(ref: ClientRef): string {
@@ -80,7 +75,7 @@ export function clientLink(ref: ClientRef): SafeHtml {
   return html`<a class="ref" href="${clientPath(ref)}">${reference(ref)}</a>`;
 }
 
-/** The part that tells clients of an app apart stands out. */
+/** The client's own part stands out. */
 export function reference(ref: ClientRef): SafeHtml {
   const { deployment, app, id } = splitReference(ref);
   return html`<span class="ref-app">${deployment}/<wbr>${app}/<wbr></span><span class="ref-id">${id}</span>`;
@@ -103,7 +98,7 @@ interface StateWords {
 
 /** What each state means, in one sentence. */
 export const STATES: Readonly<Record<ClientState, StateWords>> = {
-  halted: { tone: 'alarm', icon: 'stop', means: 'Nothing more is done for it until a person has looked.' },
+  halted: { tone: 'alarm', icon: 'stop', means: 'rekeyd does nothing more for it until a person asks for it.' },
   failed: { tone: 'alarm', icon: 'cross', means: 'Its last rotation failed, or the server does not show its key.' },
   overdue: { tone: 'alarm', icon: 'late', means: 'Its key is older than must_by allows.' },
   paused: {
@@ -114,7 +109,7 @@ export const STATES: Readonly<Record<ClientState, StateWords>> = {
   throttled: {
     tone: 'warn',
     icon: 'slow',
-    means: 'The API of its deployment asks to be left alone for now. It goes on by itself.',
+    means: 'The API of its deployment asks us to wait. The rotation goes on by itself.',
   },
   rotating: { tone: 'busy', icon: 'turn', means: 'A rotation is under way.' },
   due: { tone: 'busy', icon: 'clock', means: 'Its schedule rotates it at the next tick.' },
@@ -122,7 +117,7 @@ export const STATES: Readonly<Record<ClientState, StateWords>> = {
     tone: 'calm',
     icon: 'key',
     means:
-      'Its key is in our store, but nobody has shown that its application takes the key from us. Schedules leave it alone.',
+      'Its key is in our store, but it is not known whether its application reads the key from us. Schedules leave it alone.',
   },
   found: { tone: 'calm', icon: 'ask', means: 'Its active key is not ours. Schedules leave it alone.' },
   healthy: { tone: 'good', icon: 'check', means: 'Its key signs in, and is not due.' },

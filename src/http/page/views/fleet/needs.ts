@@ -1,0 +1,182 @@
+/** What needs a person, most pressing first: each with how much, why, and where to go. */
+
+import { WHILE_REFUSED } from '../../../../rotation/deployment.ts';
+import { webhookProblem } from '../../../../status/fleet/webhooks.ts';
+import { isClockOff } from '../../../../status/fleet/workers.ts';
+import type { FleetView, WorkerView } from '../../../../status/views.ts';
+import type { Icon } from '../icons.ts';
+import { away, clientsPath, counted, number, seconds, type Tone } from '../words.ts';
+
+export interface Need {
+  readonly tone: Tone;
+  readonly icon: Icon;
+  /** In a few words. */
+  readonly what: string;
+  /** What it means, and what to do: right for one client and for many. */
+  readonly why: string;
+  /** The page that says more; null: there is none. */
+  readonly go: { readonly to: string; readonly text: string } | null;
+}
+
+/** The forms at the end of the fleet. The query makes a link on the same page load it anew, and so with the forms of now. */
+export const CONTROLS = '/?show=controls#controls';
+
+export function needsOf(view: FleetView): readonly Need[] {
+  const all = [...aboutClients(view), ...aboutSchedules(view), ...aboutWorkers(view), ...aboutReports(view)];
+  return [...all.filter(({ tone }) => tone === 'alarm'), ...all.filter(({ tone }) => tone !== 'alarm')];
+}
+
+/** Counts of clients: an icon, a sentence and a list for each. */
+function aboutClients({ counts, compromised, drifted, signers_missing: missing }: FleetView): readonly Need[] {
+  const one = (count: number, need: Omit<Need, 'go'>, query: Readonly<Record<string, string>>): readonly Need[] =>
+    count === 0
+      ? []
+      : [{ ...need, go: { to: clientsPath(query), text: count === 1 ? 'Show it' : `Show all ${number(count)}` } }];
+  return [
+    ...one(
+      compromised,
+      {
+        ...{ tone: 'alarm', icon: 'alarm' },
+        what: `${counted(compromised, 'client signs', 'clients sign')} in with a compromised key`,
+        why: 'A key in use was reported and still signs in, and no rotation replaces it. Report it again to replace it now.',
+      },
+      { order: 'urgency' },
+    ),
+    ...one(
+      counts.halted,
+      {
+        ...{ tone: 'alarm', icon: 'stop' },
+        what: `${counted(counts.halted, 'client is', 'clients are')} halted`,
+        why: 'rekeyd does nothing more for a halted client until a person asks for it. Most often another program changes its keys.',
+      },
+      { state: 'halted' },
+    ),
+    ...one(
+      counts.failed,
+      {
+        ...{ tone: 'alarm', icon: 'cross' },
+        what: `${counted(counts.failed, 'client')} failed`,
+        why: 'A rotation failed, or the server does not show the key in use. The page of the client says why, and what to do.',
+      },
+      { state: 'failed' },
+    ),
+    ...one(
+      counts.overdue,
+      {
+        ...{ tone: 'alarm', icon: 'late' },
+        what: `${counted(counts.overdue, 'client is', 'clients are')} overdue`,
+        why: 'The key in use is older than must_by allows. Look for a pause, a freeze, a window or a rate limit that holds the rotation back.',
+      },
+      { state: 'overdue' },
+    ),
+    ...one(
+      drifted,
+      {
+        ...{ tone: 'warn', icon: 'differs' },
+        what: `${counted(drifted, 'client has', 'clients have')} drifted`,
+        why: 'The server shows a document that rekeyd did not publish. Accept that document, or have ours published again.',
+      },
+      { drifted: '1' },
+    ),
+    ...one(
+      missing,
+      {
+        ...{ tone: 'warn', icon: 'key' },
+        what: `${counted(missing, 'rotation waits', 'rotations wait')} for a signer`,
+        why: 'A signer has not reported that it holds the new key. After ready_timeout the rotation fails.',
+      },
+      { state: 'rotating' },
+    ),
+  ];
+}
+
+function aboutSchedules({ waves, deployments, requests }: FleetView): readonly Need[] {
+  return [
+    ...waves
+      .filter(({ phase }) => phase === 'stopped')
+      .map(
+        ({ policy, stopped }): Need => ({
+          ...{ tone: 'alarm', icon: 'stop' },
+          what: `The wave of policy ${policy} has stopped`,
+          why: `${stopped ?? 'A proof failed'}. Its other clients are not rotated on schedule. Mend the cause, then resume the wave.`,
+          go: { to: CONTROLS, text: 'Resume it' },
+        }),
+      ),
+    ...deployments.flatMap(({ deployment, paused }): Need[] =>
+      paused === null
+        ? []
+        : [
+            {
+              ...{ tone: 'alarm', icon: 'pause' },
+              what: `Deployment ${deployment} is paused`,
+              why: `${paused}. ${WHILE_REFUSED}`,
+              go: null,
+            },
+          ],
+    ),
+    ...requests.slice(0, MOST_REQUESTS).map(
+      ({ request, reason, why }): Need => ({
+        ...{ tone: 'warn', icon: 'clock' },
+        what: `Request ${request} waits`,
+        why: reason === null ? why : `${why} Asked for because: ${reason}`,
+        go: { to: '/queues', text: 'Show requests' },
+      }),
+    ),
+    ...moreRequests(requests.length - MOST_REQUESTS),
+  ];
+}
+
+/** How many requests that wait are named one by one. */
+const MOST_REQUESTS = 5;
+
+function moreRequests(count: number): readonly Need[] {
+  if (count <= 0) return [];
+  const what = counted(count, 'more request waits', 'more requests wait');
+  const go = { to: '/queues', text: 'Show requests' };
+  return [{ tone: 'warn', icon: 'clock', what, why: 'The queues say what each of them waits for.', go }];
+}
+
+function aboutWorkers({ workers }: FleetView): readonly Need[] {
+  if (workers.length > 0) return workers.flatMap((worker) => workerNeed(worker) ?? []);
+  const why = 'Nothing is rotated, not even what people ask for. Start a worker: `rekeyd start`.';
+  return [{ tone: 'alarm', icon: 'alarm', what: 'No worker is connected', why, go: null }];
+}
+
+function workerNeed(worker: WorkerView): Need | null {
+  const name = `Worker ${worker.host}, process ${worker.pid},`;
+  if (worker.problem !== null) {
+    return { tone: 'alarm', icon: 'cross', what: `${name} is not ready`, why: worker.problem, go: null };
+  }
+  if (!isClockOff(worker)) return null;
+  const why = 'Proofs fail when clocks differ too much. Synchronise the clock of that machine (NTP).';
+  return { tone: 'warn', icon: 'clock', what: `${name} has a clock that is ${clockWords(worker)}`, why, go: null };
+}
+
+export function clockWords({ clock_ahead_seconds: ahead }: WorkerView): string {
+  if (ahead === null) return 'not known';
+  if (Math.abs(ahead) < 1) return 'right';
+  return `${seconds(Math.abs(ahead))} ${ahead > 0 ? 'ahead' : 'behind'}`;
+}
+
+function aboutReports({ at, audit, webhooks }: FleetView): readonly Need[] {
+  const exports = audit.exports.flatMap(({ export: name, error, failing_since: since }): Need[] => {
+    if (error === null) return [];
+    const began = since === null ? '' : `It began ${away(Date.parse(since) - Date.parse(at))}. `;
+    const why = `${error} ${began}Nothing is cut from the audit log meanwhile.`;
+    return [{ tone: 'warn', icon: 'cross', what: `Audit export ${name} fails`, why, go: null }];
+  });
+  const isLarge = audit.bytes > audit.most_bytes && audit.exports.length === 0;
+  const large: Need = {
+    ...{ tone: 'warn', icon: 'late' },
+    what: 'The audit log is larger than audit.most',
+    why: 'Nothing is exported and cut: set audit.export.',
+    go: null,
+  };
+  const failing = webhooks.flatMap((status): Need[] => {
+    const problem = webhookProblem(status);
+    if (problem === null) return [];
+    const why = `${problem.what}. ${problem.fix}`;
+    return [{ tone: 'warn', icon: 'cross', what: `Webhook ${status.webhook} needs a look`, why, go: null }];
+  });
+  return [...exports, ...(isLarge ? [large] : []), ...failing];
+}

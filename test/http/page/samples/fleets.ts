@@ -1,0 +1,187 @@
+import { parseReference } from '../../../../src/core/client.ts';
+import type { FleetView } from '../../../../src/status/views.ts';
+import { DAY, HOUR, iso, MINUTE } from './common.ts';
+
+export const HEALTHY_FLEET: FleetView = {
+  at: iso(0),
+  reading: null,
+  clients: 128,
+  counts: {
+    halted: 0,
+    failed: 0,
+    overdue: 0,
+    paused: 0,
+    throttled: 0,
+    rotating: 2,
+    due: 1,
+    held: 3,
+    found: 9,
+    healthy: 113,
+  },
+  compromised: 0,
+  drifted: 0,
+  signers_missing: 0,
+  due: { now: 1, day: 6, week: 31 },
+  deployments: [
+    {
+      ...{ deployment: '185019846023', paused: null, throttled_until: null, clients: 128 },
+      budget: { max: 10, per_seconds: 1, used: 0.2 },
+      ...{ rotate_all_seconds: 340, compromise_all_seconds: 51 },
+    },
+  ],
+  policies: [
+    {
+      ...{ policy: 'default', clients: 96, owner: 'team-platform', schedule: '0 3 * * *', timezone: 'UTC' },
+      rotate_every_seconds: 30 * 86_400,
+      next_ticks: [iso(24 * HOUR - 12 * MINUTE), iso(48 * HOUR - 12 * MINUTE), iso(72 * HOUR - 12 * MINUTE)],
+      freezes: [{ from: '2026-12-18T00:00:00.000Z', until: '2027-01-04T00:00:00.000Z', active: false }],
+    },
+    {
+      ...{ policy: 'payments', clients: 32, owner: 'team-payments', schedule: '0 2 * * 1', timezone: 'Europe/Vienna' },
+      rotate_every_seconds: 14 * 86_400,
+      next_ticks: [iso(3 * DAY), iso(10 * DAY), iso(17 * DAY)],
+      freezes: [],
+    },
+  ],
+  workers: [
+    { host: 'rekeyd-1', pid: 1, version: '0.1.0', clock_ahead_seconds: 0, problem: null },
+    { host: 'rekeyd-2', pid: 1, version: '0.1.0', clock_ahead_seconds: 0.4, problem: null },
+  ],
+  pauses: [],
+  waves: [],
+  requests: [],
+  audit: {
+    first: 1,
+    last: 5120,
+    bytes: 1_200_000,
+    most_bytes: 209_715_200,
+    exports: [{ export: 'audit', last: 5100, behind_seconds: 0, error: null, failing_since: null }],
+  },
+  webhooks: [],
+};
+
+export const TROUBLED_FLEET: FleetView = {
+  ...HEALTHY_FLEET,
+  reading: { read: 40_000, of: 100_000 },
+  clients: 40_000,
+  counts: {
+    halted: 1,
+    failed: 4,
+    overdue: 2,
+    paused: 12,
+    throttled: 40,
+    rotating: 118,
+    due: 340,
+    held: 3,
+    found: 900,
+    healthy: 38_580,
+  },
+  compromised: 1,
+  drifted: 3,
+  signers_missing: 1,
+  due: { now: 340, day: 1_312, week: 9_200 },
+  deployments: [
+    {
+      deployment: '185019846023',
+      paused: null,
+      throttled_until: iso(42_000),
+      clients: 30_000,
+      budget: { max: 10, per_seconds: 1, used: 0.96 },
+      rotate_all_seconds: 80_000,
+      compromise_all_seconds: 12_000,
+    },
+    {
+      deployment: '185019846999',
+      paused: 'The API answers 401: the API key is not accepted.',
+      throttled_until: null,
+      clients: 10_000,
+      budget: { max: 100, per_seconds: 60, used: 0 },
+      rotate_all_seconds: 26_000,
+      compromise_all_seconds: null,
+    },
+  ],
+  policies: HEALTHY_FLEET.policies.map((policy, index) =>
+    index === 0 ? policy : { ...policy, freezes: [{ from: iso(-DAY), until: iso(4 * DAY), active: true }] },
+  ),
+  workers: [
+    { host: 'rekeyd-1', pid: 1, version: '0.1.0', clock_ahead_seconds: 0, problem: null },
+    { host: 'rekeyd-2', pid: 1, version: '0.1.0', clock_ahead_seconds: 74, problem: null },
+    {
+      host: 'rekeyd-3',
+      pid: 4211,
+      version: '0.0.9',
+      clock_ahead_seconds: null,
+      problem: 'The key folder /keys cannot be written: EACCES.',
+    },
+  ],
+  pauses: [
+    { policy: 'payments', actor: 'alice', reason: 'Black Friday', since: iso(-2 * DAY), until: iso(4 * DAY) },
+    {
+      client: parseReference('185019846023/mcp-auth/4711'),
+      actor: 'bob',
+      reason: 'A migration',
+      since: iso(-HOUR),
+      until: null,
+    },
+  ],
+  waves: [
+    {
+      policy: 'default',
+      wave: 'w1',
+      phase: 'stopped',
+      clients: 340,
+      first: 17,
+      waiting: 0,
+      active: 16,
+      failed: 1,
+      since: iso(-12 * MINUTE),
+      rest_after: iso(48 * MINUTE),
+      stopped: 'A proof of 185019846023/mcp-auth/4711 was refused',
+    },
+    {
+      policy: 'payments',
+      wave: 'w2',
+      phase: 'cohort',
+      clients: 40,
+      first: 2,
+      waiting: 1,
+      active: 1,
+      failed: 0,
+      since: iso(-8 * MINUTE),
+      rest_after: iso(52 * MINUTE),
+      stopped: null,
+    },
+  ],
+  requests: [
+    {
+      request: 'q3mF9sKx2aQw1',
+      reason: 'The vault of team payments leaked',
+      why: 'It is about 38,000 of 40,000 clients and waits for one more person, other than token:siem: `rekeyd approve q3mF9sKx2aQw1`.',
+    },
+  ],
+  audit: {
+    ...HEALTHY_FLEET.audit,
+    exports: [
+      {
+        export: 's3',
+        last: 4000,
+        behind_seconds: 7_200,
+        error: 'The bucket answers 403.',
+        failing_since: iso(-2 * HOUR),
+      },
+    ],
+  },
+  webhooks: [
+    {
+      webhook: 'pager',
+      pending: 40,
+      dead: 2,
+      again: 0,
+      dropped: 0,
+      failing_since: iso(-30 * MINUTE),
+      next_try: iso(MINUTE),
+      error: 'connect ECONNREFUSED',
+      stopped: null,
+    },
+  ],
+};
