@@ -38,5 +38,5 @@ export function fenced(language: string, text: string): string {
   return `\`\`\`${language}\n${text.trimEnd()}\n\`\`\``;
 }
 
-/** What stands at the head of a page that nobody edits by hand. */
+/** What stands at the head of a page that is not edited by hand. */
 export const GENERATED = '<!-- Written by `npm run docs`. Change what it is made of, then run that again. -->';
