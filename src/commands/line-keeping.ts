@@ -145,7 +145,7 @@ function addTokens(program: Command, globals: () => Globals, end: End): void {
   token
     .command('revoke')
     .description('workers refuse it within a second')
-    .argument('[name]')
+    .argument('[name]', 'the token')
     .option('--all', 'every token, also where their list cannot be read')
     .option('--reason <text>', 'for the audit trail', reason)
     .action(async (name, options) => end(await (await commands.token()).tokenRevoke(globals(), name, options)));

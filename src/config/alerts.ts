@@ -9,8 +9,8 @@ import type { AlertsConfig } from './telling.ts';
 
 export function alerts(sources: Sources) {
   const heartbeat = section({
-    url: field.secret('Of the check, as healthchecks.io shows it: env:NAME or file:PATH.', sources, pushUrl),
-    every: duration('How often it is told. The monitor raises an alarm when it hears nothing.', {
+    url: field.secret('URL of the check, as healthchecks.io shows it: env:NAME or file:PATH.', sources, pushUrl),
+    every: duration('How often each worker posts to it. The monitor raises an alarm when it hears nothing.', {
       most: '1d',
     }).prefault('1m'),
     proxy: proxy('How that URL is connected to: env, none, or the URL of a proxy.', sources).prefault('env'),
@@ -21,7 +21,7 @@ export function alerts(sources: Sources) {
     route: { proxy: input.proxy, authorities: ca },
   }));
   return section({
-    heartbeat: heartbeat.describe('A monitor that is told that all is well, or what is not.').optional(),
+    heartbeat: heartbeat.describe('A monitor that each worker tells that all is well, or what is wrong.').optional(),
   }).transform((input): AlertsConfig => ({ heartbeat: input.heartbeat ?? null }));
 }
 

@@ -18,7 +18,9 @@ const LEAST_BYTES = 1024 ** 2;
 export function audit(sources: Sources) {
   return section({
     keep: duration('How long sealed entries stay in Redis once they are exported.').prefault('90d'),
-    most: size('How much of the log stays in Redis: what is exported beyond it is cut earlier.').prefault('200MiB'),
+    most: size(
+      'How much of the log stays in Redis. When it is larger, exported entries are cut before `keep` is over.',
+    ).prefault('200MiB'),
     export: exports(sources)
       .describe(
         'A folder, or a list of places that all entries go to. Absent: nothing is exported, and nothing is cut.',
@@ -87,15 +89,22 @@ function place(sources: Sources) {
       'folder: files of JSON Lines; stdout: of the worker; syslog: RFC 5424; https: POST of batches.',
       KINDS,
     ),
-    name: field.name('In metrics and messages; absent: its kind. Another name begins a new export.').optional(),
-    path: field.path('Of a folder: one that all workers share.', sources).optional(),
+    name: field
+      .name('Its name in metrics and messages. Absent: its kind. With another name a new export begins.')
+      .optional(),
+    path: field.path('kind: folder: a folder that all workers share.', sources).optional(),
     url: text(
-      { description: 'Of https: its URL. Of syslog: tls://host:port or tcp://host:port.' },
+      {
+        description:
+          'kind: https: the URL that entries are posted to. kind: syslog: tls://host:port or tcp://host:port.',
+      },
       'a URL',
       (url) => url,
     ).optional(),
-    token: field.secret('Of https: bearer token, env:NAME or file:PATH.', sources, field.headerSecret).optional(),
-    proxy: proxy('Of https: env, none, or the URL of a proxy.', sources).optional(),
+    token: field
+      .secret('kind: https: the bearer token, env:NAME or file:PATH.', sources, field.headerSecret)
+      .optional(),
+    proxy: proxy('kind: https: how the URL is connected to: env, none, or the URL of a proxy.', sources).optional(),
     ca: authorities('PEM certificates of authorities that are trusted beside the usual ones.', sources).optional(),
   }).transform((given, context): AuditExportConfig => {
     const problem = problemOf(given);

@@ -15,24 +15,24 @@ const AUTHORITIES = 'PEM certificates of authorities that are trusted beside the
 
 function app(sources: Sources) {
   return section({
-    slug: name('OAuth app slug.'),
+    slug: name('Slug of the OAuth app.'),
     issuer: field
       .url("Where the app's OAuth endpoints live and proofs go. Absent: https:// and the app's own fqdn.")
       .optional(),
     resolve: z
-      .record(field.host(), field.url('Origin to connect to.', { only: 'origin' }), {
+      .record(field.host(), field.url('Such as http://127.0.0.1:8443.', { only: 'origin' }), {
         error: 'is not a section: write "host": "http://127.0.0.1:8443" below it',
       })
-      .describe('Issuer host → origin to connect to instead; Host header, audience and TLS name stay.')
+      .describe('Host of an issuer, and the origin to connect to instead. Host header, audience and TLS name stay.')
       .prefault({}),
     ca: authorities(AUTHORITIES, sources).optional(),
     clients: z
       .union([z.literal('all'), z.array(client)], {
         error: 'is neither all nor a list: write all, or entries like - { id: "4711" }',
       })
-      .describe('Which clients of the app rekeyd takes care of.')
+      .describe('The clients of the app that rekeyd looks after.')
       .prefault('all'),
-    policy: name('Policy of its clients.').prefault('default'),
+    policy: name('The policy of its clients.').prefault('default'),
   }).transform(
     ({ issuer, clients, ca = [], ...same }): Omit<AppConfig, 'route'> & { readonly ca: readonly string[] } => ({
       ...same,
@@ -45,12 +45,12 @@ function app(sources: Sources) {
 
 export function deployment(sources: Sources) {
   const rateLimit = section({
-    max: count('Requests …', 1, 1_000_000).prefault(10),
-    per: duration('… in this time.').prefault('1s'),
+    max: count('Requests in the time of `per`.', 1, 1_000_000).prefault(10),
+    per: duration('The time that `max` counts in.').prefault('1s'),
   });
   const backoff = section({
-    base: duration('First wait; doubles with each failure.').prefault('1s'),
-    max: duration('Longest wait.').prefault('5m'),
+    base: duration('The first wait. It doubles with each failure.').prefault('1s'),
+    max: duration('The longest wait.').prefault('5m'),
   });
   return section({
     id: name('Deployment id, in quotes: as a number it would lose digits.'),
@@ -65,14 +65,12 @@ export function deployment(sources: Sources) {
       sources,
     ).prefault('env'),
     ca: authorities(AUTHORITIES, sources).optional(),
-    throttle_max: duration(
-      'A server that asks to be left alone is asked again after this time at the latest.',
-    ).prefault('60s'),
-    rate_limit: rateLimit.prefault({}).describe('API budget of this deployment, over all workers.'),
-    timeout: duration('Deadline of one API call, body included.', { most: '1d' }).prefault('10s'),
+    throttle_max: duration('When the server asks us to wait (429), we wait this long at most.').prefault('60s'),
+    rate_limit: rateLimit.prefault({}).describe('How many API requests all workers together send to this deployment.'),
+    timeout: duration('How long one API call may take, with its body.', { most: '1d' }).prefault('10s'),
     backoff: backoff.prefault({}).describe('Waits between retries, with full jitter.'),
-    concurrency: count('Rotation jobs at once in one worker.', 1, 1000).prefault(10),
-    apps: list(app(sources), 'app'),
+    concurrency: count('How many rotation jobs one worker does at once.', 1, 1000).prefault(10),
+    apps: list(app(sources), 'app').describe('The OAuth apps whose clients are rotated.'),
   }).transform(
     ({
       id,

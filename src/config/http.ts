@@ -15,19 +15,19 @@ const NO_TOKENS =
 
 export function http(sources: Sources) {
   const rate = section({
-    max: count('Requests of one token …', 1, 1_000_000).prefault(100),
-    per: duration('… in this time, by each worker.').prefault('1s'),
+    max: count('Requests of one token in the time of `per`.', 1, 1_000_000).prefault(100),
+    per: duration('The time that `max` counts in. Each worker counts for itself.').prefault('1s'),
   });
   return section({
     listen: field.listenAddress('host:port of the API.').prefault(DEFAULT_LISTEN),
     public: field
       .listenAddress('host:port where only probes, metrics and public JWK Sets are served, without TLS.')
       .optional(),
-    tls: tls(sources).describe('The API speaks TLS.').optional(),
+    tls: tls(sources).describe('Absent: the API is served without TLS.').optional(),
     certificates: list(certificateRule(), 'certificate')
-      .describe('What callers with a certificate by client_ca may do, instead of a token.')
+      .describe('Callers that show a certificate by client_ca in place of a token, and what they may do.')
       .optional(),
-    rate_limit: rate.prefault({}).describe('How often one token may ask.'),
+    rate_limit: rate.prefault({}).describe('How many requests one token may send.'),
     tokens: z.never({ error: NO_TOKENS }).optional(),
   }).transform(({ tokens: _, public: open, tls = null, certificates: rules = [], ...input }, context): HttpConfig => {
     if (rules.length > 0 && tls?.clientCa == null) {
@@ -47,7 +47,7 @@ export function http(sources: Sources) {
 
 function tls(sources: Sources) {
   return section({
-    cert: field.secret('PEM of our certificate, and of those that it was signed with.', sources, certificates),
+    cert: field.secret('PEM of our certificate and its intermediates.', sources, certificates),
     key: field.secret('PEM of its private key.', sources, privateKey),
     client_ca: field
       .secret('PEM of the authorities that sign the certificates of callers.', sources, certificates)
@@ -59,11 +59,14 @@ function tls(sources: Sources) {
 }
 
 function certificateRule() {
-  const name = text({ description: 'A DNS name or URI in it.' }, 'a name such as siem.example.com', (value, refuse) =>
-    /^[^\s",]{1,255}$/.test(value) ? value : refuse('is not a name: write one such as siem.example.com'),
+  const name = text(
+    { description: 'A DNS name or URI in the certificate.' },
+    'a name such as siem.example.com',
+    (value, refuse) =>
+      /^[^\s",]{1,255}$/.test(value) ? value : refuse('is not a name: write one such as siem.example.com'),
   );
-  const only = field.reach('It may touch this alone: an app, or a client.');
-  const scopes = list(choice('What it may do.', SCOPES), 'scope');
+  const only = field.reach('The only app, or the only client, that it may touch. Absent: all.');
+  const scopes = list(choice('A scope.', SCOPES), 'scope').describe('What a caller with it may do.');
   return section({ name, scopes, only: only.optional() }).transform(({ only = null, ...rule }) => ({ ...rule, only }));
 }
 

@@ -32,11 +32,11 @@ export interface AwsKmsConfig {
   readonly timeoutMs: number;
 }
 
-const TIMEOUT = 'For one call, in total.';
+const TIMEOUT = 'How long one call may take.';
 
 export function kek(sources: Sources) {
   return section({
-    id: name('Named in every key that it encrypts: never reuse an id.'),
+    id: name('Its name, which stands in every key that it encrypts. Never use an id again.'),
     key: field.secret('32 bytes in base64url: env:NAME or file:PATH.', sources, field.kekSecret).optional(),
     vault_transit: vaultTransit(sources).describe('A key of the Transit engine of Vault or OpenBao.').optional(),
     aws_kms: awsKms().describe('A symmetric key of AWS KMS. Needs the package @aws-sdk/client-kms.').optional(),
@@ -59,9 +59,9 @@ export function kek(sources: Sources) {
 
 function vaultTransit(sources: Sources) {
   return section({
-    url: field.url('Of the server, such as https://vault.example.com:8200.', { only: 'origin' }),
+    url: field.url('URL of the server, such as https://vault.example.com:8200.', { only: 'origin' }),
     mount: place('Path of the Transit engine.').prefault('transit'),
-    key: place('Name of the key: aes256-gcm96, aes128-gcm96 or chacha20-poly1305.'),
+    key: place('Name of the key. Its type is aes256-gcm96, aes128-gcm96 or chacha20-poly1305.'),
     token: field.secret(
       'Token that may encrypt and decrypt with the key: env:NAME or file:PATH.',
       sources,
@@ -82,12 +82,12 @@ function awsKms() {
       /^[\w:/-]{1,2048}$/.test(value) ? value : refuse('is no key of AWS KMS: write its ARN, its id, or alias/NAME'),
     ),
     region: text(
-      { description: 'Absent: as the AWS SDK finds it.' },
+      { description: 'AWS region. Absent: the one that the AWS SDK finds.' },
       'a region such as eu-central-1',
       (value, refuse) =>
         /^[a-z0-9-]{1,40}$/.test(value) ? value : refuse('is no region: write one such as eu-central-1'),
     ).optional(),
-    endpoint: field.url('Absent: that of the region.', { only: 'origin' }).optional(),
+    endpoint: field.url('Where AWS KMS is. Absent: the endpoint of the region.', { only: 'origin' }).optional(),
     timeout: duration(TIMEOUT, { most: '1m' }).prefault('5s'),
   }).transform(
     ({ key_id: keyId, region = null, endpoint = null, timeout }): AwsKmsConfig => ({

@@ -5,7 +5,7 @@ import type { LeaksConfig, SignedByKey } from './model.ts';
 import { authorities, proxy } from './route.ts';
 import type { Sources } from './secrets.ts';
 
-const ROTATE = 'Replace what such a report shows the private half of; else it is only told.';
+const ROTATE = 'Replace a key when the report holds its private half. Otherwise it is only recorded.';
 
 /** Where GitHub publishes the keys that it signs reports with. */
 const GITHUB_KEYS = 'https://api.github.com/meta/public_keys/secret_scanning';

@@ -14,10 +14,10 @@ function owner(description: string) {
 }
 
 export const policy = section({
-  schedule: time.cron('When scheduled rotations are looked for: node-cron, 5 or 6 fields.').prefault('0 3 * * *'),
+  schedule: time.cron('When rekeyd looks for clients that are due: cron, 5 or 6 fields.').prefault('0 3 * * *'),
   timezone: time.timezone('IANA time zone of schedule and windows.').prefault('UTC'),
   rotate_every: duration('Age at which the active key is due.').prefault('30d'),
-  splay: duration('Spreads clients over this much time after they are due, the same for a client each time.', {
+  splay: duration('Clients are spread over this much time after they are due. A client has the same place each time.', {
     zero: true,
   }).prefault('0s'),
   windows: z
@@ -33,7 +33,7 @@ export const policy = section({
     .describe('No scheduled rotation begins on these days, in timezone. Compromised keys do not wait.')
     .prefault([]),
   must_by: duration(
-    'Age at which a key is overdue, which is an alarm. Absent: half as long again as rotate_every.',
+    'Age at which a key is overdue, which is an alarm. Absent: one and a half times rotate_every.',
   ).optional(),
   alg: choice('JWS algorithm of new keys; keep: the one that the client has.', ['keep', ...ALGORITHMS]).prefault(
     'keep',
@@ -50,26 +50,24 @@ export const policy = section({
     'jwks_uri',
   ]).prefault('keep'),
   embed_pem: flag('Add public_key_pem to each JWK, for servers that use only that.').prefault(true),
-  foreign_keys: choice('What becomes of published keys that rekeyd did not make.', ['keep', 'retire']).prefault('keep'),
+  foreign_keys: choice('Whether published keys that rekeyd did not make stay.', ['keep', 'retire']).prefault('keep'),
   adopt: choice(
     'What may happen to a client whose active key is not ours. import: nothing, until its key is imported and it is enrolled. overlap: where the server takes several keys, a key of ours is offered beside its own. take_over: the schedule replaces the key, and locks an application out that does not read its key folder.',
     ['import', 'overlap', 'take_over'],
   ).prefault('import'),
   adopt_timeout: duration(
-    'adopt: overlap: a key that the application does not take in this time is withdrawn.',
+    'With adopt: overlap, a key that the application does not take in this time is withdrawn.',
   ).prefault('30d'),
   cohort: cohort(),
   probe: choice(
     'When a disposable client finds out how the server picks keys and which algs it verifies. manual: with `rekeyd probe`; auto: also before a first rotation of an app, and every day.',
     ['manual', 'auto', 'never'],
   ).prefault('manual'),
-  owner: owner('Who answers for these clients: goes into events.').optional(),
+  owner: owner('The team that answers for these clients. It is named in events.').optional(),
   standby: flag(
     'Keep a key ready for the next rotation: made in idle time and handed to signers as their next one, so that a compromise takes one PATCH.',
   ).prefault(false),
-  propagation: duration('How long a published key is left to spread before it is used.', { zero: true }).prefault(
-    '60s',
-  ),
+  propagation: duration('How long we wait after a key is published before it is used.', { zero: true }).prefault('60s'),
   overlap: duration(
     "How long the old key stays valid after the new one took over: at least an assertion's lifetime and clock skew.",
     {
@@ -87,7 +85,7 @@ export const policy = section({
     64,
   ).prefault(0),
   ready_timeout: duration(
-    'How long signers are waited for. Then a rotation that has published nothing fails; one in its overlap keeps both keys, and says so.',
+    'How long we wait for signers. After that, a rotation that has published nothing fails; one in its overlap keeps both keys, and says so.',
   ).prefault('15m'),
   attempts: count(
     'Failures in a row of one step before the rotation fails; after a compromise it goes on.',

@@ -49,6 +49,8 @@ export const queue = section({
     .record(z.string().regex(NAME, NOT_A_NAME), producer, {
       error: ({ code }) => (code === 'invalid_key' ? NOT_A_NAME : 'is not a section: write producers by name below it'),
     })
-    .describe('By name. Each asks in a queue of its own, control-NAME: Redis says who may write there.')
+    .describe(
+      'Programs by name. Each asks in a queue of its own, control-NAME. Redis users decide who may write there.',
+    )
     .prefault({}),
 }).transform((input): QueueConfig => input);

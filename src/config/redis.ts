@@ -16,19 +16,21 @@ export function redis(sources: Sources) {
   const searchPath = sources.env.PATH ?? USUAL_PATH;
   const sentinels = section({
     name: name('What the Sentinels call the primary.'),
-    nodes: list(field.serverAddress('host:port of a Sentinel.'), 'Sentinel').describe('Each is asked in turn.'),
+    nodes: list(field.serverAddress('Such as redis-1:26379.'), 'Sentinel').describe(
+      'Their addresses. Each is asked in turn.',
+    ),
     password: field.secret('Password of the Sentinels themselves.', sources, field.plainSecret).optional(),
   });
   return section({
-    url: field.redisUrl('One server. With none of the three, rekeyd runs its own in data_dir.', sources).optional(),
-    sentinels: sentinels.describe('Instead of url: ask these where the primary is.').optional(),
+    url: field.redisUrl('One server: redis://, rediss:// or unix://.', sources).optional(),
+    sentinels: sentinels.describe('Instead of url: Sentinels that know the primary.').optional(),
     cluster: list(field.serverAddress('host:port of a node.'), 'node')
-      .describe('Instead of url: nodes of a Redis Cluster; each is asked in turn who owns the keys.')
+      .describe('Instead of url: nodes of a Redis Cluster. Each is asked in turn.')
       .optional(),
-    username: name('User, where the URL has none.').optional(),
-    password: field.secret('Password, where the URL has none.', sources, field.plainSecret).optional(),
+    username: name('Redis user, when the URL has none.').optional(),
+    password: field.secret('Password of that user, when the URL has none.', sources, field.plainSecret).optional(),
     replicas: count('Replicas that must confirm a write before it counts as safe.', 0, 100).prefault(0),
-    tls: redisTls(sources).describe('For rediss:// URLs, and what turns TLS on for sentinels and cluster.').optional(),
+    tls: redisTls(sources).describe('For rediss:// URLs. For sentinels and cluster it turns TLS on.').optional(),
   }).transform(({ replicas, tls = null, ...input }, context): Config['redis'] => {
     for (const { path, message } of problemsOf({ ...input, tls }))
       context.addIssue({ code: 'custom', path: [...path], message });

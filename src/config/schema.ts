@@ -23,44 +23,53 @@ import { webhook } from './webhooks.ts';
 /** The schema of one config file. Parse asynchronously: secrets are read on the way. */
 export function configFileSchema(sources: Sources) {
   const publish = section({
-    path: field.path('Folder for public JWK Sets; absent: jwks in data_dir.', sources).optional(),
-    base_url: field.url('https URL under which a web server serves that folder.', { only: 'https' }),
+    path: field.path('Folder for public JWK Sets. Absent: jwks in data_dir.', sources).optional(),
+    base_url: field.url('The https URL at which a web server serves that folder.', { only: 'https' }),
   });
   return section({
-    data_dir: field.path('Embedded Redis, audit export, default sink.', sources).prefault('./data'),
-    namespace: namespace('Several environments on one Redis: each has its own.').prefault('rekeyd'),
-    redis: redis(sources).prefault({}).describe('The store.'),
-    durability: choice('strict: refuse a Redis that could lose a key.', ['strict', 'relaxed']).prefault('strict'),
+    data_dir: field
+      .path('Folder for the embedded Redis, the default sink and other files of rekeyd.', sources)
+      .prefault('./data'),
+    namespace: namespace('Begins every name in Redis. Environments that share a Redis need one each.').prefault(
+      'rekeyd',
+    ),
+    redis: redis(sources).prefault({}).describe('Where rekeyd keeps its state.'),
+    durability: choice('strict: refuse a Redis that could lose a key in a crash. relaxed: accept it.', [
+      'strict',
+      'relaxed',
+    ]).prefault('strict'),
     encryption: section({
-      keks: list(kek(sources), 'key encryption key').describe('The first encrypts, all decrypt.'),
+      keks: list(kek(sources), 'key encryption key').describe('Key encryption keys. The first encrypts, all decrypt.'),
     }).describe('How private keys are encrypted in the store.'),
-    deployments: list(deployment(sources), 'deployment').describe('Wacht deployments.'),
+    deployments: list(deployment(sources), 'deployment').describe('The Wacht deployments whose clients are rotated.'),
     policies: z
       .record(name('Name of the policy.'), policy, { error: 'is not a section: write policies by name below it' })
-      .describe('By name. default exists even when it is not written.')
+      .describe('When and how keys are rotated. The policy default exists even when it is not written.')
       .prefault({}),
     breaker: percent('A compromise of more than this part of the fleet needs a confirmation.')
       .transform((part) => part / 100)
       .prefault('20%'),
     approval: section({
       compromise_all: field.count(
-        'How many people it takes, with the one who asks, for what passes the breaker.',
+        'How many people must agree to a compromise that passes the breaker, the one who asks included.',
         1,
         10,
       ),
     })
-      .describe('Second persons. Absent: one person is enough.')
+      .describe('What needs a second person. Absent: nothing.')
       .optional(),
     sinks: list(sink(sources), 'sink').describe('Where private keys are handed to those who sign.').optional(),
-    http: http(sources).prefault({}).describe('On-demand API, health, metrics.'),
+    http: http(sources).prefault({}).describe('The HTTP API, probes, metrics and the page.'),
     leaks: leaks(sources).prefault({}).describe('Scanners that report leaked keys.'),
-    alerts: alerts(sources).prefault({}).describe('Who is told that all is well.'),
+    alerts: alerts(sources).prefault({}).describe('A monitor for those who have no Prometheus.'),
     webhooks: list(webhook(sources), 'webhook').describe('Receivers that are told what happens.').optional(),
-    telemetry: telemetry(sources).prefault({}).describe('Who is sent traces.'),
-    audit: audit(sources).prefault({}).describe('What stays of the audit log, and where it is exported to.'),
+    telemetry: telemetry(sources).prefault({}).describe('Where traces are sent.'),
+    audit: audit(sources)
+      .prefault({})
+      .describe('How much of the audit log stays in Redis, and where it is exported to.'),
     queue: queue.describe('Requests from other programs, through Redis.').prefault({}),
-    publish: publish.describe('Where format: jwks_uri writes public sets.').optional(),
-    reconcile_every: duration('How often drift and unfinished work are looked for.').prefault('60s'),
+    publish: publish.describe('Where public JWK Sets are written for policies with format: jwks_uri.').optional(),
+    reconcile_every: duration('How often rekeyd looks for drift and unfinished work.').prefault('60s'),
     shutdown_grace: duration('How long running jobs may take to finish on SIGTERM.', { most: '1d' }).prefault('30s'),
   }).transform(
     (input): Omit<Config, 'file' | 'warnings' | 'secretFiles' | 'watchedFiles'> => ({

@@ -28,7 +28,7 @@ export function telemetry(sources: Sources) {
     endpoint: field.url('Where an OpenTelemetry collector takes traces over HTTP, path included.'),
     headers: z
       .record(z.string().regex(/^[A-Za-z0-9-]{1,64}$/, 'is no name of an HTTP header'), header)
-      .describe('Such as authorization: their values are secrets.')
+      .describe('HTTP headers, such as authorization. Their values are secrets.')
       .prefault({}),
     sample: percent('How much of what happens is traced.').prefault('10%'),
     proxy: proxy('How the collector is connected to: env, none, or the URL of a proxy.', sources).prefault('env'),

@@ -13,27 +13,27 @@ import { FORMATS, type WebhookConfig } from './telling.ts';
 export function webhook(sources: Sources) {
   const secret = (description: string) => field.secret(`${description} env:NAME or file:PATH.`, sources, signingSecret);
   return section({
-    name: field.name('Names it in commands, metrics and logs. Another name is another webhook.'),
+    name: field.name('Its name in commands, metrics and logs. Another name is another webhook.'),
     url: target('Where events are posted: https://…, or env:NAME or file:PATH where the URL is a secret.', sources),
     format: choice('standard: our own payload, signed. The others: what these products take.', FORMATS).prefault(
       'standard',
     ),
-    secret: secret('Signs each event, by Standard Webhooks: whsec_ and 24 to 64 bytes in base64.').optional(),
-    old_secret: secret('While secret is replaced, the one from before: it signs each event, too.').optional(),
+    secret: secret('Signs each event as Standard Webhooks says: whsec_ and 24 to 64 bytes in base64.').optional(),
+    old_secret: secret('The secret from before, while it is replaced. It signs each event, too.').optional(),
     routing_key: field
       .secret('format: pagerduty: the integration key. env:NAME or file:PATH.', sources, field.headerSecret)
       .optional(),
     events: list(event(), 'event')
-      .describe('Audit types, or rotation.* and the like. Absent: all but audit.sealed.')
+      .describe('What it is told of: audit types, or rotation.* and the like. Absent: all but audit.sealed.')
       .optional(),
     only: list(field.reach('An app or a client.'), 'app or client')
-      .describe('It is told of these alone, and of what is about no client. Absent: all.')
+      .describe('Apps and clients that it is told of. Events about no client are told too. Absent: all.')
       .optional(),
     allow_private: list(hostName(), 'host')
-      .describe('Hosts that may lead into a private network, or to this machine.')
+      .describe('Hosts of its URL that may have a private address, or lead to this machine.')
       .optional(),
-    timeout: duration('For one try, in total.', { most: '5m' }).prefault('10s'),
-    give_up_after: duration('What could not be delivered for so long becomes a dead letter.', {
+    timeout: duration('How long one try may take.', { most: '5m' }).prefault('10s'),
+    give_up_after: duration('An event that could not be delivered for so long becomes a dead letter.', {
       most: '30d',
     }).prefault('24h'),
     proxy: proxy('How the URL is connected to: env, none, or the URL of a proxy.', sources).prefault('env'),

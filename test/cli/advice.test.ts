@@ -1,16 +1,11 @@
-/** What documents and messages tell a person to type is there to be typed: commands, and options that they have. */
+/** What messages and the help tell a person to type is a command that the command line takes. test/docs does the same for documents. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
-import { commandLine } from '../../src/commands/line.ts';
+import { wrongWith } from '../docs/parse.ts';
+import { wordsOf } from '../docs/typed.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-const program = commandLine(
-  (file = '') => ({ file, env: {}, exit: () => {} }),
-  () => {},
-);
-
 interface Advice {
   /** What follows the program's name. */
   readonly text: string;
@@ -18,39 +13,10 @@ interface Advice {
   readonly isLine: boolean;
 }
 
-/** What is wrong with it, or null. */
-function problemOf({ text, isLine }: Advice): string | null {
-  // Neither a comment, nor what the shell does with its output.
-  const words = text.replace(/ [#|;].*/, '').match(/"[^"]*"|\S+/g) ?? [];
-  let command: Command = program;
-  const rest = [...words];
-  while (command.commands.length > 0 && !rest[0]?.startsWith('-')) {
-    const found = command.commands.find((one) => one.name() === rest[0]);
-    // A command that takes arguments of its own beside its subcommands.
-    if (found === undefined && command.registeredArguments.length > 0) break;
-    rest.shift();
-    if (found === undefined) return `there is no command ${words.join(' ')}`;
-    command = found;
-  }
-  const known = [...command.options, ...program.options];
-  const options = rest.flatMap((word) => /^--?[a-z][\w-]*/.exec(word)?.[0] ?? []);
-  for (const option of options) {
-    const isKnown = option === '--help' || known.some(({ long, short }) => option === long || option === short);
-    if (!isKnown) return `${command.name()} has no option ${option}`;
-  }
-  const missing = command.options.find(({ mandatory, long }) => mandatory && !options.includes(long ?? ''));
-  return isLine && missing !== undefined ? `${command.name()} needs ${missing.long}` : null;
-}
+const problemOf = ({ text, isLine }: Advice) => wrongWith(wordsOf(text), isLine);
 
 const lines = (text: string): readonly Advice[] =>
   [...text.matchAll(/^ *rekeyd (.+)$/gm)].map(([, line = '']) => ({ text: line, isLine: true }));
-
-/** Shell blocks, and commands in sentences. */
-function inMarkdown(text: string): readonly Advice[] {
-  const blocks = [...text.matchAll(/^ *```sh\n(.*?)^ *```$/gms)].flatMap(([, block = '']) => lines(block));
-  const spans = [...text.matchAll(/`rekeyd ([^`]+)`/g)].map(([, span = '']) => ({ text: span, isLine: false }));
-  return [...blocks, ...spans];
-}
 
 /** Messages and comments. A template that begins with the program's name is prose about it. */
 function inSource(text: string): readonly Advice[] {
@@ -70,7 +36,6 @@ const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
 
 describe('what can be typed:', () => {
   test.each<[string, readonly string[], (text: string) => readonly Advice[], number]>([
-    ['documents', ['README.md', ...filesIn('docs', '.md')], inMarkdown, 60],
     ['messages', [...filesIn('src', '.ts'), ...filesIn('jobs', '.ts')], inSource, 60],
     [
       'the help',
@@ -89,10 +54,10 @@ describe('what can be typed:', () => {
   });
 
   test.each([
-    ['sing', /there is no command/],
-    ['keys export', /there is no command/],
-    ['rotate CLIENT --now', /rotate has no option --now/],
-    ['pause --all', /pause needs --reason/],
+    ['sing', /unknown command/],
+    ['keys export', /unknown command/],
+    ['rotate CLIENT --now', /unknown option '--now'/],
+    ['pause --all', /option '--reason <text>' not specified/],
   ])('not `rekeyd %s`', (text, problem) => {
     expect(problemOf({ text, isLine: true })).toMatch(problem);
   });

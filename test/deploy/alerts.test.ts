@@ -35,17 +35,58 @@ const dashboard: { readonly panels: readonly Panel[] } = JSON.parse(
   readFileSync(join(ROOT, 'deploy/grafana/rekeyd.json'), 'utf8'),
 );
 
-describe('each alert', () => {
-  const manual = readFileSync(join(ROOT, 'docs/operations.md'), 'utf8');
-  const headings = [...manual.matchAll(/^### (\w+)$/gm)].map(([, heading = '']) => heading);
+/** What each section of the runbook says, in this order. */
+const SAYS = ['You see', 'It means', 'Do', 'It is over when'];
 
-  test.each(rules)('$alert has a section that says what to do', ({ alert, annotations: { runbook } }) => {
-    expect(runbook).toBe(`docs/operations.md#${alert.toLowerCase()}`);
-    expect(headings).toContain(alert);
-  });
+/** The sections of the runbook by heading. */
+function sectionsOf(text: string, level: string): ReadonlyMap<string, string> {
+  const [, ...parts] = text.split(new RegExp(`^${level} `, 'm'));
+  return new Map(
+    parts.map((part) => {
+      const [heading = ''] = part.split('\n', 1);
+      // A section ends where one above it begins.
+      return [heading, part.slice(heading.length).split(/^#+ /m)[0] ?? ''];
+    }),
+  );
+}
+
+const says = (section: string) => [...section.matchAll(/^\*\*(.*?)\*\*/gm)].map(([, label]) => label);
+
+describe('each alert', () => {
+  const runbook = readFileSync(join(ROOT, 'docs/runbook.md'), 'utf8');
+  const sections = sectionsOf(runbook, '###');
+
+  test.each(rules)(
+    '$alert has a section in the runbook that says what to do, with a command',
+    ({ alert, annotations }) => {
+      expect(annotations.runbook).toBe(`docs/runbook.md#${alert.toLowerCase()}`);
+      const section = sections.get(alert) ?? '';
+      expect(says(section)).toEqual(SAYS);
+      expect(section).toMatch(/^rekeyd /m);
+    },
+  );
 
   test('is there: no section is about one that is gone', () => {
-    expect(headings.toSorted()).toEqual(rules.map(({ alert }) => alert).toSorted());
+    expect([...sections.keys()].toSorted()).toEqual(rules.map(({ alert }) => alert).toSorted());
+  });
+
+  test.each([
+    'A key leaked',
+    'The KEK leaked',
+    'A host was taken',
+    'The API key was revoked',
+    'Redis was lost',
+    'A rotation failed',
+  ])('aside, the runbook says what to do when "%s"', (what) => {
+    const section = sectionsOf(runbook, '##').get(what) ?? '';
+    expect(says(section)).toEqual(SAYS);
+    expect(section).toMatch(/^ *rekeyd /m);
+  });
+
+  test('would be missed without an end: a section that does not say it is found', () => {
+    expect(
+      says(sectionsOf('### A\n\n**You see** x\n\n**Do** this.\n\n## B\n\n**It means** y\n', '###').get('A') ?? ''),
+    ).toEqual(['You see', 'Do']);
   });
 
   test('has a unit test in which it fires', () => {

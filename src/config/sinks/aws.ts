@@ -10,25 +10,25 @@ export function awsSink(sources: Sources) {
     kind: z
       .literal('aws_secrets_manager')
       .describe('One secret per client in AWS Secrets Manager. Needs @aws-sdk/client-secrets-manager.'),
-    region: matching('Of AWS.', /^[a-z]{2}(?:-[a-z]+)+-\d$/, 'a region such as eu-central-1'),
+    region: matching('AWS region.', /^[a-z]{2}(?:-[a-z]+)+-\d$/, 'a region such as eu-central-1'),
     prefix: matching(
-      'Of the secrets: <prefix>/<deployment>/<app-slug>/<oauth_client_id>.',
+      'Names of secrets begin with it: <prefix>/<deployment>/<app-slug>/<oauth_client_id>.',
       /^[A-Za-z0-9_+=.@-]+(?:\/[A-Za-z0-9_+=.@-]+)*$/,
       'names with "/" between them, such as rekeyd',
     ).prefault('rekeyd'),
     kms_key_id: text(
-      { description: 'ARN, id or alias of a KMS key. Absent: that of the account.' },
+      { description: 'ARN, id or alias of the KMS key that encrypts the secrets. Absent: the key of the account.' },
       'a KMS key',
       (id) => id,
     ).optional(),
-    endpoint: field.url('Instead of that of AWS: a VPC endpoint, or a local stand-in.').optional(),
+    endpoint: field.url('A VPC endpoint, or a local stand-in for AWS.').optional(),
     credentials: section({
-      access_key_id: matching('Of the access key.', /^\w{16,128}$/, 'the id of an access key'),
-      secret_access_key: field.secret('env:NAME or file:PATH.', sources, field.headerSecret),
+      access_key_id: matching('Id of the access key.', /^\w{16,128}$/, 'the id of an access key'),
+      secret_access_key: field.secret('Secret of the access key: env:NAME or file:PATH.', sources, field.headerSecret),
     })
-      .describe('Absent: as the SDK finds them, such as by the role of the instance or pod.')
+      .describe('An access key. Absent: what the SDK finds, such as the role of the instance or pod.')
       .optional(),
-    timeout: duration('For one call, with its repeats.', { most: '5m' }).prefault('20s'),
+    timeout: duration('How long one call may take, with its repeats.', { most: '5m' }).prefault('20s'),
   }).transform(
     ({ kind, region, prefix, kms_key_id, endpoint, credentials, timeout }): AwsSinkConfig => ({
       ...{ kind, region, prefix, timeoutMs: timeout, kmsKeyId: kms_key_id ?? null, endpoint: endpoint ?? null },

@@ -14,8 +14,8 @@ export function directorySink(sources: Sources) {
   return section({
     kind: z.literal('directory').describe('One folder per client, swapped atomically.'),
     path: field.path('Folder for private keys.', sources),
-    mode: mode('Of key files, in quotes; 0640 with a group.', 0o400).prefault('0600'),
-    dir_mode: mode('Of folders, in quotes; 0750 with a group. Absent: 0700.', 0o700).optional(),
+    mode: mode('Permissions of key files. 0640 with a group.', 0o400).prefault('0600'),
+    dir_mode: mode('Permissions of folders. 0750 with a group. Absent: 0700.', 0o700).optional(),
     owner: account('User that key files are given to: name or id. Needs the right CAP_CHOWN.', 'passwd').optional(),
     group: account(
       'Group that files and folders are given to: name or id. rekeyd must be a member.',

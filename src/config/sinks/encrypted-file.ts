@@ -13,8 +13,8 @@ export function encryptedFileSink(sources: Sources) {
     kind: z.literal('encrypted_file').describe('One file per client (JWE), encrypted for a recipient.'),
     path: field.path('Folder for the files: <deployment>/<app-slug>/<oauth_client_id>.jwe.', sources),
     recipient: recipient(sources),
-    mode: mode('Of the files, in quotes.', 0o400).prefault('0640'),
-    dir_mode: mode('Of the folders, in quotes.', 0o700).prefault('0750'),
+    mode: mode('Permissions of the files.', 0o400).prefault('0640'),
+    dir_mode: mode('Permissions of the folders.', 0o700).prefault('0750'),
     group: account(
       'Group that files and folders are given to: name or id. rekeyd must be a member.',
       'group',
@@ -30,7 +30,7 @@ export function encryptedFileSink(sources: Sources) {
 const EXPECTED = 'file:PATH of a public JWK: RSA, EC or X25519';
 
 function recipient(sources: Sources) {
-  const about = { description: 'Who can open the files: file:PATH of a public JWK.', pattern: '^file:.+$' };
+  const about = { description: 'The public JWK that the files are encrypted for.', pattern: '^file:.+$' };
   return text(about, EXPECTED, async (value, refuse): Promise<Recipient> => {
     if (!value.startsWith('file:')) return refuse(`is not a file reference: write ${EXPECTED}`);
     const found = await readReference(value, publicly(sources));

@@ -9,7 +9,7 @@ import type { ExecSinkConfig } from './model.ts';
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 export function execSink() {
-  const argument = text({ description: 'The program (absolute), then its arguments.' }, 'text', (value, refuse) =>
+  const argument = text({ description: 'The program, or an argument.' }, 'text', (value, refuse) =>
     value.includes('\0') ? refuse('is not an argument: write text') : value,
   );
   const variable = text({ description: 'No secrets: other users may see them.' }, 'text', (value) => value);
@@ -22,9 +22,11 @@ export function execSink() {
       .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), variable, {
         error: 'is not a section: write NAME: value below it',
       })
-      .describe('Its environment, beside PATH. It gets none of rekeyd’s own.')
+      .describe('Its environment variables, beside PATH. It gets none of rekeyd’s own.')
       .prefault({}),
-    timeout: duration('Then it is killed, and the delivery has failed.', { most: '10m' }).prefault('30s'),
+    timeout: duration('How long the program may run. Then it is killed, and the delivery has failed.', {
+      most: '10m',
+    }).prefault('30s'),
   }).transform((given, context): ExecSinkConfig => {
     const { kind, command, user = null, group = null, env, timeout } = given;
     const [program = '', ...args] = command;

@@ -18,16 +18,16 @@ const IN_CLUSTER = 'https://kubernetes.default.svc';
 export function kubernetesSink(sources: Sources) {
   return section({
     kind: z.literal('kubernetes').describe('One Secret per client.'),
-    url: field.url('Of the Kubernetes API.').prefault(IN_CLUSTER),
+    url: field.url('URL of the Kubernetes API.').prefault(IN_CLUSTER),
     service_account: field
       .path('Folder with token, ca.crt and namespace. The token is read again every minute.', sources)
       .prefault(SERVICE_ACCOUNT),
-    namespace: dnsLabel('Of the Secrets. Absent: that of the service account.').optional(),
+    namespace: dnsLabel('Namespace of the Secrets. Absent: the namespace of the service account.').optional(),
     prefix: dnsLabel('Names of Secrets begin with it.').prefault('rekeyd'),
     clients: list(client(), 'client')
       .describe('Clients whose Secret has a name of its own, or whose application is restarted.')
       .optional(),
-    timeout: duration('For one call, in total.', { most: '5m' }).prefault('10s'),
+    timeout: duration('How long one call may take.', { most: '5m' }).prefault('10s'),
     proxy: proxy('How the API is connected to: env, none, or the URL of a proxy.', sources).prefault('none'),
     ca: authorities(
       'PEM certificates of authorities of the API. Absent: ca.crt of the service account.',
@@ -73,8 +73,8 @@ function client() {
   );
   return section({
     client: ref,
-    name: objectName('Of its Secret.').optional(),
-    namespace: dnsLabel('Of its Secret, and of the Deployment.').optional(),
+    name: objectName('Name of its Secret.').optional(),
+    namespace: dnsLabel('Namespace of its Secret and of the Deployment.').optional(),
     restart: objectName('The Deployment that is restarted when the keys change.').optional(),
   }).transform(
     ({ client, name = null, namespace = null, restart = null }): KubernetesClient => ({

@@ -10,12 +10,14 @@ import type { VaultAuthConfig, VaultSinkConfig } from './model.ts';
 export function vaultSink(sources: Sources) {
   return section({
     kind: z.literal('vault').describe('HashiCorp Vault or OpenBao: one secret per client in a KV engine, version 2.'),
-    url: field.url('Of the server, such as https://vault.example.com:8200.'),
+    url: field.url('URL of the server, such as https://vault.example.com:8200.'),
     mount: place('Where the KV engine (version 2) is mounted.').prefault('secret'),
-    prefix: place('Of the secrets: <prefix>/<deployment>/<app-slug>/<oauth_client_id>.').prefault('rekeyd'),
-    namespace: place('Of Vault Enterprise or OpenBao. Absent: none.').optional(),
+    prefix: place('Paths of secrets begin with it: <prefix>/<deployment>/<app-slug>/<oauth_client_id>.').prefault(
+      'rekeyd',
+    ),
+    namespace: place('Namespace of Vault Enterprise or OpenBao. Absent: none.').optional(),
     auth: auth(sources),
-    timeout: duration('For one call, in total.', { most: '5m' }).prefault('10s'),
+    timeout: duration('How long one call may take.', { most: '5m' }).prefault('10s'),
     proxy: proxy('How the server is connected to: env, none, or the URL of a proxy.', sources).prefault('none'),
     ca: authorities('PEM certificates of authorities that are trusted beside the usual ones.', sources).optional(),
   }).transform(
@@ -32,17 +34,21 @@ function auth(sources: Sources) {
   return section({
     token: header('A token that can be renewed, or one without an end: env:NAME or file:PATH.').optional(),
     app_role: section({
-      role_id: text({ description: 'Of the role.' }, 'the id of the role', (value) => value),
-      secret_id: header('Of the role, with more than one use: env:NAME or file:PATH.'),
+      role_id: text({ description: 'Id of the role.' }, 'the id of the role', (value) => value),
+      secret_id: header('Secret id of the role, good for more than one use: env:NAME or file:PATH.'),
       mount: place('Where the auth method is mounted.').prefault('approle'),
-    }).optional(),
+    })
+      .describe('The auth method AppRole.')
+      .optional(),
     kubernetes: section({
-      role: text({ description: 'Of the auth method.' }, 'the name of the role', (value) => value),
+      role: text({ description: 'Name of the role of the auth method.' }, 'the name of the role', (value) => value),
       mount: place('Where the auth method is mounted.').prefault('kubernetes'),
       token_file: field
         .path('The token of the service account; it is read at each login.', sources)
         .prefault(`${SERVICE_ACCOUNT}/token`),
-    }).optional(),
+    })
+      .describe('The auth method Kubernetes.')
+      .optional(),
   })
     .transform((given, context): VaultAuthConfig => {
       const ways = Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [name]));
