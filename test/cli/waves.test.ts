@@ -31,7 +31,9 @@ test('status shows why it stopped and what to do, and resume goes on with the re
     },
   ]);
   const shown = await world.run(['status']);
-  expect(shown.stdout).toMatch(/^STOPPED {2}policy pem-app: 1 rotation .*`rekeyd resume --policy pem-app` goes on/m);
+  expect(shown.stdout).toMatch(
+    /^STOPPED {2}policy pem-app: 1 of 1 rotations .*`rekeyd resume --policy pem-app` goes on/m,
+  );
   expect(service.stderr()).toContain('rekeyd resume --policy pem-app');
 
   const resumed = await world.run(['resume', '--policy', 'pem-app', '--reason', 'seen', '--json']);

@@ -325,6 +325,8 @@ function configFile(
   });
   const file: Record<string, unknown> = {
     data_dir: join(dir, 'data'),
+    // Other tests run beside this one, and perhaps a rekeyd of this machine.
+    http: { listen: '127.0.0.1:0' },
     redis: { url: `unix://${redis.socketPath}` },
     encryption: { keks: [{ id: 'kek-1', key: 'env:KEK' }] },
     reconcile_every: '1s',
