@@ -17,9 +17,12 @@ export const policy = section({
   schedule: time.cron('When rekeyd looks for clients that are due: cron, 5 or 6 fields.').prefault('0 3 * * *'),
   timezone: time.timezone('IANA time zone of schedule and windows.').prefault('UTC'),
   rotate_every: duration('Age at which the active key is due.').prefault('30d'),
-  splay: duration('Clients are spread over this much time after they are due. A client has the same place each time.', {
-    zero: true,
-  }).prefault('0s'),
+  splay: duration(
+    'Clients are spread over this much time before they reach rotate_every. Each has the same place every time.',
+    {
+      zero: true,
+    },
+  ).prefault('0s'),
   windows: z
     .array(time.window('Days and hours, such as "Mon-Thu 01:00-05:00".'), {
       error: 'is not a list: write ["Mon-Thu 01:00-05:00"]',
