@@ -33,6 +33,17 @@ it('each step of a rotation has room, however short it was beside the others', (
       const { gaps, at } = steppedScale(given);
       return gaps.every(({ from, until }) => at(until) - at(from) > 2);
     }),
+    // 142 ms between years.
+    {
+      examples: [
+        [
+          [
+            1_953_429_124_000, 1_953_429_123_858, 1_646_219_215_042, 1_804_954_428_195, 1_638_069_124_000,
+            1_691_086_774_774, 1_741_260_749_473,
+          ],
+        ],
+      ],
+    },
   );
 });
 

@@ -28,7 +28,7 @@ export interface Gap {
 }
 
 /**
- * Between two things that happen lies a gap that grows with the logarithm of its time: of a rotation with a soak of a minute and an overlap of a day both are
+ * Between two things that happen lies a gap that grows with the logarithm of its time, and is never too small to be seen: of a rotation with a soak of a minute and an overlap of a day both are
  * seen. Within a gap the scale is even.
  */
 export function steppedScale(times: readonly number[]): Scale & { readonly gaps: readonly Gap[] } {
@@ -37,8 +37,12 @@ export function steppedScale(times: readonly number[]): Scale & { readonly gaps:
   const until = points.at(-1) ?? from + 1;
   const weights = points.slice(1).map((point, index) => weightOf(point - (points[index] ?? point)));
   const total = weights.reduce((sum, weight) => sum + weight, 0) || 1;
+  const width = 100 - 2 * EDGE;
+  // However many gaps there are, half of the picture is shared by their weights.
+  const least = Math.min(LEAST, width / 2 / Math.max(1, weights.length));
+  const shared = width - least * weights.length;
   const places = [EDGE];
-  for (const weight of weights) places.push((places.at(-1) ?? EDGE) + (weight / total) * (100 - 2 * EDGE));
+  for (const weight of weights) places.push((places.at(-1) ?? EDGE) + least + (weight / total) * shared);
   const at = (ms: number) => {
     const next = points.findIndex((point) => point > ms);
     if (next === 0) return EDGE;
@@ -53,6 +57,9 @@ export function steppedScale(times: readonly number[]): Scale & { readonly gaps:
   });
   return { from, until, at, gaps };
 }
+
+/** Of a gap, in percent: one that is shorter could not be seen. */
+const LEAST = 2;
 
 /** Closer than this, in ms, is at the same time. */
 const SAME_MS = 30;
