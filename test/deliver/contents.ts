@@ -1,7 +1,7 @@
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { calculateJwkThumbprint } from 'jose';
 import { parseReference } from '../../src/core/client.ts';
-import type { SinkContents, SinkKey } from '../../src/deliver/sink.ts';
+import type { Sink, SinkContents, SinkKey } from '../../src/deliver/sink.ts';
 
 export async function sinkKey(): Promise<SinkKey> {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -35,4 +35,20 @@ export function holds(key: SinkKey, text: string): boolean {
     ? createPrivateKey({ key: JSON.parse(text), format: 'jwk' })
     : createPrivateKey(text);
   return found.equals(key.privateKey.keyObject());
+}
+
+/** What a set with a current and a next key is made of. */
+export const SET_FILES = ['current.jwk.json', 'current.pem', 'meta.json', 'next.jwk.json', 'public.jwks.json'];
+
+/** What a sink says that it holds for the client of {@link contents}. */
+export async function deliveryAt(sink: Sink) {
+  return (await sink.sets?.('185019846023/mcp-auth'))?.(contents({}).ref);
+}
+
+/** Why a delivery failed. */
+export function message(work: Promise<unknown>): Promise<string> {
+  return work.then(
+    () => 'it was delivered',
+    (error: Error) => error.message,
+  );
 }

@@ -1,10 +1,8 @@
 /** Moto, a stand-in for AWS that others keep, and a front before it that fails as AWS does: Moto itself throttles nobody, and refuses no disabled key. */
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
-import { onTestFinished } from 'vitest';
+import { listening } from './listening.ts';
 import { freePort } from './ports.ts';
 import { PYTHON } from './python.ts';
 import { until } from './until.ts';
@@ -81,12 +79,6 @@ export async function startMoto(): Promise<Moto> {
     response.writeHead(answer.status, { 'content-type': answer.headers.get('content-type') ?? 'application/json' });
     response.end(Buffer.from(await answer.arrayBuffer()));
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(async () => {
-    server.closeAllConnections();
-    await new Promise((resolve) => void server.close(resolve));
-  });
-  const { port } = server.address() as AddressInfo; // a TCP server that listens has one
+  const port = await listening(server);
   return Object.assign(moto, { url: `http://127.0.0.1:${port}` });
 }

@@ -1,13 +1,12 @@
 /** A Transit engine, from the API that HashiCorp publishes: no Vault can be had here. Keys of type aes256-gcm96 with associated data. */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { onTestFinished } from 'vitest';
+import { listening } from './listening.ts';
 
 /** `away`: connections are cut. The others answer as Vault does. */
 export type TransitMood = 'well' | 'away' | 'sealed' | 'forbidden' | 'throttled' | 'nonsense';
@@ -49,13 +48,8 @@ export async function startTransit(): Promise<Transit> {
     const body = (await json(request)) as Record<string, string>; // what `fetch` of the adapter sends
     const [status, text] = MOODS[mood] ?? answer(operation, keys.get(name), body, request.headers['x-vault-token']);
     response.writeHead(status, { 'content-type': 'application/json' }).end(text);
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
   });
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`; // a TCP server's address is an object
+  const url = `http://127.0.0.1:${await listening(server)}`;
   return {
     url,
     calls,

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { onTestFinished } from 'vitest';
+import { listening } from '../support/listening.ts';
 
 export interface SeenRequest {
   readonly method: string;
@@ -23,13 +23,7 @@ export async function serve(handler: Handler) {
     requests.push(seen);
     await handler(seen, response);
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(async () => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const { port } = server.address() as AddressInfo; // listens on TCP
+  const port = await listening(server);
   return { origin: `http://127.0.0.1:${port}`, port, requests };
 }
 

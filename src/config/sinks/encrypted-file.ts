@@ -49,7 +49,7 @@ const ALGORITHMS: Readonly<Record<string, Recipient['alg']>> = {
   X25519: 'ECDH-ES+A256KW',
 };
 
-/** A text says what is wrong, and repeats nothing of what stands there. */
+/** A text says what is wrong. It repeats nothing of the file, which may hold a private key. */
 function recipientIn(text: string): Recipient | string {
   const jwk = members(parseJson(text));
   if ('d' in jwk || 'k' in jwk)

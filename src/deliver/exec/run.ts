@@ -1,18 +1,12 @@
 /** Runs a program once, bounded in time and in what it prints. */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
+import type { ExecSinkConfig } from '../../config/sinks/model.ts';
 import { messageOf } from '../../errors.ts';
 import { codeOf } from '../../files/durable.ts';
 import { alarm } from '../../time.ts';
 
-export interface RunOptions {
-  readonly program: string;
-  readonly args: readonly string[];
-  /** Numeric ids; null: as this process. */
-  readonly user: number | null;
-  readonly group: number | null;
-  readonly env: Readonly<Record<string, string>>;
-  readonly timeoutMs: number;
+export interface RunOptions extends Omit<ExecSinkConfig, 'kind'> {
   readonly input: Uint8Array;
 }
 

@@ -17,7 +17,7 @@ import type { DeliveringStore } from '../../../src/deliver/fence.ts';
 import type { Sink, SinkContents } from '../../../src/deliver/sink.ts';
 import { type Moto, startMoto, stopMoto } from '../../support/moto.ts';
 import { withoutModule } from '../../support/python.ts';
-import { contents, holds, sinkKey } from '../contents.ts';
+import { contents, holds, message, sinkKey } from '../contents.ts';
 
 const WITHOUT = await withoutModule('moto');
 
@@ -80,11 +80,6 @@ async function start(): Promise<Stand> {
 }
 
 const deliveryAt = async (sink: Sink, { ref }: SinkContents) => (await sink.sets?.('1/a~b'))?.(ref);
-const message = (work: Promise<unknown>) =>
-  work.then(
-    () => 'it was delivered',
-    (error: Error) => error.message,
-  );
 
 describe.skipIf(WITHOUT !== null)('at Moto', () => {
   test('a rotation moves the stages in step, and each version holds its key', async () => {

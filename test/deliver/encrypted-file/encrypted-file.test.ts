@@ -10,7 +10,7 @@ import { encryptedFileSink } from '../../../src/deliver/encrypted-file/sink.ts';
 import type { DeliveringStore } from '../../../src/deliver/fence.ts';
 import type { Sink } from '../../../src/deliver/sink.ts';
 import { findNeedles, needlesOf } from '../../support/secrets.ts';
-import { contents, holds, sinkKey } from '../contents.ts';
+import { contents, deliveryAt, holds, message, SET_FILES, sinkKey } from '../contents.ts';
 
 let root: string;
 let file: string;
@@ -52,13 +52,6 @@ async function opened(holder: Holder): Promise<{ files: Record<string, string>; 
   return JSON.parse(new TextDecoder().decode(plaintext));
 }
 
-const deliveryAt = async (sink: Sink) => (await sink.sets?.('185019846023/mcp-auth'))?.(contents({}).ref);
-const message = (work: Promise<unknown>) =>
-  work.then(
-    () => 'it was delivered',
-    (error: Error) => error.message,
-  );
-
 test.each(Object.keys(pairs))(
   '%s: the recipient opens the whole set, and nobody else sees a private key',
   async (kind) => {
@@ -68,13 +61,7 @@ test.each(Object.keys(pairs))(
     await sink.deliver(contents({ current: a, next: b }));
     const { files, ...told } = await opened(holder);
     expect(told).toMatchObject({ v: 1, client: '185019846023/mcp-auth/4711', current: a.kid, next: b.kid, epoch: 1 });
-    expect(Object.keys(files).sort()).toEqual([
-      'current.jwk.json',
-      'current.pem',
-      'meta.json',
-      'next.jwk.json',
-      'public.jwks.json',
-    ]);
+    expect(Object.keys(files).sort()).toEqual(SET_FILES);
     expect(holds(a, files['current.pem'] ?? '')).toBe(true);
     const text = readFileSync(file, 'utf8');
     expect(decodeProtectedHeader(text.trim())).toMatchObject({

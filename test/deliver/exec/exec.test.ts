@@ -11,7 +11,7 @@ import { printable } from '../../../src/deliver/redact.ts';
 import type { SinkKey } from '../../../src/deliver/sink.ts';
 import { findNeedles, needlesOf } from '../../support/secrets.ts';
 import { until } from '../../support/until.ts';
-import { contents, holds, sinkKey } from '../contents.ts';
+import { contents, holds, message, SET_FILES, sinkKey } from '../contents.ts';
 
 let dir: string;
 
@@ -30,12 +30,6 @@ function program(script: string, more: Partial<ExecSinkConfig> = {}): ExecSinkCo
   return { kind: 'exec', program: path, args: [], user: null, group: null, env, timeoutMs: 20_000, ...more };
 }
 
-const message = (work: Promise<unknown>) =>
-  work.then(
-    () => 'it was delivered',
-    (error: Error) => error.message,
-  );
-
 const isRoot = process.geteuid?.() === 0;
 const NOT_ROOT = 'only root can run a program as another user';
 
@@ -52,13 +46,7 @@ test('the program gets the whole set, its arguments and its environment, and not
     ...{ v: 1, client: '185019846023/mcp-auth/4711', client_id: 'client-4711', issuer: 'https://auth.example.com' },
     ...{ alg: 'ES256', current: a.kid, next: b.kid, previous: null, updated_at: '2026-11-23T03:00:00.000Z', epoch: 4 },
   });
-  expect(Object.keys(files).sort()).toEqual([
-    'current.jwk.json',
-    'current.pem',
-    'meta.json',
-    'next.jwk.json',
-    'public.jwks.json',
-  ]);
+  expect(Object.keys(files).sort()).toEqual(SET_FILES);
   expect([holds(a, files['current.pem']), holds(b, files['next.jwk.json'])]).toEqual([true, true]);
   expect(readFileSync(join(dir, 'out.args'), 'utf8')).toBe('a b $c\n');
   const names = readFileSync(join(dir, 'out.env'), 'utf8')

@@ -10,7 +10,7 @@ import { kubernetesSink } from '../../../src/deliver/kubernetes/sink.ts';
 import type { Sink } from '../../../src/deliver/sink.ts';
 import { openSigner } from '../../../src/signer/index.ts';
 import { certificateFor } from '../../support/certificates.ts';
-import { contents, holds, sinkKey } from '../contents.ts';
+import { contents, deliveryAt, holds, message, SET_FILES, sinkKey } from '../contents.ts';
 import { type Cluster, startCluster } from './server.ts';
 
 const REF = '185019846023/mcp-auth/4711';
@@ -45,12 +45,6 @@ function filesIn(cluster: Cluster, name = NAME): Record<string, string> {
 }
 
 const metaIn = (cluster: Cluster, name = NAME) => JSON.parse(filesIn(cluster, name)['meta.json'] ?? 'null');
-const deliveryAt = async (sink: Sink) => (await sink.sets?.('185019846023/mcp-auth'))?.(contents({}).ref);
-const message = (work: Promise<unknown>) =>
-  work.then(
-    () => 'it was delivered',
-    (error: Error) => error.message,
-  );
 
 describe('a delivery', () => {
   test('is a Secret with the files of a key folder, and takes away what it does not have', async () => {
@@ -62,13 +56,7 @@ describe('a delivery', () => {
       metadata: { labels: { 'app.kubernetes.io/managed-by': 'rekeyd' } },
     });
     const files = filesIn(cluster);
-    expect(Object.keys(files).sort()).toEqual([
-      'current.jwk.json',
-      'current.pem',
-      'meta.json',
-      'next.jwk.json',
-      'public.jwks.json',
-    ]);
+    expect(Object.keys(files).sort()).toEqual(SET_FILES);
     expect([holds(a, files['current.pem'] ?? ''), holds(b, files['next.jwk.json'] ?? '')]).toEqual([true, true]);
     expect(await deliveryAt(sink)).toEqual({ current: a.kid, next: b.kid, previous: null });
     await sink.deliver(contents({ current: b }, { epoch: 2 }));

@@ -2,12 +2,10 @@
  * A local Kubernetes API, made after the published one (OpenAPI document and pages on server-side apply, dry runs and RBAC of version 1.34): Secrets and
  * Deployments, as far as the sink asks for them. It keeps no secret from tests.
  */
-import { once } from 'node:events';
 import { createServer as createPlainServer, type RequestListener } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
-import { onTestFinished } from 'vitest';
+import { listening } from '../../support/listening.ts';
 
 type Texts = Record<string, string>;
 
@@ -187,13 +185,7 @@ export async function startCluster(tls?: { readonly cert: string; readonly key: 
     response.end(JSON.stringify(answer));
   };
   const server = tls === undefined ? createPlainServer(listener) : createTlsServer(tls, listener);
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(async () => {
-    server.closeAllConnections();
-    await new Promise((resolve) => void server.close(resolve));
-  });
-  const { port } = server.address() as AddressInfo; // a TCP server that listens has one
+  const port = await listening(server);
   return Object.assign(cluster, { url: `http${tls === undefined ? '' : 's'}://127.0.0.1:${port}` });
 }
 

@@ -3,12 +3,10 @@
  * the sink asks of one, and the errors that it answers with. It keeps no secret from tests.
  */
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { createServer as createPlainServer, type IncomingMessage, type RequestListener } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
-import { onTestFinished } from 'vitest';
+import { listening } from '../../support/listening.ts';
 
 type Members = Record<string, unknown>;
 
@@ -85,13 +83,7 @@ export async function startVault(tls?: { readonly cert: string; readonly key: st
     response.end(answer.status === 204 ? undefined : JSON.stringify(answer.body));
   };
   const server = tls === undefined ? createPlainServer(listener) : createTlsServer(tls, listener);
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(async () => {
-    server.closeAllConnections();
-    await new Promise((resolve) => void server.close(resolve));
-  });
-  const { port } = server.address() as AddressInfo; // a TCP server that listens has one
+  const port = await listening(server);
   return Object.assign(vault, { url: `http${tls === undefined ? '' : 's'}://127.0.0.1:${port}` });
 }
 

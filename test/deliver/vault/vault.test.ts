@@ -10,7 +10,7 @@ import type { Sink, SinkKey } from '../../../src/deliver/sink.ts';
 import { vaultSink } from '../../../src/deliver/vault/sink.ts';
 import { certificateFor } from '../../support/certificates.ts';
 import { until } from '../../support/until.ts';
-import { contents, holds, sinkKey } from '../contents.ts';
+import { contents, deliveryAt, holds, message, sinkKey } from '../contents.ts';
 import { NAMESPACE, REKEYD_POLICY, startVault, type Vault } from './server.ts';
 
 const REF = '185019846023/mcp-auth/4711';
@@ -46,12 +46,6 @@ async function start(more: Options = {}): Promise<{ vault: Vault; sink: Sink }> 
 
 const filesIn = (vault: Vault) => vault.latest(PATH)?.data ?? {};
 const metaIn = (vault: Vault) => JSON.parse(filesIn(vault)['meta.json'] ?? 'null');
-const deliveryAt = async (sink: Sink) => (await sink.sets?.('185019846023/mcp-auth'))?.(contents({}).ref);
-const message = (work: Promise<unknown>) =>
-  work.then(
-    () => 'it was delivered',
-    (error: Error) => error.message,
-  );
 
 describe('a delivery', () => {
   test('is a version that holds the files of a key folder, and destroys those before it', async () => {

@@ -1,7 +1,18 @@
 import { parseReference } from '../../../../src/core/client.ts';
-import type { ClientStatus } from '../../../../src/status/model.ts';
+import type { ClientStatus, KeyStatus } from '../../../../src/status/model.ts';
 import type { ClientView } from '../../../../src/status/views.ts';
 import { DAY, iso, NEW, NOW, OLD } from './common.ts';
+
+const KEY: KeyStatus = {
+  kid: NEW,
+  alg: 'ES256',
+  state: 'active',
+  created_at: iso(-9 * DAY),
+  published_at: iso(-9 * DAY + 1_000),
+  activated_at: iso(-9 * DAY + 63_000),
+  destroyed_at: null,
+  proof: 'accepted',
+};
 
 export const STATUS: ClientStatus = {
   client: parseReference('185019846023/mcp-auth/4711'),
@@ -14,28 +25,9 @@ export const STATUS: ClientStatus = {
     paused: null,
     compromised: false,
   },
-  active: {
-    kid: NEW,
-    alg: 'ES256',
-    state: 'active',
-    created_at: iso(-9 * DAY),
-    published_at: iso(-9 * DAY + 1_000),
-    activated_at: iso(-9 * DAY + 63_000),
-    destroyed_at: null,
-    proof: 'accepted',
-    age_seconds: 9 * 86_400,
-  },
+  active: { ...KEY, age_seconds: 9 * 86_400 },
   keys: [
-    {
-      kid: NEW,
-      alg: 'ES256',
-      state: 'active',
-      created_at: iso(-9 * DAY),
-      published_at: iso(-9 * DAY + 1_000),
-      activated_at: iso(-9 * DAY + 63_000),
-      destroyed_at: null,
-      proof: 'accepted',
-    },
+    KEY,
     {
       kid: OLD,
       alg: null,
