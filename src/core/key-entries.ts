@@ -45,7 +45,7 @@ const TELLS: Readonly<Record<string, (telling: Telling) => void>> = {
   'key.publishing': sending,
   'key.publish_failed': notTaken,
   'key.published': (telling) => showing(telling, true),
-  'client.drifted': (telling) => showing(telling, false),
+  'client.drifted': (telling) => (showsKeys(telling.told) ? showing(telling, false) : unseen(telling)),
   'client.found'(telling) {
     const { client, told } = telling;
     // Its keys were ours, until a lost store was declared.
@@ -134,6 +134,16 @@ function showing({ client, told, lineOf }: Telling, isOurs: boolean): void {
     if (namesIn(told) === 'all' || (isOurs && line.managed)) gone(line, told);
     else leaving(line, told);
   }
+}
+
+/** Of a client that has vanished an entry shows no document. */
+function showsKeys({ data }: Told): boolean {
+  return data.kids !== undefined || data.foreign !== undefined;
+}
+
+/** Somebody else has changed something. What was sent before may still have been taken: only a document that is shown tells. */
+function unseen({ client, told }: Telling): void {
+  for (const line of client.lines.values()) leaving(line, told);
 }
 
 /** When a key that has no line may have come: one of ours when it was sent, any other since all keys were named last. */

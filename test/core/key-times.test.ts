@@ -232,11 +232,12 @@ it('an old key under two names could sign in until it is refused under both', ()
 describe('a PATCH that failed, by its entry:', () => {
   const sent = cutover().finish({ patch: 'refused' });
   const seq = sent.entries.find(({ type }) => type === 'key.publishing')?.seq ?? 0;
-  const failed = (kind: string, ...more: readonly AuditEntry['type'][]) => {
+  const vanished = { ...sent.entries[0], type: 'client.drifted', data: { what: ['vanished'] } };
+  const failed = (kind: string, more: readonly AuditEntry['type'][] = [], between: readonly object[] = []) => {
     const intents = sent.entries.slice(0, seq);
     const again = intents.filter(({ type }) => more.includes(type));
     const told = { ...intents.at(-1), type: 'key.publish_failed', data: { class: kind } };
-    const log = [...intents, ...again, told].map((entry, index) => ({
+    const log = [...intents, ...between, ...again, told].map((entry, index) => ({
       ...entry,
       seq: index + 1,
       time: new Date(afterSeq(index + 1)).toISOString(),
@@ -248,7 +249,10 @@ describe('a PATCH that failed, by its entry:', () => {
   it('nothing was sent', () => expect(failed('not_sent')).toEqual(['a proven']));
   it('what it did is not known', () => expect(failed('unknown')).toEqual(['a possible', 'k1 possible']));
   it('an earlier one may have arrived', () => {
-    expect(failed('refused', 'key.publishing')).toEqual(['a possible', 'k1 possible']);
+    expect(failed('refused', ['key.publishing'])).toEqual(['a possible', 'k1 possible']);
+  });
+  it('an earlier one may have arrived, also where the client has vanished since', () => {
+    expect(failed('refused', ['key.publishing'], [vanished])).toEqual(['a possible', 'k1 possible']);
   });
 });
 
