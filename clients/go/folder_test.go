@@ -3,6 +3,7 @@ package rekeyd
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -23,6 +24,25 @@ func TestAFolderMayBeMissingForAMoment(t *testing.T) {
 		signer, err := Open(folder.path, Options{NoReports: true})
 		noError(t, err)
 		must(signer.Assertion(Request{Audience: audience}))
+	}
+}
+
+// It changes what the whole process logs to, so no other test runs beside it.
+func TestAFolderThatStaysUnreadableIsOneWarningInTheLog(t *testing.T) {
+	folder := folderWith(t, set{"current": "A"})
+	signer := must(Open(folder.path, Options{NoReports: true}))
+	noError(t, folder.move("away"))
+	var logged strings.Builder
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&logged, nil)))
+	defer slog.SetDefault(before)
+	for range 3 {
+		if signed := must(signer.Assertion(Request{Audience: audience})); signed.Kid != "A" {
+			t.Errorf("%s signs", signed.Kid)
+		}
+	}
+	if lines := strings.Count(logged.String(), "\n"); lines != 1 || !strings.Contains(logged.String(), folder.path) {
+		t.Errorf("it has logged: %s", logged.String())
 	}
 }
 

@@ -2,6 +2,7 @@ package rekeyd
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -80,10 +81,9 @@ func (f *testFolder) move(how string) error {
 	case "back":
 		return os.Rename(away, f.path)
 	case "emptied":
-		if err := os.RemoveAll(f.path); err != nil {
-			return err
-		}
-		return os.Mkdir(f.path, 0o755)
+		// Not file by file: the signer may be writing its report there.
+		former := f.path + "-former"
+		return errors.Join(os.Rename(f.path, former), os.Mkdir(f.path, 0o755), os.RemoveAll(former))
 	}
 	return fmt.Errorf("no runner knows how a folder is %q", how)
 }

@@ -28,7 +28,8 @@ type Options struct {
 	Reports string
 	// NoReports: nothing is reported, and nothing is read but before a signature.
 	NoReports bool
-	// OnProblem is told what does not stop the signer, as an *Error: such as a folder that cannot be read for a moment. Nil: it is logged as a warning.
+	// OnProblem is told what does not stop the signer, as an *Error: such as a folder that cannot be read for a moment. Nil: it is logged as a
+	// warning, each code once a minute at most.
 	OnProblem func(error)
 	// Clock is time.Now when nil.
 	Clock func() time.Time
@@ -87,7 +88,7 @@ func Open(folder string, options Options) (*Signer, error) {
 		s.clock = time.Now
 	}
 	if s.tell == nil {
-		s.tell = func(problem error) { slog.Warn(problem.Error(), "by", "rekeyd signer") }
+		s.tell = warnings()
 	}
 	if !options.NoReports {
 		reports := options.Reports
@@ -97,6 +98,24 @@ func Open(folder string, options Options) (*Signer, error) {
 		s.watch = startWatch(newReporter(reports, s.tell), s.holding)
 	}
 	return s, nil
+}
+
+// warnings logs what it is told. A folder that cannot be read is told at each signature: the log has a problem of the same kind once a minute at most.
+func warnings() func(error) {
+	var mutex sync.Mutex
+	logged := map[Code]time.Time{}
+	return func(problem error) {
+		mutex.Lock()
+		defer mutex.Unlock()
+		var e *Error
+		if errors.As(problem, &e) {
+			if last, ok := logged[e.Code]; ok && time.Since(last) < time.Minute {
+				return
+			}
+			logged[e.Code] = time.Now()
+		}
+		slog.Warn(problem.Error(), "by", "rekeyd signer")
+	}
 }
 
 // ClientID is the OAuth client_id.

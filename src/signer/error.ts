@@ -3,8 +3,9 @@
  * - `no_key`: the folder holds no key to sign with
  * - `other_client`: the folder holds the keys of another client than it did, or than the caller signs in as
  * - `clock`: this machine's clock and the server's differ so much that the server refused an assertion for its times
+ * - `report_failed`: the report for rekeyd could not be written
  */
-export type SignerErrorCode = 'folder_unreadable' | 'no_key' | 'other_client' | 'clock';
+export type SignerErrorCode = 'folder_unreadable' | 'no_key' | 'other_client' | 'clock' | 'report_failed';
 
 /** What the signer raises on purpose. Match on `code`; the message is for a person and never holds key material. */
 export class SignerError extends Error {

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { chmod, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { SignerError } from './error.ts';
 import { now } from './time.ts';
 
 export interface Holding {
@@ -29,9 +30,9 @@ const MOST_LOOKED_AT = 500;
 
 /**
  * @param folder that of the client's reports. rekeyd makes it: where it is not there, or cannot be written, nothing is reported
- * @param onError told what keeps a report from being written where there is such a folder
+ * @param onError told (`report_failed`) what keeps a report from being written where there is such a folder
  */
-export function openReporter(folder: string, onError: (error: unknown) => void): Reporter {
+export function openReporter(folder: string, onError: (error: SignerError) => void): Reporter {
   const path = join(folder, `${hostname().replaceAll(/[^A-Za-z0-9._-]/g, '_') || 'host'}-${process.pid}.json`);
   /** What was to be written last, also where that failed: it is not tried again before its time. */
   let last: { readonly text: string; readonly at: number } | null = null;
@@ -50,7 +51,7 @@ export function openReporter(folder: string, onError: (error: unknown) => void):
       isWritten = true;
     } catch (error) {
       await rm(draft, { force: true }).catch(() => {});
-      if (!isNoPlace(error)) onError(error);
+      if (!isNoPlace(error)) onError(reportFailed(path, error));
     }
   }
 
@@ -72,6 +73,12 @@ export function openReporter(folder: string, onError: (error: unknown) => void):
       return next(() => (isWritten ? rm(path, { force: true }).catch(() => {}) : Promise.resolve()));
     },
   };
+}
+
+function reportFailed(path: string, cause: unknown): SignerError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  const message = `The report ${path} cannot be written: ${why}. rekeyd does not know which keys this process has.`;
+  return new SignerError('report_failed', message, { cause });
 }
 
 /** There is no such folder, or not for this process: a set that was copied, a mount that is read-only, a rekeyd of before. */

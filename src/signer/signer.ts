@@ -6,23 +6,25 @@ import type { KeyRole, KeySet, SigningKey } from './folder.ts';
 import { firstKey, holdKeys, noKey } from './held.ts';
 import { type Answer, dateOf, discard, isAccepted, isRefusal } from './refusal.ts';
 import { openReporter } from './reports.ts';
+import { harmless, warnings } from './telling.ts';
 import { every, now as systemClock, within } from './time.ts';
 
+/** Of a callback that is absent, the process prints a warning instead, of each kind once a minute at most. */
 export interface SignerOptions {
   /**
    * Told when the folder changed but its set is not taken: it cannot be read, has no key to sign with, or is another client's. The signer goes on with
    * the last set that worked.
    */
   readonly onReloadError?: (error: unknown) => void;
-  /** Told when the server refused an assertion for its times: this machine's clock is wrong. A warning of the process when absent. */
+  /** Told when the server refused an assertion for its times: this machine's clock is wrong. */
   readonly onClockError?: (error: SignerError) => void;
   /**
    * The folder that reports go to, for rekeyd: which keys this process holds, and which one it signs with. `signers/` in the key folder when absent, as
    * rekeyd makes it; false: nothing is reported, and nothing is read but before a signature.
    */
   readonly reports?: string | false;
-  /** Told when a report could not be written, although its folder is there. */
-  readonly onReportError?: (error: unknown) => void;
+  /** Told (`report_failed`) when a report could not be written, although its folder is there. */
+  readonly onReportError?: (error: SignerError) => void;
   /** Milliseconds since the Unix epoch; this machine's clock when absent. */
   readonly clock?: () => number;
 }
@@ -83,8 +85,9 @@ const CLOSING_MS = 2_000;
  */
 export async function openSigner(folder: string, options: SignerOptions = {}): Promise<Signer> {
   const { reports = join(folder, 'signers'), clock: now = systemClock } = options;
-  const onReportError = harmless(options.onReportError ?? (() => {}));
-  const onReloadError = harmless(options.onReloadError ?? (() => {}));
+  const warn = warnings();
+  const onReportError = harmless(options.onReportError ?? warn);
+  const onReloadError = harmless(options.onReloadError ?? warn);
   const onClockError = harmless(options.onClockError ?? warn);
   const held = await holdKeys(folder);
   /** While the folder's first key is refused: which one was accepted in its place. */
@@ -198,20 +201,4 @@ export async function openSigner(folder: string, options: SignerOptions = {}): P
       if (reporter !== null) await within(CLOSING_MS, reporter.close(), () => new Error()).catch(() => {});
     },
   };
-}
-
-/** A callback of the application that throws stops no sign-in, and ends no process. What it throws is a warning. */
-function harmless<E>(tell: (error: E) => void): (error: E) => void {
-  return (error) => {
-    try {
-      tell(error);
-    } catch (thrown) {
-      process.emitWarning(`a callback of the signer has thrown: ${thrown}`, { type: 'SignerWarning' });
-    }
-  };
-}
-
-/** Node prints it on stderr. */
-function warn(error: SignerError): void {
-  process.emitWarning(error.message, { type: 'SignerWarning', code: error.code });
 }

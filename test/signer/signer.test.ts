@@ -103,6 +103,20 @@ describe('changes in the folder', () => {
     expect(warned).toEqual([expect.stringMatching(/callback of the signer has thrown: Error: a fault/)]);
   });
 
+  test('that cannot be read are one warning of the process where there is no callback', async () => {
+    await deliver({ current: a });
+    const warned: unknown[] = [];
+    const hear = (warning: Error) => void warned.push(warning);
+    process.on('warning', hear);
+    onTestFinished(() => void process.off('warning', hear));
+    const signer = await openSigner(folder, { reports: false });
+    await rename(folder, `${folder}-away`);
+    for (const _ of Array(3)) expect((await signer.assertion({ audience })).kid).toBe(a.kid);
+    await delay(0);
+    const message = expect.stringContaining(folder);
+    expect(warned).toEqual([expect.objectContaining({ name: 'SignerWarning', code: 'folder_unreadable', message })]);
+  });
+
   test('never stop the signing while they go on', async () => {
     await deliver({ current: a });
     const errors: unknown[] = [];

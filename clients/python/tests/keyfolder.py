@@ -16,6 +16,11 @@ CURVES: dict[str, type[Any]] = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "E
 META = "meta.json"
 
 
+def remove(folder: Path) -> None:
+    """Under another name first: a signer may be writing its report there."""
+    shutil.rmtree(folder.rename(folder.with_name(f"{folder.name}-removed")))
+
+
 class Keys:
     """A pair for each name. RSA pairs take long to make, and one does for all of a case."""
 
@@ -65,7 +70,7 @@ class KeyFolder:
     def move(self, how: str) -> None:
         away = self.path.with_name("away")
         if how == "emptied":
-            shutil.rmtree(self.path)
+            remove(self.path)
             self.path.mkdir()
         elif how == "away":
             self.path.rename(away)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import socket
 import tempfile
 import time
@@ -12,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from keyfolder import KeyFolder, Keys
+from keyfolder import KeyFolder, Keys, remove
 
 AUDIENCE = "https://auth.example.com/oauth/token"
 NOBODY = 65_534
@@ -32,7 +31,7 @@ class Said:
 class SignerTest(unittest.TestCase):
     def setUp(self) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="rekeyd-signer-"))
-        self.addCleanup(shutil.rmtree, self.root)
+        self.addCleanup(remove, self.root)
         self.keys = Keys()
         self.folder = KeyFolder(self.root, self.keys)
 

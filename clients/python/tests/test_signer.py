@@ -249,3 +249,15 @@ class Httpx(SignerTest):
 
 if __name__ == "__main__":
     unittest.main()
+
+
+class Log(SignerTest):
+    def test_has_one_warning_of_a_folder_that_stays_unreadable(self) -> None:
+        self.folder.deliver({"current": "A"})
+        signer = open_signer(self.folder.path, reports=False)
+        self.folder.path.rename(self.root / "away")
+        with self.assertLogs("rekeyd_signer", "WARNING") as logged:
+            for _ in range(3):
+                self.assertEqual(signer.assertion(audience=AUDIENCE).kid, "A")
+        self.assertEqual(len(logged.records), 1)
+        self.assertIn(str(self.folder.path), logged.records[0].getMessage())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import tempfile
 import unittest
 from pathlib import Path
@@ -16,7 +15,7 @@ from rekeyd_signer import Signer
 from rekeyd_signer.httpx_auth import PrivateKeyJwt
 
 from case_run import AUDIENCE, GRANT, Case, Send
-from keyfolder import is_root
+from keyfolder import is_root, remove
 
 CASES = Path(__file__).parents[2] / "cases"
 
@@ -47,7 +46,7 @@ class Table(unittest.TestCase):
         if "denied" in json.dumps(case) and is_root():
             self.skipTest("root may read everything")
         root = Path(tempfile.mkdtemp(prefix="rekeyd-case-"))
-        self.addCleanup(shutil.rmtree, root)
+        self.addCleanup(remove, root)
         run = Case(self, case, send, root)
         for number, step in enumerate(case["steps"]):
             with self.subTest(step=number, what=next(iter(step))):

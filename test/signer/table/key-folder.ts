@@ -85,7 +85,12 @@ export function keyFolder(root: string, layout: Case['layout'], keyOf: (kid: str
     async change(what) {
       if (what === 'away') await rename(path, `${path}.away`);
       else if (what === 'back') await rename(`${path}.away`, path);
-      else for (const name of await readdir(path)) await rm(join(path, name), { recursive: true });
+      else {
+        // Not file by file: the signer may be writing its report there.
+        await rename(path, `${path}.former`);
+        await mkdir(path);
+        await rm(`${path}.former`, { recursive: true });
+      }
     },
   };
 }

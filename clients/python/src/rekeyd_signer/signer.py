@@ -25,6 +25,8 @@ Path_ = Union[str, "os.PathLike[str]"]
 
 _log = logging.getLogger("rekeyd_signer")
 
+_AGAIN_S = 60.0
+
 
 def open_signer(
     folder: Path_,
@@ -39,14 +41,15 @@ def open_signer(
 
     - `reports`: the folder that reports go to, for rekeyd: which keys this process holds, and which one it signs with. `signers/` in the key folder
       when absent, as rekeyd makes it; False: nothing is reported, and nothing is read but before a signature.
-    - `on_problem`: told what does not stop the signer, such as a folder that cannot be read for a moment. Logged as a warning when absent.
+    - `on_problem`: told what does not stop the signer, such as a folder that cannot be read for a moment. When absent: logged as a
+      warning, each code once a minute at most.
     - `clock`: seconds since the Unix epoch.
 
     Raises SignerError `folder_unreadable`.
     """
     path = Path(folder)
     place = None if reports is False else Path(reports) if reports is not None else path / "signers"
-    return Signer(path, place, _harmless(on_problem) if on_problem else _warn, clock)
+    return Signer(path, place, _harmless(on_problem) if on_problem else _Warnings().tell, clock)
 
 
 class Signer:
@@ -230,8 +233,18 @@ def _harmless(tell: OnProblem) -> OnProblem:
     return told
 
 
-def _warn(problem: SignerError) -> None:
-    _log.warning("%s", problem)
+class _Warnings:
+    """A folder that cannot be read is told at each signature: the log has a problem of the same kind once a minute at most."""
+
+    def __init__(self) -> None:
+        self._logged: dict[str, float] = {}
+
+    def tell(self, problem: SignerError) -> None:
+        at = time.monotonic()
+        last = self._logged.get(problem.code)
+        if last is None or at - last >= _AGAIN_S:
+            self._logged[problem.code] = at
+            _log.warning("%s", problem)
 
 
 def _ignore(_: SignerError) -> None:
