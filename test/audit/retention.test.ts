@@ -9,7 +9,7 @@ import { type RetentionOptions, type RetentionStore, retain } from '../../src/au
 import { Secret } from '../../src/config/secret.ts';
 import type { AuditExportConfig } from '../../src/config/telling.ts';
 import type { Store } from '../../src/store/store.ts';
-import { mountSmallDisk } from '../faults/small-disk.ts';
+import { mountSmallDisk } from '../faults/trouble/small-disk.ts';
 import { twoStores } from '../store/fixtures.ts';
 import { certificateFor } from '../support/certificates.ts';
 import { redisKinds } from '../support/redis.ts';

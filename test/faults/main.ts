@@ -5,8 +5,7 @@
 import { inspect, parseArgs } from 'node:util';
 import { messageOf } from '../../src/errors.ts';
 import { inParallel } from '../../src/parallel.ts';
-import { tryMutants } from './mutants.ts';
-import type { Kind, ScenarioResult } from './scenario.ts';
+import { tryMutants } from './mutants/run.ts';
 import { api } from './scenarios/api.ts';
 import { audit } from './scenarios/audit.ts';
 import { away, clock, dst } from './scenarios/clock.ts';
@@ -29,6 +28,7 @@ import { rollback } from './scenarios/rollback.ts';
 import { standby } from './scenarios/standby.ts';
 import { strangers } from './scenarios/strangers.ts';
 import { waves } from './scenarios/waves.ts';
+import type { Kind, ScenarioResult } from './stage/scenario.ts';
 import { type Broken, describeViolations, HEADER, rowOf, type Totals, totalsOf } from './totals.ts';
 
 interface Row {

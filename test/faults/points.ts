@@ -1,6 +1,6 @@
 /** The points where a worker can be struck, read off the code itself: a step that is added to the core is in this list without anybody's help. */
 import { readFileSync } from 'node:fs';
-import type { Deed } from './sentence.ts';
+import type { Deed } from './trouble/sentence.ts';
 
 const ROOT = new URL('../../', import.meta.url);
 const read = (file: string) => readFileSync(new URL(file, ROOT), 'utf8');

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { ScenarioResult } from './scenario.ts';
+import type { ScenarioResult } from './stage/scenario.ts';
 import { totalsOf } from './totals.ts';
 
 const NO_MUTANTS = { total: 0, caught: 0 };

@@ -1,6 +1,6 @@
 /** What all runs came to: for people a table, for programs one document. */
-import type { Violation } from './checker.ts';
-import type { ScenarioResult } from './scenario.ts';
+import type { Violation } from './checks/checker.ts';
+import type { ScenarioResult } from './stage/scenario.ts';
 
 export interface Totals {
   readonly seeds: number;

@@ -1,6 +1,6 @@
 /** The audit log by itself, and beside the server's own log. */
 import { makeKey } from '../../emulator/testing.ts';
-import type { Evidence } from '../evidence.ts';
+import type { Evidence } from '../evidence/evidence.ts';
 import { type Case, drafts, hears, request } from './cases.ts';
 import * as story from './story.ts';
 import { added, changed, evidenceOf } from './story.ts';

@@ -1,8 +1,8 @@
 /** The audit log by itself, and beside the server's own log. */
 import type { LogEntry } from '../../emulator/log.ts';
-import type { Check, Violation } from '../checker.ts';
-import type { AuditLine, Evidence } from '../evidence.ts';
-import type { FaultClient } from '../fleet.ts';
+import type { AuditLine, Evidence } from '../evidence/evidence.ts';
+import type { FaultClient } from '../stage/fleet.ts';
+import type { Check, Violation } from './checker.ts';
 import { SAME_MS } from './clocks.ts';
 import { carriesKeys, initialOf, othersOf, thumbprintsIn } from './keys.ts';
 

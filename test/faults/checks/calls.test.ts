@@ -1,7 +1,7 @@
 /** Calls that are carried out twice, for nothing, for somebody who may not ask or without a word; and events that a listener is not told of as they are. */
 import { expect, test } from 'vitest';
-import type { AuditLine } from '../evidence.ts';
-import type { Event, Untimed } from '../history.ts';
+import type { AuditLine } from '../evidence/evidence.ts';
+import type { Event, Untimed } from '../evidence/history.ts';
 import { callsAreKept, eventsAreTold } from './calls.ts';
 import { rulesOf, type Told } from './fleets.ts';
 

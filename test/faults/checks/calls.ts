@@ -2,9 +2,10 @@
  * Calls of the HTTP API. What was accepted happened once, however often it was asked for, and the audit log says who asked. Of what nobody may ask, and of
  * what is no reason to do anything, nothing came. Whatever comes of a call stands in the audit log under its name.
  */
-import type { Check, Violation } from '../checker.ts';
-import type { AuditLine, Evidence } from '../evidence.ts';
-import type { Event } from '../history.ts';
+
+import type { AuditLine, Evidence } from '../evidence/evidence.ts';
+import type { Event } from '../evidence/history.ts';
+import type { Check, Violation } from './checker.ts';
 
 type Call = Extract<Event, { readonly kind: 'call' }>;
 type Answer = Extract<Event, { readonly kind: 'answer' }>;

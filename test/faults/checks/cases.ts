@@ -1,8 +1,8 @@
 /** Cases of the checker's rules: a story that was changed, and the rules that are then broken. What comes of it besides is in the list too. */
 import { describe, expect, test } from 'vitest';
-import { judgeHistory } from '../checker.ts';
-import type { Evidence } from '../evidence.ts';
-import type { FaultClient } from '../fleet.ts';
+import type { Evidence } from '../evidence/evidence.ts';
+import type { FaultClient } from '../stage/fleet.ts';
+import { judgeHistory } from './checker.ts';
 import { type Draft, evidenceOf, type Step } from './story.ts';
 import { client, endOf, recordOf } from './subject.ts';
 

@@ -1,8 +1,8 @@
 /** A key that was ever published is destroyed only after the server was seen to refuse it, under each name that it stood under. */
 import type { LogEntry } from '../../emulator/log.ts';
-import type { Check, Violation } from '../checker.ts';
-import type { Evidence } from '../evidence.ts';
-import type { FaultClient } from '../fleet.ts';
+import type { Evidence } from '../evidence/evidence.ts';
+import type { FaultClient } from '../stage/fleet.ts';
+import type { Check, Violation } from './checker.ts';
 import { SAME_MS } from './clocks.ts';
 import { carriesKeys, initialOf, keysIn, thumbprintOf } from './keys.ts';
 

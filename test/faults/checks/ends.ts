@@ -2,9 +2,9 @@
 import type { KeyObject } from 'node:crypto';
 import type { Emulator } from '../../emulator/server.ts';
 import { ASSERTION_TYPE, post } from '../../emulator/testing.ts';
-import type { Violation } from '../checker.ts';
-import type { ClientEnd, Evidence, StoredRecord } from '../evidence.ts';
+import type { ClientEnd, Evidence, StoredRecord } from '../evidence/evidence.ts';
 import { KEK } from '../names.ts';
+import type { Violation } from './checker.ts';
 import {
   assertionOf,
   initialOf,

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import type { LogEntry } from '../../emulator/log.ts';
 import { withPem } from '../../emulator/testing.ts';
-import type { AuditLine, StoredRecord } from '../evidence.ts';
+import type { AuditLine, StoredRecord } from '../evidence/evidence.ts';
 import { begun, commitOf, entryOf, fleetOf, refOf, rulesOf, type Told } from './fleets.ts';
 import { importsAreProven } from './imports.ts';
 import { rollbacksGoBack } from './rollback.ts';

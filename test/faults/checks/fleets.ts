@@ -1,10 +1,10 @@
 /** A few clients of one app, and what happens to them, told by hand: for the checks that look at more than one rotation. */
 import type { LogEntry } from '../../emulator/log.ts';
-import type { Check } from '../checker.ts';
-import type { Evidence, StoredRecord } from '../evidence.ts';
-import type { FaultClient } from '../fleet.ts';
-import type { Event, Untimed } from '../history.ts';
+import type { Evidence, StoredRecord } from '../evidence/evidence.ts';
+import type { Event, Untimed } from '../evidence/history.ts';
 import { DEPLOYMENT } from '../names.ts';
+import type { FaultClient } from '../stage/fleet.ts';
+import type { Check } from './checker.ts';
 import { BEGIN, client, endOf, old, PACE_MS, recordOf } from './subject.ts';
 
 /** One after the other, `PACE_MS` apart; a number lets so many ms pass. */

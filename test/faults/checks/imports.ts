@@ -1,5 +1,5 @@
 /** A key is imported only after somebody was seen to sign in with it. */
-import type { Check } from '../checker.ts';
+import type { Check } from './checker.ts';
 import { SAME_MS } from './clocks.ts';
 
 /** Where proofs go; applications sign in elsewhere. */

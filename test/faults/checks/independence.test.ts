@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { importsOf, scan } from '../../layers/scan.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
-const JUDGE = ['test/faults/checker.ts', 'test/faults/evidence.ts', 'test/faults/history.ts'];
+const JUDGE = ['test/faults/checks/checker.ts', 'test/faults/evidence/evidence.ts', 'test/faults/evidence/history.ts'];
 
 const TYPES_ONLY = /^import type [^;]*;$/gm;
 

@@ -1,7 +1,7 @@
 /** What is announced in the store before it is done. */
 import type { LogEntry } from '../../emulator/log.ts';
-import type { Evidence } from '../evidence.ts';
-import type { CommitEvent, Event } from '../history.ts';
+import type { Evidence } from '../evidence/evidence.ts';
+import type { CommitEvent, Event } from '../evidence/history.ts';
 import { SAME_MS } from './clocks.ts';
 import { carriesKeys } from './keys.ts';
 

@@ -10,9 +10,9 @@ import {
 } from 'node:crypto';
 import { compactDecrypt } from 'jose';
 import type { LogEntry } from '../../emulator/log.ts';
-import type { StoredDocument } from '../evidence.ts';
-import type { FaultClient } from '../fleet.ts';
-import type { JwkMembers } from '../history.ts';
+import type { StoredDocument } from '../evidence/evidence.ts';
+import type { JwkMembers } from '../evidence/history.ts';
+import type { FaultClient } from '../stage/fleet.ts';
 
 /** RFC 7638 section 3.2: the required members, in this order. */
 const REQUIRED: Readonly<Record<string, readonly string[]>> = {

@@ -1,6 +1,6 @@
 /** Pauses, and windows. */
 import { describe, expect, test } from 'vitest';
-import type { AuditLine, Evidence } from '../evidence.ts';
+import type { AuditLine, Evidence } from '../evidence/evidence.ts';
 import { DEPLOYMENT } from '../names.ts';
 import { pauseIsKept } from './pause.ts';
 import { evidenceOf, type Step } from './story.ts';

@@ -1,4 +1,4 @@
-import type { Check, Violation } from '../checker.ts';
+import type { Check, Violation } from './checker.ts';
 import { stretchesOf } from './trust.ts';
 
 /**

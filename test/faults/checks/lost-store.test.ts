@@ -1,6 +1,6 @@
 /** What may happen while the workers' store is not there. */
 import { expect, test } from 'vitest';
-import type { Event, Untimed } from '../history.ts';
+import type { Event, Untimed } from '../evidence/history.ts';
 import { nothingIsDoneWithoutTheStore } from './lost-store.ts';
 import { added, evidenceOf, rotation, type Step, without } from './story.ts';
 import { client } from './subject.ts';

@@ -2,9 +2,10 @@
  * While the store is not the one that the workers know (empty, another one, an older state of it), nothing is written, sent or delivered, until it is
  * restored or somebody says to go on without it. The same while no replica confirms what is written: only what was confirmed before is sent.
  */
-import type { Check, Violation } from '../checker.ts';
-import type { Evidence } from '../evidence.ts';
-import type { Event } from '../history.ts';
+
+import type { Evidence } from '../evidence/evidence.ts';
+import type { Event } from '../evidence/history.ts';
+import type { Check, Violation } from './checker.ts';
 import { SAME_MS } from './clocks.ts';
 import { intentOf } from './intents.ts';
 import { carriesKeys } from './keys.ts';

@@ -1,8 +1,8 @@
 /** What happened in the store and what arrived at the API, in one order. */
 import type { LogEntry } from '../../emulator/log.ts';
-import type { Evidence } from '../evidence.ts';
-import type { FaultClient } from '../fleet.ts';
-import type { Event } from '../history.ts';
+import type { Evidence } from '../evidence/evidence.ts';
+import type { Event } from '../evidence/history.ts';
+import type { FaultClient } from '../stage/fleet.ts';
 import { SAME_MS } from './clocks.ts';
 import { carriesKeys } from './keys.ts';
 

@@ -3,8 +3,8 @@
  * only when its application, or a person, takes it.
  */
 import type { LogEntry } from '../../emulator/log.ts';
-import type { StoredRecord } from '../evidence.ts';
-import type { FaultClient } from '../fleet.ts';
+import type { StoredRecord } from '../evidence/evidence.ts';
+import type { FaultClient } from '../stage/fleet.ts';
 import { initialOf, keysIn, sameMembers, thumbprintOf } from './keys.ts';
 
 export function mayBeOffered({ enrolment, app }: FaultClient): boolean {

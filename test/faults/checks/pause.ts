@@ -1,7 +1,7 @@
 /** A deployment whose API key is refused is paused: from then on it is tried now and then, and not by every client. */
 import type { LogEntry } from '../../emulator/log.ts';
-import type { Check, Violation } from '../checker.ts';
-import type { AuditLine, Evidence } from '../evidence.ts';
+import type { AuditLine, Evidence } from '../evidence/evidence.ts';
+import type { Check, Violation } from './checker.ts';
 import { SAME_MS } from './clocks.ts';
 import { carriesKeys } from './keys.ts';
 import { hadItsTurn } from './turns.ts';

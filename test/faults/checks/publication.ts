@@ -1,9 +1,9 @@
 /** Every PATCH as it arrived, against what the store held at that moment. */
 import type { LogEntry } from '../../emulator/log.ts';
-import type { Check, Violation } from '../checker.ts';
-import type { Evidence, StoredRecord } from '../evidence.ts';
-import type { FaultClient } from '../fleet.ts';
-import type { CommitEvent, Event } from '../history.ts';
+import type { Evidence, StoredRecord } from '../evidence/evidence.ts';
+import type { CommitEvent, Event } from '../evidence/history.ts';
+import type { FaultClient } from '../stage/fleet.ts';
+import type { Check, Violation } from './checker.ts';
 import { SAME_MS } from './clocks.ts';
 import { bodyOf, carriesKeys, initialOf, keysIn, othersOf, sameMembers, thumbprintOf, thumbprintsIn } from './keys.ts';
 

@@ -1,7 +1,7 @@
 /** What signers hold when a cutover is sent, and what they sign with when an overlap ends. */
 import { describe, expect, test } from 'vitest';
 import type { LogEntry } from '../../emulator/log.ts';
-import type { StoredRecord } from '../evidence.ts';
+import type { StoredRecord } from '../evidence/evidence.ts';
 import { commitOf, fleetOf, refOf, rulesOf, type Told } from './fleets.ts';
 import { signersAreAwaited } from './readiness.ts';
 import { BEGIN, documentOf, fresh, kidOf, leaving, old, recordOf } from './subject.ts';

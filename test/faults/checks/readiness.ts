@@ -3,10 +3,10 @@
  * that it still signs with it. A compromise waits for nobody. Judged where every report is written down before rekeyd can read it.
  */
 import type { LogEntry } from '../../emulator/log.ts';
-import type { Check, Violation } from '../checker.ts';
-import type { Evidence, StoredRecord } from '../evidence.ts';
-import type { FaultClient } from '../fleet.ts';
-import type { Event } from '../history.ts';
+import type { Evidence, StoredRecord } from '../evidence/evidence.ts';
+import type { Event } from '../evidence/history.ts';
+import type { FaultClient } from '../stage/fleet.ts';
+import type { Check, Violation } from './checker.ts';
 import { initialOf, thumbprintsIn } from './keys.ts';
 import { momentsOf } from './moments.ts';
 

@@ -1,7 +1,8 @@
 /** The way back. A key that a person has put back is in use again, and the one that had replaced it is gone; a client that was released leaves no key behind. */
-import type { Check, Violation } from '../checker.ts';
-import type { AuditLine, Evidence } from '../evidence.ts';
-import type { Event } from '../history.ts';
+
+import type { AuditLine, Evidence } from '../evidence/evidence.ts';
+import type { Event } from '../evidence/history.ts';
+import type { Check, Violation } from './checker.ts';
 
 type Undone = Extract<Event, { kind: 'undone' }>;
 

@@ -1,8 +1,9 @@
 /** While a person has paused a client, an app, a policy or everybody, and on the days of a freeze, no schedule begins a rotation. */
-import type { Check, Violation } from '../checker.ts';
-import type { StoredRecord } from '../evidence.ts';
-import type { FaultClient } from '../fleet.ts';
+
+import type { StoredRecord } from '../evidence/evidence.ts';
 import { DEPLOYMENT } from '../names.ts';
+import type { FaultClient } from '../stage/fleet.ts';
+import type { Check, Violation } from './checker.ts';
 import { startIn } from './starts.ts';
 
 /** A pause is asked for just before a rotation is begun: that long before, in ms, on a busy machine. */

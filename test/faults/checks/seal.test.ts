@@ -3,7 +3,7 @@ import { hashOf, type Link, NO_HASH } from '../../../src/audit/chain.ts';
 import { checkpointDraft, createdDraft, rotatedDraft } from '../../../src/audit/checkpoint.ts';
 import { newSealKey, openSealKey } from '../../../src/audit/seal-key.ts';
 import type { AuditDraft } from '../../../src/core/audit.ts';
-import type { AuditLine } from '../evidence.ts';
+import type { AuditLine } from '../evidence/evidence.ts';
 import { rulesOf } from './fleets.ts';
 import { sealHolds } from './seal.ts';
 

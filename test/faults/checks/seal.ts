@@ -3,8 +3,8 @@
  * by a key that the log names and fits the entries that it covers.
  */
 import { createHash, createPublicKey, verify } from 'node:crypto';
-import type { Check, Violation } from '../checker.ts';
-import type { AuditLine } from '../evidence.ts';
+import type { AuditLine } from '../evidence/evidence.ts';
+import type { Check, Violation } from './checker.ts';
 
 const NOTHING = '0'.repeat(64);
 

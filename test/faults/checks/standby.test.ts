@@ -1,7 +1,7 @@
 /** Standby keys: published too early, used although they leaked, not used although they did not, and used in more documents than one. */
 import { expect, test } from 'vitest';
 import type { LogEntry } from '../../emulator/log.ts';
-import type { StoredRecord } from '../evidence.ts';
+import type { StoredRecord } from '../evidence/evidence.ts';
 import { commitOf, fleetOf, rulesOf, snapshotOf, type Told } from './fleets.ts';
 import { standbysAreKept } from './standby.ts';
 import { BEGIN, documentOf, foreign, fresh, kidOf, old, recordOf } from './subject.ts';

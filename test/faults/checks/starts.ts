@@ -1,5 +1,5 @@
 /** Rotations that a schedule begins, as they are committed. */
-import type { StoredRecord } from '../evidence.ts';
+import type { StoredRecord } from '../evidence/evidence.ts';
 
 export interface Start {
   readonly id: string;

@@ -1,7 +1,8 @@
 /** Commits, one after the other as Redis executed them: none by somebody who was fenced off, and none without its entries. */
-import type { Check, Violation } from '../checker.ts';
-import type { StoredEnd, StoredRecord } from '../evidence.ts';
-import type { CommitEvent, Event, SnapshotClient } from '../history.ts';
+
+import type { StoredEnd, StoredRecord } from '../evidence/evidence.ts';
+import type { CommitEvent, Event, SnapshotClient } from '../evidence/history.ts';
+import type { Check, Violation } from './checker.ts';
 import { misaccounted } from './transitions.ts';
 
 interface Held {

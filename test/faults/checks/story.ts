@@ -1,8 +1,8 @@
 /** A rotation told by hand: all that a good one leaves behind, step by step, so that a test can leave out, move or change one of them. */
 import type { LogEntry } from '../../emulator/log.ts';
 import type { TestKey } from '../../emulator/testing.ts';
-import type { AuditLine, Evidence, StoredEnd, StoredRecord } from '../evidence.ts';
-import type { Event, Untimed } from '../history.ts';
+import type { AuditLine, Evidence, StoredEnd, StoredRecord } from '../evidence/evidence.ts';
+import type { Event, Untimed } from '../evidence/history.ts';
 import { DEPLOYMENT } from '../names.ts';
 import {
   BEGIN,

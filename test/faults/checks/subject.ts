@@ -1,9 +1,9 @@
 /** The client that the stories are about: its keys, its records, its documents. */
 import { makeKey, type TestKey, withPem } from '../../emulator/testing.ts';
-import type { ClientEnd, StoredDocument, StoredEnd, StoredRecord } from '../evidence.ts';
-import type { FaultClient } from '../fleet.ts';
-import type { JwkMembers } from '../history.ts';
+import type { ClientEnd, StoredDocument, StoredEnd, StoredRecord } from '../evidence/evidence.ts';
+import type { JwkMembers } from '../evidence/history.ts';
 import { DEPLOYMENT } from '../names.ts';
+import type { FaultClient } from '../stage/fleet.ts';
 import { thumbprintOf } from './keys.ts';
 
 /** From one step to the next, in ms. */

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Event, Untimed } from '../history.ts';
+import type { Event, Untimed } from '../evidence/history.ts';
 import { DEPLOYMENT } from '../names.ts';
 import { added, evidenceOf, rotation, type Step, snapshotOf, without } from './story.ts';
 import { BEGIN, client, endOf, neighbour, PACE_MS, recordOf, under } from './subject.ts';

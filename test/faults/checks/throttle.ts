@@ -4,9 +4,9 @@
  * power cut cannot tell anybody any more.
  */
 import type { LogEntry } from '../../emulator/log.ts';
-import type { Check, Violation } from '../checker.ts';
-import type { Evidence } from '../evidence.ts';
-import type { Event } from '../history.ts';
+import type { Evidence } from '../evidence/evidence.ts';
+import type { Event } from '../evidence/history.ts';
+import type { Check, Violation } from './checker.ts';
 import { SAME_MS } from './clocks.ts';
 import { carriesKeys } from './keys.ts';
 import { hadItsTurn } from './turns.ts';

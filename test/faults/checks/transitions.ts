@@ -1,5 +1,5 @@
 /** What a step from one record to the next owes the audit log: one entry for each transition, no more and no fewer. */
-import type { StoredEnd, StoredRecord } from '../evidence.ts';
+import type { StoredEnd, StoredRecord } from '../evidence/evidence.ts';
 
 export interface Draft {
   readonly type: string;

@@ -1,7 +1,7 @@
 /** Clients that nobody entrusted to rekeyd. */
 import { describe, expect, test } from 'vitest';
-import type { Evidence } from '../evidence.ts';
-import type { Event, Untimed } from '../history.ts';
+import type { Evidence } from '../evidence/evidence.ts';
+import type { Event, Untimed } from '../evidence/history.ts';
 import { loginsSucceed } from './logins.ts';
 import { added, evidenceOf, rotation, type Step, snapshotOf } from './story.ts';
 import { client, endOf, recordOf, under } from './subject.ts';

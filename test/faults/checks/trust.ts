@@ -2,10 +2,11 @@
  * Clients whose applications sign in with keys of their own are left alone: no PATCH is sent for them and no rotation begins before a person says so. The
  * same holds for clients that are found again after a store was lost, and for those that were released. Where a policy offers keys, an offer may stand beside their own.
  */
-import type { Check, Violation } from '../checker.ts';
-import type { Evidence, StoredRecord } from '../evidence.ts';
-import type { FaultClient } from '../fleet.ts';
-import type { Event } from '../history.ts';
+
+import type { Evidence, StoredRecord } from '../evidence/evidence.ts';
+import type { Event } from '../evidence/history.ts';
+import type { FaultClient } from '../stage/fleet.ts';
+import type { Check, Violation } from './checker.ts';
 import { intentOf } from './intents.ts';
 import { carriesKeys } from './keys.ts';
 import { isOffer, mayBeOffered, whyNoOffer } from './offers.ts';

@@ -1,7 +1,7 @@
 /** Workers ask the store for a turn before each call. Who had been given one when the store was told to give no more may still use it. */
 import type { LogEntry } from '../../emulator/log.ts';
-import type { Evidence } from '../evidence.ts';
-import type { Event } from '../history.ts';
+import type { Evidence } from '../evidence/evidence.ts';
+import type { Event } from '../evidence/history.ts';
 import { SAME_MS } from './clocks.ts';
 import { announces } from './intents.ts';
 import { carriesKeys } from './keys.ts';

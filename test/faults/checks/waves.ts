@@ -2,10 +2,11 @@
  * Waves. Of many due clients a part goes first, and nothing else begins before its keys are proven. A wave whose rotations fail stops, and nothing of its
  * policy begins on schedule until a person resumes it. Judged for policies that say how large that part is.
  */
-import type { Check, Violation } from '../checker.ts';
-import type { Evidence, StoredRecord } from '../evidence.ts';
-import type { FaultClient } from '../fleet.ts';
-import type { CommitEvent, Event } from '../history.ts';
+
+import type { Evidence, StoredRecord } from '../evidence/evidence.ts';
+import type { CommitEvent, Event } from '../evidence/history.ts';
+import type { FaultClient } from '../stage/fleet.ts';
+import type { Check, Violation } from './checker.ts';
 import { durationMs } from './durations.ts';
 import { type Start, startIn } from './starts.ts';
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import type { AuditLine } from '../evidence.ts';
-import type { Event, Untimed } from '../history.ts';
+import type { AuditLine } from '../evidence/evidence.ts';
+import type { Event, Untimed } from '../evidence/history.ts';
 import { rulesOf } from './fleets.ts';
 import { webhooksAreTold } from './webhooks.ts';
 

@@ -1,5 +1,5 @@
 /** A receiver is told of every entry from the first one on, in order, as it stands in the log; checkpoints excepted. It may be told again, under the same id. */
-import type { Check, Violation } from '../checker.ts';
+import type { Check, Violation } from './checker.ts';
 
 export const webhooksAreTold: Check = ({ events, audit }) => {
   const violations: Violation[] = [];

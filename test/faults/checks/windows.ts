@@ -1,5 +1,5 @@
 /** A schedule begins a rotation only inside of the windows of its policy. */
-import type { Check } from '../checker.ts';
+import type { Check } from './checker.ts';
 
 const DAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
 

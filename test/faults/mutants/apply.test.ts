@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { CIRCUMSTANCES } from '../circumstances.ts';
 import { MUTANTS } from './all.ts';
+import { CIRCUMSTANCES } from './circumstances.ts';
 import { applyEdits } from './syntax.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');

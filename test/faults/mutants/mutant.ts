@@ -4,7 +4,7 @@ import type { Edit } from './syntax.ts';
 export interface Mutant {
   readonly name: string;
   readonly edits: readonly Edit[];
-  /** What has to notice it: a rule of the checker in one of `../circumstances.ts`, or a test of the suite where no run of a process shows it. */
+  /** What has to notice it: a rule of the checker in one of `circumstances.ts`, or a test of the suite where no run of a process shows it. */
   readonly caught: ByChecker | ByTest;
 }
 

@@ -1,9 +1,9 @@
 /** The API is gone, answers slowly and half of the time with an error, or tells everybody to come back later. Applications sign in all the while. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FaultRule } from '../../emulator/faults.ts';
-import { kindOf, type Scene } from '../scenario.ts';
-import { openStage, type Stage } from '../stage.ts';
-import { RETRY_AFTER_S } from '../world.ts';
+import { kindOf, type Scene } from '../stage/scenario.ts';
+import { openStage, type Stage } from '../stage/stage.ts';
+import { RETRY_AFTER_S } from '../stage/world.ts';
 import { lateWrites } from './random.ts';
 
 /** What rekeyd asks for; logins go elsewhere. */

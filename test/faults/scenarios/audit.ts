@@ -6,12 +6,12 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf } from '../../../src/errors.ts';
 import { until } from '../../support/patient.ts';
-import { APPS } from '../apps.ts';
-import { PATIENCE_MS, quiet } from '../asking.ts';
-import { breakRedis, breakThings } from '../chaos.ts';
-import { type Receiver, startReceiver, whimOf } from '../receiver.ts';
-import { kindOf, type Scene } from '../scenario.ts';
-import { openStage, type Stage } from '../stage.ts';
+import { PATIENCE_MS, quiet } from '../actors/asking.ts';
+import { type Receiver, startReceiver, whimOf } from '../actors/receiver.ts';
+import { APPS } from '../stage/apps.ts';
+import { kindOf, type Scene } from '../stage/scenario.ts';
+import { openStage, type Stage } from '../stage/stage.ts';
+import { breakRedis, breakThings } from '../trouble/chaos.ts';
 import { lateWrites } from './random.ts';
 
 const ROUNDS = 2;

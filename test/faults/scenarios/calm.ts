@@ -1,6 +1,6 @@
 /** Nothing is broken: what a rotation looks like by itself. */
-import { kindOf } from '../scenario.ts';
-import { openStage } from '../stage.ts';
+import { kindOf } from '../stage/scenario.ts';
+import { openStage } from '../stage/stage.ts';
 
 export const calm = kindOf({
   name: 'calm',

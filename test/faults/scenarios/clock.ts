@@ -3,13 +3,13 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { until } from '../../support/patient.ts';
-import { APPS, type FleetSetting } from '../apps.ts';
-import { recordOf } from '../asking.ts';
-import type { StoredRecord } from '../evidence.ts';
-import { DEPLOYMENT } from '../fleet.ts';
-import type { Crew } from '../pool.ts';
-import { kindOf, type Scene } from '../scenario.ts';
-import { openStage, type Stage } from '../stage.ts';
+import { recordOf } from '../actors/asking.ts';
+import type { StoredRecord } from '../evidence/evidence.ts';
+import { APPS, type FleetSetting } from '../stage/apps.ts';
+import { DEPLOYMENT } from '../stage/fleet.ts';
+import type { Crew } from '../stage/pool.ts';
+import { kindOf, type Scene } from '../stage/scenario.ts';
+import { openStage, type Stage } from '../stage/stage.ts';
 
 const HOUR_MS = 3_600_000;
 const DOWN_MS = 48 * HOUR_MS;

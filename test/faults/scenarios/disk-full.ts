@@ -5,10 +5,10 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { canMount } from '../../support/mounting.ts';
-import { kindOf, type Scene } from '../scenario.ts';
-import { mountSmallDisk, type SmallDisk } from '../small-disk.ts';
-import { openStage, type Stage } from '../stage.ts';
-import type { Place } from '../world.ts';
+import { kindOf, type Scene } from '../stage/scenario.ts';
+import { openStage, type Stage } from '../stage/stage.ts';
+import type { Place } from '../stage/world.ts';
+import { mountSmallDisk, type SmallDisk } from '../trouble/small-disk.ts';
 import { lateWrites } from './random.ts';
 
 interface Disks extends Stage {

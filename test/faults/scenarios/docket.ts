@@ -1,7 +1,7 @@
 /** What is still to be done at which point, and who is to do it. */
 import { PLACES } from '../points.ts';
 import type { Chance } from '../random.ts';
-import type { Deed, Sentence } from '../sentence.ts';
+import type { Deed, Sentence } from '../trouble/sentence.ts';
 
 /** Steps that are taken only after some seconds in which nobody worked. */
 const RARE = ['look'];

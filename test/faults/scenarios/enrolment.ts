@@ -7,12 +7,12 @@ import { writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { AppSetting, NewClient } from '../apps.ts';
-import { recordOf } from '../asking.ts';
-import { DEPLOYMENT, type FaultClient } from '../fleet.ts';
-import { kindOf, type Scene } from '../scenario.ts';
-import { amidKills, endSeason, entriesOf, type Season, soon } from '../season.ts';
-import { openStage } from '../stage.ts';
+import { recordOf } from '../actors/asking.ts';
+import type { AppSetting, NewClient } from '../stage/apps.ts';
+import { DEPLOYMENT, type FaultClient } from '../stage/fleet.ts';
+import { kindOf, type Scene } from '../stage/scenario.ts';
+import { openStage } from '../stage/stage.ts';
+import { amidKills, endSeason, entriesOf, type Season, soon } from '../trouble/season.ts';
 
 const HELD: NewClient = { alg: 'ES256', enrolment: 'held' };
 const FOUND: NewClient = { alg: 'ES256', enrolment: 'found' };

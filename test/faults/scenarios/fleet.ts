@@ -1,8 +1,8 @@
 /** Two hundred clients of every kind and three workers, some of which die. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { APPS, type AppSetting } from '../apps.ts';
-import { kindOf } from '../scenario.ts';
-import { openStage } from '../stage.ts';
+import { APPS, type AppSetting } from '../stage/apps.ts';
+import { kindOf } from '../stage/scenario.ts';
+import { openStage } from '../stage/stage.ts';
 
 const SIZE = 200;
 const KILLS = 8;

@@ -11,9 +11,9 @@ import {
   startSentinelGroup,
   tell,
 } from '../../support/redis-ha.ts';
-import { APPS } from '../apps.ts';
-import { type GroupStage, openGroupStage } from '../group-stage.ts';
-import { kindOf, type Scene } from '../scenario.ts';
+import { APPS } from '../stage/apps.ts';
+import { type GroupStage, openGroupStage } from '../stage/group-stage.ts';
+import { kindOf, type Scene } from '../stage/scenario.ts';
 
 /** A durable write waits for a replica, which needs longer than one server alone. */
 const FLEET = { apps: APPS, deployment: { timeout: '3s' } };

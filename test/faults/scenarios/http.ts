@@ -3,7 +3,6 @@
  * until it has an answer. In the middle of it a token is revoked.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { APPS } from '../apps.ts';
 import {
   type ApiCall,
   type Bearer,
@@ -12,11 +11,12 @@ import {
   openCallers,
   revokeToken,
   strike,
-} from '../callers.ts';
-import { breakRedis, breakThings } from '../chaos.ts';
-import { listen } from '../listeners.ts';
-import { kindOf, type Scene } from '../scenario.ts';
-import { enrolled, openServed, type Served, servingCrew } from '../serving.ts';
+} from '../actors/callers.ts';
+import { listen } from '../actors/listeners.ts';
+import { APPS } from '../stage/apps.ts';
+import { kindOf, type Scene } from '../stage/scenario.ts';
+import { enrolled, openServed, type Served, servingCrew } from '../stage/serving.ts';
+import { breakRedis, breakThings } from '../trouble/chaos.ts';
 
 const ROUNDS = 2;
 

@@ -7,13 +7,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isChange } from '../../emulator/log.ts';
 import { makeKey, withPem } from '../../emulator/testing.ts';
-import { APPS, type AppSetting } from '../apps.ts';
 import { thumbprintOf, thumbprintsIn } from '../checks/keys.ts';
-import { DEPLOYMENT, type FaultClient } from '../fleet.ts';
-import type { JwkMembers } from '../history.ts';
+import type { JwkMembers } from '../evidence/history.ts';
 import type { Chance } from '../random.ts';
-import { kindOf, type Scene } from '../scenario.ts';
-import { openStage, type Stage } from '../stage.ts';
+import { APPS, type AppSetting } from '../stage/apps.ts';
+import { DEPLOYMENT, type FaultClient } from '../stage/fleet.ts';
+import { kindOf, type Scene } from '../stage/scenario.ts';
+import { openStage, type Stage } from '../stage/stage.ts';
 import { lateWrites } from './random.ts';
 
 const EDITS = 14;

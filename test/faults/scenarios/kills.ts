@@ -1,8 +1,8 @@
 /** Workers are killed at any moment, faster than a rotation takes, and jobs lose their locks. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { loseLock } from '../chaos.ts';
-import { kindOf } from '../scenario.ts';
-import { openStage } from '../stage.ts';
+import { kindOf } from '../stage/scenario.ts';
+import { openStage } from '../stage/stage.ts';
+import { loseLock } from '../trouble/chaos.ts';
 import { lateWrites } from './random.ts';
 
 const KILLS = 36;

@@ -5,12 +5,12 @@
 import type { KeyObject } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { makeKey } from '../../emulator/testing.ts';
-import { APPS, type AppSetting } from '../apps.ts';
-import { type ApiCall, type Bearer, isRefusedEverywhere, makeToken, openCallers, strike } from '../callers.ts';
-import { breakRedis, breakThings } from '../chaos.ts';
-import { kindOf } from '../scenario.ts';
-import { enrolled, openServed, type Served, servingCrew } from '../serving.ts';
-import { hunt, isAccepted, reportOf, steal, type Theft, untilDestroyed } from '../thefts.ts';
+import { type ApiCall, type Bearer, isRefusedEverywhere, makeToken, openCallers, strike } from '../actors/callers.ts';
+import { hunt, isAccepted, reportOf, steal, type Theft, untilDestroyed } from '../actors/thefts.ts';
+import { APPS, type AppSetting } from '../stage/apps.ts';
+import { kindOf } from '../stage/scenario.ts';
+import { enrolled, openServed, type Served, servingCrew } from '../stage/serving.ts';
+import { breakRedis, breakThings } from '../trouble/chaos.ts';
 
 const ROUNDS = 2;
 

@@ -1,7 +1,7 @@
 /** A request is carried out, and its answer is lost. */
 import { CHANGE } from '../../emulator/fault-rules.ts';
-import type { Confession } from '../sentence.ts';
-import type { Stage } from '../stage.ts';
+import type { Stage } from '../stage/stage.ts';
+import type { Confession } from '../trouble/sentence.ts';
 
 /** The next command about that client is executed, and the connection that it came on ends. */
 export function loseStoreAnswer({ proxy, history }: Pick<Stage, 'proxy' | 'history'>, ref: string): void {

@@ -7,17 +7,17 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { until } from '../../support/patient.ts';
-import { APPS } from '../apps.ts';
+import { makeOtherStore } from '../actors/other-store.ts';
 import { thumbprintOf } from '../checks/keys.ts';
-import { logOf } from '../disk.ts';
-import type { StoredRecord } from '../evidence.ts';
-import { DEPLOYMENT, type FaultClient } from '../fleet.ts';
-import type { JwkMembers } from '../history.ts';
-import { makeOtherStore } from '../other-store.ts';
-import { type Kind, kindOf, type Scene } from '../scenario.ts';
-import { openStage, type Stage } from '../stage.ts';
-import { copyLog, copySnapshot, putBack, putInPlace, undoFlush } from '../store-data.ts';
-import type { Place } from '../world.ts';
+import type { StoredRecord } from '../evidence/evidence.ts';
+import type { JwkMembers } from '../evidence/history.ts';
+import { APPS } from '../stage/apps.ts';
+import { DEPLOYMENT, type FaultClient } from '../stage/fleet.ts';
+import { type Kind, kindOf, type Scene } from '../stage/scenario.ts';
+import { openStage, type Stage } from '../stage/stage.ts';
+import type { Place } from '../stage/world.ts';
+import { logOf } from '../trouble/disk.ts';
+import { copyLog, copySnapshot, putBack, putInPlace, undoFlush } from '../trouble/store-data.ts';
 
 /** Without the two whose rotations cannot succeed: what a person finds of theirs on the server is no key to go on with. */
 const apps = APPS.filter(({ ends }) => ends === 'finished');

@@ -5,10 +5,10 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { CHANGE } from '../../emulator/fault-rules.ts';
-import { APPS, type AppSetting } from '../apps.ts';
-import { recordOf, type Wish } from '../asking.ts';
-import { kindOf, type Scene } from '../scenario.ts';
-import { openStage, type Stage } from '../stage.ts';
+import { recordOf, type Wish } from '../actors/asking.ts';
+import { APPS, type AppSetting } from '../stage/apps.ts';
+import { kindOf, type Scene } from '../stage/scenario.ts';
+import { openStage, type Stage } from '../stage/stage.ts';
 import { Docket } from './docket.ts';
 import { loseApiAnswer, loseStoreAnswer } from './lost-answers.ts';
 

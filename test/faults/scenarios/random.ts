@@ -1,10 +1,10 @@
 /** Everything at once: kills, lost locks, Redis faults, API faults and wrong clocks, as the seed has it. */
 import { redisKinds } from '../../support/redis.ts';
-import { breakThings } from '../chaos.ts';
 import { POINTS } from '../points.ts';
 import type { Chance } from '../random.ts';
-import { kindOf } from '../scenario.ts';
-import { openStage } from '../stage.ts';
+import { kindOf } from '../stage/scenario.ts';
+import { openStage } from '../stage/stage.ts';
+import { breakThings } from '../trouble/chaos.ts';
 
 const ASKS = 4;
 const ACTS_PER_ASK = 6;

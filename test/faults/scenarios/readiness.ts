@@ -4,13 +4,13 @@
  */
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { AppSetting, NewClient } from '../apps.ts';
-import { recordOf } from '../asking.ts';
-import type { FaultClient } from '../fleet.ts';
-import { type Carrier, carryReports, startSecondSigner } from '../reports.ts';
-import { kindOf, type Scene } from '../scenario.ts';
-import { amidKills, endedOf, entriesOf, type Season, soon, untilIdle } from '../season.ts';
-import { openStage } from '../stage.ts';
+import { recordOf } from '../actors/asking.ts';
+import { type Carrier, carryReports, startSecondSigner } from '../actors/reports.ts';
+import type { AppSetting, NewClient } from '../stage/apps.ts';
+import type { FaultClient } from '../stage/fleet.ts';
+import { kindOf, type Scene } from '../stage/scenario.ts';
+import { openStage } from '../stage/stage.ts';
+import { amidKills, endedOf, entriesOf, type Season, soon, untilIdle } from '../trouble/season.ts';
 
 const ROUNDS = 2;
 

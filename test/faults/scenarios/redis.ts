@@ -1,8 +1,8 @@
 /** Redis alone: killed, without power, standing still and cut off, while keys are made and published. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Kind, Plot, Scene } from '../scenario.ts';
-import { kindOf } from '../scenario.ts';
-import { openStage, type Stage } from '../stage.ts';
+import type { Kind, Plot, Scene } from '../stage/scenario.ts';
+import { kindOf } from '../stage/scenario.ts';
+import { openStage, type Stage } from '../stage/stage.ts';
 import { lateWrites } from './random.ts';
 
 type Act = (scene: Scene<Stage>, ms: number) => Promise<unknown>;

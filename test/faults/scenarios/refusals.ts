@@ -6,12 +6,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { CHANGE } from '../../emulator/fault-rules.ts';
 import { until } from '../../support/patient.ts';
-import { APPS } from '../apps.ts';
-import { isBusy, recordOf } from '../asking.ts';
-import { API_KEY, DEPLOYMENT, type FaultClient } from '../fleet.ts';
-import { kindOf, type Scene } from '../scenario.ts';
-import { openStage, type Stage } from '../stage.ts';
-import { RETRY_AFTER_S } from '../world.ts';
+import { isBusy, recordOf } from '../actors/asking.ts';
+import { APPS } from '../stage/apps.ts';
+import { API_KEY, DEPLOYMENT, type FaultClient } from '../stage/fleet.ts';
+import { kindOf, type Scene } from '../stage/scenario.ts';
+import { openStage, type Stage } from '../stage/stage.ts';
+import { RETRY_AFTER_S } from '../stage/world.ts';
 
 type Act = (scene: Scene<Stage>) => Promise<void>;
 

@@ -4,12 +4,12 @@
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { AppSetting, NewClient } from '../apps.ts';
-import { isBusy, recordOf } from '../asking.ts';
-import type { FaultClient } from '../fleet.ts';
-import { kindOf, type Scene } from '../scenario.ts';
-import { amidKills, endSeason, entriesOf, type Season, soon, turnSeason } from '../season.ts';
-import { openStage } from '../stage.ts';
+import { isBusy, recordOf } from '../actors/asking.ts';
+import type { AppSetting, NewClient } from '../stage/apps.ts';
+import type { FaultClient } from '../stage/fleet.ts';
+import { kindOf, type Scene } from '../stage/scenario.ts';
+import { openStage } from '../stage/stage.ts';
+import { amidKills, endSeason, entriesOf, type Season, soon, turnSeason } from '../trouble/season.ts';
 
 const ENROLLED: NewClient = { alg: 'ES256' };
 

@@ -1,9 +1,9 @@
 /** Keys are reported in the middle of everything else, one by one and all at once, while standby keys are made, used, given up and replaced. */
-import { PATIENCE_MS } from '../asking.ts';
-import { breakThings } from '../chaos.ts';
-import { kindOf } from '../scenario.ts';
-import { openStage } from '../stage.ts';
-import { apps, areReplaced, entrusted, ready, report } from '../standby-plot.ts';
+import { PATIENCE_MS } from '../actors/asking.ts';
+import { apps, areReplaced, entrusted, ready, report } from '../actors/standby-plot.ts';
+import { kindOf } from '../stage/scenario.ts';
+import { openStage } from '../stage/stage.ts';
+import { breakThings } from '../trouble/chaos.ts';
 import { lateWrites } from './random.ts';
 
 const ROUNDS = 2;

@@ -7,11 +7,11 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { until } from '../../support/patient.ts';
-import type { AppSetting, NewClient } from '../apps.ts';
-import { isBusy, recordOf } from '../asking.ts';
-import type { FaultClient } from '../fleet.ts';
-import { kindOf, type Scene } from '../scenario.ts';
-import { openStage, type Stage } from '../stage.ts';
+import { isBusy, recordOf } from '../actors/asking.ts';
+import type { AppSetting, NewClient } from '../stage/apps.ts';
+import type { FaultClient } from '../stage/fleet.ts';
+import { kindOf, type Scene } from '../stage/scenario.ts';
+import { openStage, type Stage } from '../stage/stage.ts';
 
 const ENROLLED: NewClient = { alg: 'ES256' };
 const HELD: NewClient = { alg: 'ES256', enrolment: 'held' };

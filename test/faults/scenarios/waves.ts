@@ -3,11 +3,11 @@
  * the first keys of the other alg, so that wave has to stop, and stay stopped until a person has seen to it.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { AppSetting, NewClient } from '../apps.ts';
-import { isBusy, recordOf } from '../asking.ts';
-import { kindOf, type Scene } from '../scenario.ts';
-import { amidKills, endSeason, entriesOf, type Season, soon } from '../season.ts';
-import { openStage } from '../stage.ts';
+import { isBusy, recordOf } from '../actors/asking.ts';
+import type { AppSetting, NewClient } from '../stage/apps.ts';
+import { kindOf, type Scene } from '../stage/scenario.ts';
+import { openStage } from '../stage/stage.ts';
+import { amidKills, endSeason, entriesOf, type Season, soon } from '../trouble/season.ts';
 
 const times = (count: number): readonly NewClient[] => Array.from({ length: count }, () => ({ alg: 'ES256' }));
 

@@ -1,0 +1,82 @@
+/** Keys that were stolen, and reported where they were found: in one of the forms in which people find keys. */
+import type { KeyObject } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { ASSERTION_TYPE, post } from '../../emulator/testing.ts';
+import { ENCODINGS } from '../../support/encodings.ts';
+import { filesIn, needlesOf, searchFor } from '../../support/secrets.ts';
+import { assertionOf, privateKeyOf } from '../checks/keys.ts';
+import type { FaultClient } from '../stage/fleet.ts';
+import type { Scene } from '../stage/scenario.ts';
+import type { Served } from '../stage/serving.ts';
+import type { World } from '../stage/world.ts';
+import { PATIENCE_MS, POLL_MS, recordOf } from './asking.ts';
+import type { ApiCall } from './callers.ts';
+
+export interface Theft {
+  readonly client: FaultClient;
+  readonly kid: string;
+  readonly alg: string;
+  readonly key: KeyObject;
+}
+
+/** The thief reads what signers read. */
+export async function steal(client: FaultClient): Promise<Theft> {
+  const jwk = JSON.parse(await readFile(join(client.folder, 'current.jwk.json'), 'utf8'));
+  return { client, kid: String(jwk.kid), alg: String(jwk.alg), key: privateKeyOf(jwk) };
+}
+
+/** The server takes it still. */
+export async function isAccepted(
+  { client, kid, alg, key }: Theft,
+  { emulator }: Pick<World, 'emulator'>,
+): Promise<boolean> {
+  const { clientId, host } = client;
+  const path = '/oauth/introspect';
+  const { status } = await post(emulator, host, path, {
+    token: 'made-up',
+    client_id: clientId,
+    client_assertion_type: ASSERTION_TYPE,
+    client_assertion: assertionOf(key, alg, kid, clientId, `https://${host}${path}`),
+  });
+  return status === 200;
+}
+
+/** A report of that key, to have it replaced. @param form which of the forms it was found in; they are counted on */
+export function reportOf(key: KeyObject, form: number, call: Pick<ApiCall, 'name' | 'bearer' | 'due'>): ApiCall {
+  const encoding = ENCODINGS[form % ENCODINGS.length];
+  if (encoding === undefined) throw new Error('there are no encodings');
+  return { ...call, path: `/v1/leaks?rotate=true&reason=${call.name}`, body: encoding.encode(key) };
+}
+
+/** Waits until the private half is destroyed and the client rests. */
+export async function untilDestroyed({ raw }: Pick<World, 'raw'>, { client, kid }: Theft): Promise<void> {
+  for (const end = performance.now() + PATIENCE_MS; performance.now() < end; await delay(POLL_MS)) {
+    const record = await recordOf(raw, client.ref);
+    const isOver = record !== null && record.rotation === null && record.retirements.length === 0;
+    if (isOver && !record.keys.some((key) => key.kid === kid)) return;
+  }
+}
+
+/** What was reported is in no file of a worker or of Redis, in no key folder, and not in what Redis noted beside. */
+export async function hunt(
+  { dir, redis, raw, accuse }: Pick<Scene<Served>, 'dir' | 'redis' | 'raw' | 'accuse'>,
+  keys: readonly KeyObject[],
+): Promise<void> {
+  const needles = keys.flatMap((key, index) => needlesOf(`key ${index}`, key));
+  const search = searchFor(needles);
+  const places: Readonly<Record<string, Buffer>> = {
+    'the folders of the workers': await filesIn(dir),
+    'the folder of Redis': await filesIn(dirname(redis.socketPath)),
+    'the slow log of Redis': Buffer.from(JSON.stringify(await raw.call('SLOWLOG', 'GET', '-1'))),
+  };
+  for (const [place, bytes] of Object.entries(places)) {
+    for (const name of search(bytes)) accuse('leak_kept', null, `${name} is in ${place}`);
+    // A hunt that finds nothing where something is would prove nothing.
+    const planted = needles.filter(
+      (needle) => !search(Buffer.concat([bytes.subarray(-64), needle.bytes])).has(needle.name),
+    );
+    for (const { name } of planted) accuse('hunt', null, `${name} is not found where it was put`);
+  }
+}
