@@ -206,6 +206,25 @@ test('while a fleet is read, it says how far and answers by name; then all of it
   );
 });
 
+test('audit entries that are cut while the census reads hide no client from it', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  await fleet.managed(PEM_APP);
+  const { store } = fleet.resources;
+  const redis = new Redis({ path: fleet.redis.socketPath });
+  onTestFinished(() => redis.disconnect());
+  const cutting = async (...asked: Parameters<typeof store.auditAfter>) => {
+    await redis.xtrim(store.keys.audit, 'MINID', `${await store.auditSize()}-0`);
+    return store.auditAfter(...asked);
+  };
+  const census = openedCensus({ ...fleet.resources, store: { ...store, auditAfter: cutting } });
+  expect((await census.whole(AbortSignal.timeout(60_000))).size).toBe(1);
+  const added = await fleet.managed(PEM_APP);
+  // The only entry that the cut leaves is about no client.
+  const about = { client: null, rotation: null, actor: 'test', reason: 'test', data: {} };
+  await store.append([{ type: 'config.reloaded', ...about }]);
+  expect([...(await census.whole(AbortSignal.timeout(60_000))).keys()]).toContain(added.ref);
+});
+
 test('the first page of 100,000 clients costs Redis what that of 100 does', async () => {
   const fleet = await startFleet({ apps: [PEM_APP] });
   const client = await fleet.managed(PEM_APP);
