@@ -154,7 +154,14 @@ export interface WaveStatus {
   readonly stopped: string | null;
 }
 
-/** A request that was put off. */
+/** Requests that a worker began and put off. */
+export interface PutOffRequests {
+  /** The oldest first, of those that are tried next. */
+  readonly requests: readonly RequestStatus[];
+  /** How many more wait for a later time. */
+  readonly requests_more: number;
+}
+
 export interface RequestStatus {
   /** Of its job. */
   readonly request: string;

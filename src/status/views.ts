@@ -4,7 +4,14 @@ import type { ClientRef } from '../core/client.ts';
 import type { ClientState } from '../core/state.ts';
 import type { DriftView } from './client/drift.ts';
 import type { AuditLogStatus } from './fleet/audit-log.ts';
-import type { ClientStatus, DeploymentStatus, PauseStatus, RequestStatus, WaveStatus, WebhookStatus } from './model.ts';
+import type {
+  ClientStatus,
+  DeploymentStatus,
+  PauseStatus,
+  PutOffRequests,
+  WaveStatus,
+  WebhookStatus,
+} from './model.ts';
 
 export interface Views {
   fleet(): Promise<FleetView>;
@@ -14,7 +21,7 @@ export interface Views {
   client(ref: ClientRef): Promise<ClientView | null>;
 }
 
-export interface FleetView {
+export interface FleetView extends PutOffRequests {
   /** When it was so, on the store's clock. */
   readonly at: string;
   /** How far the fleet is read, where all is not known yet; the counts are of what was read. Null: they are of all clients. */
@@ -33,8 +40,6 @@ export interface FleetView {
   /** Those by people that are in force. */
   readonly pauses: readonly PauseStatus[];
   readonly waves: readonly WaveStatus[];
-  /** Those that were put off, the oldest first. */
-  readonly requests: readonly RequestStatus[];
   readonly audit: AuditLogStatus;
   /** Those that a worker has begun. */
   readonly webhooks: readonly WebhookStatus[];
@@ -51,7 +56,16 @@ export interface DueCounts {
 export interface Status
   extends Pick<
     FleetView,
-    'deployments' | 'policies' | 'workers' | 'pauses' | 'waves' | 'requests' | 'audit' | 'webhooks' | 'due' | 'counts'
+    | 'deployments'
+    | 'policies'
+    | 'workers'
+    | 'pauses'
+    | 'waves'
+    | keyof PutOffRequests
+    | 'audit'
+    | 'webhooks'
+    | 'due'
+    | 'counts'
   > {
   /** Those that need a person first; with `--state` and `--limit` not all that are counted. Counts and times are of the clients that are selected. */
   readonly clients: readonly ClientStatus[];

@@ -18,7 +18,10 @@ const ALL: ClientQuery = {
 };
 
 function viewsOf({ resources }: Fleet, census: Pick<Census, 'look'> = openedCensus(resources)): Views {
-  const requests = async () => [{ request: '7', reason: 'a drill', why: 'it waits for another person.' }];
+  const requests = async () => ({
+    requests: [{ request: '7', reason: 'a drill', why: 'it waits for another person.' }],
+    requests_more: 0,
+  });
   return openViews(() => ({ resources, requests }), census);
 }
 

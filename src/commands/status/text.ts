@@ -56,12 +56,12 @@ type Around = Omit<Status, 'counts' | 'clients'>;
 
 type Holds = Pick<
   Around,
-  'deployments' | 'pauses' | 'waves' | 'requests' | 'webhooks' | 'audit' | 'policies' | 'workers'
+  'deployments' | 'pauses' | 'waves' | 'requests' | 'requests_more' | 'webhooks' | 'audit' | 'policies' | 'workers'
 >;
 
 /** What keeps rekeyd from its work, a line for each. */
 export function holdLines(around: Holds, now: number): readonly string[] {
-  const { deployments, pauses, waves, requests, webhooks, audit, policies, workers } = around;
+  const { deployments, pauses, waves, requests, requests_more: more, webhooks, audit, policies, workers } = around;
   const isLarge = audit.bytes > audit.most_bytes && audit.exports.length === 0;
   return [
     ...deployments.flatMap(deploymentLines),
@@ -76,6 +76,7 @@ export function holdLines(around: Holds, now: number): readonly string[] {
       ? ['LARGE  the audit log is larger than audit.most, and nothing is exported and cut: set audit.export.']
       : []),
     ...requests.map(({ request, why }) => `WAITING  request ${request}: ${why} It is tried again.`),
+    ...(more === 0 ? [] : [`WAITING  requests beside these: ${more}. They are tried later.`]),
     ...webhooks.map(webhookLine).filter((line) => line !== null),
     ...workers.flatMap(clockLines),
   ];
