@@ -42,6 +42,8 @@ export interface ClientStatus {
   readonly halted: string | null;
   /** Of clients that were named: keys that were reported as compromised, the latest first, as far as the history goes. Absent for others, and where there were none. */
   readonly exposures?: readonly ExposureStatus[];
+  /** Of clients that were named: what a person does about the most pressing thing; null: nothing has to be done. Absent for others. */
+  readonly advice?: string | null;
 }
 
 export interface DriftStatus {

@@ -138,6 +138,7 @@ export interface ClientList {
 }
 
 export interface ClientView {
+  /** With `advice`, and with `exposures` where there were any. */
   readonly status: ClientStatus;
   readonly lifeline: Lifeline;
   /** Rotations, the newest first, one under way included. */
@@ -145,8 +146,6 @@ export interface ClientView {
   /** Its newest audit entries, the newest first, as far as they are looked for. */
   readonly entries: readonly AuditEntry[];
   readonly drift: DriftView;
-  /** What to do about `status.last_error`, `halted` or what it waits for; null: nothing. */
-  readonly advice: string | null;
 }
 
 export interface RotationView {

@@ -114,7 +114,9 @@ test('a client that fails is found, tells what to do, and is watched until its r
   expect(failed).toMatchObject({ matching: 1, next: null, clients: [{ client: client.ref, last_error: /thanks/ }] });
   expect((await views.clients(ALL)).clients.map((one) => one.client)).toEqual([client.ref, other.ref]);
   const before = await views.client(client.ref);
-  expect(before?.advice).toMatch(new RegExp(`^Mend what the error names\\. Then \`rekeyd rotate ${client.ref}\``));
+  expect(before?.status.advice).toMatch(
+    new RegExp(`^Mend what the error names\\. Then \`rekeyd rotate ${client.ref}\``),
+  );
   expect(before?.rotations).toMatchObject([{ state: 'failed', actor: 'test', reason: 'a test', error: /thanks/ }]);
   expect(before?.lifeline.planned.at(-1)).toMatchObject({ what: 'the next rotation may begin' });
 
@@ -133,7 +135,7 @@ test('a client that fails is found, tells what to do, and is watched until its r
     const view = saw(await views.client(client.ref));
     return view?.rotations[0]?.state === 'finished' && view;
   });
-  expect(after).toMatchObject({ advice: null, status: { state: 'healthy' }, drift: { since: null } });
+  expect(after).toMatchObject({ status: { state: 'healthy', advice: null }, drift: { since: null } });
   expect(after.rotations.map(({ id, state }) => [id, state])).toMatchObject([
     [id, 'finished'],
     [/./, 'failed'],
