@@ -9,8 +9,8 @@ import type { FoundKeys } from '../leaks/find-keys.ts';
 import { inParallel } from '../parallel.ts';
 import { type Tried, trySigningIn } from '../rotation/identify.ts';
 import { type Candidate, ownersInStore } from '../rotation/owners.ts';
-import { soon } from './ask.ts';
 import { openReplacements, type Replacement } from './leak-requests.ts';
+import { soon } from './patience.ts';
 import { mayTouch, type Principal } from './principal.ts';
 import type { ApiContext } from './route.ts';
 
