@@ -4,6 +4,7 @@
  */
 import type { AuditDraft } from '../core/audit.ts';
 import { messageOf } from '../errors.ts';
+import { REFUSED_STATUSES } from '../metrics/metrics.ts';
 import type { Log } from '../rotation/resources.ts';
 import { monotonic } from '../time.ts';
 import { ProblemError } from './problem.ts';
@@ -19,13 +20,11 @@ export interface Refused {
   readonly path: string;
 }
 
-const REFUSED: readonly number[] = [401, 403, 429];
-
 /** Null: the caller was not refused, whatever else went wrong. */
 export function refusalIn(error: unknown): Pick<Refused, 'status' | 'detail'> | null {
   if (!(error instanceof ProblemError)) return null;
   const { status, detail } = error.problem;
-  return REFUSED.includes(status) ? { status, detail } : null;
+  return REFUSED_STATUSES.includes(status) ? { status, detail } : null;
 }
 
 export interface RefusalsOptions {

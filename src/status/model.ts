@@ -96,7 +96,7 @@ export interface RetirementStatus {
   readonly error: string | null;
 }
 
-/** What it covers stands in it as `client`, `app`, `policy` or `all`. */
+/** It has one of the members `client`, `app`, `policy` and `all`: what it covers. */
 export type PauseStatus = Scope & {
   readonly actor: string;
   readonly reason: string;

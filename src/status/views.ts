@@ -1,6 +1,7 @@
 /** What the page shows, and `rekeyd status`: of the fleet, of a list of clients, and of one client. Members as in the JSON document; times are RFC 3339. */
 import type { AuditEntry } from '../core/audit.ts';
 import type { ClientRef } from '../core/client.ts';
+import type { RotationState } from '../core/history.ts';
 import type { ClientState } from '../core/state.ts';
 import type { DriftView } from './client/drift.ts';
 import type { AuditLogStatus } from './fleet/audit-log.ts';
@@ -150,7 +151,7 @@ export interface ClientView {
 
 export interface RotationView {
   readonly id: string;
-  readonly state: 'running' | 'active' | 'finished' | 'failed' | 'rolled_back';
+  readonly state: RotationState;
   readonly strategy: 'overlap' | 'cutover';
   readonly kid: string | null;
   readonly replaces: string | null;

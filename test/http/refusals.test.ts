@@ -43,7 +43,7 @@ test('a flood from a million addresses is told of, and fills nothing', () => {
   expect(counts.get(401)).toBe(100_000);
   expect(drafts).toHaveLength(60);
   expect(lines.length).toBeLessThanOrEqual(256);
-  // A hour later there is room again, and the entry says how many went untold.
+  // An hour later there is room again, and the entry says how many went untold.
   time.now += 3_600_000;
   refuse('198.51.100.1');
   const told = drafts.reduce((sum, { data }) => sum + Number(data.times), 0);

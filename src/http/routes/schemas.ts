@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { isSegment, REFERENCE } from '../../core/client.ts';
 import { DRIFT_KINDS } from '../../core/drift.ts';
+import { ROTATION_STATES } from '../../core/history.ts';
 import { CLIENT_STATES } from '../../core/state.ts';
 import type { DriftView } from '../../status/client/drift.ts';
 import type { ExposureStatus } from '../../status/client/exposure.ts';
@@ -29,7 +30,7 @@ export const reference = z
 const state = z.enum(CLIENT_STATES);
 
 const rotationState = z
-  .enum(['running', 'active', 'finished', 'failed', 'rolled_back'])
+  .enum(ROTATION_STATES)
   .describe('active: the new key signs and is proven. finished: the old one is gone, too.');
 
 const key = z.object({

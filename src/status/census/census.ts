@@ -61,8 +61,10 @@ export function openCensus(current: () => Resources): Census {
   const ended = new AbortController();
   let whole: Whole | null = null;
   let reading: Reading | null = null;
+  /** Reads all records once more; null: that is not under way. */
   let again: Promise<void> | null = null;
   let lastTurn: Promise<unknown> = Promise.resolve();
+  /** Stops the alarm that frees the memory. */
   let keep = () => {};
 
   /** Pages are taken in one after the other, so that an older record never replaces a newer one. */
@@ -72,6 +74,7 @@ export function openCensus(current: () => Resources): Census {
     return turn;
   }
 
+  /** Keeps the memory for {@link IDLE_MS} from now. @throws the reason of the abort, when the census was stopped */
   function wanted(): void {
     ended.signal.throwIfAborted();
     keep();
