@@ -2,7 +2,7 @@
 
 import type { Job, JobType } from 'bullmq';
 import { members, shortMessage } from '../src/core/reply.ts';
-import type { RequestStatus } from '../src/status/model.ts';
+import type { PutOffRequests, RequestStatus } from '../src/status/model.ts';
 import { producerOf, requestName } from './inboxes.ts';
 import type { Queues } from './queues.ts';
 import type { PutOff } from './result.ts';
@@ -26,15 +26,23 @@ export async function waitingRequests(queues: Queues): Promise<readonly WaitingR
   });
 }
 
-/** Requests that a worker began and put off, the oldest first. */
-export async function putOffRequests(queues: Pick<Queues, 'inboxes'>): Promise<readonly RequestStatus[]> {
-  const jobs = await oldestFirst(queues, ['delayed']);
-  return jobs.flatMap(({ id: job = '', queueName, data, progress }) => {
-    const request = requestName(queueName, job);
-    const { why } = members(progress) as Partial<PutOff>; // absent until it is put off
-    const reason = requestSchema.safeParse(data).data?.reason ?? null;
-    return why === undefined ? [] : [{ request, reason: reason === null ? null : shortMessage(reason), why }];
-  });
+/** How many requests of each queue are read: any program may add as many as it likes. */
+const MOST_READ = 100;
+
+/** Requests that a worker began and put off. */
+export async function putOffRequests(queues: Pick<Queues, 'inboxes'>): Promise<PutOffRequests> {
+  const read = await oldestFirst(queues, ['delayed'], MOST_READ);
+  const counts = await Promise.all(queues.inboxes.map((inbox) => inbox.getDelayedCount()));
+  const delayed = counts.reduce((sum, count) => sum + count, 0);
+  return { requests: read.flatMap(statusOf), requests_more: Math.max(0, delayed - read.length) };
+}
+
+/** Empty: no worker has begun it. A program may add a job that only begins later. */
+function statusOf({ id: job = '', queueName, data, progress }: Job): readonly RequestStatus[] {
+  const { why } = members(progress) as Partial<PutOff>; // absent until it is put off
+  if (why === undefined) return [];
+  const reason = requestSchema.safeParse(data).data?.reason;
+  return [{ request: requestName(queueName, job), reason: reason === undefined ? null : shortMessage(reason), why }];
 }
 
 /** @param name see {@link requestName} */
@@ -48,7 +56,9 @@ export async function findRequest({ inboxes }: Pick<Queues, 'inboxes'>, name: st
   return undefined;
 }
 
-async function oldestFirst({ inboxes }: Pick<Queues, 'inboxes'>, states: JobType[]): Promise<Job[]> {
-  const jobs = await Promise.all(inboxes.map((inbox) => inbox.getJobs(states)));
+/** @param most of each queue and state: those that come next */
+async function oldestFirst({ inboxes }: Pick<Queues, 'inboxes'>, states: JobType[], most?: number): Promise<Job[]> {
+  const last = most === undefined ? -1 : most - 1;
+  const jobs = await Promise.all(inboxes.map((inbox) => inbox.getJobs(states, 0, last, true)));
   return jobs.flat().sort((a, b) => a.timestamp - b.timestamp);
 }

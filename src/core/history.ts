@@ -11,8 +11,13 @@ export interface Cause {
   readonly claimedBy?: string;
 }
 
+/** A rotation in one of these has ended. */
+export const ENDED_STATES = ['finished', 'failed', 'rolled_back'] as const;
+
 /** `active`: the new key signs and is proven; the old one is still on its way out. */
-export type RotationState = 'running' | 'active' | 'finished' | 'failed' | 'rolled_back';
+export const ROTATION_STATES = ['running', 'active', ...ENDED_STATES] as const;
+
+export type RotationState = (typeof ROTATION_STATES)[number];
 
 /** Something that happened to a key, for its lifeline. */
 export interface Mark {

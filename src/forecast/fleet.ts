@@ -45,20 +45,15 @@ export function nextTicks(
   }
 }
 
-/** Few are enough for a schedule that looks once a day or more rarely, and making them is slow where years lie between them. */
+/** Few ticks are enough for a schedule that looks once a day or more rarely, and finding them is slow where years lie between them. */
 const FEW_TICKS = 40;
 const MANY_TICKS = 1_000;
 const WEEKS_MS = 5 * 7 * 86_400_000;
 
-function ticksOf({ schedule, timezone }: PolicyConfig): readonly number[] {
-  const task = cron.createTask(schedule, () => {}, { timezone });
-  try {
-    const few = task.getNextRuns(FEW_TICKS);
-    const span = Number(few.at(-1) ?? 0) - Number(few[0] ?? 0);
-    return (span < WEEKS_MS ? task.getNextRuns(MANY_TICKS) : few).map(Number);
-  } finally {
-    task.destroy();
-  }
+function ticksOf(policy: PolicyConfig): readonly number[] {
+  const few = nextTicks(policy, FEW_TICKS);
+  const span = (few.at(-1) ?? 0) - (few[0] ?? 0);
+  return span < WEEKS_MS ? nextTicks(policy, MANY_TICKS) : few;
 }
 
 /** Warnings that need no list of clients. */

@@ -76,12 +76,10 @@ export function preview(
   throw new Error(`the plan of ${record.ref} does not come to an end`);
 }
 
-/** Steps that only a failure, or a person in the middle of a rotation, brings about. */
-type Unplanned = Extract<Action, { do: 'turn_back' | 'choose' | 'tell_delay' }>;
-type Planned = Exclude<Action, Unplanned | { do: 'done' }>;
+type Undone = Exclude<Action, { do: 'done' }>;
 
 function described(
-  action: Planned | Unplanned,
+  action: Undone,
   record: ClientRecord,
   { requireReady }: ClientPolicy,
   now: number,
@@ -120,10 +118,12 @@ function described(
         ? [{ step: 'await_signers', count: requireReady }]
         : [];
     case 'look':
+    case 'make_standby':
+      return [];
+    // Only a failure, or a person in the middle of a rotation, brings these about.
     case 'turn_back':
     case 'tell_delay':
     case 'choose':
-    case 'make_standby':
       return [];
     case 'take_standby':
       return [{ step: 'take_standby', kid: action.kid }];
@@ -138,7 +138,7 @@ function described(
 
 /** The record after a step that went well. */
 function afterwards(
-  action: Exclude<Planned | Unplanned, { do: 'wait' | 'fail' }>,
+  action: Exclude<Undone, { do: 'wait' | 'fail' }>,
   record: ClientRecord,
   context: Context,
   newKey: (alg: Algorithm) => KeyMaterial,

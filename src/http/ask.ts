@@ -1,25 +1,20 @@
-/** Puts a request of a caller into the queue, and waits a while for what it came to. */
+/** Puts a request of a caller into the queue, and waits a while for what it comes to. */
 import { randomUUID } from 'node:crypto';
-import { requestResult } from '../../jobs/result.ts';
 import { contradiction, type Request } from '../../jobs/schemas.ts';
 import { appPaths, type Config, policyFor } from '../config/model.ts';
+import type { ClientRef } from '../core/client.ts';
 import { hasCode, messageOf } from '../errors.ts';
 import { PAGE } from '../parallel.ts';
-import { answerOf } from '../store/redis/patience.ts';
-import { after } from '../time.ts';
 import { enqueue } from './enqueue.ts';
 import { type Once, onceFor } from './idempotency.ts';
 import { acceptedOf, type Errors, pendingOf } from './outcome.ts';
+import { resultOf, soon } from './patience.ts';
 import { maySelect, type Principal } from './principal.ts';
 import { ProblemError } from './problem.ts';
 import type { Answer, Call } from './route.ts';
 import type { RequestBody } from './routes/rotations.ts';
 
 type Asked = Call<unknown, unknown, RequestBody>;
-
-/** How long a caller waits for a worker to take the request, and for Redis, in ms. */
-const WAIT_MS = 20_000;
-const PATIENCE_MS = 5_000;
 
 /** @throws ProblemError for what the caller is told */
 export async function ask(call: Asked): Promise<Answer> {
@@ -37,7 +32,7 @@ export async function ask(call: Asked): Promise<Answer> {
     await soon(enqueue({ request, id, claimedBy: principal.claimedBy, call: by }, context));
     if (prefersAsync(headers.prefer)) {
       const told = { location, 'preference-applied': 'respond-async' };
-      return { status: 202, headers: told, body: pendingOf(id, '', unknown) };
+      return { status: 202, headers: told, body: pendingOf(id, null, unknown) };
     }
     return { status: 202, headers: { location }, body: await answerFor(call, id, once, unknown) };
   } catch (error) {
@@ -73,9 +68,10 @@ function withoutUnknown(request: Request, config: Config): Checked {
   const { select } = request;
   checkNamed(select, config);
   if (!('clients' in select)) return { request, unknown: [] };
-  const clients = select.clients.filter((ref) => policyFor(config, ref) !== null);
+  const isKnown = (ref: ClientRef) => policyFor(config, ref) !== null;
+  const clients = select.clients.filter(isKnown);
   const unknown = select.clients
-    .filter((ref) => policyFor(config, ref) === null)
+    .filter((ref) => !isKnown(ref))
     .map((client) => ({ client, message: `The config has no policy for ${client}. Add its app (and the client).` }));
   if (clients.length === 0) throw nothingStarted(unknown);
   return { request: { ...request, select: { clients } }, unknown };
@@ -98,26 +94,15 @@ const LOST =
 const LOST_WITHOUT_KEY =
   'Redis went away, and the request may be taken. Ask again: a client whose rotation is under way is not rotated twice. An Idempotency-Key makes it one request in any case.';
 
-/** Not for as long as Redis may be away. @throws RekeydError `redis_unreachable` */
-export function soon<T>(work: Promise<T>): Promise<T> {
-  return answerOf(work, { signal: new AbortController().signal, ms: PATIENCE_MS }, '') as Promise<T>; // null only after an abort, and nobody aborts
-}
-
 async function answerFor({ context, signal }: Asked, id: string, once: Once | null, unknown: Errors): Promise<unknown> {
-  const waited = AbortSignal.any([signal, after(WAIT_MS)]);
-  let waitsFor = '';
-  const onRetry = (why: string) => {
-    waitsFor = why;
-  };
-  const patience = { signal: waited, ms: PATIENCE_MS, onRetry };
-  const found = await requestResult(context.queues, id, patience).catch((error: unknown) => {
+  const { result, waitsFor } = await resultOf(context.queues, id, signal).catch((error: unknown) => {
     if (hasCode(error, 'request_failed')) throw new ProblemError(422, messageOf(error));
     throw error;
   });
-  if (found === null) return pendingOf(id, waitsFor, unknown);
-  const failed = [...unknown, ...(found.errors ?? [])];
-  if (found.rotations.length === 0 && failed.length > 0) throw nothingStarted(failed);
-  const answer = await soon(acceptedOf(context.resources.store, id, found, unknown));
+  if (result === null) return pendingOf(id, waitsFor, unknown);
+  const failed = [...unknown, ...(result.errors ?? [])];
+  if (result.rotations.length === 0 && failed.length > 0) throw nothingStarted(failed);
+  const answer = await soon(acceptedOf(context.resources.store, id, result, unknown));
   return once === null ? answer : soon(once.keep(answer));
 }
 

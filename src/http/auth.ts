@@ -3,9 +3,8 @@ import type { FastifyRequest } from 'fastify';
 import type { CertificateConfig } from '../config/model.ts';
 import type { Token, TokenScope } from '../core/token.ts';
 import { hasCode } from '../errors.ts';
-import { answerOf } from '../store/redis/patience.ts';
-import { after } from '../time.ts';
 import { certificatePrincipal } from './certificate.ts';
+import { soon } from './patience.ts';
 import type { Principal } from './principal.ts';
 import { ProblemError } from './problem.ts';
 import type { TokenBook } from './tokens.ts';
@@ -16,12 +15,9 @@ export interface Credentials {
   readonly certificates: readonly CertificateConfig[];
 }
 
-/** How long the store may take to answer with the list of tokens, in ms. */
-const PATIENCE_MS = 5_000;
-
 /**
- * @param onKnown told who it is, also where that one may not do this
- * @throws ProblemError 401 for nobody, 403 for somebody who may not do this, 503 where that cannot be told
+ * @param onKnown told who calls, also when the scope is missing
+ * @throws ProblemError 401 without a valid credential; 403 when it has not the scope; 503 when tokens cannot be checked
  */
 export async function authenticate(
   request: FastifyRequest,
@@ -44,17 +40,17 @@ async function principalOf(request: FastifyRequest, credentials: () => Credentia
   if (authorization === undefined) {
     const certified = certificatePrincipal(request.raw.socket, () => credentials().certificates);
     if (certified !== null) return certified;
-    throw nobody('This takes a token: send Authorization: Bearer TOKEN. `rekeyd token create` makes one.', '');
+    throw unauthenticated('This takes a token: send Authorization: Bearer TOKEN. `rekeyd token create` makes one.', '');
   }
   const [, value] = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i.exec(authorization) ?? [];
   const token = value === undefined ? null : await find(credentials().tokens, value);
   if (value === undefined || token === null) {
-    throw nobody(
+    throw unauthenticated(
       'This token is not accepted: it was never made, has expired, or was revoked.',
       'error="invalid_token"',
     );
   }
-  // A store that does not answer says nothing against it: nothing new is heard from there either.
+  // While the store does not answer, the token counts as valid: a stream has nothing new to tell then either.
   const isValid = () =>
     find(credentials().tokens, value).then(
       (found) => found !== null,
@@ -64,7 +60,7 @@ async function principalOf(request: FastifyRequest, credentials: () => Credentia
 }
 
 function find(tokens: TokenBook, value: string): Promise<Token | null> {
-  return trusted(answerOf(tokens.find(value), { signal: after(2 * PATIENCE_MS), ms: PATIENCE_MS }, ''));
+  return trusted(soon(tokens.find(value)));
 }
 
 /** The answer of a lookup in the list of tokens. @throws ProblemError 503 when the list cannot be trusted */
@@ -80,7 +76,7 @@ export async function trusted<T>(answer: Promise<T>): Promise<T> {
   }
 }
 
-function nobody(detail: string, error: string): ProblemError {
+function unauthenticated(detail: string, error: string): ProblemError {
   return new ProblemError(401, detail, { headers: { 'www-authenticate': challenge(error) } });
 }
 

@@ -1,6 +1,7 @@
 /** Client certificates as an alternative to tokens: the TLS layer has checked who signed one, and the config says what its owner may do. */
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import { isDeepStrictEqual } from 'node:util';
 import type { CertificateConfig } from '../config/model.ts';
 import { systemClock } from '../time.ts';
 import type { Principal } from './principal.ts';
@@ -12,7 +13,7 @@ export function certificatePrincipal(socket: Socket, rules: () => readonly Certi
   if (certificate === undefined) return null;
   const names = namesIn(certificate.subjectAltName ?? '');
   const expiresAt = Date.parse(certificate.validTo);
-  // A connection may last longer than the certificate that it began with, or the rule.
+  // A connection may last longer than its certificate, or than the rule.
   const ruleNow = () =>
     expiresAt > systemClock.now() ? (rules().find(({ name }) => names.includes(name)) ?? null) : null;
   const rule = ruleNow();
@@ -22,7 +23,8 @@ export function certificatePrincipal(socket: Socket, rules: () => readonly Certi
     key: `certificate ${rule.name}`,
     scopes: rule.scopes,
     only: rule.only,
-    isValid: async () => ruleNow() === rule,
+    // Values and not objects: a config that was read again has new objects.
+    isValid: async () => isDeepStrictEqual(ruleNow(), rule),
   };
 }
 

@@ -48,20 +48,21 @@ export const MOST_OF_A_CALLER = 200;
 /** A listener that does not read as fast as things happen is sent away, and comes back where it was. In bytes. */
 const MOST_UNREAD = 256 * 1024;
 
+/** A rotation ends with one of these entries. */
 const LAST: readonly string[] = ['rotation.completed', 'rotation.failed', 'rotation.rolled_back'];
 
 interface Listener extends Listening {
   readonly sink: Sink;
   /** The number of the newest entry that it was told of, or did not need. */
   at: number;
-  /** Nothing is written after that: Node emits an error that nobody catches. */
+  /** Nothing is written to it any more: Node would emit an error that nothing catches. */
   isGone: boolean;
 }
 
 export function openEvents(store: Pick<Store, 'settledAfter' | 'settledSize'>, log: Log, beatMs = BEAT_MS): Events {
-  /** By rotation. */
+  /** Listeners that the loop tells of new entries, by rotation. */
   const live = new Map<string, Set<Listener>>();
-  /** Those that still read what was before. */
+  /** Listeners that still read older entries. */
   const behind = new Set<Listener>();
   const ended = new AbortController();
   let reading: Promise<void> | null = null;
@@ -108,13 +109,13 @@ export function openEvents(store: Pick<Store, 'settledAfter' | 'settledSize'>, l
       pages.set(listener.at, asked);
       const page = await asked;
       const [first] = page;
-      // Numbers have no gaps.
+      // Entries are numbered without gaps: what is missing was cut.
       if (first !== undefined && first.seq > listener.at + 1 && !listener.isGone) {
         listener.sink.write(gapOf(listener.at, first.seq));
       }
       for (const entry of page) if (entry.rotation === listener.rotation) tell(listener, entry, eventOf(entry));
       listener.at = Math.max(listener.at, page.at(-1)?.seq ?? 0);
-      // What comes after a page that is not full comes after what the loop has read, too.
+      // A page that is not full ends where the log ends. The loop has read no further, so it tells this listener all that follows.
       if (page.length < PAGE && behind.has(listener)) settle(listener);
     });
     await Promise.all(waiting);
@@ -177,7 +178,7 @@ export function openEvents(store: Pick<Store, 'settledAfter' | 'settledSize'>, l
       const own = callers.get(listening.caller) ?? 0;
       if (count >= MOST_LISTENERS || ended.signal.aborted) return 'full';
       if (own >= MOST_OF_A_CALLER) return 'caller_full';
-      // It left while its rotation was looked up, and says so only once: its place would never be free again.
+      // The caller left while its rotation was looked up, and `close` does not come again: its place would stay taken.
       if (sink.destroyed) return 'listening';
       const listener = { ...listening, sink, at: listening.after, isGone: false };
       count += 1;

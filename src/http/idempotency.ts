@@ -19,7 +19,7 @@ export interface Once {
   keep(answer: object): Promise<unknown>;
 }
 
-/** A longer answer is not kept: who asks again has the same rotations found again, at the price of the work. In characters. */
+/** The longest answer that is kept, in characters. After a longer one, the next call with the key asks for the same request, which finds the same rotations. */
 const MOST_KEPT = 1 << 20;
 
 /**

@@ -1,15 +1,13 @@
 /** The requests that a report of leaked keys comes to: one for each key, through the queue as any other. */
 import { hash } from 'node:crypto';
-import type { RequestResult } from '../../jobs/request.ts';
-import { requestResult, requestState } from '../../jobs/result.ts';
+import { requestState } from '../../jobs/result.ts';
 import type { RequestInput } from '../../jobs/schemas.ts';
 import type { ClientRef } from '../core/client.ts';
 import { hasCode, messageOf } from '../errors.ts';
 import type { Candidate } from '../rotation/owners.ts';
-import { after } from '../time.ts';
-import { soon } from './ask.ts';
 import { enqueue } from './enqueue.ts';
 import type { LeakReport } from './leaks.ts';
+import { resultOf, soon } from './patience.ts';
 import type { ApiContext } from './route.ts';
 
 export interface Replacement {
@@ -33,10 +31,6 @@ export interface Replacements {
   send(): Promise<ReadonlyMap<string, Replacement>>;
 }
 
-/** How long a caller waits for a worker to take the requests, and for Redis, in ms. */
-const WAIT_MS = 20_000;
-const PATIENCE_MS = 5_000;
-
 export function openReplacements(report: LeakReport, context: ApiContext): Replacements {
   const asked = new Map<string, Asked>();
   return {
@@ -51,8 +45,7 @@ export function openReplacements(report: LeakReport, context: ApiContext): Repla
       for (const [kid, one] of asked) sent.push(await soon(replace(kid, one, report, context)));
       // A scanner is told nothing, and does not wait.
       if (report.principal === null) return byKid(sent);
-      const waited = AbortSignal.any([report.signal, after(WAIT_MS)]);
-      return byKid(await Promise.all(sent.map((one) => answered(one, context, waited))));
+      return byKid(await Promise.all(sent.map((one) => answered(one, context, report.signal))));
     },
   };
 }
@@ -61,7 +54,7 @@ function byKid(replacements: readonly Replacement[]): ReadonlyMap<string, Replac
   return new Map(replacements.map((one) => [one.kid, one]));
 }
 
-/** What is another leak, although the key and the client are the same: it was imported again, or its replacement failed. */
+/** Another one for another leak of the same key at the same client: the key was imported again, or its replacement failed. */
 function markOf({ client, sealed, record }: Candidate): string {
   return JSON.stringify([client, sealed?.createdAt ?? null, record?.failure ?? null]);
 }
@@ -82,21 +75,17 @@ async function replace(
     select: { clients: refs },
     ...{ reason, actor: claimedBy, compromised: { kid }, take_over: takeOver, confirm },
   };
-  // It was held back by the breaker, or could not be begun, and is reported again: what stood in the way may be gone.
+  // The breaker held it back, or it could not be begun. It is asked for again, because the cause may be gone.
   if ((await requestState(queues, request)).is === 'failed') await queues.requests.remove(request).catch(() => {});
   await enqueue({ request: wanted, id: request, claimedBy, call: { route: 'POST /v1/leaks', address } }, context);
   return { kid, request, clients: refs, rotations: null, error: null };
 }
 
-async function answered(one: Replacement, { queues }: ApiContext, signal: AbortSignal): Promise<Replacement> {
-  let waitsFor: string | null = null;
-  const onRetry = (why: string) => {
-    waitsFor = why;
-  };
+async function answered(one: Replacement, { queues }: ApiContext, gone: AbortSignal): Promise<Replacement> {
   try {
-    const result = await requestResult(queues, one.request, { signal, ms: PATIENCE_MS, onRetry });
+    const { result, waitsFor } = await resultOf(queues, one.request, gone);
     if (result === null) return { ...one, error: waitsFor };
-    const { rotations, errors = [] } = result as RequestResult; // what `fanOut` returns, through JSON
+    const { rotations, errors = [] } = result;
     const error = errors.length === 0 ? null : errors.map(({ client, message }) => `${client}: ${message}`).join(' ');
     return { ...one, rotations: new Map(rotations.map(({ client, id }) => [client, id])), error };
   } catch (error) {

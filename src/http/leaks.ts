@@ -9,8 +9,9 @@ import type { FoundKeys } from '../leaks/find-keys.ts';
 import { inParallel } from '../parallel.ts';
 import { type Tried, trySigningIn } from '../rotation/identify.ts';
 import { type Candidate, ownersInStore } from '../rotation/owners.ts';
-import { soon } from './ask.ts';
+import { after, untilAborted } from '../time.ts';
 import { openReplacements, type Replacement } from './leak-requests.ts';
+import { soon } from './patience.ts';
 import { mayTouch, type Principal } from './principal.ts';
 import type { ApiContext } from './route.ts';
 
@@ -56,10 +57,14 @@ export interface LeakOutcome {
 const MOST_TRIED = 20;
 const LANES = 4;
 
+/** How long all sign-ins of one report may take together, in ms. A leaked key is replaced after them, and an issuer that hangs must not hold that up. */
+const TRYING_MS = 5_000;
+
 /** @throws RekeydError `redis_unreachable`, `not_durable` */
 export async function answerLeak(report: LeakReport, context: ApiContext): Promise<LeakOutcome> {
   const owned = await soon(ownersOf(report, context));
-  const tried = await tryAll(owned, report, context);
+  const signal = AbortSignal.any([report.signal, after(TRYING_MS)]);
+  const tried = await tryAll(owned, context, signal);
   const asked = openReplacements(report, context);
   const items = owned.map((item) => ({
     ...shownItem(item),
@@ -104,19 +109,25 @@ function shownItem({ key, whole }: OwnedItem): Omit<LeakedItem, 'clients'> {
 }
 
 const NOT_TRIED: Tried = { sign_in: null, detail: null };
+const TOO_LATE: Tried = {
+  sign_in: 'unknown',
+  detail: 'the sign-ins for this report took too long: not tried to the end',
+};
 
 /** Only with what was given: ours stays sealed. */
 async function tryAll(
   owned: readonly OwnedItem[],
-  { signal }: LeakReport,
   { resources }: ApiContext,
+  signal: AbortSignal,
 ): Promise<ReadonlyMap<Candidate, Tried>> {
   const tried = new Map<Candidate, Tried>();
   const wanted = owned.flatMap(({ whole, candidates }) =>
     whole === null ? [] : candidates.map((candidate) => ({ whole, candidate })),
   );
   await inParallel(wanted.slice(0, MOST_TRIED), LANES, async ({ whole, candidate }) => {
-    tried.set(candidate, await trySigningIn(candidate, [whole], resources, [], signal));
+    const trying = trySigningIn(candidate, [whole], resources, [], signal);
+    // It may have to ask the API for the issuer first, and the signal does not end that.
+    tried.set(candidate, await untilAborted(trying, signal).catch(() => TOO_LATE));
   });
   for (const { candidate } of wanted.slice(MOST_TRIED)) {
     tried.set(candidate, { sign_in: 'unknown', detail: `not tried: a report is good for ${MOST_TRIED} sign-ins` });

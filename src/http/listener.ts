@@ -10,14 +10,15 @@ import { alarm } from '../time.ts';
 import { endUnreadable, loggedProblem, type Problem, sendProblem } from './problem.ts';
 
 export interface Limits {
-  /** Of a body, in bytes. */
+  /** The largest body, in bytes. */
   readonly body: number;
-  /** Of all headers together, in bytes. */
+  /** The most of all headers together, in bytes. */
   readonly headers: number;
-  /** In which the headers, and the whole request, have come, in ms. */
+  /** How long a caller may take to send the headers, in ms. */
   readonly headersMs: number;
+  /** How long a caller may take to send the whole request, in ms. */
   readonly requestMs: number;
-  /** At once. Of those beyond, each is closed as it comes. */
+  /** How many connections there may be at once. Further ones are closed as they come. */
   readonly connections: number;
 }
 
@@ -97,7 +98,7 @@ function tlsOptions({ cert, key, clientCa }: HttpTlsConfig): TlsOptions {
   return { cert: cert.reveal(), key: key.reveal(), minVersion: 'TLSv1.2', ...asks };
 }
 
-/** New connections are shown the new certificate; those that exist stay, unless other authorities speak for callers now: who is behind them was checked by the old ones. */
+/** New connections get the new certificate. Existing ones stay, unless `client_ca` has changed: their callers were checked with the authorities from before, so they are closed. */
 export function renewTls({ server }: FastifyInstance, before: HttpTlsConfig, tls: HttpTlsConfig): void {
   if (!(server instanceof SecureServer)) return;
   server.setSecureContext(tlsOptions(tls));
@@ -118,7 +119,7 @@ const UNUSABLE: Readonly<Record<string, string>> = {
   ENOTFOUND: 'the host name is not known here. Set an address of this machine',
 };
 
-/** @param setting where the address stands @returns the URL @throws RekeydError `config` when the address is taken or not one of this machine */
+/** @param setting its name in the config @returns the URL @throws RekeydError `config` when the address is taken or not one of this machine */
 export async function listenOn(
   app: FastifyInstance,
   { host, port }: { readonly host: string; readonly port: number },

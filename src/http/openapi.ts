@@ -81,7 +81,7 @@ function bodyContent({ body, rawBody, accepts, examples }: Route, schemas: Recor
   return { 'application/json': json, ...Object.fromEntries(others.map((type) => [type, {}])) };
 }
 
-/** Of every route with what it has. */
+/** Problems of every route with such parts, and its own. */
 function problemsOf({
   scope,
   body: parsed,

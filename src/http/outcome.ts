@@ -13,14 +13,14 @@ type Accepted = z.output<typeof acceptedSchema>;
 /** Clients for which nothing was started, and why. */
 export type Errors = readonly { readonly client: string; readonly message: string }[];
 
-/** Of more rotations the state is not looked up: they have just begun. */
+/** A request with more rotations is answered without their states: they have just begun. */
 const MOST_LOOKED_UP = 1_000;
 
-/** @param waitsFor empty: nobody has begun it */
-export function pendingOf(request: string, waitsFor: string, errors: Errors): Accepted {
+/** @param waitsFor why a worker put it off; null: no worker has said so */
+export function pendingOf(request: string, waitsFor: string | null, errors: Errors): Accepted {
   return {
     ...{ request, rotations: [], pending: true },
-    ...(waitsFor !== '' && { waits_for: waitsFor }),
+    ...(waitsFor !== null && { waits_for: waitsFor }),
     ...(errors.length > 0 && { errors: [...errors] }),
   };
 }

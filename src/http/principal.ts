@@ -7,12 +7,12 @@ import { ProblemError } from './problem.ts';
 export interface Principal {
   /** What the audit log says as `claimed_by`: `token:siem` or `certificate:siem.example.com`. */
   readonly claimedBy: string;
-  /** Another one for each credential, also where a revoked token's name is given out again. */
+  /** Another one for each credential: a new token with the name of a revoked one has another key. */
   readonly key: string;
   readonly scopes: readonly TokenScope[];
   /** An app (`deployment/slug`) or a client reference that it is restricted to; null: all. */
   readonly only: string | null;
-  /** Whether it still is what it was: asked while a stream lasts. */
+  /** Whether the credential is still valid. Asked from time to time while a stream lasts. */
   isValid(): Promise<boolean>;
 }
 
@@ -21,7 +21,7 @@ export function mayTouch({ only }: Principal, ref: ClientRef): boolean {
   return covers({ only }, { app: `${deployment}/${app}`, client: ref });
 }
 
-/** What a request selects: for one who is restricted only clients, or the app, that this allows. */
+/** Whether the caller may ask for this selection. One that is restricted may select its app, or clients that it may touch. */
 export function maySelect(principal: Principal, select: Request['select']): boolean {
   const { only } = principal;
   if (only === null) return true;

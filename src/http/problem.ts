@@ -77,8 +77,8 @@ export function endUnreadable({ code = '' }: Error & { readonly code?: string },
 }
 
 /**
- * What may be told of `error`. Of our own refusals and of Fastify's all of it: they are about the request. Of others nothing, whatever status they bring
- * along: it may be that of an answer that we got ourselves.
+ * What a caller is told of `error`. A {@link ProblemError} and a refusal of Fastify are about the request: all of it is told. Of any other error nothing is
+ * told, and its status does not count: it may be that of an answer that we got ourselves.
  */
 function problemOf(error: unknown): Problem {
   if (error instanceof ProblemError) return error.problem;
@@ -95,7 +95,7 @@ function problemOf(error: unknown): Problem {
   return { status: 500, detail: 'Something went wrong here, and not with the request. The log of rekeyd says what.' };
 }
 
-/** As {@link problemOf}. The log gets the cause of an error of the server. */
+/** As {@link problemOf}. From 500 on, the log gets the cause. */
 export function loggedProblem(error: unknown, log: Log): Problem {
   const told = problemOf(error);
   if (told.status === 500) log.error({ error: messageOf(error) }, 'a request failed');

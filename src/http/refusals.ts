@@ -1,9 +1,10 @@
 /**
- * Calls that were refused: all are counted, some are logged and some stand in the audit log. Somebody who is refused a million times must not fill either,
- * nor push out what others did there.
+ * Calls that were refused: all are counted, some are logged, and some get an audit entry. A caller who is refused a million times must not fill the log or the
+ * audit log, nor push out what others did there.
  */
 import type { AuditDraft } from '../core/audit.ts';
 import { messageOf } from '../errors.ts';
+import { REFUSED_STATUSES } from '../metrics/metrics.ts';
 import type { Log } from '../rotation/resources.ts';
 import { monotonic } from '../time.ts';
 import { ProblemError } from './problem.ts';
@@ -11,21 +12,19 @@ import { ProblemError } from './problem.ts';
 export interface Refused {
   readonly status: number;
   readonly detail: string;
-  /** Null: nobody that is known. */
+  /** Who was authenticated; null: nobody was. */
   readonly claimedBy: string | null;
   readonly address: string;
   readonly method: string;
-  /** The route, not the URL: that may hold anything. */
+  /** Of the route, such as `/v1/rotations/{id}`. The URL may hold anything, a token too. */
   readonly path: string;
 }
-
-const REFUSED: readonly number[] = [401, 403, 429];
 
 /** Null: the caller was not refused, whatever else went wrong. */
 export function refusalIn(error: unknown): Pick<Refused, 'status' | 'detail'> | null {
   if (!(error instanceof ProblemError)) return null;
   const { status, detail } = error.problem;
-  return REFUSED.includes(status) ? { status, detail } : null;
+  return REFUSED_STATUSES.includes(status) ? { status, detail } : null;
 }
 
 export interface RefusalsOptions {
@@ -36,37 +35,47 @@ export interface RefusalsOptions {
   readonly now?: () => number;
 }
 
-/** The same caller is told of again after so long, in ms, with how often it was refused meanwhile. */
+/** After a log line about a caller, the next one about the same caller comes this much later at the earliest, in ms. It says how often the caller was refused meanwhile. */
 const QUIET_MS = 60_000;
 
-/** So many entries in the audit log within {@link HOUR_MS}, of all callers together. */
+/** Audit entries about refusals of all callers together, within {@link HOUR_MS}. */
 const MOST_AUDITED = 60;
 const HOUR_MS = 3_600_000;
 
-/** So many callers are told apart; those beyond are told of as one. */
+/** So many callers are told apart. All others share one place, `others`. */
 const MOST_CALLERS = 256;
 const OTHERS = 'others';
 
 interface Caller {
+  /** When the last log line about it was written. */
   toldAt: number;
-  /** Refused since it was told of. */
+  /** How often it was refused since then. */
   times: number;
 }
 
-/** To be told of each call that was refused. */
+/** @returns a function to call for each call that was refused */
 export function openRefusals({ log, append, count, now = monotonic }: RefusalsOptions): (refused: Refused) => void {
   const callers = new Map<string, Caller>();
   let hourAt = now();
   let audited = 0;
+  /** Refusals that no audit entry has counted yet. */
   let unsaid = 0;
+  let forgotAt = now();
 
   function callerOf(name: string): Caller {
-    const known = callers.get(name) ?? (callers.size < MOST_CALLERS ? undefined : callers.get(OTHERS));
-    if (known !== undefined) return known;
-    for (const [other, { toldAt }] of callers) if (now() - toldAt > HOUR_MS) callers.delete(other);
-    const made = { toldAt: Number.NEGATIVE_INFINITY, times: 0 };
-    callers.set(callers.size < MOST_CALLERS - 1 ? name : OTHERS, made);
-    return made;
+    forgetQuiet();
+    const isFull = callers.size >= MOST_CALLERS - 1;
+    const place = callers.has(name) || !isFull ? name : OTHERS;
+    const caller = callers.get(place) ?? { toldAt: Number.NEGATIVE_INFINITY, times: 0 };
+    callers.set(place, caller);
+    return caller;
+  }
+
+  /** Callers that were last told of long ago make room for others. It is looked at once a minute, because a flood comes by here. */
+  function forgetQuiet(): void {
+    if (now() - forgotAt < QUIET_MS) return;
+    forgotAt = now();
+    for (const [name, { toldAt }] of callers) if (now() - toldAt > HOUR_MS) callers.delete(name);
   }
 
   function audit({ status, detail, claimedBy, address, method, path }: Refused, times: number): void {

@@ -2,8 +2,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { problemsOf } from '../../jobs/schemas.ts';
-import { answerOf } from '../store/redis/patience.ts';
 import { authenticate, type Credentials } from './auth.ts';
+import { within } from './patience.ts';
 import type { Principal } from './principal.ts';
 import { ProblemError } from './problem.ts';
 import { slowDown } from './rate.ts';
@@ -36,42 +36,39 @@ export function register(app: FastifyInstance, routes: readonly Route[], registe
       handler: async (request, reply) => {
         const principal = principals.get(request) ?? null;
         const raw = Buffer.isBuffer(request.body) ? request.body : NOTHING;
-        const call = {
-          ...{ context: registering.context, principal, raw },
-          params: checked(route.params, request.params, 'path'),
-          query: checked(route.query, request.query, 'query'),
-          body: await bodyOf(route, request, raw, parseJson),
-          headers: textHeaders(request),
-          address: request.ip,
-          signal: goneSignal(reply),
-        };
         try {
-          const answer = await inTime(route.handle(call as never), route); // it has a principal where the route has a scope, or is signed: see onRequest
+          const call = {
+            ...{ context: registering.context, principal, raw },
+            params: checked(route.params, request.params, 'path'),
+            query: checked(route.query, request.query, 'query'),
+            body: await bodyOf(route, request, raw, parseJson),
+            headers: textHeaders(request),
+            address: request.ip,
+            signal: goneSignal(reply),
+          };
+          const answer = await within(PATIENCE_MS[route.method], route.handle(call as never)); // it has a principal where the route has a scope, or is signed: see onRequest
           return send(reply, answer);
         } catch (error) {
           noteRefusal(error, principal?.claimedBy ?? null, request, route, registering);
           throw error;
+        } finally {
+          // It may be a private key that leaked, also where the request is refused.
+          raw.fill(0);
         }
       },
     });
   }
 }
 
-/** How long an answer may take, in ms, by what it does: commands wait for Redis, however long it is away. */
+/** How long an answer may take, in ms. */
 const PATIENCE_MS = { GET: 15_000, POST: 120_000 } as const;
-const NEVER = new AbortController().signal;
 
-/** @throws RekeydError `redis_unreachable` */
-async function inTime(work: Promise<Answer>, { method }: Route): Promise<Answer> {
-  return (await answerOf(work, { signal: NEVER, ms: PATIENCE_MS[method] }, '')) as Answer; // null only after an abort
-}
-
-/** A caller who sends a token is known by that, whatever else the request says. */
+/** A request with a token is one of that token, also where it has a signature. */
 function isSigned(route: Route, request: FastifyRequest): boolean {
   return request.headers.authorization === undefined && route.isSigned?.(textHeaders(request)) === true;
 }
 
-/** A signature that is not accepted is a refusal like that of a token. */
+/** Notes `error` where the caller was refused: before the route ran, or by the route, which may not accept a signature. */
 function noteRefusal(
   error: unknown,
   claimedBy: string | null,
@@ -145,14 +142,14 @@ function textHeaders({ headers }: FastifyRequest): Readonly<Record<string, strin
 export function goneSignal({ raw }: FastifyReply): AbortSignal {
   const gone = new AbortController();
   raw.once('close', () => raw.writableFinished || gone.abort());
-  // It left while its token was looked up: `close` does not come again.
+  // The caller left while its token was looked up: `close` does not come again.
   if (raw.destroyed) gone.abort();
   return gone.signal;
 }
 
 function send(reply: FastifyReply, { status, headers = {}, body, stream }: Answer): FastifyReply {
   if (stream === undefined) return reply.code(status).headers(headers).send(body);
-  // First: it may refuse, and a problem document has a head of its own.
+  // Before the head: the stream may be refused, and a problem document has a head of its own.
   stream(reply.raw);
   reply.hijack();
   reply.raw.writeHead(status, headers);

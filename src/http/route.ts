@@ -28,7 +28,7 @@ export interface Call<P = unknown, Q = unknown, B = unknown, W extends Principal
   readonly params: P;
   readonly query: Q;
   readonly body: B;
-  /** Of the body as it came; empty without one. */
+  /** The body as it came; empty without one. It is overwritten once the route has answered. */
   readonly raw: Buffer;
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string | undefined>>;
@@ -73,7 +73,7 @@ export interface AnswerDoc {
 
 interface RouteOf<P, Q, B, W extends Principal | null> {
   readonly method: 'GET' | 'POST';
-  /** A request that proves by its body who sends it: the route checks that itself, and no token is asked for. */
+  /** Whether a request says that its body is signed. It needs no token: the route checks the signature. */
   readonly isSigned?: (headers: Call['headers']) => boolean;
   /** With names in braces, such as `/v1/rotations/{id}`. */
   readonly path: string;
@@ -87,7 +87,7 @@ interface RouteOf<P, Q, B, W extends Principal | null> {
   readonly query?: z.ZodType<Q> & z.ZodObject;
   /** Of the JSON body. A route without one gets what came as {@link Call.raw}. */
   readonly body?: z.ZodType<B>;
-  /** In its place, for the documents alone: what a JSON body may be where the route reads the bytes itself. */
+  /** In place of `body`, where the route reads the bytes itself: what a JSON body may be. For the documents alone. */
   readonly rawBody?: z.ZodType;
   /** Media types that the body may have; JSON where there is a schema. */
   readonly accepts?: readonly string[];

@@ -55,12 +55,12 @@ export interface HttpServer {
   readonly url: string;
   /** Of what is public: the same where it has no listener of its own. */
   readonly publicUrl: string;
-  /** Certificates were renewed. */
+  /** Serves with these certificates from now on: see {@link renewTls}. */
   renew(tls: HttpTlsConfig): void;
   close(): Promise<void>;
 }
 
-/** What is served on the listener of the API alone. */
+/** On the listener of the API. */
 const API_ROUTES: readonly Route[] = [
   ...rotationRoutes,
   ...requestRoutes,
@@ -71,10 +71,11 @@ const API_ROUTES: readonly Route[] = [
   ...metricsRoutes,
 ];
 
+/** On the public listener. Where the config has none, on that of the API. */
 const PUBLIC_ROUTES: readonly Route[] = [...jwksRoutes];
 
-/** What is on the listener of the API, and on that for what is public where there is one: each with who may use it. */
-const SHARED_ROUTES: readonly Route[] = [...metricsRoutes, ...scannerRoutes];
+/** On a public listener of its own, too. Metrics take a token there as well, and `/v1/leaks` takes only reports that are signed. */
+const ALSO_PUBLIC_ROUTES: readonly Route[] = [...metricsRoutes, ...scannerRoutes];
 
 /** Every route that `openapi.json` describes. */
 export const ROUTES: readonly Route[] = [...API_ROUTES, ...PUBLIC_ROUTES];
@@ -158,6 +159,6 @@ function serveApi({ inner, outer }: Listeners, { parts, credentials, rate, metri
     ...{ events, scanners: context.scanners, metrics, views, sessions, live },
   };
   registerPages(inner, PAGES, { context: page, rate, refused, log });
-  register(outer, outer === inner ? PUBLIC_ROUTES : [...PUBLIC_ROUTES, ...SHARED_ROUTES], registering);
+  register(outer, outer === inner ? PUBLIC_ROUTES : [...PUBLIC_ROUTES, ...ALSO_PUBLIC_ROUTES], registering);
   return { events, live };
 }

@@ -30,48 +30,53 @@ export interface NewToken {
 type Cause = Pick<AuditDraft, 'actor' | 'claimed_by' | 'reason'>;
 
 export interface TokenBook {
-  /** Makes a token. @returns its value, which is not kept. @throws RekeydError `usage`, `key_tampered`, `kek_missing`, `not_durable` */
+  /** Makes a token. @returns its value, which is not kept. @throws RekeydError `usage`, `key_tampered`, `kek_missing`, `not_durable`, `store_conflict` */
   create(token: NewToken, cause: Cause): Promise<string>;
   /** @throws RekeydError `not_found`, and as {@link TokenBook.create} */
   revoke(name: string, cause: Cause): Promise<void>;
-  /** Begins a new list without any, also where the present one cannot be read. @throws RekeydError `not_durable` */
+  /** Begins a new list without any token, also where the present list cannot be read. @throws RekeydError `not_durable`, `store_conflict` */
   revokeAll(cause: Cause): Promise<void>;
-  /** Signs the list under the first KEK. True when it was under another one. */
+  /** Signs the list with the first KEK. @returns false where that KEK had signed it already, or there is no list. @throws as {@link TokenBook.create} */
   resign(cause: Cause): Promise<boolean>;
   list(): Promise<readonly Token[]>;
   /**
-   * The token with this value, unless it has expired; null: there is none. A list that was changed a moment ago counts after {@link FRESH_MS} at the latest.
+   * The token with this value, unless it has expired; null: there is none. A change by another process counts after {@link FRESH_MS} at the latest.
    * @throws RekeydError `key_tampered`, `kek_missing`, `redis_unreachable`
    */
   find(value: string): Promise<Token | null>;
-  /** The same by the hash of the value: of one that was shown before, and is not kept. */
+  /** The same by the hash of its value, for a session of the page: that keeps the hash and not the value. */
   findByHash(hash: string): Promise<Token | null>;
 }
 
-/** How old, in ms, what is known of the list may be. */
+/** The list is read again when it was read longer ago than this, in ms. */
 const FRESH_MS = 1_000;
 
-/** Between two reads, in ms, for tokens that are not in it. */
+/** For a token that is not in the list, it is read again at most once in this time, in ms. */
 const AGAIN_MS = 100;
 
 const PURPOSE = 'HTTP tokens';
 
-/** Somebody else changes the list at the same moment only this often. */
+/** How often a change is tried while others change the list at the same time. */
 const ATTEMPTS = 20;
 
 export interface TokenBookOptions {
   readonly store: Pick<Store, 'id' | 'now' | 'signedTokens' | 'replaceTokens'>;
   readonly keks: readonly Kek[];
-  /** Where it is noted which list was seen last. */
+  /** The number of the newest list that was seen is noted there, in `tokens.json`. */
   readonly dataDir: string;
 }
 
 interface Read {
-  /** As it is in the store; null: there is none. */
+  /** The list as it is in the store; null: there is none. */
   readonly signed: string | null;
   readonly list: TokenList;
   /** When it was read: ms since the Unix epoch, on the store's clock. */
   readonly at: number;
+}
+
+interface Change {
+  readonly list: TokenList;
+  readonly entry: AuditDraft;
 }
 
 export function openTokenBook({ store, keks, dataDir }: TokenBookOptions): TokenBook {
@@ -82,15 +87,15 @@ export function openTokenBook({ store, keks, dataDir }: TokenBookOptions): Token
     // First, so that a change to the list made meanwhile is newer than this.
     const seen = await highest.of(store.id);
     const [signed, at] = await Promise.all([store.signedTokens(), store.now()]);
-    const none: TokenList = { v: 1, store: store.id, serial: seen, tokens: [] };
+    const empty: TokenList = { v: 1, store: store.id, serial: seen, tokens: [] };
     if (signed === null) {
-      if (none.serial > 0) throw putBack('none');
-      return { signed, list: none, at };
+      if (seen > 0) throw putBack('none');
+      return { signed, list: empty, at };
     }
     const list: TokenList = JSON.parse(await verifyDocument(signed, PURPOSE, keks)); // only `replace` signs one
-    // Those of a store that was lost: who holds one asks for another.
-    if (list.store !== store.id) return { signed, list: none, at };
-    if (list.serial < none.serial) throw putBack('an older list');
+    // The tokens of a store that was lost are not accepted: their owners need new ones.
+    if (list.store !== store.id) return { signed, list: empty, at };
+    if (list.serial < seen) throw putBack('an older list');
     await highest.note(list);
     return { signed, list, at };
   }
@@ -107,17 +112,20 @@ export function openTokenBook({ store, keks, dataDir }: TokenBookOptions): Token
     return true;
   }
 
-  async function change(alter: (list: TokenList) => TokenList, entry: AuditDraft): Promise<void> {
+  /** @param alter null: the list stays as it is. @returns whether it was changed. @throws RekeydError `store_conflict` */
+  async function change(alter: (present: Read) => Change | null): Promise<boolean> {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
       const present = await read();
-      if (await replace(present, alter(present.list), [entry])) return;
+      const changed = alter(present);
+      if (changed === null) return false;
+      if (await replace(present, changed.list, [changed.entry])) return true;
     }
     throw new RekeydError('store_conflict', 'Others change the tokens all the time: nothing was changed. Try again.');
   }
 
   /**
    * Null: there is none, or it has expired.
-   * @param since what is known of the list must have been read after that, in ms of the monotonic clock
+   * @param since the list is read anew unless it was read after this, in ms of the monotonic clock
    */
   async function tokenIn(since: number, wanted: Buffer): Promise<Token | null> {
     if (known === null || known.at < since) known = { list: read(), at: monotonic() };
@@ -131,7 +139,7 @@ export function openTokenBook({ store, keks, dataDir }: TokenBookOptions): Token
     return token === undefined || token.expiresAt <= now ? null : token;
   }
 
-  /** One that is not there may have been made just now. Those who ask for such a one wait for each other: however many guess, the list is read so often. */
+  /** A token that is not in the list may have been made just now. Its callers share one read of the list every {@link AGAIN_MS}, however many guess. */
   async function justMade(wanted: Buffer): Promise<Token | null> {
     const asked = monotonic();
     await sleep(Math.max(0, (known?.at ?? 0) + AGAIN_MS - asked));
@@ -149,26 +157,28 @@ export function openTokenBook({ store, keks, dataDir }: TokenBookOptions): Token
       const createdAt = await store.now();
       const token = { name, hash: hashOf(value), scopes, only, createdAt, expiresAt, by: cause.actor };
       const data = { name, scopes, only, expires: new Date(expiresAt).toISOString() };
-      await change((list) => withToken(list, token), entry('token.created', cause, data));
+      await change(({ list }) => ({ list: withToken(list, token), entry: entry('token.created', cause, data) }));
       return value;
     },
-    revoke: (name, cause) => change((list) => withoutToken(list, name), entry('token.revoked', cause, { name })),
+    async revoke(name, cause) {
+      await change(({ list }) => ({ list: withoutToken(list, name), entry: entry('token.revoked', cause, { name }) }));
+    },
     async revokeAll(cause) {
       const signed = await store.signedTokens();
       const present = await read().catch(() => null);
-      // Other machines may have seen a longer count than this list and this machine tell: the time is beyond all of them.
+      // Other machines may have seen a higher number than this list has and this machine knows. The time is higher than all of them.
       const serial = Math.max(present?.list.serial ?? 0, await highest.of(store.id), await store.now()) + 1;
       const list: TokenList = { v: 1, store: store.id, serial, tokens: [] };
       const entries = [entry('token.revoked', cause, { all: true })];
       if (await replace({ signed }, list, entries)) return;
       throw new RekeydError('store_conflict', 'Somebody else changed the tokens just now. Try again.');
     },
-    async resign(cause) {
-      const present = await read();
-      if (present.signed === null || signerOf(present.signed) === keks[0]?.id) return false;
-      const told = entry('keys.rewrapped', cause, { what: 'tokens', to: keks[0]?.id ?? null });
-      return replace(present, present.list, [told]);
-    },
+    resign: (cause) =>
+      change(({ signed, list }) => {
+        const to = keks[0]?.id ?? null;
+        if (signed === null || signerOf(signed) === to) return null;
+        return { list, entry: entry('keys.rewrapped', cause, { what: 'tokens', to }) };
+      }),
     list: async () => (await read()).list.tokens,
     find: async (value) => (isTokenValue(value) ? findByHash(hashOf(value)) : null),
     findByHash,
@@ -188,7 +198,7 @@ function putBack(what: string): RekeydError {
   return new RekeydError('key_tampered', `${why} \`rekeyd token revoke --all\` begins a new list.`);
 }
 
-/** The number of the newest list that this machine saw, in `data_dir`: it outlives the process, and who can write Redis cannot write it. */
+/** The number of the newest list that this machine saw. It is in `data_dir`: there it outlives the process, and a writer of Redis cannot change it. */
 function openHighest(dataDir: string) {
   const file = join(dataDir, 'tokens.json');
   let seen: { readonly store: string; readonly serial: number } | null = null;
@@ -202,13 +212,13 @@ function openHighest(dataDir: string) {
 
   return {
     async of(store: string): Promise<number> {
-      // Read each time: a command on this machine may have seen a newer one since.
+      // The file is read each time: a command on this machine may have seen a newer list since.
       const both = [await load(), seen].map((one) => (one?.store === store ? one.serial : 0));
       return Math.max(...both);
     },
     async note({ store, serial }: Pick<TokenList, 'store' | 'serial'>): Promise<void> {
       if (seen?.store === store && seen.serial >= serial) return;
-      // A command on this machine may have seen a newer one.
+      // A command on this machine may have seen a newer list.
       const held = await load();
       seen = { store, serial: held.store === store ? Math.max(held.serial, serial) : serial };
       if (held.store === store && held.serial >= serial) return;

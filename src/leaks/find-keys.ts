@@ -30,17 +30,17 @@ interface Search {
 
 /** @param given the bytes of a file or of a body; they are not kept */
 export async function findKeys(given: Uint8Array): Promise<FoundKeys> {
-  return inMaterial((search) => searchBytes(given, 0, search));
+  return keysFoundBy((search) => searchBytes(given, 0, search));
 }
 
 /** The same in values that were JSON: each text in them is looked at by itself. */
 export async function findKeysIn(values: readonly unknown[]): Promise<FoundKeys> {
-  return inMaterial((search) => {
+  return keysFoundBy((search) => {
     for (const value of values) searchValue(value, 0, search);
   });
 }
 
-async function inMaterial(look: (search: Search) => void): Promise<FoundKeys> {
+async function keysFoundBy(look: (search: Search) => void): Promise<FoundKeys> {
   const search: Search = { blocks: [], jwks: [], names: new Set(), parts: 0 };
   look(search);
   const { blocks, jwks, names, parts } = search;

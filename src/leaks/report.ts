@@ -1,5 +1,6 @@
 /** What somebody sends to `/v1/leaks`: a key or a report, alone or with what is to be done about it. */
 import { z } from 'zod';
+import { members } from '../core/reply.ts';
 import { RekeydError } from '../errors.ts';
 import { type FoundKeys, findKeys, findKeysIn } from './find-keys.ts';
 
@@ -71,13 +72,18 @@ async function holdsKey(text: string): Promise<boolean> {
   return isOver || keys.length > 0;
 }
 
-function wrapperIn(body: Uint8Array): z.output<typeof leakSchema> | null {
-  let parsed: unknown;
+/** Undefined: it is no JSON. */
+function jsonIn(body: Uint8Array): unknown {
   try {
-    parsed = JSON.parse(new TextDecoder().decode(body));
+    return JSON.parse(new TextDecoder().decode(body));
   } catch {
-    return null;
+    return undefined;
   }
+}
+
+/** Null: the body is the key, or the report, itself. @throws RekeydError `usage` */
+function wrapperIn(body: Uint8Array): z.output<typeof leakSchema> | null {
+  const parsed = jsonIn(body);
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed) || 'kty' in parsed) return null;
   if (!('key' in parsed || 'report' in parsed)) return null;
   const read = leakSchema.safeParse(parsed);
@@ -92,21 +98,13 @@ function wrapperIn(body: Uint8Array): z.output<typeof leakSchema> | null {
   );
 }
 
-/** Where a scanner found something, for the audit log: no part of a URL that may be a key. Null when it says nothing usable. */
+/** Where a scanner found something, for the audit log: of a URL with a part that may be a key, only the origin. Null: the report says no place. */
 export function placeIn(body: Uint8Array): string | null {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(new TextDecoder().decode(body));
-  } catch {
-    return null;
-  }
-  for (const entry of Array.isArray(parsed) ? parsed.slice(0, 1) : [parsed]) {
-    const { url, location, incident } = { ...Object(entry) };
-    const text = url ?? location ?? Object(incident).gitguardian_url;
-    const place = typeof text === 'string' ? URL.parse(text) : null;
-    if (place === null || !/^https?:$/.test(place.protocol)) return null;
-    const shown = `${place.origin}${place.pathname}`;
-    return shown.length <= 250 && !/[A-Za-z0-9+_-]{41,}/.test(shown) ? shown : place.origin;
-  }
-  return null;
+  const parsed = jsonIn(body);
+  const { url, location, incident } = members(Array.isArray(parsed) ? parsed[0] : parsed);
+  const text = url ?? location ?? members(incident).gitguardian_url;
+  const place = typeof text === 'string' ? URL.parse(text) : null;
+  if (place === null || !/^https?:$/.test(place.protocol)) return null;
+  const shown = `${place.origin}${place.pathname}`;
+  return shown.length <= 250 && !/[A-Za-z0-9+_-]{41,}/.test(shown) ? shown : place.origin;
 }

@@ -15,7 +15,7 @@ export interface ScannerKeys {
   keyOf(place: KeyPlace, identifier: string): Promise<KeyObject | null>;
 }
 
-/** For so long, in ms, what was read is taken for what is published: a key that is taken back is refused by then. */
+/** How long keys that were read count, in ms. A key that the scanner takes back is refused after that. */
 const FRESH_MS = 3_600_000;
 
 /** Reports with made-up key identifiers cause the scanner's keys to be fetched again at most this often, in ms. */
@@ -26,6 +26,7 @@ const MAX_BYTES = 256 * 1024;
 
 interface Published {
   readonly keys: Promise<ReadonlyMap<string, KeyObject>>;
+  /** The keys count until {@link FRESH_MS} after this. */
   readonly at: number;
   /** When the scanner was last asked, also in vain. */
   readonly askedAt: number;
@@ -39,11 +40,11 @@ export function openScannerKeys(now: () => number = monotonic): ScannerKeys {
     const before = known.get(place.keysUrl);
     const published = { keys: fetchKeys(place), at: now(), askedAt: now() };
     known.set(place.keysUrl, published);
-    // What was read before still holds, unless it is too old for that. Otherwise nobody asks again at once.
+    // Keys that were read before count on, unless they are too old. Without such keys the failure itself counts for a while: not every report asks the scanner again.
     published.keys.catch(() => {
-      const holds = before !== undefined && now() - before.at < FRESH_MS;
+      const counts = before !== undefined && now() - before.at < FRESH_MS;
       const { askedAt } = published;
-      known.set(place.keysUrl, holds ? { ...before, askedAt } : { ...published, at: now() - FRESH_MS + REST_MS });
+      known.set(place.keysUrl, counts ? { ...before, askedAt } : { ...published, at: now() - FRESH_MS + REST_MS });
     });
     return published.keys;
   }

@@ -4,7 +4,7 @@
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import packageFile from '../../package.json' with { type: 'json' };
-import { exposedSeconds, type RotationSummary } from '../core/history.ts';
+import { ENDED_STATES, exposedSeconds, type RotationSummary } from '../core/history.ts';
 import { openFleet, type TellFleet } from './fleet.ts';
 
 export interface ApiCall {
@@ -22,7 +22,7 @@ export interface Metrics {
   webhookTried(webhook: string, outcome: string): void;
   /** These are the webhooks now: their series begin at zero, and those of others end. */
   webhooksAre(webhooks: readonly string[]): void;
-  /** Somebody asked us over HTTP and was turned away. @param status 401, 403 or 429 */
+  /** A caller of rekeyd was refused. @param status one of {@link REFUSED_STATUSES} */
   callRefused(status: number): void;
   readonly tellFleet: TellFleet;
   /** In the text format of Prometheus, 0.0.4. */
@@ -37,8 +37,9 @@ const API = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 /** A rotation waits for caches and for the tokens of the old key: minutes, or days. */
 const ROTATION = [5, 30, 60, 300, 900, 3_600, 14_400, 43_200, 86_400, 604_800];
 
-const OUTCOMES = ['finished', 'failed', 'rolled_back'] as const satisfies readonly RotationSummary['state'][];
-const REFUSALS = [401, 403, 429];
+/** With one of these statuses a caller of rekeyd is refused. */
+export const REFUSED_STATUSES: readonly number[] = [401, 403, 429];
+
 const TRIES = ['delivered', 'failed', 'dead', 'stopped'];
 
 /** @param hasSchedule whether this process starts rotations by the clock */
@@ -87,8 +88,8 @@ export function openMetrics(hasSchedule: () => boolean): Metrics {
   });
   build.set({ version: packageFile.version, node: process.versions.node }, 1);
   // A series that begins with its first failure has no increase that an alert could see.
-  for (const outcome of OUTCOMES) rotations.inc({ outcome }, 0);
-  for (const status of REFUSALS) refused.inc({ status }, 0);
+  for (const outcome of ENDED_STATES) rotations.inc({ outcome }, 0);
+  for (const status of REFUSED_STATUSES) refused.inc({ status }, 0);
 
   return {
     apiCalled({ status, durationMs }) {

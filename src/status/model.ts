@@ -42,6 +42,8 @@ export interface ClientStatus {
   readonly halted: string | null;
   /** Of clients that were named: keys that were reported as compromised, the latest first, as far as the history goes. Absent for others, and where there were none. */
   readonly exposures?: readonly ExposureStatus[];
+  /** Of clients that were named: what a person does about the most pressing thing; null: nothing has to be done. Absent for others. */
+  readonly advice?: string | null;
 }
 
 export interface DriftStatus {
@@ -94,7 +96,7 @@ export interface RetirementStatus {
   readonly error: string | null;
 }
 
-/** What it covers stands in it as `client`, `app`, `policy` or `all`. */
+/** It has one of the members `client`, `app`, `policy` and `all`: what it covers. */
 export type PauseStatus = Scope & {
   readonly actor: string;
   readonly reason: string;
@@ -154,7 +156,14 @@ export interface WaveStatus {
   readonly stopped: string | null;
 }
 
-/** A request that was put off. */
+/** Requests that a worker began and put off. */
+export interface PutOffRequests {
+  /** The oldest first, of those that are tried next. */
+  readonly requests: readonly RequestStatus[];
+  /** How many more wait for a later time. */
+  readonly requests_more: number;
+}
+
 export interface RequestStatus {
   /** Of its job. */
   readonly request: string;

@@ -6,7 +6,7 @@ import { countsOf } from './census/tally.ts';
 import { clientView } from './client/view.ts';
 import { clientList } from './clients/list.ts';
 import { aroundOf } from './fleet/fleet.ts';
-import type { RequestStatus } from './model.ts';
+import type { PutOffRequests } from './model.ts';
 import { shared } from './sharing.ts';
 import { surroundingsOf } from './surroundings.ts';
 import type { FleetView, Views } from './views.ts';
@@ -14,8 +14,7 @@ import type { FleetView, Views } from './views.ts';
 /** Of the config in force. */
 export interface ViewParts {
   readonly resources: Resources;
-  /** Requests that a worker began and put off. */
-  requests(): Promise<readonly RequestStatus[]>;
+  requests(): Promise<PutOffRequests>;
 }
 
 /** @param census of the same config and store */

@@ -8,12 +8,13 @@ import type { DeploymentStatus, PauseStatus } from './model.ts';
 export interface Surroundings {
   /** The store's clock, ms since the epoch. */
   readonly now: number;
-  /** By their ids. */
+  /** By id. */
   readonly deployments: ReadonlyMap<string, DeploymentState>;
-  /** Those in force, by {@link scopeName}. */
+  /** Pauses in force, by the name of their scope: see {@link byScope}. */
   readonly pauses: ReadonlyMap<string, Pause>;
 }
 
+/** Of the deployments of the config. */
 export async function surroundingsOf({ store, config }: Pick<Resources, 'store' | 'config'>): Promise<Surroundings> {
   const [now, deployments, paused] = await Promise.all([
     store.now(),

@@ -1,10 +1,18 @@
 /** What the page shows, and `rekeyd status`: of the fleet, of a list of clients, and of one client. Members as in the JSON document; times are RFC 3339. */
 import type { AuditEntry } from '../core/audit.ts';
 import type { ClientRef } from '../core/client.ts';
+import type { RotationState } from '../core/history.ts';
 import type { ClientState } from '../core/state.ts';
 import type { DriftView } from './client/drift.ts';
 import type { AuditLogStatus } from './fleet/audit-log.ts';
-import type { ClientStatus, DeploymentStatus, PauseStatus, RequestStatus, WaveStatus, WebhookStatus } from './model.ts';
+import type {
+  ClientStatus,
+  DeploymentStatus,
+  PauseStatus,
+  PutOffRequests,
+  WaveStatus,
+  WebhookStatus,
+} from './model.ts';
 
 export interface Views {
   fleet(): Promise<FleetView>;
@@ -14,7 +22,7 @@ export interface Views {
   client(ref: ClientRef): Promise<ClientView | null>;
 }
 
-export interface FleetView {
+export interface FleetView extends PutOffRequests {
   /** When it was so, on the store's clock. */
   readonly at: string;
   /** How far the fleet is read, where all is not known yet; the counts are of what was read. Null: they are of all clients. */
@@ -33,8 +41,6 @@ export interface FleetView {
   /** Those by people that are in force. */
   readonly pauses: readonly PauseStatus[];
   readonly waves: readonly WaveStatus[];
-  /** Those that were put off, the oldest first. */
-  readonly requests: readonly RequestStatus[];
   readonly audit: AuditLogStatus;
   /** Those that a worker has begun. */
   readonly webhooks: readonly WebhookStatus[];
@@ -51,7 +57,16 @@ export interface DueCounts {
 export interface Status
   extends Pick<
     FleetView,
-    'deployments' | 'policies' | 'workers' | 'pauses' | 'waves' | 'requests' | 'audit' | 'webhooks' | 'due' | 'counts'
+    | 'deployments'
+    | 'policies'
+    | 'workers'
+    | 'pauses'
+    | 'waves'
+    | keyof PutOffRequests
+    | 'audit'
+    | 'webhooks'
+    | 'due'
+    | 'counts'
   > {
   /** Those that need a person first; with `--state` and `--limit` not all that are counted. Counts and times are of the clients that are selected. */
   readonly clients: readonly ClientStatus[];
@@ -124,6 +139,7 @@ export interface ClientList {
 }
 
 export interface ClientView {
+  /** With `advice`, and with `exposures` where there were any. */
   readonly status: ClientStatus;
   readonly lifeline: Lifeline;
   /** Rotations, the newest first, one under way included. */
@@ -131,13 +147,11 @@ export interface ClientView {
   /** Its newest audit entries, the newest first, as far as they are looked for. */
   readonly entries: readonly AuditEntry[];
   readonly drift: DriftView;
-  /** What to do about `status.last_error`, `halted` or what it waits for; null: nothing. */
-  readonly advice: string | null;
 }
 
 export interface RotationView {
   readonly id: string;
-  readonly state: 'running' | 'active' | 'finished' | 'failed' | 'rolled_back';
+  readonly state: RotationState;
   readonly strategy: 'overlap' | 'cutover';
   readonly kid: string | null;
   readonly replaces: string | null;

@@ -49,7 +49,7 @@ async function shownOf(clients: number, rounds: number): Promise<readonly Shown[
     await fill(stage, clients);
     const { resources } = stage;
     const census = openCensus(() => resources);
-    const views = openViews(() => ({ resources, requests: async () => [] }), census);
+    const views = openViews(() => ({ resources, requests: async () => ({ requests: [], requests_more: 0 }) }), census);
     await census.whole(new AbortController().signal);
     const all: Shown[] = [];
     for (let round = 0; round < rounds; round += 1) all.push(await roundOf(views));

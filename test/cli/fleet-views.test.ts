@@ -117,6 +117,7 @@ test('status counts the fleet and lists of it what is asked for', async () => {
     'pauses',
     'waves',
     'requests',
+    'requests_more',
     'audit',
     'webhooks',
   ]);

@@ -43,12 +43,25 @@ test('a flood from a million addresses is told of, and fills nothing', () => {
   expect(counts.get(401)).toBe(100_000);
   expect(drafts).toHaveLength(60);
   expect(lines.length).toBeLessThanOrEqual(256);
-  // A hour later there is room again, and the entry says how many went untold.
+  // An hour later there is room again, and the entry says how many went untold.
   time.now += 3_600_000;
   refuse('198.51.100.1');
   const told = drafts.reduce((sum, { data }) => sum + Number(data.times), 0);
   expect(drafts).toHaveLength(61);
   expect(told).toBeGreaterThan(250);
+});
+
+test('after a flood has ended, new callers are told of one by one again', () => {
+  const { lines, time, refuse } = opened();
+  for (let call = 0; call < 1_000; call += 1) refuse(`192.0.${call >> 8}.${call & 255}`);
+  time.now += 2 * 3_600_000;
+  const before = lines.length;
+  for (const address of ['198.51.100.1', '198.51.100.2', '198.51.100.3']) refuse(address);
+  expect(lines.slice(before).map((line) => JSON.parse(line).address)).toEqual([
+    '198.51.100.1',
+    '198.51.100.2',
+    '198.51.100.3',
+  ]);
 });
 
 test('a caller has its rate, and gets it back with time; others have their own', () => {

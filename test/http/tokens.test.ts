@@ -165,6 +165,25 @@ describe(`tokens on ${redisKinds[0]}`, () => {
     await expect(book().find(value)).rejects.toMatchObject({ code: 'kek_missing' });
   });
 
+  it('are signed anew also while another command, with the KEK from before, makes one', async () => {
+    await make('siem');
+    const { store } = workers.other;
+    let isFirst = true;
+    const contested: typeof store = {
+      ...store,
+      async replaceTokens(...change) {
+        if (isFirst) {
+          isFirst = false;
+          await make('meanwhile');
+        }
+        return store.replaceTokens(...change);
+      },
+    };
+    const moving = openTokenBook({ store: contested, keks: [OTHER, KEK], dataDir: folder() });
+    expect(await moving.resign(CAUSE)).toBe(true);
+    expect((await book({ keks: [OTHER] }).list()).map(({ name }) => name)).toEqual(['siem', 'meanwhile']);
+  });
+
   it('note which list was seen last where only rekeyd writes', async () => {
     const dataDir = folder();
     await book({ dataDir }).create(await wanted('siem'), CAUSE);

@@ -10,6 +10,7 @@ import { sweep } from '../../jobs/sweep.ts';
 import { enroll } from '../../src/core/adoption.ts';
 import { clientPolicy, keksOf } from '../../src/rotation/policy.ts';
 import { goodClaims, introspect, makeKey, sign, withPem } from '../emulator/testing.ts';
+import { rekeyd } from '../support/command.ts';
 import { DEPLOYMENT, type Fleet, type FleetApp, type FleetClient, KID_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
 import { probeOn } from '../support/probing.ts';
@@ -100,6 +101,12 @@ test('an application takes the key that it is offered, and is rotated from then 
     'nothing is left to do but to wait',
     async (saw) => saw(await fleet.resources.store.openWork()).length === 0,
   );
+
+  const [fleetTold, told] = await Promise.all([rekeyd(fleet, 'status'), rekeyd(fleet, 'status', client.ref)]);
+  expect(fleetTold).toContain('Clients that are offered our key: when their applications read their key folders');
+  expect(fleetTold).not.toContain('Import its key');
+  expect(told).toContain(`What to do: When its application reads its key folder: \`rekeyd enroll ${client.ref}\`.\n`);
+  expect(told).not.toContain('Clients that are offered');
 
   // A restart, and a config that is applied again, change nothing of that.
   await first.stop();

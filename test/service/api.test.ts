@@ -37,7 +37,8 @@ describe('a rotation that is asked for over HTTP', () => {
       status: 200,
       body: { id, client: client.ref, state: 'finished', actor: 'token:siem', reason: 'a drill' },
     });
-    expect(await api(`/v1/clients/${client.ref}`)).toMatchObject({ status: 200, body: { client: client.ref } });
+    const known = { client: client.ref, advice: null };
+    expect(await api(`/v1/clients/${client.ref}`)).toMatchObject({ status: 200, body: known });
     const other = await api('/v1/rotations', { json: { ...json, reason: 'another' }, headers });
     expect(other).toMatchObject({ status: 422, type: 'application/problem+json' });
     const entries = (await fleet.audit()).filter(({ type }) => type === 'api.called' || type === 'rotation.started');

@@ -221,6 +221,24 @@ test('a report is answered while Redis is away, and taken when it is back', asyn
   expect(fleet.patches(mine)).toHaveLength(1);
 });
 
+test('the replacement of a leaked key does not wait for an issuer that hangs', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP], config: HTTP, deployment: { timeout: '60s' } });
+  const mine = await fleet.managed(PEM_APP);
+  const call = caller(await served(fleet), await makeToken(fleet));
+  const gate = Promise.withResolvers<void>();
+  fleet.emulator.faults.add({
+    ...{ kind: 'hold', until: gate.promise, when: 'before', match: { path: /introspect/ } },
+    times: Number.POSITIVE_INFINITY,
+  });
+  onTestFinished(() => gate.resolve());
+  const { status, body } = await call('/v1/leaks', { json: { key: pemOf(mine.key.privateKey), rotate: true } });
+  const [{ rotation, ...one }] = body.keys[0].clients;
+  const detail = expect.stringContaining('took too long'); // and not that of its own timeout
+  expect([status, one]).toMatchObject([202, { client: mine.ref, sign_in: 'unknown', detail, left: null }]);
+  gate.resolve();
+  await fleet.reached(mine, rotation);
+});
+
 test('an application that signs with a key of its own is left alone, unless somebody says otherwise', async () => {
   const fleet = await startFleet({ apps: [PEM_APP], config: HTTP });
   const found = await fleet.foreign(PEM_APP);

@@ -18,7 +18,10 @@ const ALL: ClientQuery = {
 };
 
 function viewsOf({ resources }: Fleet, census: Pick<Census, 'look'> = openedCensus(resources)): Views {
-  const requests = async () => [{ request: '7', reason: 'a drill', why: 'it waits for another person.' }];
+  const requests = async () => ({
+    requests: [{ request: '7', reason: 'a drill', why: 'it waits for another person.' }],
+    requests_more: 0,
+  });
   return openViews(() => ({ resources, requests }), census);
 }
 
@@ -111,7 +114,9 @@ test('a client that fails is found, tells what to do, and is watched until its r
   expect(failed).toMatchObject({ matching: 1, next: null, clients: [{ client: client.ref, last_error: /thanks/ }] });
   expect((await views.clients(ALL)).clients.map((one) => one.client)).toEqual([client.ref, other.ref]);
   const before = await views.client(client.ref);
-  expect(before?.advice).toMatch(new RegExp(`^Mend what the error names\\. Then \`rekeyd rotate ${client.ref}\``));
+  expect(before?.status.advice).toMatch(
+    new RegExp(`^Mend what the error names\\. Then \`rekeyd rotate ${client.ref}\``),
+  );
   expect(before?.rotations).toMatchObject([{ state: 'failed', actor: 'test', reason: 'a test', error: /thanks/ }]);
   expect(before?.lifeline.planned.at(-1)).toMatchObject({ what: 'the next rotation may begin' });
 
@@ -130,7 +135,7 @@ test('a client that fails is found, tells what to do, and is watched until its r
     const view = saw(await views.client(client.ref));
     return view?.rotations[0]?.state === 'finished' && view;
   });
-  expect(after).toMatchObject({ advice: null, status: { state: 'healthy' }, drift: { since: null } });
+  expect(after).toMatchObject({ status: { state: 'healthy', advice: null }, drift: { since: null } });
   expect(after.rotations.map(({ id, state }) => [id, state])).toMatchObject([
     [id, 'finished'],
     [/./, 'failed'],
@@ -204,6 +209,25 @@ test('while a fleet is read, it says how far and answers by name; then all of it
     'a rotation of one of them is followed',
     async (saw) => saw((await views.clients({ ...ALL, order: 'age', text: client.ref })).clients[0])?.keys.length === 2,
   );
+});
+
+test('audit entries that are cut while the census reads hide no client from it', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  await fleet.managed(PEM_APP);
+  const { store } = fleet.resources;
+  const redis = new Redis({ path: fleet.redis.socketPath });
+  onTestFinished(() => redis.disconnect());
+  const cutting = async (...asked: Parameters<typeof store.auditAfter>) => {
+    await redis.xtrim(store.keys.audit, 'MINID', `${await store.auditSize()}-0`);
+    return store.auditAfter(...asked);
+  };
+  const census = openedCensus({ ...fleet.resources, store: { ...store, auditAfter: cutting } });
+  expect((await census.whole(AbortSignal.timeout(60_000))).size).toBe(1);
+  const added = await fleet.managed(PEM_APP);
+  // The only entry that the cut leaves is about no client.
+  const about = { client: null, rotation: null, actor: 'test', reason: 'test', data: {} };
+  await store.append([{ type: 'config.reloaded', ...about }]);
+  expect([...(await census.whole(AbortSignal.timeout(60_000))).keys()]).toContain(added.ref);
 });
 
 test('the first page of 100,000 clients costs Redis what that of 100 does', async () => {

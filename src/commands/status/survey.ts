@@ -2,13 +2,14 @@
 
 import { policyFor } from '../../config/model.ts';
 import type { ClientRef } from '../../core/client.ts';
+import type { RotationSummary } from '../../core/history.ts';
 import type { ClientRecord } from '../../core/record.ts';
 import { type ClientState, urgencyOf } from '../../core/state.ts';
 import { inParallel, PAGE, pagesOf } from '../../parallel.ts';
 import type { Resources } from '../../rotation/resources.ts';
 import { openKnowing } from '../../status/census/known.ts';
 import { type Counts, openTally } from '../../status/census/tally.ts';
-import { type ExposureStatus, exposuresOf } from '../../status/client/exposure.ts';
+import { namedStatus } from '../../status/client/named.ts';
 import { heardNow, MOST_HEARD } from '../../status/client/signers.ts';
 import { clientStatus } from '../../status/client/status.ts';
 import { keepForemost } from '../../status/foremost.ts';
@@ -33,6 +34,8 @@ export interface Survey {
   readonly compromised: number;
   /** How many of these show what rekeyd did not publish. */
   readonly drifted: number;
+  /** How many of all found clients are offered a key of ours. */
+  readonly offered: number;
   /** All clients that were chosen, counted. */
   readonly tally: Counts;
   /** Clients that were named, and that the store does not know. */
@@ -59,7 +62,7 @@ export async function survey(
   const listed = keepForemost<Listed>(limit, (a, b) => a.rank - b.rank || (a.ref < b.ref ? -1 : 1));
   const unknown: ClientRef[] = [];
   const isHeard = (await countOf(select, resources)) <= MOST_HEARD;
-  let [compromised, drifted] = [0, 0];
+  let [compromised, drifted, offered] = [0, 0, 0];
   let areHeld = true;
   const isNamed = select !== null && 'clients' in select;
   const [tally, toKnown] = [openTally(seen), openKnowing()];
@@ -68,6 +71,7 @@ export async function survey(
     unknown.push(...refs.filter((ref) => !page.has(ref)));
     for (const [ref, { status, record }] of page) {
       tally.add(ref, toKnown(record, seen.now, resources));
+      offered += status.state === 'found' && status.rotation !== null ? 1 : 0;
       if (state !== null && status.state !== state) continue;
       compromised += status.compromised ? 1 : 0;
       drifted += status.drift === null ? 0 : 1;
@@ -82,6 +86,7 @@ export async function survey(
     wanted: listed.offered,
     compromised,
     drifted,
+    offered,
     tally: tally.counts(),
     unknown: isNamed ? unknown : [],
     async *pages() {
@@ -106,23 +111,26 @@ async function statusesOf(
 ): Promise<ReadonlyMap<ClientRef, { readonly status: ClientStatus; readonly record: ClientRecord }>> {
   const stored = new Map([...(await resources.store.loadMany(refs))].map(([ref, { record }]) => [ref, record]));
   const records = isHeard ? await heardNow(stored, seen.now, resources) : stored;
-  const exposures = isNamed ? await exposuresIn(records, resources) : null;
+  const histories = isNamed ? await historiesOf([...records.keys()], resources) : null;
   return new Map(
     [...records].map(([ref, record]) => {
-      const told = exposures?.get(ref) ?? [];
-      const status = { ...clientStatus(record, seen, resources), ...(told.length > 0 && { exposures: told }) };
+      const history = histories?.get(ref);
+      const status =
+        history === undefined
+          ? clientStatus(record, seen, resources)
+          : namedStatus({ record, history, seen }, resources);
       return [ref, { status, record }];
     }),
   );
 }
 
-async function exposuresIn(
-  records: ReadonlyMap<ClientRef, ClientRecord>,
+async function historiesOf(
+  refs: readonly ClientRef[],
   { store }: Resources,
-): Promise<ReadonlyMap<ClientRef, readonly ExposureStatus[]>> {
-  const found = new Map<ClientRef, readonly ExposureStatus[]>();
-  await inParallel(records, LANES, async ([ref, record]) => {
-    found.set(ref, exposuresOf(record, await store.history(ref)));
+): Promise<ReadonlyMap<ClientRef, readonly RotationSummary[]>> {
+  const found = new Map<ClientRef, readonly RotationSummary[]>();
+  await inParallel(refs, LANES, async (ref) => {
+    found.set(ref, await store.history(ref));
   });
   return found;
 }

@@ -19,7 +19,7 @@ import type { Filter, Survey } from './survey.ts';
  * @param now the store's clock, ms since the epoch
  */
 export async function printStatus(found: Survey, around: Around, now: number, filter: Filter): Promise<void> {
-  const { wanted, compromised, drifted } = found;
+  const { wanted } = found;
   const { counts, clients } = found.tally;
   const { select, state, limit } = filter;
   const isNamed = select !== null && 'clients' in select;
@@ -39,16 +39,31 @@ export async function printStatus(found: Survey, around: Around, now: number, fi
   }
   if (wanted === 0 && state !== null) print(`None of them is ${state}.`);
   if (wanted > limit) print(`… and ${wanted - limit} more: --limit N lists more of them`);
-  if (counts.found > 0) print(`Found clients: their active keys are not ours. ${howToEnroll('CLIENT')}`);
-  if (counts.held > 0) print('Held clients: when their applications read their key folders, `rekeyd enroll CLIENT`.');
-  if (compromised > 0) print('COMPROMISED clients: `rekeyd rotate CLIENT --compromised` replaces their keys.');
-  if (drifted > 0)
-    print(`Drifted clients: ${drifted}. \`rekeyd drift\` shows what their servers have beside what rekeyd publishes.`);
+  if (!isNamed) for (const line of fleetAdvice(found)) print(line);
   for (const client of detailed) {
     printKeys(client, now);
     for (const exposure of client.exposures ?? []) print(exposureLine(exposure));
     printSigners(client, now);
+    if (client.advice != null) print(`What to do: ${client.advice}`);
   }
+}
+
+/** What to do about many clients. Of clients that were named, each has its own advice. */
+function fleetAdvice({ compromised, drifted, offered, tally: { counts } }: Survey): readonly string[] {
+  const lines: readonly (readonly [number, string])[] = [
+    [counts.found - offered, `Found clients: their active keys are not ours. ${howToEnroll('CLIENT')}`],
+    [
+      offered,
+      'Clients that are offered our key: when their applications read their key folders, `rekeyd enroll CLIENT`.',
+    ],
+    [counts.held, 'Held clients: when their applications read their key folders, `rekeyd enroll CLIENT`.'],
+    [compromised, 'COMPROMISED clients: `rekeyd rotate CLIENT --compromised` replaces their keys.'],
+    [
+      drifted,
+      `Drifted clients: ${drifted}. \`rekeyd drift\` shows what their servers have beside what rekeyd publishes.`,
+    ],
+  ];
+  return lines.flatMap(([count, line]) => (count > 0 ? [line] : []));
 }
 
 /** What is shown beside the clients. */
@@ -56,12 +71,12 @@ type Around = Omit<Status, 'counts' | 'clients'>;
 
 type Holds = Pick<
   Around,
-  'deployments' | 'pauses' | 'waves' | 'requests' | 'webhooks' | 'audit' | 'policies' | 'workers'
+  'deployments' | 'pauses' | 'waves' | 'requests' | 'requests_more' | 'webhooks' | 'audit' | 'policies' | 'workers'
 >;
 
 /** What keeps rekeyd from its work, a line for each. */
 export function holdLines(around: Holds, now: number): readonly string[] {
-  const { deployments, pauses, waves, requests, webhooks, audit, policies, workers } = around;
+  const { deployments, pauses, waves, requests, requests_more: more, webhooks, audit, policies, workers } = around;
   const isLarge = audit.bytes > audit.most_bytes && audit.exports.length === 0;
   return [
     ...deployments.flatMap(deploymentLines),
@@ -76,6 +91,7 @@ export function holdLines(around: Holds, now: number): readonly string[] {
       ? ['LARGE  the audit log is larger than audit.most, and nothing is exported and cut: set audit.export.']
       : []),
     ...requests.map(({ request, why }) => `WAITING  request ${request}: ${why} It is tried again.`),
+    ...(more === 0 ? [] : [`WAITING  requests beside these: ${more}. They are tried later.`]),
     ...webhooks.map(webhookLine).filter((line) => line !== null),
     ...workers.flatMap(clockLines),
   ];

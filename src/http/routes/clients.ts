@@ -4,7 +4,8 @@ import { APP_PATH, parseReference, REFERENCE } from '../../core/client.ts';
 import { CLIENT_STATES } from '../../core/state.ts';
 import { clientPolicy } from '../../rotation/policy.ts';
 import { driftView } from '../../status/client/drift.ts';
-import { MOST_LOOKED_AT, type NameQuery, pageByName, statusesOf } from '../../status/clients/by-name.ts';
+import { namedStatus, readNamed } from '../../status/client/named.ts';
+import { MOST_LOOKED_AT, type NameQuery, pageByName } from '../../status/clients/by-name.ts';
 import { mayTouch, notKnown, type Principal } from '../principal.ts';
 import { type Route, route } from '../route.ts';
 import { CLIENT_EXAMPLE, clientPath, clientSchema, driftSchema, reference } from './schemas.ts';
@@ -52,9 +53,9 @@ export const clientRoutes: readonly Route[] = [
     examples: { params: CLIENT_EXAMPLE },
     async handle({ context: { resources }, principal, params: { deployment, app, client } }) {
       const ref = parseReference(`${deployment}/${app}/${client}`);
-      const [status] = mayTouch(principal, ref) ? await statusesOf(resources, [ref], true) : [];
-      if (status === undefined) throw notKnown(ref);
-      return { status: 200, body: status };
+      const named = mayTouch(principal, ref) ? await readNamed(ref, resources) : null;
+      if (named === null) throw notKnown(ref);
+      return { status: 200, body: namedStatus(named, resources) };
     },
   }),
   route({

@@ -62,7 +62,7 @@ function refuseOver(listen: Listen, { claimedBy }: Principal): void {
   }
 }
 
-/** 0: from the beginning, also for a number that the log has not come to: it is of a store that was lost. */
+/** 0: the stream begins at the beginning. A number that the log has not come to is of a store that was lost, and counts as 0. */
 async function lastHeard(store: Store, given: string | undefined): Promise<number> {
   const last = /^[0-9]{1,15}$/.test(given ?? '') ? Number(given) : 0;
   return last <= (await store.auditSize()) ? last : 0;
@@ -71,7 +71,7 @@ async function lastHeard(store: Store, given: string | undefined): Promise<numbe
 const PAGE = 500;
 const MOST_PAGES = 20;
 
-/** Whether the log says more of it. Far behind, it is as if it did: the stream then tells. */
+/** Whether the log has an entry about the rotation after `after`. When {@link MOST_PAGES} pages have none, it is taken to have one: the stream reads on. */
 async function isMentioned(store: Store, id: string, after: number): Promise<boolean> {
   let at = after;
   for (let page = 0; page < MOST_PAGES; page += 1) {

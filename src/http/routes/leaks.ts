@@ -5,8 +5,8 @@ import { findKeys, MOST_PARTS } from '../../leaks/find-keys.ts';
 import { leakQuerySchema, leakSchema, placeIn, readLeak } from '../../leaks/report.ts';
 import { checkSignature, type Scanner, scannerOf } from '../../leaks/signatures.ts';
 import { systemClock } from '../../time.ts';
-import { soon } from '../ask.ts';
 import { answerLeak, type LeakedClient, type LeakedItem, type LeakOutcome } from '../leaks.ts';
+import { soon } from '../patience.ts';
 import type { Principal } from '../principal.ts';
 import { ProblemError } from '../problem.ts';
 import { type Answer, type Call, publicRoute, type Route, signedRoute } from '../route.ts';
@@ -88,18 +88,11 @@ export const leakRoutes: readonly Route[] = [
       503: 'The store, or the keys of the scanner, cannot be read now.',
     },
     examples: { body: { key: 'nvHnFYDPDSZzqwyBzJOq4vAZqUVxe7xF9lQEZ1XHqZE', rotate: false } },
-    async handle(call) {
-      try {
-        return call.principal === null ? await fromScanner(call) : await fromCaller(call, call.principal);
-      } finally {
-        // It may be a private key.
-        call.raw.fill(0);
-      }
-    },
+    handle: (call) => (call.principal === null ? fromScanner(call) : fromCaller(call, call.principal)),
   }),
 ];
 
-/** For a listener that everybody can reach: without a signature there is nothing to be had. */
+/** For a public listener: a report without a signature is refused, and the answer never says which clients there are. */
 export const scannerRoutes: readonly Route[] = [
   publicRoute<unknown, z.output<typeof leakQuerySchema>>({
     ...{ method: 'POST', path: '/v1/leaks', scope: null, id: 'reportSignedLeak' },
@@ -107,13 +100,7 @@ export const scannerRoutes: readonly Route[] = [
     isSigned: (headers) => scannerOf(headers) !== null,
     query: leakQuerySchema,
     answers: { 200: { description: 'It was taken.', schema: leakAnswerSchema } },
-    async handle(call) {
-      try {
-        return await fromScanner(call);
-      } finally {
-        call.raw.fill(0);
-      }
-    },
+    handle: fromScanner,
   }),
 ];
 
@@ -147,7 +134,7 @@ function tooMany(): ProblemError {
   return new ProblemError(413, `This holds more than ${MOST_PARTS} keys, or what looks like one: send them in parts.`);
 }
 
-/** A store that an older version wrote: for each key all its records would be read. */
+/** The keys in a store of an older version are noted once, after an upgrade. Until then every key of a report would take a read of all records. */
 async function checkNoted({ context: { resources } }: LeakCall): Promise<void> {
   if (await soon(resources.store.areOwnersNoted())) return;
   throw new ProblemError(503, 'The keys of an earlier version are being noted, once. Ask again in a minute.', {

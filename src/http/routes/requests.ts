@@ -60,7 +60,7 @@ type RequestCall = Call<z.output<typeof requestPath>>;
 async function tellRequest({ context, principal, params: { request } }: RequestCall) {
   const state = await requestFor(context.queues, principal, request);
   if (state.is === 'failed') throw new ProblemError(422, `Request ${request} failed: ${state.why}`);
-  if (state.is === 'waiting') return { status: 200, body: pendingOf(request, state.why, []) };
+  if (state.is === 'waiting') return { status: 200, body: pendingOf(request, state.why || null, []) };
   const result = onlyFor(principal, state.result);
   return { status: 200, body: await acceptedOf(context.resources.store, request, result, []) };
 }

@@ -2,8 +2,10 @@
 import { z } from 'zod';
 import { isSegment, REFERENCE } from '../../core/client.ts';
 import { DRIFT_KINDS } from '../../core/drift.ts';
+import { ROTATION_STATES } from '../../core/history.ts';
 import { CLIENT_STATES } from '../../core/state.ts';
 import type { DriftView } from '../../status/client/drift.ts';
+import type { ExposureStatus } from '../../status/client/exposure.ts';
 import type { ClientStatus } from '../../status/model.ts';
 
 const segment = z
@@ -28,7 +30,7 @@ export const reference = z
 const state = z.enum(CLIENT_STATES);
 
 const rotationState = z
-  .enum(['running', 'active', 'finished', 'failed', 'rolled_back'])
+  .enum(ROTATION_STATES)
   .describe('active: the new key signs and is proven. finished: the old one is gone, too.');
 
 const key = z.object({
@@ -85,9 +87,19 @@ const retirement = z.object({
   error: z.string().nullable(),
 });
 
+const exposure = z.object({
+  kid: z.string().nullable().describe('null: it was not ours.'),
+  reported_at: time,
+  refused_at: time.nullable().describe('When the server was seen to refuse it.'),
+  seconds: z.number().nullable().describe('From the report until then.'),
+  tokens_until: time
+    .nullable()
+    .describe('Until when access tokens may live that were issued with it; null: not known.'),
+}) satisfies z.ZodType<ExposureStatus>;
+
 const drift = z.object({ since: time, what: z.array(z.enum(DRIFT_KINDS)), differences: z.array(z.string()) });
 
-type Members = { readonly [Member in keyof ClientStatus]: z.ZodType };
+type Members = { readonly [Member in keyof ClientStatus]-?: z.ZodType };
 
 /** As `rekeyd status --json` prints one. */
 export const clientSchema = z
@@ -111,6 +123,17 @@ export const clientSchema = z
     drift: drift.nullable().describe('What its server shows that rekeyd did not publish.'),
     last_error: z.string().nullable(),
     halted: z.string().nullable(),
+    exposures: z
+      .array(exposure)
+      .optional()
+      .describe(
+        'Keys that were reported as compromised, the latest first. Absent in lists, and where there were none.',
+      ),
+    advice: z
+      .string()
+      .nullable()
+      .optional()
+      .describe('What a person does about the most pressing thing; null: nothing has to be done. Absent in lists.'),
   } satisfies Members)
   .meta({ id: 'Client' });
 

@@ -61,8 +61,10 @@ export function openCensus(current: () => Resources): Census {
   const ended = new AbortController();
   let whole: Whole | null = null;
   let reading: Reading | null = null;
+  /** Reads all records once more; null: that is not under way. */
   let again: Promise<void> | null = null;
   let lastTurn: Promise<unknown> = Promise.resolve();
+  /** Stops the alarm that frees the memory. */
   let keep = () => {};
 
   /** Pages are taken in one after the other, so that an older record never replaces a newer one. */
@@ -72,6 +74,7 @@ export function openCensus(current: () => Resources): Census {
     return turn;
   }
 
+  /** Keeps the memory for {@link IDLE_MS} from now. @throws the reason of the abort, when the census was stopped */
   function wanted(): void {
     ended.signal.throwIfAborted();
     keep();
@@ -141,10 +144,7 @@ export function openCensus(current: () => Resources): Census {
       if (whole === null || !isOf(whole, resources) || size < whole.seq) return forget();
       const read = whole;
       if (size === read.seq) return read;
-      // Entries were cut before they were read: nobody can tell which clients changed.
-      if ((await store.auditFirst()) > read.seq + 1) return forget();
-      await readChanged(read, resources, ended.signal);
-      return read;
+      return (await readChanged(read, size, resources, ended.signal)) ? read : forget();
     });
   }
 
@@ -212,18 +212,27 @@ function isOf(read: Pick<Whole, 'config' | 'store'>, { config, store }: Resource
   return read.config === config && read.store === store.id;
 }
 
-async function readChanged(read: Whole, resources: Resources, signal: AbortSignal): Promise<void> {
+/**
+ * Reads the clients again that the entries after `read.seq` name.
+ * @param size the number of an entry that the log has come to
+ * @returns false when entries were cut before they were read: then nothing tells which clients changed
+ */
+async function readChanged(read: Whole, size: number, resources: Resources, signal: AbortSignal): Promise<boolean> {
   const changed = new Set<ClientRef>();
   let { seq } = read;
   for (;;) {
     signal.throwIfAborted();
     const entries = await resources.store.auditAfter(seq, ENTRIES);
+    // Entries are numbered without gaps. Looked at here and not before: a cut may come at any time.
+    if (entries[0] !== undefined && entries[0].seq > seq + 1) return false;
     for (const { client } of entries) if (client !== null) changed.add(client);
     seq = entries.at(-1)?.seq ?? seq;
     if (entries.length < ENTRIES) break;
   }
+  if (seq < size) return false;
   for (const page of pagesOf([...changed])) await takeIn(page, read, resources);
   read.seq = seq;
+  return true;
 }
 
 async function takeIn(refs: readonly ClientRef[], { known, toKnown }: Whole, resources: Resources): Promise<void> {

@@ -13,6 +13,7 @@ import {
   type Spread,
 } from '../../metrics/fleet.ts';
 import { sleep } from '../../time.ts';
+import { keepForemost } from '../foremost.ts';
 import type { Surroundings } from '../surroundings.ts';
 import { type Known, statesAt } from './known.ts';
 
@@ -47,23 +48,18 @@ export async function numbersOf(known: ReadonlyMap<ClientRef, Known>, seen: Surr
   return { states, drifted, compromised, signersMissing, ages: ages.spread(), dueIn: dueIn.spread() };
 }
 
-/** @param order of seconds: those that matter most first */
+/** @param most so many clients are named @param order of seconds: those that matter most first */
 function spreading(bounds: readonly number[], most: number, order: (a: number, b: number) => number) {
   const counts = bounds.map(() => 0);
-  const named: OfClient[] = [];
-  let [total, sum] = [0, 0];
-  const byOrder = (a: OfClient, b: OfClient) => order(a.seconds, b.seconds);
+  const named = keepForemost<OfClient>(most, (a, b) => order(a.seconds, b.seconds));
+  let sum = 0;
 
   return {
     add(client: ClientRef, seconds: number): void {
-      total += 1;
       sum += seconds;
       const first = bounds.findIndex((bound) => seconds <= bound);
       if (first !== -1) counts[first] = (counts[first] ?? 0) + 1;
-      const last = named.at(-1);
-      if (named.length >= most && last !== undefined && order(seconds, last.seconds) >= 0) return;
-      named.push({ client, seconds });
-      if (most === FOREMOST) named.sort(byOrder).splice(most);
+      named.offer({ client, seconds });
     },
     spread(): Spread {
       let below = 0;
@@ -71,7 +67,7 @@ function spreading(bounds: readonly number[], most: number, order: (a: number, b
         below += count;
         return below;
       });
-      return { counts: cumulative, total, sum, named };
+      return { counts: cumulative, total: named.offered, sum, named: named.list() };
     },
   };
 }

@@ -1,4 +1,4 @@
-/** What is said of keys that were reported: how long they went on, and until when tokens that were issued with them may live. */
+/** Keys that were reported as compromised: how long each went on signing in, and until when access tokens that were issued with it may live. */
 import { formatDuration } from '../../core/duration.ts';
 import { exposedSeconds, type RotationSummary } from '../../core/history.ts';
 import type { ClientRecord } from '../../core/record.ts';
@@ -12,10 +12,11 @@ export interface ExposureStatus {
   readonly refused_at: string | null;
   /** From the report until then. */
   readonly seconds: number | null;
-  /** Null also where the server does not tell how long access tokens live. */
+  /** Until when access tokens may live that were issued with it. Null: it is not refused yet, or the server does not tell how long they live. */
   readonly tokens_until: string | null;
 }
 
+/** Null: the rotation replaces no key that was reported. */
 export function exposureOf({
   replaces,
   exposure,
@@ -44,6 +45,7 @@ function iso(ms: number): string {
   return new Date(ms).toISOString();
 }
 
+/** For a person, with what to do about access tokens. */
 export function exposureLine({ kid, reported_at, seconds, tokens_until }: ExposureStatus): string {
   const key = kid === null ? 'The key in use before' : `Key ${kid}`;
   const refused =

@@ -1,6 +1,6 @@
 /** Rotations of one client: one of them by its id, and all of them as people read them. */
 import type { ClientRef } from '../../core/client.ts';
-import type { RotationState, RotationSummary } from '../../core/history.ts';
+import { ENDED_STATES, type RotationState, type RotationSummary } from '../../core/history.ts';
 import type { ClientRecord } from '../../core/record.ts';
 import { runningSummary } from '../../core/rotation.ts';
 import type { Store } from '../../store/store.ts';
@@ -18,7 +18,7 @@ export async function summaryOf(
   return leaving?.rotation ?? (await store.history(client)).find((summary) => summary.id === id);
 }
 
-const ENDED: readonly RotationState[] = ['finished', 'failed', 'rolled_back'];
+const ENDED: readonly RotationState[] = ENDED_STATES;
 
 /** Whether nothing more happens to it. */
 export function hasEnded({ state }: Pick<RotationSummary, 'state'>): boolean {

@@ -1,4 +1,4 @@
-/** What `status` says of those who sign: what they hold, and what a rotation waits for. */
+/** What `status` says of signers: which keys they hold, and what a rotation waits for. */
 import type { ClientRef } from '../../core/client.ts';
 import { withReports } from '../../core/heard.ts';
 import { isRecent } from '../../core/hearing.ts';
@@ -12,7 +12,7 @@ import { hearSigners } from '../../rotation/hearing.ts';
 import type { Resources } from '../../rotation/resources.ts';
 import type { SignersStatus, WaitStatus } from '../model.ts';
 
-/** Where more clients are shown, reports are not read anew: what was last heard is shown. */
+/** Where more clients than this are shown, the reports of their signers are not read anew: what a worker heard last is shown. */
 export const MOST_HEARD = 1_000;
 
 /** Records with what their signers report now, where this machine has their folders. */
@@ -24,9 +24,9 @@ export async function heardNow(
   const shown = new Map(records);
   await inParallel([...records], LANES, async ([ref, record]) => {
     const hearing = await hearSigners(ref, sinks);
-    // A machine without the folder hears nothing: a worker may have heard more.
+    // A machine without the folder reads no report. A worker may have read some: they are in the record.
     if (hearing.reports.length === 0) return;
-    // What else a report does to a record is for workers to do.
+    // A report may also enroll the client. That is for workers to do.
     shown.set(ref, { ...record, signers: withReports(record, hearing, now) });
   });
   return shown;
@@ -58,7 +58,7 @@ export function signersStatus({ signers, rotation }: ClientRecord, now: number):
 export function waitStatus(record: ClientRecord, policy: ClientPolicy | null, now: number): WaitStatus | null {
   if (policy === null || (record.rotation === null && record.retirements.length === 0)) return null;
   const { reported } = record.signers;
-  // As if signers had just been heard: whether they say what they said is not asked here.
+  // As if signers had just been heard: otherwise the next step would be to hear them, and that is no wait.
   const fresh =
     reported === undefined ? record : { ...record, signers: { ...record.signers, reported: { ...reported, at: now } } };
   const action = plan(ripen(fresh, now), policy, now);

@@ -4,7 +4,6 @@ import { policyFor } from '../../config/model.ts';
 import { type ClientRef, parseReference, REFERENCE } from '../../core/client.ts';
 import type { ClientState } from '../../core/state.ts';
 import type { Resources } from '../../rotation/resources.ts';
-import { heardNow } from '../client/signers.ts';
 import { clientStatus } from '../client/status.ts';
 import type { ClientStatus } from '../model.ts';
 import { surroundingsOf } from '../surroundings.ts';
@@ -35,7 +34,7 @@ export async function pageByName(resources: Resources, query: NameQuery) {
     const refs = await refsAfter(resources, query, last, size);
     looked += refs.length;
     const wanted = refs.filter((ref) => policy === null || policyFor(resources.config, ref)?.name === policy);
-    const statuses = await statusesOf(resources, wanted, false);
+    const statuses = await statusesOf(resources, wanted);
     const listed = statuses.filter(
       (one) => (state === null || one.state === state) && (!drifted || one.drift !== null),
     );
@@ -66,18 +65,12 @@ async function refsAfter(
   return store.appRefs(place, limit, from);
 }
 
-/** In the order of `refs`, without those that are not known. @param isHeard reports of signers are read from their folders now */
-export async function statusesOf(
-  resources: Resources,
-  refs: readonly ClientRef[],
-  isHeard: boolean,
-): Promise<readonly ClientStatus[]> {
+/** In the order of `refs`, without those that are not known. Reports of signers are those that were heard last. */
+export async function statusesOf(resources: Resources, refs: readonly ClientRef[]): Promise<readonly ClientStatus[]> {
   if (refs.length === 0) return [];
   const [seen, loaded] = await Promise.all([surroundingsOf(resources), resources.store.loadMany(refs)]);
-  const stored = new Map([...loaded].map(([ref, { record }]) => [ref, record]));
-  const records = isHeard ? await heardNow(stored, seen.now, resources) : stored;
   return refs.flatMap((ref) => {
-    const record = records.get(ref);
-    return record === undefined ? [] : [clientStatus(record, seen, resources)];
+    const found = loaded.get(ref);
+    return found === undefined ? [] : [clientStatus(found.record, seen, resources)];
   });
 }

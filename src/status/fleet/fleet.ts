@@ -6,7 +6,7 @@ import { takesSeveral } from '../../core/findings.ts';
 import { nextTicks, timesOf } from '../../forecast/fleet.ts';
 import type { Resources } from '../../rotation/resources.ts';
 import type { Counts } from '../census/tally.ts';
-import type { RequestStatus } from '../model.ts';
+import type { PutOffRequests } from '../model.ts';
 import { deploymentStatus, pauseStatus, type Surroundings } from '../surroundings.ts';
 import type { DeploymentView, FleetView, PolicyView } from '../views.ts';
 import { auditLogStatus } from './audit-log.ts';
@@ -23,7 +23,7 @@ export async function aroundOf(
   resources: Resources,
   seen: Surroundings,
   { groups }: Pick<Counts, 'groups'>,
-  requests: () => Promise<readonly RequestStatus[]>,
+  requests: () => Promise<PutOffRequests>,
 ): Promise<Around> {
   const { store, config } = resources;
   const [deployments, workers, waves, asked, audit, webhooks] = await Promise.all([
@@ -40,7 +40,7 @@ export async function aroundOf(
     workers,
     pauses: [...seen.pauses.values()].map(pauseStatus),
     waves,
-    requests: asked,
+    ...asked,
     audit,
     webhooks,
   };

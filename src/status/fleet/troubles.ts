@@ -1,16 +1,16 @@
-/** What a person should be woken for, by the numbers of a fleet: a line for each. For monitors that compare nothing themselves. */
+/** What a person should be woken for, by the numbers of a fleet: a line for each. For monitors that compare no numbers themselves. */
 import type { FleetNumbers } from '../../metrics/fleet.ts';
 
-/** Upkeep that is later than this, in s, is not run by anybody. */
+/** When upkeep is late by more than this, in s, no worker runs it. */
 const LATE_S = 600;
 
-/** Audit entries that wait longer than this, in s, are sealed by nobody. */
+/** When an audit entry waits longer than this, in s, no worker seals. */
 const UNSEALED_S = 600;
 
-/** An audit export that is behind by more than this, in s. */
+/** An audit export that is behind by more than this, in s, does not go on. */
 const BEHIND_S = 900;
 
-/** A log that was just cut is a little larger soon after. */
+/** The part of `audit.most` from which the log is too large. Just after a cut it may be a little above 1. */
 const LARGE = 1.05;
 
 export function troublesOf(numbers: FleetNumbers): readonly string[] {

@@ -56,9 +56,7 @@ const PAGES: readonly Page[] = [
     clientPage(view, clientForms(visitor, view.status)),
   ),
   page('a healthy client', HEALTHY_CLIENT, (view, visitor) => clientPage(view, clientForms(visitor, view.status))),
-  page('the queues', { view: QUEUES, requests: TROUBLED_FLEET.requests }, ({ view, requests }) =>
-    queuesPage(view, requests),
-  ),
+  page('the queues', { view: QUEUES, requests: TROUBLED_FLEET }, ({ view, requests }) => queuesPage(view, requests)),
   page('a problem', { status: 503, title: 'Not now', detail: 'Redis is away.', errors: ['one'] }, problemPage),
   page('the sign-in', { to: '/clients', problem: 'No.' }, signInPage),
 ];
@@ -167,11 +165,13 @@ describe('the fleet', () => {
 
   it('names a few requests that wait, and counts the others', () => {
     const request = { request: 'q', reason: 'a drill', why: 'Redis is away.' };
-    const waiting = (count: number) =>
-      needsOf({ ...HEALTHY_FLEET, requests: Array.from({ length: count }, () => request) }).map(({ what }) => what);
+    const waiting = (count: number, more = 0) => {
+      const requests = Array.from({ length: count }, () => request);
+      return needsOf({ ...HEALTHY_FLEET, requests, requests_more: more }).map(({ what }) => what);
+    };
     expect(waiting(5)).toEqual(Array(5).fill('Request q waits'));
     expect(waiting(6).slice(5)).toEqual(['1 more request waits']);
-    expect(waiting(5_000).slice(5)).toEqual(['4,995 more requests wait']);
+    expect(waiting(100, 4_900).slice(5)).toEqual(['4,995 more requests wait']);
   });
 
   it('offers to resume wide pauses, and leaves those of single clients to their pages', () => {

@@ -56,6 +56,15 @@ test.each<[string, Partial<ClientStatus>, RegExp]>([
   ['waiting for signers', { rotation: { ...ROTATION, error: null }, signers: MISSING }, /host-1, host-2/],
   ['without a policy', { policy: null }, /`rekeyd release/],
   ['found', { enrolment: 'found', state: 'found' }, /`rekeyd keys import/],
+  [
+    'found, and offered our key',
+    {
+      enrolment: 'found',
+      state: 'found',
+      rotation: { ...ROTATION, error: null, offered_until: '2026-01-31T00:00:00.000Z' },
+    },
+    /^When its application reads its key folder: `rekeyd enroll/,
+  ],
   ['held', { enrolment: 'held', state: 'held' }, /`rekeyd enroll/],
   ['overdue', { overdue: true }, /^Its key is older than must_by\. `rekeyd rotate \S+` replaces it now\.$/],
   ['overdue and paused', { overdue: true, paused: PAUSED }, /`rekeyd resume --policy p`/],

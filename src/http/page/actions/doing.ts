@@ -5,8 +5,8 @@ import { type ClientRef, parseReference, REFERENCE } from '../../../core/client.
 import type { Cause } from '../../../core/history.ts';
 import { canonicalJson } from '../../../core/json.ts';
 import { hasCode } from '../../../errors.ts';
-import { soon } from '../../ask.ts';
 import { type Once, onceFor } from '../../idempotency.ts';
+import { soon } from '../../patience.ts';
 import { mayTouch, notKnown } from '../../principal.ts';
 import { ProblemError } from '../../problem.ts';
 import type { PageCall } from '../routes.ts';

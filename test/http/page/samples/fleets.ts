@@ -49,7 +49,7 @@ export const HEALTHY_FLEET: FleetView = {
   ],
   pauses: [],
   waves: [],
-  requests: [],
+  ...{ requests: [], requests_more: 0 },
   audit: {
     first: 1,
     last: 5120,
@@ -152,6 +152,7 @@ export const TROUBLED_FLEET: FleetView = {
       stopped: null,
     },
   ],
+  requests_more: 0,
   requests: [
     {
       request: 'q3mF9sKx2aQw1',

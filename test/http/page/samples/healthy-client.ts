@@ -58,7 +58,7 @@ export const DOCUMENT = {
 
 /** A rotation of eleven minutes within months. */
 export const HEALTHY_CLIENT: ClientView = {
-  status: STATUS,
+  status: { ...STATUS, advice: null },
   lifeline: {
     ...{ now: NOW, from: NOW - 130 * DAY, until: NOW + 21 * DAY },
     keys: [0, 1, 2, 3].map((index) => {
@@ -162,5 +162,4 @@ export const HEALTHY_CLIENT: ClientView = {
     ours: DOCUMENT,
     server: DOCUMENT,
   },
-  advice: null,
 };

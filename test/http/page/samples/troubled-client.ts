@@ -7,6 +7,7 @@ export const TROUBLED_CLIENT: ClientView = {
   ...HEALTHY_CLIENT,
   status: {
     ...STATUS,
+    advice: 'Find the program that changes its keys, then `rekeyd rotate 185019846023/mcp-auth/4711`.',
     ...{
       state: 'rotating',
       overdue: true,
@@ -140,5 +141,4 @@ export const TROUBLED_CLIENT: ClientView = {
       ],
     },
   },
-  advice: 'Find the program that changes its keys, then `rekeyd rotate 185019846023/mcp-auth/4711`.',
 };

@@ -39,7 +39,8 @@ ${items(view, now)}
 const LOOK: Item = { tone: 'warn', icon: 'ask', what: 'This client needs a person', why: '' };
 
 /** What is wrong or under way, the most pressing first. The first item has the advice. */
-function items({ status, advice }: ClientView, now: number): SafeHtml | null {
+function items({ status }: ClientView, now: number): SafeHtml | null {
+  const { advice = null } = status;
   const all = [...troubles(status), ...doings(status, now)];
   const [first, ...others] = all.length === 0 && advice !== null ? [LOOK] : all;
   if (first === undefined) return null;

@@ -90,7 +90,7 @@ function aboutClients({ counts, compromised, drifted, signers_missing: missing }
   ];
 }
 
-function aboutSchedules({ waves, deployments, requests }: FleetView): readonly Need[] {
+function aboutSchedules({ waves, deployments, requests, requests_more: unread }: FleetView): readonly Need[] {
   return [
     ...waves
       .filter(({ phase }) => phase === 'stopped')
@@ -122,7 +122,7 @@ function aboutSchedules({ waves, deployments, requests }: FleetView): readonly N
         go: { to: '/queues', text: 'Show requests' },
       }),
     ),
-    ...moreRequests(requests.length - MOST_REQUESTS),
+    ...moreRequests(Math.max(0, requests.length - MOST_REQUESTS) + unread),
   ];
 }
 
@@ -130,7 +130,7 @@ function aboutSchedules({ waves, deployments, requests }: FleetView): readonly N
 const MOST_REQUESTS = 5;
 
 function moreRequests(count: number): readonly Need[] {
-  if (count <= 0) return [];
+  if (count === 0) return [];
   const what = counted(count, 'more request waits', 'more requests wait');
   const go = { to: '/queues', text: 'Show requests' };
   return [{ tone: 'warn', icon: 'clock', what, why: 'The queues say what each of them waits for.', go }];
