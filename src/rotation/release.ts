@@ -36,11 +36,20 @@ export async function releaseClient(resources: Resources, keks: readonly Kek[], 
   try {
     await commitRelease(resources, asked, key);
   } catch (error) {
-    // An application that reads it there would take it for the client's key.
-    if (isNew) await rm(resolve(file), { force: true });
+    // rekeyd goes on to manage the client and may replace its key: an application that read this file would sign with an old one.
+    if (isNew && (await isStillHeld(resources, ref, key))) await rm(resolve(file), { force: true });
     throw error;
   }
   return key;
+}
+
+/**
+ * A commit that fails may have been written all the same: it was not confirmed on disk in time, or the connection broke before the answer. Then the file has
+ * the only copy of the private key. So false also when the store does not answer.
+ */
+async function isStillHeld({ store }: Resources, ref: ClientRef, { thumbprint }: ManagedKey): Promise<boolean> {
+  const jwe = await store.sealedHalf(ref, thumbprint).catch(() => null);
+  return jwe !== null;
 }
 
 async function knownClient({ store }: Resources, ref: ClientRef): Promise<Loaded> {

@@ -2,6 +2,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { RekeydError } from '../../src/errors.ts';
 import { keksOf } from '../../src/rotation/policy.ts';
 import { releaseClient } from '../../src/rotation/release.ts';
 import { type Fleet, type FleetClient, PEM_APP, startFleet } from '../support/fleet.ts';
@@ -62,4 +63,20 @@ test('that is refused by the store leaves no file that was not there before', as
   }
   await expect(stat(file)).rejects.toMatchObject({ code: 'ENOENT' });
   expect((await stat(left)).isFile()).toBe(true);
+});
+
+test('that the store has written, and not confirmed, leaves the file: it has the only copy of the key', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const client = await fleet.managed(PEM_APP);
+  const file = join(fleet.dir, 'handed-over.pem');
+  const { resources } = fleet;
+  const { store } = resources;
+  const commit: typeof store.commit = async (change) => {
+    await store.commit(change);
+    throw new RekeydError('not_durable', 'not known to be on disk');
+  };
+  const unconfirmed = { ...resources, store: { ...store, commit } };
+  await expect(release(fleet, client, file, unconfirmed)).rejects.toMatchObject({ code: 'not_durable' });
+  expect(await store.sealedHalves(client.ref)).toEqual(new Map());
+  expect(await readFile(file, 'utf8')).toBe(client.key.privateKey.export({ format: 'pem', type: 'pkcs8' }));
 });
