@@ -3,18 +3,18 @@ import { policyFor } from '../src/config/model.ts';
 import { type ClientRef, misnamed, notListed, splitReference } from '../src/core/client.ts';
 import { isEligible } from '../src/core/due.ts';
 import { RekeydError } from '../src/errors.ts';
-import { inParallel } from '../src/parallel.ts';
+import { inParallel, pagesOf } from '../src/parallel.ts';
 import { exposedBy, isLeak, nobodyHas, type Search } from '../src/rotation/exposed.ts';
 import { appOf } from '../src/rotation/facts.ts';
-import { clientPolicy } from '../src/rotation/policy.ts';
 import { type Asking, begin, type Tally } from './begin-asked.ts';
 import { passBreaker } from './breaker.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
+import { takeNew } from './discover.ts';
 import type { Listed } from './listing.ts';
+import { departedApps, knownAs } from './renamed.ts';
 import type { RequestResult } from './request.ts';
 import type { Request } from './schemas.ts';
 import { type Apps, isNamed, knownRefs, noteUnread, type Read, readApps, selectedApps } from './selection.ts';
-import { takeFound } from './start.ts';
 import { tellUnknown } from './unknown.ts';
 
 /**
@@ -146,8 +146,13 @@ async function beginListed(left: readonly ClientRef[], { listed, unread }: Read,
   if (asking.isCompromise && asked.take_over) {
     await passBreaker(asking, [...new Set([...tally.begun.keys(), ...fresh.map(([ref]) => ref)])]);
   }
-  await takeAll(fresh, asked, context);
-  await beginAll(fresh, new Map(), asking);
+  const renamed = await takeAll(fresh, asked, context);
+  for (const [ref, old] of renamed) tally.errors.set(ref, knownAs(ref, old));
+  await beginAll(
+    fresh.filter(([ref]) => !renamed.has(ref)),
+    new Map(),
+    asking,
+  );
 }
 
 function isMeant({ select }: Request, ref: ClientRef, { resources: { config } }: JobContext): boolean {
@@ -155,17 +160,24 @@ function isMeant({ select }: Request, ref: ClientRef, { resources: { config } }:
   return policy !== undefined && (!('policy' in select) || select.policy === policy);
 }
 
-/** Found clients are noted before they are asked about: then the same rules hold for them. */
+/**
+ * Clients that the store does not know are noted before they are asked about: then the same rules hold for them.
+ * @returns those that it knows under another name, with that name
+ */
 async function takeAll(
-  fresh: readonly (readonly [ClientRef, Listed])[],
+  listed: readonly (readonly [ClientRef, Listed])[],
   { actor, reason }: Request,
-  { resources }: JobContext,
-): Promise<void> {
-  await inParallel(fresh, FLEET_LANES, async ([ref, { client }]) => {
-    const policy = clientPolicy(resources, ref);
-    if (policy === null || (await resources.store.load(ref)) !== null) return;
-    await takeFound(resources.store, ref, client, policy, { actor, reason, request: null });
-  });
+  context: JobContext,
+): Promise<ReadonlyMap<ClientRef, ClientRef>> {
+  const departed = await departedApps(context.resources);
+  const all = new Map<ClientRef, ClientRef>();
+  for (const page of pagesOf(listed)) {
+    const seen = await context.resources.store.seen(page.map(([ref]) => ref));
+    const fresh = page.filter((_, index) => (seen[index] ?? null) === null);
+    const { renamed } = await takeNew(fresh, { actor, reason }, departed, context);
+    for (const [ref, old] of renamed) all.set(ref, old);
+  }
+  return all;
 }
 
 function resultOf({ begun, errors, skipped, takenOver }: Tally): RequestResult {

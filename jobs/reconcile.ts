@@ -16,7 +16,7 @@ import { noteAccepted } from '../src/rotation/deployment.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
 import type { Loaded } from '../src/store/records.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
-import { takeNew } from './discover.ts';
+import { IN_LIST, takeNew } from './discover.ts';
 import { hearWaiting } from './hearing.ts';
 import { type Listed, type Missing, readNowAndThen } from './listing.ts';
 import { endOldPauses } from './pauses.ts';
@@ -151,7 +151,7 @@ async function compareApp(deployment: string, slug: string, context: JobContext)
   for (const page of pagesOf(clients)) {
     await takeNew(
       page.filter(([ref]) => fresh.has(ref)),
-      'reconcile',
+      { actor: 'reconcile', reason: IN_LIST },
       departed,
       context,
     );

@@ -2,7 +2,6 @@
 import { createHash } from 'node:crypto';
 import type { RotationRequest } from '../src/core/begin.ts';
 import { type ClientRef, notListed } from '../src/core/client.ts';
-import type { ObservedClient } from '../src/core/document.ts';
 import { found, observed } from '../src/core/enrolment.ts';
 import type { Cause } from '../src/core/history.ts';
 import type { ClientPolicy } from '../src/core/policy.ts';
@@ -54,7 +53,7 @@ export async function startRotation(
       continue;
     }
     const now = loaded?.now ?? (await store.now());
-    const taken = takeIn(ref, loaded, listed, policy, asked, now);
+    const taken = takeIn(ref, loaded, listed, policy, asked);
     const started = request(taken.record, asked, policy, now);
     if (loaded !== null && started.record === taken.record) {
       const joined = { rotation: started.rotation, isNew: false };
@@ -98,10 +97,9 @@ function takeIn(
   listed: Listed | null,
   policy: ClientPolicy,
   cause: Cause,
-  now: number,
 ): Transition {
   if (loaded !== null) return takeSeen(loaded.record, listed, policy);
-  if (listed !== null) return found(ref, listed.client, cause, now);
+  if (listed !== null) return found(ref, listed.client, cause, listed.readAt);
   throw new RekeydError('not_found', notListed(ref));
 }
 
@@ -111,16 +109,19 @@ export function takeSeen(record: ClientRecord, listed: Listed | Missing | null, 
   return observed(record, listed.client, policy, listed.readAt);
 }
 
-/** Takes in a client that is not known yet; true when this call did. */
+/**
+ * Takes in a client that is not known yet; true when this call did. A long list took its time: a rotation that begins now looks at the server again, because
+ * the client was seen when the list was read, and not now.
+ */
 export async function takeFound(
-  store: Store,
+  store: Pick<Store, 'commit'>,
   ref: ClientRef,
-  client: ObservedClient,
+  { client, readAt }: Listed,
   policy: ClientPolicy,
   cause: Cause,
 ): Promise<boolean> {
   try {
-    const change = found(ref, client, cause, await store.now());
+    const change = found(ref, client, cause, readAt);
     await store.commit(commitOf(change, policy, { from: null, durable: false }));
     return true;
   } catch (error) {
