@@ -40,8 +40,7 @@ export function decide(
 ): { readonly change: Change; readonly action: Action } {
   let change = from;
   for (;;) {
-    const ripe = ripen(change.record, now);
-    const record = ripe === change.record ? change.record : ripe;
+    const record = ripen(change.record, now);
     const action = plan(record, context().policy, now);
     const step = pureStep(action, record, context);
     if (step === null) return { change: record === change.record ? change : { ...change, record }, action };

@@ -21,7 +21,7 @@ export interface LookOptions {
 
 export interface Looks {
   /**
-   * @param urgent waits for no list, but where a list is all there is
+   * @param urgent it is looked by a PATCH, unless this deployment is known to go by lists: nothing waits for the comparison
    * @throws ApiError when nothing was learned: never taken for a client without keys
    */
   look(ref: ClientRef, urgent: boolean, signal?: AbortSignal): Promise<Look>;
@@ -82,8 +82,9 @@ export function openLooks({ wacht, lists, known, note }: LookOptions): Looks {
   }
 
   async function compare(ref: ClientRef, signal: AbortSignal | undefined): Promise<Look> {
-    const row = await lists.find(ref, signal);
-    if (row === null) return { client: null, ageMs: 0 };
+    const listed = await byList(ref, signal);
+    const { client: row } = listed;
+    if (row === null) return listed;
     const look = await byPatch(ref, signal);
     if (look === null) return byList(ref, signal);
     if (look.client === null) return look;
