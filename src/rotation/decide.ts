@@ -12,7 +12,7 @@ import { incomingKid } from '../core/rotation.ts';
 import { standbyDropped, standbyLeft, standbyTaken } from '../core/standby.ts';
 import { type Change, merged } from './commit.ts';
 
-/** What {@link decide} leaves to be done, where there is something to do. */
+/** The actions that {@link decide} leaves to the loop: all that have an effect outside the record. */
 export type Outside = Exclude<
   Action,
   {

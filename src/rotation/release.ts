@@ -5,13 +5,13 @@ import { type ClientRef, splitReference } from '../core/client.ts';
 import type { Cause } from '../core/history.ts';
 import type { ManagedKey } from '../core/keys.ts';
 import { releasableKey, released } from '../core/release.ts';
-import { hasCode, messageOf, RekeydError } from '../errors.ts';
+import { messageOf, RekeydError } from '../errors.ts';
 import { createFile } from '../files/create.ts';
 import { codeOf } from '../files/durable.ts';
 import type { Kek } from '../keys/kek.ts';
 import { openKey } from '../keys/sealed.ts';
 import type { Loaded } from '../store/records.ts';
-import { commitOf } from './commit.ts';
+import { commitOf, isOutrun } from './commit.ts';
 import { knownOtherwise } from './naming.ts';
 import { clientPolicy } from './policy.ts';
 import type { Resources } from './resources.ts';
@@ -132,7 +132,7 @@ async function commitRelease(resources: Resources, { ref, file, cause }: Release
       await store.commit(commitOf({ ...change, erase }, policy, { from: loaded, durable: true }));
       return;
     } catch (error) {
-      if (!hasCode(error, 'store_conflict') && !hasCode(error, 'store_fenced')) throw error;
+      if (!isOutrun(error)) throw error;
     }
   }
 }
