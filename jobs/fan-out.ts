@@ -34,7 +34,7 @@ export async function fanOut(
   const apps = selectedApps(asked.select, context);
   const leak = await leakedBy(by);
   const exposed = leak?.exposed ?? null;
-  // One that cannot be told of keeps nobody else waiting.
+  // The request waits for the clients that cannot be searched; the others begin at once.
   const waiting = (leak?.unread ?? []).map((why) => new Error(why));
   const tally: Tally = { ...soFar, errors: new Map(), unknown: new Set(), skipped: new Map(), waiting };
   const compromised = compromisedOf(asked);
@@ -64,8 +64,8 @@ function compromisedOf({ compromised }: Request): Asking['compromised'] {
 }
 
 /**
- * Which keys leaked, where the request does not name clients. Found once: what is replaced meanwhile would be missing in the answer of a job that is tried
- * again. @throws RekeydError `job_invalid` when nobody has such a key
+ * Which keys leaked, where the request does not name clients. The search is made once: a job that is tried again would not find a key that was replaced meanwhile,
+ * and its answer would leave it out. @throws RekeydError `job_invalid` when nobody has such a key
  */
 async function leakedBy({
   asked: { select },
@@ -90,7 +90,7 @@ function appsOf(refs: readonly ClientRef[], apps: Apps): Apps {
   return apps.filter(({ deployment, app }) => wanted.has(`${deployment}/${app}`));
 }
 
-/** Deployments with an API that does not answer, and why. Begun in the middle of an outage, an ordinary rotation uses its attempts up and fails. */
+/** The deployments with an API that does not answer, and why. An ordinary rotation that begins during an outage uses its attempts up and fails. */
 async function silent(apps: Apps, context: JobContext): Promise<ReadonlyMap<string, unknown>> {
   const { resources } = context;
   const failures = new Map<string, unknown>();

@@ -10,9 +10,9 @@ import type { ClientPolicy } from '../src/core/policy.ts';
 import type { ClientRecord } from '../src/core/record.ts';
 import { ripen } from '../src/core/retirement.ts';
 import { hastened } from '../src/core/setback.ts';
-import { hasCode, messageOf } from '../src/errors.ts';
+import { messageOf } from '../src/errors.ts';
 import { inParallel, PAGE, pagesOf } from '../src/parallel.ts';
-import { commitOf, isMarkedActive, looksAsSeen } from '../src/rotation/commit.ts';
+import { commitOf, isMarkedActive, isOutrun, looksAsSeen } from '../src/rotation/commit.ts';
 import { noteAccepted } from '../src/rotation/deployment.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
 import type { Loaded } from '../src/store/records.ts';
@@ -226,7 +226,7 @@ async function takeIn(
   try {
     await resources.store.commit(commitOf(change, policy, { from: held, durable: false }));
   } catch (error) {
-    if (hasCode(error, 'store_conflict') || hasCode(error, 'store_fenced')) return false;
+    if (isOutrun(error)) return false;
     throw error;
   }
   for (const { type, data } of change.entries) {

@@ -9,13 +9,13 @@ import type { ClientRecord } from '../src/core/record.ts';
 import { request } from '../src/core/request.ts';
 import { andThen, type Transition } from '../src/core/transition.ts';
 import { hasCode, RekeydError } from '../src/errors.ts';
-import { commitOf } from '../src/rotation/commit.ts';
+import { commitOf, isOutrun } from '../src/rotation/commit.ts';
 import { knownOtherwise } from '../src/rotation/naming.ts';
 import type { Loaded } from '../src/store/records.ts';
 import type { Store } from '../src/store/store.ts';
 import type { Listed, Missing } from './listing.ts';
 
-/** The same job asking for the same client again means the same rotation, however often it is retried. Another store has other rotations. */
+/** One job asks for one rotation of a client, however often the job is retried. Another store has other rotations. */
 export function rotationId({ id }: Pick<Store, 'id'>, job: string, ref: ClientRef): string {
   return `r${createHash('sha256').update(`${id} ${job} ${ref}`).digest('base64url').slice(0, 21)}`;
 }
@@ -72,7 +72,7 @@ export async function startRotation(
       await store.commit({ ...commitOf(change, policy, { from: loaded, durable }), ...answers });
       return { rotation: started.rotation, isNew: true };
     } catch (error) {
-      if (!hasCode(error, 'store_conflict') && !hasCode(error, 'store_fenced')) throw error;
+      if (!isOutrun(error)) throw error;
     }
   }
 }
@@ -103,15 +103,16 @@ function takeIn(
   throw new RekeydError('not_found', notListed(ref));
 }
 
-/** What was seen since the list was read is not undone by it: the record then stays the same object. */
+/** The record as the list shows it. The same object when the client was seen since the list was read, or was not listed. */
 export function takeSeen(record: ClientRecord, listed: Listed | Missing | null, policy: ClientPolicy): Transition {
   if (listed === null || listed.readAt <= record.server.observed.at) return { record, entries: [] };
   return observed(record, listed.client, policy, listed.readAt);
 }
 
 /**
- * Takes in a client that is not known yet; true when this call did. A long list took its time: a rotation that begins now looks at the server again, because
- * the client was seen when the list was read, and not now.
+ * Takes in a client that is not known yet. It counts as seen when its list was read: after a long list, a rotation that begins at once looks at the server
+ * again before it writes.
+ * @returns true when this call took it in
  */
 export async function takeFound(
   store: Pick<Store, 'commit'>,
@@ -130,7 +131,7 @@ export async function takeFound(
   }
 }
 
-/** Changes a record as a transition says, also when another worker commits in between. */
+/** Changes a record as a transition says. When another worker commits in between, the transition is made again from the new record. */
 export async function apply(
   store: Store,
   ref: ClientRef,
@@ -149,7 +150,7 @@ export async function apply(
       await store.commit(commitOf(transition, policy, { from: loaded, durable: true }));
       return transition;
     } catch (error) {
-      if (!hasCode(error, 'store_conflict') && !hasCode(error, 'store_fenced')) throw error;
+      if (!isOutrun(error)) throw error;
     }
   }
 }
