@@ -15,6 +15,7 @@ import { messageOf } from '../errors.ts';
 import { after, monotonic } from '../time.ts';
 import { ApiError } from '../wacht/api-error.ts';
 import type { Change } from './commit.ts';
+import { missed } from './missed.ts';
 import type { Effects, Run, Step } from './run.ts';
 
 /** Nothing that may take long comes between a look and the PATCH that is built on it: the issuer is asked before it. */
@@ -141,6 +142,6 @@ async function cutoverObstacle(
       ? throttledStep(record, 'rotation', { ms: answer.retryAfterMs, why }, run.context())
       : failedStep(record, 'rotation', why, run.context());
   } catch (error) {
-    return failedStep(record, 'rotation', messageOf(error), run.context());
+    return missed(record, 'rotation', error, run);
   }
 }

@@ -1,5 +1,5 @@
 /** What each step does to the world outside the record. One function per step; each answers with the transition for what it came to. */
-import type { Action, Owner } from '../core/action.ts';
+import type { Action } from '../core/action.ts';
 import { delivered, generated, notDelivered, unknownDelivery } from '../core/delivering.ts';
 import { chosen } from '../core/ending.ts';
 import { observed } from '../core/enrolment.ts';
@@ -9,14 +9,15 @@ import { isPressing } from '../core/pressing.ts';
 import { provedNew, provedOld, unprovable } from '../core/proving.ts';
 import type { ClientRecord } from '../core/record.ts';
 import { incomingKid } from '../core/rotation.ts';
-import { failedStep, heldUpStep } from '../core/setback.ts';
+import { failedStep } from '../core/setback.ts';
 import { standbyFailed, standbyMade } from '../core/standby.ts';
 import { andThen } from '../core/transition.ts';
 import { afterFailure, type Tries } from '../core/tries.ts';
 import { SinkOutdated } from '../deliver/sink.ts';
-import { hasCode, isUnopenable, messageOf } from '../errors.ts';
+import { isUnopenable, messageOf } from '../errors.ts';
 import type { Change } from './commit.ts';
 import type { Outside } from './decide.ts';
+import { missed } from './missed.ts';
 import { look, patch, serve } from './publish-steps.ts';
 import type { Effects, Run, Step } from './run.ts';
 
@@ -129,12 +130,6 @@ async function proveOld(record: ClientRecord, step: Step<'prove_old'>, effects: 
       ? unprovable(record, step.old, messageOf(error), run.context())
       : missed(record, step.old, error, run);
   }
-}
-
-/** A KMS that is away is no failure of this client: no attempt is lost over it. */
-function missed(record: ClientRecord, owner: Owner, error: unknown, run: Run): Change {
-  const step = hasCode(error, 'kms_unavailable') ? heldUpStep : failedStep;
-  return step(record, owner, messageOf(error), run.context());
 }
 
 /**
