@@ -25,7 +25,7 @@ export async function identify(
   signal: AbortSignal,
 ): Promise<readonly Match[]> {
   const known = await ownersInStore(resources.store, meant);
-  const candidates = known.length > 0 ? known : await inLists(resources, meant);
+  const candidates = known.length > 0 ? known : await inLists(resources, meant, signal);
   const given = 'keys' in meant ? meant.keys : [];
   const matches: Match[] = [];
   await inParallel(candidates.entries(), SIGN_INS_AT_ONCE, async ([index, candidate]) => {
@@ -39,14 +39,14 @@ export async function identify(
 const SIGN_INS_AT_ONCE = 4;
 
 /** Clients that the store does not know yet, or whose keys changed since it saw them. Each list is read once. */
-async function inLists(resources: Resources, meant: Meant): Promise<readonly Candidate[]> {
+async function inLists(resources: Resources, meant: Meant, signal: AbortSignal): Promise<readonly Candidate[]> {
   const found: Candidate[] = [];
   for (const [id, deployment] of resources.deployments) {
     for (const { slug } of deployment.config.apps) {
       await turnForList(resources, deployment, true);
       const keep = async (some: readonly ObservedClient[]) =>
         some.filter((client) => published(client, meant).length > 0);
-      const { clients } = await deployment.wacht.listClients(slug, keep);
+      const { clients } = await deployment.wacht.listClients(slug, keep, signal);
       for (const client of clients) {
         const ref = makeReference(id, slug, client.id);
         const about = { client: ref, client_id: client.clientId, known: false, record: null };
