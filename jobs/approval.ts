@@ -1,6 +1,6 @@
 /**
- * The second person for a compromise of more clients than the breaker allows. Who that is comes from an authentication (a user of the operating system, a token), and is signed with a KEK:
- * neither the free text `actor` nor a program that can only write to Redis counts as a person.
+ * The second person for a compromise of more clients than the breaker allows. Who that is comes from an authentication (a user of the operating system, a
+ * token), and is signed with a KEK: neither the free text `actor` nor a program that can only write to Redis counts as a person.
  */
 import type { Job } from 'bullmq';
 import type { Cause } from '../src/core/history.ts';

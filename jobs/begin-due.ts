@@ -116,7 +116,8 @@ export interface BegunPage {
 
 /**
  * Begins a rotation for each client of a page that is due now, as far as windows, freezes and pauses allow.
- * @param meant which clients are still to be begun. It is asked after the records were read: a client that failed meanwhile is due by its record, and not to be begun
+ * @param meant which clients are still to be begun. It is asked after the records were read: a client that failed meanwhile is due by its record, and is not
+ * to be begun again
  */
 export async function beginPage(
   refs: readonly ClientRef[],

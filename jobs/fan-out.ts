@@ -64,8 +64,9 @@ function compromisedOf({ compromised }: Request): Asking['compromised'] {
 }
 
 /**
- * Which keys leaked, where the request does not name clients. The search is made once: a job that is tried again would not find a key that was replaced meanwhile,
- * and its answer would leave it out. @throws RekeydError `job_invalid` when nobody has such a key
+ * Which keys leaked, where the request does not name clients. The search is made once: a job that is tried again would not find a key that was replaced
+ * meanwhile, and its answer would leave it out.
+ * @throws RekeydError `job_invalid` when nobody has such a key
  */
 async function leakedBy({
   asked: { select },

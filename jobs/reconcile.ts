@@ -82,7 +82,10 @@ async function resumeDeployments(context: JobContext): Promise<readonly string[]
   return resumed;
 }
 
-/** Backoffs do not count: they end soon. A rotation that waits for the end of an overlap, or for its application, may not call the API for weeks. */
+/**
+ * True while a client of this deployment has something to do, now or when its backoff is over. One that waits for the end of an overlap, or for its
+ * application, may not call the API for weeks.
+ */
 async function isTriedByRotations(deployment: string, { resources, queues }: JobContext): Promise<boolean> {
   const queue = queues.rotateQueue(deployment);
   const { delayed = 0, ...ready } = await queue.getJobCounts('active', 'waiting', 'prioritized', 'delayed');

@@ -103,7 +103,7 @@ function takeIn(
   throw new RekeydError('not_found', notListed(ref));
 }
 
-/** The record as the list shows it. The same object when the client was seen since the list was read, or was not listed. */
+/** The record as the list shows it. The same object when the client was seen since the list was read, or no list was read. */
 export function takeSeen(record: ClientRecord, listed: Listed | Missing | null, policy: ClientPolicy): Transition {
   if (listed === null || listed.readAt <= record.server.observed.at) return { record, entries: [] };
   return observed(record, listed.client, policy, listed.readAt);
