@@ -10,15 +10,15 @@ import { rotate, type Tools } from './loop.ts';
 import type { RotationPolicy } from './policy.ts';
 import type { Resources } from './resources.ts';
 
-/** Another process may take the record meanwhile: then it is tried again, this often, and each time up to so many ms later than the last. */
+/** The most runs: another process may take the record each time. The rest after each is up to `APART_MS`, in ms, times its number. */
 const MOST_RUNS = 10;
 const APART_MS = 100;
 
 const NEVER = new AbortController().signal;
 
 /**
- * The loop delivers the keys, as it delivers everything. While a rotation is under way, its worker does that. No signal ends it early: an import that has stored
- * a key and not delivered it would look like a failure.
+ * The loop delivers the keys, as it delivers everything. While a rotation is under way, its worker does that. No signal ends it early: an import that has
+ * stored a key and not delivered it would look like a failure.
  * @throws RekeydError `sink_failed`: the keys are not delivered yet, and a worker tries again
  */
 export async function deliverNow(
