@@ -1,6 +1,6 @@
 /**
- * The second person for what passes the breaker. Who that is comes from an authentication (a user of the operating system, a token), and is signed with a KEK:
- * neither the free text `actor` nor somebody who can only write to Redis makes a person.
+ * The second person for a compromise of more clients than the breaker allows. Who that is comes from an authentication (a user of the operating system, a
+ * token), and is signed with a KEK: neither the free text `actor` nor a program that can only write to Redis counts as a person.
  */
 import type { Job } from 'bullmq';
 import type { Cause } from '../src/core/history.ts';
@@ -114,7 +114,7 @@ function hasEnded(name: string, { failedReason }: Job): string {
   return `Request ${name} does not wait any more: ${failedReason ? `it failed. ${failedReason}` : 'it was started.'}`;
 }
 
-/** How often, and how far apart in ms, a job that is under way is looked at. A worker that takes longer looks again by itself, after some minutes. */
+/** How often, and how far apart in ms, {@link wake} tries to promote a job. A worker that has it for longer looks for approvals again some minutes later. */
 const LOOKS = 100;
 const LOOK_MS = 50;
 

@@ -24,7 +24,7 @@ export interface Tally {
   readonly begun: Map<ClientRef, string>;
   /** By client, since both rounds may come to the same. */
   readonly errors: Map<string, string>;
-  /** Those of them that nobody knows. */
+  /** The clients among `errors` that neither config, store nor API know. */
   readonly unknown: Set<ClientRef>;
   readonly skipped: Map<ClientRef, NotEnrolled['enrolment']>;
   readonly takenOver: NotEnrolled[];
@@ -48,12 +48,12 @@ export interface Asking {
   /** Which keys leaked, where the request names a key, a KEK or a host. Else null. */
   readonly exposed: Exposed | null;
   readonly tally: Tally;
-  /** What the config of this worker does not know is not waited for any more. */
+  /** It has waited long enough for a config that knows what it is about: what this one does not know is an error. */
   readonly isLast: boolean;
   readonly context: JobContext;
 }
 
-/** False when the store knows neither the client nor the key, and nothing was listed. */
+/** @returns false when the store does not know the client, or the key, and nothing was listed: its list has to be read. Else the tally has what came of it */
 export async function begin(ref: ClientRef, listed: Listed | null, asking: Asking): Promise<boolean> {
   const { asked, job, claim, askedAt, isCompromise, tally, isLast, context } = asking;
   const compromised = compromisedOf(ref, asking);
@@ -87,7 +87,7 @@ export async function begin(ref: ClientRef, listed: Listed | null, asking: Askin
     if (before !== 'enrolled') tally.takenOver.push({ client: ref, enrolment: before });
     return true;
   } catch (error) {
-    // What the record says may be old.
+    // The record may be old: the list decides.
     if ((hasCode(error, 'not_found') || hasCode(error, 'not_eligible')) && listed === null) return false;
     if (!isRefusal(error)) throw error;
     tally.errors.set(ref, error.message);
@@ -115,7 +115,7 @@ function isRefusal(error: unknown): error is RekeydError {
   return REFUSALS.some((code) => hasCode(error, code));
 }
 
-/** Of a whole app or fleet, clients are left alone that an application may still sign for with a key of its own. */
+/** Of a whole app or fleet, a client is left alone while its application may sign with a key of its own. */
 function isSkipped(held: Loaded | null, { isCompromise, exposed, tally }: Asking): boolean {
   if (held === null) return false;
   const { record } = held;

@@ -89,7 +89,7 @@ export async function examined(
         await wakeWaiting(ref, record, policy, now, run);
         continue;
       }
-      // It would hold up its cohort.
+      // Chosen for a cohort, it would hold up the others.
       if (pauseOf(byScope(pauses, now), ref, run.policy) !== null) {
         heldBack += 1;
         await wakeWaiting(ref, record, policy, now, run);
@@ -116,7 +116,8 @@ export interface BegunPage {
 
 /**
  * Begins a rotation for each client of a page that is due now, as far as windows, freezes and pauses allow.
- * @param meant which clients are still to be begun. Asked for after the records were read: one that failed meanwhile is due again by its record, and no more meant
+ * @param meant which clients are still to be begun. It is asked after the records were read: a client that failed meanwhile is due by its record, and is not
+ * to be begun again
  */
 export async function beginPage(
   refs: readonly ClientRef[],
@@ -161,7 +162,7 @@ async function askForProbes(apps: Iterable<string>, { context }: Run): Promise<v
 export const HELD_BACK =
   'clients are due, and wait for the end of a pause or a freeze, or for a window (`rekeyd status`)';
 
-/** What a client cannot have is told where somebody asks for it. The others of its fleet do not wait for that. */
+/** A client that cannot be rotated is told in the log: the others of its policy do not wait for it. */
 const REFUSALS = ['not_enrolled', 'not_eligible', 'under_way', 'algorithm_unsupported'] as const;
 
 /** `joined`: another run was faster, or this one has begun with the client before. */

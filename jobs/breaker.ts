@@ -1,4 +1,4 @@
-/** Holds back a compromise of much of a fleet until somebody confirms it: by mistake, or by a flood of reports, nobody replaces every key. */
+/** Holds back a compromise of much of a fleet until somebody confirms it, so that neither a mistake nor a flood of reports replaces every key. */
 import type { Config } from '../src/config/model.ts';
 import type { AuditData, AuditDraft, AuditType } from '../src/core/audit.ts';
 import type { ClientRef } from '../src/core/client.ts';
@@ -9,10 +9,10 @@ import type { Asking } from './begin-asked.ts';
 import type { Request } from './schemas.ts';
 import { isNamed } from './selection.ts';
 
-/** Reports of the last hour count together: many small ones come to the same as a large one. In ms. */
+/** Reports within this time, in ms, count together: many small ones are as much as a large one. */
 const TOGETHER_MS = 3_600_000;
 
-/** So many clients may be reported in an hour however small the fleet is. */
+/** In that time this many clients may be reported, however small the fleet is. */
 const LEAST_TOGETHER = 20;
 
 /** Clients that a compromise could be about. @param isEveryone found clients are rotated too */

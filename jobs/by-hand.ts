@@ -34,7 +34,7 @@ export async function change(
   }
 }
 
-/** Has a worker look at the client soon. */
+/** Makes a worker look at the client soon. */
 export type Wake = (ref: ClientRef) => Promise<unknown>;
 
 export interface Enrolled {

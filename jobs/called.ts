@@ -1,4 +1,4 @@
-/** What a worker sees to before it answers a request that came over the HTTP API: a power cut may have taken away what the API wrote before it added the job. */
+/** What a worker does before it answers a request that came over the HTTP API: a power cut may have undone what the API wrote before it added the job. */
 import type { AuditDraft } from '../src/core/audit.ts';
 import type { Store } from '../src/store/store.ts';
 import type { ApiCall } from './claim.ts';

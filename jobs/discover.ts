@@ -5,6 +5,7 @@
 import { policyFor } from '../src/config/model.ts';
 import type { ClientRef } from '../src/core/client.ts';
 import { isEligible } from '../src/core/due.ts';
+import type { Cause } from '../src/core/history.ts';
 import { inParallel, pagesOf } from '../src/parallel.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
 import { openRun } from './begin-due.ts';
@@ -29,7 +30,7 @@ export async function discover({ policy, slot }: Discover, context: JobContext):
   await Promise.all(
     byDeployment(appsOf(context, policy)).map(async ([deployment, slugs]) => {
       try {
-        for (const app of slugs) fresh.push(...(await discoverApp(deployment, app, policy, context)));
+        for (const app of slugs) await discoverApp(deployment, app, policy, fresh, context);
       } catch (error) {
         // An API that hangs is asked once.
         await noteUnread(deployment, error, context);
@@ -47,21 +48,24 @@ export async function discover({ policy, slot }: Discover, context: JobContext):
   return { found: fresh.length, started };
 }
 
+/** Takes the new clients of an app in, and adds them to `fresh`. */
 async function discoverApp(
   deployment: string,
   app: string,
   policy: string,
+  fresh: ClientRef[],
   context: JobContext,
-): Promise<readonly ClientRef[]> {
+): Promise<void> {
   const isNew: Wanted = (client, ref, seen) =>
     seen === null && isEligible(client) && policyFor(context.resources.config, ref)?.name === policy;
   const listing = await readNowAndThen(context, deployment, app, isNew);
-  const fresh: ClientRef[] = [];
-  if (listing === null || listing.clients.size === 0) return fresh;
+  if (listing === null || listing.clients.size === 0) return;
   const departed = await departedApps(context.resources);
-  for (const page of pagesOf(listing.clients))
-    fresh.push(...(await takeNew(page, `schedule:${policy}`, departed, context)));
-  return fresh;
+  for (const page of pagesOf(listing.clients)) {
+    const { taken } = await takeNew(page, { actor: `schedule:${policy}`, reason: IN_LIST }, departed, context);
+    // A page at a time: with the clients of a whole app, `push` gets more arguments than the stack holds.
+    fresh.push(...taken);
+  }
 }
 
 async function beginFresh(
@@ -85,28 +89,36 @@ function appsOf({ resources }: JobContext, policy: string): Apps {
   );
 }
 
+/** Why a client is taken in that nobody asked for. */
+export const IN_LIST = 'found in the client list';
+
+export interface TakenIn {
+  /** The clients that this call took in. */
+  readonly taken: readonly ClientRef[];
+  /** The clients that are known under another name, with that name. They are left alone: see {@link knownBefore}. */
+  readonly renamed: ReadonlyMap<ClientRef, ClientRef>;
+}
+
 /**
- * Clients that are known under another name are left alone: see {@link knownBefore}.
+ * @param page clients that the store does not know
  * @param departed as {@link departedApps} answers
- * @returns those that this call took in
  */
 export async function takeNew(
   page: readonly (readonly [ClientRef, Listed])[],
-  actor: string,
+  by: Pick<Cause, 'actor' | 'reason'>,
   departed: readonly string[],
   { resources }: JobContext,
-): Promise<readonly ClientRef[]> {
+): Promise<TakenIn> {
   const taken: ClientRef[] = [];
-  const known = await knownBefore(
+  const renamed = await knownBefore(
     page.map(([ref, { client }]) => [ref, client]),
     departed,
     resources,
   );
-  await inParallel(page, FLEET_LANES, async ([ref, { client }]) => {
+  await inParallel(page, FLEET_LANES, async ([ref, listed]) => {
     const policy = clientPolicy(resources, ref);
-    if (policy === null || known.has(ref)) return;
-    const cause = { actor, reason: 'found in the client list', request: null };
-    if (await takeFound(resources.store, ref, client, policy, cause)) taken.push(ref);
+    if (policy === null || renamed.has(ref)) return;
+    if (await takeFound(resources.store, ref, listed, policy, { ...by, request: null })) taken.push(ref);
   });
-  return taken;
+  return { taken, renamed };
 }

@@ -3,18 +3,18 @@ import { policyFor } from '../src/config/model.ts';
 import { type ClientRef, misnamed, notListed, splitReference } from '../src/core/client.ts';
 import { isEligible } from '../src/core/due.ts';
 import { RekeydError } from '../src/errors.ts';
-import { inParallel } from '../src/parallel.ts';
+import { inParallel, pagesOf } from '../src/parallel.ts';
 import { exposedBy, isLeak, nobodyHas, type Search } from '../src/rotation/exposed.ts';
 import { appOf } from '../src/rotation/facts.ts';
-import { clientPolicy } from '../src/rotation/policy.ts';
 import { type Asking, begin, type Tally } from './begin-asked.ts';
 import { passBreaker } from './breaker.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
+import { takeNew } from './discover.ts';
 import type { Listed } from './listing.ts';
+import { departedApps, knownAs } from './renamed.ts';
 import type { RequestResult } from './request.ts';
 import type { Request } from './schemas.ts';
 import { type Apps, isNamed, knownRefs, noteUnread, type Read, readApps, selectedApps } from './selection.ts';
-import { takeFound } from './start.ts';
 import { tellUnknown } from './unknown.ts';
 
 /**
@@ -34,7 +34,7 @@ export async function fanOut(
   const apps = selectedApps(asked.select, context);
   const leak = await leakedBy(by);
   const exposed = leak?.exposed ?? null;
-  // One that cannot be told of keeps nobody else waiting.
+  // The request waits for the clients that cannot be searched; the others begin at once.
   const waiting = (leak?.unread ?? []).map((why) => new Error(why));
   const tally: Tally = { ...soFar, errors: new Map(), unknown: new Set(), skipped: new Map(), waiting };
   const compromised = compromisedOf(asked);
@@ -64,8 +64,9 @@ function compromisedOf({ compromised }: Request): Asking['compromised'] {
 }
 
 /**
- * Which keys leaked, where the request does not name clients. Found once: what is replaced meanwhile would be missing in the answer of a job that is tried
- * again. @throws RekeydError `job_invalid` when nobody has such a key
+ * Which keys leaked, where the request does not name clients. The search is made once: a job that is tried again would not find a key that was replaced
+ * meanwhile, and its answer would leave it out.
+ * @throws RekeydError `job_invalid` when nobody has such a key
  */
 async function leakedBy({
   asked: { select },
@@ -90,7 +91,7 @@ function appsOf(refs: readonly ClientRef[], apps: Apps): Apps {
   return apps.filter(({ deployment, app }) => wanted.has(`${deployment}/${app}`));
 }
 
-/** Deployments with an API that does not answer, and why. Begun in the middle of an outage, an ordinary rotation uses its attempts up and fails. */
+/** The deployments with an API that does not answer, and why. An ordinary rotation that begins during an outage uses its attempts up and fails. */
 async function silent(apps: Apps, context: JobContext): Promise<ReadonlyMap<string, unknown>> {
   const { resources } = context;
   const failures = new Map<string, unknown>();
@@ -146,8 +147,13 @@ async function beginListed(left: readonly ClientRef[], { listed, unread }: Read,
   if (asking.isCompromise && asked.take_over) {
     await passBreaker(asking, [...new Set([...tally.begun.keys(), ...fresh.map(([ref]) => ref)])]);
   }
-  await takeAll(fresh, asked, context);
-  await beginAll(fresh, new Map(), asking);
+  const renamed = await takeAll(fresh, asked, context);
+  for (const [ref, old] of renamed) tally.errors.set(ref, knownAs(ref, old));
+  await beginAll(
+    fresh.filter(([ref]) => !renamed.has(ref)),
+    new Map(),
+    asking,
+  );
 }
 
 function isMeant({ select }: Request, ref: ClientRef, { resources: { config } }: JobContext): boolean {
@@ -155,17 +161,24 @@ function isMeant({ select }: Request, ref: ClientRef, { resources: { config } }:
   return policy !== undefined && (!('policy' in select) || select.policy === policy);
 }
 
-/** Found clients are noted before they are asked about: then the same rules hold for them. */
+/**
+ * Clients that the store does not know are noted before they are asked about: then the same rules hold for them.
+ * @returns those that it knows under another name, with that name
+ */
 async function takeAll(
-  fresh: readonly (readonly [ClientRef, Listed])[],
+  listed: readonly (readonly [ClientRef, Listed])[],
   { actor, reason }: Request,
-  { resources }: JobContext,
-): Promise<void> {
-  await inParallel(fresh, FLEET_LANES, async ([ref, { client }]) => {
-    const policy = clientPolicy(resources, ref);
-    if (policy === null || (await resources.store.load(ref)) !== null) return;
-    await takeFound(resources.store, ref, client, policy, { actor, reason, request: null });
-  });
+  context: JobContext,
+): Promise<ReadonlyMap<ClientRef, ClientRef>> {
+  const departed = await departedApps(context.resources);
+  const all = new Map<ClientRef, ClientRef>();
+  for (const page of pagesOf(listed)) {
+    const seen = await context.resources.store.seen(page.map(([ref]) => ref));
+    const fresh = page.filter((_, index) => (seen[index] ?? null) === null);
+    const { renamed } = await takeNew(fresh, { actor, reason }, departed, context);
+    for (const [ref, old] of renamed) all.set(ref, old);
+  }
+  return all;
 }
 
 function resultOf({ begun, errors, skipped, takenOver }: Tally): RequestResult {

@@ -1,6 +1,6 @@
 /**
- * What a start finds before it changes anything: clients of apps that this store does not know yet, what will happen to them, and names of the config that
- * are other ones than at the last start. It reads lists and sends nothing.
+ * What a start tells before it changes anything: the clients of apps that this store does not know yet, what will happen to them, and which names in the
+ * config have changed since the last start. It reads lists and sends nothing.
  */
 import { type AppConfig, policyFor } from '../src/config/model.ts';
 import { type ClientRef, makeReference } from '../src/core/client.ts';
@@ -25,7 +25,7 @@ const FATES = {
     'adopt: take_over rotates them as soon as their windows allow, and applications that do not read their key folders cannot sign in any more. Stop now and set adopt: import, unless that is meant',
 } as const satisfies Record<Policy['adopt'], string>;
 
-/** What happens to them where no schedule runs, whatever the policy says. */
+/** What happens to found clients where no schedule runs, under any policy. */
 const UNSCHEDULED =
   'no schedule runs here, so they are not taken in. Run `rekeyd start` with a schedule, or import their keys (`rekeyd keys import --dir DIR --dry-run` shows what that would do)';
 

@@ -1,6 +1,6 @@
 /**
- * Enrolls held clients with signers that report that they sign with the imported key, and found clients with signers that report that they sign with the key that is
- * offered to them. Rotations hear their signers themselves; nobody else would look for those of a client that nothing is done for.
+ * Enrolls a held client when a signer reports that it signs with the imported key, and a found client when a signer reports that it signs with the key that is
+ * offered to it. A rotation reads the reports itself; here they are read for clients without one.
  */
 import type { ClientRef } from '../src/core/client.ts';
 import { heard } from '../src/core/heard.ts';

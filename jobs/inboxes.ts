@@ -1,9 +1,9 @@
 /** The queues that requests come in by, and what requests are called. */
 
-/** For any program. Each program that Redis lets write here may ask for anything, unless `queue.requests` is off. */
+/** For any program that Redis lets write here: it may ask for anything, unless `queue.requests` is off. */
 export const CONTROL = 'control';
 
-/** For rekeyd's own commands and its HTTP API, which check for themselves who asks. Producers have no right to write here. */
+/** For rekeyd's own commands and its HTTP API, which authenticate their users themselves. Producers have no right to write here. */
 export const REQUESTS = 'requests';
 
 /** How the ids of rekeyd's own requests begin: from the command line, the HTTP API, a report of a leaked key. */
@@ -27,7 +27,7 @@ export function producerOf(queue: string): string | null {
 
 /**
  * Names a request in rotations, log and audit. Job ids are numbers that each queue counts for itself: the name of a producer keeps its ids apart from all
- * others. BullMQ's clients allow no colon in an id, but who writes to Redis directly does not ask them: such an id is written otherwise.
+ * others. BullMQ's clients allow no colon in an id. A program that writes to Redis itself may use one, so it is replaced here.
  */
 export function requestName(queue: string, job: string): string {
   const producer = producerOf(queue);

@@ -51,12 +51,13 @@ export async function readListing(
   };
   const keep = wanted === undefined ? undefined : (some: readonly ObservedClient[]) => pick(some, wanted);
   const found = resources.deployments.get(deployment);
-  if (found !== undefined) await turnForList(resources, found, urgent);
+  if (found === undefined) throw new Error(`the config has no deployment ${deployment}`);
+  await turnForList(resources, found, urgent);
   const startedAt = monotonic();
-  const reading = Promise.resolve(found?.wacht.listClients(app, keep));
-  // Also when it fails: one that always does is not read all the time.
-  const list = await reading.finally(() => resources.store.noteList(deployment, app, monotonic() - startedAt));
-  const { clients = [], unreadable = new Map<string, string>() } = list ?? {};
+  const { clients, unreadable } = await found.wacht
+    .listClients(app, keep)
+    // Also when it fails: one that always does is not read all the time.
+    .finally(() => resources.store.noteList(deployment, app, monotonic() - startedAt));
   if (unreadable.size > 0) {
     const rows = [...unreadable].slice(0, NAMED).map(([id, problem]) => ({ id, problem }));
     const message = 'some clients are shown in a way that cannot be read: they are left alone';

@@ -1,4 +1,4 @@
-/** Pauses by people: what they hold back, and how those that have a time come to their end. */
+/** Pauses by people: what they hold back, and how a pause with an end is removed. */
 import type { ClientRef } from '../src/core/client.ts';
 import { isInForce, pauseEntry, scopesOf, scopeWords } from '../src/core/pause.ts';
 import type { Store } from '../src/store/store.ts';

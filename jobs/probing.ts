@@ -35,32 +35,26 @@ export async function probeAgain(context: JobContext): Promise<void> {
     for (const { slug } of apps) {
       if (![...policiesOf(config, id, slug).values()].some(({ probe }) => probe === 'auto')) continue;
       const app = `${id}/${slug}`;
-      const since = await lastProbe(app, context);
-      if (since !== null && (await store.now()) >= since.until) await askForProbe(app, context);
+      const until = await countsUntil(app, context);
+      if (until !== null && (await store.now()) >= until) await askForProbe(app, context);
     }
   }
 }
 
-/** Until when what came of it counts; null when there was none. */
-async function lastProbe(
-  app: string,
-  { resources: { store } }: JobContext,
-): Promise<{ readonly until: number } | null> {
+/** Until when the last probe of an app counts, in ms since the epoch; null when there was none. */
+async function countsUntil(app: string, { resources: { store } }: JobContext): Promise<number | null> {
   const { findings, failed } = await store.appFacts(app);
-  const times = [
-    findings === null ? [] : [findings.at + PROBED_FOR_MS],
-    failed === null ? [] : [failed.at + FAILED_FOR_MS],
-  ].flat();
-  // A failure after findings is tried again sooner.
-  return times.length === 0 ? null : { until: failed === null ? Math.max(...times) : failed.at + FAILED_FOR_MS };
+  // Findings end a failure: one that is noted is the newer of the two.
+  if (failed !== null) return failed.at + FAILED_FOR_MS;
+  return findings === null ? null : findings.at + PROBED_FOR_MS;
 }
 
 /** What waits for the first probe of an app goes on, whatever came of it. */
 export async function probeJob({ app }: Probe, signal: AbortSignal, context: JobContext): Promise<{ probed: boolean }> {
   const { resources, queues, log } = context;
   const { store, config } = resources;
-  const last = await lastProbe(app, context);
-  if (last !== null && (await store.now()) < last.until) return { probed: false };
+  const until = await countsUntil(app, context);
+  if (until !== null && (await store.now()) < until) return { probed: false };
   const [deployment = '', slug = ''] = app.split('/');
   try {
     const { strategy } = await probeApp(resources, deployment, slug, {
@@ -76,7 +70,7 @@ export async function probeJob({ app }: Probe, signal: AbortSignal, context: Job
     await store.noteFailedProbe(app, shortMessage(why));
     log.warn({ app, error: why }, 'the probe failed: rotations go on as if nobody had probed, and it is tried again');
   }
-  if (last === null) {
+  if (until === null) {
     const slot = `probed-${await store.now()}`;
     for (const policy of policiesOf(config, deployment, slug).keys())
       await queues.addUpkeep('sweep', { v: 1, policy, slot }, slotJobId('sweep', policy, slot));

@@ -7,11 +7,11 @@ import { members } from '../src/core/reply.ts';
 import { systemClock } from '../src/time.ts';
 import type { JobContext } from './context.ts';
 
-/** In ms; the first, and the longest. Each is twice as long as the one before. */
+/** The first delay and the longest, in ms. Each is twice as long as the one before. */
 const FIRST_MS = 5_000;
 const LONGEST_MS = 60_000;
 
-/** Together they take some ten minutes. */
+/** With these delays, some ten minutes. */
 export const MOST_TRIES = 12;
 
 /** What such a job tells of itself, as its progress. */

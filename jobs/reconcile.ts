@@ -3,20 +3,21 @@
  * `reconcile_every` and at start-up; running it twice does no harm.
  */
 import { policyFor } from '../src/config/model.ts';
-import type { ClientRef } from '../src/core/client.ts';
+import { type ClientRef, splitReference } from '../src/core/client.ts';
 import { isEligible } from '../src/core/due.ts';
 import { hasDrifted, plan } from '../src/core/plan.ts';
 import type { ClientPolicy } from '../src/core/policy.ts';
 import type { ClientRecord } from '../src/core/record.ts';
 import { ripen } from '../src/core/retirement.ts';
-import { hasCode, messageOf } from '../src/errors.ts';
+import { hastened } from '../src/core/setback.ts';
+import { messageOf } from '../src/errors.ts';
 import { inParallel, PAGE, pagesOf } from '../src/parallel.ts';
-import { commitOf, isMarkedActive, looksAsSeen } from '../src/rotation/commit.ts';
+import { commitOf, isMarkedActive, isOutrun, looksAsSeen } from '../src/rotation/commit.ts';
 import { noteAccepted } from '../src/rotation/deployment.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
 import type { Loaded } from '../src/store/records.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
-import { takeNew } from './discover.ts';
+import { IN_LIST, takeNew } from './discover.ts';
 import { hearWaiting } from './hearing.ts';
 import { type Listed, type Missing, readNowAndThen } from './listing.ts';
 import { endOldPauses } from './pauses.ts';
@@ -60,16 +61,15 @@ async function hastenRetries({ resources, queues }: JobContext): Promise<void> {
 }
 
 /**
- * Rotations of a paused deployment try its API now and then by themselves, and the first PATCH that is accepted ends the pause. Where none waits, a read
- * has to do.
+ * Rotations of a paused deployment try its API now and then by themselves, and the first PATCH that is accepted ends the pause. Where no rotation has
+ * anything to do, a read ends it.
  */
-async function resumeDeployments({ resources, queues, log }: JobContext): Promise<readonly string[]> {
+async function resumeDeployments(context: JobContext): Promise<readonly string[]> {
+  const { resources, log } = context;
   const { store, deployments } = resources;
   const resumed: string[] = [];
   for (const [id, { paused }] of await store.deploymentStates([...deployments.keys()])) {
-    if (paused === null) continue;
-    const queue = queues.rotateQueue(id);
-    if ((await queue.count()) + (await queue.getActiveCount()) > 0) continue;
+    if (paused === null || (await isTriedByRotations(id, context))) continue;
     try {
       await deployments.get(id)?.listApps();
     } catch (error) {
@@ -80,6 +80,25 @@ async function resumeDeployments({ resources, queues, log }: JobContext): Promis
     resumed.push(id);
   }
   return resumed;
+}
+
+/**
+ * True while a client of this deployment has something to do, now or when its backoff is over. One that waits for the end of an overlap, or for its
+ * application, may not call the API for weeks.
+ */
+async function isTriedByRotations(deployment: string, { resources, queues }: JobContext): Promise<boolean> {
+  const queue = queues.rotateQueue(deployment);
+  const { delayed = 0, ...ready } = await queue.getJobCounts('active', 'waiting', 'prioritized', 'delayed');
+  if (Object.values(ready).some((jobs) => jobs > 0)) return true;
+  if (delayed === 0) return false;
+  const refs = (await resources.store.openWork()).filter((ref) => splitReference(ref).deployment === deployment);
+  for (const page of pagesOf(refs)) {
+    for (const [ref, { record, now }] of await resources.store.loadMany(page)) {
+      const policy = clientPolicy(resources, ref);
+      if (policy !== null && isDue(hastened(record), policy, now)) return true;
+    }
+  }
+  return false;
 }
 
 /** A job that should have begun this long ago, in ms, is late. */
@@ -151,7 +170,7 @@ async function compareApp(deployment: string, slug: string, context: JobContext)
   for (const page of pagesOf(clients)) {
     await takeNew(
       page.filter(([ref]) => fresh.has(ref)),
-      'reconcile',
+      { actor: 'reconcile', reason: IN_LIST },
       departed,
       context,
     );
@@ -210,7 +229,7 @@ async function takeIn(
   try {
     await resources.store.commit(commitOf(change, policy, { from: held, durable: false }));
   } catch (error) {
-    if (hasCode(error, 'store_conflict') || hasCode(error, 'store_fenced')) return false;
+    if (isOutrun(error)) return false;
     throw error;
   }
   for (const { type, data } of change.entries) {

@@ -11,6 +11,11 @@ export async function departedApps({ store, config }: Known): Promise<readonly s
   return (await store.apps()).filter((app) => !named.has(app));
 }
 
+/** Why nothing is begun for a client that {@link knownBefore} knows under another name. */
+export function knownAs(ref: ClientRef, old: ClientRef): string {
+  return `${ref} is the client that is known as ${old}: its deployment or app has another name in the config than before. Its application reads the key folder of the old name, so its key is not replaced. Put the old name back, or take its keys over under the new one (\`rekeyd keys import --dir KEY_FOLDER\`).`;
+}
+
 /** As `deployment/slug`. */
 export function appsIn({ deployments }: Config): ReadonlySet<string> {
   return new Set(appPaths({ deployments }));

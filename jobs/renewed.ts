@@ -1,4 +1,4 @@
-/** After an API key was replaced in the config: what waits because the one before was refused goes on at once. */
+/** After an API key was replaced in the config: what waits because the old one was refused goes on at once. */
 import { hastened } from '../src/core/setback.ts';
 import { messageOf } from '../src/errors.ts';
 import { inParallel } from '../src/parallel.ts';

@@ -51,12 +51,13 @@ export async function requestJob(job: Job, token: string | undefined, context: J
   const name = requestName(job.queueName, job.id ?? '');
   if (isReserved(job.queueName, name)) throw new RekeydError('job_invalid', RESERVED);
   const claimed = await claimOf(asked, job, { store, keks: context.keks }).catch(async (error: unknown) => {
-    throw hasCode(error, 'kms_unavailable') ? await later(error, job, token, context) : error;
+    // Before it is known who asks, nothing else of a request is looked at.
+    throw hasCode(error, 'kms_unavailable') ? await putOff(error, job, token, null, {}, context) : error;
   });
   const claim = claimed ?? producerClaim(job);
   const turned = turnedDown(asked, job.queueName, config);
   if (turned !== null) throw await refused(turned, 'not_allowed', { asked, job: name, claim }, store);
-  const before = members(job.progress) as Partial<PutOff>; // only this function writes it
+  const before = members(job.progress) as Partial<PutOff>; // only `putOff` writes it
   if (before.since === undefined && claim?.call !== undefined) {
     const other = await otherOfKey(name, claim.call, store);
     if (other !== null) return { rotations: [], same_as: other };
@@ -76,30 +77,36 @@ export async function requestJob(job: Job, token: string | undefined, context: J
     if (hasCode(error, 'not_approved') && (await store.now()) - since > APPROVAL_MS) {
       throw await refused(NOT_APPROVED, 'not_approved', { asked, job: name, claim }, store);
     }
-    const { attemptsStarted: tries } = job;
     const isUnknown = hasCode(error, 'not_configured');
     if (isUnknown && isLast) throw new RekeydError('job_invalid', messageOf(error));
-    const waitMs = isUnknown ? awayMs(unknown) : waitAfter(error, tries, context);
-    const why = messageOf(error);
-    const level = why === before.why ? 'debug' : 'warn';
-    context.log[level]({ request: name, tries, wait_ms: waitMs, error: why }, 'a request waits: it is tried again');
     const rotations = [...soFar.begun].map(([client, id]) => ({ id, client }));
-    const putOff = { tries, why, rotations, taken_over: soFar.takenOver };
-    const left = { ...putOff, unknown: isUnknown ? unknown + 1 : unknown, since };
-    await job.updateProgress(left satisfies PutOff);
-    await job.moveToDelayed(systemClock.now() + waitMs, token);
-    throw new DelayedError();
+    const news = { rotations, taken_over: soFar.takenOver, unknown: isUnknown ? unknown + 1 : unknown, since };
+    throw await putOff(error, job, token, isUnknown ? awayMs(unknown) : null, news, context);
   }
 }
 
-/** Before it is known who asks, nothing else of a request is looked at. */
-async function later(error: RekeydError, job: Job, token: string | undefined, context: JobContext) {
-  const [before, { attemptsStarted: tries }, why] = [members(job.progress), job, error.message];
-  const waitMs = waitAfter(error, tries, context);
-  const fields = { request: requestName(job.queueName, job.id ?? ''), tries, wait_ms: waitMs, error: why };
+/**
+ * Says why a request waits, in its progress and in the log, and has it tried again.
+ * @param waitMs in ms; null: as long as the error asks for
+ * @param news what this try has changed of its progress
+ */
+async function putOff(
+  error: unknown,
+  job: Job,
+  token: string | undefined,
+  waitMs: number | null,
+  news: Partial<PutOff>,
+  context: JobContext,
+): Promise<DelayedError> {
+  const before = members(job.progress) as Partial<PutOff>; // only this function writes it
+  const { attemptsStarted: tries } = job;
+  const why = messageOf(error);
+  const ms = waitMs ?? waitAfter(error, tries, context);
+  const fields = { request: requestName(job.queueName, job.id ?? ''), tries, wait_ms: ms, error: why };
   context.log[why === before.why ? 'debug' : 'warn'](fields, 'a request waits: it is tried again');
-  await job.updateProgress({ rotations: [], taken_over: [], unknown: 0, ...before, tries, why });
-  await job.moveToDelayed(systemClock.now() + waitMs, token);
+  const left = { rotations: [], taken_over: [], unknown: 0, ...before, ...news, tries, why };
+  await job.updateProgress(left satisfies Partial<PutOff>);
+  await job.moveToDelayed(systemClock.now() + ms, token);
   return new DelayedError();
 }
 

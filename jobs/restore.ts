@@ -12,6 +12,7 @@ import { type Delivery, desiredDelivery, sameDelivery } from '../src/core/signer
 import type { Sink } from '../src/deliver/sink.ts';
 import { messageOf } from '../src/errors.ts';
 import { inParallel, PAGE } from '../src/parallel.ts';
+import type { PublicFolder } from '../src/publish/folder.ts';
 import { amend } from '../src/rotation/loop.ts';
 import { clientPolicy } from '../src/rotation/policy.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
@@ -61,6 +62,16 @@ function setsIn(sink: Sink, app: string, { log }: JobContext): SetOf | null {
   };
 }
 
+/** Null when the folder cannot be read: then nothing is known of any public set, and private keys are looked for all the same. */
+async function publicSetsIn(folder: PublicFolder, app: string, { log }: JobContext): Promise<Folders['publicSet']> {
+  try {
+    return await folder.sets(app);
+  } catch (error) {
+    log.error({ app, error: messageOf(error) }, NOT_KNOWN);
+    return null;
+  }
+}
+
 const NOT_KNOWN = 'it is not known whether keys are where they had been delivered: the next start looks again';
 
 /** What the folders of an app hold, asked for one client at a time. */
@@ -73,7 +84,7 @@ async function restoreApp(app: string, differing: Differing, context: JobContext
   const { store, sinks, folder } = context.resources;
   const folders: Folders = {
     sets: sinks.map((sink) => setsIn(sink, app, context)).filter((sets) => sets !== null),
-    publicSet: (await folder?.sets(app)) ?? null,
+    publicSet: folder === null ? null : await publicSetsIn(folder, app, context),
   };
   let last: ClientRef | null = null;
   do {

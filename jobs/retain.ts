@@ -1,4 +1,4 @@
-/** Exports the audit log, and cuts its end, on whichever worker has the lease. What an export is in trouble with stops nothing else. */
+/** Exports the audit log and cuts its oldest entries, on the worker that has the lease. An export that fails stops nothing else. */
 import { randomUUID } from 'node:crypto';
 import type { ExportNews } from '../src/audit/exporting.ts';
 import { openExports } from '../src/audit/exports/open.ts';

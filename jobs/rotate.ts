@@ -14,11 +14,11 @@ import { parseJob, rotateSchema } from './schemas.ts';
 import { teller } from './telling.ts';
 import { watchWave } from './wave.ts';
 
-/** How long a run that was outrun stays away, in ms; twice as long each time, up to the longest. */
+/** How long a job waits after another worker was faster, in ms: twice as long each time, up to the longest. */
 const OUTRUN_MS = 50;
 const LONGEST_OUTRUN_MS = 60_000;
 
-/** From that many times in a row it is no coincidence. */
+/** After this many times in a row it is told: that is no coincidence. */
 const OUTRUN_TOLD = 6;
 
 export type RotateHooks = Pick<Tools, 'onPoint' | 'onStep'>;
@@ -73,7 +73,7 @@ export async function rotateJob(
     },
   };
   const rest = await rotate(ref, policy, tools, signal);
-  // Others of the wave may be about to begin. Upkeep looks too, should this worker not get here.
+  // A wave with failures stops before more of it begins. Upkeep looks too, in case this worker dies here.
   for (const name of stopping) await watchWave(name, context);
   return settle(rest, ref, policy, job, token, context);
 }
@@ -109,12 +109,12 @@ async function settle(
 }
 
 interface Progress {
-  /** How often in a row somebody else was at work on this client. */
+  /** How often in a row another worker was at work on this client. */
   readonly outrun: number;
   readonly why: string;
 }
 
-/** A run that never gets its turn must not go on in silence. */
+/** A job that is outrun again and again must not wait in silence: `status` shows why. */
 async function tellOutrun(
   ref: ClientRef,
   why: string,

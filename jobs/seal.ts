@@ -1,4 +1,4 @@
-/** Seals the audit log every few seconds, on whichever worker has the lease. A seal that cannot be made stops nothing else. */
+/** Seals the audit log every few seconds, on the worker that has the lease. A seal that cannot be made stops nothing else. */
 import { randomUUID } from 'node:crypto';
 import { openSealer, type SealRun } from '../src/audit/seal.ts';
 import { hasCode, messageOf } from '../src/errors.ts';
@@ -7,10 +7,10 @@ import type { JobContext } from './context.ts';
 
 export const SEAL_EVERY_MS = 5_000;
 
-/** A sealer that is gone keeps others waiting for so many rounds. */
+/** For this many rounds the lease of a sealer that is gone keeps the others waiting. */
 const ROUNDS = 3;
 
-/** The same problem is told again after this time, in ms. */
+/** A problem that stays is told again after this time, in ms. */
 const TELL_AGAIN_MS = 10 * 60_000;
 
 const NEVER = new AbortController().signal;

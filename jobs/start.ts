@@ -2,7 +2,6 @@
 import { createHash } from 'node:crypto';
 import type { RotationRequest } from '../src/core/begin.ts';
 import { type ClientRef, notListed } from '../src/core/client.ts';
-import type { ObservedClient } from '../src/core/document.ts';
 import { found, observed } from '../src/core/enrolment.ts';
 import type { Cause } from '../src/core/history.ts';
 import type { ClientPolicy } from '../src/core/policy.ts';
@@ -10,13 +9,13 @@ import type { ClientRecord } from '../src/core/record.ts';
 import { request } from '../src/core/request.ts';
 import { andThen, type Transition } from '../src/core/transition.ts';
 import { hasCode, RekeydError } from '../src/errors.ts';
-import { commitOf } from '../src/rotation/commit.ts';
+import { commitOf, isOutrun } from '../src/rotation/commit.ts';
 import { knownOtherwise } from '../src/rotation/naming.ts';
 import type { Loaded } from '../src/store/records.ts';
 import type { Store } from '../src/store/store.ts';
 import type { Listed, Missing } from './listing.ts';
 
-/** The same job asking for the same client again means the same rotation, however often it is retried. Another store has other rotations. */
+/** One job asks for one rotation of a client, however often the job is retried. Another store has other rotations. */
 export function rotationId({ id }: Pick<Store, 'id'>, job: string, ref: ClientRef): string {
   return `r${createHash('sha256').update(`${id} ${job} ${ref}`).digest('base64url').slice(0, 21)}`;
 }
@@ -54,7 +53,7 @@ export async function startRotation(
       continue;
     }
     const now = loaded?.now ?? (await store.now());
-    const taken = takeIn(ref, loaded, listed, policy, asked, now);
+    const taken = takeIn(ref, loaded, listed, policy, asked);
     const started = request(taken.record, asked, policy, now);
     if (loaded !== null && started.record === taken.record) {
       const joined = { rotation: started.rotation, isNew: false };
@@ -73,7 +72,7 @@ export async function startRotation(
       await store.commit({ ...commitOf(change, policy, { from: loaded, durable }), ...answers });
       return { rotation: started.rotation, isNew: true };
     } catch (error) {
-      if (!hasCode(error, 'store_conflict') && !hasCode(error, 'store_fenced')) throw error;
+      if (!isOutrun(error)) throw error;
     }
   }
 }
@@ -98,29 +97,32 @@ function takeIn(
   listed: Listed | null,
   policy: ClientPolicy,
   cause: Cause,
-  now: number,
 ): Transition {
   if (loaded !== null) return takeSeen(loaded.record, listed, policy);
-  if (listed !== null) return found(ref, listed.client, cause, now);
+  if (listed !== null) return found(ref, listed.client, cause, listed.readAt);
   throw new RekeydError('not_found', notListed(ref));
 }
 
-/** What was seen since the list was read is not undone by it: the record then stays the same object. */
+/** The record as the list shows it. The same object when the client was seen since the list was read, or no list was read. */
 export function takeSeen(record: ClientRecord, listed: Listed | Missing | null, policy: ClientPolicy): Transition {
   if (listed === null || listed.readAt <= record.server.observed.at) return { record, entries: [] };
   return observed(record, listed.client, policy, listed.readAt);
 }
 
-/** Takes in a client that is not known yet; true when this call did. */
+/**
+ * Takes in a client that is not known yet. It counts as seen when its list was read: after a long list, a rotation that begins at once looks at the server
+ * again before it writes.
+ * @returns true when this call took it in
+ */
 export async function takeFound(
-  store: Store,
+  store: Pick<Store, 'commit'>,
   ref: ClientRef,
-  client: ObservedClient,
+  { client, readAt }: Listed,
   policy: ClientPolicy,
   cause: Cause,
 ): Promise<boolean> {
   try {
-    const change = found(ref, client, cause, await store.now());
+    const change = found(ref, client, cause, readAt);
     await store.commit(commitOf(change, policy, { from: null, durable: false }));
     return true;
   } catch (error) {
@@ -129,7 +131,7 @@ export async function takeFound(
   }
 }
 
-/** Changes a record as a transition says, also when another worker commits in between. */
+/** Changes a record as a transition says. When another worker commits in between, the transition is made again from the new record. */
 export async function apply(
   store: Store,
   ref: ClientRef,
@@ -148,7 +150,7 @@ export async function apply(
       await store.commit(commitOf(transition, policy, { from: loaded, durable: true }));
       return transition;
     } catch (error) {
-      if (!hasCode(error, 'store_conflict') && !hasCode(error, 'store_fenced')) throw error;
+      if (!isOutrun(error)) throw error;
     }
   }
 }

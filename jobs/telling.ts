@@ -49,7 +49,7 @@ export interface Teller {
 }
 
 export function teller(ref: ClientRef, policy: RotationPolicy, log: Log): Teller {
-  /** The one that was taken last: what failed, or works, with the next commit. */
+  /** The step that was taken last: the trouble that the next commit shows is its own. */
   let step: Action['do'] | null = null;
 
   function tellTrouble(trouble: Trouble, { rotation }: ClientRecord): void {

@@ -1,4 +1,4 @@
-/** Clients that a request names, and that neither the config, nor the store, nor the API knows. */
+/** Clients that a request names, and that are unknown to config, store and API alike. */
 import { RekeydError } from '../src/errors.ts';
 import type { Asking } from './begin-asked.ts';
 import { entryOf } from './breaker.ts';

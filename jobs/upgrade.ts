@@ -1,4 +1,4 @@
-/** What earlier versions left in the queues and in the store, and what would be in the way of today's. Runs at each start; doing it twice does no harm. */
+/** Removes or converts what earlier versions left in the queues and in the store. Runs at each start; doing it twice does no harm. */
 import type { AuditDraft } from '../src/core/audit.ts';
 import { inParallel, pagesOf } from '../src/parallel.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
@@ -17,7 +17,7 @@ export async function upgradeQueues({ resources, queues, log }: JobContext): Pro
   for (const { id } of resources.config.deployments) await upgradeDeployment(id, { resources, queues, log });
 }
 
-/** A pause was noted in two places, of which one could be forgotten. Now it is in the store alone. */
+/** An earlier version noted a pause in BullMQ and in the store. Now it is in the store alone. */
 async function upgradeDeployment(
   deployment: string,
   { resources: { store }, queues }: Pick<JobContext, 'resources' | 'queues' | 'log'>,

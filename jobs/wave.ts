@@ -112,7 +112,7 @@ async function goOn(
   }
 }
 
-/** Chooses the cohort, as far as that was not done, and begins those of it that were not begun. */
+/** Chooses what is missing of the cohort, and begins the clients in it that were not begun. */
 async function beginCohort(
   wave: Wave,
   name: WaveRef,
@@ -132,7 +132,7 @@ async function beginCohort(
   for (const page of pagesOf(await waiting())) {
     const begun = await beginPage(page, name, run, waiting);
     started += begun.started;
-    // Of a client that a person rotates, or that is gone, nothing is to be learned.
+    // A client that a person rotates, or that is gone, shows nothing of the wave.
     if (begun.idle.length > 0) await store.leaveWave(name, begun.idle);
   }
   if (!candidates.isTick) return started;
@@ -183,7 +183,7 @@ export async function waveJob({ policy, slot }: Discover, context: JobContext): 
   return { started };
 }
 
-/** Sees to it that the wave of a policy stops, or goes on, when it is time. Asked again and again, and when a rotation of the wave failed. */
+/** Stops the wave of a policy, or makes it go on, when it is time. Called by upkeep, and when a rotation of the wave failed. */
 export async function watchWave(name: string, context: JobContext): Promise<void> {
   const { config, store } = context.resources;
   const policy = policyNamed(name, config);

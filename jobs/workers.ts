@@ -29,7 +29,7 @@ export interface Workers {
   drain(graceMs: number, hurry?: AbortSignal): Promise<void>;
 }
 
-/** A request may wait for an API that hangs; others must not wait for it. */
+/** How many jobs of a queue run at once: a request may wait for an API that hangs, and the others must not wait for it. */
 const REQUESTS_AT_ONCE = 16;
 const UPKEEP_AT_ONCE = 8;
 
@@ -38,7 +38,7 @@ const NEVER = new AbortController().signal;
 export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
   const { resources, queues, log, lockMs } = context;
   let takesMore = true;
-  /** Those under way. A BullMQ worker that closes does not wait for them when its connection breaks meanwhile. */
+  /** The jobs under way. A BullMQ worker that closes does not wait for them when its connection breaks meanwhile. */
   const jobs = new Set<Promise<unknown>>();
   const told = new AbortController();
   /** A BullMQ worker that closes may still get the job that it was waiting for. */

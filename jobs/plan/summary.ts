@@ -35,7 +35,7 @@ export interface BreakerView {
   readonly breaker: number;
   /** How many clients a request could be about. */
   readonly fleet: number;
-  /** How many people it takes for what passes the breaker. */
+  /** How many people must agree to more than the breaker allows. */
   readonly people: number;
 }
 

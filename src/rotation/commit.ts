@@ -9,9 +9,10 @@ import type { ClientRecord } from '../core/record.ts';
 import { desiredDelivery, sameDelivery } from '../core/signers.ts';
 import { isStandbyMissing, standbyUntil } from '../core/standby.ts';
 import { andThen, type Transition } from '../core/transition.ts';
+import { hasCode } from '../errors.ts';
 import type { Commit, Loaded, SealedHalf } from '../store/records.ts';
 
-/** A transition, and what becomes of private halves with it. */
+/** A transition, and the private halves that are stored or erased with it. */
 export interface Change extends Transition {
   readonly seal?: readonly SealedHalf[];
   /** Thumbprints. */
@@ -28,12 +29,18 @@ export function merged(first: Change | null, second: Change): Change {
   };
 }
 
-/** True while something of this client is still to be done without anybody asking. */
+/** A commit was refused: another worker has changed the record, or claimed it, since it was loaded. */
+export function isOutrun(error: unknown): boolean {
+  return hasCode(error, 'store_conflict') || hasCode(error, 'store_fenced');
+}
+
+/** True while something is left to do for this client without a new request. */
 function isOpen(record: ClientRecord, policy: ClientPolicy): boolean {
   const { halted, rotation, retirements, server, signers, doubted } = record;
   if (doubted) return true;
   if (halted !== null) return false;
-  // A key that is offered waits for its application, perhaps for a month: the due index knows until when.
+  // A key that is offered waits for its application, perhaps for a month: the due index knows until when. So does `whyWithdrawn` at time 0: it asks for
+  // the other reasons alone.
   const isUnderWay = rotation !== null && rotation.phase.name !== 'offered';
   if (isUnderWay || retirements.length > 0 || server.inFlight !== null) return true;
   // An import that was killed may have got no further than the store.
@@ -44,7 +51,8 @@ function isOpen(record: ClientRecord, policy: ClientPolicy): boolean {
 }
 
 /**
- * What is compared to find out whether a client changed since the record was committed, instead of loading the record: a hash of all that matters. A client that is gone, or not active, is marked as such, so that its return is a change.
+ * A hash of all that matters of a client. The index has it, so that a client that changed is found without loading its record. That of a client that is gone,
+ * or not active, is marked, so that its return is a change.
  */
 function seenMark(client: ObservedClient): string {
   // Most commits of a record leave what was observed as it is.

@@ -12,7 +12,7 @@ import { incomingKid } from '../core/rotation.ts';
 import { standbyDropped, standbyLeft, standbyTaken } from '../core/standby.ts';
 import { type Change, merged } from './commit.ts';
 
-/** What {@link decide} leaves to be done, where there is something to do. */
+/** The actions that {@link decide} leaves to the loop: all that have an effect outside the record. */
 export type Outside = Exclude<
   Action,
   {
@@ -40,8 +40,7 @@ export function decide(
 ): { readonly change: Change; readonly action: Action } {
   let change = from;
   for (;;) {
-    const ripe = ripen(change.record, now);
-    const record = ripe === change.record ? change.record : ripe;
+    const record = ripen(change.record, now);
     const action = plan(record, context().policy, now);
     const step = pureStep(action, record, context);
     if (step === null) return { change: record === change.record ? change : { ...change, record }, action };

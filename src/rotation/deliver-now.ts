@@ -10,16 +10,16 @@ import { rotate, type Tools } from './loop.ts';
 import type { RotationPolicy } from './policy.ts';
 import type { Resources } from './resources.ts';
 
-/** So often another process may be at it, and so far apart, in ms. */
-const DELIVERIES = 10;
+/** The most runs: another process may take the record each time. The rest after each is up to `APART_MS`, in ms, times its number. */
+const MOST_RUNS = 10;
 const APART_MS = 100;
 
 const NEVER = new AbortController().signal;
 
 /**
- * The loop delivers it, as it delivers everything. A worker that is at work on the client does it by itself. An interruption waits for it: what is in the
- * store and not with the signers would look like a failure.
- * @throws RekeydError `sink_failed`: a worker tries again
+ * The loop delivers the keys, as it delivers everything. While a rotation is under way, its worker does that. No signal ends it early: an import that has
+ * stored a key and not delivered it would look like a failure.
+ * @throws RekeydError `sink_failed`: the keys are not delivered yet, and a worker tries again
  */
 export async function deliverNow(
   resources: Resources,
@@ -30,16 +30,18 @@ export async function deliverNow(
 ): Promise<void> {
   const hands = handsFor(ref, policy, resources, keks);
   const tools = { store: resources.store, ...hands, random: Math.random, ...(onPoint !== undefined && { onPoint }) };
-  let error: string | null = null;
-  for (let tries = 1; tries <= DELIVERIES && error === null; tries += 1) {
+  let hasTried = false;
+  for (let runs = 0; ; runs += 1) {
     const { record } = (await resources.store.load(ref)) ?? {};
     if (record === undefined || record.rotation !== null || isDelivered(record)) return;
+    const { error } = record.signers.tries;
+    if (hasTried && error !== null) throw new RekeydError('sink_failed', error);
+    if (runs === MOST_RUNS) throw new RekeydError('sink_failed', 'Another process delivers them at the same time.');
     const { kind } = await rotate(ref, policy, tools, NEVER);
-    // Another import delivers it, too. Each would take the record from the other for ever.
-    if (kind === 'outrun') await sleep(Math.random() * APART_MS * tries);
-    else error = (await resources.store.load(ref))?.record.signers.tries.error ?? null;
+    hasTried = kind !== 'outrun';
+    // Another import delivers them too. Without a rest each would take the record from the other again and again.
+    if (!hasTried) await sleep(Math.random() * APART_MS * (runs + 1));
   }
-  throw new RekeydError('sink_failed', error ?? 'Another process delivers them at the same time.');
 }
 
 function isDelivered(record: ClientRecord): boolean {

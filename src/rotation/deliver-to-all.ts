@@ -4,8 +4,8 @@ import { type Sink, type SinkContents, SinkOutdated, sinkFailed } from '../deliv
 import { messageOf, RekeydError } from '../errors.ts';
 
 /**
- * Side by side, so that a slow sink holds up none of the others. It resolves when every sink has the set: nothing is published before that. A sink that fails
- * keeps no other one from its set, which may be one step ahead of the record then, and is as safe as before: signers hold the old key, too.
+ * At the same time, so that a slow sink holds up none of the others. Resolves when every sink has the set: nothing is published before that. When one sink
+ * fails, the others still get the set. They are then a step ahead of the record, which does no harm: their signers hold the old key too.
  * @throws SinkOutdated where one sink has a later set; RekeydError `sink_failed` with what each of the others says
  */
 export async function deliverToAll(sinks: readonly Sink[], contents: SinkContents): Promise<void> {
@@ -25,7 +25,7 @@ export async function deliverToAll(sinks: readonly Sink[], contents: SinkContent
   if (failures.length > 1) throw new RekeydError('sink_failed', failures.map(messageOf).join(' '));
 }
 
-/** A server may repeat what it was sent when it refuses it. What a delivery fails by is logged, shown and kept. */
+/** A server that refuses a set may repeat it in its answer, and the error of a delivery is logged, shown and stored. */
 function withoutKeys(error: unknown, { name }: Sink, contents: SinkContents): unknown {
   if (!holdsPrivate(Buffer.from(messageOf(error)), contents)) return error;
   const hint = 'Its answer repeats what it was sent: see its own log, and replace the key if others can read that';

@@ -13,7 +13,7 @@ function entry(type: AuditDraft['type'], deployment: string, reason: string): Au
   return { type, client: null, rotation: null, actor: 'rekeyd', reason, data: { deployment } };
 }
 
-/** How long a server that asks to be left alone is left alone: its wish is a hint. */
+/** How long, in ms, a server that asks to be left alone is left alone: its wish is a hint. */
 export function throttledMs({ config }: DeploymentResources, wishMs: number): number {
   return Math.min(wishMs, config.throttleMaxMs);
 }
@@ -100,6 +100,13 @@ async function pause({ store, log }: Shared, deployment: string, message: string
   }
 }
 
+/** Why the store gives a call no turn. */
+export const NO_TURN = {
+  budget: 'the rate limit of the deployment is used up',
+  paused: 'the deployment is paused: its API key is refused',
+  throttled: 'the API asks to be left alone',
+} as const;
+
 /** The longest that a call waits for the budget, in ms: the job that wants it is tried again later. */
 const LONGEST_WAIT_MS = 60_000;
 
@@ -120,13 +127,13 @@ export async function awaitTurn(
 ): Promise<void> {
   const { paused, throttledUntil } = (await store.deploymentStates([id])).get(id) ?? NEITHER;
   if (paused !== null) throw new ApiError(what, unasked(`the deployment is paused, because ${paused}`), PUT_RIGHT);
-  if (throttledUntil !== null && !urgent) throw new ApiError(what, unasked('the API asks to be left alone'), BY_ITSELF);
+  if (throttledUntil !== null && !urgent) throw new ApiError(what, unasked(NO_TURN.throttled), BY_ITSELF);
   for (const startedAt = monotonic(); ; ) {
     const turn = await store.take(id, rateLimit, urgent);
     if (turn.go) return;
     const isWorthIt = turn.because === 'budget' || (urgent && turn.because === 'throttled');
     if (!isWorthIt || monotonic() - startedAt + turn.forMs > LONGEST_WAIT_MS)
-      throw new ApiError(what, unasked('the rate limit of the deployment is used up'), BY_ITSELF);
+      throw new ApiError(what, unasked(NO_TURN[turn.because]), turn.because === 'paused' ? PUT_RIGHT : BY_ITSELF);
     await sleep(turn.forMs);
   }
 }

@@ -31,7 +31,7 @@ const ANSWERED_MS = 60_000;
 /** Beyond the API's own deadline: time for the intent to reach the disk. */
 const INTENT_SLACK_MS = 2_000;
 
-/** What one run works with. */
+/** The effects of one run, and its turns of the API budget. */
 export interface Hands {
   readonly effects: Effects;
   readonly turn: (urgent: boolean) => Promise<Turn>;
@@ -41,11 +41,11 @@ export interface Hands {
 export function handsFor(ref: ClientRef, policy: RotationPolicy, resources: Resources, keks: readonly Kek[]): Hands {
   const deployment = resources.deploymentOf(ref);
   const keys = openedKeys(ref, policy, resources, keks);
-  /** Somebody should hear whether the next call succeeds. */
+  /** When the next call succeeds, a pause or a row of refusals is over: that is noted. */
   let isWatched = false;
   /** A try is a PATCH, with the look that comes before it. */
   let isOnTry = false;
-  /** A look that waits for another turn is too old when that comes, so the PATCH that is built on it goes at once. */
+  /** After a look its PATCH goes at once: if it waited for a turn of its own, the look would be too old by then. */
   let hasLooked = false;
 
   async function look(urgent: boolean, signal: AbortSignal): Promise<Look> {

@@ -20,7 +20,7 @@ export type Exposed = ReadonlyMap<ClientRef, readonly string[]>;
 
 export interface Search {
   readonly exposed: Exposed;
-  /** Of clients that nobody can tell it of now: why. They would pass for clients without signers. */
+  /** Why it is not known of some clients; a sentence for each. If they were left out, they would count as clients without signers. */
   readonly unread: readonly string[];
   /** How many clients were not searched, because the time was up. */
   readonly left: number;
@@ -57,7 +57,7 @@ export async function exposedBy(leak: Leak, { config, store, sinks }: Sources, s
   return { exposed, unread, left: refs.length - looked };
 }
 
-/** Its keys that leaked, or why that cannot be told. */
+/** The keys of the client that leaked, or why that is not known. */
 async function exposedOf(
   leak: Leak,
   record: ClientRecord,
@@ -76,13 +76,13 @@ async function exposedOf(
   return signs ? keys.map(({ kid }) => kid) : [];
 }
 
-/** Also a key of before, so that somebody who reports it is told that it is gone. */
+/** A key that is gone counts too: who reports it is told that it is gone. */
 function hasKey({ keys, former, server }: ClientRecord, kid: string): boolean {
   const shown = server.observed.client.keys;
   return [...keys, ...former].some((key) => key.kid === kid) || shown.some(({ jwk }) => jwk.kid === kid);
 }
 
-/** A host that was taken may have been switched off since: a report counts here however old it is. A text says why reports cannot be read. */
+/** A host that was taken may have been switched off since: here a report counts however old it is. @returns a text where reports cannot be read: why */
 async function isSignedOn(
   host: string,
   { ref, signers }: ClientRecord,

@@ -9,11 +9,15 @@ import type { AnyKey, Meant } from '../keys/any-key.ts';
 import { publicJwkFrom } from '../keys/generate.ts';
 import type { Kek } from '../keys/kek.ts';
 import { openKey } from '../keys/sealed.ts';
+import { inParallel } from '../parallel.ts';
 import { turnForList } from './deployment.ts';
 import { type Candidate, foreignKey, type Match, ownersInStore, published } from './owners.ts';
 import type { Resources } from './resources.ts';
 
-/** @throws ApiError when nobody in the store has it and the lists cannot be read */
+/**
+ * The clients of the store that have the key; where there are none, those that the lists of the API show with it.
+ * @throws ApiError when a list cannot be read
+ */
 export async function identify(
   resources: Resources,
   keks: readonly Kek[],
@@ -21,25 +25,28 @@ export async function identify(
   signal: AbortSignal,
 ): Promise<readonly Match[]> {
   const known = await ownersInStore(resources.store, meant);
-  const candidates = known.length > 0 ? known : await inLists(resources, meant);
+  const candidates = known.length > 0 ? known : await inLists(resources, meant, signal);
   const given = 'keys' in meant ? meant.keys : [];
-  return Promise.all(
-    candidates.map(async (candidate): Promise<Match> => {
-      const { id, alg, sealed, record, ...shown } = candidate;
-      return { ...shown, ...(await trySigningIn(candidate, given, resources, keks, signal)) };
-    }),
-  );
+  const matches: Match[] = [];
+  await inParallel(candidates.entries(), SIGN_INS_AT_ONCE, async ([index, candidate]) => {
+    const { id, alg, sealed, record, ...shown } = candidate;
+    matches[index] = { ...shown, ...(await trySigningIn(candidate, given, resources, keks, signal)) };
+  });
+  return matches;
 }
 
-/** Clients that nobody has looked for yet, or that changed since. Each list is read once. */
-async function inLists(resources: Resources, meant: Meant): Promise<readonly Candidate[]> {
+/** One key may be that of thousands of clients. A sign-in that waits for a connection uses its time up, and its key would count as unknown. */
+const SIGN_INS_AT_ONCE = 4;
+
+/** Clients that the store does not know yet, or whose keys changed since it saw them. Each list is read once. */
+async function inLists(resources: Resources, meant: Meant, signal: AbortSignal): Promise<readonly Candidate[]> {
   const found: Candidate[] = [];
   for (const [id, deployment] of resources.deployments) {
     for (const { slug } of deployment.config.apps) {
       await turnForList(resources, deployment, true);
       const keep = async (some: readonly ObservedClient[]) =>
         some.filter((client) => published(client, meant).length > 0);
-      const { clients } = await deployment.wacht.listClients(slug, keep);
+      const { clients } = await deployment.wacht.listClients(slug, keep, signal);
       for (const client of clients) {
         const ref = makeReference(id, slug, client.id);
         const about = { client: ref, client_id: client.clientId, known: false, record: null };

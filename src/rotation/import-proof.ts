@@ -9,7 +9,7 @@ import { ApiError } from '../wacht/api-error.ts';
 import { throttledMs } from './deployment.ts';
 import type { Resources } from './resources.ts';
 
-/** An issuer that does not answer, or asks to be left alone, is asked so often. */
+/** How often an issuer that does not answer, or asks to be left alone, is asked; and the shortest rest in between, in ms. */
 const TRIES = 3;
 const AGAIN_MS = 250;
 

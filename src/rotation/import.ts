@@ -14,7 +14,7 @@ import type { Kek } from '../keys/kek.ts';
 import { sealKey } from '../keys/sealed.ts';
 import { type Lanes, openLanes } from '../parallel.ts';
 import type { Loaded } from '../store/records.ts';
-import { commitOf } from './commit.ts';
+import { commitOf, isOutrun } from './commit.ts';
 import { deliverNow } from './deliver-now.ts';
 import { proveImport } from './import-proof.ts';
 import type { Tools } from './loop.ts';
@@ -29,9 +29,9 @@ export interface Import {
   readonly alg?: Algorithm;
   /** For an encrypted PEM. */
   readonly passphrase?: Uint8Array;
-  /** Nothing is signed in with the key before it is taken: for where no issuer can be reached. */
+  /** The key is taken without a proof: for places from which no issuer can be reached. */
   readonly unproven?: boolean;
-  /** The application is said to take its key from us. */
+  /** A person says that the application takes its key from us. */
   readonly enroll: boolean;
   readonly cause: Cause;
 }
@@ -83,7 +83,7 @@ export async function importKey(resources: Resources, keks: readonly Kek[], aske
 }
 
 /**
- * The same for a client that was listed before, for many of them.
+ * The same for a client that is listed already: an import of many reads each list once.
  * @throws RekeydError `key_invalid` (unusable, or not the published one), `key_refused` (nobody signs in with it), `key_unproven`, `not_eligible`, `sink_failed`
  * (imported, but signers do not have it yet: a worker tries again), ApiError
  */
@@ -147,7 +147,7 @@ interface Checked {
   readonly isKnown: boolean;
 }
 
-/** Nothing is sent to the issuer for a key that would not be taken anyway. */
+/** Reads the key, and proves it: but only one that would be taken. */
 async function check(
   resources: Resources,
   policy: RotationPolicy,
@@ -176,7 +176,7 @@ async function check(
   return { key, proof: 'accepted', isKnown: false };
 }
 
-/** Nothing changed, but somebody has tried to sign in as this client. */
+/** A refused key changes nothing, but somebody has tried to sign in as this client. */
 async function noteRefused(
   { store }: Resources,
   ref: ClientRef,
@@ -191,7 +191,7 @@ async function noteRefused(
   await store.append([{ type: 'key.import_refused', client: ref, rotation: null, ...who, data }]);
 }
 
-/** What was seen since the list was read is not undone by it. */
+/** The record as the list shows it, unless the client was seen since the list was read. */
 function seen(
   loaded: Loaded | null,
   ref: ClientRef,
@@ -239,7 +239,7 @@ async function take(
       await store.commit(commitOf({ ...change, seal }, policy, { from: loaded, durable: true }));
       return standing ?? 'imported';
     } catch (error) {
-      if (!hasCode(error, 'store_conflict') && !hasCode(error, 'store_fenced')) throw error;
+      if (!isOutrun(error)) throw error;
     }
   }
 }

@@ -9,11 +9,11 @@ import type { ObservedApp } from '../wacht/observed.ts';
 export interface Issuers {
   /** @throws ApiError, RekeydError `not_found`, `issuer_changed` */
   of(app: string): Promise<string>;
-  /** Somebody was turned down there: asks again unless that was just done. @throws RekeydError `not_found`, `issuer_changed` */
+  /** After a refused sign-in: asks the API for the domain again, unless it was just asked. @throws RekeydError `not_found`, `issuer_changed` */
   confirm(app: string): Promise<void>;
 }
 
-/** What the API said is asked for again after that time, in ms, and sooner after a refusal. */
+/** The API is asked again after this time, in ms; after a refused sign-in, the second time counts. */
 const OLD_MS = 60 * 60_000;
 const DOUBTED_MS = 60_000;
 

@@ -11,7 +11,7 @@ export interface AppPlace {
   readonly slug: string;
 }
 
-/** A client of another store's probe is left alone for this long, in ms by the server's clock: that probe may be under way. */
+/** The client of a probe of another store is left alone for this long, in ms by the server's clock: that probe may be under way. */
 const OTHERS_MS = 60 * 60_000;
 
 /** Disposable clients that no probe works with any more. @returns how many were deactivated. @throws ApiError */
@@ -33,6 +33,7 @@ export async function removeLeftovers(
     maker === store.id || serverTime - Date.parse(updatedAt) > OTHERS_MS;
   const left = clients.filter(isLeftover);
   for (const { id } of left) {
+    signal?.throwIfAborted();
     await deployment.countCall();
     await wacht.deactivateClient(makeReference(config.id, slug, id)).catch((error: unknown) => {
       // Another store's probe was faster.

@@ -12,12 +12,13 @@ import type { ClientRecord } from '../core/record.ts';
 import { incomingKid } from '../core/rotation.ts';
 import { NO_TRACE, type Trace } from '../core/trace.ts';
 import { SinkOutdated } from '../deliver/sink.ts';
-import { hasCode, messageOf } from '../errors.ts';
+import { messageOf } from '../errors.ts';
 import type { Turn } from '../store/deployments.ts';
 import type { Loaded, Records } from '../store/records.ts';
 import { monotonic, sleep } from '../time.ts';
-import { type Change, commitOf, merged } from './commit.ts';
+import { type Change, commitOf, isOutrun, merged } from './commit.ts';
 import { decide } from './decide.ts';
+import { NO_TURN } from './deployment.ts';
 import type { Effects, Run } from './run.ts';
 import { perform } from './steps.ts';
 
@@ -31,9 +32,9 @@ export interface Tools {
   readonly random: () => number;
   /** Absent: nothing is traced. */
   readonly trace?: Trace;
-  /** False: others may wait, so a run that did something leaves what is for idle time to another one. */
+  /** False: other jobs may wait, so a run that has done something leaves the standby key to a job for idle time. */
   readonly hasTime?: boolean;
-  /** By what is known of the server by now; absent: as it was given. */
+  /** The policy by what is known of the server now. Absent: the run goes by the policy that it was given. */
   readonly policyNow?: () => Promise<ClientPolicy>;
   /** Told before and after every effect and commit, as `<step>:<before|after> <effect|commit>`; the run goes on when it returns. */
   readonly onPoint?: (point: string, ref: ClientRef) => void | Promise<void>;
@@ -50,7 +51,7 @@ export type Rest =
   /** Another worker works on this record. */
   | { readonly kind: 'outrun'; readonly why: string };
 
-/** So often another process may deliver to the same folder meanwhile, and so far apart, in ms. */
+/** How often a folder may hold the set of a later claim before the delivery fails. The rest before each new try is up to `APART_MS`, in ms, times its number. */
 const MOST_OUTDATED = 4;
 const APART_MS = 50;
 
@@ -74,13 +75,10 @@ export async function rotate(ref: ClientRef, policy: ClientPolicy, tools: Tools,
       const current = isNew ? await tools.policyNow?.() : undefined;
       return await work(claimed, askedAt, outdated, current ?? policy, tools, signal);
     } catch (error) {
-      if (!(error instanceof SinkOutdated)) {
-        if (isOutrun(error)) return { kind: 'outrun', why: messageOf(error) };
-        throw error;
-      }
-      // A folder may be ahead of a record that was restored, or of a clock that was set back. A later claim, and the record as it is then, get past that.
-      // So it is when several imports of one client deliver at the same time; one of them is last. When it goes on, two stores deliver there, and the
-      // delivery counts as failed.
+      if (isOutrun(error)) return { kind: 'outrun', why: messageOf(error) };
+      if (!(error instanceof SinkOutdated)) throw error;
+      // The folder holds the set of a later claim: the store was restored from a backup, its clock was set back, or another import of this client delivers
+      // too. A claim with a higher epoch gets past that. Where it does not, another store delivers to the same folder, and the delivery fails.
       leastEpoch = error.epoch + 1;
       if (round >= MOST_OUTDATED) outdated = error.message;
       else await sleep(Math.random() * APART_MS * round, signal);
@@ -88,13 +86,9 @@ export async function rotate(ref: ClientRef, policy: ClientPolicy, tools: Tools,
   }
 }
 
-function isOutrun(error: unknown): boolean {
-  return hasCode(error, 'store_conflict') || hasCode(error, 'store_fenced');
-}
-
 /**
- * Changes a record without claiming it: two workers that both have something to note would take the record from each other for ever, and nobody else would
- * get to it.
+ * Changes a record without claiming it. Two workers that claimed it to note something would take it from each other again and again, and no other worker
+ * would get to it.
  */
 export async function amend(
   ref: ClientRef,
@@ -113,7 +107,7 @@ export async function amend(
   }
 }
 
-/** What an effect leaves when its commit is refused: what stands outside now is not what the record says. */
+/** Clears what is no longer known when the commit after an effect is refused, so that the next worker repeats the step. */
 const UNKNOWN: Partial<Record<Action['do'], (record: ClientRecord) => ClientRecord>> = {
   deliver: unknownDelivery,
   serve: (record) => ({ ...record, server: { ...record.server, served: null } }),
@@ -161,13 +155,13 @@ async function work(
     if (next.change.record !== held.record) draft = next.change;
     const { record } = next.change;
     if (action.do === 'done' || action.do === 'wait') {
-      // Signers that go on saying the same are heard again and again.
+      // Reports that say the same as before are no reason for a commit.
       if (draft !== null && draft.entries.length === 0 && isNoNews(held.record, draft.record)) draft = null;
       await save('rest', false);
       if (action.do === 'done') return { kind: 'done', op: held.op };
       return { kind: 'wait', op: held.op, ms: Math.max(1, action.until - now()), why: action.why };
     }
-    // Making a key takes a processor longer than all the rest, and other clients may wait for theirs to be taken out of use.
+    // Making a key takes more processor time than all other steps, and another client may wait for its compromised key to be replaced.
     if (action.do === 'make_standby' && tools.hasTime === false && steps > 0) {
       await save('rest', false);
       return { kind: 'done', op: held.op, spare: true };
@@ -209,7 +203,7 @@ async function work(
       await save(action.do, false);
     } catch (error) {
       const unknown = UNKNOWN[action.do];
-      // A worker that stood still for long may just have put older keys over newer ones.
+      // A worker that stood still for long may just have delivered older keys over newer ones.
       if (unknown !== undefined && isOutrun(error)) await amend(ref, unknown, policy, tools.store);
       throw error;
     }
@@ -237,14 +231,8 @@ async function admitted(
   for (;;) {
     const answer = await turn(urgent);
     if (answer.go) return null;
-    if (answer.forMs > SHORT_WAIT_MS) return { ms: answer.forMs, why: REASONS[answer.because] };
+    if (answer.forMs > SHORT_WAIT_MS) return { ms: answer.forMs, why: NO_TURN[answer.because] };
     await sleep(answer.forMs, signal);
     signal.throwIfAborted();
   }
 }
-
-const REASONS = {
-  budget: 'the rate limit of the deployment is used up',
-  paused: 'the deployment is paused: its API key is refused',
-  throttled: 'the API asks to be left alone',
-} as const;

@@ -1,4 +1,4 @@
-/** Policies that ask for what the server of an app was seen not to do, or what nobody was seen to do there: told before rotations fail. */
+/** Policies that ask for what the server of an app was seen to refuse, or for what no sign-in has shown to work there: told before rotations fail. */
 import { type Config, type PolicyConfig, policiesOf } from '../config/model.ts';
 import { formatDuration } from '../core/duration.ts';
 import { type AppFacts, contradictions, seenAlg } from '../core/findings.ts';
@@ -13,7 +13,7 @@ export interface Misfit {
   readonly problem: string;
 }
 
-/** Of all apps in the config. What a client keeps as it has it is looked at when that client is rotated. */
+/** For all apps in the config. Where a policy says `keep`, it is for the client's own rotation to find out. */
 export function misfits(
   config: Pick<Config, 'deployments' | 'policies'>,
   factsOf: (app: string) => AppFacts,

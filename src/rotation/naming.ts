@@ -5,7 +5,7 @@ import type { Store } from '../store/store.ts';
 /** Clients that are looked at together. */
 const PAGE = 250;
 
-/** What to say of a reference to none of the known clients, when one of them has it as its OAuth `client_id`; else null. */
+/** For a reference that no known client has: what to say when a client has its last part as its OAuth `client_id`; else null. */
 export async function knownOtherwise(
   store: Pick<Store, 'appRefs' | 'loadMany'>,
   ref: ClientRef,

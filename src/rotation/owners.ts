@@ -30,7 +30,7 @@ export interface Match {
   readonly detail: string | null;
 }
 
-/** A key of a client that is the one that is meant. */
+/** A key of a client that matches what was given. */
 export interface Candidate extends Omit<Match, 'sign_in' | 'detail'> {
   readonly id: string | null;
   readonly alg: string | null;
@@ -49,10 +49,10 @@ export async function ownersInStore(store: Store, meant: Meant): Promise<readonl
   return found;
 }
 
-/** One key may be that of many clients, and nobody reads more of them at once. */
+/** The most owners of one key that are read. */
 const MOST_OWNERS = 10_000;
 
-/** Those that may have such a key. All clients, while the keys of the store are not noted yet. */
+/** The clients that may have such a key: all of them while the index of keys is not complete. */
 export async function possibleOwners(
   store: Pick<Store, 'areOwnersNoted' | 'clientRefs' | 'ownersOf'>,
   meant: Meant,
@@ -88,7 +88,7 @@ function inRecord(record: ClientRecord, meant: Meant): readonly Candidate[] {
   return [...ours, ...past, ...foreign];
 }
 
-/** What is left of a candidate once the client is known, and what was given of it. */
+/** The members of a candidate that are about the key alone. */
 type Key = Omit<Candidate, 'client' | 'client_id' | 'known' | 'record' | 'by' | 'published'>;
 
 function managed({ former }: ClientRecord, key: ManagedKey): Key {

@@ -22,7 +22,7 @@ export function clientPolicy(
   return { ...found.policy, jwksUri, backoff: deployment.backoff, facts: facts.of(ref) };
 }
 
-/** Those of each config that was read. Of a service, the connections stay with them, and the keys that documents are signed with. */
+/** The KEKs of each config that was read. One in a KMS keeps its connections, and the keys that it signs documents with. */
 const opened = new WeakMap<Config['encryption'], readonly Kek[]>();
 
 export function keksOf({ encryption }: Config): readonly Kek[] {

@@ -1,4 +1,4 @@
-/** One probe of an app at a time. */
+/** One probe of an app at a time: another one would take its client for a leftover. */
 import { randomUUID } from 'node:crypto';
 import { RekeydError } from '../errors.ts';
 import type { Apps } from '../store/app-facts.ts';
@@ -6,9 +6,9 @@ import { monotonic, sleep } from '../time.ts';
 
 export interface LeaseOptions {
   readonly signal: AbortSignal;
-  /** Told that somebody else holds it, and for how many ms at most until that is seen again. */
+  /** Told that another probe holds the app, and in how many ms it is tried again. */
   readonly onWait?: (ms: number) => void;
-  /** For how long a process that was killed holds it, in ms. */
+  /** For how long a process that was killed still holds the app, in ms. */
   readonly leaseMs: number;
 }
 
@@ -16,12 +16,14 @@ export interface LeaseOptions {
 const LONGEST_WAIT_MS = 5 * 60_000;
 
 export interface Lease {
-  /** Aborts when the probe is to stop, or another one began. */
+  /** Aborts when the probe is to stop, or the lease is lost. */
   readonly signal: AbortSignal;
+  /** Another probe may have begun: a client with our mark may be the one that it works with. */
+  isLost(): boolean;
   letGo(): Promise<void>;
 }
 
-/** One probe of an app at a time: another one would take its client for a leftover. */
+/** @throws RekeydError `probe_failed` when another probe holds the app for too long; the reason of `signal` */
 export async function holdApp(
   store: Pick<Apps, 'holdProbe' | 'letGoProbe'>,
   app: string,
@@ -34,7 +36,10 @@ export async function holdApp(
     const ms = await store.holdProbe(app, holder, leaseMs);
     if (ms === 0) break;
     if (monotonic() - startedAt > LONGEST_WAIT_MS)
-      throw new RekeydError('probe_failed', `Another probe of ${app} goes on and on. Look for it, or try again later.`);
+      throw new RekeydError(
+        'probe_failed',
+        `Another probe of ${app} has not ended for 5 min. Look for it, or try again later.`,
+      );
     onWait?.(ms);
     await sleep(ms, signal);
   }
@@ -49,6 +54,7 @@ export async function holdApp(
   })().catch((error: unknown) => lost.abort(error));
   return {
     signal: AbortSignal.any([signal, lost.signal]),
+    isLost: () => lost.signal.aborted,
     async letGo() {
       over.abort();
       await renewing;
@@ -57,4 +63,4 @@ export async function holdApp(
   };
 }
 
-const LOST = 'This probe stood still for so long that another one began. Its findings count.';
+const LOST = 'This probe stood still for so long that another one may have begun: the findings of that one count.';

@@ -11,13 +11,13 @@ import { probe } from '../wacht/probe.ts';
 import { awaitTurn, noteAnswer, noteFailedRead } from './deployment.ts';
 import { strategyEntry } from './facts.ts';
 import { type AppPlace, removeLeftovers } from './leftovers.ts';
-import { holdApp } from './probe-lease.ts';
+import { holdApp, type Lease } from './probe-lease.ts';
 import type { DeploymentResources, Resources } from './resources.ts';
 
 export interface ProbeOptions extends Who {
   readonly reason: string;
   readonly signal: AbortSignal;
-  /** Told that somebody else probes this app, and for how many ms at most until that is seen again. */
+  /** Told that another probe of this app is under way, and in how many ms it is tried again. */
   readonly onWait?: (ms: number) => void;
   /** A probe that was killed keeps the next one waiting for this long, in ms. */
   readonly leaseMs?: number;
@@ -59,7 +59,7 @@ export async function probeApp(
   const { store, facts } = resources;
   const lease = await holdApp(store, place.app, { ...options, leaseMs: options.leaseMs ?? LEASE_MS });
   try {
-    return await probeHeld(resources, place, lease.signal, options);
+    return await probeHeld(resources, place, lease, options);
   } catch (error) {
     if (!options.signal.aborted) await noteFailed(resources, place, shortMessage(messageOf(error)), options);
     if (error instanceof ApiError) await noteFailure(resources, place, error);
@@ -92,7 +92,7 @@ function placeOf({ config, deployments }: Resources, id: string, slug: string): 
 async function probeHeld(
   resources: Resources,
   place: Place,
-  signal: AbortSignal,
+  { signal, isLost }: Lease,
   { patienceMs = PATIENCE_MS, ...cause }: ProbeOptions,
 ): Promise<ProbeResult> {
   const { store, log } = resources;
@@ -108,11 +108,12 @@ async function probeHeld(
     if (leftover !== null) log.warn({ app, error: leftover }, STAYS);
     return { findings, strategy, removed, leftover };
   } catch (error) {
-    if (left.length > 0) {
-      // By its mark: nobody may know its id.
+    if (left.length > 0 && !isLost()) {
+      // By its mark: where no answer came, its id is not known.
       await removeLeftovers(resources, place).catch((why: unknown) => log.warn({ app, error: messageOf(why) }, STAYS));
     }
-    throw error;
+    // The call that was cut off says nothing of the lease.
+    throw isLost() ? signal.reason : error;
   }
 }
 
@@ -186,7 +187,7 @@ async function noteFailed({ store }: Resources, { app }: Place, error: string, c
   await store.noteFailedProbe(app, error);
 }
 
-/** What it means for the deployment. That clients may not be made says nothing of rotations. */
+/** What the error means for the deployment. A key that may not make clients may still change them, so a 403 pauses nothing. */
 async function noteFailure(resources: Resources, { deployment, slug }: Place, error: ApiError): Promise<void> {
   const { reply } = error;
   const { id } = deployment.config;

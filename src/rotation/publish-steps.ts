@@ -1,4 +1,4 @@
-/** The steps that change what the server shows: the look before, the set that we serve, the PATCH. Each answers with the transition for what it came to. */
+/** The steps that change what the server shows: the look before, the set that we serve, the PATCH. Each resolves with the transition for its outcome. */
 import type { Owner, Purpose } from '../core/action.ts';
 import { bodyOf, showsTheSame } from '../core/document.ts';
 import { observed } from '../core/enrolment.ts';
@@ -15,6 +15,7 @@ import { messageOf } from '../errors.ts';
 import { after, monotonic } from '../time.ts';
 import { ApiError } from '../wacht/api-error.ts';
 import type { Change } from './commit.ts';
+import { missed } from './missed.ts';
 import type { Effects, Run, Step } from './run.ts';
 
 /** Nothing that may take long comes between a look and the PATCH that is built on it: the issuer is asked before it. */
@@ -47,7 +48,7 @@ function lookFailed(record: ClientRecord, owner: Owner, error: unknown, run: Run
 }
 
 export async function serve(record: ClientRecord, step: Step<'serve'>, effects: Effects, run: Run): Promise<Change> {
-  // Where the server looks there already, the set alone takes the old key away, before any PATCH.
+  // A server that reads our set already loses the old key with this write, before any PATCH.
   const obstacle = await cutoverObstacle(record, step.purpose, effects, run);
   if (obstacle !== null) return obstacle;
   const intended = await run.announce(servingAnnounced(record, step, { now: run.now(), policy: run.policy }));
@@ -65,7 +66,7 @@ export async function patch(record: ClientRecord, step: Step<'patch'>, effects: 
   const obstacle = await cutoverObstacle(record, step.purpose, effects, run);
   if (obstacle !== null) return obstacle;
   const isOldAt = (time: number) => time - record.server.observed.at > FRESH_MS;
-  // The question took long: look again. The issuer is not asked a second time.
+  // The issuer took long to answer, so look again. It is not asked a second time: its answer counts for a while.
   if (isOldAt(run.now())) return { record, entries: [] };
   const deadline = run.latest() + effects.patchDeadlineMs;
   const intended = await run.announce(announced(record, step, { now: run.now(), deadline, policy: run.policy }));
@@ -86,7 +87,7 @@ export async function patch(record: ClientRecord, step: Step<'patch'>, effects: 
   return patched(intended, step, outcome, monotonic() - startedAt, run.context());
 }
 
-/** The audit log has the intent: so it also says that nothing came of it. */
+/** Takes the intent back. The audit log has it, so it also says that nothing was sent. */
 function unsent(
   record: ClientRecord,
   intended: ClientRecord,
@@ -99,8 +100,8 @@ function unsent(
 }
 
 /**
- * The store took long to make the intent durable: null when the server still shows what it was built on. Else nothing is sent, and the next step starts from
- * what it shows now.
+ * Looks again when the store took long to make the intent durable. Null when the server still shows what the intent was built on; else nothing is sent, and
+ * the next step starts from what the server shows now.
  * @param unsent the record without the intent
  */
 async function changedMeanwhile(
@@ -121,8 +122,8 @@ async function changedMeanwhile(
 }
 
 /**
- * A cutover that cannot be proven afterwards would have to be taken back after a while without sign-ins, so it is not begun. Not after a compromise: there
- * the old key must go in any case.
+ * A cutover is not begun while its issuer does not answer: it could not be proven, and would be rolled back after a while without sign-ins. Null: it may
+ * begin. After a compromise it always may, because the old key must go in any case.
  */
 async function cutoverObstacle(
   record: ClientRecord,
@@ -141,6 +142,6 @@ async function cutoverObstacle(
       ? throttledStep(record, 'rotation', { ms: answer.retryAfterMs, why }, run.context())
       : failedStep(record, 'rotation', why, run.context());
   } catch (error) {
-    return failedStep(record, 'rotation', messageOf(error), run.context());
+    return missed(record, 'rotation', error, run);
   }
 }

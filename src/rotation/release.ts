@@ -5,13 +5,13 @@ import { type ClientRef, splitReference } from '../core/client.ts';
 import type { Cause } from '../core/history.ts';
 import type { ManagedKey } from '../core/keys.ts';
 import { releasableKey, released } from '../core/release.ts';
-import { hasCode, messageOf, RekeydError } from '../errors.ts';
+import { messageOf, RekeydError } from '../errors.ts';
 import { createFile } from '../files/create.ts';
 import { codeOf } from '../files/durable.ts';
 import type { Kek } from '../keys/kek.ts';
 import { openKey } from '../keys/sealed.ts';
 import type { Loaded } from '../store/records.ts';
-import { commitOf } from './commit.ts';
+import { commitOf, isOutrun } from './commit.ts';
 import { knownOtherwise } from './naming.ts';
 import { clientPolicy } from './policy.ts';
 import type { Resources } from './resources.ts';
@@ -36,11 +36,20 @@ export async function releaseClient(resources: Resources, keks: readonly Kek[], 
   try {
     await commitRelease(resources, asked, key);
   } catch (error) {
-    // An application that reads it there would take it for the client's key.
-    if (isNew) await rm(resolve(file), { force: true });
+    // rekeyd goes on to manage the client and may replace its key: an application that read this file would sign with an old one.
+    if (isNew && (await isStillHeld(resources, ref, key))) await rm(resolve(file), { force: true });
     throw error;
   }
   return key;
+}
+
+/**
+ * A commit that fails may have been written all the same: it was not confirmed on disk in time, or the connection broke before the answer. Then the file has
+ * the only copy of the private key. So false also when the store does not answer.
+ */
+async function isStillHeld({ store }: Resources, ref: ClientRef, { thumbprint }: ManagedKey): Promise<boolean> {
+  const jwe = await store.sealedHalf(ref, thumbprint).catch(() => null);
+  return jwe !== null;
 }
 
 async function knownClient({ store }: Resources, ref: ClientRef): Promise<Loaded> {
@@ -123,7 +132,7 @@ async function commitRelease(resources: Resources, { ref, file, cause }: Release
       await store.commit(commitOf({ ...change, erase }, policy, { from: loaded, durable: true }));
       return;
     } catch (error) {
-      if (!hasCode(error, 'store_conflict') && !hasCode(error, 'store_fenced')) throw error;
+      if (!isOutrun(error)) throw error;
     }
   }
 }

@@ -33,9 +33,9 @@ export interface DeploymentResources {
   readonly issuers: Issuers;
   /** The apps of the deployment: a read that costs little. @throws ApiError */
   listApps(): Promise<readonly ObservedApp[]>;
-  /** Takes one call from the budget that has to be made now. */
+  /** Takes a call from the budget without waiting for it: for one that has to be made now. */
   countCall(): Promise<void>;
-  /** Resolves when the API answers a read. Many may ask at once, and nobody waits long for an API that hangs. @throws ApiError */
+  /** Resolves when the API answers a read. Calls at the same time share one read, and none waits long for an API that hangs. @throws ApiError */
   reachable(): Promise<void>;
   proverOf(app: string): Prover;
   /** By app: when its issuer last answered a proof, in ms of the monotonic clock. */

@@ -21,17 +21,17 @@ export interface NewKey extends KeyMaterial {
 /** A verdict that says nothing of the key. */
 export type Unproven = Extract<Verdict, { verdict: 'unknown' | 'throttled' }>;
 
-/** The world around one client. What these throw counts as a failure of the step, except where the answer has a class of its own. */
+/** The outside world of one client. What these functions throw counts as a failure of the step, unless the API's answer has a class of its own. */
 export interface Effects {
   /** Rejects with the signal's reason when it aborts before the key is begun. */
   generate(alg: Algorithm, urgent: boolean, signal: AbortSignal): Promise<NewKey>;
-  /** Hands signers the keys named by kid, all of them at once. Answers which of the dispensable ones they go without. */
+  /** Delivers the keys that `delivery` names by kid, all at once. Resolves with the dispensable keys that could not be opened and were left out. */
   deliver(record: ClientRecord, delivery: Delivery, when: { now: number; epoch: number }): Promise<readonly LeftOut[]>;
   /** Reads what the client's signers report. Never throws: what could not be read is in the answer. */
   hear(): Promise<Hearing>;
   /** Throws when nothing was learned. */
   look(urgent: boolean, signal: AbortSignal): Promise<Look>;
-  /** The same beside what the budget was asked for. */
+  /** A second look for the same PATCH. The budget counts it, and it does not wait for the budget. */
   lookAgain(urgent: boolean, signal: AbortSignal): Promise<Look>;
   serve(keys: readonly PublicJwk[]): Promise<void>;
   patch(body: PatchBody, signal: AbortSignal): Promise<PatchOutcome>;
@@ -41,18 +41,18 @@ export interface Effects {
   prove(record: ClientRecord, key: ManagedKey, name: string, signal: AbortSignal): Promise<Verdict>;
   /** Signs in once with a new key of the same kind as `key`, which is not registered anywhere. The server refuses it. */
   showUnknown(record: ClientRecord, key: ManagedKey, signal: AbortSignal): Promise<void>;
-  /** Null when the place where `key` will be proven answers, else what it came to. */
+  /** Null when the issuer at which `key` will be proven answers sign-ins; else what it answered. */
   unreachable(record: ClientRecord, key: ManagedKey, signal: AbortSignal): Promise<Unproven | null>;
 }
 
-/** What an effect needs to look at, or to commit on the way. */
+/** What a step needs beside the record, and how it commits an intent. */
 export interface Run {
   readonly ref: ClientRef;
   readonly policy: ClientPolicy;
   readonly signal: AbortSignal;
-  /** Of the claim under which it works. */
+  /** Of the claim under which this run works: a key folder takes no set of an earlier claim. */
   readonly epoch: number;
-  /** Set when a folder held a newer set twice in this run: the delivery failed. */
+  /** Set when a folder held the set of a later claim again and again: the delivery counts as failed, for this reason. */
   readonly outdated: string | null;
   /** ms since the epoch on the store's clock, which is the same for every worker. Never ahead of it: no overlap is cut short. */
   now(): number;

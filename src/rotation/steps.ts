@@ -1,5 +1,5 @@
 /** What each step does to the world outside the record. One function per step; each answers with the transition for what it came to. */
-import type { Action, Owner } from '../core/action.ts';
+import type { Action } from '../core/action.ts';
 import { delivered, generated, notDelivered, unknownDelivery } from '../core/delivering.ts';
 import { chosen } from '../core/ending.ts';
 import { observed } from '../core/enrolment.ts';
@@ -9,14 +9,15 @@ import { isPressing } from '../core/pressing.ts';
 import { provedNew, provedOld, unprovable } from '../core/proving.ts';
 import type { ClientRecord } from '../core/record.ts';
 import { incomingKid } from '../core/rotation.ts';
-import { failedStep, heldUpStep } from '../core/setback.ts';
+import { failedStep } from '../core/setback.ts';
 import { standbyFailed, standbyMade } from '../core/standby.ts';
 import { andThen } from '../core/transition.ts';
 import { afterFailure, type Tries } from '../core/tries.ts';
 import { SinkOutdated } from '../deliver/sink.ts';
-import { hasCode, isUnopenable, messageOf } from '../errors.ts';
+import { isUnopenable, messageOf } from '../errors.ts';
 import type { Change } from './commit.ts';
 import type { Outside } from './decide.ts';
+import { missed } from './missed.ts';
 import { look, patch, serve } from './publish-steps.ts';
 import type { Effects, Run, Step } from './run.ts';
 
@@ -119,7 +120,7 @@ async function proveOld(record: ClientRecord, step: Step<'prove_old'>, effects: 
     const ask = () => effects.prove(record, key, step.name, run.signal);
     let verdict = await ask();
     if (verdict.verdict === 'accepted' && record.server.format === 'jwks_uri') {
-      // oidc-provider keeps the set that it fetched, and fetches it anew when an assertion names a key that is not in it. Until then it takes the old key. So show it such a key.
+      // oidc-provider keeps the set that it fetched until an assertion names a key that is not in it. Until then it takes the old key, so show it such a key.
       await effects.showUnknown(record, key, run.signal);
       verdict = await ask();
     }
@@ -131,33 +132,27 @@ async function proveOld(record: ClientRecord, step: Step<'prove_old'>, effects: 
   }
 }
 
-/** A KMS that is away is no matter of this client: nothing is given up over it. */
-function missed(record: ClientRecord, owner: Owner, error: unknown, run: Run): Change {
-  const step = hasCode(error, 'kms_unavailable') ? heldUpStep : failedStep;
-  return step(record, owner, messageOf(error), run.context());
-}
-
 /**
  * Which key the server takes, of a rotation that a person has ended: the old one where it signs in, else the new one where that does. A key that nobody
- * can sign in with, or that nothing has shown to work, is never chosen; where the server shows it, the old document is put back.
+ * can sign in with, or that no sign-in has shown to work, is never chosen. Where the server shows it, the old document is put back.
  */
 async function choose(record: ClientRecord, { rotation }: Step<'choose'>, effects: Effects, run: Run): Promise<Change> {
   const incoming = incomingKid(rotation);
   const fresh = incoming === null ? undefined : keyOf(record, incoming);
   const why: string[] = [];
-  const missed = (error: unknown) => {
+  const unanswered = (error: unknown) => {
     why.push(messageOf(error));
     return null;
   };
   const accepts = async (key: ManagedKey | undefined) => {
     if (key === undefined) return false;
-    const verdict = await effects.prove(record, key, key.kid, run.signal).catch(missed);
+    const verdict = await effects.prove(record, key, key.kid, run.signal).catch(unanswered);
     if (verdict?.verdict === 'unknown' || verdict?.verdict === 'throttled') why.push(verdict.message);
     return verdict?.verdict === 'accepted';
   };
   if (await accepts(activeKey(record))) return chosen(record, rotation, 'old', run.context());
   if (await accepts(fresh)) return chosen(record, rotation, 'new', run.context());
-  const { client, ageMs } = (await effects.lookAgain(true, run.signal).catch(missed)) ?? NOTHING_SEEN;
+  const { client, ageMs } = (await effects.lookAgain(true, run.signal).catch(unanswered)) ?? NOTHING_SEEN;
   if (client === null) {
     return failedStep(
       record,

@@ -22,7 +22,7 @@ export interface ProbeTools {
   readonly maker: string;
   /** Waits for a call of the API budget. @throws ApiError when there is none to wait for */
   readonly turn: () => Promise<void>;
-  /** Takes a call of the budget that has to be made now. */
+  /** Takes a call of the budget without waiting for it. */
   readonly spend: () => Promise<void>;
   /** Writes a public set, and says where it is found; null where the config names no place for it. */
   readonly serve: ((ref: ClientRef, keys: PatchKeys) => Promise<string>) | null;
@@ -60,7 +60,7 @@ export interface Disposable {
   put(body: PatchBody): Promise<number | { readonly refused: string }>;
   /** @param name the `kid` in the assertion */
   signIn(key: ProbeKey, name?: string): Promise<SignIn>;
-  /** Tried a few times, also after the probe was told to stop. Null when it is done, else why not. */
+  /** Tries a few times, also after the probe was told to stop. Null when the client is deactivated, else why it is not. */
   deactivate(): Promise<string | null>;
 }
 

@@ -14,14 +14,14 @@ import type { Lists } from './lists.ts';
 export interface LookOptions {
   readonly wacht: Pick<WachtClient, 'lookAtClient'>;
   readonly lists: Lists;
-  /** What was found out of this deployment before; null: nothing, or too long ago. */
+  /** What was found out about this deployment before; null: nothing, or too long ago. */
   readonly known: () => Promise<LookBy | null>;
   readonly note: (by: LookBy, why: string) => Promise<void>;
 }
 
 export interface Looks {
   /**
-   * @param urgent waits for no list, but where a list is all there is
+   * @param urgent looks by a PATCH unless the deployment is known to go by lists: the comparison with a list is left to others
    * @throws ApiError when nothing was learned: never taken for a client without keys
    */
   look(ref: ClientRef, urgent: boolean, signal?: AbortSignal): Promise<Look>;
@@ -36,7 +36,7 @@ export interface Look {
 /** The server does not know a PATCH without members. */
 const UNKNOWN_CALL: ReadonlySet<number> = new Set([405, 422]);
 
-/** Or it does not take what is stored of this one client; two clients that get that answer speak for the deployment. */
+/** The server does not know such a PATCH, or refuses what it has stored of this one client. When two clients get this answer, it is the server. */
 const NOT_TAKEN = 400;
 
 /** What was found out is asked for again after this time, in ms: another worker may have found out more. */
@@ -82,8 +82,9 @@ export function openLooks({ wacht, lists, known, note }: LookOptions): Looks {
   }
 
   async function compare(ref: ClientRef, signal: AbortSignal | undefined): Promise<Look> {
-    const row = await lists.find(ref, signal);
-    if (row === null) return { client: null, ageMs: 0 };
+    const listed = await byList(ref, signal);
+    const { client: row } = listed;
+    if (row === null) return listed;
     const look = await byPatch(ref, signal);
     if (look === null) return byList(ref, signal);
     if (look.client === null) return look;

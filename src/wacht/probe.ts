@@ -30,7 +30,7 @@ import {
 /** All but when it was found out. */
 export type Learned = Omit<Findings, 'at'>;
 
-/** Every server that anybody knows verifies one of these. */
+/** Each server that we know of verifies one of these. */
 const USUAL = ['ES256', 'RS256'] as const satisfies readonly Algorithm[];
 
 /** How long a first sign-in may be refused before the next alg is tried, in ms: a new client may have to spread. */
@@ -82,7 +82,7 @@ async function learn(client: Disposable, keys: KeyMaker, tools: ProbeTools): Pro
     alg,
     a,
     b,
-    more: (count) => Promise.all(Array.from({ length: count }, make)),
+    more: make,
     // Twice what it took, since a cache may be filled at any moment.
     settled: () => (isInstant ? Promise.resolve() : sleep(2 * effectMs, tools.signal)),
   };

@@ -1,7 +1,7 @@
 /**
  * Shows that a key signs in: a client assertion is sent to the introspection endpoint with a made-up token. The answer to a good assertion is
- * "that token is not active", so nothing changes on the server. An endpoint that says so to everybody would prove any key, so each one is first shown a key
- * that nobody registered.
+ * "that token is not active", so nothing changes on the server. An endpoint that says so to everybody would prove any key, so each one is shown a key that
+ * nobody registered, too: with its first proof, and once an hour.
  */
 import { type KeyObject, randomUUID } from 'node:crypto';
 import { SignJWT } from 'jose';
@@ -20,6 +20,8 @@ const LIFETIME_S = 60;
 const SKEW_TOLERATED_MS = 5_000;
 const MAX_BYTES = 64 * 1024;
 const CONNECTIONS = 4;
+/** An issuer that has refused a throw-away key is asked again after this time: something may answer in its place by then. */
+const CONTROLLED_FOR_MS = 60 * 60_000;
 
 export interface ProofRequest {
   /** `https://{fqdn}` of the OAuth app. */
@@ -69,8 +71,8 @@ interface Endpoint {
 export function createProver({ resolve, timeoutMs, generateKey, ...route }: ProverOptions): Prover {
   const pools = new Map<string, HttpPool>();
   const skews = new Map<string, number>();
-  /** Issuers that were seen to refuse a throw-away key. */
-  const controlled = new Set<string>();
+  /** By issuer: when it was last seen to refuse a throw-away key, in ms of the monotonic clock. */
+  const controlled = new Map<string, number>();
 
   /** One pool per origin of an issuer: under `resolve` several may share an address, and each has its own TLS name. */
   function endpointOf(issuer: string): Endpoint {
@@ -131,14 +133,15 @@ export function createProver({ resolve, timeoutMs, generateKey, ...route }: Prov
     const { alg, issuer, urgent = false } = request;
     const { privateKey, thumbprint } = await generateKey(alg, { modulusLength: MIN_MODULUS_LENGTH, urgent });
     const verdict = await judge({ ...request, kid: thumbprint, privateKey: privateKey.keyObject() }, signal);
-    if (verdict.verdict === 'refused') controlled.add(issuer);
+    if (verdict.verdict === 'refused') controlled.set(issuer, monotonic());
     return verdict;
   }
 
   return {
     async prove(request, signal) {
       const verdict = await judge(request, signal);
-      if (verdict.verdict !== 'accepted' || controlled.has(request.issuer)) return verdict;
+      const controlledAt = controlled.get(request.issuer) ?? Number.NEGATIVE_INFINITY;
+      if (verdict.verdict !== 'accepted' || monotonic() - controlledAt < CONTROLLED_FOR_MS) return verdict;
       const other = await control(request, signal);
       if (other.verdict === 'refused') return verdict;
       if (other.verdict === 'throttled') return other;

@@ -1,42 +1,83 @@
-/**
- * `npm run emulator [-- --port N] [-- --keys DIR] [-- --replay]`: a local Wacht, to try rekeyd and the API on. With `--keys` it writes the private keys of
- * its clients there. With `--replay` it holds what the recorded calls of the real server need, and prints the arguments for a script that makes them.
- */
+/** `npm run emulator`: a local Wacht, to try rekeyd and the API on. See {@link USAGE}. */
 import { parseArgs } from 'node:util';
+import { messageOf } from '../../src/errors.ts';
+import { codeOf } from '../../src/files/durable.ts';
 import { WACHT_RATE_LIMITS } from './credentials.ts';
 import { DEPLOYMENT, REPLAY_KEYS, seedFleet, seedReplay } from './seed.ts';
 import { type Emulator, startEmulator } from './server.ts';
 import { configFor, writeKeys } from './try-out.ts';
 
-const { values } = parseArgs({
-  options: {
-    port: { type: 'string', default: '8787' },
-    keys: { type: 'string' },
-    replay: { type: 'boolean', default: false },
-  },
-});
+const USAGE = `npm run emulator [-- OPTIONS]: a local Wacht, to try rekeyd and the API on
+
+  --port N    listens on this port of 127.0.0.1; 0 is any free one (default: 8787)
+  --keys DIR  writes the private keys of its clients to DIR, for \`rekeyd keys import --dir\`
+  --replay    holds what the recorded calls of the real server need, and prints the arguments for a script that makes them
+  --help      shows this
+
+test/emulator/README.md says what it serves.`;
+
+const values = readOptions();
+if (values.help) end(0, USAGE);
+const port = readPort(values.port);
 
 const emulator = await startEmulator({
-  port: Number(values.port),
+  port,
   admin: true,
   logLimit: 1000,
   rateLimits: WACHT_RATE_LIMITS,
   onAnswered: ({ method, path, status, verdict = '', why = '' }) =>
     console.log([new Date().toISOString(), status, method, path, verdict, why].join(' ').trimEnd()),
-});
+}).catch((error: unknown) => end(1, whyNotListening(error)));
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => void emulator.close());
 }
 
-console.log(`A local Wacht listens on ${emulator.url}\n`);
-console.log(values.replay ? replayText(emulator) : await fleetText(emulator, values.keys));
-console.log('\nStop it with Ctrl-C.\n');
+const told = values.replay ? replayText(emulator) : await fleetText(emulator, values.keys);
+console.log(`A local Wacht listens on ${emulator.url}\n\n${told}\n\nStop it with Ctrl-C.\n`);
+
+function end(code: 0 | 1 | 2, message: string): never {
+  if (code === 0) console.log(message);
+  else console.error(message);
+  process.exit(code);
+}
+
+function readOptions() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        port: { type: 'string', default: '8787' },
+        keys: { type: 'string' },
+        replay: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    });
+    return values;
+  } catch (error) {
+    return end(2, `${messageOf(error)}\n\n${USAGE}`);
+  }
+}
+
+function readPort(text: string): number {
+  if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
+  return end(2, `--port ${text} is no port: give a number from 0 (any free port) to 65535.`);
+}
+
+function whyNotListening(error: unknown): string {
+  const why =
+    codeOf(error) === 'EADDRINUSE' ? 'another program listens there, perhaps another emulator' : messageOf(error);
+  return `The emulator cannot listen on port ${port} of 127.0.0.1: ${why}. Stop that program, or choose another port: \`npm run emulator -- --port 0\` takes any free one.`;
+}
 
 async function fleetText(wacht: Emulator, keysDir: string | undefined): Promise<string> {
   const fleet = seedFleet(wacht);
   const { apiKey, clients } = fleet;
-  const keys = keysDir === undefined ? new Map<string, string>() : await writeKeys(keysDir, fleet);
+  const keys =
+    keysDir === undefined
+      ? new Map<string, string>()
+      : await writeKeys(keysDir, fleet).catch((error: unknown) =>
+          end(1, `The private keys cannot be written to ${keysDir}: ${messageOf(error)}. Give another folder.`),
+        );
   const apps = [...new Set(clients.map(({ app }) => app))];
   const base = `${wacht.url}/deployments/${DEPLOYMENT}/oauth/apps`;
   const curl = `curl -s -H 'Authorization: Bearer ${apiKey}'`;

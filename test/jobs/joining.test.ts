@@ -6,7 +6,7 @@ import { asked, client, OPERATOR, POLICY, REF } from '../core/support.ts';
 import { firstCommit, onTopOf, open } from '../store/fixtures.ts';
 import { startRedis } from '../support/redis.ts';
 
-it('stays with that rotation, also when it ends before the request is on disk', async () => {
+it('a request that joins a rotation stays with it, also when the rotation ends before the request is on disk', async () => {
   const server = await startRedis();
   onTestFinished(() => server.stop());
   const { store, close } = await open(server.socketPath);

@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { discover } from '../../jobs/discover.ts';
 import { reconcile } from '../../jobs/reconcile.ts';
+import { RekeydError } from '../../src/errors.ts';
 import { keksOf } from '../../src/rotation/policy.ts';
 import { openResources } from '../../src/runtime/resources.ts';
 import type { FaultRule } from '../emulator/fault-rules.ts';
@@ -172,4 +173,19 @@ test('clients are imported while sweeps and upkeep find them: each once, and non
     ['client.found', 'key.imported'].flatMap((type) => clients.map(({ ref }) => `${type} ${ref}`)).sort(),
   );
   expect(await resources.store.enrolmentCounts()).toEqual({ clients: 24, found: 0, held: 24 });
+});
+
+test('an import whose last try delivers the keys has delivered them, however often another process was faster', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const client = await fleet.foreign(PEM_APP);
+  const { store } = fleet.resources;
+  let outrun = 0;
+  const claim: typeof store.claim = async (ref, leastEpoch) => {
+    outrun += 1;
+    if (outrun < 10) throw new RekeydError('store_fenced', 'another process has it');
+    return store.claim(ref, leastEpoch);
+  };
+  const contended = { ...fleet, resources: { ...fleet.resources, store: { ...store, claim } } };
+  expect(await importing(contended, client)).toMatchObject({ outcome: 'imported' });
+  expect(outrun).toBe(10);
 });

@@ -120,6 +120,28 @@ test('a KMS that goes away in the middle holds up what needs it, and nothing els
   await fleet.reached(client, id);
 });
 
+test('a KMS that is away before a cutover uses up none of its attempts', async () => {
+  const { transit, fleet } = await start();
+  const client = await fleet.managed(IMPATIENT);
+  // No answer to the question whether the cutover can be proven: the next run asks again, and has to open the key for that.
+  fleet.emulator.faults.add({ kind: 'status', status: 503, match: { api: 'runtime' } });
+  let hasGone = false;
+  const goAway = (point: string) => {
+    if (hasGone || !/^(?:look|patch):after effect$/.test(point)) return;
+    hasGone = true;
+    transit.mood = 'away';
+  };
+  await fleet.start({ hooks: { onPoint: goAway } });
+  const id = await fleet.rotate(client);
+  await until('the cutover waits for the KMS', async (saw) => {
+    const tries = saw(await triesOf(fleet, client));
+    return (tries?.failed ?? 0) > 2 * IMPATIENT.policy.attempts && AWAY.test(tries?.error ?? '');
+  });
+  expect(fleet.patches(client)).toEqual([]);
+  transit.mood = 'well';
+  await fleet.reached(client, id);
+});
+
 test('keys, tokens and the key of the seal move from a local KEK to a KMS and back', async () => {
   const transit = await startTransit();
   const local = { id: 'kek-1', key: 'env:KEK' };

@@ -25,6 +25,8 @@ const FOR_EVER = { times: Number.POSITIVE_INFINITY };
 const CHILD = fileURLToPath(new URL('probe-child.ts', import.meta.url));
 
 const activeOf = (fleet: Fleet, app: FleetApp) => disposables(fleet, app).filter(({ is_active }) => is_active);
+const deletes = ({ emulator }: Fleet) =>
+  emulator.log.filter(({ method, status }) => method === 'DELETE' && status !== null).length;
 const factsOf = ({ resources }: Fleet, { slug }: FleetApp) => resources.store.appFacts(`${DEPLOYMENT}/${slug}`);
 
 /** How many calls of the API an undisturbed probe makes, and what they are. */
@@ -191,6 +193,33 @@ test('a probe that is told to stop deactivates its client, and does not count as
   held.resolve();
   expect(activeOf(fleet, APP)).toEqual([]);
   expect(await factsOf(fleet, APP)).toMatchObject({ findings: null, failed: null });
+});
+
+test('a probe that lost its lease takes no client by its mark: it may be that of the probe after it', async () => {
+  const fleet = await startFleet({ apps: [APP] });
+  const { store } = fleet.resources;
+  let isTaken = false;
+  const holdProbe: typeof store.holdProbe = async (...lease) => (isTaken ? 1_000 : store.holdProbe(...lease));
+  const held = Promise.withResolvers<void>();
+  onTestFinished(() => held.resolve());
+  const match = { method: 'PATCH', app: APP.slug };
+  fleet.emulator.faults.add({ kind: 'hold', until: held.promise, when: 'after', match });
+  fleet.emulator.faults.add({ kind: 'status', status: 503, match: { method: 'DELETE' }, ...FOR_EVER });
+  const losing = { resources: { ...fleet.resources, store: { ...store, holdProbe } } };
+  const probing = probeOn(losing, APP, { leaseMs: 300 });
+  probing.catch(() => {});
+  await until('its client is there', (saw) => saw(activeOf(fleet, APP).length) === 1);
+  const other = fleet.emulator.addClient({
+    deployment: DEPLOYMENT,
+    app: APP.slug,
+    jwks: { keys: [withPem(makeKey('ES256'))] },
+    redirect_uris: [probeUri(store.id, 'n2')],
+  });
+  isTaken = true;
+  await until('its own client cannot be deactivated', (saw) => saw(deletes(fleet)) >= 4);
+  fleet.emulator.faults.clear();
+  await expect(probing).rejects.toThrow(/another one may have begun/);
+  expect(fleet.emulator.client(DEPLOYMENT, APP.slug, other.id).is_active).toBe(true);
 });
 
 test('of two probes at once, one waits for the other, and neither takes the other’s client for a leftover', async () => {

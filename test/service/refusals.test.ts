@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { isChange } from '../emulator/log.ts';
 import { beginRotation } from '../support/begin.ts';
 import { whyPaused } from '../support/deployment.ts';
-import { apiKeyOf, DEPLOYMENT, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
+import { apiKeyOf, DEPLOYMENT, type FleetApp, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
 import { expectSound } from '../support/sound.ts';
 import { until } from '../support/until.ts';
@@ -58,6 +58,16 @@ test('an API key that may read but not write raises one alarm, however often it 
   await until('it is resumed', async (saw) => saw(await whyPaused(fleet)) === null);
   expect(await told()).toEqual(['deployment.paused', 'deployment.resumed']);
   await expectSound(fleet, clients);
+});
+
+test('a pause ends although a client waits for the end of a long overlap and nothing else is to be done', async () => {
+  const slow: FleetApp = { ...PEM_APP, policy: { overlap: '1h' } };
+  const fleet = await startFleet({ apps: [slow], config: { reconcile_every: '200ms' } });
+  const client = await fleet.managed(slow);
+  await fleet.start();
+  await fleet.reached(client, await fleet.rotate(client), 'active');
+  await fleet.resources.store.pause(DEPLOYMENT, 'the API key was refused', []);
+  await until('it is resumed', async (saw) => saw(await whyPaused(fleet)) === null);
 });
 
 test('a named client that was deleted, or signs in another way, fails and says why', async () => {

@@ -1,7 +1,8 @@
-/** `rekeyd release --to`: a process that dies between the file and the commit. */
+/** `rekeyd release --to`: what becomes of the file when the commit does not come, or fails. */
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { RekeydError } from '../../src/errors.ts';
 import { keksOf } from '../../src/rotation/policy.ts';
 import { releaseClient } from '../../src/rotation/release.ts';
 import { type Fleet, type FleetClient, PEM_APP, startFleet } from '../support/fleet.ts';
@@ -24,7 +25,7 @@ async function releaseHalfWay(fleet: Fleet, client: FleetClient, file: string): 
   await until('it is about to commit', () => isThere);
 }
 
-test('is finished when it is typed again, with the file that it wrote', async () => {
+test('a release that was killed is finished when it is typed again, with the file that it wrote', async () => {
   const fleet = await startFleet({ apps: [PEM_APP] });
   const client = await fleet.managed(PEM_APP);
   const file = join(fleet.dir, 'handed-over.pem');
@@ -39,7 +40,7 @@ test('is finished when it is typed again, with the file that it wrote', async ()
   expect((await fleet.audit()).filter(({ type }) => type === 'client.released')).toHaveLength(1);
 });
 
-test('takes no file for its own that holds another key', async () => {
+test('a release takes no file for its own that holds another key', async () => {
   const fleet = await startFleet({ apps: [PEM_APP] });
   const [client, other] = [await fleet.managed(PEM_APP), await fleet.managed(PEM_APP)];
   const file = join(fleet.dir, 'handed-over.pem');
@@ -49,7 +50,7 @@ test('takes no file for its own that holds another key', async () => {
   expect(await readFile(file, 'utf8')).toBe(other.key.privateKey.export({ format: 'pem', type: 'pkcs8' }));
 });
 
-test('that is refused by the store leaves no file that was not there before', async () => {
+test('a release that the store refuses leaves no file that was not there before', async () => {
   const fleet = await startFleet({ apps: [PEM_APP] });
   const client = await fleet.managed(PEM_APP);
   const [file, left] = [join(fleet.dir, 'new.pem'), join(fleet.dir, 'left.pem')];
@@ -62,4 +63,20 @@ test('that is refused by the store leaves no file that was not there before', as
   }
   await expect(stat(file)).rejects.toMatchObject({ code: 'ENOENT' });
   expect((await stat(left)).isFile()).toBe(true);
+});
+
+test('a release that the store has written, and not confirmed, leaves the file: it has the only copy of the key', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const client = await fleet.managed(PEM_APP);
+  const file = join(fleet.dir, 'handed-over.pem');
+  const { resources } = fleet;
+  const { store } = resources;
+  const commit: typeof store.commit = async (change) => {
+    await store.commit(change);
+    throw new RekeydError('not_durable', 'not known to be on disk');
+  };
+  const unconfirmed = { ...resources, store: { ...store, commit } };
+  await expect(release(fleet, client, file, unconfirmed)).rejects.toMatchObject({ code: 'not_durable' });
+  expect(await store.sealedHalves(client.ref)).toEqual(new Map());
+  expect(await readFile(file, 'utf8')).toBe(client.key.privateKey.export({ format: 'pem', type: 'pkcs8' }));
 });

@@ -47,6 +47,25 @@ test('clients of a renamed deployment are neither found anew nor rotated, and th
   expect(await Promise.all(clients.map(fleet.record))).toEqual(before);
 });
 
+test.each([{}, { compromised: true, confirm: true }])(
+  'a request %o for the app under its new name leaves them alone, and says why',
+  async (more) => {
+    const fleet = await startFleet({ apps: [PEM_APP] });
+    const client = await fleet.managed(PEM_APP);
+    const stranger = await fleet.foreign(PEM_APP);
+    const before = await fleet.record(client);
+    const service = await fleet.start({}, await fleet.configOf(renamedDeployment(fleet, 'prod')));
+    const app = `prod/${PEM_APP.slug}`;
+    const { rotations, errors } = await fleet.request({ select: { app }, take_over: true, ...more });
+    expect(rotations).toMatchObject([{ client: `${app}/${stranger.id}` }]);
+    const why = expect.stringContaining(`is the client that is known as ${client.ref}`);
+    expect(errors).toEqual([{ client: `${app}/${client.id}`, message: why }]);
+    await service.stop();
+    expect(fleet.patches(client)).toEqual([]);
+    expect(await fleet.record(client)).toEqual(before);
+  },
+);
+
 test('a client that was only offered a key is not found anew either', async () => {
   const app: FleetApp = { ...KID_APP, policy: { strategy: 'overlap', adopt: 'overlap' } };
   const fleet = await startFleet({ apps: [app] });

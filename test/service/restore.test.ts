@@ -1,7 +1,7 @@
 /** Folders that lost what was in them, or hold what was there before, while nobody looked: a start puts it right. */
 
-import { access, cp, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { access, cp, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
 import { declareLoss } from '../../src/store/declare.ts';
@@ -103,6 +103,16 @@ test('a public set that was restored from an older copy is written again', async
   await writeFile(file, older);
   await fleet.start();
   await until('the set is up to date', async (saw) => saw(await readFile(file, 'utf8')) === before);
+});
+
+test('a publish folder that cannot be read keeps no private keys from being delivered again', async () => {
+  const { fleet, client, file } = await publishing();
+  await rm(dirname(file), { recursive: true, force: true });
+  await mkdir(dirname(dirname(file)), { recursive: true });
+  await writeFile(dirname(file), 'in the place of the folder');
+  await rm(client.folder, { recursive: true });
+  await fleet.start();
+  await until('the set is back', () => isThere(join(client.folder, 'meta.json')));
 });
 
 test('a public set that is no longer served is written again', async () => {

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { parseReference } from '../../src/core/client.ts';
 import type { ObservedClient } from '../../src/core/document.ts';
 import { type LookBy, SLOW_MS } from '../../src/core/server.ts';
-import { untilAborted } from '../../src/time.ts';
+import { sleep, untilAborted } from '../../src/time.ts';
 import { ApiError } from '../../src/wacht/api-error.ts';
 import type { PatchReply } from '../../src/wacht/client.ts';
 import { openLooks } from '../../src/wacht/looks.ts';
@@ -28,12 +28,14 @@ interface Scene {
   readonly listed?: ObservedClient | null;
   /** What the lists show one after the other; the last one again and again. */
   readonly lists?: readonly (ObservedClient | Promise<never>)[];
+  /** How long a list takes at the least, in ms. */
+  readonly slowMs?: number;
   readonly replies: readonly PatchReply[];
   readonly known?: LookBy;
 }
 
 /** A server that lists the client, and answers PATCHes without members one after the other; the last answer again and again. */
-function scene({ listed = CLIENT, lists = [], replies, known }: Scene) {
+function scene({ listed = CLIENT, lists = [], slowMs = 0, replies, known }: Scene) {
   let read = 0;
   const calls: string[] = [];
   const notes: string[] = [];
@@ -52,6 +54,7 @@ function scene({ listed = CLIENT, lists = [], replies, known }: Scene) {
       async find(_ref, signal) {
         calls.push('list');
         read += 1;
+        if (slowMs > 0) await sleep(slowMs);
         return untilAborted(Promise.resolve(lists[Math.min(read, lists.length) - 1] ?? listed), signal);
       },
     },
@@ -67,6 +70,14 @@ test('the first look of a deployment is compared with the list; from then on a P
   expect((await looks.look(REF, false)).client).toEqual(LATER);
   expect(calls).toEqual(['list', 'patch', 'patch']);
   expect(notes).toEqual(['patch']);
+});
+
+test('a client that the first list does not have was looked for when that list was asked for', async () => {
+  const { looks } = scene({ listed: null, slowMs: 20, replies: [] });
+  const { client, ageMs } = await looks.look(REF, false);
+  expect(client).toBeNull();
+  // A timer may fire a little early.
+  expect(ageMs).toBeGreaterThanOrEqual(15);
 });
 
 test('what was found out before is not found out again', async () => {

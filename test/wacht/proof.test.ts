@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { getCACertificates, setDefaultCACertificates, type TLSSocket } from 'node:tls';
 import { inspect } from 'node:util';
 import { decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { Algorithm } from '../../src/core/keys.ts';
 import { generateKey } from '../../src/keys/generate.ts';
 import { createProver, type ProofRequest, type ProverOptions } from '../../src/wacht/proof.ts';
@@ -240,6 +240,22 @@ describe('where it goes', () => {
 });
 
 describe('a key that nobody registered', () => {
+  test('is shown again after an hour: an issuer that has begun to accept everything proves nothing any more', async () => {
+    let acceptsAll = false;
+    const all: Handler = (_, response) => json(response, 200, { active: false });
+    const { prover, server } = await proverWith((request, response) =>
+      (acceptsAll ? all : accepting)(request, response),
+    );
+    expect(await prover.prove(requestOf())).toEqual({ verdict: 'accepted' });
+    expect(await prover.prove(requestOf())).toEqual({ verdict: 'accepted' });
+    expect(server.requests).toHaveLength(3);
+    acceptsAll = true;
+    const later = performance.now() + HOUR;
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => later);
+    onTestFinished(() => clock.mockRestore());
+    expect(await prover.prove(requestOf())).toMatchObject({ verdict: 'unknown' });
+  });
+
   test('is shown to each issuer once, before anything counts as proven there', async () => {
     const { prover, server } = await proverWith(authorizationServer(pair.publicKey, () => NOW));
     for (let proof = 0; proof < 3; proof += 1) expect(await prover.prove(requestOf())).toEqual({ verdict: 'accepted' });

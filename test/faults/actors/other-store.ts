@@ -45,5 +45,5 @@ async function find({ ref }: FaultClient, resources: Resources): Promise<void> {
   const client = clients.find((listed) => listed.id === id);
   if (policy === null || client === undefined) throw new Error(`${ref} is not listed`);
   const cause = { actor: 'somebody else', reason: 'found in the client list', request: null };
-  await takeFound(resources.store, reference, client, policy, cause);
+  await takeFound(resources.store, reference, { client, readAt: await resources.store.now() }, policy, cause);
 }
