@@ -1,5 +1,5 @@
 /** The chart: Helm accepts and renders it, kubeconform finds what Kubernetes would refuse, and rekeyd accepts the config that the pods read. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
@@ -161,6 +161,7 @@ const ServiceMonitor = z.strictObject({
         scheme: z.enum(['http', 'https']),
         interval: z.string().regex(/^\d+(?:ms|s|m)$/),
         authorization: z.strictObject({ credentials: z.strictObject({ name: z.string(), key: z.string() }) }),
+        relabelings: z.array(z.strictObject({ targetLabel: z.string(), replacement: z.string() })),
         tlsConfig: z.looseObject({}).optional(),
       }),
     ),
@@ -191,6 +192,14 @@ test.each([
   expect(names).toContain(port);
   const monitor = ServiceMonitor.parse(resources.find(({ kind }) => kind === 'ServiceMonitor'));
   expect(monitor.spec.endpoints[0]).toMatchObject({ port, scheme: scheme.toLowerCase() });
+});
+
+test('the job has the name that the alerts look for, also in a release of another name', () => {
+  const [, job] = /up\{job="(\w+)"\}/.exec(readFileSync(join(ROOT, 'deploy/prometheus/alerts.yml'), 'utf8')) ?? [];
+  // Its Service, after which Prometheus would call the job, is rekeyd-prod.
+  const monitor = ServiceMonitor.parse(render('everything').find(({ kind }) => kind === 'ServiceMonitor'));
+  expect(monitor.metadata.name).not.toBe(job);
+  expect(monitor.spec.endpoints[0]?.relabelings).toEqual([{ targetLabel: 'job', replacement: job }]);
 });
 
 test.each<[string, Record<string, unknown>, RegExp]>([
