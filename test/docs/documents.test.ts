@@ -78,6 +78,14 @@ test('docs/operations.md has a row for every metric, and for no other', async ()
   expect(rows.toSorted()).toEqual(told.toSorted());
 });
 
+/** What docs/releasing.md says of the version, but for what other tests compare: the package of the signer, the chart and openapi.json. */
+test('the package for Python and the images of the Compose file have the version of rekeyd', async () => {
+  const { version } = JSON.parse(await read('package.json'));
+  const [, python] = /^version = "(.*)"$/m.exec(await read('clients/python/pyproject.toml')) ?? [];
+  const images = (await read('docker-compose.yml')).matchAll(/image: rekeyd(?:-demo)?:(\S+)/g);
+  expect([python, ...[...images].map(([, tag]) => tag)]).toEqual([version, version, version]);
+});
+
 test('docs/dependencies.md has a row for every package, and for no other', async () => {
   const { dependencies, devDependencies, peerDependencies } = JSON.parse(await read('package.json'));
   const [, production = '', development = ''] = (await read('docs/dependencies.md')).split(/^## .*$/m);
