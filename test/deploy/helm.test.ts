@@ -218,6 +218,16 @@ test.each<[string, Record<string, unknown>, RegExp]>([
     /\/keys\/clients, which no volume/,
   ],
   [
+    'files for a recipient that would be gone with the pod',
+    { config: { sinks: [{ kind: 'encrypted_file', path: '/handover', recipient: 'file:/keys/public.jwk.json' }] } },
+    /\/handover, which no volume/,
+  ],
+  [
+    'reports of signers that would be gone with the pod',
+    { config: { sinks: [{ kind: 'directory', path: '/keys/clients', reports: '/reports' }] } },
+    /\/reports, which no volume/,
+  ],
+  [
     'an audit log that would be gone with the pod',
     { config: { audit: { export: '/elsewhere' } } },
     /audit\.export writes to \/elsewhere, which no volume/,
