@@ -36,7 +36,7 @@ VOLUME /data
 USER node
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-# Asks at the port that the config names. A worker that was started with --no-http is not asked: `--no-healthcheck`.
+# Asks at the port that the config names. Run a worker that has `--no-http` with `docker run --no-healthcheck`: nothing answers there.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD ["rekeyd", "health"]
 # As in the first line of cli.js. Memory that is not used any more is collected early, instead of after it filled the machine.
 ENTRYPOINT ["node", "--max-semi-space-size=4", "--heap-growing-percent=25", "dist/src/cli.js"]

@@ -26,7 +26,7 @@ export default defineConfig({
     // Most tests wait for servers and child processes rather than for a core.
     maxWorkers: 4,
     projects: [
-      // A process of its own for each of 180 files took a fifth of the whole run.
+      // A process of its own for each file took a fifth of the whole run.
       {
         extends: true,
         test: { name: 'shared', include: ['test/**/*.test.ts'], exclude: [...REPLACING, ...ONCE], isolate: false },

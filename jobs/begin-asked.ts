@@ -1,6 +1,7 @@
 /** Begins the rotation of one client that somebody asked for. */
 import type { Compromised } from '../src/core/begin.ts';
 import { type ClientRef, unconfigured } from '../src/core/client.ts';
+import { withdrawsOffer } from '../src/core/compromise.ts';
 import { isEligible } from '../src/core/due.ts';
 import { findKey } from '../src/core/keys.ts';
 import { hasCode, RekeydError } from '../src/errors.ts';
@@ -84,7 +85,8 @@ export async function begin(ref: ClientRef, listed: Listed | null, asking: Askin
     const { rotation } = await startRotation(store, ref, listed, policy, request, held);
     await queues.wake(ref, isCompromise);
     tally.begun.set(ref, rotation);
-    if (before !== 'enrolled') tally.takenOver.push({ client: ref, enrolment: before });
+    const isReplaced = held === null || compromised === null || !withdrawsOffer(held.record, compromised);
+    if (before !== 'enrolled' && isReplaced) tally.takenOver.push({ client: ref, enrolment: before });
     return true;
   } catch (error) {
     // The record may be old: the list decides.

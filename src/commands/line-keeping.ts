@@ -48,7 +48,7 @@ function addAudit(program: Command, globals: () => Globals, end: End): void {
     .action(async (dir, options) => end(await (await commands.audit()).auditExport(globals(), dir, options)));
   audit
     .command('keys')
-    .description('which keys could sign in at a time, from exported logs; needs no config and no Redis')
+    .description('show which keys could sign in at a time, from exported logs; needs no config and no Redis')
     .argument('<dir...>', 'folders that `audit export` wrote')
     .requiredOption('--at <time>', 'with its zone, such as 2026-11-27T03:00:00Z', time)
     .option('--client <reference>', 'only this client')
@@ -73,7 +73,7 @@ function addAudit(program: Command, globals: () => Globals, end: End): void {
     .action(async (options) => end(await (await commands.auditSeal()).auditRotateKey(globals(), options)));
   audit
     .command('new-segment')
-    .description('where the log cannot be sealed on: begin a new chain, declared in the log')
+    .description('begin a new chain where the log cannot be sealed any more; the log says so')
     .requiredOption('--reason <text>', 'for the audit trail', reason)
     .option('--json', 'print one JSON document')
     .action(async (options) => end(await (await commands.auditSeal()).auditNewSegment(globals(), options)));
@@ -91,8 +91,8 @@ function addKeys(program: Command, globals: () => Globals, end: End): void {
     .option('--dry-run', 'with --dir or --map: match and prove, and change nothing')
     .option('--alg <alg>', 'what it signs, when neither the file nor the server says')
     .option('--passphrase-file <file>', 'the passphrase of encrypted PEM')
-    .option('--unproven', 'without a sign-in first: where no issuer can be reached from here')
-    .option('--enroll', 'the applications take their keys from their key folders from now on')
+    .option('--unproven', 'import without a sign-in, where no issuer can be reached from here')
+    .option('--enroll', 'enroll the clients, too: their applications take their keys from their key folders')
     .option('--json', 'print one JSON document')
     .action(async (client, options) => end(await (await commands.keysImport()).keysImport(globals(), client, options)));
   keys
@@ -133,7 +133,7 @@ function addTokens(program: Command, globals: () => Globals, end: End): void {
     .requiredOption('--scope <scope...>', 'rotate, read, metrics')
     .option('--app <deployment/slug>', 'for the clients of this app only')
     .option('--client <reference>', 'for this client only')
-    .option('--expires <duration>', 'from now on', '90d')
+    .option('--expires <duration>', 'how long it can be used', '90d')
     .option('--reason <text>', 'for the audit trail', reason)
     .option('--json', 'print one JSON document')
     .action(async (name, options) => end(await (await commands.token()).tokenCreate(globals(), name, options)));
@@ -144,7 +144,7 @@ function addTokens(program: Command, globals: () => Globals, end: End): void {
     .action(async (options) => end(await (await commands.token()).tokenList(globals(), options)));
   token
     .command('revoke')
-    .description('workers refuse it within a second')
+    .description('take a token back: workers refuse it within a second')
     .argument('[name]', 'the token')
     .option('--all', 'every token, also where their list cannot be read')
     .option('--reason <text>', 'for the audit trail', reason)

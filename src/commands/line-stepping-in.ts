@@ -43,7 +43,7 @@ export function addSteppingIn(program: Command, globals: () => Globals, end: (co
   selecting(program.command('pause'))
     .description('begin no scheduled rotation: what runs is finished, requests and compromises go through')
     .requiredOption('--reason <text>', 'why: the audit trail and `rekeyd status` show it', reason)
-    .option('--for <duration>', 'until then, such as 4h or 2d; otherwise until `rekeyd resume`')
+    .option('--for <duration>', 'how long, such as 4h or 2d; otherwise until `rekeyd resume`')
     .option('--json', 'print one JSON document')
     .action(async (clients, options) => end(await (await commands.pause()).pause(globals(), clients, options)));
 

@@ -98,7 +98,7 @@ function commandsOf(globalsOf: (file: string | undefined) => Globals, end: (code
   suspecting(selecting(program.command('rotate')))
     .description('ask for rotations; the workers do them')
     .option('--reason <text>', 'for the audit trail', reason)
-    .option('--yes', 'also where a compromise is about more of the fleet than the breaker of the config allows')
+    .option('--yes', 'confirm a compromise of more of the fleet than the breaker of the config allows')
     .option('--take-over', 'also clients that are not enrolled: their applications must take the new key at once')
     .option('--try-alg', 'the named clients: try an alg that nobody was seen to sign in with on their app')
     .option('--wait [finished]', 'wait until the new keys are active, or until the old ones are gone')
@@ -158,7 +158,7 @@ function commandsOf(globalsOf: (file: string | undefined) => Globals, end: (code
   const config = program.command('config').description('the config file: check, schema');
   config
     .command('check')
-    .description('report every problem at once')
+    .description('check the config file: report all its problems at once')
     .option('--json', 'print one JSON document')
     .action(async (options) => end(await (await commands.config()).configCheck(globals(), options)));
   config

@@ -24,7 +24,7 @@ export function redis(sources: Sources) {
   return section({
     url: field.redisUrl('One server: redis://, rediss:// or unix://.', sources).optional(),
     sentinels: sentinels.describe('Instead of url: Sentinels that know the primary.').optional(),
-    cluster: list(field.serverAddress('host:port of a node.'), 'node')
+    cluster: list(field.serverAddress('Such as redis-1:6379.'), 'node')
       .describe('Instead of url: nodes of a Redis Cluster. Each is asked in turn.')
       .optional(),
     username: name('Redis user, when the URL has none.').optional(),

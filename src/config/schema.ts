@@ -24,7 +24,10 @@ import { webhook } from './webhooks.ts';
 export function configFileSchema(sources: Sources) {
   const publish = section({
     path: field.path('Folder for public JWK Sets. Absent: jwks in data_dir.', sources).optional(),
-    base_url: field.url('The https URL at which a web server serves that folder.', { only: 'https' }),
+    base_url: field.url(
+      'The https URL at which the sets can be fetched: from a web server with that folder, or from /jwks of rekeyd behind a proxy.',
+      { only: 'https' },
+    ),
   });
   return section({
     data_dir: field
@@ -68,7 +71,7 @@ export function configFileSchema(sources: Sources) {
       .prefault({})
       .describe('How much of the audit log stays in Redis, and where it is exported to.'),
     queue: queue.describe('Requests from other programs, through Redis.').prefault({}),
-    publish: publish.describe('Where public JWK Sets are written for policies with format: jwks_uri.').optional(),
+    publish: publish.describe('Where public JWK Sets are, for policies with format: jwks_uri.').optional(),
     reconcile_every: duration('How often rekeyd looks for drift and unfinished work.').prefault('60s'),
     shutdown_grace: duration('How long running jobs may take to finish on SIGTERM.', { most: '1d' }).prefault('30s'),
   }).transform(

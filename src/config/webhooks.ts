@@ -24,7 +24,7 @@ export function webhook(sources: Sources) {
       .secret('format: pagerduty: the integration key. env:NAME or file:PATH.', sources, field.headerSecret)
       .optional(),
     events: list(event(), 'event')
-      .describe('What it is told of: audit types, or rotation.* and the like. Absent: all but audit.sealed.')
+      .describe('The audit types that it is told of. Absent: all but audit.sealed.')
       .optional(),
     only: list(field.reach('An app or a client.'), 'app or client')
       .describe('Apps and clients that it is told of. Events about no client are told too. Absent: all.')
@@ -132,7 +132,10 @@ function signingSecret(value: string): Secret | string {
 
 function event() {
   const expected = 'an audit type such as rotation.failed, or rotation.*';
-  const about = { description: expected, pattern: '^[a-z]+\\.(?:[a-z_]+|\\*)$' };
+  const about = {
+    description: 'Such as rotation.failed, or rotation.* for all of rotation.',
+    pattern: '^[a-z]+\\.(?:[a-z_]+|\\*)$',
+  };
   return text(about, expected, (value, refuse) => {
     const isKnown = value.endsWith('.*')
       ? AUDIT_TYPES.some((type) => type.startsWith(value.slice(0, -1)))
@@ -143,9 +146,12 @@ function event() {
 
 function hostName() {
   const expected = 'a host as it stands in the url, without its port, such as hooks.internal or 10.1.2.3';
-  return text({ description: expected }, expected, (value, refuse) =>
-    URL.parse(`https://${value}`)?.hostname === value.toLowerCase()
-      ? value
-      : refuse(`is not a host: write ${expected}`),
+  return text(
+    { description: 'As they stand in the URL, without a port: hooks.internal or 10.1.2.3.' },
+    expected,
+    (value, refuse) =>
+      URL.parse(`https://${value}`)?.hostname === value.toLowerCase()
+        ? value
+        : refuse(`is not a host: write ${expected}`),
   );
 }

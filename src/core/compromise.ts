@@ -39,6 +39,16 @@ export function compromise(
   return marking(record, started, asked, kids, now);
 }
 
+/** True when what may have leaked is only offered to the application. It is withdrawn then, and the application goes on with its own key. */
+export function withdrawsOffer(record: ClientRecord, compromised: Compromised): boolean {
+  const kid = 'kids' in compromised ? foremost(record, compromised.kids) : compromised.kid;
+  return record.rotation !== null && kid !== null && isOffered(record.rotation, kid);
+}
+
+function isOffered(rotation: Rotation, kid: string): boolean {
+  return rotation.adopting === true && incomingKid(rotation) === kid;
+}
+
 /** @param kids all that are reported; `asked` names the foremost of them */
 function replaceExposed(
   record: ClientRecord,
@@ -60,8 +70,7 @@ function replaceExposed(
   const { rotation } = hurried;
   if (kid !== null && !knows(record, kid)) throw noSuchKey(record, kid);
   if (rotation === null) return start(hurried, asked, policy, now);
-  if (rotation.adopting && kid !== null && incomingKid(rotation) === kid)
-    return reportOffered(hurried, rotation, kid, asked);
+  if (kid !== null && isOffered(rotation, kid)) return reportOffered(hurried, rotation, kid, asked);
   const isIncoming = meansIncoming(rotation, kid) || kids.includes(incomingKid(rotation) ?? '');
   if (rotation.phase.name === 'proven' && rotation.strategy === 'cutover' && isIncoming) {
     // The server takes nothing else, and signers may hold it as theirs already: it is the one in use.

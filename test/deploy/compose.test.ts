@@ -7,6 +7,9 @@ import { Ajv } from 'ajv';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import type { Status } from '../../src/status/views.ts';
+import { openTerminal } from '../readme/terminal.ts';
+import { until } from '../support/patient.ts';
 
 const repository = join(import.meta.dirname, '../..');
 
@@ -49,6 +52,7 @@ const Service = z.looseObject({
 const compose = z
   .looseObject({
     services: z.record(z.string(), Service),
+    configs: z.object({ demo: z.object({ content: z.string() }) }),
     networks: z.record(z.string(), z.object({ internal: z.boolean() }).nullable()),
   })
   .parse(readCompose());
@@ -180,4 +184,24 @@ test('the demo keeps nothing and starts only when it is asked for', () => {
   const demo = Object.entries(services).filter(([, { profiles }]) => profiles.includes('demo'));
   expect(demo.map(([name]) => name)).toEqual(['demo-valkey', 'wacht', 'demo']);
   for (const [, { volumes }] of demo) expect(volumes).toEqual([]);
+});
+
+test('the demo rotates all clients of its local Wacht', { timeout: 60_000 }, async () => {
+  const terminal = await openTerminal();
+  const wacht = await terminal.leave('npm run emulator -- --port 0', 'Stop it with');
+  const [, url = ''] = /listens on (\S+)/.exec(wacht.printed()) ?? [];
+  // In the place of the containers: a port of this Wacht, a store of its own, and a wait that a test can sit out.
+  const demo = compose.configs.demo.content
+    .replaceAll('http://127.0.0.1:8787', url)
+    .replace('data_dir: /data', 'data_dir: ./data')
+    .replace(/^redis: .*\n/m, '')
+    .replace('propagation: 5s', 'propagation: 200ms');
+  writeFileSync(join(terminal.dir, 'rekeyd.yaml'), `${demo}http: { listen: "127.0.0.1:0" }\n`);
+  Object.assign(terminal.env, service('demo').environment);
+  await terminal.leave('rekeyd start', '"msg":"started"');
+  await until('each client has a key of ours', async (saw) => {
+    const { clients }: Status = JSON.parse((await terminal.type('rekeyd status --json')).stdout);
+    const enrolled = saw(clients.map(({ enrolment }) => enrolment)).filter((enrolment) => enrolment === 'enrolled');
+    return enrolled.length === 5;
+  });
 });

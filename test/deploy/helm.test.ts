@@ -1,5 +1,5 @@
 /** The chart: Helm accepts and renders it, kubeconform finds what Kubernetes would refuse, and rekeyd accepts the config that the pods read. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
@@ -161,6 +161,7 @@ const ServiceMonitor = z.strictObject({
         scheme: z.enum(['http', 'https']),
         interval: z.string().regex(/^\d+(?:ms|s|m)$/),
         authorization: z.strictObject({ credentials: z.strictObject({ name: z.string(), key: z.string() }) }),
+        relabelings: z.array(z.strictObject({ targetLabel: z.string(), replacement: z.string() })),
         tlsConfig: z.looseObject({}).optional(),
       }),
     ),
@@ -193,6 +194,14 @@ test.each([
   expect(monitor.spec.endpoints[0]).toMatchObject({ port, scheme: scheme.toLowerCase() });
 });
 
+test('the job has the name that the alerts look for, also in a release of another name', () => {
+  const [, job] = /up\{job="(\w+)"\}/.exec(readFileSync(join(ROOT, 'deploy/prometheus/alerts.yml'), 'utf8')) ?? [];
+  // Its Service, after which Prometheus would call the job, is rekeyd-prod.
+  const monitor = ServiceMonitor.parse(render('everything').find(({ kind }) => kind === 'ServiceMonitor'));
+  expect(monitor.metadata.name).not.toBe(job);
+  expect(monitor.spec.endpoints[0]?.relabelings).toEqual([{ targetLabel: 'job', replacement: job }]);
+});
+
 test.each<[string, Record<string, unknown>, RegExp]>([
   ['an unknown setting', { replica: 3 }, /additional properties 'replica' not allowed/],
   ['a value of the wrong type', { replicas: 'two' }, /got string, want integer/],
@@ -207,6 +216,16 @@ test.each<[string, Record<string, unknown>, RegExp]>([
     'keys that would be gone with the pod',
     { volumes: { keys: { mountPath: '/other' } } },
     /\/keys\/clients, which no volume/,
+  ],
+  [
+    'files for a recipient that would be gone with the pod',
+    { config: { sinks: [{ kind: 'encrypted_file', path: '/handover', recipient: 'file:/keys/public.jwk.json' }] } },
+    /\/handover, which no volume/,
+  ],
+  [
+    'reports of signers that would be gone with the pod',
+    { config: { sinks: [{ kind: 'directory', path: '/keys/clients', reports: '/reports' }] } },
+    /\/reports, which no volume/,
   ],
   [
     'an audit log that would be gone with the pod',

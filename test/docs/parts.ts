@@ -138,7 +138,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
   },
   alerts: {
     example: 'alerts:\n  heartbeat: { url: file:./secrets/heartbeat, every: 1m }\n',
-    more: 'For those who have no Prometheus.',
+    more: 'More: [operations.md](operations.md#alerts).',
   },
   webhooks: { example: WEBHOOKS, more: 'More: [webhooks.md](webhooks.md).' },
   telemetry: { example: TELEMETRY, more: 'More: [operations.md](operations.md#traces).' },
@@ -146,6 +146,6 @@ export const PARTS: Readonly<Record<string, Part>> = {
   queue: { example: QUEUE, more: 'More: [queue.md](queue.md).' },
   publish: {
     example: 'publish:\n  path: ./public\n  base_url: https://keys.example.com/jwks\n',
-    more: 'Needed when a policy says `format: jwks_uri`.',
+    more: 'Needed when there is one. More: [operations.md](operations.md#sets-that-servers-fetch-format-jwks_uri).',
   },
 };

@@ -20,12 +20,21 @@ export interface Typed {
 }
 
 export function typedInDocuments(): readonly Typed[] {
+  return documents().flatMap(({ file, text }) => typedIn(file, text));
+}
+
+interface Document {
+  readonly file: string;
+  readonly text: string;
+}
+
+export function documents(): readonly Document[] {
   const files = globSync(PLACES, { cwd: ROOT }).filter((file) => !LEFT_OUT.has(file));
-  return files.toSorted().flatMap((file) => typedIn(file, readFileSync(join(ROOT, file), 'utf8')));
+  return files.toSorted().map((file) => ({ file, text: readFileSync(join(ROOT, file), 'utf8') }));
 }
 
 /** Where a command begins: a line, with variables set before it or not, a pipe, or another command around it. */
-const BEGINNING = /(?:^|[|;(]|&&|\bexec(?: -T)? rekeyd|\$)\s*(?:\w+=\S+ )*rekeyd(?= )/gm;
+const BEGINNING = /(?:^|[|;(]|&&|\bexec(?: -T)? rekeyd-\d|\$)\s*(?:\w+=\S+ )*rekeyd(?= )/gm;
 
 export function typedIn(file: string, text: string): readonly Typed[] {
   const typed: Typed[] = [];

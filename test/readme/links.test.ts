@@ -89,6 +89,20 @@ test.each([
   expect(brokenIn('page.md', text, (path) => others.get(path) ?? null)).toEqual(broken);
 });
 
+/** Files and folders of this repository that are named in code. */
+function namedIn(text: string): readonly string[] {
+  return [...text.matchAll(/`((?:clients|compose|deploy|jobs|src|test)\/[\w./-]*)`/g)].map(([, path = '']) => path);
+}
+
+test('every file and folder that a document names is there', () => {
+  // A decision and a changelog tell of what was there.
+  const documents = filesIn('.', /\.md$/).filter((path) => !/CHANGELOG|^docs\/decisions\//.test(path));
+  const named = documents.flatMap((path) => namedIn(read(path) ?? '').map((name) => ({ path, name })));
+  expect(named.length).toBeGreaterThan(100);
+  expect(named.filter(({ name }) => read(name) === null)).toEqual([]);
+  expect(namedIn('`test/no/` and `src/core/no.ts`, not `npm run demo`')).toEqual(['test/no/', 'src/core/no.ts']);
+});
+
 test('messages, comments and settings name pages that exist', () => {
   const files = ['src', 'jobs', 'deploy', 'compose', '.github', 'test'].flatMap((folder) =>
     filesIn(folder, /\.(?:ts|ya?ml|service)$/),

@@ -165,6 +165,27 @@ test('a key that nobody takes in time is withdrawn and destroyed, and not offere
   expect(await tick(fleet, 'another policy', longer)).toBe(1);
 });
 
+test('an offered key that leaked is withdrawn, and its application is not told to take another one', async () => {
+  const fleet = await startFleet({ apps: [APP] });
+  const [client, named] = [await fleet.foreign(APP), await fleet.foreign(APP)];
+  await fleet.start({ schedule: true });
+  const leak = async (offered: FleetClient, select: object) => {
+    await untilOffered(fleet, offered);
+    const rotations = [{ id: (await fleet.record(offered)).rotation?.id, client: offered.ref }];
+    const { rotations: begun, ...told } = await fleet.request({ compromised: true, confirm: true, select });
+    expect(begun).toEqual(rotations);
+    return told;
+  };
+  // A person who names the client means the key in use, which is the application's own.
+  expect(await leak(named, { clients: [named.ref] })).toEqual({
+    taken_over: [{ client: named.ref, enrolment: 'found' }],
+  });
+  await until('it is replaced', async (saw) => saw(await fleet.record(named)).enrolment === 'enrolled');
+  expect(await leak(client, { kid: await untilOffered(fleet, client) })).toEqual({});
+  await until('only its own key is shown', (saw) => `${saw(shownKids(fleet, client))}` === client.key.kid);
+  expect(await fleet.record(client)).toMatchObject({ enrolment: 'found' });
+});
+
 test('a server that takes one key at a time goes on with theirs, and ours is withdrawn as soon as that shows', async () => {
   const fleet = await startFleet({ apps: [MISTAKEN] });
   const client = await fleet.foreign(MISTAKEN);

@@ -9,13 +9,15 @@ import type { ExecSinkConfig } from './model.ts';
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 export function execSink() {
-  const argument = text({ description: 'The program, or an argument.' }, 'text', (value, refuse) =>
-    value.includes('\0') ? refuse('is not an argument: write text') : value,
+  const argument = text(
+    { description: 'First the absolute path of the program, then an argument each.' },
+    'text',
+    (value, refuse) => (value.includes('\0') ? refuse('is not an argument: write text') : value),
   );
   const variable = text({ description: 'No secrets: other users may see them.' }, 'text', (value) => value);
   return section({
     kind: z.literal('exec').describe('A program that gets the keys on its standard input.'),
-    command: list(argument, 'argument').describe('The program (absolute path), then its arguments.'),
+    command: list(argument, 'argument').describe('The program that is run, without a shell.'),
     user: account('User that it runs as: name or id. Needs rekeyd to run as root.', 'passwd').optional(),
     group: account('Group that it runs as: name or id. Needs rekeyd to run as root.', 'group').optional(),
     env: z
