@@ -16,6 +16,14 @@ it.each<[answer: string, meaning: 'elsewhere' | 'later' | 'not_durable' | 'other
   ['LOADING Redis is loading the dataset in memory', 'later'],
   ['NOREPLICAS Not enough good replicas to write.', 'not_durable'],
   ["OOM command not allowed when used memory > 'maxmemory'.", 'not_durable'],
+  [
+    "ERR Error running script (call to f_1): @user_script:9: @user_script: 9: -OOM command not allowed when used memory > 'maxmemory'.",
+    'not_durable',
+  ],
+  [
+    'ERR Error running script (call to f_1): @user_script:9: @user_script: 9: -MISCONF Errors writing to the AOF file: No space left on device',
+    'not_durable',
+  ],
   ['ERR a client is named MOVED 1', 'other'],
 ])('%s', (answer, meaning) => {
   const error = new Error(answer);

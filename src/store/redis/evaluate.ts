@@ -5,7 +5,7 @@ import { messageOf } from '../../errors.ts';
 import { sleep } from '../../time.ts';
 import type { StoreKeys } from '../keys.ts';
 import type { Durability } from './durability.ts';
-import { isAborted, isLoginRefused, isMisdirected, isPassing, storeError } from './replies.ts';
+import { isAborted, isBusy, isLoginRefused, isMisdirected, isPassing, storeError } from './replies.ts';
 
 export interface ScriptCall {
   readonly lua: string;
@@ -80,7 +80,7 @@ export async function untilAnswered<T>(command: () => Promise<T>): Promise<T> {
 }
 
 export function isUnanswered(error: unknown): boolean {
-  return isAborted(error) || isMisdirected(error) || isPassing(error) || isLoginRefused(error);
+  return [isAborted, isMisdirected, isPassing, isBusy, isLoginRefused].some((is) => is(error));
 }
 
 /** At once, where the connection is made anew and the command waits for it; after a moment where it stays. */
