@@ -114,7 +114,7 @@ function openLog(keys: Keys, pinned: Keys | null, { expect, from }: VerifyOption
     const [head = '', payload = '', signature = ''] = String(jws).split('.');
     if (!verify(null, Buffer.from(`${head}.${payload}`), key, Buffer.from(signature, 'base64url')))
       bad(at, 'has a signature that is not valid');
-    return JSON.parse(Buffer.from(payload, 'base64url').toString());
+    return objectIn(Buffer.from(payload, 'base64url').toString(), at);
   }
 
   function seal(entry: Entry): void {
@@ -143,7 +143,7 @@ function openLog(keys: Keys, pinned: Keys | null, { expect, from }: VerifyOption
 
   function changeKey(entry: Entry): void {
     const [{ seq: at, type }, { data }] = [entry, membersOf(entry)];
-    const [id, key] = keyOf({ key: { kty: 'OKP', crv: 'Ed25519', x: String(data.x) }, format: 'jwk' });
+    const [id, key] = keyOf({ key: { kty: 'OKP', crv: 'Ed25519', x: String(data.x) }, format: 'jwk' }, at);
     if (type === 'audit.key_rotated') {
       useKey(at, data.before);
       const { type: signedType, kid: named, x, hash } = signed(at, data.jws);
@@ -206,7 +206,20 @@ function openLog(keys: Keys, pinned: Keys | null, { expect, from }: VerifyOption
 const restarts = (entry: Entry) =>
   entry.type === 'store.segment' && entry.prev === NO_HASH && membersOf(entry).data.restart === true;
 
-const membersOf = ({ line }: Entry): { time: string; reason: string; data: Members } => JSON.parse(line);
+/** Of an entry that says something of the seal. @throws Tampered when it cannot be one of ours, although it has the hash that it states */
+function membersOf({ seq, line }: Entry): { time: string; reason: string; data: Members } {
+  const found = objectIn(line, seq);
+  if (typeof found.data !== 'object' || found.data === null) bad(seq, 'has no data');
+  return { time: String(found.time), reason: String(found.reason), data: { ...found.data } };
+}
+
+function objectIn(text: string, at: number): Members {
+  try {
+    return { ...JSON.parse(text) };
+  } catch {
+    return bad(at, 'holds text that is no JSON');
+  }
+}
 
 interface Folder {
   readonly dir: string;
@@ -247,13 +260,13 @@ function parse({ dir, lines, at: index }: Folder, next: number): Entry {
 const readKeys = async (files: readonly string[]) =>
   new Map(await Promise.all(files.map(async (file) => keyOf(await readFile(file)))));
 
-/** With its RFC 7638 thumbprint. @throws Tampered when it is no key */
-function keyOf(given: Parameters<typeof createPublicKey>[0]): [kid: string, key: KeyObject] {
+/** With its RFC 7638 thumbprint. @param at the entry that names it @throws Tampered when it is no key */
+function keyOf(given: Parameters<typeof createPublicKey>[0], at: number | null = null): [kid: string, key: KeyObject] {
   try {
     const key = createPublicKey(given);
     const { crv, kty, x } = key.export({ format: 'jwk' });
     return [digest('sha256', JSON.stringify({ crv, kty, x }), 'base64url'), key];
   } catch {
-    bad(null, 'A public key cannot be read.');
+    bad(at, at === null ? 'A public key cannot be read.' : 'names a public key that cannot be read');
   }
 }

@@ -363,6 +363,22 @@ describe('it takes', () => {
     expect(await verdict(dir, { expect: beyond })).toMatchObject({ entry: intact.length + 1 });
   });
 
+  it('no entry that cannot be one of ours, although it has the hash that it states: it is named', async () => {
+    const rest = `"prev":"${'0'.repeat(64)}","seq":1,"time":"2026-11-27T10:00:00.000Z"`;
+    const cases: [start: string, type: string, says: string][] = [
+      ['', 'audit.sealed', 'has no data'],
+      ['"data":null,', 'store.segment', 'has no data'],
+      ['no JSON,', 'audit.sealed', 'no JSON'],
+      ['"data":{"kid":"k","x":"AA"},', 'audit.key_created', 'names a public key that cannot be read'],
+    ];
+    for (const [start, type, says] of cases) {
+      const whole = digest('sha256', `{${start}${rest},"type":"${type}"}`);
+      const forged = await newFolder();
+      await writeFile(join(forged, 'audit-1.jsonl'), `{${start}"hash":"${whole}",${rest},"type":"${type}"}\n`);
+      expect(await verdict(forged)).toEqual({ entry: 1, problem: expect.stringContaining(says) });
+    }
+  });
+
   it('no log that nobody sealed, no empty folder, no line that was cut off, none without hashes', async () => {
     const unsealed = await copyWith(intact.slice(0, 4));
     expect(await verdict(unsealed)).toMatchObject({ entry: 1, problem: expect.stringContaining('not sealed') });
