@@ -9,7 +9,7 @@ import { members } from '../core/reply.ts';
 import { hasCode, messageOf, RekeydError } from '../errors.ts';
 import { codeOf } from '../files/durable.ts';
 import { ensureFolder } from '../files/folder.ts';
-import { chain, type EntrySource, type Link, type Linked, lineOf } from './chain.ts';
+import { chain, type EntrySource, type Link, type Linked, lineOf, NO_HASH } from './chain.ts';
 import { publicKeyOf } from './checkpoint.ts';
 import { MOST_BETWEEN } from './seal.ts';
 import { statedBefore } from './stated.ts';
@@ -83,7 +83,11 @@ async function exportOnce(source: AuditSource, dir: string, { from, upTo }: Rang
     files.push(path);
     lines = [];
   };
-  for await (const page of chain(source, await statedBefore(source, before), Math.min(size, upTo ?? size))) {
+  // Begin before the last entry in the folder, so that the chain says its hash. If that entry was cut, a checkpoint states it.
+  const isCut = known !== null && known.seq < (first?.seq ?? 1);
+  const start = await statedBefore(source, known === null || isCut ? before : before - 1);
+  if (isCut && start.seq === known.seq && start.hash !== NO_HASH) expectSame(folder, known, start);
+  for await (const page of chain(source, start, Math.min(size, upTo ?? size))) {
     for (const linked of page) {
       checks.see(linked);
       if (linked.seq === known?.seq) expectSame(folder, known, linked);
