@@ -145,13 +145,17 @@ function expectSame(folder: string, { seq, hash }: Known, linked: Link): void {
 
 async function lastExported(folder: string): Promise<Known | null> {
   await ensureFolder(folder, 0o777);
-  const names = (await readdir(folder)).filter((name) => FILE.test(name));
-  const newest = names.sort((a, b) => firstOf(a) - firstOf(b)).at(-1);
+  const newest = exportFiles(await readdir(folder)).at(-1);
   if (newest === undefined) return null;
   const line = (await readFile(join(folder, newest), 'utf8')).trimEnd().split('\n').at(-1) ?? '';
   const { seq, hash } = members(JSON.parse(line));
   if (typeof seq !== 'number' || seq < firstOf(newest)) throw new Error(`${newest} does not end with an audit entry`);
   return { seq, hash: typeof hash === 'string' ? hash : null };
+}
+
+/** Those of these names that an export gives to its files, by the number of their first entry. */
+export function exportFiles(names: readonly string[]): readonly string[] {
+  return names.filter((name) => FILE.test(name)).sort((a, b) => firstOf(a) - firstOf(b));
 }
 
 function firstOf(name: string): number {

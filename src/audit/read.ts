@@ -6,6 +6,7 @@ import type { AuditEntry } from '../core/audit.ts';
 import { sameJson } from '../core/json.ts';
 import { members, parseJson } from '../core/reply.ts';
 import { messageOf, RekeydError } from '../errors.ts';
+import { exportFiles } from './export.ts';
 
 /** One line of an export. */
 export interface ExportedLine {
@@ -23,8 +24,6 @@ const START = /^\{"seq":(\d+),"time":"([^"]+)","type":"([^"]+)"/;
 
 /** Longer than what {@link END} finds. */
 const END_LENGTH = 150;
-
-const FILE = /^audit-(\d+)\.jsonl$/;
 
 /**
  * Hands on all entries of these folders, by number, each once: folders may overlap.
@@ -56,8 +55,7 @@ async function filesOf(dir: string): Promise<string[]> {
       `${dir} cannot be read: ${messageOf(error)}. Name folders of \`rekeyd audit export\`.`,
     );
   });
-  const first = (name: string) => Number(FILE.exec(name)?.[1]);
-  const files = names.filter((name) => FILE.test(name)).sort((a, b) => first(a) - first(b));
+  const files = exportFiles(names);
   if (files.length > 0) return files.map((name) => join(dir, name));
   throw new RekeydError('usage', `${dir} holds no audit-*.jsonl: name a folder that \`rekeyd audit export\` wrote.`);
 }

@@ -4,7 +4,7 @@ import { KEEP } from './lua/idempotency.ts';
 import { text } from './redis/replies.ts';
 import type { Scripts } from './redis/scripts.ts';
 
-/** What stands under a caller's key. Neither text has a blank. */
+/** What is stored under a caller's key. Neither text has a blank. */
 export interface Asked {
   /** Hash of what was asked. */
   readonly body: string;
@@ -17,7 +17,7 @@ export interface Idempotency {
   takeKey(name: string, asked: Asked): Promise<Asked>;
   /** Null: none is kept. */
   keptAnswer(request: string): Promise<string | null>;
-  /** The first answer stays, for a day. @returns the answer that stands there */
+  /** The first answer stays, for a day. @returns the answer that is stored now */
   keepAnswer(request: string, answer: string): Promise<string>;
 }
 

@@ -56,7 +56,7 @@ describe.each(redisKinds)('%s', (kind) => {
     expect((await workers.opened.store.appFacts(APP)).findings).toBeNull();
   });
 
-  it('lets one at a time probe an app, until that one lets go or is silent for too long', async () => {
+  it('lets one at a time probe an app, until that one leaves or is silent for too long', async () => {
     const { store } = workers.opened;
     expect(await store.holdProbe(APP, 'a', 60_000)).toBe(0);
     const rest = await workers.other.store.holdProbe(APP, 'b', 60_000);
@@ -64,9 +64,9 @@ describe.each(redisKinds)('%s', (kind) => {
     expect(rest).toBeLessThanOrEqual(60_000);
     expect(await workers.other.store.holdProbe('1/other', 'b', 60_000)).toBe(0);
     expect(await store.holdProbe(APP, 'a', 60_000)).toBe(0);
-    await workers.other.store.letGoProbe(APP, 'b');
+    await workers.other.store.leaveProbe(APP, 'b');
     expect(await workers.other.store.holdProbe(APP, 'b', 60_000)).toBeGreaterThan(0);
-    await store.letGoProbe(APP, 'a');
+    await store.leaveProbe(APP, 'a');
     expect(await workers.other.store.holdProbe(APP, 'b', 60_000)).toBe(0);
     // As if it had been silent.
     await workers.opened.redis.pexpire(keys.probing(APP), 1);

@@ -219,7 +219,7 @@ describe('dead letters', () => {
       { entry: { seq: 2, reason: 'bad' }, why: 'it answers 400' },
       { entry: { seq: 4, reason: 'worse' }, why: 'it answers 500' },
     ]);
-    expect(reasons(receiver).filter((reason) => reason.length > 3 || reason !== 'bad')).toContain('three');
+    expect(reasons(receiver)).toContain('three');
     expect(outcomes.filter((outcome) => outcome === 'dead')).toHaveLength(2);
     receiver.answer = refusing({ bad: status(400) });
     expect(await store.retryLetters('siem', 'all', [])).toBe(2);

@@ -77,7 +77,7 @@ export async function missingRights(target: RedisTarget, prefix: string): Promis
 }
 
 function commandsFor(target: RedisTarget, prefix: string): typeof BESIDE_KEYS {
-  // A key that nobody uses, should the connection be lost in the middle.
+  // A key without any other use: should the connection be lost after MULTI, what follows is done.
   const onKeys = Object.entries(ON_KEYS).map(
     ([name, count]) => [name, ...Array.from({ length: count }, () => `${prefix}:store:tried`)] as const,
   );
