@@ -17,7 +17,7 @@ export async function statedBefore(source: EntrySource, seq: number): Promise<Li
   throw sealBroken(`it begins with entry ${first.seq}, and no checkpoint says what was before`);
 }
 
-/** The last link above entry `floor` and up to entry `seq` that is stated so; null when there is none. Reads no more than the entries in between. */
+/** As {@link statedBefore}, but only above entry `floor`; null when there is none. Reads no entries below that. */
 export async function lastStated(source: EntrySource, floor: number, seq: number): Promise<Link | null> {
   // A checkpoint comes after what it covers.
   for (let to = seq + MOST_BETWEEN; to > floor; to -= PAGE) {

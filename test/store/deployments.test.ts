@@ -203,7 +203,7 @@ describe.each(redisKinds)('deployments on %s', (kind) => {
     expect(row?.split(' ').map((turn) => turn.split('@')[0])).toEqual(['17', '18', '19']);
   });
 
-  it('have whoever sends the next call say whether it was taken, after a refusal', async () => {
+  it('have the worker that sends the next call say whether it was taken, after a refusal', async () => {
     const { store } = workers.opened;
     await store.turnedDown(DEP, 'a', 'refused');
     expect(await store.take(DEP, PLENTY, false)).toEqual({ go: true, isWatched: true, isTry: false });

@@ -199,7 +199,7 @@ test('a store that is away keeps no worker from ending, and is told once, until 
   await until('it was told', () => lines.length > 0);
   isAway = false;
   await hears(receiver, 'one');
-  expect(lines).toEqual([expect.stringContaining('the store does not say {"webhook":"siem","error":"away"}')]);
+  expect(lines).toEqual([expect.stringContaining('the webhook waits for it {"webhook":"siem","error":"away"}')]);
   await stop();
   const never = new Promise<never>(() => {});
   const waiting = { ...store, id: store.id, takeWebhook: () => never, leaveWebhook: () => never };
