@@ -22,6 +22,9 @@ export interface ExportedLine {
 const END = /"seq":(\d+),"time":"([^"]+)","type":"([^"]+)"\}$/;
 const START = /^\{"seq":(\d+),"time":"([^"]+)","type":"([^"]+)"/;
 
+/** In characters. A longer line is no entry, and is not read to its end. */
+const LONGEST_LINE = 16 * 1024 ** 2;
+
 /** Longer than what {@link END} finds. */
 const END_LENGTH = 150;
 
@@ -98,6 +101,7 @@ class Folder {
       if (piece === null) return;
       const texts = (this.#rest + piece).split('\n');
       this.#rest = texts.pop() ?? '';
+      if (this.#rest.length > LONGEST_LINE) throw damaged(this.#rest, this.#file);
       this.#lines = texts.map((text) => lineOf(text, this.#file));
     }
   }

@@ -50,6 +50,7 @@ interface Entry {
 
 const [NO_HASH, HASH_LENGTH] = ['0'.repeat(64), '"hash":"",'.length + 64];
 const MOST_BETWEEN = 1_000; // entries, from the last one that a checkpoint covers to the checkpoint
+const LONGEST_LINE = 16 * 1024 ** 2; // bytes: what is longer is no entry, and is not read to its end
 
 function bad(entry: number | null, problem: string): never {
   throw new Tampered(entry, problem);
@@ -239,8 +240,9 @@ async function* linesOf(dir: string): AsyncGenerator<readonly string[]> {
       const end = bytes.lastIndexOf('\n');
       if (end >= 0) yield bytes.toString('utf8', 0, end).split('\n');
       rest = bytes.subarray(end + 1);
+      if (rest.length > LONGEST_LINE) break;
     }
-    if (rest.length > 0) yield [rest.toString()]; // cut off: it is no entry
+    if (rest.length > 0) yield [rest.toString()]; // cut off, or too long: it is no entry
   }
 }
 

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { declareLoss } from '../../src/store/declare.ts';
 import { readMarker } from '../../src/store/identity.ts';
 import { storeKeys } from '../../src/store/keys.ts';
@@ -125,6 +125,19 @@ describe.each(redisKinds)('the store of a worker on %s', (kind) => {
     onTestFinished(() => store.close());
     await damage(how);
     for (const [name, run] of everything(store)) await expect(run(), name).rejects.toThrow(word);
+  });
+
+  it.each(DAMAGES)('that was %s in the middle of a check is found out by that check', async (how) => {
+    const { redis, guard } = worker;
+    const ask = redis.lrange.bind(redis);
+    const asked = vi.spyOn(redis, 'lrange').mockImplementationOnce(async (...args) => {
+      const answer = await ask(...args); // with the id and the size of the log, which are asked for together
+      await damage(how);
+      return answer;
+    });
+    onTestFinished(() => asked.mockRestore());
+    await expect(guard.check()).rejects.toMatchObject({ code: 'store_lost' });
+    expect(told).toEqual([expect.stringContaining('declare-loss')]);
   });
 
   it.each(DAMAGES)('that was %s and is restored is worked with again', async (how) => {
