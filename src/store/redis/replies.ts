@@ -96,8 +96,9 @@ export function isOtherStore(error: unknown): error is Error {
  * and arguments may be passwords or sealed keys.
  */
 export function storeError(error: unknown): Error {
-  if (error instanceof RekeydError || isOtherStore(error)) return error;
+  if (error instanceof RekeydError) return error;
   const message = messageOf(error);
+  if (isOtherStore(error)) return new Error(message);
   if (isFull(message)) {
     return new RekeydError(
       'not_durable',
