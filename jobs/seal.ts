@@ -1,7 +1,7 @@
 /** Seals the audit log every few seconds, on the worker that has the lease. A seal that cannot be made stops nothing else. */
 import { randomUUID } from 'node:crypto';
-import { openSealer, type SealRun } from '../src/audit/seal.ts';
-import { hasCode, messageOf } from '../src/errors.ts';
+import { keepsFromSealing, openSealer, type SealRun } from '../src/audit/seal.ts';
+import { messageOf } from '../src/errors.ts';
 import { sleep, untilAborted } from '../src/time.ts';
 import type { JobContext } from './context.ts';
 
@@ -64,8 +64,7 @@ export function sealRegularly(context: JobContext, everyMs: number, hurry: Abort
     const [message, at] = [messageOf(error), resources.clock.now()];
     if (told?.message === message && Math.abs(at - told.at) < TELL_AGAIN_MS) return;
     told = { message, at };
-    const isOurs = hasCode(error, 'seal_broken') || hasCode(error, 'kek_missing') || hasCode(error, 'key_tampered');
-    log[isOurs ? 'error' : 'warn']({ error: message }, 'THE AUDIT LOG IS NOT SEALED: rotations go on');
+    log[keepsFromSealing(error) ? 'error' : 'warn']({ error: message }, 'THE AUDIT LOG IS NOT SEALED: rotations go on');
   }
 
   async function run(): Promise<void> {

@@ -1,4 +1,4 @@
-/** The sealed part of the log, cut into batches for those who take entries one batch after the other. */
+/** The sealed part of the log in batches, for exports that take one batch after the other. */
 import { chain, type EntrySource, lineOf } from './chain.ts';
 import { openChecks } from './export.ts';
 import type { Batch, ExportLine } from './exports/export.ts';

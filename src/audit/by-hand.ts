@@ -1,9 +1,9 @@
 /** What a person does to the seal: another signing key, or another segment when the log cannot be sealed on. */
 import type { AuditDraft } from '../core/audit.ts';
-import { hasCode, RekeydError } from '../errors.ts';
+import { RekeydError } from '../errors.ts';
 import type { Kek } from '../keys/kek.ts';
 import { type Cause, rotatedDraft } from './checkpoint.ts';
-import { keyOf, type NewKey, type SealNotes, sealProblem } from './seal.ts';
+import { keepsFromSealing, keyOf, type NewKey, type SealNotes, sealProblem } from './seal.ts';
 import { newSealKey } from './seal-key.ts';
 
 /** A sealer, or somebody else at the command line, changes the same state. */
@@ -58,8 +58,7 @@ export async function beginSegment(
   const keepsKey = await keyOf(state, store, keks).then(
     (key) => key !== null,
     (error: unknown) => {
-      if (hasCode(error, 'seal_broken') || hasCode(error, 'kek_missing') || hasCode(error, 'key_tampered'))
-        return false;
+      if (keepsFromSealing(error)) return false;
       throw error;
     },
   );

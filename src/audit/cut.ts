@@ -1,6 +1,6 @@
 /** Which entries are cut from the log: those that are too old, and those that are too many. */
 import type { EntrySource } from './chain.ts';
-import { statedBefore } from './stated.ts';
+import { lastStated } from './stated.ts';
 
 export interface Extent {
   readonly first: number;
@@ -15,7 +15,7 @@ export interface Limits {
   readonly now: number;
 }
 
-/** Of `most`. The size is an estimate, so cutting begins a little below; and it goes on to less than that, for not a few entries in each run. */
+/** Parts of `most`. Cutting begins below it, because the size is an estimate; and goes on to less, so that not every run cuts a few entries. */
 const FULL = 0.95;
 const ROOM = 0.9;
 
@@ -33,7 +33,7 @@ function tooMany({ first, last, bytes }: Extent, { mostBytes }: Limits): number 
   return first - 1 + Math.ceil(entries * (1 - (ROOM * mostBytes) / bytes));
 }
 
-/** Times rise with numbers, but for a clock that was set: then some entries stay a while longer. */
+/** Times rise with numbers, unless a clock was set back: then some entries stay a while longer. */
 async function tooOld(source: EntrySource, { first, last }: Extent, { keepMs, now }: Limits): Promise<number> {
   const isOld = async (seq: number) => {
     const [entry] = await source.auditAfter(seq - 1, 1);
@@ -69,15 +69,14 @@ export interface CuttingStore extends EntrySource {
  */
 export async function cutLog(store: CuttingStore, { first, to, fence, ids }: Cutting): Promise<number> {
   let total = 0;
-  let begin = first;
-  for (let end = begin - 1; end < to; ) {
-    end = Math.min(to, end + STEP);
-    const { seq } = await statedBefore(store, end);
-    if (seq < begin) continue;
-    const cut = await store.cutAudit(fence, seq, ids);
+  for (let floor = first - 1; floor < to; ) {
+    const end = Math.min(to, floor + STEP);
+    const stated = await lastStated(store, floor, end);
+    floor = end;
+    if (stated === null) continue;
+    const cut = await store.cutAudit(fence, stated.seq, ids);
     if (cut === null) break;
     total += cut;
-    [begin, end] = [seq + 1, Math.max(end, seq)];
   }
   return total;
 }

@@ -9,7 +9,7 @@ import { members } from '../core/reply.ts';
 import { hasCode, messageOf, RekeydError } from '../errors.ts';
 import { codeOf } from '../files/durable.ts';
 import { ensureFolder } from '../files/folder.ts';
-import { chain, type EntrySource, type Link, type Linked, lineOf } from './chain.ts';
+import { chain, type EntrySource, type Link, type Linked, lineOf, NO_HASH } from './chain.ts';
 import { publicKeyOf } from './checkpoint.ts';
 import { MOST_BETWEEN } from './seal.ts';
 import { statedBefore } from './stated.ts';
@@ -83,7 +83,11 @@ async function exportOnce(source: AuditSource, dir: string, { from, upTo }: Rang
     files.push(path);
     lines = [];
   };
-  for await (const page of chain(source, await statedBefore(source, before), Math.min(size, upTo ?? size))) {
+  // Begin before the last entry in the folder, so that the chain says its hash. If that entry was cut, a checkpoint states it.
+  const isCut = known !== null && known.seq < (first?.seq ?? 1);
+  const start = await statedBefore(source, known === null || isCut ? before : before - 1);
+  if (isCut && start.seq === known.seq && start.hash !== NO_HASH) expectSame(folder, known, start);
+  for await (const page of chain(source, start, Math.min(size, upTo ?? size))) {
     for (const linked of page) {
       checks.see(linked);
       if (linked.seq === known?.seq) expectSame(folder, known, linked);
@@ -141,13 +145,17 @@ function expectSame(folder: string, { seq, hash }: Known, linked: Link): void {
 
 async function lastExported(folder: string): Promise<Known | null> {
   await ensureFolder(folder, 0o777);
-  const names = (await readdir(folder)).filter((name) => FILE.test(name));
-  const newest = names.sort((a, b) => firstOf(a) - firstOf(b)).at(-1);
+  const newest = exportFiles(await readdir(folder)).at(-1);
   if (newest === undefined) return null;
   const line = (await readFile(join(folder, newest), 'utf8')).trimEnd().split('\n').at(-1) ?? '';
   const { seq, hash } = members(JSON.parse(line));
   if (typeof seq !== 'number' || seq < firstOf(newest)) throw new Error(`${newest} does not end with an audit entry`);
   return { seq, hash: typeof hash === 'string' ? hash : null };
+}
+
+/** Those of these names that an export gives to its files, by the number of their first entry. */
+export function exportFiles(names: readonly string[]): readonly string[] {
+  return names.filter((name) => FILE.test(name)).sort((a, b) => firstOf(a) - firstOf(b));
 }
 
 function firstOf(name: string): number {

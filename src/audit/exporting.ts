@@ -121,19 +121,26 @@ async function sendBatches(to: StreamExport, ledger: Ledger, run: Exporting): Pr
 async function writeFiles(to: FolderExport, ledger: Ledger, run: Exporting): Promise<void> {
   const { held } = ledger;
   if (!(await isTime(held, run))) return;
-  if (run.hanging.has(to.id)) throw new Error('the folder has not answered for more than a minute');
+  if (run.hanging.has(to.id)) throw silent();
   const writing = to.write(run.end, held.place);
   run.hanging.set(to.id, writing);
   writing.then(
     () => run.hanging.delete(to.id),
     () => run.hanging.delete(to.id),
   );
-  const { last, place } = await untilAborted(writing, AbortSignal.any([run.signal, after(FOLDER_MS)]));
-  // A person may have exported there, and more.
+  const late = after(FOLDER_MS);
+  const { last, place } = await untilAborted(writing, AbortSignal.any([run.signal, late])).catch((error: unknown) => {
+    throw error === late.reason ? silent() : error;
+  });
+  // A person may have exported there by hand, and further.
   if (last > held.seq || place !== held.place) await ledger.write({ seq: Math.max(last, held.seq), place });
 }
 
-/** What failed is tried each time, and so is what is waited for. */
+function silent(): Error {
+  return new Error(`the folder has not answered for ${FOLDER_MS / 1000} s`);
+}
+
+/** A folder that failed is tried in each run, and so is one that a cut waits for. */
 async function isTime({ seq, failing }: Progress, { source, end, wanted, now }: Exporting): Promise<boolean> {
   if (seq >= end) return failing !== null;
   if (failing !== null || end - seq >= FILE_ENTRIES || wanted > seq) return true;

@@ -6,6 +6,7 @@ import type { AuditEntry } from '../core/audit.ts';
 import { sameJson } from '../core/json.ts';
 import { members, parseJson } from '../core/reply.ts';
 import { messageOf, RekeydError } from '../errors.ts';
+import { exportFiles } from './export.ts';
 
 /** One line of an export. */
 export interface ExportedLine {
@@ -21,10 +22,11 @@ export interface ExportedLine {
 const END = /"seq":(\d+),"time":"([^"]+)","type":"([^"]+)"\}$/;
 const START = /^\{"seq":(\d+),"time":"([^"]+)","type":"([^"]+)"/;
 
+/** In characters. A longer line is no entry, and is not read to its end. */
+const LONGEST_LINE = 16 * 1024 ** 2;
+
 /** Longer than what {@link END} finds. */
 const END_LENGTH = 150;
-
-const FILE = /^audit-(\d+)\.jsonl$/;
 
 /**
  * Hands on all entries of these folders, by number, each once: folders may overlap.
@@ -56,8 +58,7 @@ async function filesOf(dir: string): Promise<string[]> {
       `${dir} cannot be read: ${messageOf(error)}. Name folders of \`rekeyd audit export\`.`,
     );
   });
-  const first = (name: string) => Number(FILE.exec(name)?.[1]);
-  const files = names.filter((name) => FILE.test(name)).sort((a, b) => first(a) - first(b));
+  const files = exportFiles(names);
   if (files.length > 0) return files.map((name) => join(dir, name));
   throw new RekeydError('usage', `${dir} holds no audit-*.jsonl: name a folder that \`rekeyd audit export\` wrote.`);
 }
@@ -100,6 +101,7 @@ class Folder {
       if (piece === null) return;
       const texts = (this.#rest + piece).split('\n');
       this.#rest = texts.pop() ?? '';
+      if (this.#rest.length > LONGEST_LINE) throw damaged(this.#rest, this.#file);
       this.#lines = texts.map((text) => lineOf(text, this.#file));
     }
   }

@@ -13,7 +13,7 @@ export interface SealKey {
   readonly privateKey: PrivateKey;
 }
 
-/** What a client reference would be. Those have slashes. */
+/** Is sealed with the key where a client's key has the client's reference. No client has this name: references have slashes. */
 const OWNER = 'the audit log';
 
 /** @throws RekeydError `kek_missing` */

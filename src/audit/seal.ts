@@ -150,11 +150,14 @@ export async function sealProblem(store: SealNotes, keks: readonly Kek[]): Promi
     }
     return null;
   } catch (error) {
-    if (hasCode(error, 'seal_broken') || hasCode(error, 'kek_missing') || hasCode(error, 'key_tampered')) {
-      return (await store.sealState()).basis === state.basis ? error : null;
-    }
-    throw error;
+    if (!keepsFromSealing(error)) throw error;
+    return (await store.sealState()).basis === state.basis ? error : null;
   }
+}
+
+/** True for what a person has to mend before the log can be sealed again. */
+export function keepsFromSealing(error: unknown): error is RekeydError {
+  return hasCode(error, 'seal_broken') || hasCode(error, 'kek_missing') || hasCode(error, 'key_tampered');
 }
 
 /** Null: the log has none yet. @throws RekeydError `seal_broken`, `kek_missing`, `key_tampered` */

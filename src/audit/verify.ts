@@ -50,6 +50,7 @@ interface Entry {
 
 const [NO_HASH, HASH_LENGTH] = ['0'.repeat(64), '"hash":"",'.length + 64];
 const MOST_BETWEEN = 1_000; // entries, from the last one that a checkpoint covers to the checkpoint
+const LONGEST_LINE = 16 * 1024 ** 2; // bytes: what is longer is no entry, and is not read to its end
 
 function bad(entry: number | null, problem: string): never {
   throw new Tampered(entry, problem);
@@ -114,7 +115,7 @@ function openLog(keys: Keys, pinned: Keys | null, { expect, from }: VerifyOption
     const [head = '', payload = '', signature = ''] = String(jws).split('.');
     if (!verify(null, Buffer.from(`${head}.${payload}`), key, Buffer.from(signature, 'base64url')))
       bad(at, 'has a signature that is not valid');
-    return JSON.parse(Buffer.from(payload, 'base64url').toString());
+    return objectIn(Buffer.from(payload, 'base64url').toString(), at);
   }
 
   function seal(entry: Entry): void {
@@ -143,7 +144,7 @@ function openLog(keys: Keys, pinned: Keys | null, { expect, from }: VerifyOption
 
   function changeKey(entry: Entry): void {
     const [{ seq: at, type }, { data }] = [entry, membersOf(entry)];
-    const [id, key] = keyOf({ key: { kty: 'OKP', crv: 'Ed25519', x: String(data.x) }, format: 'jwk' });
+    const [id, key] = keyOf({ key: { kty: 'OKP', crv: 'Ed25519', x: String(data.x) }, format: 'jwk' }, at);
     if (type === 'audit.key_rotated') {
       useKey(at, data.before);
       const { type: signedType, kid: named, x, hash } = signed(at, data.jws);
@@ -206,7 +207,20 @@ function openLog(keys: Keys, pinned: Keys | null, { expect, from }: VerifyOption
 const restarts = (entry: Entry) =>
   entry.type === 'store.segment' && entry.prev === NO_HASH && membersOf(entry).data.restart === true;
 
-const membersOf = ({ line }: Entry): { time: string; reason: string; data: Members } => JSON.parse(line);
+/** Of an entry that says something of the seal. @throws Tampered when it cannot be one of ours, although it has the hash that it states */
+function membersOf({ seq, line }: Entry): { time: string; reason: string; data: Members } {
+  const found = objectIn(line, seq);
+  if (typeof found.data !== 'object' || found.data === null) bad(seq, 'has no data');
+  return { time: String(found.time), reason: String(found.reason), data: { ...found.data } };
+}
+
+function objectIn(text: string, at: number): Members {
+  try {
+    return { ...JSON.parse(text) };
+  } catch {
+    return bad(at, 'holds text that is no JSON');
+  }
+}
 
 interface Folder {
   readonly dir: string;
@@ -226,8 +240,9 @@ async function* linesOf(dir: string): AsyncGenerator<readonly string[]> {
       const end = bytes.lastIndexOf('\n');
       if (end >= 0) yield bytes.toString('utf8', 0, end).split('\n');
       rest = bytes.subarray(end + 1);
+      if (rest.length > LONGEST_LINE) break;
     }
-    if (rest.length > 0) yield [rest.toString()]; // cut off: it is no entry
+    if (rest.length > 0) yield [rest.toString()]; // cut off, or too long: it is no entry
   }
 }
 
@@ -247,13 +262,13 @@ function parse({ dir, lines, at: index }: Folder, next: number): Entry {
 const readKeys = async (files: readonly string[]) =>
   new Map(await Promise.all(files.map(async (file) => keyOf(await readFile(file)))));
 
-/** With its RFC 7638 thumbprint. @throws Tampered when it is no key */
-function keyOf(given: Parameters<typeof createPublicKey>[0]): [kid: string, key: KeyObject] {
+/** With its RFC 7638 thumbprint. @param at the entry that names it @throws Tampered when it is no key */
+function keyOf(given: Parameters<typeof createPublicKey>[0], at: number | null = null): [kid: string, key: KeyObject] {
   try {
     const key = createPublicKey(given);
     const { crv, kty, x } = key.export({ format: 'jwk' });
     return [digest('sha256', JSON.stringify({ crv, kty, x }), 'base64url'), key];
   } catch {
-    bad(null, 'A public key cannot be read.');
+    bad(at, at === null ? 'A public key cannot be read.' : 'names a public key that cannot be read');
   }
 }

@@ -25,7 +25,7 @@ export interface Lease {
 
 /** @throws RekeydError `probe_failed` when another probe holds the app for too long; the reason of `signal` */
 export async function holdApp(
-  store: Pick<Apps, 'holdProbe' | 'letGoProbe'>,
+  store: Pick<Apps, 'holdProbe' | 'leaveProbe'>,
   app: string,
   { signal, onWait, leaseMs }: LeaseOptions,
 ): Promise<Lease> {
@@ -58,7 +58,7 @@ export async function holdApp(
     async letGo() {
       over.abort();
       await renewing;
-      await store.letGoProbe(app, holder);
+      await store.leaveProbe(app, holder);
     },
   };
 }

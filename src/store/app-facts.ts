@@ -6,7 +6,9 @@ import type { ClientRef } from '../core/client.ts';
 import type { AppFacts, Findings, Sighting } from '../core/findings.ts';
 import { ALGORITHMS, type Algorithm } from '../core/keys.ts';
 import { parseJson } from '../core/reply.ts';
-import { HOLD, LET_GO, NOTE_FACT, STORE_FINDINGS } from './lua/app-facts.ts';
+import { draftTexts } from './audit-log.ts';
+import { NOTE_FACT, STORE_FINDINGS } from './lua/app-facts.ts';
+import { HOLD_STRING, LEAVE_STRING } from './lua/lease.ts';
 import { integer } from './redis/replies.ts';
 import type { Scripts } from './redis/scripts.ts';
 
@@ -21,7 +23,7 @@ export interface Apps {
   noteRefusedOverlap(app: string, client: ClientRef): Promise<void>;
   /** 0: `holder` may probe the app for `ms` from now on, and asks again before they are over. Else for how many ms somebody else may. */
   holdProbe(app: string, holder: string, ms: number): Promise<number>;
-  letGoProbe(app: string, holder: string): Promise<void>;
+  leaveProbe(app: string, holder: string): Promise<void>;
 }
 
 export function openApps(redis: Redis, scripts: Scripts): Apps {
@@ -36,17 +38,17 @@ export function openApps(redis: Redis, scripts: Scripts): Apps {
     },
     async storeFindings(app, findings, entries) {
       const touched = [keys.app(app), keys.audit, keys.operation(randomUUID())];
-      const args = [JSON.stringify(findings), ...entries.map((entry) => JSON.stringify(entry))];
+      const args = [JSON.stringify(findings), ...draftTexts(entries)];
       await scripts.run({ lua: STORE_FINDINGS, keys: touched, args });
     },
     noteFailedProbe: (app, error) => note(app, 'failed', error),
     noteProven: (app, alg, client) => note(app, `alg:${alg}`, client),
     noteRefusedOverlap: (app, client) => note(app, 'overlap', client),
     async holdProbe(app, holder, ms) {
-      return integer(await scripts.run({ lua: HOLD, keys: [keys.probing(app)], args: [holder, ms] }));
+      return integer(await scripts.run({ lua: HOLD_STRING, keys: [keys.probing(app)], args: [holder, ms] }));
     },
-    async letGoProbe(app, holder) {
-      await scripts.run({ lua: LET_GO, keys: [keys.probing(app)], args: [holder] });
+    async leaveProbe(app, holder) {
+      await scripts.run({ lua: LEAVE_STRING, keys: [keys.probing(app)], args: [holder] });
     },
   };
 }

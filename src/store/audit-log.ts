@@ -11,14 +11,14 @@ import type { Scripts } from './redis/scripts.ts';
 export interface AuditLog {
   /**
    * Entries that belong to no change of a client. Resolves with the number of the newest entry.
-   * @param op names what they tell: told again within a day, they are written once
+   * @param op names what happened: appended again within a day under that name, the entries are written once
    */
   append(drafts: readonly AuditDraft[], op?: string): Promise<number>;
   /** Up to `limit` entries after number `seq`, oldest first. */
   auditAfter(seq: number, limit: number): Promise<AuditEntry[]>;
   /**
-   * The same, but only those that are known to be on disk: a power cut takes the others away, and gives their numbers to what happens next. For everybody
-   * who goes on later from the last number that was told.
+   * The same, but only those that are known to be on disk: a power cut takes the others away, and gives their numbers to what happens next. For readers
+   * that go on later from the last number that they got.
    */
   settledAfter(seq: number, limit: number): Promise<AuditEntry[]>;
   /** The number of the newest entry that is known to be on disk. */
@@ -63,7 +63,7 @@ export function openAuditLog(redis: Redis, scripts: Scripts, guard: Pick<Guard, 
       const call = {
         lua: APPEND,
         keys: [keys.audit, keys.operation(op)],
-        args: drafts.map((draft) => JSON.stringify(draft)),
+        args: draftTexts(drafts),
       };
       return integer(await scripts.run(call));
     },
@@ -85,6 +85,11 @@ export function openAuditLog(redis: Redis, scripts: Scripts, guard: Pick<Guard, 
     rememberSize,
     auditSize: size,
   };
+}
+
+/** Drafts as scripts take them, and as the stream holds them. */
+export function draftTexts(drafts: readonly AuditDraft[]): readonly string[] {
+  return drafts.map((draft) => JSON.stringify(draft));
 }
 
 function parseEntry([id, fields]: [id: string, fields: string[]]): AuditEntry {

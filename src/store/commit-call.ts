@@ -3,6 +3,7 @@ import type { AuditDraft } from '../core/audit.ts';
 import type { ClientRef } from '../core/client.ts';
 import { RekeydError } from '../errors.ts';
 import { marksOf } from '../keys/key-marks.ts';
+import { draftTexts } from './audit-log.ts';
 import type { StoreKeys } from './keys.ts';
 import { COMMIT } from './lua/records.ts';
 import type { Commit } from './records.ts';
@@ -46,7 +47,7 @@ export function commitCall(keys: StoreKeys, change: Commit, op: string): ScriptC
       ...seal.flatMap(({ thumbprint, jwe }) => [thumbprint, jwe]),
       ...erase,
       ...ended.map((summary) => JSON.stringify(summary)),
-      ...change.entries.map((entry) => JSON.stringify(entry)),
+      ...draftTexts(change.entries),
     ],
   };
 }

@@ -37,10 +37,10 @@ async function doubtRecords(redis: Redis, keys: StoreKeys): Promise<void> {
     redis.smembers(keys.found),
     redis.smembers(keys.offered),
   ]);
-  // A key of ours stands beside that of an offered client, or is in use there by now.
-  const strangers = new Set(found);
-  for (const ref of offered) strangers.delete(ref);
-  const known = refs.filter((ref) => !strangers.has(ref)).map(parseReference);
+  // Found clients have no key of ours, except those that are offered one: their servers may show it, and their applications may use it by now.
+  const withoutOurs = new Set(found);
+  for (const ref of offered) withoutOurs.delete(ref);
+  const known = refs.filter((ref) => !withoutOurs.has(ref)).map(parseReference);
   await inParallel(known, LANES, async (ref) => {
     await redis.eval(DOUBT, 2, keys.record(ref), keys.open, ref, randomUUID());
   });

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../core/audit.ts';
 import type { LookBy } from '../core/server.ts';
+import { draftTexts } from './audit-log.ts';
 import {
   ACCEPTED,
   FIRST_DOMAIN,
@@ -78,7 +79,6 @@ const LOOKED_FOR_MS = 7 * 86_400_000;
 
 export function openDeployments(redis: Redis, scripts: Scripts): Deployments {
   const { keys } = scripts;
-  const drafts = (entries: readonly AuditDraft[]) => entries.map((entry) => JSON.stringify(entry));
   return {
     async take(deployment, { max, perMs }, urgent) {
       const args = [max, perMs, urgent ? 1 : 0];
@@ -91,12 +91,12 @@ export function openDeployments(redis: Redis, scripts: Scripts): Deployments {
       const call = {
         lua: THROTTLE,
         keys: [keys.deployment(deployment), keys.audit],
-        args: [Math.ceil(ms), ...drafts(entries)],
+        args: [Math.ceil(ms), ...draftTexts(entries)],
       };
       return (await scripts.runDurably(call)) === 1;
     },
     async pause(deployment, why, entries) {
-      const args = [randomUUID(), why, ...drafts(entries)];
+      const args = [randomUUID(), why, ...draftTexts(entries)];
       return (await scripts.run({ lua: PAUSE, keys: [keys.deployment(deployment), keys.audit], args })) === 1;
     },
     async turnedDown(deployment, client, by) {
@@ -104,7 +104,7 @@ export function openDeployments(redis: Redis, scripts: Scripts): Deployments {
     },
     async accepted(deployment, entries) {
       const touched = [keys.deployment(deployment), keys.audit, keys.operation(randomUUID())];
-      return (await scripts.run({ lua: ACCEPTED, keys: touched, args: drafts(entries) })) === 1;
+      return (await scripts.run({ lua: ACCEPTED, keys: touched, args: draftTexts(entries) })) === 1;
     },
     async spend(deployment, { max, perMs }) {
       await scripts.run({ lua: SPEND, keys: [keys.deployment(deployment)], args: [max, perMs] });

@@ -43,6 +43,9 @@ export interface GuardOptions extends DurabilityOptions {
   readonly onNotes?: (problem: string | null) => void;
 }
 
+/** How often a store that changes meanwhile is asked which one it is. */
+const IDENTIFIED = 3;
+
 /** For how long a write that was tried answers the same question, in ms. */
 const TRIED_MS = 1_000;
 
@@ -94,12 +97,25 @@ export async function openGuard(redis: Redis, options: GuardOptions): Promise<Gu
     isDenied = false;
   }
 
+  /** The marker of a store that has taken a write. @throws RekeydError `store_lost`; and as {@link write} */
+  async function identified(): Promise<Marker> {
+    for (let attempt = 1; ; attempt += 1) {
+      // Another worker of this machine may have seen more.
+      const next = await identify(redis, options, furthest(marker, await notes.read()), find);
+      try {
+        await write(next);
+        return next;
+      } catch (error) {
+        // The store was changed after it was asked which one it is: it is asked again, and says what is wrong.
+        if (!isOtherStore(error) || attempt === IDENTIFIED) throw error;
+      }
+    }
+  }
+
   async function look(): Promise<void> {
     try {
       durability = await untilAnswered(() => checkDurability(redis, options));
-      // Another worker of this machine may have seen more.
-      const next = await identify(redis, options, furthest(marker, await notes.read()), find);
-      await write(next);
+      const next = await identified();
       await expectRights();
       // Meanwhile more may have been confirmed.
       const isBack = found.current !== null || next.id !== marker.id;

@@ -1,9 +1,10 @@
 /** What callers of the HTTP API asked for under keys of their own, so that asking again is no second request. */
 import type { Redis } from 'ioredis';
-import { REMEMBER_MS } from './lua/prelude.ts';
+import { KEEP } from './lua/idempotency.ts';
+import { text } from './redis/replies.ts';
 import type { Scripts } from './redis/scripts.ts';
 
-/** What stands under a caller's key. Neither text has a blank. */
+/** What is stored under a caller's key. Neither text has a blank. */
 export interface Asked {
   /** Hash of what was asked. */
   readonly body: string;
@@ -16,15 +17,13 @@ export interface Idempotency {
   takeKey(name: string, asked: Asked): Promise<Asked>;
   /** Null: none is kept. */
   keptAnswer(request: string): Promise<string | null>;
-  /** The first answer stays, for a day. @returns the answer that stands there */
+  /** The first answer stays, for a day. @returns the answer that is stored now */
   keepAnswer(request: string, answer: string): Promise<string>;
 }
 
-export function openIdempotency(redis: Redis, { ask, keys }: Scripts): Idempotency {
-  /** The first value stays. */
+export function openIdempotency(redis: Redis, { ask, run, keys }: Scripts): Idempotency {
   async function keep(key: string, value: string): Promise<string> {
-    const isKept = await ask(() => redis.set(key, value, 'PX', REMEMBER_MS, 'NX'));
-    return isKept === 'OK' ? value : ((await ask(() => redis.get(key))) ?? value);
+    return text(await run({ lua: KEEP, keys: [key], args: [value] }));
   }
 
   return {

@@ -72,7 +72,7 @@ export function lost(marker: Marker, why: string, keys: StoreKeys, where: Namesp
   );
 }
 
-/** Where the lost store is now. One that was rolled back is where it was. */
+/** The namespace of this Redis that holds the lost store now; null when there is none. A store that was rolled back did not move. */
 export async function whereNow(
   redis: Redis,
   marker: Marker | null,

@@ -1,4 +1,4 @@
-/** Who is known and how they looked, who is due, who has unfinished work. */
+/** Which clients are known, what their servers last showed, which are due, and which have unfinished work. */
 import type { Redis } from 'ioredis';
 import { type ClientRef, parseReference } from '../core/client.ts';
 import { pagesOf } from '../parallel.ts';

@@ -72,7 +72,7 @@ export function storeKeys(namespace: string) {
     history: (ref: ClientRef) => `${prefix}:history:${ref}`,
     /** hash: thumbprint → JWE of the private key. */
     sealed: (ref: ClientRef) => `${prefix}:sealed:${ref}`,
-    /** hash: what a deployment's API budget, pauses and wishes to be left alone come to. */
+    /** hash: a deployment's API budget, its pause and its throttle, and how its clients are looked at. See {@link ./deployments.ts}. */
     deployment: (deployment: string) => `${prefix}:deployment:${deployment}`,
     /** The wave of a policy: a hash, and sets of client references; see {@link ./lua/waves.ts}. A policy's name has no colon. */
     wave(policy: string) {
@@ -94,7 +94,7 @@ export function storeKeys(namespace: string) {
     },
     /** string with an expiry: the number of a rotation's first audit entry, a blank, and its client. */
     rotation: (id: string) => `${prefix}:rotation:${id}`,
-    /** string with an expiry: what a caller of the HTTP API asked for under a key of its own: a hash, a blank, and the request that it is. */
+    /** string with an expiry: what a caller of the HTTP API asked for under a key of its own: a hash of that, a blank, and the id of the request. */
     idempotent: (name: string) => `${prefix}:idempotent:${name}`,
     /** string with an expiry: what that request was answered (JSON). */
     answer: (request: string) => `${prefix}:answer:${request}`,

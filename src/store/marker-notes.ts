@@ -1,6 +1,6 @@
 /**
- * Writes down in `data_dir` which store this machine works with, and how far its audit log is. What was not written down could be lost unnoticed, so a
- * place that cannot be written is told, and tried again.
+ * Writes down in `data_dir` which store this machine works with, and how far its audit log is. A loss is noticed only up to what was written down, so a
+ * folder that cannot be written is reported, and tried again.
  */
 import { messageOf } from '../errors.ts';
 import { monotonic, sleep } from '../time.ts';
@@ -28,7 +28,7 @@ export interface MarkerNotesOptions {
 /** It is written down at most this often, in ms. */
 const NOTE_MS = 1_000;
 
-/** And tried again after this time, in ms. */
+/** After a failure it is tried again after this time, in ms. */
 const AGAIN_MS = 2_000;
 
 export function openMarkerNotes({ dataDir, current, onChange }: MarkerNotesOptions): MarkerNotes {
@@ -45,8 +45,7 @@ export function openMarkerNotes({ dataDir, current, onChange }: MarkerNotesOptio
 
   function write(): Promise<void> {
     triedAt = monotonic();
-    // After one that failed, too.
-    const before = writing.catch(() => {});
+    const before = writing.catch(() => {}); // its own callers heard of that
     writing = before.then(async () => {
       const next = current();
       if (noted === next) return;

@@ -1,4 +1,4 @@
-/** Which namespaces of a Redis hold a store: where a store is that is not found under its name. */
+/** Which namespaces of a Redis hold a store. One that is missing under its name may be there under another. */
 import type { Redis } from 'ioredis';
 import { monotonic } from '../time.ts';
 import { storeKeys } from './keys.ts';
@@ -30,7 +30,7 @@ export async function findNamespaces(redis: Redis): Promise<readonly NamespaceFo
       for (const key of list(reply[1])) found.push(...(await lookInto(redis, text(key))));
     } while (cursor !== '0' && monotonic() - start < LONGEST_MS);
   } catch {
-    // It is advice, and the problem that it is about is told anyway.
+    // The answer is only advice: the loss is reported without it, too.
   }
   return found.sort((a, b) => (a.namespace < b.namespace ? -1 : 1));
 }

@@ -27,7 +27,7 @@ export function openOwners(redis: Redis, scripts: Scripts): Owners {
   const { keys } = scripts;
   return {
     async ownersOf(mark, limit) {
-      // The character after a blank is `!`.
+      // All members of a mark begin with it and a blank, and `!` is the character after a blank.
       const range = () => redis.zrangebylex(keys.owners, `[${mark} `, `(${mark}!`, 'LIMIT', 0, limit);
       return (await scripts.ask(range)).map((member) => parseReference(member.slice(mark.length + 1)));
     },

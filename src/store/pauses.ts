@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../core/audit.ts';
 import { type Pause, type Scope, scopeName } from '../core/pause.ts';
+import { draftTexts } from './audit-log.ts';
 import { BEGIN_PAUSE, END_PAUSE } from './lua/pauses.ts';
 import type { Scripts } from './redis/scripts.ts';
 
@@ -28,7 +29,6 @@ export interface Pauses {
 export function openPauses(redis: Redis, scripts: Scripts): Pauses {
   const { keys } = scripts;
   const touched = (op: string = randomUUID()) => [keys.pauses, keys.audit, keys.operation(op)];
-  const drafts = (entries: readonly AuditDraft[]) => entries.map((entry) => JSON.stringify(entry));
   return {
     async pauses() {
       return Object.values(await scripts.ask(() => redis.hgetall(keys.pauses))).map(parsePause);
@@ -38,11 +38,11 @@ export function openPauses(redis: Redis, scripts: Scripts): Pauses {
       return found.flatMap((text) => (text === null ? [] : [parsePause(text)]));
     },
     async beginPause(pause, entries, op) {
-      const args = [scopeName(pause.scope), JSON.stringify(pause), ...drafts(entries)];
+      const args = [scopeName(pause.scope), JSON.stringify(pause), ...draftTexts(entries)];
       await scripts.runDurably({ lua: BEGIN_PAUSE, keys: touched(op), args });
     },
     async endPause(scope, entries, only) {
-      const args = [scopeName(scope), only === undefined ? '' : JSON.stringify(only), ...drafts(entries)];
+      const args = [scopeName(scope), only === undefined ? '' : JSON.stringify(only), ...draftTexts(entries)];
       return (await scripts.runDurably({ lua: END_PAUSE, keys: touched(), args })) === 1;
     },
   };

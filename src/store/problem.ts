@@ -1,12 +1,12 @@
-/** What keeps a store from being worked with: it is told, and looked at again by itself until it is over. */
+/** Why the store cannot be worked with now. A problem is reported, and the store is looked at again by itself until there is none. */
 import type { RekeydError } from '../errors.ts';
 import { monotonic, sleep } from '../time.ts';
 
-/** Looked at again after this time, in ms, then after twice that, and so on up to the longest. */
+/** The first look comes after this time, in ms; each next one after twice as long, up to the longest. */
 const AGAIN_MS = 500;
 const LONGEST_MS = 5_000;
 
-/** And told again after this time, in ms. */
+/** A problem that lasts is reported again after this time, in ms. */
 const REMIND_MS = 60_000;
 
 export interface ProblemWatch {
@@ -28,13 +28,13 @@ export function watchProblem({ onChange, lookAgain, signal }: ProblemOptions): P
   let toldAt = monotonic();
   let watching = false;
 
-  /** Nobody else may look: upkeep itself waits for the store. */
+  /** Looked at here, because upkeep cannot: it waits for the store, too. */
   async function watch(): Promise<void> {
     watching = true;
     for (let ms = AGAIN_MS; current !== null; ms = Math.min(2 * ms, LONGEST_MS)) {
       await sleep(ms, signal);
       if (signal.aborted) return;
-      await lookAgain().catch(() => {}); // it is the problem now
+      await lookAgain().catch(() => {}); // it has set the problem
     }
     watching = false;
   }

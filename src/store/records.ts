@@ -7,6 +7,7 @@ import type { RotationSummary } from '../core/history.ts';
 import type { ClientRecord } from '../core/record.ts';
 import type { WaveOutcome } from '../core/wave.ts';
 import { rememberKey } from '../keys/key-id.ts';
+import { draftTexts } from './audit-log.ts';
 import { commitCall, parseCommitted } from './commit-call.ts';
 import { ANSWER, CLAIM, CONFIRM, LOAD, REPLACE_SEALED } from './lua/records.ts';
 import { integer, list, text } from './redis/replies.ts';
@@ -211,7 +212,7 @@ export function openRecords(redis: Redis, scripts: Scripts, { confirmed, onCommi
     },
 
     async replaceSealed(ref, { thumbprint, oldJwe, jwe }, entries) {
-      const args = [thumbprint, oldJwe, jwe, ...entries.map((entry) => JSON.stringify(entry))];
+      const args = [thumbprint, oldJwe, jwe, ...draftTexts(entries)];
       const call = { lua: REPLACE_SEALED, keys: [keys.sealed(ref), keys.audit], args };
       return (await scripts.runDurably(call)) === 1;
     },

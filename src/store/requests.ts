@@ -1,8 +1,9 @@
-/** What requests come to beside the clients' records: who approved one, what one was about, and how much was reported of late. */
+/** What is known of requests beside the clients' records: approvals, targets, and how many clients were lately reported as compromised. */
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../core/audit.ts';
 import type { ClientRef } from '../core/client.ts';
+import { draftTexts } from './audit-log.ts';
 import { APPROVE, NOTE_REPORTED, NOTE_TARGETS } from './lua/requests.ts';
 import { integer } from './redis/replies.ts';
 import type { Scripts } from './redis/scripts.ts';
@@ -16,8 +17,8 @@ export interface Requests {
   targets(request: string): Promise<string | null>;
   noteTargets(request: string, targets: string): Promise<void>;
   /**
-   * How many clients were reported as compromised in the last `ms`, by requests that needed no confirmation, and these. They are noted with that, unless
-   * it is more than `most`: of two that ask at the same moment, one is counted first.
+   * How many clients were reported as compromised in the last `ms` by requests that needed no confirmation, `refs` included. Notes `refs`, too, unless
+   * that is more than `most`. Of two calls at the same moment, one is counted first.
    */
   noteReported(refs: readonly ClientRef[], limit: { readonly ms: number; readonly most: number }): Promise<number>;
   /** How many clients were noted so since `at`, in ms since the epoch. */
@@ -29,7 +30,7 @@ export function openRequests(redis: Redis, scripts: Scripts): Requests {
   return {
     approvals: (request) => scripts.ask(() => redis.smembers(keys.approvals(request))),
     async approve(request, approval, entries) {
-      const args = [approval, ...entries.map((entry) => JSON.stringify(entry))];
+      const args = [approval, ...draftTexts(entries)];
       const touched = [keys.approvals(request), keys.audit, keys.operation(randomUUID())];
       await scripts.runDurably({ lua: APPROVE, keys: touched, args });
     },

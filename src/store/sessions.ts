@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../core/audit.ts';
+import { draftTexts } from './audit-log.ts';
 import { BEGIN_SESSION, END_SESSION } from './lua/sessions.ts';
 import type { Scripts } from './redis/scripts.ts';
 
@@ -34,13 +35,12 @@ export function openSessions(redis: Redis, scripts: Scripts): Sessions {
   const touched = ({ session, token }: SessionName) => {
     return [keys.session(session), keys.sessions(token), keys.audit, keys.operation(randomUUID())];
   };
-  const drafts = (entries: readonly AuditDraft[]) => entries.map((entry) => JSON.stringify(entry));
   return {
     signedSession: (session) => scripts.ask(() => redis.get(keys.session(session))),
     async beginSession(name, signed, { ms, most }, entries) {
       // Two that begin at the same moment may exceed `most`. The next one that begins ends the surplus.
       const oldest = await scripts.ask(() => redis.zrange(keys.sessions(name.token), '0', String(-most)));
-      const args = [signed, name.session, ms, oldest.join(' '), ...drafts(entries)];
+      const args = [signed, name.session, ms, oldest.join(' '), ...draftTexts(entries)];
       await scripts.runDurably({
         lua: BEGIN_SESSION,
         keys: [...touched(name), ...oldest.map((one) => keys.session(one))],
@@ -48,7 +48,7 @@ export function openSessions(redis: Redis, scripts: Scripts): Sessions {
       });
     },
     async endSession(name, entries) {
-      const args = [name.session, ...drafts(entries)];
+      const args = [name.session, ...draftTexts(entries)];
       return (await scripts.runDurably({ lua: END_SESSION, keys: touched(name), args })) === 1;
     },
   };

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../core/audit.ts';
+import { draftTexts } from './audit-log.ts';
 import { REPLACE_TOKENS } from './lua/tokens.ts';
 import type { Scripts } from './redis/scripts.ts';
 
@@ -20,7 +21,7 @@ export function openTokens(redis: Redis, scripts: Scripts): Tokens {
   return {
     signedTokens: () => scripts.ask(() => redis.get(keys.tokens)),
     async replaceTokens(before, after, entries) {
-      const args = [before ?? '', after, ...entries.map((entry) => JSON.stringify(entry))];
+      const args = [before ?? '', after, ...draftTexts(entries)];
       const touched = [keys.tokens, keys.audit, keys.operation(randomUUID())];
       return (await scripts.runDurably({ lua: REPLACE_TOKENS, keys: touched, args })) === 1;
     },

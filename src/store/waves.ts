@@ -4,6 +4,7 @@ import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../core/audit.ts';
 import { type ClientRef, parseReference } from '../core/client.ts';
 import type { Wave, WaveRef } from '../core/wave.ts';
+import { draftTexts } from './audit-log.ts';
 import { BEGIN_WAVE, CHOOSE, END_WAVE, FOLLOW, LEAVE_WAVE, RESUME_WAVE, STOP_WAVE, WAVE } from './lua/waves.ts';
 import { integer, list, text } from './redis/replies.ts';
 import type { Scripts } from './redis/scripts.ts';
@@ -33,7 +34,6 @@ export interface Waves {
 
 export function openWaves(redis: Redis, scripts: Scripts): Waves {
   const { keys } = scripts;
-  const drafts = (entries: readonly AuditDraft[]) => entries.map((entry) => JSON.stringify(entry));
 
   async function members(key: string): Promise<readonly ClientRef[]> {
     return (await scripts.ask(() => redis.smembers(key))).sort().map(parseReference);
@@ -67,12 +67,12 @@ export function openWaves(redis: Redis, scripts: Scripts): Waves {
       return (await scripts.run({ lua: FOLLOW, keys: [keys.wave(policy).wave], args: [id] })) === 1;
     },
     async stopWave({ policy, id }, why, entries) {
-      const args = [randomUUID(), id, why, ...drafts(entries)];
+      const args = [randomUUID(), id, why, ...draftTexts(entries)];
       return (await scripts.runDurably({ lua: STOP_WAVE, keys: [keys.wave(policy).wave, keys.audit], args })) === 1;
     },
     async resumeWave(policy, entries) {
       const { wave, failed } = keys.wave(policy);
-      const args = [randomUUID(), ...drafts(entries)];
+      const args = [randomUUID(), ...draftTexts(entries)];
       return (await scripts.runDurably({ lua: RESUME_WAVE, keys: [wave, failed, keys.audit], args })) === 1;
     },
     async endWave({ policy, id }) {

@@ -6,7 +6,8 @@ import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../core/audit.ts';
 import type { DeadLetter, WebhookState } from '../core/webhook.ts';
-import { LET_GO } from './lua/app-facts.ts';
+import { draftTexts } from './audit-log.ts';
+import { LEAVE_STRING } from './lua/lease.ts';
 import { DISCARD, FAIL, FORGET, GIVE_UP, GO_ON, PASS, RETRY, SETTLE, STOP, TAKE } from './lua/webhooks.ts';
 import { integer, list, text } from './redis/replies.ts';
 import type { Scripts } from './redis/scripts.ts';
@@ -35,7 +36,7 @@ export interface Webhooks {
   /** It is `holder`'s for `ms` from now on; or another worker's, which `heldMs` more may pass. A new webhook begins at the end of the log. */
   takeWebhook(name: string, holder: string, ms: number): Promise<WebhookTurn | { readonly heldMs: number }>;
   leaveWebhook(name: string, holder: string): Promise<void>;
-  /** All entries up to `to` are delivered, or not wanted. False, as of the next three: the cursor is not at `from` any more. */
+  /** All entries up to `to` are delivered, or not wanted. False, here and in the next three: the cursor is not at `from` any more. */
   passWebhook(name: string, from: number, to: number): Promise<boolean>;
   noteFailure(
     name: string,
@@ -89,7 +90,7 @@ export function openWebhooks(redis: Redis, scripts: Scripts): Webhooks {
   /** A person's change, with its entries. */
   async function change(lua: string, name: string, letters: Letters, entries: readonly AuditDraft[]): Promise<number> {
     const { hook, dead, again } = keys.webhook(name);
-    const args = [letters === 'all' ? '*' : letters.join(' '), ...entries.map((entry) => JSON.stringify(entry))];
+    const args = [letters === 'all' ? '*' : letters.join(' '), ...draftTexts(entries)];
     const touched = [hook, dead, again, keys.audit, keys.operation(randomUUID())];
     return integer(await scripts.runDurably({ lua, keys: touched, args }));
   }
@@ -107,7 +108,7 @@ export function openWebhooks(redis: Redis, scripts: Scripts): Webhooks {
       return { state: stateOf(pairs(fields.map(text))), now: integer(now), again: integer(waiting) };
     },
     async leaveWebhook(name, holder) {
-      await scripts.run({ lua: LET_GO, keys: [keys.webhook(name).lease], args: [holder] });
+      await scripts.run({ lua: LEAVE_STRING, keys: [keys.webhook(name).lease], args: [holder] });
     },
     passWebhook: (name, from, to) => run(PASS, [keys.webhook(name).hook], [from, to]),
     noteFailure: (name, from, { error, delayMs }) => run(FAIL, [keys.webhook(name).hook], [from, error, delayMs]),
@@ -117,7 +118,7 @@ export function openWebhooks(redis: Redis, scripts: Scripts): Webhooks {
       return run(GIVE_UP, [hook, dead], [from, to, error, delayMs, ...buried]);
     },
     stopWebhook(name, from, stopped, entries) {
-      const args = [from, JSON.stringify(stopped), ...entries.map((entry) => JSON.stringify(entry))];
+      const args = [from, JSON.stringify(stopped), ...draftTexts(entries)];
       return run(STOP, [keys.webhook(name).hook, keys.audit, keys.operation(randomUUID())], args);
     },
     async resumeWebhook(name) {

@@ -64,7 +64,7 @@ export function startCourier(options: CourierOptions): () => Promise<void> {
         if (!isAway)
           log.warn(
             { webhook: name, error: messageOf(error) },
-            'it is not known what to deliver: the store does not say',
+            'the store cannot be asked what to deliver: the webhook waits for it',
           );
         isAway = true;
       }

@@ -1,10 +1,10 @@
 /** Exports of a sealed log: the same lines however often and from where it is exported, and nothing of a log that does not fit. */
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it, onTestFinished } from 'vitest';
 import { exportAudit } from '../../src/audit/export.ts';
 import { storeKeys } from '../../src/store/keys.ts';
-import { type OpenedStore, openEmpty } from '../store/fixtures.ts';
+import { type OpenedStore, open, openEmpty } from '../store/fixtures.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
 import { append, exported, grow, newFolder, verdict } from './sealing.ts';
 
@@ -101,6 +101,23 @@ it('writes nothing to a folder with another log, or with lines of an earlier ver
   await rm(join(dir, name));
   await writeFile(join(dir, 'audit-000000000001.jsonl'), text.slice(0, 200));
   await expect(exportAudit(store, dir)).rejects.toMatchObject({ code: 'export_failed' });
+});
+
+it('writes nothing to a folder with another log that ends where a checkpoint of this one begins to vouch', async () => {
+  const { store, redis } = opened;
+  await append(store, 5);
+  const other = await exported(store);
+  const before = await textOf(other);
+  await redis.flushall();
+  const { store: ours, close } = await open(server.socketPath);
+  onTestFinished(close);
+  await grow(ours, [4, 3]); // with the key: a checkpoint covers entry 5
+  expect(await ours.auditAfter(5, 1)).toMatchObject([{ type: 'audit.sealed', data: { seq: 5 } }]);
+  const refused = { code: 'usage', message: expect.stringMatching(/another log/) };
+  await expect(exportAudit(ours, other)).rejects.toMatchObject(refused);
+  await redis.xtrim(keys.audit, 'MINID', '6-0'); // what the checkpoint covers is cut
+  await expect(exportAudit(ours, other)).rejects.toMatchObject(refused);
+  expect(await textOf(other)).toBe(before);
 });
 
 it('takes no path from the store', async () => {

@@ -2,9 +2,12 @@
 import { hash, randomUUID } from 'node:crypto';
 import { readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { ExportNews } from '../../src/audit/exporting.ts';
+import type { FolderExport } from '../../src/audit/exports/export.ts';
 import { openExports } from '../../src/audit/exports/open.ts';
+import { stdoutExport } from '../../src/audit/exports/stdout.ts';
 import { type RetentionOptions, type RetentionStore, retain } from '../../src/audit/retention.ts';
 import { Secret } from '../../src/config/secret.ts';
 import type { AuditExportConfig } from '../../src/config/telling.ts';
@@ -293,6 +296,23 @@ describe(`retention on ${redisKinds[0]}`, () => {
     const { run, news } = worker(places, { hanging });
     expect(await run(91 * DAY)).toMatchObject({ exported: { folder: 0, stdout: await sizeOf() }, cut: 0 });
     expect(news).toEqual([expect.stringContaining('folder fails: the folder has not answered')]);
+  });
+
+  it('a folder or a reader that takes nothing for too long is said to be silent', async () => {
+    const { store } = stores.opened;
+    await sealed(store, [20]);
+    const ask = AbortSignal.timeout.bind(AbortSignal);
+    const soon = vi.spyOn(AbortSignal, 'timeout').mockImplementation(() => ask(10));
+    onTestFinished(() => soon.mockRestore());
+    const never = new Promise<never>(() => {});
+    const folder: FolderExport = { kind: 'folder', name: 'folder', id: 'folder', write: () => never };
+    const out = stdoutExport({ name: 'stdout', id: 'stdout' }, new Writable({ write() {} }));
+    const { run, news } = worker([], { exports: [folder, out] });
+    expect(await run(91 * DAY)).toMatchObject({ exported: { folder: 0, stdout: 0 }, cut: 0 });
+    expect(news.sort()).toEqual([
+      'folder fails: the folder has not answered for 60 s',
+      'stdout fails: its reader has taken nothing for 30 s',
+    ]);
   });
 
   it('a syslog server over TLS must have a certificate that is trusted, and one that hangs up fails the batch', async () => {

@@ -1,11 +1,12 @@
 /** What the verifier finds in exports that somebody changed, at random places; and what it takes. */
 
 import { hash as digest, type KeyObject, sign } from 'node:crypto';
-import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
+import { cp, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { rotateSealKey } from '../../src/audit/by-hand.ts';
 import { exportAudit } from '../../src/audit/export.ts';
+import { readExports } from '../../src/audit/read.ts';
 import { openSealKey } from '../../src/audit/seal-key.ts';
 import type { Verified, VerifyOptions } from '../../src/audit/verify.ts';
 import type { Store } from '../../src/store/store.ts';
@@ -361,6 +362,32 @@ describe('it takes', () => {
     }
     const beyond = { size: intact.length + 1, hash: '0'.repeat(64) };
     expect(await verdict(dir, { expect: beyond })).toMatchObject({ entry: intact.length + 1 });
+  });
+
+  it('no line that is too long to be an entry, and reads no more of it', async () => {
+    const endless = await without();
+    await truncate(join(endless, (await filesIn(endless)).at(-1) ?? ''), 8 * 1024 ** 3); // sparse: zeros that take no room
+    expect(await verdict(endless)).toMatchObject({
+      entry: intact.length + 1,
+      problem: expect.stringContaining('cannot be read'),
+    });
+    await expect(readExports([endless], () => {})).rejects.toMatchObject({ code: 'export_failed' });
+  });
+
+  it('no entry that cannot be one of ours, although it has the hash that it states: it is named', async () => {
+    const rest = `"prev":"${'0'.repeat(64)}","seq":1,"time":"2026-11-27T10:00:00.000Z"`;
+    const cases: [start: string, type: string, says: string][] = [
+      ['', 'audit.sealed', 'has no data'],
+      ['"data":null,', 'store.segment', 'has no data'],
+      ['no JSON,', 'audit.sealed', 'no JSON'],
+      ['"data":{"kid":"k","x":"AA"},', 'audit.key_created', 'names a public key that cannot be read'],
+    ];
+    for (const [start, type, says] of cases) {
+      const whole = digest('sha256', `{${start}${rest},"type":"${type}"}`);
+      const forged = await newFolder();
+      await writeFile(join(forged, 'audit-1.jsonl'), `{${start}"hash":"${whole}",${rest},"type":"${type}"}\n`);
+      expect(await verdict(forged)).toEqual({ entry: 1, problem: expect.stringContaining(says) });
+    }
   });
 
   it('no log that nobody sealed, no empty folder, no line that was cut off, none without hashes', async () => {

@@ -13,10 +13,10 @@ const REF = makeReference('1', 'mcp-auth', '4711');
 /** The store takes them as they are. */
 const FINDINGS = { v: 1, at: 5, issuer: 'https://auth.example.com' } as unknown as Findings;
 
-describe.each(redisKinds)('%s', (kind) => {
+describe.each(redisKinds)('what is known of an app on %s', (kind) => {
   const workers = twoStores(kind);
 
-  it('is nothing at first, and is told to all', async () => {
+  it('is nothing at first, and the same for all workers', async () => {
     expect(await workers.other.store.appFacts(APP)).toEqual(NOTHING_KNOWN);
     const since = await workers.opened.store.now();
     await workers.opened.store.noteProven(APP, 'ES256', REF);
@@ -34,7 +34,7 @@ describe.each(redisKinds)('%s', (kind) => {
     expect(await workers.other.store.appFacts('1/mcp-auth-2')).toEqual(NOTHING_KNOWN);
   });
 
-  it('holds findings with their audit entries; what was seen before them counts no longer, but for who signs in', async () => {
+  it('holds findings with their audit entries; of what was seen before, only that a client signed in still counts', async () => {
     const { store } = workers.opened;
     await store.noteProven(APP, 'ES256', REF);
     await store.noteRefusedOverlap(APP, REF);
@@ -49,14 +49,14 @@ describe.each(redisKinds)('%s', (kind) => {
     expect((await store.auditTail(1))[0]).toMatchObject({ reason: 'probed', client: null });
   });
 
-  it('are no findings when a later version has written them', async () => {
+  it('has no findings where a later version has written them', async () => {
     await workers.opened.redis.hset(keys.app(APP), 'findings', JSON.stringify({ ...FINDINGS, v: 2 }));
     expect((await workers.opened.store.appFacts(APP)).findings).toBeNull();
     await workers.opened.redis.hset(keys.app(APP), 'findings', 'no JSON');
     expect((await workers.opened.store.appFacts(APP)).findings).toBeNull();
   });
 
-  it('lets one at a time probe an app, until that one lets go or is silent for too long', async () => {
+  it('lets one at a time probe an app, until that one leaves or is silent for too long', async () => {
     const { store } = workers.opened;
     expect(await store.holdProbe(APP, 'a', 60_000)).toBe(0);
     const rest = await workers.other.store.holdProbe(APP, 'b', 60_000);
@@ -64,9 +64,9 @@ describe.each(redisKinds)('%s', (kind) => {
     expect(rest).toBeLessThanOrEqual(60_000);
     expect(await workers.other.store.holdProbe('1/other', 'b', 60_000)).toBe(0);
     expect(await store.holdProbe(APP, 'a', 60_000)).toBe(0);
-    await workers.other.store.letGoProbe(APP, 'b');
+    await workers.other.store.leaveProbe(APP, 'b');
     expect(await workers.other.store.holdProbe(APP, 'b', 60_000)).toBeGreaterThan(0);
-    await store.letGoProbe(APP, 'a');
+    await store.leaveProbe(APP, 'a');
     expect(await workers.other.store.holdProbe(APP, 'b', 60_000)).toBe(0);
     // As if it had been silent.
     await workers.opened.redis.pexpire(keys.probing(APP), 1);

@@ -2,6 +2,7 @@ import { Queue } from 'bullmq';
 import { expect, it, onTestFinished } from 'vitest';
 import { bullConnection } from '../../jobs/queues.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
+import { placeOf, type RedisTarget, renewTarget } from '../../src/store/redis/target.ts';
 import { startRedis } from '../support/redis.ts';
 
 it.each([
@@ -76,6 +77,23 @@ it('a database that the server does not have is an error, for BullMQ too, and ne
   const operator = await connectRedis({ url: server.url }, { name: 'operator' });
   onTestFinished(() => operator.disconnect());
   expect(await operator.dbsize()).toBe(0);
+});
+
+it('a target that is renewed keeps no certificate and no password that the config does not have any more', () => {
+  const url = 'rediss://redis.test:6379';
+  const one: RedisTarget = { url, login: { password: 'old' }, tls: { ca: 'old', cert: 'old', key: 'old' } };
+  renewTarget(one, { url });
+  expect(placeOf(one)).toMatchObject({ login: {}, tls: {} });
+  expect(JSON.stringify(one)).not.toContain('old');
+  const nodes = [{ host: '127.0.0.1', port: 1 }];
+  const common = { kind: 'sentinels', name: 'primary', nodes } as const;
+  const group: RedisTarget = {
+    group: { ...common, login: { password: 'old' }, sentinelPassword: 'old', tls: { ca: 'old' } },
+  };
+  const { group: held } = group;
+  renewTarget(group, { group: { ...common, login: {} } });
+  expect(group.group).toBe(held); // connections read it
+  expect(JSON.stringify(group)).not.toContain('old');
 });
 
 it('signs in with the password of the moment when a connection is made anew', async () => {

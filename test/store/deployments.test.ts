@@ -196,9 +196,14 @@ describe.each(redisKinds)('deployments on %s', (kind) => {
     for (const client of ['a', 'b']) expect(await store.turnedDown(DEP, client, 'refused')).toBe(false);
     await age(300_000);
     expect(await store.turnedDown(DEP, 'c', 'refused')).toBe(false);
+    // Of a fleet that is limited for long no more is kept than decides.
+    for (let index = 0; index < 20; index += 1)
+      expect(await store.turnedDown(DEP, `${index}`, 'limited')).toBe(index >= 2);
+    const row = await workers.opened.redis.hget(keys.deployment(DEP), 'limited');
+    expect(row?.split(' ').map((turn) => turn.split('@')[0])).toEqual(['17', '18', '19']);
   });
 
-  it('have whoever sends the next call say whether it was taken, after a refusal', async () => {
+  it('have the worker that sends the next call say whether it was taken, after a refusal', async () => {
     const { store } = workers.opened;
     await store.turnedDown(DEP, 'a', 'refused');
     expect(await store.take(DEP, PLENTY, false)).toEqual({ go: true, isWatched: true, isTry: false });

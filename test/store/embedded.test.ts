@@ -203,6 +203,17 @@ it('says why the server did not start', async () => {
   expect(await readFile(join(dataDir, 'redis', 'server.log'), 'utf8')).toMatch(/manifest/i);
 });
 
+it('begins the log of the server anew when it has become long, and goes on with a short one', async () => {
+  const log = join(dataDir, 'redis', 'server.log');
+  await mkdir(join(dataDir, 'redis'));
+  await writeFile(log, `from before\n${'.'.repeat(2 * 1024 ** 2)}`);
+  await (await open()).close();
+  const [first] = (await readFile(log, 'utf8')).split('\n');
+  expect(first).not.toBe('from before');
+  await (await open()).close();
+  expect((await readFile(log, 'utf8')).startsWith(`${first}\n`)).toBe(true);
+});
+
 it('names what to install when there is no server', async () => {
   await expect(openEmbedded({ dataDir, searchPath: dataDir })).rejects.toMatchObject({
     code: 'redis_unreachable',

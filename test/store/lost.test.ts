@@ -1,12 +1,13 @@
 /** A store that is emptied, replaced or rolled back under a worker, and how work goes on after that. */
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { declareLoss } from '../../src/store/declare.ts';
 import { readMarker } from '../../src/store/identity.ts';
 import { storeKeys } from '../../src/store/keys.ts';
+import { PRELUDE } from '../../src/store/lua/prelude.ts';
 import type { Expected } from '../../src/store/records.ts';
 import { openStore, type Store } from '../../src/store/store.ts';
 import { type RedisServer, redisKinds, startRedis } from '../support/redis.ts';
@@ -18,6 +19,8 @@ const keys = storeKeys('rekeyd');
 const CAUSE = { actor: 'test', reason: 'the disk is gone' };
 const [alpha, beta] = [ref('alpha'), ref('beta')];
 const PAUSE = { scope: { all: true }, ...CAUSE, at: 1, until: null } as const;
+/** Texts beside the scripts. */
+const NO_SCRIPTS = ['PRELUDE', 'OTHER_STORE', 'ROLLED_BACK'];
 const DAMAGES = ['emptied', 'replaced', 'rolled back'] as const;
 
 describe.each(redisKinds)('the store of a worker on %s', (kind) => {
@@ -82,6 +85,8 @@ describe.each(redisKinds)('the store of a worker on %s', (kind) => {
       ['takePausedBefore', () => store.takePausedBefore('dep')],
       ['beginPause', () => store.beginPause(PAUSE, [draft(null)])],
       ['endPause', () => store.endPause(PAUSE.scope, [draft(null)])],
+      ['takeKey', () => store.takeKey('mine', { body: 'b', request: 'r' })],
+      ['keepAnswer', () => store.keepAnswer('r', '{}')],
     ];
   };
 
@@ -120,6 +125,19 @@ describe.each(redisKinds)('the store of a worker on %s', (kind) => {
     onTestFinished(() => store.close());
     await damage(how);
     for (const [name, run] of everything(store)) await expect(run(), name).rejects.toThrow(word);
+  });
+
+  it.each(DAMAGES)('that was %s in the middle of a check is found out by that check', async (how) => {
+    const { redis, guard } = worker;
+    const ask = redis.lrange.bind(redis);
+    const asked = vi.spyOn(redis, 'lrange').mockImplementationOnce(async (...args) => {
+      const answer = await ask(...args); // with the id and the size of the log, which are asked for together
+      await damage(how);
+      return answer;
+    });
+    onTestFinished(() => asked.mockRestore());
+    await expect(guard.check()).rejects.toMatchObject({ code: 'store_lost' });
+    expect(told).toEqual([expect.stringContaining('declare-loss')]);
   });
 
   it.each(DAMAGES)('that was %s and is restored is worked with again', async (how) => {
@@ -242,6 +260,15 @@ describe.each(redisKinds)('the store of a worker on %s', (kind) => {
     await close();
     expect(JSON.parse(await readFile(join(dir, 'store.json'), 'utf8'))).toMatchObject({ size: 5 });
   });
+});
+
+it('each script of the store begins with the check of which store it is', async () => {
+  const lua = join(import.meta.dirname, '../../src/store/lua');
+  const files = (await readdir(lua)).map((name): Promise<Record<string, unknown>> => import(join(lua, name)));
+  const texts = (await Promise.all(files)).flatMap((file) => Object.entries(file));
+  const scripts = texts.filter(([name, text]) => typeof text === 'string' && !NO_SCRIPTS.includes(name));
+  expect(scripts.length).toBeGreaterThan(60);
+  for (const [name, text] of scripts) expect(String(text).startsWith(PRELUDE), name).toBe(true);
 });
 
 /** All that a server holds, as text, without the times at which keys expire. */

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { commitCall } from '../../src/store/commit-call.ts';
 import { storeKeys } from '../../src/store/keys.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
@@ -135,6 +135,30 @@ describe.each(redisKinds)('when the connection to %s drops', (kind) => {
     );
     server.resume();
     await Promise.all(writes);
+    expect(await store.auditSize()).toBe(2);
+  });
+
+  it('work waits while a script of somebody else keeps Redis busy', async () => {
+    const { store } = opened;
+    const target = { socketPath: server.socketPath };
+    const [other, operator] = [
+      await connectRedis(target, { name: 'other' }),
+      await connectRedis(target, { name: 'op' }),
+    ];
+    onTestFinished(() => void [other.disconnect(), operator.disconnect()]);
+    await operator.config('SET', 'lua-time-limit', '10');
+    const endless = other.eval('while true do end', 0).catch((error: Error) => error.message);
+    const refusal = () => operator.ping().catch((error: Error) => error.message);
+    let own = 1;
+    while (!(await refusal()).startsWith('BUSY ')); // until then it waits for its turn
+    const work = Promise.all([store.auditSize(), store.load(alpha), store.commit(firstCommit(alpha))]);
+    const durable = store.commit(firstCommit(ref('b'), { durable: true }));
+    for (const _ of Array(20)) own += Number((await refusal()).startsWith('BUSY '));
+    await operator.script('KILL');
+    expect(await endless).toContain('killed');
+    const [, refused] = /errorstat_BUSY:count=(\d+)/.exec(await operator.info('errorstats')) ?? [];
+    expect(Number(refused), 'all of it met the refusal').toBeGreaterThanOrEqual(own + 4);
+    await Promise.all([work, durable]);
     expect(await store.auditSize()).toBe(2);
   });
 

@@ -16,9 +16,19 @@ it.each<[answer: string, meaning: 'elsewhere' | 'later' | 'not_durable' | 'other
   ['LOADING Redis is loading the dataset in memory', 'later'],
   ['NOREPLICAS Not enough good replicas to write.', 'not_durable'],
   ["OOM command not allowed when used memory > 'maxmemory'.", 'not_durable'],
+  [
+    "ERR Error running script (call to f_1): @user_script:9: @user_script: 9: -OOM command not allowed when used memory > 'maxmemory'.",
+    'not_durable',
+  ],
+  [
+    'ERR Error running script (call to f_1): @user_script:9: @user_script: 9: -MISCONF Errors writing to the AOF file: No space left on device',
+    'not_durable',
+  ],
+  ['REKEYD_OTHER another store', 'other'],
   ['ERR a client is named MOVED 1', 'other'],
 ])('%s', (answer, meaning) => {
-  const error = new Error(answer);
+  const error = Object.assign(new Error(answer), { command: { name: 'evalsha', args: ['a sealed key'] } }); // as ioredis has them
+  expect(storeError(error)).not.toHaveProperty('command');
   expect([isMisdirected(error), isPassing(error)]).toEqual([meaning === 'elsewhere', meaning === 'later']);
   if (meaning === 'not_durable') expect(storeError(error)).toMatchObject({ code: 'not_durable' });
   if (meaning === 'other') expect(storeError(error)).not.toHaveProperty('code');

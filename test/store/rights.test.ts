@@ -1,4 +1,6 @@
 /** The smallest Redis users: one for a worker, one for a producer that may only enqueue. Both are documented, and tried here. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
@@ -34,6 +36,30 @@ test('the worker of the document has the rights that doctor tries, and no others
   expect(documented('rekeyd').sort()).toEqual(workerAcl('{rekeyd}').split(' ').sort());
 });
 
+/** What is no command of Redis, and what only `redis.cluster` and `redis.sentinels` need. */
+const OTHERS = ['call', 'connect', 'disconnect', 'duplicate', 'off', 'on', 'once', 'cluster', 'sentinel'];
+
+/** Commands that the store uses, in scripts and beside them, and that a user with these rules may not. The embedded server asks for no password. */
+function deniedBy(rules: readonly string[]): readonly string[] {
+  const store = join(import.meta.dirname, '../../src/store');
+  const files = readdirSync(store, { recursive: true, encoding: 'utf8' }).filter(
+    (name) => name.endsWith('.ts') && !name.startsWith('embedded'),
+  );
+  const text = files.map((name) => readFileSync(join(store, name), 'utf8')).join('\n');
+  const used = [...text.matchAll(/redis\.call\('([A-Z]+)'|\bredis\.([a-z]+)\(/g)].map(
+    ([, script = '', method = '']) => script.toLowerCase() || method,
+  );
+  const allowed = rules.map((rule) => rule.replace(/^\+(\w+).*/, '$1'));
+  return [...new Set(used)].filter((name) => !allowed.includes(name) && !OTHERS.includes(name)).sort();
+}
+
+test('these rights are enough for every command of the store', () => {
+  const rules = workerAcl('{rekeyd}').split(' ');
+  expect(deniedBy(rules)).toEqual([]);
+  const fewer = rules.filter((rule) => !['+smismember', '+xtrim', '+config|get'].includes(rule));
+  expect(deniedBy(fewer)).toEqual(['config', 'smismember', 'xtrim']);
+});
+
 test('each right that is missing is found, and nothing is changed', async () => {
   const rules = workerAcl('{rekeyd}').split(' ');
   const target = await withUser(operator, server.url, 'tried', rules);
@@ -65,6 +91,8 @@ test('a worker with only these rights rotates on schedule and on demand', async 
   await fleet.reached(client, await fleet.rotate(client));
   await fleet.queues.addUpkeep('sweep', { v: 1, policy: PEM_APP.slug, slot: 's' }, 'a-sweep');
   await fleet.reached(client, await fleet.rotate(client, { compromised: true }));
+  const everybody = await fleet.request({ select: { all: true }, compromised: true });
+  await fleet.reached(client, everybody.rotations[0]?.id ?? '');
   expect(await redis.acl('LOG')).toEqual([]);
 });
 

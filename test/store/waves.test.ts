@@ -27,7 +27,7 @@ describe.each(redisKinds)('waves on %s', (kind) => {
     await workers.opened.store.commit(firstCommit(client, { expected, counted: { wave, outcome } }));
   }
 
-  it('are begun once, whoever begins them, and each policy has its own', async () => {
+  it('are begun once, whichever worker begins them, and each policy has its own', async () => {
     expect(await waveNow()).toBeNull();
     await Promise.all([
       workers.opened.store.beginWave(W1, SIZE),
@@ -41,7 +41,7 @@ describe.each(redisKinds)('waves on %s', (kind) => {
     expect(await workers.opened.store.wave('payments')).toBeNull();
   });
 
-  it('choose no larger cohort than they were begun with, whoever chooses, and nobody twice', async () => {
+  it('choose no larger cohort than they were begun with, whichever worker chooses, and no client twice', async () => {
     await workers.opened.store.beginWave(W1, SIZE);
     await Promise.all([workers.opened.store.chooseFirst(W1, [A, B]), workers.other.store.chooseFirst(W1, [C, D])]);
     expect(await waveNow()).toMatchObject({ chosen: 2, waiting: 2 });

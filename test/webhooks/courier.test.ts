@@ -199,7 +199,7 @@ test('a store that is away keeps no worker from ending, and is told once, until 
   await until('it was told', () => lines.length > 0);
   isAway = false;
   await hears(receiver, 'one');
-  expect(lines).toEqual([expect.stringContaining('the store does not say {"webhook":"siem","error":"away"}')]);
+  expect(lines).toEqual([expect.stringContaining('the webhook waits for it {"webhook":"siem","error":"away"}')]);
   await stop();
   const never = new Promise<never>(() => {});
   const waiting = { ...store, id: store.id, takeWebhook: () => never, leaveWebhook: () => never };
@@ -219,7 +219,7 @@ describe('dead letters', () => {
       { entry: { seq: 2, reason: 'bad' }, why: 'it answers 400' },
       { entry: { seq: 4, reason: 'worse' }, why: 'it answers 500' },
     ]);
-    expect(reasons(receiver).filter((reason) => reason.length > 3 || reason !== 'bad')).toContain('three');
+    expect(reasons(receiver)).toContain('three');
     expect(outcomes.filter((outcome) => outcome === 'dead')).toHaveLength(2);
     receiver.answer = refusing({ bad: status(400) });
     expect(await store.retryLetters('siem', 'all', [])).toBe(2);

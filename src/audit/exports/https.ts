@@ -38,11 +38,10 @@ export function httpsExport(
         body: batch.map((line) => `${line.text}\n`).join(''),
         now: systemClock.now,
       });
-      if (answer.kind === 'lost' && (answer.status ?? 0) < 200) throw new Error(`${origin}: ${answer.message}`);
-      const status = answer.status ?? 0;
-      if (status >= 200 && status < 300) return;
+      const { status } = answer;
+      if (status !== null && status >= 200 && status < 300) return;
       const why = answer.kind === 'lost' ? answer.message : answerMessage({ ...answer, now: 0 });
-      throw new Error(`${origin} answers ${status}: ${why}`);
+      throw new Error(status === null ? `${origin}: ${why}` : `${origin} answers ${status}: ${why}`);
     },
     close: () => pool.close(),
   };

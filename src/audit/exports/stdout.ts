@@ -22,7 +22,10 @@ export function stdoutExport(
       const written = new Promise<void>((resolve, reject) => {
         out.write(text, (error) => (error ? reject(error) : resolve()));
       });
-      return untilAborted(written, AbortSignal.any([signal, after(TIMEOUT_MS)]));
+      const late = after(TIMEOUT_MS);
+      return untilAborted(written, AbortSignal.any([signal, late])).catch((error: unknown) => {
+        throw error === late.reason ? new Error(`its reader has taken nothing for ${TIMEOUT_MS / 1000} s`) : error;
+      });
     },
     async close() {
       out.removeListener('error', onError);

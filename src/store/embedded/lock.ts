@@ -1,6 +1,6 @@
 /**
- * One process at a time, in a folder that several use, and nobody is locked out when a holder is killed. Turns are numbered files: `turn-7`
- * says which process holds it, and is emptied when it is given back. The lock is taken by making the next number, which only one can; a dead holder's file
+ * A lock in a folder that several processes use. A holder that is killed locks no other process out. Turns are numbered files: `turn-7`
+ * says which process holds it, and is emptied when that process is done. The lock is taken by making the next number, which only one can; a dead holder's file
  * is never removed to be made again, because two that find it could both do so.
  */
 import { randomUUID } from 'node:crypto';
@@ -36,7 +36,7 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** When a process started, in clock ticks since the machine did (proc(5), field 22 of stat); empty where that cannot be told. */
+/** When a process started, in clock ticks since the machine did (proc(5), field 22 of stat); empty where the system does not say. */
 async function startOf(pid: number): Promise<string> {
   try {
     const stat = await readFile(`/proc/${pid}/stat`, 'utf8');

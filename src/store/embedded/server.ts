@@ -1,7 +1,7 @@
 /** The server process of the embedded store: found, started, stopped. All of it under the folder's lock. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { closeSync, openSync, writeFileSync } from 'node:fs';
-import { access, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { access, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -23,6 +23,8 @@ const POLL_MS = 20;
 /** How long a live process may be without its socket before it counts as a server that lost it, or as a stranger with a reused id. */
 const GRACE_MS = 3000;
 const PING_MS = 1000;
+/** A log of this many bytes begins anew with the next start: a server that fails again and again must not fill the disk with it. */
+const LONG_LOG = 1024 ** 2;
 
 /**
  * The shell becomes the server, so that its id is the server's. It waits for a line first: were we killed between starting it and noting its
@@ -70,7 +72,7 @@ function unusable({ serverPid, socketPath }: ServerProcess, dir: string, why: st
 export async function startServer(dir: string, searchPath: string): Promise<ServerProcess> {
   const socketPath = await chooseSocket(dir);
   const logFile = join(dir, 'server.log');
-  const log = openSync(logFile, 'a', 0o600);
+  const log = openSync(logFile, (await sizeOf(logFile)) < LONG_LOG ? 'a' : 'w', 0o600);
   // A session of its own: Ctrl-C in our terminal must not end it under us.
   const child = spawn('/bin/sh', ['-c', SHELL, 'sh', ...serverArguments(dir, socketPath)], {
     detached: true,
@@ -173,7 +175,7 @@ async function readNote(dir: string): Promise<ServerProcess | null> {
 }
 
 /**
- * `ready`: it answers. `busy`: somebody holds the socket but is loading its data, or ends, or hangs. `gone`: nobody does. A server listens
+ * `ready`: it answers. `busy`: a server holds the socket, but loads its data, shuts down or hangs. `gone`: no server holds it. A server listens
  * before it has loaded, and a killed one's socket can be connected to for a moment: only an answer counts.
  */
 function probe(socketPath: string): Promise<'ready' | 'busy' | 'gone'> {
@@ -191,14 +193,14 @@ function probe(socketPath: string): Promise<'ready' | 'busy' | 'gone'> {
   });
 }
 
-/** The name of a process's program; null when it ended, also when nobody has collected it yet (as under a container's first process). */
+/** The name of a process's program; null when it ended, also while its parent has not collected it yet (as under a container's first process). */
 export async function programOf(pid: number): Promise<string | null> {
   if (!isAlive(pid)) return null;
   try {
     const [, name = '', state] = /\((.*)\) (\w)/.exec(await readFile(`/proc/${pid}/stat`, 'utf8')) ?? [];
     return state === 'Z' ? null : name;
   } catch {
-    const listed = promisify(execFile)('ps', ['-o', 'comm=', '-p', `${pid}`]); // no /proc: macOS, where the first process collects
+    const listed = promisify(execFile)('ps', ['-o', 'comm=', '-p', `${pid}`]); // no /proc: macOS, where the first process collects those without a parent
     return listed.then(({ stdout }) => stdout.trim().split('/').at(-1) ?? '').catch(() => null);
   }
 }
@@ -207,5 +209,13 @@ async function exists(path: string): Promise<boolean> {
   return access(path).then(
     () => true,
     () => false,
+  );
+}
+
+/** 0 when there is no such file. */
+async function sizeOf(path: string): Promise<number> {
+  return stat(path).then(
+    ({ size }) => size,
+    () => 0,
   );
 }

@@ -15,17 +15,3 @@ redis.call('HDEL', keys[1], 'failed', 'overlap')
 redis.call('SET', keys[3], 1, 'PX', ${REMEMBER_MS})
 return 1
 `;
-
-/** KEYS lease. ARGV holder, ms. → 0 when the holder has it for that long from now on, else the ms until it is free. */
-export const HOLD = `${PRELUDE}
-local holder = redis.call('GET', keys[1])
-if holder and holder ~= args[1] then return math.max(1, redis.call('PTTL', keys[1])) end
-redis.call('SET', keys[1], args[1], 'PX', args[2])
-return 0
-`;
-
-/** KEYS lease. ARGV holder. → 1. */
-export const LET_GO = `${PRELUDE}
-if redis.call('GET', keys[1]) == args[1] then redis.call('DEL', keys[1]) end
-return 1
-`;

@@ -7,11 +7,14 @@ const URGENT_EVERY_MS = 5_000;
 const FIRST_TRY_MS = 5_000;
 const LONGEST_TRY_MS = 60_000;
 
-/** Lists of one app are read for one part of so many of the time, and at first for so many ms at once. */
+/** Calls that wait for the bucket line up to this far ahead, in ms. */
+const LONGEST_LINE_MS = 60_000;
+
+/** Reading the list of an app takes one part in so many of the time. At first it may take so many ms at once. */
 const LIST_PARTS = 50;
 const LIST_BURST_MS = 1_000;
 
-/** And rest for no longer than this, in ms. */
+/** A list rests no longer than this, in ms. */
 const LIST_REST_MS = 60 * 60_000;
 
 /** After so many clients in a row with a refused PATCH, the API key itself counts as refused. */
@@ -20,7 +23,7 @@ const REFUSED_IN_A_ROW = 3;
 /** After this time, in ms, a refusal is no longer one in a row. */
 const REFUSED_FOR_MS = 300_000;
 
-/** How many calls a bucket holds now that held so many at that time. */
+/** How many calls a bucket holds at `at` that held `tokens` at `since`. */
 const FILLED = `
 local function filled(at, tokens, since, max, per)
   return math.min(max, tonumber(tokens or max) + math.max(0, at - tonumber(since or at)) * max / per)
@@ -69,7 +72,8 @@ end
 -- Those that wait come back one after the other, not all at once.
 local soonest = at + (1 - tokens) * per / max
 local turn = math.max(soonest, tonumber(held[8] or '0') + per / max)
-if turn > at + 60000 then turn = soonest end
+-- A long line begins anew: its end must not be hours away.
+if turn > at + ${LONGEST_LINE_MS} then turn = soonest end
 redis.call('HSET', deployment, 'tokens', tokens, 'at', at, 'next', turn)
 return {'wait', math.ceil(turn - at)}
 `;
@@ -104,6 +108,7 @@ for client, time in string.gmatch(redis.call('HGET', keys[1], field) or '', '(%S
   if client ~= args[1] and at - tonumber(time) < ${REFUSED_FOR_MS} then table.insert(row, client .. '@' .. time) end
 end
 table.insert(row, args[1] .. '@' .. string.format('%d', at))
+while #row > ${REFUSED_IN_A_ROW} do table.remove(row, 1) end
 redis.call('HSET', keys[1], field, table.concat(row, ' '))
 return #row >= ${REFUSED_IN_A_ROW} and 1 or 0
 `;

@@ -63,21 +63,22 @@ export const COMMIT = `${PRELUDE}${OWN}
 local record, sealed, history, clients, due, open, log, seen, found, held, offered, owners = unpack(keys)
 local counted = args[14] ~= ''
 local answered = keys[counted and 16 or 13]
-local stands = redis.call('HMGET', record, 'op', 'claim', 'version', 'at', 'seq', 'marks')
-if stands[1] == args[1] then
+local last_op, claim, last_version, last_at, last_seq, last_marks =
+  unpack(redis.call('HMGET', record, 'op', 'claim', 'version', 'at', 'seq', 'marks'))
+if last_op == args[1] then
   redis.call('HINCRBY', record, 'touched', 1)
-  return {'done', tonumber(stands[3]), tonumber(stands[4]), tonumber(stands[5])}
+  return {'done', tonumber(last_version), tonumber(last_at), tonumber(last_seq)}
 end
 if args[2] == '' then
-  if stands[3] then return {'conflict'} end
+  if last_version then return {'conflict'} end
 else
-  if not stands[3] then return {'conflict'} end
-  if (stands[2] or '') ~= args[3] then return {'fenced'} end
-  if stands[1] ~= args[2] then return {'conflict'} end
+  if not last_version then return {'conflict'} end
+  if (claim or '') ~= args[3] then return {'fenced'} end
+  if last_op ~= args[2] then return {'conflict'} end
 end
 
 local at = now()
-local version = (stands[3] or 0) + 1
+local version = (last_version or 0) + 1
 local ref = args[7]
 local sealing = 19
 local erasing = sealing + 2 * args[10]
@@ -99,7 +100,7 @@ redis.call(args[6] == '1' and 'SADD' or 'SREM', open, ref)
 redis.call(args[8] == 'found' and 'SADD' or 'SREM', found, ref)
 redis.call(args[8] == 'held' and 'SADD' or 'SREM', held, ref)
 redis.call(args[16] == '1' and 'SADD' or 'SREM', offered, ref)
-own(owners, record, ref, stands[6], args[18])
+own(owners, record, ref, last_marks, args[18])
 if args[13] ~= '' then redis.call('SET', answered, args[13], 'PX', ${REMEMBER_MS}) end
 for i = #keys - args[17] + 1, #keys do
   redis.call('SET', keys[i], (seq - (#args - drafts)) .. ' ' .. ref, 'NX', 'PX', ${FINDABLE_MS})
@@ -114,9 +115,9 @@ return {'done', version, at, seq}
 
 /** KEYS record, owners. ARGV op, reference, marks. → 1 when the record is still what that commit made of it, and its keys are found from now on; else 0. */
 export const NOTE_OWNER = `${PRELUDE}${OWN}
-local stands = redis.call('HMGET', keys[1], 'op', 'marks')
-if stands[1] ~= args[1] then return 0 end
-own(keys[2], keys[1], args[2], stands[2], args[3])
+local op, marks = unpack(redis.call('HMGET', keys[1], 'op', 'marks'))
+if op ~= args[1] then return 0 end
+own(keys[2], keys[1], args[2], marks, args[3])
 return 1
 `;
 
@@ -156,7 +157,7 @@ redis.call('SET', keys[1], args[1], 'PX', ${REMEMBER_MS})
 return 1
 `;
 
-/** KEYS sealed, audit. ARGV thumbprint, old JWE, new JWE, drafts. → 1 when the new one stands (also when sent twice), 0 when another was found. */
+/** KEYS sealed, audit. ARGV thumbprint, old JWE, new JWE, drafts. → 1 when the new one is stored (also when sent twice), 0 when another was found. */
 export const REPLACE_SEALED = `${PRELUDE}
 local held = redis.call('HGET', keys[1], args[1])
 if held ~= args[2] and held ~= args[3] then return 0 end

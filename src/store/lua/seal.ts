@@ -22,7 +22,7 @@ redis.call('HSET', keys[1], 'seq', args[3], 'hash', args[4], 'checkpoint', check
 return checkpoint
 `;
 
-/** KEYS seal, audit, seal keys. ARGV basis, kid, jwe, public half, draft. → 1; 0: the basis is no longer so. Told twice, it is done once. */
+/** KEYS seal, audit, seal keys. ARGV basis, kid, jwe, public half, draft. → 1; 0: the basis is no longer so. Sent twice, it is done once. */
 export const CHANGE_SEAL_KEY = `${PRELUDE}${BUILT_ON}
 if redis.call('HGET', keys[1], 'kid') == args[2] then return 1 end
 if not builtOn(args[1]) then return 0 end
@@ -43,7 +43,7 @@ return 1
 
 /**
  * KEYS seal, audit, seal keys. ARGV basis, hash that the chain begins with, 1 to give up the signing key, draft. → the number of the entry that begins the
- * segment; 0: the basis is no longer so. Told twice, it is done once.
+ * segment; 0: the basis is no longer so. Sent twice, it is done once.
  */
 export const BEGIN_SEGMENT = `${PRELUDE}${BUILT_ON}
 local before = redis.call('HMGET', keys[1], 'seq', 'hash', 'begun_on', 'segment')

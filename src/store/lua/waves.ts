@@ -13,7 +13,7 @@ local chosen, waiting, failed = redis.call('SCARD', keys[2]), redis.call('SCARD'
 return {held[1], held[2], held[3], held[4], held[5], chosen, waiting, held[6] or 0, failed, held[7] or 0, held[8] or '', now()}
 `;
 
-/** KEYS wave, cohort, waiting, failed. ARGV id, found, first. → 1. Where a wave stands already it stays. */
+/** KEYS wave, cohort, waiting, failed. ARGV id, found, first. → 1. A wave that is there already stays. */
 export const BEGIN_WAVE = `${PRELUDE}
 if redis.call('EXISTS', keys[1]) == 1 then return 1 end
 redis.call('DEL', keys[2], keys[3], keys[4])

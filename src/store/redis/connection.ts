@@ -22,7 +22,7 @@ export interface ConnectOptions {
 
 /**
  * A reply that takes longer comes from a dead peer: the socket is dropped and the command sent again. Longer than any wait for the disk (twice 5 s), or
- * of BullMQ for a job (10 s). In a group somebody may have taken over long since.
+ * of BullMQ for a job (10 s). In a group another server may be the primary by then.
  */
 const SOCKET_TIMEOUT_MS = 30_000;
 const GROUP_SOCKET_TIMEOUT_MS = 15_000;
@@ -61,10 +61,10 @@ export function bullConnectionOptions(target: RedisTarget): RedisOptions {
 function commonOptions(target: RedisTarget) {
   return {
     Connector: connectorTo(target),
-    disableClientInfo: true, // it would take one right more, for a name that nobody reads
+    disableClientInfo: true, // it needs one right more, and only names the client library
     // Never give a command up: it waits for the connection to come back. BullMQ insists on it for its blocking connections.
     maxRetriesPerRequest: null,
-    // The connector waits. While ioredis itself did, a connection that is told to end would never say so, and forget what is queued.
+    // The connector waits instead. A connection that was closed while ioredis waits would never say that it ended, and would forget what is queued.
     retryStrategy: () => 0,
     socketTimeout: 'group' in target ? GROUP_SOCKET_TIMEOUT_MS : SOCKET_TIMEOUT_MS,
   } satisfies RedisOptions;
@@ -105,7 +105,7 @@ const ADVICE: Readonly<Record<Obstacle, string>> = {
   database: 'Correct the number in redis.url, or give the server more databases (its setting `databases`).',
 };
 
-/** Redis ends some of its messages with a full stop, and tells who gives no password how HELLO works. */
+/** Redis ends only some of its messages with a full stop. The one about a missing password explains how HELLO works. */
 function sentence(message: string): string {
   if (message.startsWith('NOAUTH')) return 'NOAUTH: it asks for a password, and none is configured.';
   return /[.?!]$/.test(message) ? message : `${message}.`;
@@ -118,10 +118,10 @@ function unreachable(target: RedisTarget, { obstacle, message }: ConnectError): 
   );
 }
 
-/** For how long another loss is not told, in ms. One that lasts is. */
+/** After a loss that was logged, another one within this time, in ms, is logged only if it lasts longer. */
 const QUIET_MS = 60_000;
 
-/** One line when the connection goes and one when it is back, not one for every try. One that goes and comes all the time is told once a minute. */
+/** One line when the connection is lost and one when it is back, not one for every try; and one a minute where it is lost again and again. */
 function logChanges(redis: Redis, address: string, log: ConnectionLog): void {
   let toldAt = Number.NEGATIVE_INFINITY;
   let isTold = false;

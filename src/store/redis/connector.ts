@@ -27,9 +27,8 @@ export interface Opener {
 const NEVER = new AbortController().signal;
 
 /**
- * Not its StandaloneConnector, see {@link ./socket.ts}; nor its SentinelConnector: its failover detector ends a connection for good when the word of a new primary comes while it is just asking for
- * one; nor its Cluster, which resends the commands of a pipeline one by one
- * (decision note 9).
+ * In the place of ioredis's own classes. Its StandaloneConnector lacks what {@link ./socket.ts} does. The failover detector of its SentinelConnector ends a
+ * connection for good when it hears of a new primary while it asks for one. Its Cluster resends the commands of a pipeline one by one (decision note 9).
  * @param ended see {@link ./target.ts#RedisTarget}
  */
 export function connectorOf(opener: () => Opener, ended: AbortSignal = NEVER): ConnectorClass {

@@ -10,7 +10,7 @@ export interface DurabilityOptions {
   readonly replicas?: number;
   /** How long Redis may take to confirm, in ms. */
   readonly timeout?: number;
-  /** Who lets a replica take over when the primary is gone; null or absent: nobody that we know of. */
+  /** What makes a replica the primary when that one is gone; null or absent: nothing that we know of. */
   readonly group?: ServerGroup['kind'] | null;
 }
 

@@ -5,7 +5,7 @@ import { messageOf } from '../../errors.ts';
 import { sleep } from '../../time.ts';
 import type { StoreKeys } from '../keys.ts';
 import type { Durability } from './durability.ts';
-import { isAborted, isLoginRefused, isMisdirected, isPassing, storeError } from './replies.ts';
+import { isAborted, isBusy, isLoginRefused, isMisdirected, isPassing, storeError } from './replies.ts';
 
 export interface ScriptCall {
   readonly lua: string;
@@ -23,7 +23,7 @@ export interface Guarded {
   ready(): Promise<void>;
   /** A script was refused as run on another store. Resolves when that store was declared to replace ours. @throws RekeydError `store_lost` */
   refused(error: Error): Promise<void>;
-  /** A command failed: should it be because Redis takes no writes, it is looked into. Resolves with whether that was found to be so; never rejects. */
+  /** Looks into an error that may mean that Redis takes no writes. Resolves with true when there is a problem that the guard reports; never rejects. */
   doubt(error: unknown): Promise<boolean>;
 }
 
@@ -47,7 +47,7 @@ export function scriptArguments(
 
 const names = new Map<string, string>();
 
-/** As Redis names a script. There are some twenty. */
+/** As Redis names a script. There are fewer than a hundred. */
 function nameOf(lua: string): string {
   const name = names.get(lua) ?? hash('sha1', lua);
   names.set(lua, name);
@@ -80,7 +80,7 @@ export async function untilAnswered<T>(command: () => Promise<T>): Promise<T> {
 }
 
 export function isUnanswered(error: unknown): boolean {
-  return isAborted(error) || isMisdirected(error) || isPassing(error) || isLoginRefused(error);
+  return [isAborted, isMisdirected, isPassing, isBusy, isLoginRefused].some((is) => is(error));
 }
 
 /** At once, where the connection is made anew and the command waits for it; after a moment where it stays. */

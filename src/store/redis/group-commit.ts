@@ -70,7 +70,7 @@ export function openGroupWriter(redis: Redis, guard: Guarded) {
   };
 }
 
-/** Between the call and its turn, a new check may have found that the answer of each write says it all. */
+/** A check between the call and its turn may have found a server that needs no confirmation: there the answer of each write is enough. */
 const NO_CONFIRMATION: NonNullable<Durability['confirmation']> = { commands: [['PING']], enough: () => true };
 
 /** Settles every member of the group; never throws. */

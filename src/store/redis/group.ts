@@ -1,4 +1,4 @@
-/** Asking the members of a group: a Sentinel where its primary is, a cluster node who owns our keys. */
+/** Asks the members of a group: a Sentinel where its primary is, a cluster node which node has our keys. */
 import { Redis } from 'ioredis';
 import { messageOf } from '../../errors.ts';
 import { connectorOf } from './connector.ts';

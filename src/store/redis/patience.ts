@@ -12,7 +12,7 @@ export interface Patience {
 }
 
 /**
- * @param meanwhile what becomes of that which was asked for, for the error
+ * @param meanwhile what happens to the command after that: a sentence of the error, or ''
  * @returns what Redis answers; null when `signal` aborted first
  * @throws RekeydError `redis_unreachable` when it does not answer in time
  */

@@ -39,9 +39,14 @@ export function isMisdirected(error: unknown): boolean {
   );
 }
 
-/** The answer of the right server at a bad moment: it is loading its data, or our keys are just being moved to another node. */
+/** The right server, at a bad moment: it loads its data, or our keys are being moved to another node. */
 export function isPassing(error: unknown): boolean {
   return error instanceof Error && /^(TRYAGAIN|ASK|MASTERDOWN|LOADING) /.test(error.message);
+}
+
+/** Another script has run for seconds, perhaps one of another application. Until it ends, the server refuses every command. */
+export function isBusy(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('BUSY ');
 }
 
 /** The server, or a member of its group by name, does not take our user and password. The next connection brings them again, and by then they may be the right ones. */
@@ -71,8 +76,9 @@ export function isRefusal(error: unknown): boolean {
   return hasCode(error, 'redis_denied') || isFull(message) || isDenial(message) || /^READONLY /.test(message);
 }
 
+/** Redis 6 hides the word in the error of a script. */
 function isFull(message: string): boolean {
-  return /^(MISCONF|OOM|NOREPLICAS) |^Redis refuses to write: /.test(message);
+  return /^(MISCONF|OOM|NOREPLICAS) |-(MISCONF|OOM) |^Redis refuses to write: /.test(message);
 }
 
 /** Redis 6 and 7 say it in other words when a script does it. */
@@ -90,8 +96,9 @@ export function isOtherStore(error: unknown): error is Error {
  * and arguments may be passwords or sealed keys.
  */
 export function storeError(error: unknown): Error {
-  if (error instanceof RekeydError || isOtherStore(error)) return error;
+  if (error instanceof RekeydError) return error;
   const message = messageOf(error);
+  if (isOtherStore(error)) return new Error(message);
   if (isFull(message)) {
     return new RekeydError(
       'not_durable',

@@ -6,48 +6,12 @@ import type { RedisTarget } from './target.ts';
 
 /** Commands with a key of ours, and how many arguments each is tried with: those of our scripts, of BullMQ's, and what is sent beside them. */
 const ON_KEYS: Readonly<Record<string, number>> = {
-  ...{
-    bzpopmin: 2,
-    del: 1,
-    exists: 1,
-    get: 1,
-    hdel: 2,
-    hexists: 2,
-    hget: 2,
-    hgetall: 1,
-    hincrby: 3,
-    hkeys: 1,
-    hmget: 2,
-  },
-  ...{
-    hmset: 3,
-    hset: 3,
-    hsetnx: 3,
-    hvals: 1,
-    incr: 1,
-    lindex: 2,
-    llen: 1,
-    lpop: 1,
-    lpos: 2,
-    lpush: 2,
-    lrange: 3,
-    lrem: 3,
-  },
-  ...{
-    ltrim: 3,
-    persist: 1,
-    pexpire: 2,
-    pttl: 1,
-    rename: 2,
-    rpop: 1,
-    rpoplpush: 2,
-    rpush: 2,
-    sadd: 2,
-    scard: 1,
-    set: 2,
-  },
-  ...{ smembers: 1, srem: 2, xadd: 4, xrange: 3, xrevrange: 3, xtrim: 3, zadd: 3, zcard: 1, zcount: 3, zlexcount: 3 },
-  ...{ zpopmin: 1, zrange: 3, zrangebylex: 3, zrangebyscore: 3, zrem: 2, zremrangebyrank: 3, zremrangebyscore: 3 },
+  ...{ bzpopmin: 2, del: 1, exists: 1, get: 1, hdel: 2, hexists: 2, hget: 2, hgetall: 1, hincrby: 3 },
+  ...{ hkeys: 1, hmget: 2, hmset: 3, hset: 3, hsetnx: 3, hvals: 1, incr: 1, lindex: 2, llen: 1, lpop: 1 },
+  ...{ lpos: 2, lpush: 2, lrange: 3, lrem: 3, ltrim: 3, persist: 1, pexpire: 2, pttl: 1, rename: 2 },
+  ...{ rpop: 1, rpoplpush: 2, rpush: 2, sadd: 2, scard: 1, set: 2, smembers: 1, smismember: 2, srem: 2 },
+  ...{ xadd: 4, xrange: 3, xrevrange: 3, xtrim: 3, zadd: 3, zcard: 1, zcount: 3, zlexcount: 3, zpopmin: 1 },
+  ...{ zrange: 3, zrangebylex: 3, zrangebyscore: 3, zrem: 2, zremrangebyrank: 3, zremrangebyscore: 3 },
   ...{ zrevrange: 3, zrevrangebyscore: 3, zscore: 2 },
 };
 
@@ -113,7 +77,7 @@ export async function missingRights(target: RedisTarget, prefix: string): Promis
 }
 
 function commandsFor(target: RedisTarget, prefix: string): typeof BESIDE_KEYS {
-  // A key that nobody uses, should the connection be lost in the middle.
+  // A key without any other use: should the connection be lost after MULTI, what follows is done.
   const onKeys = Object.entries(ON_KEYS).map(
     ([name, count]) => [name, ...Array.from({ length: count }, () => `${prefix}:store:tried`)] as const,
   );

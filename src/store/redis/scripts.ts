@@ -24,7 +24,7 @@ export function openScripts(redis: Redis, guard: Guarded): Scripts {
   const closedError = () => new RekeydError('redis_unreachable', 'The store was closed before Redis answered.');
   let closed = false;
 
-  // ioredis forgets what is queued when it is disconnected between two attempts to connect; nobody may wait for that forever.
+  // ioredis forgets what is queued when it is disconnected between two attempts to connect: its callers would wait for ever.
   function untilClosed<T>(answer: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       if (closed) return reject(closedError());

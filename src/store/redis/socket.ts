@@ -1,6 +1,6 @@
 /**
  * Opens a socket to Redis: connected, signed in, and in its database. ioredis gets it after that. On its own, ioredis goes on in database 0 when the server
- * does not have the one that was asked for, keeps the password that it was made with, and prints what it thinks of passwords that nobody asked for.
+ * does not have the one that was asked for, keeps the password that it was made with, and prints a warning where a server wants no password.
  */
 import { createConnection, isIP, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
@@ -22,7 +22,7 @@ export class ConnectError extends Error {
   }
 }
 
-/** For connecting and signing in together, in ms. Shorter than anybody waits for the first connection, so that they hear what kept it. */
+/** For connecting and signing in together, in ms. Shorter than the wait for a first connection, so that its error says what was wrong. */
 const CONNECT_MS = 4_000;
 
 /**

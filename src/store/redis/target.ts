@@ -60,8 +60,10 @@ export type RedisTarget = (
  * exist stay.
  */
 export function renewTarget(target: RedisTarget, next: RedisTarget): void {
-  if ('group' in target && 'group' in next) Object.assign(target.group, next.group);
-  else Object.assign(target, next);
+  // What `next` does not have any more, such as an authority of one's own, must not stay.
+  if ('group' in target && 'group' in next) {
+    Object.assign(target.group, { tls: undefined, sentinelPassword: undefined }, next.group);
+  } else Object.assign(target, { login: undefined, tls: undefined }, next);
 }
 
 /** One server, and what is said to it first. `database` 0 is the one that a connection begins in. */
