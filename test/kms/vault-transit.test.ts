@@ -20,7 +20,8 @@ beforeAll(async () => {
 const bound = (ref = REF) => ({ ref, thumbprint: key.thumbprint, alg: key.alg });
 
 function kekAt({ url }: Transit, { id = 'vault', name = 'rekeyd', token = TRANSIT_TOKEN } = {}): Kek {
-  const at = { url, mount: 'transit', key: name, token: new Secret(token), namespace: null };
+  const auth = { kind: 'token', token: new Secret(token) } as const;
+  const at = { url, mount: 'transit', key: name, auth, namespace: null };
   const route = { proxy: null, authorities: [] };
   return openKek({ id, kind: 'vault_transit', ...at, timeoutMs: 2_000, route });
 }
@@ -81,13 +82,10 @@ describe('what is not trusted', () => {
 
 test.each<[TransitMood | 'token' | 'no key', RegExp]>([
   ['away', /^KEK vault: Vault at \S+ cannot be reached \(.*Look at Vault/],
-  [
-    'sealed',
-    /is sealed, or stands by \(503: Vault is sealed\), key rekeyd of transit\. Unseal it\. Until then no new key/,
-  ],
+  ['sealed', /^KEK vault: Vault answers 503 \(Vault is sealed\).*, at http\S+\. Unseal it: .* Until then no new key/],
   ['forbidden', /refuses the token.*\(403: .*permission denied/],
-  ['throttled', /asks to be left alone \(429: .*quota exceeded/],
-  ['nonsense', /does not do it \(200\)/],
+  ['throttled', /answers 429 \(.*quota exceeded\).*Raise its rate limit quota, or wait\. Until/],
+  ['nonsense', /cannot be reached \(the answer \(200\) is a page, and no JSON\)/],
   ['token', /refuses the token/],
   ['no key', /refuses \(400: encryption key not found\).*Look whether the key exists/],
 ])('a Vault that is %s is told as that, and trying again may help', async (mood, why) => {
@@ -121,7 +119,8 @@ test('the service is asked once for the keys of documents, so that one that is a
   const signed = await signDocument('1', 'tokens', signer);
   const second = await signDocument('2', 'tokens', signer);
   expect(await verifyDocument(signed, 'tokens', reader)).toBe('1');
-  expect(transit.calls).toEqual(['encrypt rekeyd', 'decrypt rekeyd']);
+  // Each key that is made is seen to unwrap, too.
+  expect(transit.calls).toEqual(['encrypt rekeyd', 'decrypt rekeyd', 'decrypt rekeyd']);
   transit.mood = 'away';
   expect(await verifyDocument(second, 'tokens', reader)).toBe('2');
   const stranger = [kekAt(transit)];
