@@ -4,7 +4,7 @@ import type { AwsKmsConfig } from '../config/kek.ts';
 import { messageOf } from '../errors.ts';
 import type { Kms } from '../keys/kms.ts';
 import { quotable } from '../keys/repeats.ts';
-import { capped, FIRST } from '../net/aws-answers.ts';
+import { capped, FIRST, saidBySdk } from '../net/aws-answers.ts';
 import { after, untilAborted } from '../time.ts';
 import { foreign, unavailable } from './unavailable.ts';
 
@@ -102,7 +102,7 @@ const FOREIGN: readonly string[] = ['InvalidCiphertextException', 'IncorrectKeyE
 function refusal(id: string, keyId: string, error: unknown, secrets: readonly string[]): Error {
   const name = error instanceof Error ? error.name : '';
   if (FOREIGN.includes(name)) return foreign(id, `AWS KMS says ${name}`);
-  const said = quotable(messageOf(error), secrets);
+  const said = quotable(saidBySdk(error), secrets);
   const [why, fix] = REASONS[name] ?? [`cannot be asked (${said})`, 'Look at AWS KMS and the way to it.'];
   return unavailable(id, `the AWS KMS key ${keyId} ${why}`, fix);
 }

@@ -1,5 +1,6 @@
 /** Answers to the AWS SDK, which takes a body of any size into memory. Imports nothing of the SDK: it is not there everywhere. */
 import { Readable, Transform } from 'node:stream';
+import { messageOf } from '../errors.ts';
 
 /** In bytes; what AWS answers to the calls of rekeyd has a few KiB. */
 const MOST_BYTES = 1024 ** 2;
@@ -32,4 +33,11 @@ function limited(body: Readable): Readable {
   limit.on('error', () => body.destroy());
   body.on('error', (error) => limit.destroy(error));
   return body.pipe(limit);
+}
+
+/** What the SDK says of a call that failed. By its own slips over an odd answer it names parts of itself. */
+export function saidBySdk(error: unknown): string {
+  const message = messageOf(error);
+  const isSlip = error instanceof TypeError || error instanceof SyntaxError || /Deserialization error/.test(message);
+  return isSlip ? 'the answer is not as those of AWS are' : message;
 }

@@ -5,6 +5,7 @@
 import type { AwsSinkConfig } from '../../config/sinks/model.ts';
 import { shortMessage } from '../../core/reply.ts';
 import { messageOf, RekeydError } from '../../errors.ts';
+import { saidBySdk } from '../../net/aws-answers.ts';
 import { after, untilAborted } from '../../time.ts';
 import { fenceOf, refuseFenced } from '../fence.ts';
 import type { SinkTools } from '../open.ts';
@@ -165,7 +166,7 @@ class SecretTaken extends Error {}
 function failed(place: string, error: unknown): RekeydError {
   if (error instanceof RekeydError) return error;
   const isNamed = error instanceof Error && error.name.endsWith('Exception');
-  const said = shortMessage(messageOf(error));
+  const said = shortMessage(saidBySdk(error));
   const why = isNamed ? `${shortMessage(error.name)}: ${said}` : said;
   return sinkFailed(place, why, error instanceof SecretTaken ? LEAVE_IT : hintFor(error));
 }
