@@ -45,7 +45,12 @@ export const ADAPTERS: Readonly<Record<string, (timeoutMs: number) => Promise<Ad
 
 const APP_ROLE = { kind: 'app_role', mount: 'approle', roleId: 'role-1', secretId: new Secret('secret-1') } as const;
 
-async function sinkOn(target: string | null, config: (front: Front) => SinkConfig): Promise<Adapter> {
+/** @param restarts of the application until now; each of the two deliveries restarts it once */
+async function sinkOn(
+  target: string | null,
+  config: (front: Front) => SinkConfig,
+  restarts?: () => number,
+): Promise<Adapter> {
   const front = await startFront(target);
   const sink = openSink(config(front), { store: null, now: Date.now });
   onTestFinished(() => sink.close());
@@ -56,8 +61,12 @@ async function sinkOn(target: string | null, config: (front: Front) => SinkConfi
     hasServer: target !== null,
     needles: keys.flatMap(({ kid, privateKey }) => needlesOf(kid, privateKey.keyObject())),
     async work() {
-      epoch += 1;
-      await deliverToAll([sink], contents({ current: keys[0], next: keys[1] }, { epoch }));
+      for (const next of [null, keys[1]]) {
+        const before = restarts?.();
+        epoch += 1;
+        await deliverToAll([sink], contents({ current: keys[0], next }, { epoch }));
+        if (restarts?.() !== (before === undefined ? undefined : before + 1)) throw new Error('no restart');
+      }
       const held = await (await sink.sets?.('185019846023/mcp-auth'))?.(contents({}).ref);
       if (held?.next !== keys[1].kid) throw new Error('it says that it has delivered, and the set is not there');
     },
@@ -80,10 +89,11 @@ async function kubernetesSink(timeoutMs: number): Promise<Adapter> {
   onTestFinished(() => rmSync(dir, { recursive: true }));
   const tokenFile = join(dir, 'token');
   writeFileSync(tokenFile, 'the-token-of-a-service-account\n');
-  return sinkOn(cluster.url, ({ url }) => ({
-    ...{ kind: 'kubernetes', url, namespace: 'apps', prefix: 'rekeyd', tokenFile, timeoutMs, route: ROUTE },
+  const config = (front: Front): SinkConfig => ({
+    ...{ kind: 'kubernetes', url: front.url, namespace: 'apps', prefix: 'rekeyd', tokenFile, timeoutMs, route: ROUTE },
     clients: [{ client: REF, name: null, namespace: null, restart: 'payments' }],
-  }));
+  });
+  return sinkOn(cluster.url, config, () => cluster.deployments.get('apps/payments')?.generation ?? 0);
 }
 
 function awsSink(timeoutMs: number): Promise<Adapter> {

@@ -12,7 +12,9 @@ export interface Front {
   hostile: Hostile | null;
   /** So many calls are passed on before. */
   spares: number;
-  /** Calls that the hostile one answered. */
+  /** So many are answered by the hostile one then. */
+  lies: number;
+  /** Calls that it answered. */
   met: number;
   /** Secrets that were sent: tokens, logins and data keys. */
   readonly secrets: Set<string>;
@@ -20,12 +22,19 @@ export interface Front {
 
 /** @param target the server behind it; null: there is none */
 export async function startFront(target: string | null): Promise<Front> {
-  const front: Front = { url: '', hostile: null, spares: 0, met: 0, secrets: new Set() };
+  const front: Front = {
+    url: '',
+    hostile: null,
+    spares: 0,
+    lies: Number.POSITIVE_INFINITY,
+    met: 0,
+    secrets: new Set(),
+  };
   const server = createServer(async (request, response) => {
     const body = await buffer(request);
     for (const secret of secretsOf(request, body)) front.secrets.add(secret);
     front.spares -= 1;
-    if (front.hostile !== null && front.spares < 0) {
+    if (front.hostile !== null && front.spares < 0 && front.met < front.lies) {
       front.met += 1;
       return front.hostile(response, `${JSON.stringify(request.headers)} ${body}`);
     }

@@ -99,7 +99,9 @@ export function vaultSink(config: VaultSinkConfig, { store, now }: SinkTools): S
     const versions = Array.from({ length: Math.max(0, last - from + 1) }, (_, index) => from + index);
     if (versions.length === 0) return;
     const call = { method: 'POST', path: `${mount}/destroy/${pathOf(ref)}`, body: { versions } } as const;
-    await session.withToken((token) => api.call({ ...call, token, doing: 'destroying the versions before it' }));
+    const doing = 'destroying the versions before it';
+    const { status } = await session.withToken((token) => api.call({ ...call, token, doing }));
+    if (status !== 204) throw new Error(`Vault answers ${status}, and not 204 as it should, ${doing}`);
   }
 
   return {
