@@ -110,9 +110,12 @@ async function adapterOf(name: string, timeoutMs: number): Promise<Adapter> {
   return adapter;
 }
 
-test.each(NAMES)('%s: from any call on, any answer is told, believed in nothing, and forgotten', async (name) => {
+/** The first calls are those that differ: logging in, looking, reading, writing. */
+const FIRST_CALLS = 4;
+
+test.each(NAMES)('%s: from one call on, any answer is told, believed in nothing, and forgotten', async (name) => {
   for (const [what, hostile] of ANSWERS) {
-    for (let spares = 0; ; spares += 1) {
+    for (let spares = 0; spares < FIRST_CALLS; spares += 1) {
       const adapter = await adapterOf(name, PATIENT);
       const { front, hasServer } = adapter;
       Object.assign(front, { hostile, spares });
