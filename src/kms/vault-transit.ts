@@ -32,7 +32,7 @@ export function vaultTransit(id: string, config: VaultTransitConfig): Kms {
   /** @param secret of the input: a data key in clear; null: it has none */
   async function call(operation: Operation, body: Input, secret: string | null, member: string): Promise<string> {
     const { api, session } = connection();
-    const asked = { method: 'POST', path: `${mount}/${operation}/${key}`, body, doing: `at ${operation}` } as const;
+    const asked = { method: 'POST', path: `${mount}/${operation}/${key}`, body, doing: DOING[operation] } as const;
     const secrets = secret === null ? [] : [secret];
     let answer: unknown;
     try {
@@ -53,14 +53,15 @@ export function vaultTransit(id: string, config: VaultTransitConfig): Kms {
         'Look at Vault and the way to it.',
       );
     }
-    const { status, told, hint } = error;
+    const { status, told, hint, doing } = error;
     // Vault has no codes for these.
     const isForeign = /message authentication failed|invalid ciphertext|unable to decrypt/i.test(told);
     if (operation === 'decrypt' && status === 400 && isForeign) return foreign(id, told);
-    if (hint !== null) return unavailable(id, `${error.message}, at ${url}`, `${hint}.`);
-    const [why, fix] = REASONS[status] ?? ['does not do it', LOOK];
+    const isLogin = !Object.values<string>(DOING).includes(doing);
+    const [why, fix] = (isLogin ? undefined : REASONS[status]) ?? ['refuses', LOOK];
     const said = `${why} (${status}${told === '' ? '' : `: ${told}`})`;
-    return unavailable(id, `Vault at ${url} ${said}, key ${key} of ${mount}`, fix);
+    const place = isLogin ? doing : `key ${key} of ${mount}`;
+    return unavailable(id, `Vault at ${url} ${said}, ${place}`, hint === null ? fix : `${hint}.`);
   }
 
   return {
@@ -83,6 +84,8 @@ export function vaultTransit(id: string, config: VaultTransitConfig): Kms {
 
 type Input = Readonly<Record<string, string>>;
 
+const DOING = { encrypt: 'wrapping a data key', decrypt: 'unwrapping a data key' } as const;
+
 const LOOK = 'Look at Vault.';
 
 const REASONS: Readonly<Record<number, readonly [why: string, fix: string]>> = {
@@ -95,7 +98,8 @@ const REASONS: Readonly<Record<number, readonly [why: string, fix: string]>> = {
     'Give rekeyd a token whose policy allows update on encrypt and decrypt of this key.',
   ],
   404: ['has no such engine or key', 'Correct mount and key under encryption.keks, or make the key.'],
-  503: ['stands by, or is not ready', LOOK],
+  429: ['asks to be left alone', LOOK],
+  503: ['is sealed, or stands by', LOOK],
 };
 
 /** The same text for the same context, whatever the order of its members. */

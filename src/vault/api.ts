@@ -12,6 +12,8 @@ import {
 
 /** An answer that is no success. */
 export class VaultError extends Error {
+  /** What was asked, such as `reading the secret`. */
+  readonly doing: string;
   readonly status: number;
   /** What the server says; empty: nothing. */
   readonly told: string;
@@ -20,6 +22,7 @@ export class VaultError extends Error {
 
   constructor({ doing, hint }: Pick<VaultCall, 'doing' | 'hint'>, status: number, told: string) {
     super(`Vault answers ${status}${told === '' ? '' : ` (${told})`} ${doing}`);
+    this.doing = doing;
     this.status = status;
     this.told = told;
     this.hint = hintFor(status, told) ?? hint ?? null;

@@ -96,9 +96,12 @@ describe('what is not trusted', () => {
 
 test.each<[TransitMood | 'token' | 'no key', RegExp]>([
   ['away', /^KEK vault: Vault at \S+ cannot be reached \(.*Look at Vault/],
-  ['sealed', /^KEK vault: Vault answers 503 \(Vault is sealed\).*, at http\S+\. Unseal it: .* Until then no new key/],
+  [
+    'sealed',
+    /^KEK vault: Vault at \S+ is sealed, or stands by \(503: Vault is sealed\), .*\. Unseal it: .* Until then no new key/,
+  ],
   ['forbidden', /refuses the token.*\(403: .*permission denied/],
-  ['throttled', /answers 429 \(.*quota exceeded\).*Raise its rate limit quota, or wait\. Until/],
+  ['throttled', /asks to be left alone \(429: .*quota exceeded\).*Raise its rate limit quota, or wait\. Until/],
   ['nonsense', /cannot be reached \(the answer \(200\) is a page, and no JSON\)/],
   ['token', /refuses the token/],
   ['no key', /refuses \(400: encryption key not found\).*Look whether the key exists/],
@@ -178,7 +181,7 @@ test.each(['app_role', 'kubernetes'] as const)(
     await expect(openKey(jwes[2] ?? '', bound(), [kek])).rejects.toMatchObject({
       code: 'kms_unavailable',
       message: expect.stringMatching(
-        /Vault answers 400 .*logging in at auth\/.*Check what auth says, and the role at Vault/,
+        /refuses \(400: .*logging in at auth\/.*Check what auth says, and the role at Vault/,
       ),
     });
   },
