@@ -1,10 +1,12 @@
 /** A key encryption key of the section `encryption`: its bytes, or the service that holds it. */
+import { z } from 'zod';
 import * as field from './fields.ts';
 import { duration, name, section, text } from './fields.ts';
 import type { RouteConfig } from './model.ts';
 import { authorities, proxy } from './route.ts';
 import type { Secret } from './secret.ts';
 import type { Sources } from './secrets.ts';
+import { type VaultAuthConfig, vaultAuth, vaultPath } from './vault.ts';
 
 /** `key` of a local one: 32 bytes. */
 export type KekConfig = { readonly id: string } & (
@@ -14,11 +16,12 @@ export type KekConfig = { readonly id: string } & (
 );
 
 export interface VaultTransitConfig {
+  /** No slash at its end. */
   readonly url: string;
   /** Path of the secrets engine, without slashes around it. */
   readonly mount: string;
   readonly key: string;
-  readonly token: Secret;
+  readonly auth: VaultAuthConfig;
   readonly namespace: string | null;
   readonly timeoutMs: number;
   readonly route: RouteConfig;
@@ -53,27 +56,34 @@ export function kek(sources: Sources) {
         ? 'is missing: write key: env:NAME or file:PATH, or vault_transit or aws_kms in its place'
         : 'must stand alone: a KEK has one of key, vault_transit and aws_kms';
     context.addIssue({ code: 'custom', path: ['key'], message });
-    return { id, kind: 'aws_kms', keyId: '', region: null, endpoint: null, timeoutMs: 0 }; // refused anyway
+    return z.NEVER;
   });
 }
 
 function vaultTransit(sources: Sources) {
   return section({
-    url: field.url('URL of the server, such as https://vault.example.com:8200.', { only: 'origin' }),
-    mount: place('Path of the Transit engine.').prefault('transit'),
-    key: place('Name of the key. Its type is aes256-gcm96, aes128-gcm96 or chacha20-poly1305.'),
-    token: field.secret(
-      'Token that may encrypt and decrypt with the key: env:NAME or file:PATH.',
-      sources,
-      field.headerSecret,
-    ),
-    namespace: place('Namespace, where the server has them.').optional(),
+    url: field.url('URL of the server, such as https://vault.example.com:8200.'),
+    mount: vaultPath('Path of the Transit engine.').prefault('transit'),
+    key: vaultPath('Name of the key. Its type is aes256-gcm96, aes128-gcm96 or chacha20-poly1305.'),
+    token: field
+      .secret('In place of auth, a token that may encrypt and decrypt with the key.', sources, field.headerSecret)
+      .optional(),
+    auth: vaultAuth(sources).optional(),
+    namespace: vaultPath('Namespace, where the server has them.').optional(),
     timeout: duration(TIMEOUT, { most: '1m' }).prefault('5s'),
     proxy: proxy('How the server is connected to: env, none, or the URL of a proxy.', sources).prefault('env'),
     ca: authorities('PEM certificates of authorities that are trusted beside the usual ones.', sources).optional(),
-  }).transform(({ timeout, proxy: by, ca = [], namespace = null, ...input }): VaultTransitConfig => {
-    return { ...input, namespace, timeoutMs: timeout, route: { proxy: by, authorities: ca } };
-  });
+  }).transform(
+    ({ timeout, proxy: by, ca = [], namespace = null, token, auth, ...input }, context): VaultTransitConfig => {
+      const login = auth ?? (token === undefined ? undefined : ({ kind: 'token', token } as const));
+      if (login === undefined || (auth !== undefined && token !== undefined)) {
+        const what = login === undefined ? 'is missing' : 'must not stand beside token';
+        context.addIssue({ code: 'custom', path: ['auth'], message: `${what}: write auth, or token alone` });
+        return z.NEVER;
+      }
+      return { ...input, auth: login, namespace, timeoutMs: timeout, route: { proxy: by, authorities: ca } };
+    },
+  );
 }
 
 function awsKms() {
@@ -96,12 +106,5 @@ function awsKms() {
       endpoint,
       timeoutMs: timeout,
     }),
-  );
-}
-
-/** A part of a path in the API of Vault. */
-function place(description: string) {
-  return text({ description }, 'a path such as transit', (value, refuse) =>
-    /^[\w-]+(?:\/[\w-]+)*$/.test(value) ? value : refuse('is no path: write letters, digits, "-", "_" and "/" between'),
   );
 }

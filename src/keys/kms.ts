@@ -6,12 +6,15 @@ export type KmsContext = Readonly<Record<string, string>>;
 
 export interface Kms {
   /**
+   * Wraps a data key, and has seen that the service unwraps it again.
    * @returns text of letters, digits and `:+/=-_`
    * @throws RekeydError `kms_unavailable` when the service cannot do it now, or may not
    */
   wrap(dataKey: Uint8Array, context: KmsContext): Promise<string>;
   /** @throws RekeydError `kms_unavailable`; `key_tampered` when this key did not wrap it, or in another context */
   unwrap(wrapped: string, context: KmsContext): Promise<Uint8Array>;
+  /** Ends connections, and gives back what it logged in for. It can be asked again: then it connects anew. */
+  release(): Promise<void>;
 }
 
 /** A data key, in clear and wrapped. */
@@ -20,7 +23,7 @@ export interface DataKey {
   readonly wrapped: string;
 }
 
-const DATA_KEY_BYTES = 32;
+export const DATA_KEY_BYTES = 32;
 
 export async function newDataKey(kms: Kms, context: KmsContext): Promise<DataKey> {
   const key = randomBytes(DATA_KEY_BYTES);

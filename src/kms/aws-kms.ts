@@ -1,9 +1,11 @@
 /** A symmetric key of AWS KMS. The AWS SDK is loaded at the first call, and only where a config names such a key. */
 import type { KMSClient } from '@aws-sdk/client-kms';
 import type { AwsKmsConfig } from '../config/kek.ts';
-import { shortMessage } from '../core/reply.ts';
 import { messageOf } from '../errors.ts';
 import type { Kms } from '../keys/kms.ts';
+import { quotable } from '../keys/repeats.ts';
+import { capped, FIRST, saidBySdk } from '../net/aws-answers.ts';
+import { after, untilAborted } from '../time.ts';
 import { foreign, unavailable } from './unavailable.ts';
 
 /** So often the SDK asks in all. Throttling is backed off from by the SDK, and then by the rotation. */
@@ -22,23 +24,32 @@ export function awsKms(id: string, config: AwsKmsConfig): Kms {
     return opening;
   }
 
-  async function call<T>(work: (opened: Opened, abort: { abortSignal: AbortSignal }) => Promise<T>): Promise<T> {
+  /** @param secrets in base64: an error that repeats one is not quoted */
+  async function call<T>(
+    work: (opened: Opened, abort: { abortSignal: AbortSignal }) => Promise<T>,
+    secrets: readonly string[] = [],
+  ): Promise<T> {
     const tools = await opened();
+    const abortSignal = after(timeoutMs);
     try {
-      return await work(tools, { abortSignal: AbortSignal.timeout(timeoutMs) });
+      // The SDK looks for credentials without this signal.
+      return await untilAborted(work(tools, { abortSignal }), abortSignal);
     } catch (error) {
-      throw refusal(id, keyId, error);
+      throw refusal(id, keyId, error, secrets);
     }
   }
 
   return {
     wrap: (dataKey, context) =>
-      call(async ({ sdk, client }, abort) => {
-        const asked = { KeyId: keyId, Plaintext: dataKey, EncryptionContext: { ...context } };
-        const { CiphertextBlob: blob } = await client.send(new sdk.EncryptCommand(asked), abort);
-        if (blob === undefined) throw new Error('the answer holds no ciphertext');
-        return Buffer.from(blob).toString('base64');
-      }),
+      call(
+        async ({ sdk, client }, abort) => {
+          const asked = { KeyId: keyId, Plaintext: dataKey, EncryptionContext: { ...context } };
+          const { CiphertextBlob: blob } = await client.send(new sdk.EncryptCommand(asked), abort);
+          if (blob === undefined) throw new Error('the answer holds no ciphertext');
+          return Buffer.from(blob).toString('base64');
+        },
+        [Buffer.from(dataKey).toString('base64')],
+      ),
     unwrap: (wrapped, context) =>
       call(async ({ sdk, client }, abort) => {
         const blob = Buffer.from(wrapped, 'base64');
@@ -47,6 +58,11 @@ export function awsKms(id: string, config: AwsKmsConfig): Kms {
         if (key === undefined) throw new Error('the answer holds no plaintext');
         return key;
       }),
+    async release() {
+      const ending = opening;
+      opening = null;
+      await ending?.then(({ client }) => client.destroy()).catch(() => {}); // it was never opened
+    },
   };
 }
 
@@ -57,15 +73,18 @@ interface Opened {
 
 async function open(id: string, { region, endpoint }: AwsKmsConfig): Promise<Opened> {
   const sdk = await import('@aws-sdk/client-kms').catch((error: unknown) => {
-    throw unavailable(id, 'the package @aws-sdk/client-kms is not installed', 'Install it beside rekeyd.', error);
+    throw unavailable(id, `the package @aws-sdk/client-kms cannot be loaded (${messageOf(error)})`, INSTALL);
   });
   const client = new sdk.KMSClient({
     maxAttempts: ATTEMPTS,
     ...(region !== null && { region }),
     ...(endpoint !== null && { endpoint }),
   });
+  client.middlewareStack.add(capped, FIRST);
   return { sdk, client };
 }
+
+const INSTALL = 'Run `npm install @aws-sdk/client-kms` where rekeyd is installed.';
 
 /** By the names of its errors, as the API's reference has them. */
 const REASONS: Readonly<Record<string, readonly [why: string, fix: string]>> = {
@@ -80,10 +99,10 @@ const REASONS: Readonly<Record<string, readonly [why: string, fix: string]>> = {
 
 const FOREIGN: readonly string[] = ['InvalidCiphertextException', 'IncorrectKeyException'];
 
-function refusal(id: string, keyId: string, error: unknown): Error {
+function refusal(id: string, keyId: string, error: unknown, secrets: readonly string[]): Error {
   const name = error instanceof Error ? error.name : '';
   if (FOREIGN.includes(name)) return foreign(id, `AWS KMS says ${name}`);
-  const said = shortMessage(messageOf(error));
+  const said = quotable(saidBySdk(error), secrets);
   const [why, fix] = REASONS[name] ?? [`cannot be asked (${said})`, 'Look at AWS KMS and the way to it.'];
-  return unavailable(id, `the AWS KMS key ${keyId} ${why}`, fix, error);
+  return unavailable(id, `the AWS KMS key ${keyId} ${why}`, fix);
 }

@@ -6,8 +6,8 @@ const MEANING =
   'Until then no new key is encrypted and none of its keys is used: rotations wait, and lose no attempt. Keys that are in use go on.';
 
 /** @param id of the KEK @param fix an imperative sentence */
-export function unavailable(id: string, why: string, fix: string, cause?: unknown): RekeydError {
-  return new RekeydError('kms_unavailable', `KEK ${id}: ${why}. ${fix} ${MEANING}`, { cause });
+export function unavailable(id: string, why: string, fix: string): RekeydError {
+  return new RekeydError('kms_unavailable', `KEK ${id}: ${why}. ${fix} ${MEANING}`);
 }
 
 /** @param id of the KEK */

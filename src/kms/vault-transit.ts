@@ -1,71 +1,92 @@
 /** The Transit engine of HashiCorp Vault and OpenBao, by its HTTP API: `encrypt` and `decrypt`, with associated data. */
 import type { VaultTransitConfig } from '../config/kek.ts';
-import { members, shortMessage } from '../core/reply.ts';
+import { members } from '../core/reply.ts';
+import { messageOf } from '../errors.ts';
 import type { Kms, KmsContext } from '../keys/kms.ts';
-import { exchange } from '../net/exchange.ts';
-import { openPool } from '../net/pool.ts';
 import { systemClock } from '../time.ts';
+import { openVaultApi, type VaultApi, VaultError } from '../vault/api.ts';
+import { openSession, type Session } from '../vault/session.ts';
 import { foreign, unavailable } from './unavailable.ts';
 
 type Operation = 'encrypt' | 'decrypt';
 
-const MOST_BYTES = 64 * 1024;
+interface Connection {
+  readonly api: VaultApi;
+  readonly session: Session;
+}
 
-/** A connection for each call: there are few, and none is left open when a config goes. @param id of the KEK */
+/** Connects at the first call. @param id of the KEK */
 export function vaultTransit(id: string, config: VaultTransitConfig): Kms {
-  const { url, mount, key, token, namespace, timeoutMs, route } = config;
+  const { url, mount, key, auth } = config;
+  let opened: Connection | null = null;
 
-  async function call(operation: Operation, input: Readonly<Record<string, string>>, answer: string): Promise<string> {
-    const pool = openPool(url, { ...route, connections: 1, timeoutMs });
-    try {
-      const reply = await exchange(pool, {
-        ...{ method: 'POST', path: `/v1/${mount}/${operation}/${key}`, body: JSON.stringify(input) },
-        headers: {
-          ...{ 'content-type': 'application/json', 'x-vault-token': token.reveal(), 'x-vault-request': 'true' },
-          ...(namespace !== null && { 'x-vault-namespace': namespace }),
-        },
-        ...{ timeoutMs, maxBytes: MOST_BYTES, signal: undefined, now: systemClock.now },
-      });
-      if (reply.kind === 'lost') {
-        throw unavailable(
-          id,
-          `Vault at ${url} cannot be reached (${reply.message})`,
-          'Look at Vault and the way to it.',
-        );
-      }
-      if (reply.status === 200) {
-        const text = members(members(parsed(reply.body)).data)[answer];
-        if (typeof text === 'string' && text !== '') return text;
-      }
-      throw refusal(reply.status, reply.body, operation);
-    } finally {
-      await pool.close();
+  function connection(): Connection {
+    if (opened === null) {
+      const api = openVaultApi({ ...config, now: systemClock.now });
+      // Nobody has to release it: a command ends, a config goes. In use it is renewed by what it is used for.
+      opened = { api, session: openSession(api, auth, { renews: 'in_use' }) };
     }
+    return opened;
   }
 
-  function refusal(status: number, body: string, operation: Operation): Error {
-    const said = errorsIn(body);
+  /** @param secret of the input: a data key in clear; null: it has none */
+  async function call(operation: Operation, body: Input, secret: string | null, member: string): Promise<string> {
+    const { api, session } = connection();
+    const asked = { method: 'POST', path: `${mount}/${operation}/${key}`, body, doing: DOING[operation] } as const;
+    const secrets = secret === null ? [] : [secret];
+    let answer: unknown;
+    try {
+      const { body: answered } = await session.withToken((token) => api.call({ ...asked, token, secrets }));
+      answer = members(members(answered).data)[member];
+    } catch (error) {
+      throw refusal(error, operation);
+    }
+    if (typeof answer === 'string') return answer;
+    throw unavailable(id, `Vault at ${url} answers without a ${member}, key ${key} of ${mount}`, LOOK);
+  }
+
+  function refusal(error: unknown, operation: Operation): Error {
+    if (!(error instanceof VaultError)) {
+      return unavailable(
+        id,
+        `Vault at ${url} cannot be reached (${messageOf(error)})`,
+        'Look at Vault and the way to it.',
+      );
+    }
+    const { status, told, hint, doing } = error;
     // Vault has no codes for these.
-    const isForeign = /message authentication failed|invalid ciphertext|unable to decrypt/i.test(said);
-    if (operation === 'decrypt' && status === 400 && isForeign) return foreign(id, said);
-    const [why, fix] = REASONS[status] ?? ['does not do it', 'Look at Vault.'];
-    const told = `${why} (${status}${said === '' ? '' : `: ${said}`})`;
-    return unavailable(id, `Vault at ${url} ${told}, key ${key} of ${mount}`, fix);
+    const isForeign = /message authentication failed|invalid ciphertext|unable to decrypt/i.test(told);
+    if (operation === 'decrypt' && status === 400 && isForeign) return foreign(id, told);
+    const isLogin = !Object.values<string>(DOING).includes(doing);
+    const [why, fix] = (isLogin ? undefined : REASONS[status]) ?? ['refuses', LOOK];
+    const said = `${why} (${status}${told === '' ? '' : `: ${told}`})`;
+    const place = isLogin ? doing : `key ${key} of ${mount}`;
+    return unavailable(id, `Vault at ${url} ${said}, ${place}`, hint === null ? fix : `${hint}.`);
   }
 
   return {
-    wrap: (dataKey, context) =>
-      call('encrypt', { plaintext: base64(dataKey), associated_data: associated(context) }, 'ciphertext'),
+    wrap(dataKey, context) {
+      const plaintext = base64(dataKey);
+      return call('encrypt', { plaintext, associated_data: associated(context) }, plaintext, 'ciphertext');
+    },
     async unwrap(wrapped, context) {
-      const plaintext = await call(
-        'decrypt',
-        { ciphertext: wrapped, associated_data: associated(context) },
-        'plaintext',
-      );
-      return Buffer.from(plaintext, 'base64');
+      const input = { ciphertext: wrapped, associated_data: associated(context) };
+      return Buffer.from(await call('decrypt', input, null, 'plaintext'), 'base64');
+    },
+    async release() {
+      const ending = opened;
+      opened = null;
+      await ending?.session.release();
+      await ending?.api.close();
     },
   };
 }
+
+type Input = Readonly<Record<string, string>>;
+
+const DOING = { encrypt: 'wrapping a data key', decrypt: 'unwrapping a data key' } as const;
+
+const LOOK = 'Look at Vault.';
 
 const REASONS: Readonly<Record<number, readonly [why: string, fix: string]>> = {
   400: [
@@ -77,8 +98,8 @@ const REASONS: Readonly<Record<number, readonly [why: string, fix: string]>> = {
     'Give rekeyd a token whose policy allows update on encrypt and decrypt of this key.',
   ],
   404: ['has no such engine or key', 'Correct mount and key under encryption.keks, or make the key.'],
-  429: ['asks to be left alone', 'Raise its quota where this lasts.'],
-  503: ['is sealed, or stands by', 'Unseal it.'],
+  429: ['asks to be left alone', LOOK],
+  503: ['is sealed, or stands by', LOOK],
 };
 
 /** The same text for the same context, whatever the order of its members. */
@@ -89,17 +110,4 @@ function associated(context: KmsContext): string {
 
 function base64(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
-}
-
-function errorsIn(body: string): string {
-  const { errors } = members(parsed(body));
-  return Array.isArray(errors) ? shortMessage(errors.map(String).join('; ')) : '';
-}
-
-function parsed(body: string): unknown {
-  try {
-    return JSON.parse(body);
-  } catch {
-    return null;
-  }
 }

@@ -69,11 +69,16 @@ async function run(pool: HttpPool, request: Exchange, deadline: Deadline, arrive
   const coding = received['content-encoding'] ?? 'identity';
   if (!isReadable(coding)) {
     await collect(answer.body, 0, [], deadline, undefined);
-    return `the answer is encoded as ${shortMessage(coding)}, which rekeyd does not read`;
+    return `the answer is encoded as ${shownCoding(coding)}, which rekeyd does not read`;
   }
   const isWanted = isSuccess(answer.statusCode);
   const maxBytes = isWanted ? request.maxBytes : Math.min(request.maxBytes, ERROR_BYTES);
   return collect(decoded(answer.body, coding), maxBytes, arrived.chunks, deadline, isWanted ? request.take : undefined);
+}
+
+/** A name of a coding, or several. A header of another form may repeat what was sent, a token for one. */
+function shownCoding(coding: string): string {
+  return /^[a-z]{1,10}(?:, ?[a-z]{1,10}){0,3}$/i.test(coding) ? coding : 'something unknown';
 }
 
 /** Enough of an error page to say what it is. */

@@ -32,3 +32,9 @@ export function keksOf({ encryption }: Config): readonly Kek[] {
   opened.set(encryption, keks);
   return keks;
 }
+
+/** When the config goes: its services are told, and connections end. They are there again for who asks once more. */
+export async function releaseKeks({ encryption }: Config): Promise<void> {
+  const keks = opened.get(encryption) ?? [];
+  await Promise.all(keks.map((kek) => ('kms' in kek ? kek.kms.release() : null)));
+}

@@ -11,6 +11,7 @@ import { type GenerateKey, openGenerator, rsaAtOnce } from '../keys/generator.ts
 import { type PublicFolder, publishFolder } from '../publish/folder.ts';
 import { openFacts } from '../rotation/facts.ts';
 import { openIssuers } from '../rotation/issuers.ts';
+import { releaseKeks } from '../rotation/policy.ts';
 import type { DeploymentResources, Log, Resources, Tracing } from '../rotation/resources.ts';
 import { type Guard, openGuard } from '../store/guard.ts';
 import { readFacts } from '../store/identity.ts';
@@ -102,6 +103,7 @@ export async function openResourcesOn(
 ): Promise<Resources> {
   const { log, clock, tracing = NOT_TRACED } = options;
   return opening(log, async (add, close) => {
+    add('KEKs', () => releaseKeks(config));
     const facts = openFacts(store);
     await facts.refresh(appPaths(config));
     const generateKey = openGenerator(rsaAtOnce(options.poolThreads));

@@ -37,7 +37,17 @@ test.each<[string, object, RegExp]>([
     { id: 'k', vault_transit: { ...TRANSIT, url: 'http://vault.example.com' } },
     /write https/,
   ],
-  ['a path out of the engine', { id: 'k', vault_transit: { ...TRANSIT, key: '../sys' } }, /is no path/],
+  ['a path out of the engine', { id: 'k', vault_transit: { ...TRANSIT, key: '../sys' } }, /is not a path in Vault/],
+  [
+    'no way to log in',
+    { id: 'k', vault_transit: { ...TRANSIT, token: undefined } },
+    /auth.* is missing: write auth, or token alone/,
+  ],
+  [
+    'two ways to log in',
+    { id: 'k', vault_transit: { ...TRANSIT, auth: { token: 'env:TOKEN' } } },
+    /must not stand beside token/,
+  ],
   ['a token in the config', { id: 'k', vault_transit: { ...TRANSIT, token: 'hvs.2' } }, /must not stand in the config/],
   ['a key id with blanks', { id: 'k', aws_kms: { key_id: 'my key' } }, /is no key of AWS KMS/],
   ['an unknown setting', { id: 'k', aws_kms: { key_id: 'a', keyid: 'b' } }, /keyid/],
@@ -50,10 +60,24 @@ test.each<[string, object, RegExp]>([
   expect(problem).not.toContain('hvs.2');
 });
 
+test.each<[string, object, object]>([
+  ['token', { token: 'env:TOKEN' }, { kind: 'token' }],
+  [
+    'app_role',
+    { app_role: { role_id: 'r', secret_id: 'env:TOKEN' } },
+    { kind: 'app_role', mount: 'approle', roleId: 'r' },
+  ],
+  ['kubernetes', { kubernetes: { role: 'r' } }, { kind: 'kubernetes', mount: 'kubernetes', role: 'r' }],
+])('the login %s of Vault is taken, as that of the sink', async (_, auth, kept) => {
+  const { encryption } = await read([{ id: 'k', vault_transit: { ...TRANSIT, token: undefined, auth } }]);
+  expect(encryption.keks).toMatchObject([{ kind: 'vault_transit', auth: kept }]);
+  expect(JSON.stringify(encryption)).not.toContain('hvs.1');
+});
+
 test('a reload tells another token, and another place, by name alone', async () => {
   const before = await read([{ id: 'k', vault_transit: TRANSIT }]);
   expect(changesBetween(before, await read([{ id: 'k', vault_transit: TRANSIT }]))).toEqual([]);
-  expect(changesBetween(before, await read([{ id: 'k', vault_transit: TRANSIT }], 'hvs.3'))).toEqual(['KEK k: token']);
+  expect(changesBetween(before, await read([{ id: 'k', vault_transit: TRANSIT }], 'hvs.3'))).toEqual(['KEK k: auth']);
   const moved = await read([{ id: 'k', vault_transit: { ...TRANSIT, key: 'other' } }]);
   expect(changesBetween(before, moved)).toEqual(['KEK k: another value']);
 });

@@ -1,7 +1,11 @@
 /** KEKs in the Transit engine of Vault: what they protect, and each day on which it does not do what it is asked. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { decodeProtectedHeader } from 'jose';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { Secret } from '../../src/config/secret.ts';
+import type { VaultAuthConfig } from '../../src/config/vault.ts';
 import { type FreshKey, generateKey } from '../../src/keys/generate.ts';
 import type { Kek } from '../../src/keys/kek.ts';
 import { openKey, rewrapKey, sealKey } from '../../src/keys/sealed.ts';
@@ -19,8 +23,19 @@ beforeAll(async () => {
 });
 const bound = (ref = REF) => ({ ref, thumbprint: key.thumbprint, alg: key.alg });
 
-function kekAt({ url }: Transit, { id = 'vault', name = 'rekeyd', token = TRANSIT_TOKEN } = {}): Kek {
-  const at = { url, mount: 'transit', key: name, token: new Secret(token), namespace: null };
+interface KekOptions {
+  readonly id?: string;
+  readonly name?: string;
+  readonly token?: string;
+  readonly auth?: VaultAuthConfig;
+}
+
+function kekAt(
+  { url }: Transit,
+  { id = 'vault', name = 'rekeyd', token = TRANSIT_TOKEN, ...more }: KekOptions = {},
+): Kek {
+  const { auth = { kind: 'token', token: new Secret(token) } } = more;
+  const at = { url, mount: 'transit', key: name, auth, namespace: null };
   const route = { proxy: null, authorities: [] };
   return openKek({ id, kind: 'vault_transit', ...at, timeoutMs: 2_000, route });
 }
@@ -83,11 +98,11 @@ test.each<[TransitMood | 'token' | 'no key', RegExp]>([
   ['away', /^KEK vault: Vault at \S+ cannot be reached \(.*Look at Vault/],
   [
     'sealed',
-    /is sealed, or stands by \(503: Vault is sealed\), key rekeyd of transit\. Unseal it\. Until then no new key/,
+    /^KEK vault: Vault at \S+ is sealed, or stands by \(503: Vault is sealed\), .*\. Unseal it: .* Until then no new key/,
   ],
   ['forbidden', /refuses the token.*\(403: .*permission denied/],
-  ['throttled', /asks to be left alone \(429: .*quota exceeded/],
-  ['nonsense', /does not do it \(200\)/],
+  ['throttled', /asks to be left alone \(429: .*quota exceeded\).*Raise its rate limit quota, or wait\. Until/],
+  ['nonsense', /cannot be reached \(the answer \(200\) is a page, and no JSON\)/],
   ['token', /refuses the token/],
   ['no key', /refuses \(400: encryption key not found\).*Look whether the key exists/],
 ])('a Vault that is %s is told as that, and trying again may help', async (mood, why) => {
@@ -121,7 +136,8 @@ test('the service is asked once for the keys of documents, so that one that is a
   const signed = await signDocument('1', 'tokens', signer);
   const second = await signDocument('2', 'tokens', signer);
   expect(await verifyDocument(signed, 'tokens', reader)).toBe('1');
-  expect(transit.calls).toEqual(['encrypt rekeyd', 'decrypt rekeyd']);
+  // Each key that is made is seen to unwrap, too.
+  expect(transit.calls).toEqual(['encrypt rekeyd', 'decrypt rekeyd', 'decrypt rekeyd']);
   transit.mood = 'away';
   expect(await verifyDocument(second, 'tokens', reader)).toBe('2');
   const stranger = [kekAt(transit)];
@@ -129,3 +145,44 @@ test('the service is asked once for the keys of documents, so that one that is a
   transit.mood = 'well';
   expect(await verifyDocument(signed, 'tokens', stranger)).toBe('1');
 });
+
+test.each(['app_role', 'kubernetes'] as const)(
+  'by %s it logs in once, again when its token is lost, and gives it back',
+  async (kind) => {
+    const transit = await startTransit();
+    const { vault } = transit;
+    const dir = await mkdtemp(join(tmpdir(), 'rekeyd-transit-'));
+    onTestFinished(() => rm(dir, { recursive: true }));
+    const tokenFile = join(dir, 'token');
+    await writeFile(tokenFile, 'jwt-1\n');
+    vault.login.jwts.add('jwt-1');
+    vault.login.policy = 'root';
+    const auth: VaultAuthConfig =
+      kind === 'app_role'
+        ? { kind, mount: 'approle', roleId: 'role-1', secretId: new Secret('secret-1') }
+        : { kind, mount: 'kubernetes', role: 'role-1', tokenFile };
+    const kek = kekAt(transit, { auth });
+    const logins = () => vault.calls.filter((call) => call.endsWith('/login')).length;
+    const jwes = await Promise.all([1, 2, 3].map(() => sealKey(key.privateKey, bound(), [kek])));
+    expect(logins()).toBe(1);
+    vault.passed += 7_200; // all leases ended
+    expect((await openKey(jwes[0] ?? '', bound(), [kek])).thumbprint).toBe(key.thumbprint);
+    expect(logins()).toBe(2);
+    vault.login.ttlSeconds = 1;
+    await ('kms' in kek && kek.kms.release());
+    expect(
+      [...vault.tokens.values()].filter(({ policy, ttlSeconds }) => policy === 'root' && ttlSeconds > 0),
+    ).toHaveLength(1);
+    // It can be asked again; a login that is refused says what to do about that.
+    expect((await openKey(jwes[1] ?? '', bound(), [kek])).thumbprint).toBe(key.thumbprint);
+    await ('kms' in kek && kek.kms.release());
+    vault.interfere = (path) =>
+      path.endsWith('/login') ? { status: 400, body: { errors: ['no secret-1, jwt-1'] } } : null;
+    await expect(openKey(jwes[2] ?? '', bound(), [kek])).rejects.toMatchObject({
+      code: 'kms_unavailable',
+      message: expect.stringMatching(
+        /refuses \(400: .*logging in at auth\/.*Check what auth says, and the role at Vault/,
+      ),
+    });
+  },
+);

@@ -10,6 +10,7 @@ const DIRECTION: readonly (readonly string[])[] = [
   ['files'],
   ['core'],
   ['config', 'net', 'keys'],
+  ['vault'],
   ['wacht', 'store', 'audit', 'deliver', 'publish', 'webhooks', 'metrics', 'leaks', 'traces', 'kms'],
   ['rotation', 'forecast'],
   ['status'],

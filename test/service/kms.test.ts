@@ -83,7 +83,7 @@ test('readiness follows the KMS, and a reload takes none that does not answer', 
   await openSealer(fleet.resources.store, { holder: 'test', leaseMs: 1_000, keks: keksOf(fleet.config) }).run();
   transit.mood = 'sealed';
   const others = await watchChecks(() => fleet.resources);
-  expect(others.problem).toMatch(/Vault is sealed.*Unseal it\./);
+  expect(others.problem).toMatch(/Vault is sealed.*Unseal it/);
   const status = await ran(fleet, 'store', 'status');
   expect(status).toMatchObject({ code: 1, stdout: expect.stringContaining('Its audit log') });
   expect(status.stderr).toMatch(/KEK vault: Vault at .* is sealed/);

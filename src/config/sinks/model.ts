@@ -3,6 +3,7 @@ import type { JsonWebKey } from 'node:crypto';
 import type { Access } from '../../files/access.ts';
 import type { RouteConfig } from '../model.ts';
 import type { Secret } from '../secret.ts';
+import type { VaultAuthConfig } from '../vault.ts';
 
 export type SinkConfig =
   | DirectorySinkConfig
@@ -41,12 +42,6 @@ export interface VaultSinkConfig extends RemoteSink {
   readonly namespace: string | null;
   readonly auth: VaultAuthConfig;
 }
-
-export type VaultAuthConfig =
-  | { readonly kind: 'token'; readonly token: Secret }
-  | { readonly kind: 'app_role'; readonly mount: string; readonly roleId: string; readonly secretId: Secret }
-  /** The file is read at each login: Kubernetes writes another token there every hour. */
-  | { readonly kind: 'kubernetes'; readonly mount: string; readonly role: string; readonly tokenFile: string };
 
 export interface KubernetesSinkConfig extends RemoteSink {
   readonly kind: 'kubernetes';

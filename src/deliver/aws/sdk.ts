@@ -3,6 +3,7 @@ import type * as Sdk from '@aws-sdk/client-secrets-manager';
 import type { AwsSinkConfig } from '../../config/sinks/model.ts';
 import { messageOf } from '../../errors.ts';
 import { codeOf } from '../../files/durable.ts';
+import { capped, FIRST } from '../../net/aws-answers.ts';
 
 export type { Sdk };
 
@@ -26,7 +27,7 @@ export class SdkMissing extends Error {
 /** Makes no call. */
 export function openClient(sdk: typeof Sdk, config: AwsSinkConfig): Sdk.SecretsManagerClient {
   const { region, endpoint, credentials, timeoutMs } = config;
-  return new sdk.SecretsManagerClient({
+  const client = new sdk.SecretsManagerClient({
     region,
     requestHandler: { requestTimeout: timeoutMs, connectionTimeout: timeoutMs },
     ...(endpoint !== null && { endpoint }),
@@ -34,6 +35,8 @@ export function openClient(sdk: typeof Sdk, config: AwsSinkConfig): Sdk.SecretsM
       credentials: { accessKeyId: credentials.accessKeyId, secretAccessKey: credentials.secretAccessKey.reveal() },
     }),
   });
+  client.middlewareStack.add(capped, FIRST);
+  return client;
 }
 
 /** What to do about a failure of AWS, without a full stop. */

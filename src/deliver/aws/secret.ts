@@ -8,6 +8,9 @@ import { type Held, STAGES, stagesText } from './stages.ts';
 
 const PREFIX = 'rekeyd:';
 
+/** "~" is in no name and in no tag at AWS, and "=" in no reference. */
+export const TILDE = '=7E';
+
 export interface FoundSecret {
   /** Null: somebody else made it. */
   readonly fence: Fence | null;
@@ -20,19 +23,23 @@ export interface FoundSecret {
 
 type Tag = Required<Sdk.Tag>;
 
-export function secretIn({ Tags = [], VersionIdsToStages = {}, DeletedDate }: Sdk.DescribeSecretResponse): FoundSecret {
-  const tags = new Map(Tags.map(({ Key, Value }) => [Key, Value ?? '']));
+export function secretIn({ Tags, VersionIdsToStages, DeletedDate }: Sdk.DescribeSecretResponse): FoundSecret {
+  const tags = new Map((Tags ?? []).map((tag) => [tag?.Key, tag?.Value ?? '']));
   const of = (name: string) => tags.get(`${PREFIX}${name}`);
-  const holders = Object.entries(VersionIdsToStages);
+  const holders = Object.entries(VersionIdsToStages ?? {});
   const held: Held = Object.fromEntries(
     STAGES.flatMap((stage) => {
-      const holder = holders.find(([, stages]) => stages.includes(stage));
+      const holder = holders.find(([, stages]) => stages?.includes(stage));
       return holder === undefined ? [] : [[stage, holder[0]]];
     }),
   );
   const isAsLeft = of('stages') === stagesText(held);
   return {
-    fence: fenceIn({ client: of('client'), epoch: Number(of('epoch')), store: of('store') || null }),
+    fence: fenceIn({
+      client: of('client')?.replaceAll(TILDE, '~'),
+      epoch: Number(of('epoch')),
+      store: of('store') || null,
+    }),
     delivery: isAsLeft
       ? { current: kidIn(of('current')), next: kidIn(of('next')), previous: kidIn(of('previous')) }
       : null,
@@ -43,7 +50,7 @@ export function secretIn({ Tags = [], VersionIdsToStages = {}, DeletedDate }: Sd
 
 /** Before anything changes. */
 export function fenceTags({ client, epoch, store }: Fence): Tag[] {
-  return tagsOf({ client, epoch: String(epoch), store: store ?? '' });
+  return tagsOf({ client: client.replaceAll('~', TILDE), epoch: String(epoch), store: store ?? '' });
 }
 
 /** After all is done. */

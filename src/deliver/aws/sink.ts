@@ -3,13 +3,15 @@
  * it: where somebody else has moved it meanwhile, AWS refuses, and rekeyd looks again.
  */
 import type { AwsSinkConfig } from '../../config/sinks/model.ts';
+import { shortMessage } from '../../core/reply.ts';
 import { messageOf, RekeydError } from '../../errors.ts';
-import { after } from '../../time.ts';
+import { saidBySdk } from '../../net/aws-answers.ts';
+import { after, untilAborted } from '../../time.ts';
 import { fenceOf, refuseFenced } from '../fence.ts';
 import type { SinkTools } from '../open.ts';
 import { type Sink, type SinkContents, sinkFailed } from '../sink.ts';
 import { hintFor, loadSdk, openClient, type Sdk } from './sdk.ts';
-import { doneTags, type FoundSecret, fenceTags, secretIn } from './secret.ts';
+import { doneTags, type FoundSecret, fenceTags, secretIn, TILDE } from './secret.ts';
 import { nextStep, type StageStep, wantedBy } from './stages.ts';
 
 /** A delivery takes up to eight steps. More of them mean that somebody else moves stages at the same time. */
@@ -19,8 +21,7 @@ const MOST_STEPS = 20;
 export function awsSink(config: AwsSinkConfig, { store }: Pick<SinkTools, 'store'>, load = loadSdk): Sink {
   const { region, prefix, kmsKeyId, timeoutMs } = config;
   const name = `aws_secrets_manager ${region} ${prefix}`;
-  // "~" is in no name at AWS, and "=" in no reference.
-  const nameOf = (ref: string) => `${prefix}/${ref.replaceAll('~', '=7E')}`;
+  const nameOf = (ref: string) => `${prefix}/${ref.replaceAll('~', TILDE)}`;
   const placeOf = (ref: string) => `aws_secrets_manager ${region} ${nameOf(ref)}`;
   let opened: Promise<{ sdk: typeof Sdk; client: Sdk.SecretsManagerClient }> | null = null;
 
@@ -32,12 +33,18 @@ export function awsSink(config: AwsSinkConfig, { store }: Pick<SinkTools, 'store
     });
   }
 
-  const within = () => ({ abortSignal: after(timeoutMs) });
+  /** One call, repeats included. The SDK looks for credentials without this signal, so the call is not waited for beyond it. */
+  async function within<T>(call: (options: { readonly abortSignal: AbortSignal }) => Promise<T>): Promise<T> {
+    const abortSignal = after(timeoutMs);
+    return untilAborted(call({ abortSignal }), abortSignal);
+  }
 
   async function describe(SecretId: string): Promise<FoundSecret | null> {
     const { sdk, client } = await open();
     try {
-      return secretIn(await client.send(new sdk.DescribeSecretCommand({ SecretId }), within()));
+      const answer = await within((options) => client.send(new sdk.DescribeSecretCommand({ SecretId }), options));
+      if (answer.Name !== SecretId) throw new Error('AWS describes another secret than it was asked for, or none');
+      return secretIn(answer);
     } catch (error) {
       if (error instanceof sdk.ResourceNotFoundException) return null;
       throw error;
@@ -55,7 +62,7 @@ export function awsSink(config: AwsSinkConfig, { store }: Pick<SinkTools, 'store
       Tags: fenceTags(fenceOf(contents, store)),
       ...(kmsKeyId !== null && { KmsKeyId: kmsKeyId }),
     };
-    await client.send(new sdk.CreateSecretCommand(input), within()).catch((error: unknown) => {
+    await within((options) => client.send(new sdk.CreateSecretCommand(input), options)).catch((error: unknown) => {
       // Another worker was faster.
       if (!(error instanceof sdk.ResourceExistsException)) throw error;
     });
@@ -63,7 +70,7 @@ export function awsSink(config: AwsSinkConfig, { store }: Pick<SinkTools, 'store
 
   async function tag(SecretId: string, Tags: Sdk.Tag[]): Promise<void> {
     const { sdk, client } = await open();
-    await client.send(new sdk.TagResourceCommand({ SecretId, Tags }), within());
+    await within((options) => client.send(new sdk.TagResourceCommand({ SecretId, Tags }), options));
   }
 
   /** @returns why AWS refuses to move a stage that is not where it was seen, or null */
@@ -72,7 +79,7 @@ export function awsSink(config: AwsSinkConfig, { store }: Pick<SinkTools, 'store
     if (step.do === 'put') {
       const { id: ClientRequestToken, value } = step.version;
       const input = { SecretId, ClientRequestToken, SecretString: value(), VersionStages: ['AWSPENDING'] };
-      await client.send(new sdk.PutSecretValueCommand(input), within());
+      await within((options) => client.send(new sdk.PutSecretValueCommand(input), options));
       return null;
     }
     const { stage: VersionStage, from, to } = step;
@@ -82,7 +89,7 @@ export function awsSink(config: AwsSinkConfig, { store }: Pick<SinkTools, 'store
       ...(to !== null && { MoveToVersionId: to }),
     };
     try {
-      await client.send(new sdk.UpdateSecretVersionStageCommand(input), within());
+      await within((options) => client.send(new sdk.UpdateSecretVersionStageCommand(input), options));
       return null;
     } catch (error) {
       if (error instanceof sdk.InvalidParameterException) return messageOf(error);
@@ -159,7 +166,8 @@ class SecretTaken extends Error {}
 function failed(place: string, error: unknown): RekeydError {
   if (error instanceof RekeydError) return error;
   const isNamed = error instanceof Error && error.name.endsWith('Exception');
-  const why = isNamed ? `${error.name}: ${messageOf(error)}` : messageOf(error);
+  const said = shortMessage(saidBySdk(error));
+  const why = isNamed ? `${shortMessage(error.name)}: ${said}` : said;
   return sinkFailed(place, why, error instanceof SecretTaken ? LEAVE_IT : hintFor(error));
 }
 

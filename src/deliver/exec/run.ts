@@ -12,12 +12,15 @@ export interface RunOptions extends Omit<ExecSinkConfig, 'kind'> {
 
 export type Ended =
   | { readonly kind: 'ended'; readonly code: number | null; readonly signal: string | null; readonly output: Buffer }
-  | { readonly kind: 'timeout'; readonly output: Buffer }
+  | { readonly kind: 'timeout'; readonly isKilled: boolean; readonly output: Buffer }
   /** It could not be started: an errno name, and a text. */
   | { readonly kind: 'unstarted'; readonly code: string; readonly why: string };
 
-/** Of what it prints, on both streams together. The rest is read and dropped, so that it does not wait for a reader. */
+/** The last of what it prints, on both streams together. The rest is read and dropped, so that it does not wait for a reader. */
 const MOST_OUTPUT = 16 * 1024;
+
+/** A program that runs with more rights than rekeyd, such as `sudo`, cannot be killed: for so long, in ms, its end is waited for. */
+const KILL_MS = 2_000;
 
 /** What it left running may hold its output open: for so long, in ms, is that waited for. */
 const DRAIN_MS = 500;
@@ -52,20 +55,28 @@ function watch(
 ): void {
   const output = gather([child.stdout, child.stderr]);
   let isLate = false;
-  const cancelTimeout = alarm(timeoutMs, () => {
+  let cancel = alarm(timeoutMs, () => {
     isLate = true;
     kill(child.pid);
+    cancel = alarm(KILL_MS, () => {
+      finish(null, null);
+      child.unref();
+    });
   });
-  child.on('error', cancelTimeout);
+  const finish = (code: number | null, signal: string | null) => {
+    cancel();
+    for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
+    end(
+      isLate
+        ? { kind: 'timeout', isKilled: child.signalCode !== null || child.exitCode !== null, output: output() }
+        : { kind: 'ended', code, signal, output: output() },
+    );
+  };
+  child.on('error', () => cancel());
   child.on('exit', (code, signal) => {
-    cancelTimeout();
-    const finish = () => {
-      cancelDrain();
-      for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
-      end(isLate ? { kind: 'timeout', output: output() } : { kind: 'ended', code, signal, output: output() });
-    };
-    const cancelDrain = alarm(DRAIN_MS, finish);
-    child.on('close', finish);
+    cancel();
+    cancel = alarm(DRAIN_MS, () => finish(code, signal));
+    child.on('close', () => finish(code, signal));
   });
   // It need not read all of its input.
   child.stdin.on('error', () => {});
@@ -73,15 +84,13 @@ function watch(
 }
 
 function gather(streams: readonly Readable[]): () => Buffer {
-  const chunks: Buffer[] = [];
-  let size = 0;
+  let last = Buffer.alloc(0);
   for (const stream of streams) {
     stream.on('data', (chunk: Buffer) => {
-      chunks.push(chunk.subarray(0, Math.max(0, MOST_OUTPUT - size)));
-      size += chunk.length;
+      last = Buffer.concat([last, chunk]).subarray(-MOST_OUTPUT);
     });
   }
-  return () => Buffer.concat(chunks);
+  return () => last;
 }
 
 function kill(pid: number | undefined): void {
@@ -89,6 +98,6 @@ function kill(pid: number | undefined): void {
   try {
     process.kill(-pid, 'SIGKILL');
   } catch {
-    // It has ended in this moment.
+    // It has ended in this moment, or it may not be killed.
   }
 }

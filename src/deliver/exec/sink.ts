@@ -57,7 +57,10 @@ function problemOf(ended: Ended, contents: SinkContents, { timeoutMs }: ExecSink
       : shown === ''
         ? ''
         : ` (${shown})`;
-  if (ended.kind === 'timeout') return `it did not end within ${formatDuration(timeoutMs)} and was killed${said}`;
+  if (ended.kind === 'timeout') {
+    const fate = ended.isKilled ? 'was killed' : 'goes on: rekeyd may not kill it';
+    return `it did not end within ${formatDuration(timeoutMs)} and ${fate}${said}`;
+  }
   return `it ended with ${ended.code === null ? ended.signal : ended.code}${said}`;
 }
 

@@ -1,10 +1,10 @@
 /** Calls to a Kubernetes API, and what its answers mean to a person. */
-import { readFile } from 'node:fs/promises';
 import type { KubernetesSinkConfig } from '../../config/sinks/model.ts';
-import { members, shortMessage } from '../../core/reply.ts';
-import { messageOf } from '../../errors.ts';
+import { members } from '../../core/reply.ts';
+import { readToken } from '../../files/token.ts';
+import { quotable } from '../../keys/repeats.ts';
+import { isRedirect, type JsonAnswer, type JsonApi, type JsonCall, openJsonApi } from '../../net/json-api.ts';
 import { monotonic } from '../../time.ts';
-import { type JsonAnswer, type JsonApi, type JsonCall, openJsonApi } from '../json-api.ts';
 
 /** An answer that is no success. */
 export class KubernetesError extends Error {
@@ -12,9 +12,8 @@ export class KubernetesError extends Error {
   /** What to do, without a full stop. */
   readonly hint: string;
 
-  constructor(doing: string, { status, body }: JsonAnswer) {
-    const { message } = members(body); // of a Status
-    const told = typeof message === 'string' ? shortMessage(message) : '';
+  /** @param told what the server says; empty: nothing */
+  constructor(doing: string, status: number, told: string) {
     super(`Kubernetes answers ${status}${told === '' ? '' : ` (${told})`} ${doing}`);
     this.status = status;
     this.hint = hintFor(status, told);
@@ -43,12 +42,12 @@ export function openKubernetesApi(config: KubernetesSinkConfig, now: () => numbe
 
   async function token(): Promise<string> {
     if (held !== null && monotonic() - held.readAt < TOKEN_MS) return held.token;
-    const read = await tokenIn(config.tokenFile);
+    const read = await readToken(config.tokenFile);
     held = { token: read, readAt: monotonic() };
     return read;
   }
 
-  async function attempt({ doing: _, expects: __, ...call }: KubernetesCall): Promise<JsonAnswer> {
+  async function attempt(call: KubernetesCall): Promise<JsonAnswer> {
     return api.call({ ...call, headers: { authorization: `Bearer ${await token()}` } });
   }
 
@@ -60,23 +59,25 @@ export function openKubernetesApi(config: KubernetesSinkConfig, now: () => numbe
         held = null;
         answer = await attempt(call);
       }
-      const isFine = (answer.status >= 200 && answer.status < 300) || call.expects?.includes(answer.status);
-      if (!isFine) throw new KubernetesError(call.doing, answer);
-      return answer;
+      const { status, body } = answer;
+      // A page with the status 404 is a proxy's, and says nothing of a Secret.
+      const isExpected = call.expects?.includes(status) === true && members(body).kind === 'Status';
+      if (isExpected || (status >= 200 && status < 300)) return answer;
+      throw new KubernetesError(call.doing, status, quotable(textIn(answer), held === null ? [] : [held.token]));
     },
     close: api.close,
   };
 }
 
-async function tokenIn(file: string): Promise<string> {
-  try {
-    return (await readFile(file, 'utf8')).trim();
-  } catch (error) {
-    throw new Error(`the token of the service account cannot be read: ${messageOf(error)}`);
-  }
+/** Of a Status. */
+function textIn({ status, body }: JsonAnswer): string {
+  const { kind, message } = members(body);
+  if (status === 404 && kind !== 'Status') return 'which is no answer of Kubernetes';
+  return typeof message === 'string' ? message : '';
 }
 
 function hintFor(status: number, told: string): string {
+  if (isRedirect(status)) return 'Set url to the server that it leads to: rekeyd follows no redirect';
   if (/too long|too large|limit is/i.test(told))
     return 'A Secret holds at most 1 MiB: take out what others put into it';
   if (/being terminated|namespaces? "[^"]*" not found/i.test(told))

@@ -83,21 +83,32 @@ export interface FoundSecret {
   readonly delivery: Delivery | null;
 }
 
-export function secretIn(body: unknown): FoundSecret {
+/** Null: the answer is no Secret of that name. */
+export function secretIn(body: unknown, { name: asked }: Pick<Place, 'name'>): FoundSecret | null {
   const { metadata, data } = members(body);
-  const { labels, annotations, resourceVersion } = members(metadata);
+  const { name, labels, annotations, resourceVersion } = members(metadata);
+  if (name !== asked || typeof resourceVersion !== 'string') return null;
   const isOurs = members(labels)[OWNER_LABEL[0]] === OWNER_LABEL[1];
   const [fence, meta] = [members(annotations)[FENCE], members(data)[META]];
   return {
-    version: String(resourceVersion),
+    version: resourceVersion,
     fence: isOurs && typeof fence === 'string' ? fenceIn(parseJson(fence)) : null,
     delivery: typeof meta === 'string' ? deliveryIn(Buffer.from(meta, 'base64').toString()) : null,
   };
 }
 
 /** A merge patch (RFC 7396) of a Deployment. The same keys give the same patch, which changes nothing. */
-export function restartPatch({ clientId, issuer, current, next, previous }: SinkContents) {
+export function restartPatch(contents: SinkContents) {
+  return { spec: { template: { metadata: { annotations: { [KEYS]: keysIn(contents) } } } } };
+}
+
+/** Whether a Deployment was changed as {@link restartPatch} says. */
+export function isRestarted(body: unknown, contents: SinkContents): boolean {
+  const { metadata } = members(members(members(body).spec).template);
+  return members(members(metadata).annotations)[KEYS] === keysIn(contents);
+}
+
+function keysIn({ clientId, issuer, current, next, previous }: SinkContents): string {
   const keys = [clientId, issuer, current?.kid, next?.kid, previous?.kid].map((part) => part ?? null);
-  const content = createHash('sha256').update(JSON.stringify(keys)).digest('hex').slice(0, 16);
-  return { spec: { template: { metadata: { annotations: { [KEYS]: content } } } } };
+  return createHash('sha256').update(JSON.stringify(keys)).digest('hex').slice(0, 16);
 }

@@ -9,7 +9,16 @@ import { keySetTexts } from '../key-set.ts';
 import type { SinkTools } from '../open.ts';
 import { type Sink, type SinkContents, sinkFailed } from '../sink.ts';
 import { KubernetesError, openKubernetesApi } from './api.ts';
-import { type FoundSecret, MANAGER, type Place, placeIn, restartPatch, secretFor, secretIn } from './secret.ts';
+import {
+  type FoundSecret,
+  isRestarted,
+  MANAGER,
+  type Place,
+  placeIn,
+  restartPatch,
+  secretFor,
+  secretIn,
+} from './secret.ts';
 
 /** So often another writer may be faster. */
 const ATTEMPTS = 5;
@@ -27,10 +36,12 @@ export function kubernetesSink(config: KubernetesSinkConfig, { store, now }: Sin
   };
 
   async function read(place: Place): Promise<FoundSecret | null> {
-    const { status, body } = await api.call({
-      ...{ method: 'GET', path: pathOf(place), doing: `reading the Secret ${place.name}`, expects: [404] },
-    });
-    return status === 404 ? null : secretIn(body);
+    const doing = `reading the Secret ${place.name}`;
+    const { status, body } = await api.call({ method: 'GET', path: pathOf(place), doing, expects: [404] });
+    if (status === 404) return null;
+    const found = secretIn(body, place);
+    if (found === null) throw new Error(`Kubernetes answers ${status} without the Secret, ${doing}`);
+    return found;
   }
 
   /** @returns false when another writer was faster */
@@ -41,9 +52,16 @@ export function kubernetesSink(config: KubernetesSinkConfig, { store, now }: Sin
         throw new SecretTaken(`the Secret ${place.name} is there, without the label and the annotation of rekeyd`);
       await refuseFenced(placeOf(contents.ref), found.fence, contents, store);
     }
-    const body = secretFor(place, keySetTexts(contents), fenceOf(contents, store), found?.version ?? null);
-    const { status } = await apply(place, body, '', [409]);
-    return status !== 409;
+    const [texts, fence] = [keySetTexts(contents), fenceOf(contents, store)];
+    const secret = secretFor(place, texts, fence, found?.version ?? null);
+    const { status, body } = await apply(place, secret, '', [409]);
+    if (status === 409) return false;
+    const written = secretIn(body, place);
+    // The key is published next: a success that wrote nothing would leave signers without it.
+    const isWritten = written?.fence?.client === fence.client && written.fence.epoch === fence.epoch;
+    if (!isWritten)
+      throw new Error(`Kubernetes answers ${status}, and not with the Secret ${place.name} that was written`);
+    return true;
   }
 
   /** By force: a field that somebody changed by hand becomes ours again. */
@@ -52,10 +70,16 @@ export function kubernetesSink(config: KubernetesSinkConfig, { store, now }: Sin
     return api.call({ ...APPLY, path, body, doing: `writing the Secret ${place.name}`, expects });
   }
 
-  async function restart({ namespace: of, restart: deployment }: Place, patch: object, more: string): Promise<void> {
-    if (deployment === null) return;
+  function patchDeployment({ namespace: of, restart: deployment }: Place, patch: object, more: string) {
     const path = `/apis/apps/v1/namespaces/${of}/deployments/${deployment}?fieldManager=${MANAGER}${more}`;
-    await api.call({ ...MERGE, path, body: patch, doing: `restarting the Deployment ${deployment}` });
+    return api.call({ ...MERGE, path, body: patch, doing: `restarting the Deployment ${deployment}` });
+  }
+
+  async function restart(place: Place, contents: SinkContents): Promise<void> {
+    if (place.restart === null) return;
+    const { status, body } = await patchDeployment(place, restartPatch(contents), '');
+    if (isRestarted(body, contents)) return;
+    throw new Error(`Kubernetes answers ${status}, and not that it restarts the Deployment ${place.restart}`);
   }
 
   /** Nothing is kept of what is sent: the server only says what would come of it. */
@@ -75,7 +99,7 @@ export function kubernetesSink(config: KubernetesSinkConfig, { store, now }: Sin
         for (let attempt = 1; attempt <= ATTEMPTS && !isWritten; attempt += 1) isWritten = await write(place, contents);
         if (!isWritten)
           throw new SecretTaken(`another writer changed the Secret ${place.name} ${ATTEMPTS} times meanwhile`);
-        await restart(place, restartPatch(contents), '');
+        await restart(place, contents);
       } catch (error) {
         throw failed(placeOf(contents.ref), error);
       }
@@ -94,7 +118,7 @@ export function kubernetesSink(config: KubernetesSinkConfig, { store, now }: Sin
       const namespaces = new Set([namespace, ...own.map((place) => place.namespace)]);
       try {
         for (const of of namespaces) await tryOut({ namespace: of, name: `${config.prefix}.doctor`, restart: null });
-        for (const place of own) await restart(place, {}, DRY_RUN);
+        for (const place of own) if (place.restart !== null) await patchDeployment(place, {}, DRY_RUN);
         return null;
       } catch (error) {
         return failed(name, error).message;

@@ -1,8 +1,8 @@
 /** What keeps keys from being delivered to Vault, found out without writing anything. */
 import type { VaultSinkConfig } from '../../config/sinks/model.ts';
-import { members } from '../../core/reply.ts';
-import type { VaultApi } from './api.ts';
-import type { Session } from './session.ts';
+import { members, shortMessage } from '../../core/reply.ts';
+import type { VaultApi } from '../../vault/api.ts';
+import type { Session } from '../../vault/session.ts';
 
 /** What a policy has to allow, by the path below the mount. */
 const NEEDED = { data: ['create', 'read', 'update'], destroy: ['update'] } as const;
@@ -27,8 +27,9 @@ export async function expectVersions({ mount }: VaultSinkConfig, api: VaultApi, 
   if (status !== 200) return;
   const { type, options } = members(members(body).data);
   const { version } = members(options);
+  if (typeof type !== 'string') throw new Error(`Vault answers 200 without a type, looking at the mount ${mount}`);
   if (type === 'kv' && version === '2') return;
-  const is = type === 'kv' ? `a KV engine of version ${version ?? 1}` : `an engine of type ${String(type)}`;
+  const is = type === 'kv' ? 'a KV engine of version 1' : `an engine of type ${shortMessage(type)}`;
   throw new Error(`the mount ${mount} is ${is}, and rekeyd needs a KV engine of version 2: set another mount`);
 }
 
@@ -45,8 +46,8 @@ async function expectRights({ mount, prefix }: VaultSinkConfig, api: VaultApi, s
   const { body } = await session.withToken((token) => api.call({ ...call, token }));
   const { data = body } = members(body);
   const missing = Object.entries(NEEDED).flatMap(([kind, needed]) => {
-    const found = members(data)[pathOf(kind)];
-    const rights: readonly unknown[] = Array.isArray(found) ? found : [];
+    const rights: unknown = members(data)[pathOf(kind)];
+    if (!Array.isArray(rights)) throw new Error('Vault does not tell the rights of rekeyd where it is asked for them');
     const lacking = rights.includes('root') ? [] : needed.filter((right) => !rights.includes(right));
     return lacking.length === 0 ? [] : [`${lacking.join(', ')} on ${mount}/${kind}/${prefix}/*`];
   });

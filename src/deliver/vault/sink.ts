@@ -8,13 +8,14 @@ import { members, parseJson } from '../../core/reply.ts';
 import type { Delivery } from '../../core/signers.ts';
 import { messageOf, RekeydError } from '../../errors.ts';
 import { encodeSegment } from '../../files/paths.ts';
+import type { JsonAnswer } from '../../net/json-api.ts';
+import { openVaultApi, VaultError } from '../../vault/api.ts';
+import { openSession } from '../../vault/session.ts';
 import { type Fence, fenceIn, fenceOf, refuseFenced } from '../fence.ts';
 import { deliveryIn, keySetTexts, META } from '../key-set.ts';
 import type { SinkTools } from '../open.ts';
 import { type Sink, type SinkContents, sinkFailed } from '../sink.ts';
-import { openVaultApi, VaultError } from './api.ts';
 import { checkVault, expectVersions } from './check.ts';
-import { openSession } from './session.ts';
 
 /** The member that says who delivered the secret. */
 const OWN = 'rekeyd.json';
@@ -35,8 +36,8 @@ type Mark = Fence & { readonly since: number };
 
 export function vaultSink(config: VaultSinkConfig, { store, now }: SinkTools): Sink {
   const { url, mount, prefix, namespace, auth } = config;
-  const api = openVaultApi(config, now);
-  const session = openSession(api, auth);
+  const api = openVaultApi({ ...config, now });
+  const session = openSession(api, auth, { renews: 'always' });
   const name = `vault ${url}${namespace === null ? '' : ` ${namespace}`} ${mount}/${prefix}`;
   const pathOf = (ref: string) => `${prefix}/${ref.split('/').map(encodeSegment).join('/')}`;
   const placeOf = (ref: string) => `${name}/${ref}`;
@@ -45,13 +46,16 @@ export function vaultSink(config: VaultSinkConfig, { store, now }: SinkTools): S
 
   async function read(ref: string): Promise<Present> {
     const path = `${mount}/data/${pathOf(ref)}`;
-    const { body } = await session.withToken((token) =>
+    const { status, body } = await session.withToken((token) =>
       api.call({ method: 'GET', path, token, doing: 'reading the secret', expects: [404] }),
     );
+    // Of one that was never there Vault answers 404 without `data`, of one that was deleted 404 with it.
+    if (status === 404 && members(body).data === undefined) return { version: 0, data: null };
     const { data, metadata } = members(members(body).data);
-    const { version } = members(metadata);
+    const version = versionIn(metadata);
+    if (version === null) throw new Error(`Vault answers ${status} without a version, reading the secret`);
     const isThere = typeof data === 'object' && data !== null;
-    return { version: typeof version === 'number' ? version : 0, data: isThere ? members(data) : null };
+    return { version, data: isThere ? members(data) : null };
   }
 
   /** @returns the first version that is ours */
@@ -62,7 +66,7 @@ export function vaultSink(config: VaultSinkConfig, { store, now }: SinkTools): S
       throw new VaultTaken('a secret is there that rekeyd did not make');
     }
     await refuseFenced(placeOf(contents.ref), mark, contents, store);
-    return mark.since;
+    return Math.min(mark.since, version);
   }
 
   /** @returns false when another writer was faster */
@@ -73,11 +77,18 @@ export function vaultSink(config: VaultSinkConfig, { store, now }: SinkTools): S
     const data = { ...keySetTexts(contents), [OWN]: `${JSON.stringify(mark, null, 2)}\n` };
     const body = { options: { cas: present.version }, data };
     const path = `${mount}/data/${pathOf(contents.ref)}`;
+    let answer: JsonAnswer;
     try {
-      await session.withToken((token) => api.call({ method: 'POST', path, body, token, doing: 'writing the secret' }));
+      const call = { method: 'POST', path, body, doing: 'writing the secret' } as const;
+      answer = await session.withToken((token) => api.call({ ...call, token }));
     } catch (error) {
-      if (error instanceof VaultError && error.status === 400 && /check-and-set/.test(error.message)) return false;
+      if (error instanceof VaultError && error.status === 400 && /check-and-set/.test(error.told)) return false;
       throw error;
+    }
+    // The key is published next: a success that wrote nothing would leave signers without it.
+    const written = versionIn(members(answer.body).data);
+    if (written !== present.version + 1) {
+      throw new Error(`Vault answers ${answer.status}, and not that it wrote version ${present.version + 1}`);
     }
     await destroy(contents.ref, since, present.version);
     return true;
@@ -88,7 +99,9 @@ export function vaultSink(config: VaultSinkConfig, { store, now }: SinkTools): S
     const versions = Array.from({ length: Math.max(0, last - from + 1) }, (_, index) => from + index);
     if (versions.length === 0) return;
     const call = { method: 'POST', path: `${mount}/destroy/${pathOf(ref)}`, body: { versions } } as const;
-    await session.withToken((token) => api.call({ ...call, token, doing: 'destroying the versions before it' }));
+    const doing = 'destroying the versions before it';
+    const { status } = await session.withToken((token) => api.call({ ...call, token, doing }));
+    if (status !== 204) throw new Error(`Vault answers ${status}, and not 204 as it should, ${doing}`);
   }
 
   return {
@@ -125,7 +138,7 @@ export function vaultSink(config: VaultSinkConfig, { store, now }: SinkTools): S
       }
     },
     close() {
-      void session.close().finally(() => api.close());
+      void session.release().finally(() => api.close());
     },
   };
 }
@@ -138,7 +151,17 @@ class VaultTaken extends Error {}
 function markIn(data: Partial<Record<string, unknown>>): Mark | null {
   const value = typeof data[OWN] === 'string' ? parseJson(data[OWN]) : undefined;
   const [fence, { since }] = [fenceIn(value), members(value)];
-  return fence === null || typeof since !== 'number' ? null : { ...fence, since };
+  return fence === null || !isVersion(since) ? null : { ...fence, since };
+}
+
+/** Null: it does not say which version. */
+function versionIn(metadata: unknown): number | null {
+  const { version } = members(metadata);
+  return isVersion(version) ? version : null;
+}
+
+function isVersion(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) > 0;
 }
 
 function deliveryOf(data: Partial<Record<string, unknown>>): Delivery | null {
@@ -148,9 +171,19 @@ function deliveryOf(data: Partial<Record<string, unknown>>): Delivery | null {
 
 function failed(place: string, error: unknown): RekeydError {
   if (error instanceof RekeydError) return error;
-  const hint = error instanceof VaultError ? error.hint : error instanceof VaultTaken ? LEAVE_IT : CONNECT;
+  const hint = error instanceof VaultError ? hintFor(error) : error instanceof VaultTaken ? LEAVE_IT : CONNECT;
   return sinkFailed(place, messageOf(error), hint);
 }
+
+function hintFor({ status, hint }: VaultError): string {
+  return hint ?? HINTS[status] ?? 'See the log of the server';
+}
+
+const HINTS: Readonly<Record<number, string>> = {
+  400: 'Check mount, prefix and auth of this sink',
+  403: 'Give the token of rekeyd a policy with create, read and update on data/ and update on destroy/, as docs/sinks.md shows, or log it in anew',
+  404: 'Check url, mount and namespace of this sink',
+};
 
 const LEAVE_IT = 'Nobody else may write below the prefix of this sink: move that away, or set another prefix';
 const CONNECT = 'Check url and ca of this sink, and that the server runs';

@@ -1,5 +1,5 @@
 /** Keys for a program: real ones, run as they would be. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -31,6 +31,7 @@ function program(script: string, more: Partial<ExecSinkConfig> = {}): ExecSinkCo
 }
 
 const isRoot = process.geteuid?.() === 0;
+const SINK = new URL('../../../src/deliver/exec/sink.ts', import.meta.url).href;
 const NOT_ROOT = 'only root can run a program as another user';
 
 test('the program gets the whole set, its arguments and its environment, and nothing else', async () => {
@@ -70,7 +71,7 @@ test('as another user without the right to, it says so, and so does the check', 
   // A child that is not root opens the sink.
   const config = program('cat > /dev/null', { user: 1, group: 1 });
   const [, open = '', look = ''] = `
-    const { execSink } = await import(${JSON.stringify(new URL('../../../src/deliver/exec/sink.ts', import.meta.url).href)});
+    const { execSink } = await import(${JSON.stringify(SINK)});
     console.log(await execSink(${JSON.stringify(config)}).check());`.split('\n');
   const env = { PATH: process.env.PATH };
   const child = join(dir, 'child.mjs');
@@ -106,6 +107,44 @@ describe('a program that', () => {
     await until(
       'what it started has ended',
       () => !existsSync(`/proc/${pid}`) || /\nState:\tZ/.test(readFileSync(`/proc/${pid}/status`, 'utf8')),
+    );
+  });
+
+  test('cannot be killed is not waited for', async ({ skip }) => {
+    skip(!isRoot, NOT_ROOT);
+    // As `sudo` does for a rekeyd that is not root, it becomes root.
+    const path = join(dir, 'of-root');
+    execFileSync('cp', ['-L', execFileSync('which', ['setpriv'], { encoding: 'utf8' }).trim(), path]);
+    chmodSync(path, 0o4755);
+    const { status } = spawnSync(path, ['--reuid=0', 'true'], { uid: 65534, gid: 65534 });
+    skip(status !== 0, 'programs of root are not run as such here');
+    const pid = join(dir, 'pid');
+    const args = ['--reuid=0', '--clear-groups', 'sh', '-c', `echo $$ > ${pid}; exec sleep 30`];
+    const config = { kind: 'exec', program: path, args, user: null, group: null, env: {}, timeoutMs: 300 };
+    const script = join(dir, 'child.mjs');
+    writeFileSync(
+      script,
+      `const { execSink } = await import(${JSON.stringify(SINK)});
+      process.setgroups([]); process.setgid(65534); process.setuid(65534);
+      const none = { current: null, next: null, previous: null, issuer: null, alg: null };
+      const contents = { ref: '1/a/b', clientId: 'c', updatedAt: 0, epoch: 1, ...none };
+      await execSink(${JSON.stringify(config)}).deliver(contents).catch(({ message }) => console.log(message));
+      process.exit();`,
+    );
+    try {
+      const told = execFileSync(process.execPath, [script], { env: { PATH: process.env.PATH }, encoding: 'utf8' });
+      expect(told).toMatch(/did not end within 300 ms and goes on: rekeyd may not kill it/);
+    } finally {
+      process.kill(Number(readFileSync(pid, 'utf8')), 'SIGKILL');
+    }
+  });
+
+  test('prints much is told by the last of it', async () => {
+    const sink = execSink(
+      program('cat > /dev/null; head -c 100000 /dev/zero | tr "\\0" "\\n"; echo "the disk is full"; exit 1'),
+    );
+    expect(await message(sink.deliver(contents({ current: await sinkKey() })))).toContain(
+      'it ended with 1 (the disk is full)',
     );
   });
 

@@ -139,7 +139,7 @@ export async function startCluster(tls?: { readonly cert: string; readonly key: 
     const annotations = { ...deployment.annotations, ...body.spec?.template?.metadata?.annotations };
     if (query.get('dryRun') !== 'All' && JSON.stringify(annotations) !== JSON.stringify(deployment.annotations))
       Object.assign(deployment, { annotations, generation: deployment.generation + 1 });
-    return [200, deployment];
+    return [200, { metadata: { name, namespace }, spec: { template: { metadata: { annotations } } } }];
   }
 
   function handle(asked: Asked): [number, object] {

@@ -43,6 +43,10 @@ export interface Vault {
   readonly login: { ttlSeconds: number; renewable: boolean; policy: Policy; readonly jwts: Set<string> };
   /** Called before a write is looked at: another writer may be faster. */
   onWrite: (path: string) => void;
+  /** Asked first: what it answers goes out in place of what Vault would say. `cut`: the connection ends. */
+  interfere: (path: string) => Answer | 'cut' | null;
+  /** Other engines, by their mounts. They see the calls of tokens with the policy `root`. */
+  readonly engines: Map<string, (path: string, body: Members) => Answer>;
   addToken(token: string, more?: Partial<Token>): void;
   /** The latest version of a secret. */
   latest(path: string): StoredVersion | undefined;
@@ -64,6 +68,8 @@ export async function startVault(tls?: { readonly cert: string; readonly key: st
     engine: { type: 'kv', version: '2' },
     login: { ttlSeconds: 3600, renewable: true, policy: REKEYD_POLICY, jwts: new Set() },
     onWrite: () => {},
+    interfere: () => null,
+    engines: new Map(),
     addToken(token, more = {}) {
       vault.tokens.set(token, {
         endsAt: Number.POSITIVE_INFINITY,
@@ -78,31 +84,34 @@ export async function startVault(tls?: { readonly cert: string; readonly key: st
 
   const listener: RequestListener = async (request, response) => {
     const body: Members = request.headers['content-length'] === undefined ? {} : ((await json(request)) as Members);
-    const answer = handle(request, body, vault, now);
+    const answer = vault.interfere(pathOf(request)) ?? handle(request, body, vault, now);
+    if (answer === 'cut') return void request.socket.destroy();
     response.writeHead(answer.status, { 'content-type': 'application/json' });
-    response.end(answer.status === 204 ? undefined : JSON.stringify(answer.body));
+    response.end(answer.status === 204 ? undefined : (answer.text ?? JSON.stringify(answer.body)));
   };
   const server = tls === undefined ? createPlainServer(listener) : createTlsServer(tls, listener);
   const port = await listening(server);
   return Object.assign(vault, { url: `http${tls === undefined ? '' : 's'}://127.0.0.1:${port}` });
 }
 
-interface Answer {
+export interface Answer {
   readonly status: number;
   readonly body?: unknown;
+  /** In place of `body`, as it is. */
+  readonly text?: string;
 }
 
-const errors = (status: number, ...texts: string[]): Answer => ({ status, body: { errors: texts } });
+function pathOf({ url = '' }: IncomingMessage): string {
+  return url.replace(/^\/v1\//, '').replace(/\?.*$/, '');
+}
+
+export const errors = (status: number, ...texts: string[]): Answer => ({ status, body: { errors: texts } });
 const DENIED = errors(403, '1 error occurred:\n\t* permission denied\n\n');
 const BAD_TOKEN = errors(403, '2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n');
 
-function handle(
-  { method = '', url = '', headers }: IncomingMessage,
-  body: Members,
-  vault: Vault,
-  now: () => number,
-): Answer {
-  const path = url.replace(/^\/v1\//, '').replace(/\?.*$/, '');
+function handle(request: IncomingMessage, body: Members, vault: Vault, now: () => number): Answer {
+  const { method = '', headers } = request;
+  const path = pathOf(request);
   vault.calls.push(`${method} ${path}`);
   if (path === 'sys/health')
     return { status: vault.sealed ? 503 : 200, body: { initialized: true, sealed: vault.sealed } };
@@ -124,7 +133,10 @@ function handle(
     const { type, version } = vault.engine;
     return { status: 200, body: { data: { type, path: `${MOUNT}/`, options: { version } } } };
   }
-  if (!path.startsWith(`${MOUNT}/`)) return errors(404, `no handler for route "${path}". route entry not found.`);
+  const [mount = ''] = path.split('/');
+  const other = vault.engines.get(mount);
+  if (other !== undefined) return token.policy === 'root' ? other(path.slice(mount.length + 1), body) : DENIED;
+  if (mount !== MOUNT) return errors(404, `no handler for route "${path}". route entry not found.`);
   const [, kind = '', secret = ''] = /^[^/]+\/([^/]+)\/(.*)$/.exec(path) ?? [];
   return engine(method, kind, secret, body, token, vault);
 }

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { Secret } from '../../../src/config/secret.ts';
-import type { VaultAuthConfig, VaultSinkConfig } from '../../../src/config/sinks/model.ts';
+import type { VaultSinkConfig } from '../../../src/config/sinks/model.ts';
+import type { VaultAuthConfig } from '../../../src/config/vault.ts';
 import type { DeliveringStore } from '../../../src/deliver/fence.ts';
 import type { Sink, SinkKey } from '../../../src/deliver/sink.ts';
 import { vaultSink } from '../../../src/deliver/vault/sink.ts';
@@ -220,6 +221,52 @@ describe('logging in', () => {
       await sink.deliver({ ...contents({ current: await sinkKey() }), ref: `1/a/${n}` as never });
     }
     await until('both are renewed', () => vault.calls.filter((call) => call.endsWith('renew-self')).length >= 2);
+  });
+
+  test('a lease whose renewal is answered with nonsense is renewed again, and not taken for one without an end', async () => {
+    const vault = await startVault();
+    vault.login.ttlSeconds = 2;
+    let nonsense = 0;
+    vault.interfere = (path) => {
+      if (!path.endsWith('renew-self') || nonsense > 0) return null;
+      nonsense += 1;
+      return { status: 200, body: {} };
+    };
+    const sink = sinkAt(vault, { auth: APP_ROLE });
+    await sink.deliver(contents({ current: await sinkKey() }));
+    await until('the renewal was answered', () => nonsense > 0);
+    const logins = () => vault.calls.filter((call) => call.endsWith('approle/login')).length;
+    // Its end is known still: another login comes before the call that would be refused.
+    vault.passed += 5;
+    await until('it has logged in again', async (saw) => {
+      await sink.deliver(contents({ current: await sinkKey() }, { epoch: 2 }));
+      return saw(logins()) > 1;
+    });
+    vault.login.ttlSeconds = 3600;
+  });
+
+  test('a right that its policy lacks is no reason to log in again and again: each login leaves a lease', async () => {
+    const vault = await startVault();
+    vault.login.policy = { data: ['read'] };
+    const sink = sinkAt(vault, { auth: APP_ROLE });
+    for (const epoch of [1, 2, 3]) {
+      expect(await message(sink.deliver(contents({}, { epoch })))).toMatch(/permission denied.*writing the secret/s);
+    }
+    expect(vault.calls.filter((call) => call.endsWith('approle/login'))).toHaveLength(1);
+    expect(vault.tokens.size).toBe(1);
+  });
+
+  test('a token that is asked for while the sink closes is given back, too', async () => {
+    const vault = await startVault();
+    const sink = sinkAt(vault, { auth: APP_ROLE });
+    vault.interfere = (path) => {
+      if (path.endsWith('login')) sink.close();
+      return null;
+    };
+    await sink.deliver(contents({})).catch(() => {});
+    await until('the token is given back', () => vault.calls.includes('POST auth/token/revoke-self'));
+    const login = vault.calls.findIndex((call) => call.endsWith('login'));
+    expect(vault.calls.indexOf('POST auth/token/revoke-self')).toBeGreaterThan(login);
   });
 
   test('a token that was revoked, or may not write, is told with what to do', async () => {

@@ -1,29 +1,28 @@
-/** A server that takes and answers JSON, for sinks. */
-import type { RouteConfig } from '../config/model.ts';
-import { parseJson } from '../core/reply.ts';
-import { exchange } from '../net/exchange.ts';
-import { openPool } from '../net/pool.ts';
+/** A server that takes and answers JSON. Its answers are the words of a stranger: bounded, and looked at before anybody believes them. */
+import { kindOfText, parseJson } from '../core/reply.ts';
+import { exchange } from './exchange.ts';
+import { openPool, type Route } from './pool.ts';
 
 export interface JsonCall {
-  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PATCH';
   /** Absolute, with the encoded segments; the path of the server's URL comes before it. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   /** Sent as JSON. */
   readonly body?: unknown;
   readonly contentType?: string;
-  /** Shorter than that of the API. */
+  /** Where one call may take less time than the others. */
   readonly timeoutMs?: number;
 }
 
 export interface JsonAnswer {
   readonly status: number;
-  /** Undefined: no JSON. */
+  /** Undefined: no JSON. Of a 2xx but 204 it is an object. */
   readonly body: unknown;
 }
 
 export interface JsonApi {
-  /** @throws Error when there is no whole answer: what the server did is not known then */
+  /** @throws Error when there is no whole answer, or a success that is no JSON object: what the server did is not known then */
   call(call: JsonCall): Promise<JsonAnswer>;
   /** Waits for calls under way. Twice is once. */
   close(): Promise<void>;
@@ -31,13 +30,13 @@ export interface JsonApi {
 
 export interface JsonApiOptions {
   readonly url: string;
-  readonly route: RouteConfig;
+  readonly route: Route;
   readonly timeoutMs: number;
   /** ms since the Unix epoch */
   readonly now: () => number;
 }
 
-/** Deliveries at once. More of them wait for each other. */
+/** Calls at once. More of them wait for each other. */
 const CONNECTIONS = 8;
 
 /** What servers allow a secret to be, and some more. */
@@ -57,11 +56,29 @@ export function openJsonApi({ url, route, timeoutMs, now }: JsonApiOptions): Jso
         body: body === undefined ? null : JSON.stringify(body),
       });
       if (answer.kind === 'lost') throw new Error(answer.message);
-      return { status: answer.status, body: parseJson(answer.body) };
+      const { status } = answer;
+      const read = parseJson(answer.body);
+      const isSuccess = status >= 200 && status < 300 && status !== 204;
+      // A proxy, or another server, answers in place of the one that is asked. Nothing was done then.
+      if (isSuccess && !isObject(read)) throw new Error(`the answer (${status}) is ${whatElse(answer.body, read)}`);
+      return { status, body: read };
     },
     close() {
       closing ??= pool.close();
       return closing;
     },
   };
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function whatElse(text: string, read: unknown): string {
+  return read === undefined ? kindOfText(text) : 'JSON, and no object';
+}
+
+/** Of an answer that leads elsewhere. */
+export function isRedirect(status: number): boolean {
+  return status >= 300 && status < 400;
 }
