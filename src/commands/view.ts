@@ -1,5 +1,6 @@
 /** A look at the store and the API that leaves no trace. (Opening all parts gives a new store its id and notes what it holds.) */
-import { type Config, type PolicyConfig, policyFor } from '../config/model.ts';
+import { policyFor } from '../config/lookup.ts';
+import type { Config, PolicyConfig } from '../config/model.ts';
 import type { ClientRef } from '../core/client.ts';
 import { type AppFacts, NOTHING_KNOWN } from '../core/findings.ts';
 import type { ClientPolicy } from '../core/policy.ts';

@@ -1,5 +1,6 @@
 /** Opens everything that the service and the commands share, as the config says: store, API clients, sinks. */
-import { appPaths, type Config, type DeploymentConfig } from '../config/model.ts';
+import { appPaths } from '../config/lookup.ts';
+import type { Config, DeploymentConfig } from '../config/model.ts';
 import type { SinkConfig } from '../config/sinks/model.ts';
 import { splitReference } from '../core/client.ts';
 import { NO_TRACE } from '../core/trace.ts';

@@ -1,5 +1,6 @@
 /** Checks of what is known of each app's server, and whether the policies ask for more. */
-import { appPaths, type Config } from '../../config/model.ts';
+import { appPaths } from '../../config/lookup.ts';
+import type { Config } from '../../config/model.ts';
 import { type AppFacts, type Findings, NOTHING_KNOWN, takesSeveral } from '../../core/findings.ts';
 import { ALGORITHMS } from '../../core/keys.ts';
 import { misfits } from '../../rotation/misfits.ts';
