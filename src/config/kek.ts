@@ -1,4 +1,5 @@
 /** A key encryption key of the section `encryption`: its bytes, or the service that holds it. */
+import { z } from 'zod';
 import * as field from './fields.ts';
 import { duration, name, section, text } from './fields.ts';
 import type { RouteConfig } from './model.ts';
@@ -53,7 +54,7 @@ export function kek(sources: Sources) {
         ? 'is missing: write key: env:NAME or file:PATH, or vault_transit or aws_kms in its place'
         : 'must stand alone: a KEK has one of key, vault_transit and aws_kms';
     context.addIssue({ code: 'custom', path: ['key'], message });
-    return { id, kind: 'aws_kms', keyId: '', region: null, endpoint: null, timeoutMs: 0 }; // refused anyway
+    return z.NEVER;
   });
 }
 
