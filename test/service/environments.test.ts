@@ -50,7 +50,7 @@ test.each([
     const select = selected ?? { clients: [client.ref] };
     const id = await fleet.queues.request({ v: 1, select, reason: 'a test', actor: 'test' });
     await until('it is put back', async () => (await fleet.queues.requests.getJobState(id)) === 'delayed');
-    expect(await withQueues(fleet.resources, putOffRequests)).toEqual([
+    expect((await withQueues(fleet.resources, putOffRequests)).requests).toEqual([
       { request: id, reason: 'a test', why: expect.stringMatching(why) },
     ]);
     expect(fleet.lines.filter((line) => line.includes('a request waits')).join()).toMatch(why);

@@ -32,7 +32,7 @@ function checkProbe(app: string, facts: AppFacts): Check {
   if (findings !== null) return fine(name, `on ${new Date(findings.at).toISOString()}: ${summary(facts, findings)}`);
   return advice(
     name,
-    'never: strategy auto is a cutover, and no client is changed to an alg that none signs in with',
+    'not probed yet: strategy auto means cutover there, and no client is changed to an alg that no other one signs in with',
     again,
   );
 }
