@@ -17,14 +17,14 @@ async function main(argv: readonly string[], env: Readonly<Record<string, string
     process.stderr.write(`${tooOld}\n`);
     return 2;
   }
-  // Secrets may stand in the environment, and diagnostic reports go to people and places that those are not for.
+  // People pass diagnostic reports on. Leave the environment out of them: it may hold secrets.
   process.report.excludeEnv = true;
   keepMemoryOutOfCoreDumps();
   process.stdout.on('error', (error) => {
     // A worker that exports its audit log there goes on without: the export tells of it.
     if (process.stdout.listenerCount('error') === 1) process.exit(outputLost(error));
   });
-  // Before the import: what is imported there may use the pool, and then it has its size for good.
+  // Before the import: the pool takes its size when it is first used, and what is imported may use it.
   process.env.UV_THREADPOOL_SIZE ||= String(wantedThreads());
   const { run } = await import('./commands/line.ts');
   return run(argv, (file = env.REKEYD_CONFIG || 'rekeyd.yaml') => ({ file, env, exit: process.exit }));

@@ -1,4 +1,4 @@
-/** Which clients `rotate` and `plan` are about, as the command line says it. */
+/** Which clients a command is about, as the command line says it. */
 import { appPaths } from '../config/lookup.ts';
 import type { Config } from '../config/model.ts';
 import { type ClientRef, isSegment, parseReference, splitReference } from '../core/client.ts';

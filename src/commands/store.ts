@@ -70,7 +70,7 @@ export async function storeDeclareLoss({ file, env }: Globals, { reason, json }:
   try {
     const marker = await readMarker(config.dataDir);
     const cause = { ...author(), reason: reason ?? 'declared on the command line' };
-    // Before workers may take them.
+    // Read before the loss is declared: after that, workers take them.
     const requests = await withQueues({ config, redis: view.target, store: view.store }, waitingRequests);
     const id = await declareLoss(view.redis, view.store.keys, config.dataDir, marker, cause);
     if (json) printJson({ id, lost: marker?.id ?? null, requests });

@@ -18,7 +18,7 @@ import { systemClock } from '../time.ts';
 import { createWachtClient, type WachtClient } from '../wacht/client.ts';
 import { note } from './output.ts';
 
-/** A reader has nothing to be confirmed on disk, and reads whatever store stands there. */
+/** A reader needs no write confirmed on disk, and reads any store that it finds. */
 async function readOnly(
   redis: Parameters<typeof openStore>[0],
   keys: StoreKeys,

@@ -144,7 +144,7 @@ function tell(log: Log): (problem: RekeydError | null) => void {
   };
 }
 
-/** How far the audit log is, is written to `data_dir`: by that a loss is noticed. */
+/** `store.json` in `data_dir` notes how far the audit log is: by that a loss of the store is noticed. */
 function tellNotes(log: Log): (problem: string | null) => void {
   return (problem) => {
     if (problem === null) log.info({}, 'store.json can be written again');

@@ -291,7 +291,9 @@ test('plan of a host that was taken says whose reports cannot be read, and what 
   const planned = await world.run(['plan', '--compromised', '--host', 'web-1', '--json']);
   await rm(reports);
   expect(planned.code).toBe(1);
-  const message = expect.stringMatching(`^It is not known whether ${pem.ref} signs on web-1: .*signers is not a folder\\. Mend that`);
+  const message = expect.stringMatching(
+    `^It is not known whether ${pem.ref} signs on web-1: .*signers is not a folder\\. Mend that`,
+  );
   expect(documentOf(planned)).toEqual({ error: { code: 'sink_failed', message } });
   expect(planned.stderr.trim().split('\n'), 'no stack trace').toHaveLength(1);
 });
