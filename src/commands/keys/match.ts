@@ -47,7 +47,7 @@ export function matchFiles(
     const missing = unread.filter(({ file }) => place === null || place === file);
     if (missing.length > 0) return `the clients of ${missing.map(({ file }) => file).join(', ')} could not be read`;
     if (place !== null && !places.has(place)) return `the config has no app ${place}, and no client has that id`;
-    return `no client of the apps in the config is named ${names.at(-1)}: write a client reference, or a client_id`;
+    return 'no client of the apps in the config has this name: name it by a client reference, or by a client_id';
   };
   const byClient = new Map<ClientRef, Found[]>();
   const unusable: Unusable[] = [];
