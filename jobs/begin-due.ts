@@ -1,5 +1,5 @@
 /** Begins the rotations of due clients, a page at a time: a fleet may have 100,000, and no more than a page of records is in memory. */
-import { policyFor } from '../src/config/model.ts';
+import { policyFor } from '../src/config/lookup.ts';
 import { offeredUntil } from '../src/core/adoption.ts';
 import { mayBegin } from '../src/core/calendar.ts';
 import { type ClientRef, splitReference } from '../src/core/client.ts';

@@ -2,7 +2,7 @@
  * Takes in the clients of a policy that are not known yet. They are only noted: a schedule rotates them when they are enrolled. Where the policy says
  * `adopt: take_over` or `overlap` it begins with them at once, as with a wave of their own. Comes after each sweep, as a job of its own: the lists of a large fleet take longer than all that is due.
  */
-import { policyFor } from '../src/config/model.ts';
+import { policyFor } from '../src/config/lookup.ts';
 import type { ClientRef } from '../src/core/client.ts';
 import { isEligible } from '../src/core/due.ts';
 import type { Cause } from '../src/core/history.ts';

@@ -1,5 +1,5 @@
 /** Notes anew when clients are due. Each commit notes it; a setting, or what is known of a server, changes it without one. */
-import { appPaths, policiesOf, policyFor } from '../src/config/model.ts';
+import { appPaths, policiesOf, policyFor } from '../src/config/lookup.ts';
 import type { ClientRef } from '../src/core/client.ts';
 import { activeKey } from '../src/core/keys.ts';
 import { inParallel, PAGE } from '../src/parallel.ts';

@@ -1,5 +1,5 @@
 /** Begins a rotation for each client that a request selects. */
-import { policyFor } from '../src/config/model.ts';
+import { policyFor } from '../src/config/lookup.ts';
 import { type ClientRef, misnamed, notListed, splitReference } from '../src/core/client.ts';
 import { isEligible } from '../src/core/due.ts';
 import { RekeydError } from '../src/errors.ts';

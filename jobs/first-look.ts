@@ -2,7 +2,8 @@
  * What a start tells before it changes anything: the clients of apps that this store does not know yet, what will happen to them, and which names in the
  * config have changed since the last start. It reads lists and sends nothing.
  */
-import { type AppConfig, policyFor } from '../src/config/model.ts';
+import { policyFor } from '../src/config/lookup.ts';
+import type { AppConfig } from '../src/config/model.ts';
 import { type ClientRef, makeReference } from '../src/core/client.ts';
 import type { ObservedClient } from '../src/core/document.ts';
 import { isEligible } from '../src/core/due.ts';

@@ -1,5 +1,6 @@
 /** Pausing and resuming scheduled rotations, for the commands and for the page. */
-import { type Config, policyFor } from '../src/config/model.ts';
+import { policyFor } from '../src/config/lookup.ts';
+import type { Config } from '../src/config/model.ts';
 import { type ClientRef, unconfigured } from '../src/core/client.ts';
 import type { Cause } from '../src/core/history.ts';
 import { byScope, isInForce, type Pause, pauseEntry, pauseOf, type Scope, scopeName } from '../src/core/pause.ts';

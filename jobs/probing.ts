@@ -1,5 +1,5 @@
 /** Probes that come by themselves (`probe: auto`): before the first rotation of an app, and every day after that. */
-import { policiesOf } from '../src/config/model.ts';
+import { policiesOf } from '../src/config/lookup.ts';
 import { shortMessage } from '../src/core/reply.ts';
 import { messageOf, RekeydError } from '../src/errors.ts';
 import type { RotationPolicy } from '../src/rotation/policy.ts';

@@ -2,7 +2,7 @@
  * Level-triggered upkeep: whatever a crash, a lost job or a human left behind is found from the records, and mended. Runs every
  * `reconcile_every` and at start-up; running it twice does no harm.
  */
-import { policyFor } from '../src/config/model.ts';
+import { policyFor } from '../src/config/lookup.ts';
 import { type ClientRef, splitReference } from '../src/core/client.ts';
 import { isEligible } from '../src/core/due.ts';
 import { hasDrifted, plan } from '../src/core/plan.ts';

@@ -1,5 +1,6 @@
 /** Clients that are known under another name: their deployment or app has another one in the config than before. */
-import { appPaths, type Config } from '../src/config/model.ts';
+import { appPaths } from '../src/config/lookup.ts';
+import type { Config } from '../src/config/model.ts';
 import { type ClientRef, makeReference, splitReference } from '../src/core/client.ts';
 import type { Resources } from '../src/rotation/resources.ts';
 

@@ -3,7 +3,7 @@
  * in memory is empty after a reboot, a volume is restored from an older copy, a sink was left out of the config for a while; the records go on saying that
  * everything is in its place.
  */
-import { appPaths } from '../src/config/model.ts';
+import { appPaths } from '../src/config/lookup.ts';
 import type { ClientRef } from '../src/core/client.ts';
 import { unknownDelivery } from '../src/core/delivering.ts';
 import type { PublicJwk } from '../src/core/document.ts';

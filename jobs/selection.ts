@@ -1,5 +1,5 @@
 /** Which clients a request is about. */
-import { policyFor } from '../src/config/model.ts';
+import { policyFor } from '../src/config/lookup.ts';
 import type { ClientRef } from '../src/core/client.ts';
 import { messageOf, RekeydError } from '../src/errors.ts';
 import { PAGE } from '../src/parallel.ts';

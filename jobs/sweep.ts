@@ -2,7 +2,7 @@
  * A sweep starts a rotation for each client of a policy that is due, as the store's index knows. It reads no list: what servers show is compared with
  * the records by `reconcile`, and looked at again by each rotation before it writes. Asking twice does no harm.
  */
-import { policiesOf } from '../src/config/model.ts';
+import { policiesOf } from '../src/config/lookup.ts';
 import { dueRefs, openRun } from './begin-due.ts';
 import type { JobContext } from './context.ts';
 import { noteDueTimes } from './due-times.ts';

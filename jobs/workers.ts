@@ -1,7 +1,7 @@
 /** The workers: one for each queue that requests come in by, one for upkeep, one per deployment. */
 
 import { DelayedError, type Job, UnrecoverableError, Worker, type WorkerOptions } from 'bullmq';
-import { appPaths } from '../src/config/model.ts';
+import { appPaths } from '../src/config/lookup.ts';
 import { members, shortMessage } from '../src/core/reply.ts';
 import { hasCode, messageOf } from '../src/errors.ts';
 import { isRefusal } from '../src/store/redis/replies.ts';

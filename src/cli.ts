@@ -17,20 +17,26 @@ async function main(argv: readonly string[], env: Readonly<Record<string, string
     process.stderr.write(`${tooOld}\n`);
     return 2;
   }
-  // Secrets may stand in the environment, and diagnostic reports go to people and places that those are not for.
+  // People pass diagnostic reports on. Leave the environment out of them: it may hold secrets.
   process.report.excludeEnv = true;
   keepMemoryOutOfCoreDumps();
-  // The reader of our output may stop early, as `head` does. Nothing is lost by that.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.stdout.on('error', (error) => {
     // A worker that exports its audit log there goes on without: the export tells of it.
-    if (process.stdout.listenerCount('error') === 1) process.exit(error.code === 'EPIPE' ? 0 : 1);
+    if (process.stdout.listenerCount('error') === 1) process.exit(outputLost(error));
   });
-  // Before the import: what is imported there may use the pool, and then it has its size for good.
+  // Before the import: the pool takes its size when it is first used, and what is imported may use it.
   process.env.UV_THREADPOOL_SIZE ||= String(wantedThreads());
   const { run } = await import('./commands/line.ts');
   return run(argv, (file = env.REKEYD_CONFIG || 'rekeyd.yaml') => ({ file, env, exit: process.exit }));
 }
 
+/** @returns what the process ends with. The reader of our output may stop early, as `head` does: nothing is lost by that. */
+function outputLost(error: NodeJS.ErrnoException): number {
+  if (error.code === 'EPIPE') return 0;
+  process.stderr.write(`rekeyd: The output could not be written: ${error.message}. What the command did stays done.\n`);
+  return 1;
+}
+
 const code = await main(process.argv, process.env);
-// What could not be closed, because Redis is gone, must not keep the process.
-process.stdout.write('', () => process.exit(code));
+// The process ends by itself only when all connections are closed, and one to a Redis that is gone may never be.
+process.stdout.write('', (error) => process.exit(error ? outputLost(error) : code));

@@ -2,7 +2,8 @@
  * What a request would do, before it is made. It reads the store alone: it calls no API and writes nothing. All clients of the request are counted; the steps
  * are planned for the first {@link MOST_PLANNED}.
  */
-import { type Config, policyFor } from '../../src/config/model.ts';
+import { policyFor } from '../../src/config/lookup.ts';
+import type { Config } from '../../src/config/model.ts';
 import type { Compromised } from '../../src/core/begin.ts';
 import { type ClientRef, unconfigured } from '../../src/core/client.ts';
 import { byScope, pauseOf } from '../../src/core/pause.ts';

@@ -10,7 +10,10 @@ export interface AuditVerifyOptions {
   readonly json?: boolean;
 }
 
-/** Needs the files alone: no config, no Redis. Ends with 1 when they are not as they were sealed. */
+/**
+ * Needs the files alone: no config, no Redis. Ends with 1 when they are not as they were sealed.
+ * @throws RekeydError `usage` when they cannot be read
+ */
 export async function auditVerify(dirs: readonly string[], options: AuditVerifyOptions): Promise<number> {
   const { publicKey, expect, from, json } = options;
   try {
@@ -23,11 +26,20 @@ export async function auditVerify(dirs: readonly string[], options: AuditVerifyO
     else for (const line of linesOf(verified, publicKey === undefined)) print(line);
     return 0;
   } catch (error) {
+    if (isUnreadable(error)) throw usage(`${messageOf(error)}. ${WHAT_TO_NAME}`);
     if (!(error instanceof Tampered)) throw error;
     if (json) printJson({ ok: false, entry: error.entry, problem: error.message });
     note(messageOf(error));
     return 1;
   }
+}
+
+const WHAT_TO_NAME =
+  'Nothing was verified: name folders that `rekeyd audit export` wrote, and with --public-key a PEM file.';
+
+/** A folder or a file that is not there says nothing of the log: a script must not take it for tampering. */
+function isUnreadable(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error;
 }
 
 function expected(text: string): { readonly size: number; readonly hash: string } {

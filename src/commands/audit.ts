@@ -26,6 +26,7 @@ export async function auditTail(globals: Globals, options: TailOptions): Promise
     const entries = await entriesFor(store, lines, after);
     if (json) printJson(entries);
     else for (const entry of entries) print(readable(entry));
+    if (lines > 0 && after === undefined && entries.length === 0) note('The audit log has no entries yet.');
     tellCut(after, entries[0]);
     return 0;
   });

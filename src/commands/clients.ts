@@ -1,5 +1,5 @@
 import { change, enrollClient } from '../../jobs/by-hand.ts';
-import { openQueues } from '../../jobs/queues.ts';
+import type { Queues } from '../../jobs/queues.ts';
 import { countWorkers } from '../../jobs/result.ts';
 import { type ClientRef, parseReference } from '../core/client.ts';
 import type { Enrolment } from '../core/record.ts';
@@ -7,6 +7,7 @@ import { abandon as abandoned } from '../core/request.ts';
 import type { Resources } from '../rotation/resources.ts';
 import { caller, type Globals, withResources } from './open.ts';
 import { noteAbout, print, printJson } from './output.ts';
+import { withQueues } from './queues.ts';
 
 export interface ChangeOptions {
   readonly reason?: string;
@@ -54,17 +55,12 @@ function endingOf(ref: ClientRef, workers: number): string {
 
 /** @returns how many workers are connected */
 export async function wake(resources: Resources, ref: ClientRef): Promise<number> {
-  const queues = openQueues(
-    resources,
-    resources.config.deployments.map(({ id }) => id),
-    () => {},
-  ); // the store's own connection reports what is wrong with Redis
-  try {
+  const deployments = resources.config.deployments.map(({ id }) => id);
+  const waking = async (queues: Queues) => {
     await queues.wake(ref, false);
-    return await countWorkers(queues);
-  } finally {
-    await queues.close();
-  }
+    return countWorkers(queues);
+  };
+  return withQueues(resources, waking, deployments);
 }
 
 export function tell<T extends Changed>(

@@ -1,11 +1,13 @@
 import { open } from 'node:fs/promises';
 import { messageOf } from '../errors.ts';
+import { readAtMost } from '../files/bounded.ts';
 import { type Meant, readAnyKey } from '../keys/any-key.ts';
 import { hashIn } from '../keys/key-marks.ts';
 import { findKeys } from '../leaks/find-keys.ts';
 import { identify as identified } from '../rotation/identify.ts';
 import type { Match } from '../rotation/owners.ts';
 import { keksOf } from '../rotation/policy.ts';
+import { readStdin, tooLong } from './keys/files.ts';
 import { awaitInterruption, type Globals, withResources } from './open.ts';
 import { note, printJson, printTable } from './output.ts';
 import { usage } from './select.ts';
@@ -56,7 +58,7 @@ const MAX_BYTES = 1024 * 1024;
 async function readMeant(file: string): Promise<Meant> {
   let bytes: Buffer;
   try {
-    bytes = file === '-' ? await bytesOf(process.stdin) : await bytesOfFile(file);
+    bytes = file === '-' ? await readStdin(MAX_BYTES) : await bytesOfFile(file);
   } catch (error) {
     // A thumbprint or a hash may stand where the file's name would.
     const [name] = (await findKeys(Buffer.from(file))).names;
@@ -82,20 +84,10 @@ async function readMeant(file: string): Promise<Meant> {
 async function bytesOfFile(file: string): Promise<Buffer> {
   const opened = await open(file, 'r');
   try {
-    return await bytesOf(opened.createReadStream({ autoClose: false }));
+    const bytes = await readAtMost(opened, MAX_BYTES);
+    if (bytes === null) throw tooLong(MAX_BYTES);
+    return bytes;
   } finally {
     await opened.close();
   }
-}
-
-async function bytesOf(stream: AsyncIterable<unknown>): Promise<Buffer> {
-  const pieces: Buffer[] = [];
-  let size = 0;
-  for await (const piece of stream) {
-    const bytes = Buffer.isBuffer(piece) ? piece : Buffer.from(String(piece));
-    size += bytes.length;
-    if (size > MAX_BYTES) throw new Error(`it is longer than ${MAX_BYTES} bytes`);
-    pieces.push(bytes);
-  }
-  return Buffer.concat(pieces);
 }

@@ -1,4 +1,4 @@
-/** Help is given for commands that there are. Commander shows that of the nearest one above a slip, and ends with 0: a script would take it for done. */
+/** Help for a command that does not exist is wrong usage. Commander would show the help of its parent, and end with 0: a script takes that for success. */
 import type { Command } from 'commander';
 import { didYouMean } from '../config/problems.ts';
 

@@ -61,7 +61,7 @@ function addAudit(program: Command, globals: () => Globals, end: End): void {
     )
     .argument('<dir...>', 'folders of exports; they may overlap')
     .option('--public-key <file...>', 'the key that signs, as PEM; absent: the keys in the folders are trusted')
-    .option('--expect <size:hash>', 'the log is at least that long, and that entry has this hash')
+    .option('--expect <size:hash>', 'the log reaches this entry, and the entry has this hash')
     .option('--from <number>', 'the log may begin with this entry', entryNumber)
     .option('--json', 'print one JSON document')
     .action(async (dirs, options) => end(await (await commands.auditVerify()).auditVerify(dirs, options)));
@@ -89,7 +89,7 @@ function addKeys(program: Command, globals: () => Globals, end: End): void {
     .option('--dir <dir>', 'of many clients: a folder of files named by client reference or client_id')
     .option('--map <file>', 'of many clients: CSV or JSON lines with client (or client_id), file, and alg if needed')
     .option('--dry-run', 'with --dir or --map: match and prove, and change nothing')
-    .option('--alg <alg>', 'what it signs, when neither the file nor the server says')
+    .option('--alg <alg>', 'the alg it signs with, when neither the file nor the server says')
     .option('--passphrase-file <file>', 'the passphrase of encrypted PEM')
     .option('--unproven', 'import without a sign-in, where no issuer can be reached from here')
     .option('--enroll', 'enroll the clients, too: their applications take their keys from their key folders')
@@ -133,7 +133,7 @@ function addTokens(program: Command, globals: () => Globals, end: End): void {
     .requiredOption('--scope <scope...>', 'rotate, read, metrics')
     .option('--app <deployment/slug>', 'for the clients of this app only')
     .option('--client <reference>', 'for this client only')
-    .option('--expires <duration>', 'how long it can be used', '90d')
+    .option('--expires <duration>', 'how long it is valid', '90d')
     .option('--reason <text>', 'for the audit trail', reason)
     .option('--json', 'print one JSON document')
     .action(async (name, options) => end(await (await commands.token()).tokenCreate(globals(), name, options)));
@@ -144,7 +144,7 @@ function addTokens(program: Command, globals: () => Globals, end: End): void {
     .action(async (options) => end(await (await commands.token()).tokenList(globals(), options)));
   token
     .command('revoke')
-    .description('take a token back: workers refuse it within a second')
+    .description('take a token away: workers refuse it within a second')
     .argument('[name]', 'the token')
     .option('--all', 'every token, also where their list cannot be read')
     .option('--reason <text>', 'for the audit trail', reason)

@@ -6,7 +6,7 @@ import { RekeydError } from '../errors.ts';
 /** @throws InvalidArgumentError, which commander tells with the option */
 export function count(text: string): number {
   if (/^\d{1,6}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('Give a whole number.');
+  throw new InvalidArgumentError('Give a whole number, at most 999999.');
 }
 
 /** @throws InvalidArgumentError */

@@ -98,10 +98,10 @@ function commandsOf(globalsOf: (file: string | undefined) => Globals, end: (code
   suspecting(selecting(program.command('rotate')))
     .description('ask for rotations; the workers do them')
     .option('--reason <text>', 'for the audit trail', reason)
-    .option('--yes', 'confirm a compromise of more of the fleet than the breaker of the config allows')
+    .option('--yes', 'also a compromise that affects more of the fleet than `breaker` in the config allows')
     .option('--take-over', 'also clients that are not enrolled: their applications must take the new key at once')
-    .option('--try-alg', 'the named clients: try an alg that nobody was seen to sign in with on their app')
-    .option('--wait [finished]', 'wait until the new keys are active, or until the old ones are gone')
+    .option('--try-alg', 'named clients only: also to an alg that no client of their app was seen to sign in with')
+    .option('--wait [finished]', 'wait until the new keys are in use; with finished, until the old ones are gone')
     .option('--verbose', 'with --wait: a line for each step of each client, and at the end for each client')
     .option('--json', 'print one JSON document')
     .action(async (clients, options) => end(await (await commands.rotate()).rotate(globals(), clients, options)));

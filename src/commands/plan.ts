@@ -49,12 +49,12 @@ export async function plan(globals: Globals, named: readonly string[], options: 
   }
 }
 
-/** @throws RekeydError `not_found` when no client is meant */
+/** @throws RekeydError `not_found` when no client is meant, `sink_failed` when the reports of one cannot be read */
 async function leakedBy(leak: Leak, config: Config, store: Store): Promise<Exposed> {
   const sinks = config.sinks.map((sink) => openSink(sink, { store: null, now: systemClock.now }));
   try {
     const { exposed, unread } = await exposedBy(leak, { config, store, sinks });
-    if (unread[0] !== undefined) throw new Error(unread[0]);
+    if (unread[0] !== undefined) throw new RekeydError('sink_failed', `${unread[0]}. Mend that, and ask again.`);
     if (exposed.size > 0) return exposed;
     throw new RekeydError('not_found', `Nothing to replace: ${nobodyHas(leak)}`);
   } finally {

@@ -42,7 +42,7 @@ const RATE_MS = 30_000;
 /** Between two samples for the rate, and how long a rate has to be seen before it is told, in ms. */
 const SAMPLE_MS = 1_000;
 
-/** Erases the line. What is written next, by whomever, begins at the first column. */
+/** Erases the line. What is written next begins at the first column. */
 const ERASE = '\x1b[2K';
 
 export function openProgress({ columns, write, now }: Screen): Progress {

@@ -1,6 +1,5 @@
 /** `rekeyd resume`: scheduled rotations begin again, after a pause by a person and after a wave that stopped. */
 import { type Resumed, resumeScope } from '../../jobs/hold.ts';
-import { openQueues } from '../../jobs/queues.ts';
 import { resumePolicy } from '../../jobs/wave.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Cause } from '../core/history.ts';
@@ -10,6 +9,7 @@ import type { ChangeOptions } from './clients.ts';
 import { caller, type Globals, withResourcesOf } from './open.ts';
 import { note, print, printJson } from './output.ts';
 import { scopesIn } from './pause.ts';
+import { withQueues } from './queues.ts';
 import { type SelectOptions, selectionOf } from './select.ts';
 
 export interface ResumeOptions extends SelectOptions, ChangeOptions {}
@@ -44,13 +44,7 @@ export async function resume(globals: Globals, named: readonly string[], options
 async function resumeWave(policy: string, cause: Omit<Cause, 'request'>, resources: Resources): Promise<boolean> {
   const { store, config } = resources;
   const deployments = config.deployments.map(({ id }) => id);
-  // The store's own connection reports what is wrong with Redis.
-  const queues = openQueues(resources, deployments, () => {});
-  try {
-    return await resumePolicy(policy, cause, { store, queues });
-  } finally {
-    await queues.close();
-  }
+  return withQueues(resources, (queues) => resumePolicy(policy, cause, { store, queues }), deployments);
 }
 
 function resumedLine({ scope, wasPaused, wasStopped, stillHeld }: Resumed): string {

@@ -14,7 +14,7 @@ export interface RollbackOptions extends ChangeOptions {
 /** See {@link rollBack}. */
 export async function rollback(globals: Globals, client: string, options: RollbackOptions): Promise<number> {
   const ref = parseReference(client);
-  const reason = options.reason ?? 'rolled back on the command line';
+  const reason = options.reason ?? 'asked for on the command line';
   const cause = { ...caller(), reason, request: null };
   return withResources(globals, async (resources) => {
     let workers = 0;

@@ -1,5 +1,5 @@
 import { claimed } from '../../jobs/claim.ts';
-import { newRequestId, openQueues, type Queues } from '../../jobs/queues.ts';
+import { newRequestId, type Queues } from '../../jobs/queues.ts';
 import type { NotEnrolled, RequestResult } from '../../jobs/request.ts';
 import { countWorkers, requestResult } from '../../jobs/result.ts';
 import { contradiction, problemsOf, type RequestInput, requestSchema } from '../../jobs/schemas.ts';
@@ -11,12 +11,13 @@ import { keksOf } from '../rotation/policy.ts';
 import type { Resources } from '../rotation/resources.ts';
 import { answerOf } from '../store/redis/patience.ts';
 import type { Store } from '../store/store.ts';
-import { monotonic, sleep } from '../time.ts';
+import { monotonic } from '../time.ts';
 import { follow, type Goal, type RotationOutcome } from './follow.ts';
 import { actor, awaitInterruption, caller, type Globals, withResourcesOf } from './open.ts';
 import { printOutcomes, watchRotations } from './outcomes.ts';
 import { note, noteAbout, print, printJson, stderrScreen } from './output.ts';
 import { openProgress } from './progress.ts';
+import { withQueues } from './queues.ts';
 import { optionalValue, type SelectOptions, selectionOf, usage } from './select.ts';
 import { unknownAmong, withoutPolicy } from './unknown.ts';
 
@@ -34,9 +35,6 @@ export interface RotateOptions extends SelectOptions {
 
 const UNSURE = 'Whether the request is queued is not known: ask again, for a client asked for twice is rotated once.';
 
-/** How long taking leave of Redis may last. */
-const CLOSING_MS = 1_000;
-
 /** One control job for all that was asked for; the workers do the rest, whether or not anybody waits here. */
 export async function rotate(globals: Globals, named: readonly string[], options: RotateOptions): Promise<number> {
   const config = await loadConfig(globals.file, globals.env);
@@ -44,8 +42,7 @@ export async function rotate(globals: Globals, named: readonly string[], options
   const goal = goalOf(options.wait, waited.value);
   const asked = requestOf(waited.clients, options, config);
   const startedAt = monotonic();
-  return withResourcesOf(config, async (parts) => {
-    const queues = openQueues(parts, [], () => {}); // the store's own connection reports what is wrong with Redis
+  const ask = async (parts: Resources, queues: Queues) => {
     const { signal, release } = awaitInterruption(globals);
     try {
       const workers = await answerOf(countWorkers(queues), { signal }, 'Nothing was asked for yet.');
@@ -66,10 +63,9 @@ export async function rotate(globals: Globals, named: readonly string[], options
       return await followAll(parts.store, result, { goal, signal, startedAt }, options);
     } finally {
       release();
-      // A Redis that is gone would keep us waiting for the farewell.
-      await Promise.race([queues.close(), sleep(CLOSING_MS)]);
     }
-  });
+  };
+  return withResourcesOf(config, (parts) => withQueues(parts, (queues) => ask(parts, queues)));
 }
 
 function goalOf(given: RotateOptions['wait'], value: string | null): Goal | null {

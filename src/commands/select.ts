@@ -1,5 +1,6 @@
-/** Which clients `rotate` and `plan` are about, as the command line says it. */
-import { appPaths, type Config } from '../config/model.ts';
+/** Which clients a command is about, as the command line says it. */
+import { appPaths } from '../config/lookup.ts';
+import type { Config } from '../config/model.ts';
 import { type ClientRef, isSegment, parseReference, splitReference } from '../core/client.ts';
 import { RekeydError } from '../errors.ts';
 import type { Leak } from '../rotation/exposed.ts';

@@ -1,3 +1,4 @@
+import { putOffRequests } from '../../jobs/waiting.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/model.ts';
 import { CLIENT_STATES, isClientState } from '../core/state.ts';
@@ -8,8 +9,8 @@ import { surroundingsOf } from '../status/surroundings.ts';
 import type { Status } from '../status/views.ts';
 import { type Globals, withResourcesOf } from './open.ts';
 import { beginJson, note, printElement, printJson, screenful } from './output.ts';
+import { withQueues } from './queues.ts';
 import { selectionOf, usage } from './select.ts';
-import { requestsOf } from './status/requests.ts';
 import { type Filter, type Survey, survey } from './status/survey.ts';
 import { printStatus } from './status/text.ts';
 import { watching } from './status/watch.ts';
@@ -50,7 +51,10 @@ async function show(resources: Resources, filter: Filter, json: boolean): Promis
   const seen = await surroundingsOf(resources);
   const found = await survey(filter, seen, resources);
   const { due } = found.tally;
-  const around = { due, ...(await aroundOf(resources, seen, found.tally, () => requestsOf(resources))) };
+  const around = {
+    due,
+    ...(await aroundOf(resources, seen, found.tally, () => withQueues(resources, putOffRequests))),
+  };
   if (json) await printDocument(found, around);
   else await printStatus(found, around, seen.now, filter);
   for (const ref of found.unknown)

@@ -1,4 +1,3 @@
-import { openQueues } from '../../jobs/queues.ts';
 import { type WaitingRequest, waitingRequests } from '../../jobs/waiting.ts';
 import { sealProblem } from '../audit/seal.ts';
 import { loadConfig } from '../config/load.ts';
@@ -8,8 +7,9 @@ import { declareLoss } from '../store/declare.ts';
 import { readFacts, readMarker, type StoreFacts, waysOn, whereNow, whyLost } from '../store/identity.ts';
 import { author, type Globals } from './open.ts';
 import { note, print, printJson } from './output.ts';
+import { withQueues } from './queues.ts';
 import { sealLine } from './seal-line.ts';
-import { type StoreView, viewStore } from './view.ts';
+import { viewStore } from './view.ts';
 
 /** Which store this is, and whether it is the one that was there before. Writes nothing. Ends with 1 when it is not. */
 export async function storeStatus({ file, env }: Globals, { json }: { readonly json?: boolean }): Promise<number> {
@@ -70,8 +70,8 @@ export async function storeDeclareLoss({ file, env }: Globals, { reason, json }:
   try {
     const marker = await readMarker(config.dataDir);
     const cause = { ...author(), reason: reason ?? 'declared on the command line' };
-    // Before workers may take them.
-    const requests = await requestsOf(view);
+    // Read before the loss is declared: after that, workers take them.
+    const requests = await withQueues({ config, redis: view.target, store: view.store }, waitingRequests);
     const id = await declareLoss(view.redis, view.store.keys, config.dataDir, marker, cause);
     if (json) printJson({ id, lost: marker?.id ?? null, requests });
     else print(`Store ${id} replaces store ${marker?.id}. Running workers take it up by themselves.`);
@@ -82,15 +82,6 @@ export async function storeDeclareLoss({ file, env }: Globals, { reason, json }:
     return 0;
   } finally {
     await view.close();
-  }
-}
-
-async function requestsOf({ config, target, store }: StoreView): Promise<readonly WaitingRequest[]> {
-  const queues = openQueues({ config, redis: target, store }, [], () => {}); // the store's own connection reports what is wrong with Redis
-  try {
-    return await waitingRequests(queues);
-  } finally {
-    await queues.close();
   }
 }
 

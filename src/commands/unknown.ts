@@ -1,5 +1,6 @@
 /** Clients that somebody names and nobody knows. A worker says so; where none is connected, the command finds it out itself. */
-import { type Config, policyFor } from '../config/model.ts';
+import { policyFor } from '../config/lookup.ts';
+import type { Config } from '../config/model.ts';
 import { type ClientRef, makeReference, misnamed, notListed, splitReference, unconfigured } from '../core/client.ts';
 import { turnForList } from '../rotation/deployment.ts';
 import { appOf } from '../rotation/facts.ts';

@@ -1,5 +1,6 @@
 /** A look at the store and the API that leaves no trace. (Opening all parts gives a new store its id and notes what it holds.) */
-import { type Config, type PolicyConfig, policyFor } from '../config/model.ts';
+import { policyFor } from '../config/lookup.ts';
+import type { Config, PolicyConfig } from '../config/model.ts';
 import type { ClientRef } from '../core/client.ts';
 import { type AppFacts, NOTHING_KNOWN } from '../core/findings.ts';
 import type { ClientPolicy } from '../core/policy.ts';
@@ -17,7 +18,7 @@ import { systemClock } from '../time.ts';
 import { createWachtClient, type WachtClient } from '../wacht/client.ts';
 import { note } from './output.ts';
 
-/** A reader has nothing to be confirmed on disk, and reads whatever store stands there. */
+/** A reader needs no write confirmed on disk, and reads any store that it finds. */
 async function readOnly(
   redis: Parameters<typeof openStore>[0],
   keys: StoreKeys,

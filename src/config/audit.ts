@@ -160,7 +160,7 @@ function exportOf({
   proxy: way = null,
   ca = [],
 }: Given): AuditExportConfig {
-  // Another receiver gets all that the log still has, and not what the one before did not get.
+  // Another URL is another receiver: it gets all that the log still has, and does not go on where the one before stopped.
   const id = `${name}@${createHash('sha256').update(url).digest('hex').slice(0, 8)}`;
   switch (kind) {
     case 'folder':

@@ -3,7 +3,7 @@ import type { KekConfig } from './kek.ts';
 import type { AppConfig, Config, DeploymentConfig, Problem } from './model.ts';
 import { Secret } from './secret.ts';
 
-/** Where the file came from and what was thought of it. */
+/** Members that say something about the file, and are no settings. */
 const ABOUT: readonly string[] = ['file', 'secretFiles', 'watchedFiles', 'warnings'];
 
 /** What may change while rekeyd runs. A setting that is named nowhere here is fixed. */
@@ -144,9 +144,16 @@ function memberOf(object: object, member: string): unknown {
   return Object.entries(object).find(([name]) => name === member)?.[1];
 }
 
+/** Members that the file has under other names. */
+const WRITTEN: Readonly<Record<string, string>> = {
+  route: 'proxy or ca',
+  secrets: 'secret or old_secret',
+  giveUpMs: 'give_up_after',
+};
+
 /** As it is written in the file: `rotateEveryMs` → `rotate_every`. */
 function settingName(member: string): string {
-  return member.replace(/Ms$/, '').replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  return WRITTEN[member] ?? member.replace(/Ms$/, '').replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 function same(a: unknown, b: unknown): boolean {

@@ -1,4 +1,4 @@
-/** Whether node-cron can follow a schedule: it does not always say so before it is to start one. */
+/** Whether node-cron can follow a schedule. Some pass its validation, and fail when they are started. */
 import { createTask, validateDetailed } from 'node-cron';
 
 /** node-cron writes ranges out before it looks at their bounds: `0-99999999` would take minutes and all the memory. */

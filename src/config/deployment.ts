@@ -6,10 +6,13 @@ import type { AppConfig, DeploymentConfig } from './model.ts';
 import { authorities, proxy } from './route.ts';
 import type { Sources } from './secrets.ts';
 
-const client = section({
-  id: name("The client's id in the API path."),
-  policy: name("Instead of the app's policy.").optional(),
-});
+const client = section(
+  {
+    id: name("The client's id in the API path."),
+    policy: name("Instead of the app's policy.").optional(),
+  },
+  '{ id: "4711" } for the client 4711',
+);
 
 const AUTHORITIES = 'PEM certificates of authorities that are trusted beside the usual ones: file:PATH.';
 

@@ -40,13 +40,19 @@ export function text<T>(about: About, expected: string, parse: (value: string, r
     .meta({ ...about });
 }
 
-/** Settings under a name; unknown ones are refused. The error text carries the known names to `findingsOf`. */
-export function section<S extends z.core.$ZodShape>(shape: S) {
+/** What is written in place of what is no section. */
+export const BELOW = 'its settings below it, indented, one "name: value" a line';
+
+/**
+ * Settings under a name; unknown ones are refused. The error text carries the known names to `findingsOf`.
+ * @param expected completes "write …"
+ */
+export function section<S extends z.core.$ZodShape>(shape: S, expected = BELOW) {
   return z.strictObject(shape, {
     error: (issue) =>
       issue.code === 'unrecognized_keys'
         ? Object.keys(shape).join(' ')
-        : `${issue.input === undefined ? 'is missing' : 'is not a section'}: write its settings below it, indented, one "name: value" a line`,
+        : `${issue.input === undefined ? 'is missing' : 'is not a section'}: write ${expected}`,
   });
 }
 
@@ -198,7 +204,7 @@ export function headerSecret(value: string): Secret | string {
     : 'leads to a value with blanks, line ends or non-ASCII characters in it: store the bare key there';
 }
 
-/** A key encryption key: 32 bytes. Never told to make a new one: where keys are sealed under it already, that would look like a way out. */
+/** A key encryption key: 32 bytes. No message says to make a new one: what is sealed under the old one would be lost. */
 export function kekSecret(value: string): Secret | string {
   const bytes = Buffer.from(value, 'base64url');
   if (/^[A-Za-z0-9_-]{43}$/.test(value) && bytes.length === 32) return new Secret(bytes);

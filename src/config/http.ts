@@ -2,14 +2,14 @@
 import { z } from 'zod';
 import { isLoopback } from '../core/host.ts';
 import { SCOPES } from '../core/token.ts';
+import { LISTEN } from './defaults.ts';
 import * as field from './fields.ts';
 import { choice, count, duration, list, section, text } from './fields.ts';
-import { DEFAULT_LISTEN } from './listen.ts';
 import type { HttpConfig, HttpTlsConfig } from './model.ts';
 import type { Sources } from './secrets.ts';
 import { certificates, privateKey, tlsProblems } from './tls.ts';
 
-/** Tokens stood in a file of their own once. */
+/** For a config of an earlier version, in which this setting named a file of tokens. */
 const NO_TOKENS =
   'is no setting any more: tokens live in the store. Remove this line, and make them with `rekeyd token create NAME --scope read`';
 
@@ -19,7 +19,7 @@ export function http(sources: Sources) {
     per: duration('The time that `max` counts in. Each worker counts for itself.').prefault('1s'),
   });
   return section({
-    listen: field.listenAddress('host:port of the API.').prefault(DEFAULT_LISTEN),
+    listen: field.listenAddress('host:port of the API.').prefault(LISTEN),
     public: field
       .listenAddress('host:port where only probes, metrics and public JWK Sets are served, without TLS.')
       .optional(),
@@ -70,7 +70,7 @@ function certificateRule() {
   return section({ name, scopes, only: only.optional() }).transform(({ only = null, ...rule }) => ({ ...rule, only }));
 }
 
-/** Null: tokens are not sent where others can read them. */
+/** What is wrong, and what to write, where tokens cross the network in clear. Null: they do not. */
 export function exposedTokens({ listen, tls }: HttpConfig): string | null {
   if (tls !== null || isLoopback(listen.host)) return null;
   return 'takes tokens where everybody on the network can read them: write http.tls, or listen on 127.0.0.1 behind a proxy that speaks TLS';

@@ -2,13 +2,12 @@
 import { dirname, resolve } from 'node:path';
 import { type Document, LineCounter } from 'yaml';
 import { z } from 'zod';
-import { messageOf } from '../errors.ts';
 import type { Config, Problem } from './model.ts';
 import { ConfigError, type Finding, findingsOf, formatPath, lineOf } from './problems.ts';
 import { brokenRules, doubts } from './rules.ts';
 import { configFileSchema } from './schema.ts';
 import type { Sources } from './secrets.ts';
-import { MAX_LENGTH, parseYaml } from './syntax.ts';
+import { parseYaml, valuesOf } from './syntax.ts';
 import { NAME_THE_CONFIG, readText } from './text.ts';
 
 type Env = Sources['env'];
@@ -36,10 +35,6 @@ export async function parseConfig(
   text: string,
   { file, env }: { readonly file: string; readonly env: Env },
 ): Promise<Config> {
-  if (text.length > MAX_LENGTH) {
-    const message = `is longer than ${MAX_LENGTH} characters, which no config is: name the right file with --config FILE`;
-    throw new ConfigError(file, [{ path: '', message, line: null }]);
-  }
   const lines = new LineCounter();
   const { document, problems } = parseYaml(text, lines);
   if (problems.length > 0)
@@ -53,7 +48,7 @@ export async function parseConfig(
     message,
     line: lineOf(path, document, lines),
   });
-  const input = toValues(document, file);
+  const input = settingsIn(document, file);
   const folder = dirname(resolve(file));
   const [secretFiles, watchedFiles]: [string[], string[]] = [[], []];
   const note = (path: string, isSecret: boolean) => {
@@ -72,13 +67,19 @@ export function configSchema(): z.core.JSONSchema.BaseSchema {
   return z.toJSONSchema(configFileSchema({ folder: '/', env: {} }), { io: 'input' });
 }
 
-function toValues(document: Document, file: string): unknown {
-  try {
-    return document.toJS() ?? {};
-  } catch (error) {
-    // Aliases of aliases of aliases: a small file that would fill the memory.
-    throw new ConfigError(file, [{ path: '', message: `not usable YAML: ${messageOf(error)}`, line: null }]);
-  }
+/** @throws ConfigError */
+function settingsIn(document: Document, file: string): object {
+  const found = valuesOf(document);
+  if ('values' in found && isSection(found.values)) return found.values;
+  const message = 'problem' in found ? found.problem : NO_SETTINGS;
+  throw new ConfigError(file, [{ path: '', message, line: null }]);
+}
+
+const NO_SETTINGS =
+  'it holds no settings, which are written as "name: value", one a line: name the right file with --config FILE';
+
+function isSection(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function shown<T>(found: readonly T[], toProblem: (one: T) => Problem): Problem[] {

@@ -1,10 +1,8 @@
 /**
- * The config, fully resolved: every default applied, durations in milliseconds (`…Ms`), paths absolute, secrets read. Plain data otherwise;
- * nothing here changes while rekeyd runs.
+ * The config, fully resolved: every default applied, durations in milliseconds (`…Ms`), paths absolute, secrets read. Plain data otherwise, which nothing
+ * changes: a reload makes another {@link Config}.
  */
 import type { Freeze } from '../core/calendar.ts';
-import type { ClientRef } from '../core/client.ts';
-import { splitReference } from '../core/client.ts';
 import type { Policy } from '../core/policy.ts';
 import type { TokenScope } from '../core/token.ts';
 import type { CohortPolicy } from '../core/wave.ts';
@@ -204,39 +202,4 @@ export interface Problem {
   readonly path: string;
   readonly message: string;
   readonly line: number | null;
-}
-
-/** The policies of an app's clients, by name. */
-export function policiesOf(
-  config: Pick<Config, 'deployments' | 'policies'>,
-  deployment: string,
-  slug: string,
-): ReadonlyMap<string, PolicyConfig> {
-  const app = config.deployments.find(({ id }) => id === deployment)?.apps.find((one) => one.slug === slug);
-  if (app === undefined) return new Map();
-  const names = app.clients === 'all' ? [app.policy] : app.clients.map(({ policy }) => policy);
-  return new Map(
-    names.flatMap((name) => {
-      const policy = config.policies[name];
-      return policy === undefined ? [] : [[name, policy] as const];
-    }),
-  );
-}
-
-/** The policy that a client falls under, or null when the config does not take care of that client. */
-export function policyFor(
-  config: Config,
-  ref: ClientRef,
-): { readonly name: string; readonly policy: PolicyConfig } | null {
-  const { deployment, app: slug, id } = splitReference(ref);
-  const app = config.deployments.find((one) => one.id === deployment)?.apps.find((one) => one.slug === slug);
-  if (app === undefined) return null;
-  const name = app.clients === 'all' ? app.policy : app.clients.find((client) => client.id === id)?.policy;
-  const policy = name === undefined ? undefined : config.policies[name];
-  return name === undefined || policy === undefined ? null : { name, policy };
-}
-
-/** `deployment/slug` of every app. */
-export function appPaths({ deployments }: Pick<Config, 'deployments'>): readonly string[] {
-  return deployments.flatMap(({ id, apps }) => apps.map(({ slug }) => `${id}/${slug}`));
 }

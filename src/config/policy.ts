@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { ALGORITHMS } from '../core/keys.ts';
 import { cohort } from './cohort.ts';
+import { ROTATE_EVERY } from './defaults.ts';
 import { choice, count, duration, flag, section, text } from './fields.ts';
 import type { PolicyConfig } from './model.ts';
 import * as time from './time-fields.ts';
@@ -16,7 +17,7 @@ function owner(description: string) {
 export const policy = section({
   schedule: time.cron('When rekeyd looks for clients that are due: cron, 5 or 6 fields.').prefault('0 3 * * *'),
   timezone: time.timezone('IANA time zone of schedule and windows.').prefault('UTC'),
-  rotate_every: duration('Age at which the active key is due.').prefault('30d'),
+  rotate_every: duration('Age at which the active key is due.').prefault(ROTATE_EVERY),
   splay: duration(
     'Clients are spread over this much time before they reach rotate_every. Each has the same place every time.',
     {

@@ -1,4 +1,4 @@
-/** How problems in the config are found a place, a wording and a line, and how they are thrown: all of them together. */
+/** Gives each problem in the config a path, a line and words, and throws all of them together. */
 import type { Document } from 'yaml';
 import { isMap, isScalar, isSeq, type LineCounter, type Node } from 'yaml';
 import type { z } from 'zod';
@@ -13,7 +13,7 @@ export interface Finding {
   readonly message: string;
 }
 
-/** Nobody reads more of them at once: a file with so many is not a config, or one slip stands in all its lines. */
+/** Nobody reads more of them: such a file is no config, or it has the same slip in every line. */
 const MOST_LISTED = 200;
 
 /** `config`: the message lists the problems on a line each, the first {@link MOST_LISTED}; `problems` has all. No message shows a value that may be a secret. */

@@ -86,7 +86,7 @@ function addressOf(url: Secret): RedisAddress | null {
   return 'address' in read ? read.address : null;
 }
 
-/** A password that others on the network can read. Null: there is none. */
+/** What to write where a password of Redis crosses the network in clear. Null: none does. */
 export function exposedPassword({ server, tls }: Config['redis']): string | null {
   if (server.kind === 'embedded') return null;
   if (server.kind !== 'url') {

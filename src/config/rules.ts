@@ -5,6 +5,7 @@
 import { join, resolve, sep } from 'node:path';
 import { z } from 'zod';
 import { parseDuration } from '../core/duration.ts';
+import { DATA_DIR, ROTATE_EVERY } from './defaults.ts';
 import { exposedTokens } from './http.ts';
 import type { Config } from './model.ts';
 import { didYouMean, type Finding, type Path } from './problems.ts';
@@ -44,7 +45,7 @@ export function brokenRules(input: unknown, folder: string): Finding[] {
   return [...between, differentSinks, heardSigners].flatMap((rule) => rule(seen.data, folder));
 }
 
-function uniqueNames({ encryption, deployments, sinks, webhooks }: Outline): Finding[] {
+function uniqueNames({ encryption, deployments, webhooks }: Outline): Finding[] {
   return [
     ...duplicates(encryption.keks, 'id', ['encryption', 'keks']),
     ...duplicates(deployments, 'id', ['deployments']),
@@ -52,16 +53,11 @@ function uniqueNames({ encryption, deployments, sinks, webhooks }: Outline): Fin
       ...duplicates(apps, 'slug', ['deployments', d, 'apps']),
       ...apps.flatMap(({ clients }, a) => duplicates(clients, 'id', ['deployments', d, 'apps', a, 'clients'])),
     ]),
-    ...duplicates(sinks, 'path', ['sinks']),
     ...duplicates(webhooks, 'name', ['webhooks']),
   ];
 }
 
-function duplicates(
-  items: readonly z.infer<typeof named>[],
-  key: 'id' | 'name' | 'slug' | 'path',
-  path: Path,
-): Finding[] {
+function duplicates(items: readonly z.infer<typeof named>[], key: 'id' | 'name' | 'slug', path: Path): Finding[] {
   const names = items.map((item) => item[key]);
   return names.flatMap((name, index) =>
     name === undefined || names.indexOf(name) === index
@@ -113,7 +109,7 @@ function possiblePolicies({ policies, publish }: Outline): Finding[] {
 }
 
 function laterThanDue({ policies }: Outline): Finding[] {
-  return Object.entries(policies).flatMap(([name, { rotate_every: due = '30d', must_by: most = '' }]) => {
+  return Object.entries(policies).flatMap(([name, { rotate_every: due = ROTATE_EVERY, must_by: most = '' }]) => {
     const [dueMs, mostMs] = [parseDuration(due), parseDuration(most)];
     if (dueMs === null || mostMs === null || mostMs > dueMs) return [];
     const message = `would call a key overdue before it is due: write more than rotate_every, which is ${due}`;
@@ -144,7 +140,7 @@ function knownReach({ deployments, queue, http, webhooks }: Outline): Finding[] 
 }
 
 /** A web server serves the publish folder to everybody. */
-function privateFolders({ publish, sinks, data_dir = './data' }: Outline, folder: string): Finding[] {
+function privateFolders({ publish, sinks, data_dir = DATA_DIR }: Outline, folder: string): Finding[] {
   if (publish === undefined) return [];
   const open = resolve(folder, publish.path ?? join(data_dir, 'jwks'));
   const contains = (path: string) => resolve(folder, path) === open || resolve(folder, path).startsWith(open + sep);

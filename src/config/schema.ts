@@ -5,6 +5,7 @@ import { PRIVATE } from '../files/access.ts';
 import { alerts } from './alerts.ts';
 import { audit } from './audit.ts';
 import { percent } from './cohort.ts';
+import { DATA_DIR } from './defaults.ts';
 import { deployment } from './deployment.ts';
 import * as field from './fields.ts';
 import { choice, duration, list, name, namespace, section } from './fields.ts';
@@ -32,7 +33,7 @@ export function configFileSchema(sources: Sources) {
   return section({
     data_dir: field
       .path('Folder for the embedded Redis, the default sink and other files of rekeyd.', sources)
-      .prefault('./data'),
+      .prefault(DATA_DIR),
     namespace: namespace('Begins every name in Redis. Environments that share a Redis need one each.').prefault(
       'rekeyd',
     ),

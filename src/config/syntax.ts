@@ -1,9 +1,10 @@
 /** YAML as far as its syntax goes: what makes a text no config before its settings are looked at. Takes time in proportion to the text. */
 import { type Document, isScalar, type LineCounter, parseDocument, visit, type YAMLMap } from 'yaml';
+import { messageOf } from '../errors.ts';
 import type { Problem } from './model.ts';
 
 /** In characters. Beyond that the parser alone would take seconds. */
-export const MAX_LENGTH = 1024 * 1024;
+const MAX_LENGTH = 1024 * 1024;
 
 interface Fault {
   readonly message: string;
@@ -13,6 +14,10 @@ interface Fault {
 
 /** The document, and the first problem of each line: the others follow from it. */
 export function parseYaml(text: string, lines: LineCounter): { document: Document; problems: readonly Problem[] } {
+  if (text.length > MAX_LENGTH) {
+    const message = `is longer than ${MAX_LENGTH} characters, which no config is: name the right file with --config FILE`;
+    return { document: parseDocument(''), problems: [{ path: '', message, line: null }] };
+  }
   // Pretty errors quote the source, where a secret may stand by mistake. Looking for equal keys is left to `faultsOf`: the parser compares each
   // with each.
   // `<<: *anchor` takes over settings that another section has.
@@ -29,6 +34,16 @@ export function parseYaml(text: string, lines: LineCounter): { document: Documen
     if (!problems.has(line)) problems.set(line, { path: '', message: `not valid YAML: ${message}`, line });
   }
   return { document, problems: [...problems.values()] };
+}
+
+/** What the document says, as plain values; or what is wrong with it. */
+export function valuesOf(document: Document): { readonly values: unknown } | { readonly problem: string } {
+  try {
+    return { values: document.toJS() ?? {} };
+  } catch (error) {
+    // Aliases of aliases of aliases: a small file that would fill the memory.
+    return { problem: `not usable YAML: ${messageOf(error)}` };
+  }
 }
 
 function faultsOf(document: Document): Fault[] {

@@ -1,8 +1,12 @@
 /** Reading files that people wrote, as text. */
-import { readFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
+import { readAtMost } from '../files/bounded.ts';
 
 /** What to do about a config file that cannot be opened. */
 export const NAME_THE_CONFIG = 'name the config file with --config FILE or REKEYD_CONFIG';
+
+/** In bytes. A device such as /dev/zero has no end, and no config, secret or bundle of certificates is that long. */
+const MOST_BYTES = 4 * 1024 * 1024;
 
 /**
  * What the file says, without a byte order mark, or what is wrong with it, as a sentence without the full stop. Bytes that are no UTF-8 are refused: read as
@@ -13,12 +17,13 @@ export async function readText(
   path: string,
   advice: string,
 ): Promise<{ readonly text: string } | { readonly problem: string }> {
-  let bytes: Buffer;
+  let bytes: Buffer | null;
   try {
-    bytes = await readFile(path);
+    bytes = await bytesOf(path);
   } catch (error) {
     return { problem: `${whyUnreadable(path, error)}: ${advice}` };
   }
+  if (bytes === null) return { problem: `${path} is larger than ${MOST_BYTES / 1024 / 1024} MiB: ${advice}` };
   try {
     if (isUtf16(bytes)) return { problem: `${path} is UTF-16 text: save it as UTF-8` };
     return { text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) };
@@ -26,6 +31,15 @@ export async function readText(
     return { problem: `${path} is not UTF-8 text: save it as UTF-8` };
   } finally {
     bytes.fill(0); // it may hold a secret
+  }
+}
+
+async function bytesOf(path: string): Promise<Buffer | null> {
+  const file = await open(path);
+  try {
+    return await readAtMost(file, MOST_BYTES);
+  } finally {
+    await file.close();
   }
 }
 

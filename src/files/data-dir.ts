@@ -2,7 +2,7 @@
 import { RekeydError } from '../errors.ts';
 import { codeOf } from './durable.ts';
 
-/** What happened, and what to do. A full disk is not among them: it says enough itself, and the config is right. */
+/** What happened, and what to do. A full disk is not among them: the config is right. */
 const REASONS: Readonly<Record<string, string>> = {
   EACCES:
     'the user that rekeyd runs as may not write there. Give it the folder (chown), or set data_dir to another one',
@@ -14,22 +14,30 @@ const REASONS: Readonly<Record<string, string>> = {
   ENAMETOOLONG: 'its path is too long. Set data_dir to a shorter one',
 };
 
+/** The system names no path with these: it happens while a file is written that is open already. */
+const FULL: readonly string[] = ['ENOSPC', 'EDQUOT'];
+
 /**
  * Runs `work`, which reads and writes below `dataDir` (absolute).
- * @throws RekeydError `config` when the system does not let it; whatever else `work` throws
+ * @throws RekeydError `config` when the system does not let it; `ENOSPC` or `EDQUOT` when the disk is full; whatever else `work` throws
  */
 export async function inDataDir<T>(dataDir: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    if (FULL.includes(codeOf(error))) {
+      const message = `data_dir ${dataDir} cannot be written: its disk is full. Free some space there. (${error.message})`;
+      throw Object.assign(new Error(message, { cause: error }), { code: codeOf(error) });
+    }
     const why = isAbout(dataDir, error) ? REASONS[codeOf(error)] : undefined;
-    if (why === undefined || !(error instanceof Error)) throw error;
+    if (why === undefined) throw error;
     throw new RekeydError('config', `data_dir ${dataDir} cannot be used: ${why}. (${error.message})`);
   }
 }
 
 /** Sockets and programs have errors of the same names. */
-function isAbout(dataDir: string, error: unknown): boolean {
-  if (!(error instanceof Error && 'path' in error && typeof error.path === 'string')) return false;
+function isAbout(dataDir: string, error: Error): boolean {
+  if (!('path' in error && typeof error.path === 'string')) return false;
   return error.path.startsWith(dataDir) || dataDir.startsWith(error.path);
 }

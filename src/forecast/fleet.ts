@@ -1,6 +1,7 @@
 /** What the config asks for and cannot have, as the commands show it: each warning with the place of its setting. */
 import cron from 'node-cron';
-import { type Config, type PolicyConfig, policyFor } from '../config/model.ts';
+import { policyFor } from '../config/lookup.ts';
+import type { Config, PolicyConfig } from '../config/model.ts';
 import { formatPath } from '../config/problems.ts';
 import { type ClientRef, splitReference } from '../core/client.ts';
 import type { ObservedClient } from '../core/document.ts';

@@ -1,7 +1,8 @@
 /** Puts a request of a caller into the queue, and waits a while for what it comes to. */
 import { randomUUID } from 'node:crypto';
 import { contradiction, type Request } from '../../jobs/schemas.ts';
-import { appPaths, type Config, policyFor } from '../config/model.ts';
+import { appPaths, policyFor } from '../config/lookup.ts';
+import type { Config } from '../config/model.ts';
 import type { ClientRef } from '../core/client.ts';
 import { hasCode, messageOf } from '../errors.ts';
 import { PAGE } from '../parallel.ts';

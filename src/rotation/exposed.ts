@@ -1,5 +1,6 @@
 /** Which keys leaked, of whom: found by a key's name, by the KEK that it is encrypted under, or by the host that held it. */
-import { type Config, policyFor } from '../config/model.ts';
+import { policyFor } from '../config/lookup.ts';
+import type { Config } from '../config/model.ts';
 import type { ClientRef } from '../core/client.ts';
 import type { ClientRecord } from '../core/record.ts';
 import type { Sink } from '../deliver/sink.ts';

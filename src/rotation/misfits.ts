@@ -1,5 +1,6 @@
 /** Policies that ask for what the server of an app was seen to refuse, or for what no sign-in has shown to work there: told before rotations fail. */
-import { type Config, type PolicyConfig, policiesOf } from '../config/model.ts';
+import { policiesOf } from '../config/lookup.ts';
+import type { Config, PolicyConfig } from '../config/model.ts';
 import { formatDuration } from '../core/duration.ts';
 import { type AppFacts, contradictions, seenAlg } from '../core/findings.ts';
 

@@ -1,5 +1,6 @@
 /** The policy of one client, and the KEKs, as the config has them. */
-import { type Config, type PolicyConfig, policyFor } from '../config/model.ts';
+import { policyFor } from '../config/lookup.ts';
+import type { Config, PolicyConfig } from '../config/model.ts';
 import { type ClientRef, splitReference } from '../core/client.ts';
 import type { ClientPolicy } from '../core/policy.ts';
 import type { Kek } from '../keys/kek.ts';

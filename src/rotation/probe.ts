@@ -1,5 +1,5 @@
 /** A probe of one app: one at a time, its leftovers removed, what it found stored with its audit entries. */
-import { policiesOf } from '../config/model.ts';
+import { policiesOf } from '../config/lookup.ts';
 import { type AuditDraft, type Who, whoOf } from '../core/audit.ts';
 import { type ClientRef, makeReference } from '../core/client.ts';
 import { type Findings, NOTHING_KNOWN, takesSeveral } from '../core/findings.ts';

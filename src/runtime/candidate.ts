@@ -61,13 +61,15 @@ export async function checkCandidate(
 }
 
 /**
- * Another user, password or certificate for Redis is tried before connections use it; those that exist stay.
+ * Another user, password or certificate for Redis is tried before connections use it; those that exist stay. It is compared with what connections use now:
+ * a config that was refused for something else may have left its own there.
  * @returns what is wrong with it
  */
-export async function renewLogin(handle: StoreHandle, before: Config, config: Config): Promise<readonly string[]> {
+export async function renewLogin(handle: StoreHandle, config: Config): Promise<readonly string[]> {
   if (config.redis.server.kind === 'embedded') return [];
-  const [target, old] = [await redisTarget(config, () => {}), await redisTarget(before, () => {})];
-  if (isDeepStrictEqual(target, old)) return [];
+  const target = await redisTarget(config, () => {});
+  const { ended: _, ...present } = handle.target;
+  if (isDeepStrictEqual(target, present)) return [];
   try {
     const redis = await connectRedis(target, { name: 'rekeyd-reload', connectTimeout: PATIENCE_MS });
     redis.disconnect();

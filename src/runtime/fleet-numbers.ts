@@ -22,7 +22,7 @@ interface Parts {
   readonly queues: Queues;
 }
 
-/** The numbers rest so many times as long as it took to read them. */
+/** The numbers are read again when they are this many times as old as the reading took. */
 const TIMES = 20;
 
 /** Numbers that are older, in ms, are not told: an alert tells that they are missing. */
@@ -67,7 +67,10 @@ export function openFleetReader(current: () => Parts, census: Pick<Census, 'whol
     async wanted() {
       if (ended.signal.aborted) return null;
       const age = last === null ? Number.POSITIVE_INFINITY : monotonic() - last.at;
-      if (age > OLDEST_MS) [last] = [null, tell(null)];
+      if (age > OLDEST_MS) {
+        last = null;
+        tell(null);
+      }
       if (last === null || age >= last.tookMs * TIMES) reading ??= read();
       if (reading !== null && (last === null || last.isSmall)) await soon(reading, ended.signal);
       return last?.numbers ?? null;
@@ -115,7 +118,7 @@ async function numbersNow(
       ]),
     ),
     queues: await jobsIn(queues, ids),
-    upkeepLate: Math.max(0, systemClock.now() - ((await queues.upkeepAt()) ?? systemClock.now())) / 1000,
+    upkeepLate: await upkeepLate(queues),
     audit: {
       bytes: log.bytes,
       mostBytes: log.most_bytes,
@@ -123,6 +126,12 @@ async function numbersNow(
     },
     unsealed: { entries: unsealed.entries, seconds: unsealed.sinceMs / 1000 },
   };
+}
+
+/** In seconds; 0 where upkeep is not planned yet. */
+async function upkeepLate(queues: Queues): Promise<number> {
+  const plannedAt = await queues.upkeepAt();
+  return plannedAt === null ? 0 : Math.max(0, systemClock.now() - plannedAt) / 1000;
 }
 
 async function jobsIn(

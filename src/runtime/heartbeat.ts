@@ -7,7 +7,7 @@ import { messageOf } from '../errors.ts';
 import { exchange } from '../net/exchange.ts';
 import { openPool } from '../net/pool.ts';
 import type { Log } from '../rotation/resources.ts';
-import { sleep, systemClock } from '../time.ts';
+import { monotonic, sleep, systemClock } from '../time.ts';
 
 export interface HeartbeatOptions {
   /** Of the config in force; null: nobody is told. */
@@ -19,8 +19,8 @@ export interface HeartbeatOptions {
 
 const TIMEOUT_MS = 10_000;
 
-/** Where no monitor is named, it is looked again so often, in ms, whether a new config names one. */
-const UNNAMED_MS = 10_000;
+/** How soon a monitor of a new config is told, in ms: `every` of the one before may be a day. */
+const LOOK_MS = 2_000;
 
 /** @returns what stops it */
 export function startHeartbeat({ config, troubles, log }: HeartbeatOptions): () => void {
@@ -38,10 +38,16 @@ export function startHeartbeat({ config, troubles, log }: HeartbeatOptions): () 
   }
 
   async function run(): Promise<void> {
+    let last: HeartbeatConfig | null = null;
+    let dueAt = 0;
     while (!ended.signal.aborted) {
       const to = config();
-      if (to !== null) await beat(to);
-      await sleep(to?.everyMs ?? UNNAMED_MS, ended.signal);
+      if (to !== null && (to !== last || monotonic() >= dueAt)) {
+        await beat(to);
+        dueAt = monotonic() + to.everyMs;
+      }
+      last = to;
+      await sleep(to === null ? LOOK_MS : Math.min(LOOK_MS, dueAt - monotonic()), ended.signal);
     }
   }
   void run();

@@ -85,7 +85,7 @@ export function onHangup(listen: () => void): () => void {
   return () => void process.off('SIGHUP', listen);
 }
 
-/** Streams stay terminals when theirs is gone. */
+/** Streams still count as terminals when theirs was closed. */
 function isOnTerminal(): boolean {
   return process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
 }

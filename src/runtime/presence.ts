@@ -10,7 +10,7 @@ import type { Store } from '../store/store.ts';
 import { sleep, systemClock } from '../time.ts';
 import type { Cause } from './reload.ts';
 
-/** Between two words, in ms: a reload that somebody asks for begins as soon. */
+/** How often the service tells that it runs, and looks for a wish to reload, in ms. */
 const EVERY_MS = 2_000;
 
 interface Reloading {
@@ -29,7 +29,7 @@ export interface PresentService {
 /** How long a service that ends tries to say goodbye, in ms. */
 const GOODBYE_MS = 1_000;
 
-/** What was wished before this start needs no answer: the config was just read. */
+/** A reload that was wished before this start needs no answer: the config was just read. */
 export async function bePresent(
   store: Pick<Store, 'bePresent' | 'leave'>,
   reloading: Reloading,

@@ -83,17 +83,17 @@ export function openReloading(
   /** @throws ConfigError, Error when the store fails on the way */
   async function take(next: string, cause: Cause): Promise<ReloadOutcome> {
     const config = await parseConfig(next, { file: crew.config.file, env: source?.env ?? {} });
+    const fixed = fixedChanges(crew.config, config).map(formatProblem);
+    if (fixed.length > 0) return refused(fixed);
+    // First: without it the store may not answer.
+    const login = await renewLogin(handle, config);
+    if (login.length > 0) return refused(login);
     const changes = changesBetween(crew.config, config);
     if (changes.length === 0) {
       // The same values may stand in other files now.
       [text, watchedFiles] = [next, config.watchedFiles];
       return UNCHANGED;
     }
-    const fixed = fixedChanges(crew.config, config).map(formatProblem);
-    if (fixed.length > 0) return refused(fixed);
-    // First: without it the store may not answer.
-    const login = await renewLogin(handle, crew.config, config);
-    if (login.length > 0) return refused(login);
     const keks = await checkCandidate(handle, crew.config, config);
     if (keks.length > 0) return refused(keks);
     const keys = await checkRenewedKeys(crew.config, config, { store: handle.store, clock: options.clock });

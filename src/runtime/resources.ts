@@ -1,5 +1,6 @@
 /** Opens everything that the service and the commands share, as the config says: store, API clients, sinks. */
-import { appPaths, type Config, type DeploymentConfig } from '../config/model.ts';
+import { appPaths } from '../config/lookup.ts';
+import type { Config, DeploymentConfig } from '../config/model.ts';
 import type { SinkConfig } from '../config/sinks/model.ts';
 import { splitReference } from '../core/client.ts';
 import { NO_TRACE } from '../core/trace.ts';
@@ -145,7 +146,7 @@ function tell(log: Log): (problem: RekeydError | null) => void {
   };
 }
 
-/** How far the audit log is, is written to `data_dir`: by that a loss is noticed. */
+/** `store.json` in `data_dir` notes how far the audit log is: by that a loss of the store is noticed. */
 function tellNotes(log: Log): (problem: string | null) => void {
   return (problem) => {
     if (problem === null) log.info({}, 'store.json can be written again');

@@ -1,6 +1,7 @@
 /** Delivers the webhooks of one config, and forgets those that no config has any more. */
 import type { LookupFunction } from 'node:net';
-import { type Config, policyFor } from '../config/model.ts';
+import { policyFor } from '../config/lookup.ts';
+import type { Config } from '../config/model.ts';
 import { messageOf } from '../errors.ts';
 import type { Log } from '../rotation/resources.ts';
 import type { Store } from '../store/store.ts';

@@ -171,7 +171,7 @@ export async function openWorld(
     patches: () => emulator.log.filter(isChange).length,
     async close() {
       await Promise.all([...children].map((child) => child.kill('SIGKILL') && once(child, 'close')));
-      // Whoever was killed left the embedded server running; the last that leaves it ends it.
+      // A command that was killed leaves the embedded server running: the last one that closes it ends it.
       await (await openEmbedded({ dataDir: join(dir, 'data'), searchPath: process.env.PATH ?? '' })).close();
       await emulator.close();
       await rm(dir, { recursive: true, force: true });

@@ -40,3 +40,11 @@ test.each([
   write('127.0.0.1:1');
   expect(await health(globals as never)).toBe(1); // as above
 });
+
+test('a config that cannot be unfolded is a config problem, and no crash', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'rekeyd-health-'));
+  onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
+  const file = join(dir, 'rekeyd.yaml');
+  writeFileSync(file, `a: &a x\nb: [${'*a,'.repeat(1_000)}*a]`);
+  await expect(health({ file, env: {}, exit: () => {} })).rejects.toMatchObject({ code: 'config' });
+});

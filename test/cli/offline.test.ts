@@ -1,5 +1,5 @@
 /** What the commands do beside no service at all, over an embedded store that each of them starts and ends. */
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { expectNothingOf } from '../support/hidden.ts';
@@ -282,6 +282,20 @@ test('a held client is enrolled once', async () => {
   const [listed, told] = [await world.run([...args, '--json']), await world.run(args)];
   expect(documentOf(listed)).toMatchObject({ enrolment: 'enrolled' });
   expect(told, 'nothing of held clients').toMatchObject({ code: 0, stderr: '' });
+});
+
+test('plan of a host that was taken says whose reports cannot be read, and what went wrong', async () => {
+  const reports = join(world.dir, 'data', 'keys', pem.ref, 'signers');
+  await rm(reports, { recursive: true });
+  await writeFile(reports, 'no folder');
+  const planned = await world.run(['plan', '--compromised', '--host', 'web-1', '--json']);
+  await rm(reports);
+  expect(planned.code).toBe(1);
+  const message = expect.stringMatching(
+    `^It is not known whether ${pem.ref} signs on web-1: .*signers is not a folder\\. Mend that`,
+  );
+  expect(documentOf(planned)).toEqual({ error: { code: 'sink_failed', message } });
+  expect(planned.stderr.trim().split('\n'), 'no stack trace').toHaveLength(1);
 });
 
 test('rotate without a worker leaves its request behind, and the next worker finds it', async () => {

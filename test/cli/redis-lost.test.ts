@@ -66,7 +66,7 @@ test('rotate ends with 3 when Redis stays away, and says what becomes of its req
   });
 });
 
-test('whoever follows a rotation is told that it goes on when Redis is back', async () => {
+test('a command that follows a rotation says that it goes on when Redis is back', async () => {
   const fleet = await startFleet({ apps: [PEM_APP] });
   const client = await fleet.managed(PEM_APP);
   const { signal } = new AbortController();

@@ -1,9 +1,12 @@
 /** Wrong usage, wrong configs, and what answers without any store. */
+import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import packageFile from '../../package.json' with { type: 'json' };
-import { documentOf, openWorld, type World } from './fixture.ts';
+import { COMPILED } from '../support/compiled.ts';
+import { CLI, documentOf, openWorld, type World } from './fixture.ts';
 
 let world: World;
 beforeAll(async () => {
@@ -15,24 +18,12 @@ test('the help names every command, the exit codes and the environment', async (
   const [help, version] = await Promise.all([world.run(['--help']), world.run(['--version'])]);
   expect(help.code).toBe(0);
   const names = [
-    'start',
-    'rotate',
-    'plan',
-    'probe',
-    'status',
-    'enroll',
-    'rollback',
-    'abandon',
-    'pause',
-    'resume',
-    'release',
-    'identify',
-    'audit',
-    'keys',
-    'store',
-    'doctor',
-    'config',
+    ...['start', 'rotate', 'plan', 'status', 'enroll', 'rollback', 'abandon', 'approve', 'pause', 'resume', 'release'],
+    ...['drift', 'identify', 'probe', 'audit', 'keys', 'store', 'token', 'webhooks', 'doctor', 'reload', 'health'],
+    ...['config', 'completion', 'help'],
   ];
+  const shown = /^Commands:\n(.*?)\n\n/ms.exec(help.stdout)?.[1] ?? '';
+  expect([...shown.matchAll(/^ {2}([a-z]+)/gm)].map(([, name]) => name)).toEqual(names);
   for (const name of names) {
     expect(help.stdout).toMatch(new RegExp(`^  ${name}\\b.*\\S$`, 'm'));
   }
@@ -84,6 +75,16 @@ test.each<[string, string[], RegExp]>([
   ['a dry run of one file', ['keys', 'import', '1/a/2', '--file', 'x', '--dry-run'], /goes with --dir or --map/],
   ['a key folder that is not there', ['keys', 'import', '--dir', 'nowhere'], /The folder .*nowhere cannot be read/],
   ['a map that is not there', ['keys', 'import', '--map', 'nowhere.csv'], /The map nowhere\.csv cannot be read/],
+  [
+    'a folder to verify that is not there',
+    ['audit', 'verify', 'nowhere'],
+    /'nowhere'\. Nothing was verified: name folders/,
+  ],
+  [
+    'a key to verify by that is not there',
+    ['audit', 'verify', '.', '--public-key', 'no.pem'],
+    /'no\.pem'\. Nothing was/,
+  ],
   ['nobody to enroll', ['enroll'], /missing required argument 'client'/],
   ['nothing to abandon', ['abandon'], /missing required argument 'client'/],
   ['a client to enroll that is none', ['enroll', '4711'], /not a client reference/],
@@ -129,6 +130,16 @@ test('config check reports every problem with its place, and warnings beside a c
       .problems.map(({ path }: { path: string }) => path)
       .sort(),
   ).toEqual(['durability', 'http.listn']);
+});
+
+test('output that cannot be written ends with 1 and says so; a reader that stops early is no failure', async () => {
+  const into = (command: string) =>
+    promisify(execFile)('sh', ['-c', `"$0" "$1" ${command}`, process.execPath, CLI], {
+      env: { ...process.env, ...COMPILED },
+    });
+  const message = expect.stringContaining('The output could not be written: ENOSPC');
+  await expect(into('config schema > /dev/full')).rejects.toMatchObject({ code: 1, stderr: message });
+  expect(await into('config schema | head -n 1')).toEqual({ stdout: '{\n', stderr: '' });
 });
 
 test('the schemas are printed, and the published one of the on-demand job is up to date', async () => {

@@ -31,6 +31,12 @@ test.each<[string, object, object, string[]]>([
     ['policy a removed', 'policy b added'],
   ],
   ['a deployment', {}, { deployments: [deployment({ timeout: '5s' })] }, ['deployment 1: timeout']],
+  [
+    'a proxy',
+    {},
+    { deployments: [deployment({ proxy: 'http://proxy:3128' })] },
+    ['deployment 1: proxy or ca', 'app 1/mcp-auth: proxy or ca'],
+  ],
   ['another deployment', {}, { deployments: [deployment(), deployment({ id: '2' })] }, ['deployment 2 added']],
   [
     'apps',

@@ -32,6 +32,11 @@ test.each<[string, string, string]>([
     '"__proto__" cannot be a name',
   ],
   ['a setting that is written twice', 'data_dir: a\ndata_dir: b', 'Map keys must be unique'],
+  [
+    'a secret in a file without end',
+    write({ encryption: { keks: [{ id: 'k', key: 'file:/dev/zero' }] } }),
+    '/dev/zero is larger than 4 MiB',
+  ],
   ['a file of another kind', ' '.repeat(1024 * 1024 + 1), 'which no config is'],
 ])('%s is refused', async (_, text, message) => {
   expect((await refusal(text)).message).toContain(message);

@@ -139,6 +139,7 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
     'deployments[0].apps[0].clients[1].id',
     /already, at entry 0/,
   ],
+  ['a client by its id alone', inApp({ clients: ['7'] }), 'deployments[0].apps[0].clients[0]', /write { id: "4711" }/],
   ['a numeric deployment id', inDeployment({ id: 185019846023 }), 'deployments[0].id', /in quotes/],
   ['a numeric client id', inApp({ clients: [{ id: 4711 }] }), 'deployments[0].apps[0].clients[0].id', /in quotes/],
   [
@@ -266,6 +267,18 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
   ],
   ['a Vault twice', write({ sinks: [vault(), vault({ mount: 'secret' })] }), 'sinks[1]', /the same place as entry 0/],
   [
+    'a Vault twice, with other slashes',
+    write({ sinks: [vault(), vault({ url: 'https://VAULT/', mount: '/secret', prefix: 'rekeyd/' })] }),
+    'sinks[1]',
+    /the same place as entry 0/,
+  ],
+  [
+    'a folder twice, under two names',
+    write({ sinks: ['./keys', 'other/../keys/'].map((path) => ({ kind: 'directory', path })) }),
+    'sinks[1]',
+    /the same place as entry 0/,
+  ],
+  [
     'a namespace that is none',
     inKubernetes({ namespace: 'Apps' }),
     'sinks[0].namespace',
@@ -299,6 +312,12 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
   ['no program', inExec({ command: [] }), 'sinks[0].command', /at least one argument/],
   ['a program of a user in our group', inExec({ user: 1000 }), 'sinks[0].group', /would run in the group of rekeyd/],
   ['a program that nobody waits for so long', inExec({ timeout: '1h' }), 'sinks[0].timeout', /at most 10m/],
+  [
+    'a variable that no program can have',
+    inExec({ env: { 'a-b': 'c' } }),
+    'sinks[0].env.a-b',
+    /is not the name of an environment variable/,
+  ],
   ['a program twice', write({ sinks: [exec(), exec()] }), 'sinks[1]', /the same place as entry 0/],
   ['a recipient in the config', inEncrypted({ recipient: '{}' }), 'sinks[0].recipient', /is not a file reference/],
   [
@@ -328,12 +347,6 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
   ['a group that is none', inSink({ group: -1 }), 'sinks[0].group', /write its name, or its number/],
   ['more signers than are heard', inPolicy({ require_ready: 65 }), 'policies.default.require_ready', /from 0 to 64/],
   ['no time to get ready', inPolicy({ ready_timeout: '0s' }), 'policies.default.ready_timeout', /./],
-  [
-    'a sink twice',
-    write({ sinks: ['a', 'a'].map((path) => ({ kind: 'directory', path })) }),
-    'sinks[1].path',
-    /already/,
-  ],
   ['a public set over http', write({ publish: { base_url: 'http://127.0.0.1' } }), 'publish.base_url', /must be https/],
   ['a public folder without URL', write({ publish: {} }), 'publish.base_url', /is missing/],
   [

@@ -66,7 +66,7 @@ http:
 
   test.each(['- a', 'text', '5'])('a file that is no mapping is refused: %s', async (text) => {
     expect((await refusal(text)).problems).toEqual([
-      { path: '', message: expect.stringContaining('not a section'), line: null },
+      { path: '', message: expect.stringContaining('it holds no settings'), line: null },
     ]);
   });
 

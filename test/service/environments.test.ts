@@ -1,8 +1,9 @@
 /** Several environments on one Redis, and workers of one namespace whose configs differ. */
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { putOffRequests } from '../../jobs/waiting.ts';
 import { checkAgreement } from '../../src/commands/doctor/workers.ts';
-import { requestsOf } from '../../src/commands/status/requests.ts';
+import { withQueues } from '../../src/commands/queues.ts';
 import type { Config } from '../../src/config/model.ts';
 import { DEPLOYMENT, type Fleet, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { until } from '../support/until.ts';
@@ -49,7 +50,7 @@ test.each([
     const select = selected ?? { clients: [client.ref] };
     const id = await fleet.queues.request({ v: 1, select, reason: 'a test', actor: 'test' });
     await until('it is put back', async () => (await fleet.queues.requests.getJobState(id)) === 'delayed');
-    expect(await requestsOf(fleet.resources)).toEqual([
+    expect((await withQueues(fleet.resources, putOffRequests)).requests).toEqual([
       { request: id, reason: 'a test', why: expect.stringMatching(why) },
     ]);
     expect(fleet.lines.filter((line) => line.includes('a request waits')).join()).toMatch(why);

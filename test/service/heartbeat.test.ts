@@ -5,6 +5,9 @@ import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { expect, onTestFinished, test } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
+import { Secret } from '../../src/config/secret.ts';
+import { startHeartbeat } from '../../src/runtime/heartbeat.ts';
+import { createLog } from '../../src/runtime/log.ts';
 import { aged } from '../support/aged.ts';
 import { PEM_APP, startFleet } from '../support/fleet.ts';
 import { until } from '../support/until.ts';
@@ -61,6 +64,21 @@ test('a monitor is told that all is well, then what is not, and a refusal is tol
   expect(fleet.lines.join('')).not.toContain('4711?x=1');
   await fleet.reached(client, await fleet.rotate(client));
   await latest('all is well again', { url: 'POST /ping/4711?x=1', body: 'all is well' });
+});
+
+test('the monitor of a new config is told soon, however long the one before was to wait', async () => {
+  const [before, after] = [await startMonitor(), await startMonitor()];
+  const beat = ({ url }: { readonly url: string }) => ({
+    ...{ url: new Secret(url), everyMs: 86_400_000, route: { proxy: null, authorities: [] } },
+  });
+  let config = beat(before);
+  onTestFinished(
+    startHeartbeat({ config: () => config, troubles: async () => [], log: createLog({ level: 'silent' }) }),
+  );
+  await until('the first is told', () => before.heard.length > 0);
+  config = beat(after);
+  await until('the second is told', () => after.heard.length > 0);
+  expect([before.heard, after.heard]).toMatchObject([[{ body: 'all is well' }], [{ body: 'all is well' }]]);
 });
 
 test.each([

@@ -159,3 +159,24 @@ test('a password of Redis that is replaced: connections come back with the new o
   for (const secret of ['first', 'mistyped', 'second']) expect(fleet.lines.join('')).not.toContain(`:${secret}@`);
   await expectSound(fleet, [client]);
 });
+
+test('a login of Redis that came with a refused config is not used any more when the config from before is back', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const client = await fleet.managed(PEM_APP);
+  const admin = new Redis(fleet.redis.socketPath);
+  onTestFinished(() => admin.disconnect());
+  await admin.call('ACL', 'SETUSER', 'worker', 'on', '~*', '&*', '+@all', '>first', '>second');
+  for (const password of ['first', 'second']) {
+    await put(fleet, password, fleet.redis.url.replace('redis://', `redis://worker:${password}@`));
+  }
+  await put(fleet, 'wrong-kek', WRONG_KEK);
+  const service = await startLive(fleet, { redis: { url: 'file:./first' } });
+  const keks = [{ id: 'kek-1', key: 'file:./wrong-kek' }];
+  const refused = await service.reloadWith({ redis: { url: 'file:./second' }, encryption: { keks } });
+  expect(refused).toEqual({ kind: 'refused', problems: [expect.stringContaining('the KEK "kek-1" opens none')] });
+  expect(await service.reloadWith({})).toEqual({ kind: 'unchanged' });
+  await admin.call('ACL', 'SETUSER', 'worker', '<second');
+  await admin.call('CLIENT', 'KILL', 'USER', 'worker');
+  await fleet.reached(client, await fleet.rotate(client));
+  expect(await service.obstacle()).toBeNull();
+});

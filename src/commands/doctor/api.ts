@@ -92,7 +92,6 @@ async function checkIssuer(
   }
   const prover = createProver({ resolve: app.resolve, ...app.route, timeoutMs, generateKey });
   try {
-    // Of a client that does not exist: found is an issuer that accepts everybody, or that proves nothing at all.
     const answer = await prover.control({ issuer, clientId: 'rekeyd-doctor', alg: 'ES256', nowMs: systemClock.now() });
     const skew = prover.serverClockSkewMs(issuer);
     const clock = skew === null ? [] : [clockCheck(`clock ${id}/${app.slug}`, skew, `the issuer ${issuer}`)];

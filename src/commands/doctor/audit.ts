@@ -8,7 +8,8 @@ const UNDONE = 'Name a place to export to under audit.export, such as a folder t
 
 export async function checkAuditLog(config: Config, store: Store): Promise<readonly Check[]> {
   const { first, last, bytes, most_bytes: most, exports } = await auditLogStatus({ config, store });
-  const size = `entries ${first} to ${last}, about ${mebibytes(bytes)} of ${mebibytes(most)}`;
+  const range = last < first ? 'no entries yet' : `entries ${first} to ${last}`;
+  const size = `${range}, about ${mebibytes(bytes)} of ${mebibytes(most)}`;
   const isLarge = bytes > most;
   if (exports.length === 0) {
     const detail = `${size}: nothing is exported, so nothing is cut`;

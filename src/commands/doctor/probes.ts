@@ -1,5 +1,6 @@
 /** Checks of what is known of each app's server, and whether the policies ask for more. */
-import { appPaths, type Config } from '../../config/model.ts';
+import { appPaths } from '../../config/lookup.ts';
+import type { Config } from '../../config/model.ts';
 import { type AppFacts, type Findings, NOTHING_KNOWN, takesSeveral } from '../../core/findings.ts';
 import { ALGORITHMS } from '../../core/keys.ts';
 import { misfits } from '../../rotation/misfits.ts';
@@ -31,7 +32,7 @@ function checkProbe(app: string, facts: AppFacts): Check {
   if (findings !== null) return fine(name, `on ${new Date(findings.at).toISOString()}: ${summary(facts, findings)}`);
   return advice(
     name,
-    'never: strategy auto is a cutover, and no client is changed to an alg that none signs in with',
+    'not probed yet: strategy auto means cutover there, and no client is changed to an alg that no other one signs in with',
     again,
   );
 }

@@ -1,19 +1,14 @@
 /** Checks of the workers: whether there are any, and whether they go by one config. */
-import { openQueues } from '../../../jobs/queues.ts';
 import { countWorkers } from '../../../jobs/result.ts';
 import { advice, type Check, fine, wrong } from '../../runtime/checks/check.ts';
 import type { ServiceNote } from '../../store/presence.ts';
+import { withQueues } from '../queues.ts';
 import type { StoreView } from '../view.ts';
 
 export async function checkWorkers({ config, target, store }: StoreView): Promise<readonly Check[]> {
-  const queues = openQueues({ config, redis: target, store }, [], () => {});
-  try {
-    const workers = await countWorkers(queues);
-    if (workers === 0) return [advice('workers', 'no worker is connected: nothing is rotated', 'Run `rekeyd start`.')];
-    return [fine('workers', `${workers} connected`), ...checkAgreement(await store.present())];
-  } finally {
-    await queues.close();
-  }
+  const workers = await withQueues({ config, redis: target, store }, countWorkers);
+  if (workers === 0) return [advice('workers', 'no worker is connected: nothing is rotated', 'Run `rekeyd start`.')];
+  return [fine('workers', `${workers} connected`), ...checkAgreement(await store.present())];
 }
 
 /** Each says of itself what keeps it from being ready: its config and secrets may be other ones than those of this machine. */

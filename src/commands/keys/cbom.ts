@@ -1,7 +1,7 @@
 /** `rekeyd keys cbom`: the present keys as a CycloneDX CBOM on stdout, page by page. Writes nothing to the store. */
 import { hash } from 'node:crypto';
 import packageFile from '../../../package.json' with { type: 'json' };
-import { policyFor } from '../../config/model.ts';
+import { policyFor } from '../../config/lookup.ts';
 import { algorithmComponents, keyComponents } from '../../core/cbom.ts';
 import type { Algorithm } from '../../core/keys.ts';
 import { clientPolicy } from '../../rotation/policy.ts';

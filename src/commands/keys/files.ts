@@ -2,6 +2,7 @@
 import { constants, type Stats } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { messageOf } from '../../errors.ts';
+import { readAtMost } from '../../files/bounded.ts';
 import { MOST_BYTES } from '../../keys/private-file.ts';
 
 /** A file that names its client, by its own name or in a map. */
@@ -46,7 +47,9 @@ export async function readKeyFile(path: string, special = false): Promise<FileBy
       const stats = await handle.stat();
       if (stats.isDirectory()) throw new FileProblem('it is a folder');
       if (!special && !stats.isFile()) throw new FileProblem('it is no regular file');
-      return { bytes: await readAtMost(handle), stats };
+      const bytes = await readAtMost(handle, MOST_BYTES);
+      if (bytes === null) throw tooLong(MOST_BYTES);
+      return { bytes, stats };
     } finally {
       await handle.close();
     }
@@ -55,19 +58,28 @@ export async function readKeyFile(path: string, special = false): Promise<FileBy
   }
 }
 
-/** Reads on until the end: of a file that grows, no more than may be used. */
-async function readAtMost(handle: Awaited<ReturnType<typeof open>>): Promise<Buffer> {
-  const buffer = Buffer.alloc(MOST_BYTES + 1);
+/**
+ * What comes by a pipe may have no end.
+ * @param most in bytes
+ * @throws FileProblem for more than that
+ */
+export async function readStdin(most: number): Promise<Buffer> {
+  const pieces: Buffer[] = [];
   let size = 0;
-  for (;;) {
-    const { bytesRead } = await handle.read(buffer, size, buffer.length - size, null);
-    size += bytesRead;
-    if (size > MOST_BYTES) {
-      buffer.fill(0);
-      throw new FileProblem(`it is larger than ${MOST_BYTES / 1024} KiB, which no private key is`);
+  try {
+    for await (const piece of process.stdin) {
+      pieces.push(Buffer.from(piece));
+      size += piece.length;
+      if (size > most) throw tooLong(most);
     }
-    if (bytesRead === 0) return buffer.subarray(0, size);
+    return Buffer.concat(pieces);
+  } finally {
+    for (const piece of pieces) piece.fill(0);
   }
+}
+
+export function tooLong(most: number): FileProblem {
+  return new FileProblem(`it is larger than ${most / 1024} KiB, which no key is`);
 }
 
 const OTHERS = 0o077;

@@ -6,7 +6,7 @@ import { messageOf } from '../../errors.ts';
 import { usage } from '../select.ts';
 import type { KeyFile, KeyFiles, Unusable } from './files.ts';
 
-/** More were not meant. */
+/** A folder with more is another one than was meant. */
 const MOST_FILES = 200_000;
 
 /** In a folder that rekeyd delivers to, `<deployment>/<app-slug>/<oauth_client_id>/` is a folder itself, and this is the key in use. */

@@ -10,7 +10,7 @@ import { monotonic } from '../../time.ts';
 import { awaitInterruption, caller, type Globals, withResources } from '../open.ts';
 import { note, print, printJson } from '../output.ts';
 import { usage } from '../select.ts';
-import { FileProblem, isOpenToOthers, openToOthers, readKeyFile, readPassphrase } from './files.ts';
+import { FileProblem, isOpenToOthers, openToOthers, readKeyFile, readPassphrase, readStdin } from './files.ts';
 import { exitCode, type FleetImport, importFleet } from './fleet.ts';
 import { filesOfFolder } from './folder.ts';
 import { filesOfMap } from './map.ts';
@@ -94,8 +94,8 @@ async function importOne(globals: Globals, client: string, file: string, asked: 
 }
 
 async function readOne(file: string): Promise<Buffer> {
-  if (file === '-') return readStdin();
   try {
+    if (file === '-') return await readStdin(MOST_BYTES);
     const { bytes, stats } = await readKeyFile(file, true);
     if (stats.isFile() && isOpenToOthers(stats)) note(openToOthers([file]));
     return bytes;
@@ -103,20 +103,6 @@ async function readOne(file: string): Promise<Buffer> {
     if (!(error instanceof FileProblem)) throw error;
     throw usage(`The key file cannot be read: ${messageOf(error)}. Name a PEM or JWK file with --file.`);
   }
-}
-
-/** No more than may be used: what comes by a pipe may have no end. */
-async function readStdin(): Promise<Buffer> {
-  const pieces: Buffer[] = [];
-  let size = 0;
-  for await (const piece of process.stdin) {
-    pieces.push(Buffer.from(piece));
-    size += piece.length;
-    if (size > MOST_BYTES) break;
-  }
-  const bytes = Buffer.concat(pieces);
-  for (const piece of pieces) piece.fill(0);
-  return bytes;
 }
 
 function tellOne(ref: ClientRef, { outcome, key, enrolment }: Imported, { sinks }: Resources, json: boolean): void {

@@ -1,6 +1,6 @@
 /** The client lists that an import of many keys needs: each is read once. */
 import { appsIn } from '../../../jobs/renamed.ts';
-import { policyFor } from '../../config/model.ts';
+import { policyFor } from '../../config/lookup.ts';
 import { type ClientRef, makeReference } from '../../core/client.ts';
 import type { ObservedClient } from '../../core/document.ts';
 import { isEligible } from '../../core/due.ts';

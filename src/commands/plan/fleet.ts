@@ -1,7 +1,8 @@
 /** Plans clients while the lists of their apps arrive. Memory does not grow with clients of which nothing is shown. */
 
 import { type ClientPlan, planOf, type Situation } from '../../../jobs/plan/client.ts';
-import { appPaths, type Config } from '../../config/model.ts';
+import { appPaths } from '../../config/lookup.ts';
+import type { Config } from '../../config/model.ts';
 import { type ClientRef, makeReference, misnamed, notListed, splitReference, unconfigured } from '../../core/client.ts';
 import type { ObservedClient } from '../../core/document.ts';
 import { isEligible } from '../../core/due.ts';

@@ -1,6 +1,6 @@
 /** Goes through a fleet page by page: counts all clients, and keeps of them what is listed. Memory does not grow with clients that are only counted. */
 
-import { policyFor } from '../../config/model.ts';
+import { policyFor } from '../../config/lookup.ts';
 import type { ClientRef } from '../../core/client.ts';
 import type { RotationSummary } from '../../core/history.ts';
 import type { ClientRecord } from '../../core/record.ts';

@@ -51,7 +51,7 @@ export async function printStatus(found: Survey, around: Around, now: number, fi
 /** What to do about many clients. Of clients that were named, each has its own advice. */
 function fleetAdvice({ compromised, drifted, offered, tally: { counts } }: Survey): readonly string[] {
   const lines: readonly (readonly [number, string])[] = [
-    [counts.found - offered, `Found clients: their active keys are not ours. ${howToEnroll('CLIENT')}`],
+    [counts.found - offered, `Found clients: the active key of each is not ours. ${howToEnroll('CLIENT')}`],
     [
       offered,
       'Clients that are offered our key: when their applications read their key folders, `rekeyd enroll CLIENT`.',

@@ -1,5 +1,4 @@
 /** `rekeyd status --watch`: the fleet on one screen, painted anew every two seconds. */
-import { openQueues } from '../../../jobs/queues.ts';
 import { putOffRequests } from '../../../jobs/waiting.ts';
 import { messageOf } from '../../errors.ts';
 import type { Resources } from '../../rotation/resources.ts';
@@ -8,6 +7,7 @@ import { openViews } from '../../status/open-views.ts';
 import { monotonic, sleep } from '../../time.ts';
 import { awaitInterruption, type Globals } from '../open.ts';
 import { type Canvas, plain, repaint, stdoutCanvas } from '../output.ts';
+import { withQueues } from '../queues.ts';
 import { pictureOf } from './picture.ts';
 import type { Filter } from './survey.ts';
 
@@ -20,17 +20,17 @@ const LATE_MS = 3_000;
 /** @returns the exit code: 0 after an interruption */
 export async function watching(globals: Globals, resources: Resources, filter: Filter): Promise<number> {
   const { signal, release } = awaitInterruption(globals);
-  const queues = openQueues(resources, [], () => {}); // the store's own connection reports what is wrong with Redis
   const census = openCensus(() => resources);
-  const views = openViews(() => ({ resources, requests: () => putOffRequests(queues) }), census);
   try {
-    const look = () => pictureOf(views, resources, filter, stdoutCanvas().size?.rows ?? null);
-    await showing(look, stdoutCanvas, signal);
+    await withQueues(resources, async (queues) => {
+      const views = openViews(() => ({ resources, requests: () => putOffRequests(queues) }), census);
+      const look = () => pictureOf(views, resources, filter, stdoutCanvas().size?.rows ?? null);
+      await showing(look, stdoutCanvas, signal);
+    });
     return 0;
   } finally {
     census.stop();
     release();
-    await queues.close();
   }
 }
 

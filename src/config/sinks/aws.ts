@@ -1,5 +1,6 @@
 /** `kind: aws_secrets_manager`: a secret per client at AWS. */
 import { z } from 'zod';
+import { SINK_PREFIX } from '../defaults.ts';
 import * as field from '../fields.ts';
 import { duration, section, text } from '../fields.ts';
 import type { Sources } from '../secrets.ts';
@@ -15,7 +16,7 @@ export function awsSink(sources: Sources) {
       'Names of secrets begin with it: <prefix>/<deployment>/<app-slug>/<oauth_client_id>.',
       /^[A-Za-z0-9_+=.@-]+(?:\/[A-Za-z0-9_+=.@-]+)*$/,
       'names with "/" between them, such as rekeyd',
-    ).prefault('rekeyd'),
+    ).prefault(SINK_PREFIX),
     kms_key_id: text(
       { description: 'ARN, id or alias of the KMS key that encrypts the secrets. Absent: the key of the account.' },
       'a KMS key',

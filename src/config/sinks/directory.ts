@@ -7,7 +7,7 @@ import type { Finding } from '../problems.ts';
 import type { Sources } from '../secrets.ts';
 import type { DirectorySinkConfig, SinkConfig } from './model.ts';
 
-/** A user with that name owns the keys, but not the folders: then others may go through these, and not list them. */
+/** Mode of folders where `owner` gives the key files to another user. Folders stay with rekeyd: that user must be able to pass through them, and need not list them. */
 const PASSABLE = 0o711;
 
 export function directorySink(sources: Sources) {

@@ -8,6 +8,8 @@ import type { ExecSinkConfig } from './model.ts';
 /** Where the program finds others; nothing else of rekeyd's environment is handed on. */
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
+const NOT_A_NAME = 'is not the name of an environment variable: write letters, digits and "_", such as VAULT_ADDR';
+
 export function execSink() {
   const argument = text(
     { description: 'First the absolute path of the program, then an argument each.' },
@@ -21,7 +23,7 @@ export function execSink() {
     user: account('User that it runs as: name or id. Needs rekeyd to run as root.', 'passwd').optional(),
     group: account('Group that it runs as: name or id. Needs rekeyd to run as root.', 'group').optional(),
     env: z
-      .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), variable, {
+      .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, NOT_A_NAME), variable, {
         error: 'is not a section: write NAME: value below it',
       })
       .describe('Its environment variables, beside PATH. It gets none of rekeyd’s own.')

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { REFERENCE } from '../../core/client.ts';
+import { KUBERNETES_URL, SINK_PREFIX } from '../defaults.ts';
 import * as field from '../fields.ts';
 import { duration, list, section, text } from '../fields.ts';
 import { authorities, proxy } from '../route.ts';
@@ -12,18 +13,15 @@ import type { KubernetesClient, KubernetesSinkConfig } from './model.ts';
 /** Where Kubernetes puts token, authority and namespace of a pod's service account. */
 export const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
-/** The API of the cluster that a pod runs in. */
-const IN_CLUSTER = 'https://kubernetes.default.svc';
-
 export function kubernetesSink(sources: Sources) {
   return section({
     kind: z.literal('kubernetes').describe('One Secret per client.'),
-    url: field.url('URL of the Kubernetes API.').prefault(IN_CLUSTER),
+    url: field.url('URL of the Kubernetes API.').prefault(KUBERNETES_URL),
     service_account: field
       .path('Folder with token, ca.crt and namespace. The token is read again every minute.', sources)
       .prefault(SERVICE_ACCOUNT),
     namespace: dnsLabel('Namespace of the Secrets. Absent: the namespace of the service account.').optional(),
-    prefix: dnsLabel('Names of Secrets begin with it.').prefault('rekeyd'),
+    prefix: dnsLabel('Names of Secrets begin with it.').prefault(SINK_PREFIX),
     clients: list(client(), 'client')
       .describe('Clients whose Secret has a name of its own, or whose application is restarted.')
       .optional(),

@@ -1,12 +1,14 @@
 /** What must hold between sinks, and between sinks and policies. */
+import { resolve } from 'node:path';
 import { z } from 'zod';
+import { KUBERNETES_URL, SINK_PREFIX, VAULT_MOUNT } from '../defaults.ts';
 import type { Config } from '../model.ts';
 import type { Finding } from '../problems.ts';
 import { REPORTING } from './model.ts';
 
 const word = z.string().optional().catch(undefined);
 
-/** As much of a sink as says where it is. Paths are compared elsewhere. */
+/** As much of a sink as says where it is. */
 export const sinkOutline = z.looseObject({
   kind: word,
   path: word,
@@ -23,9 +25,12 @@ interface Outline {
   readonly policies: Readonly<Record<string, object>>;
 }
 
-/** Each of them would replace what the other has delivered, and raise the other's epoch. */
-export function differentSinks({ sinks }: Outline): Finding[] {
-  const places = sinks.map(placeOf);
+/**
+ * Each of them would replace what the other has delivered, and raise the other's epoch.
+ * @param folder absolute; relative paths start here
+ */
+export function differentSinks({ sinks }: Outline, folder: string): Finding[] {
+  const places = sinks.map((sink) => placeOf(sink, folder));
   return places.flatMap((place, index) => {
     const first = places.indexOf(place);
     if (place === null || first === index) return [];
@@ -33,21 +38,20 @@ export function differentSinks({ sinks }: Outline): Finding[] {
   });
 }
 
-/** Null: paths are compared elsewhere. */
-function placeOf({
-  kind,
-  command,
-  region,
-  endpoint,
-  url,
-  mount = 'secret',
-  prefix = 'rekeyd',
-  namespace,
-}: SinkOutline): string | null {
-  if (kind === 'vault') return [kind, url, namespace, mount, prefix].join(' ');
-  if (kind === 'aws_secrets_manager') return [kind, region, endpoint, prefix].join(' ');
-  if (kind === 'exec') return [kind, JSON.stringify(command)].join(' ');
-  return kind === 'kubernetes' ? [kind, url, namespace, prefix].join(' ') : null;
+/** Equal texts for one place, in whichever way it is written. Null: the sink does not say where it is, which is told elsewhere. */
+function placeOf(sink: SinkOutline, folder: string): string | null {
+  const { kind, path, command, region, endpoint, url = KUBERNETES_URL, namespace } = sink;
+  const { mount = VAULT_MOUNT, prefix = SINK_PREFIX } = sink;
+  if (path !== undefined) return resolve(folder, path);
+  if (kind === 'exec') return JSON.stringify([kind, command]);
+  if (kind === 'aws_secrets_manager') return JSON.stringify([kind, region, endpoint, prefix]);
+  const server = [kind, URL.parse(url)?.href, namespace];
+  if (kind === 'kubernetes') return JSON.stringify([...server, prefix]);
+  return kind === 'vault' ? JSON.stringify([...server, ...[mount, prefix].map(withoutSlashes)]) : null;
+}
+
+function withoutSlashes(path: string): string {
+  return path.replace(/^\/|\/$/g, '');
 }
 
 /** Signers report in key folders. Without one, a rotation that waits for reports would wait in vain, and fail. */

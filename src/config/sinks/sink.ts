@@ -1,5 +1,6 @@
 /** A place that private keys are handed to. */
 import { z } from 'zod';
+import { BELOW } from '../fields.ts';
 import type { Sources } from '../secrets.ts';
 import { awsSink } from './aws.ts';
 import { directorySink } from './directory.ts';
@@ -25,7 +26,7 @@ export function sink(sources: Sources) {
       error: (issue) =>
         issue.code === 'invalid_union'
           ? `is not one of the choices: write ${KINDS.join(', ')}`
-          : 'is not a section: write its settings below it, indented, one "name: value" a line',
+          : `is not a section: write ${BELOW}`,
     },
   );
 }

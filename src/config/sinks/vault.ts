@@ -1,5 +1,6 @@
 /** `kind: vault`: HashiCorp Vault or OpenBao, a KV engine of version 2. */
 import { z } from 'zod';
+import { SINK_PREFIX, VAULT_MOUNT } from '../defaults.ts';
 import * as field from '../fields.ts';
 import { duration, section } from '../fields.ts';
 import { authorities, proxy } from '../route.ts';
@@ -11,9 +12,9 @@ export function vaultSink(sources: Sources) {
   return section({
     kind: z.literal('vault').describe('HashiCorp Vault or OpenBao: one secret per client in a KV engine, version 2.'),
     url: field.url('URL of the server, such as https://vault.example.com:8200.'),
-    mount: vaultPath('Where the KV engine (version 2) is mounted.').prefault('secret'),
+    mount: vaultPath('Where the KV engine (version 2) is mounted.').prefault(VAULT_MOUNT),
     prefix: vaultPath('Paths of secrets begin with it: <prefix>/<deployment>/<app-slug>/<oauth_client_id>.').prefault(
-      'rekeyd',
+      SINK_PREFIX,
     ),
     namespace: vaultPath('Namespace of Vault Enterprise or OpenBao. Absent: none.').optional(),
     auth: vaultAuth(sources),

@@ -2,7 +2,7 @@
 
 import { queuesView } from '../../../jobs/queues-view.ts';
 import { putOffRequests } from '../../../jobs/waiting.ts';
-import { appPaths } from '../../config/model.ts';
+import { appPaths } from '../../config/lookup.ts';
 import { APP_PATH, type ClientRef, parseReference, REFERENCE } from '../../core/client.ts';
 import { isClientState } from '../../core/state.ts';
 import { hasCode, messageOf } from '../../errors.ts';

@@ -13,8 +13,8 @@ const ALLOWED_MS = 60_000;
 export async function checkStoreClock(store: Pick<Store, 'now'>): Promise<Check> {
   const before = systemClock.now();
   const skew = (await store.now()) - (before + systemClock.now()) / 2;
+  if (Math.abs(skew) <= NOTED_MS) return fine('store clock', "agrees with this machine's");
   const detail = `the store's clock is ${formatDuration(Math.abs(skew))} ${skew < 0 ? 'behind' : 'ahead of'} this machine's; overlaps and due times are measured by it`;
-  if (Math.abs(skew) <= NOTED_MS) return fine('store clock', detail);
   const fix = 'Synchronise the clocks of both machines (NTP).';
   return Math.abs(skew) > ALLOWED_MS ? wrong('store clock', detail, fix) : advice('store clock', detail, fix);
 }

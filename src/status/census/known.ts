@@ -1,6 +1,6 @@
 /** What is kept in memory of each client of a fleet: enough to count, to find and to order 100,000 of them without their records. */
 
-import { policyFor } from '../../config/model.ts';
+import { policyFor } from '../../config/lookup.ts';
 import { type ClientRef, splitReference } from '../../core/client.ts';
 import { type DriftKind, kindsOf } from '../../core/drift.ts';
 import { isEligible } from '../../core/due.ts';

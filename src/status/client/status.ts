@@ -1,5 +1,5 @@
 /** Records as `rekeyd status` shows them. */
-import { policyFor } from '../../config/model.ts';
+import { policyFor } from '../../config/lookup.ts';
 import { offeredUntil } from '../../core/adoption.ts';
 import { splitReference } from '../../core/client.ts';
 import { kindsOf } from '../../core/drift.ts';

@@ -1,6 +1,6 @@
 /** Clients in alphabetical order of their references, read from the store. It needs no census. */
 
-import { policyFor } from '../../config/model.ts';
+import { policyFor } from '../../config/lookup.ts';
 import { type ClientRef, parseReference, REFERENCE } from '../../core/client.ts';
 import type { ClientState } from '../../core/state.ts';
 import type { Resources } from '../../rotation/resources.ts';

@@ -1,6 +1,6 @@
 /** What a view of the fleet shows beside the counts of clients: deployments, policies, workers, and what keeps rekeyd from its work. */
 
-import { policiesOf } from '../../config/model.ts';
+import { policiesOf } from '../../config/lookup.ts';
 import { freezesFrom } from '../../core/calendar.ts';
 import { takesSeveral } from '../../core/findings.ts';
 import { nextTicks, timesOf } from '../../forecast/fleet.ts';

@@ -1,7 +1,8 @@
 /** Reporting keys that leaked: which keys, then what would happen, then the request. */
 import { html, type SafeHtml } from '@remix-run/html-template';
 import type { Request } from '../../../../jobs/schemas.ts';
-import { appPaths, type Config } from '../../../config/model.ts';
+import { appPaths } from '../../../config/lookup.ts';
+import type { Config } from '../../../config/model.ts';
 import { APP_PATH, parseReference, REFERENCE } from '../../../core/client.ts';
 import { ProblemError } from '../../problem.ts';
 import type { PageCall, PageRoute, Visitor } from '../routes.ts';
