@@ -9,10 +9,11 @@ import { sameDocument } from './document.ts';
 import { activeKey } from './keys.ts';
 import { presentObstacle } from './obstacle.ts';
 import type { ClientPolicy } from './policy.ts';
+import { isPressing } from './pressing.ts';
 import { readBack } from './readback.ts';
 import { holdingForOverlap, holdingForSigners, overlapAction } from './readiness.ts';
 import type { ClientRecord } from './record.ts';
-import { isSuperseded, isUrgent, type Retirement } from './retirement.ts';
+import { isSuperseded, type Retirement } from './retirement.ts';
 import { mayBePublished, type Rotation, whyAbandoned } from './rotation.ts';
 import { FRESH_MS } from './server.ts';
 import { desiredDelivery, sameDelivery } from './signers.ts';
@@ -31,7 +32,7 @@ export function plan(record: ClientRecord, policy: ClientPolicy, now: number): A
     if (action === null) continue;
     if (action.do !== 'wait') return action;
     waits.push(action);
-    if (part === delivering && !record.retirements.some((old) => isUrgent(record, old))) break;
+    if (part === delivering && !goesOnUndelivered(record)) break;
   }
   return waits.reduce<Action>(
     (soonest, wait) => (soonest.do === 'wait' && soonest.until <= wait.until ? soonest : wait),
@@ -72,7 +73,7 @@ const generating: Part = (record, _policy, now) => {
 
 /**
  * Before any publication: a key that signers do not hold yet must not be the only one that the server takes. Before any destruction: signers give up a key
- * first. While a delivery fails, nothing behind it is done, unless a compromised key has to go.
+ * first. While a delivery fails, nothing behind it is done, unless a key has to leave the server: signers hold the one that stays.
  */
 const delivering: Part = (record, _policy, now) => {
   const { rotation, signers } = record;
@@ -81,6 +82,10 @@ const delivering: Part = (record, _policy, now) => {
   const owner = rotation !== null && WAITS_FOR_DELIVERY.has(rotation.phase.name) ? 'rotation' : 'signers';
   return backoffOf(triesOf(record, owner), now) ?? { do: 'deliver', delivery, owner };
 };
+
+function goesOnUndelivered(record: ClientRecord): boolean {
+  return isPressing(record) || record.rotation?.phase.name === 'reverting';
+}
 
 const WAITS_FOR_DELIVERY: ReadonlySet<Rotation['phase']['name']> = new Set(['requested', 'stored', 'proven']);
 
@@ -173,12 +178,32 @@ const provingNew: Part = ({ rotation }, policy, now) => {
  * `prove_within`, put the old one back.
  */
 const unconfirmed: Part = ({ rotation }, policy, now) => {
-  if (rotation?.strategy !== 'cutover' || rotation.phase.name !== 'delivered') return null;
-  if (rotation.before === null || rotation.compromised !== null || rotation.abandoned !== null) return null;
-  const deadline = rotation.before.sentAt + policy.proveWithinMs;
+  if (rotation === null || rotation.before === null || !isUnconfirmed(rotation)) return null;
   if (rotation.tries.error === null) return null;
+  const deadline = rotation.before.sentAt + policy.proveWithinMs;
   if (now < deadline) return { do: 'wait', until: deadline, why: 'a cutover may have reached the server' };
   return { do: 'turn_back', why: `not confirmed in time: ${rotation.tries.error}` };
+};
+
+/** A cutover PATCH was sent, and nothing has shown what came of it. Not after a compromise, which has no rollback, nor while a person abandons it. */
+function isUnconfirmed({ strategy, phase, before, compromised, abandoned }: Rotation): boolean {
+  return (
+    strategy === 'cutover' &&
+    phase.name === 'delivered' &&
+    before !== null &&
+    compromised === null &&
+    abandoned === null
+  );
+}
+
+/**
+ * Before any delivery: until a cutover is confirmed, or the old key is back, the server may refuse every sign-in. Signers hold both keys by then, so a sink
+ * that cannot be written must not keep them waiting.
+ */
+const endingCutover: Part = (record, policy, now) => {
+  const { rotation } = record;
+  if (rotation?.strategy !== 'cutover') return null;
+  return rotation.phase.name === 'reverting' || isUnconfirmed(rotation) ? publishing(record, policy, now) : null;
 };
 
 /** Last, since nothing waits for it but the old key itself. */
@@ -229,8 +254,9 @@ const PARTS: readonly Part[] = [
   impossible,
   generating,
   provingNew,
-  delivering,
   unconfirmed,
+  endingCutover,
+  delivering,
   publishing,
   ...HOLDING,
   retiring,
