@@ -1,5 +1,6 @@
 /** The ways a rotation ends or turns back: activated, failed, rolled back, abandoned, halted. */
 import { declined } from './adoption.ts';
+import { presentForm } from './begin.ts';
 import { desiredDocument } from './desired.ts';
 import { enrolled } from './enrolment.ts';
 import { type Cause, completion } from './history.ts';
@@ -186,16 +187,17 @@ export function turnBack(record: ClientRecord, rotation: Rotation, kid: string, 
 }
 
 /**
- * After a compromise the old key must go, so a new key that the server refuses is thrown away for another. Not for ever: the material may not be what
- * the server objects to.
+ * After a compromise the old key must go, so a new key that the server refuses is thrown away for another. The server may have objected to a new alg or
+ * format, so the other key has those of the key in use. Not for ever: a person may have to look.
  */
 export function anotherKey(record: ClientRecord, rotation: Rotation, why: string, context: Context): Transition {
   if (rotation.keysMade >= MOST_KEYS) {
     return mayBePublished(rotation) ? halt(record, why) : fail(record, rotation, why, context);
   }
   const discarded = discardIncoming(record, rotation, 'withdrawing', context.now);
-  const tries = { ...NO_TRIES, error: why };
-  return { record: { ...discarded, rotation: { ...inPhase(rotation, { name: 'requested' }), tries } }, entries: [] };
+  const { alg, format } = presentForm(record, context.policy);
+  const again = { ...inPhase(rotation, { name: 'requested' }), alg: alg ?? rotation.alg, format };
+  return { record: { ...discarded, rotation: { ...again, tries: { ...NO_TRIES, error: why } } }, entries: [] };
 }
 
 const MOST_KEYS = 3;

@@ -72,6 +72,8 @@ export class Play {
   readonly world: World;
   readonly #promises: Promises;
   #policy: ClientPolicy;
+  /** It began with a foreign key alone. */
+  readonly #isFound: boolean;
   #asked = 0;
   /** Of a cutover without a proof: which, how long workers have worked on it, and their turns since it should have been proven. */
   #unproven = { at: 0, workedMs: 0, turns: 0 };
@@ -82,6 +84,7 @@ export class Play {
     this.#policy = { ...POLICY, ...policy };
     const record = begin({ mode, start });
     this.#promises = new Promises(record);
+    this.#isFound = record.enrolment === 'found';
     this.#promises.excuses.untouchable = record.enrolment !== 'enrolled';
     this.#promises.excuses.mayReplace = record.enrolment !== 'found';
     // Its set is its own affair: there are no foreign keys on the server.
@@ -166,7 +169,8 @@ export class Play {
     if (this.world.mode === 'kid, uri wins' && this.world.theirSet.length > 0) {
       this.#policy = { ...this.#policy, prove: 'required' };
     }
-    excuses.foreignMayGo ||= this.#policy.foreignKeys === 'retire' || this.#policy.format === 'pem';
+    const isReplaced = this.#policy.format === 'pem' && this.#isFound;
+    excuses.foreignMayGo ||= this.#policy.foreignKeys === 'retire' || isReplaced;
   }
 
   #work(luck: Luck, diesAt: Point | null): void {

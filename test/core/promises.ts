@@ -19,7 +19,7 @@ export interface Excuses {
   compromised: boolean;
   /** A person ended a rotation: signers are told of it afterwards, and sign with their other key until then. */
   abandoned: boolean;
-  /** `foreign_keys: retire`, a single PEM or a compromise take foreign keys away. */
+  /** `foreign_keys: retire`, a compromise, or a PEM in place of a client's only key take foreign keys away. */
   foreignMayGo: boolean;
   /** Foreign keys that were published, and must stay. */
   readonly foreign: string[];
