@@ -19,7 +19,7 @@ import type { ClientPolicy, Context } from './policy.ts';
 import { unfit } from './possible.ts';
 import type { ClientRecord } from './record.ts';
 import { incomingKid, inPhase, mayBePublished, type Rotation } from './rotation.ts';
-import { FRESH_MS } from './server.ts';
+import { isFresh } from './server.ts';
 import { shownNames } from './shown.ts';
 import { entry, type On, type Transition } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
@@ -135,9 +135,10 @@ export function isWithdrawn({ rotation, keys, server }: ClientRecord): boolean {
 }
 
 /** Only a look shows what stands of a key that is withdrawn: one that is not old, and later than the latest moment at which a PATCH with it may arrive. */
-export function isUnsure({ rotation, server: { observed, inFlight } }: ClientRecord, now: number): boolean {
+export function isUnsure({ rotation, server }: ClientRecord, now: number): boolean {
+  const { observed, inFlight } = server;
   const isBefore = inFlight !== null && observed.at < inFlight.deadline;
-  return rotation?.adopting === true && (isBefore || observed.at < now - FRESH_MS);
+  return rotation?.adopting === true && (isBefore || !isFresh(server, now));
 }
 
 /** The proven key is in the key folder, where the application finds it as its current one. */

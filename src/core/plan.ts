@@ -15,7 +15,7 @@ import { holdingForOverlap, holdingForSigners, overlapAction } from './readiness
 import type { ClientRecord } from './record.ts';
 import { isSuperseded, type Retirement } from './retirement.ts';
 import { mayBePublished, type Rotation, whyAbandoned } from './rotation.ts';
-import { FRESH_MS } from './server.ts';
+import { FRESH_MS, isFresh } from './server.ts';
 import { desiredDelivery, sameDelivery } from './signers.ts';
 import { standbyStep, standingBy } from './standby.ts';
 import { backoffOf, type Tries } from './tries.ts';
@@ -104,7 +104,7 @@ const publishing: Part = (record, policy, now) => {
   if (asked === null || HOLDING.some((part) => part(record, policy, now) !== null)) return null;
   const { purpose, owner } = asked;
   const document = desiredDocument(record, policy);
-  const { inFlight, observed } = record.server;
+  const { inFlight } = record.server;
   const same = inFlight !== null && document !== null && sameDocument(inFlight.document, document);
   // A PATCH with unknown outcome may still arrive. Another document sent now could be undone by it.
   if (inFlight !== null && !same && now < inFlight.deadline) {
@@ -113,9 +113,9 @@ const publishing: Part = (record, policy, now) => {
   const wait = backoffOf(triesOf(record, owner), now);
   if (wait !== null) return wait;
   if (document === null) return isUnsure(record, now) ? { do: 'look', owner } : { do: 'settle', purpose, owner };
-  if (observed.at < now - FRESH_MS) return { do: 'look', owner };
+  if (!isFresh(record.server, now)) return { do: 'look', owner };
   if (servesOther(record, policy)) return { do: 'serve', keys: desiredServed(record, policy) ?? [], purpose, owner };
-  const { client } = observed;
+  const { client } = record.server.observed;
   // A server that shows both kinds does not tell which of them it goes by: probably the one that was sent last.
   const isPlain = client.jwksUri === null || client.keys.length === 0;
   if (inFlight === null && isPlain && readBack(document, client) === null) return { do: 'settle', purpose, owner };

@@ -57,6 +57,11 @@ export function newServerSide(client: ObservedClient, at: number): ServerSide {
   };
 }
 
+/** True while a new document may replace what was observed. An observation from later than now is not fresh: the store's clock was set back since. */
+export function isFresh({ observed }: Pick<ServerSide, 'observed'>, now: number): boolean {
+  return Math.abs(now - observed.at) <= FRESH_MS;
+}
+
 /** What was seen is too old for anything: look again first. */
 export function outdated(server: ServerSide): ServerSide {
   return { ...server, observed: { ...server.observed, at: 0 } };
