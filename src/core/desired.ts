@@ -29,6 +29,11 @@ export function publishedKeys(record: ClientRecord): readonly ManagedKey[] {
   return [...overlapping, ...kept, incoming].filter((key) => key !== undefined);
 }
 
+/** The kids of the document that the record asks for. */
+export function desiredKids(record: ClientRecord): readonly string[] {
+  return publishedKeys(record).map(({ kid }) => kid);
+}
+
 /** Foreign keys that the server shows, in its order. Under `jwks_uri` the set that it shows beside the address is not in force. */
 export function foreignKeys(record: ClientRecord): readonly PublishedKey[] {
   return foreignAmong(record, record.server.observed.client.keys);

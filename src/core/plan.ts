@@ -2,23 +2,24 @@
  * What to do next for one client: a pure function of its record, its policy and the time. The parts of the record are asked one after the other, and the
  * first that has something to do now is heard. Each says what would break if it were asked after its neighbour.
  */
-import type { Action, Owner, Purpose, Wait } from './action.ts';
-import { isOfferMissing, isUnsure, offering } from './adoption.ts';
-import { desiredDocument, desiredServed, publishedKeys, servesOther } from './desired.ts';
+import type { Action, Wait } from './action.ts';
+import { isUnsure, offering } from './adoption.ts';
+import { desiredDocument, desiredServed, servesOther } from './desired.ts';
 import { sameDocument } from './document.ts';
-import { activeKey } from './keys.ts';
 import { presentObstacle } from './obstacle.ts';
 import type { ClientPolicy } from './policy.ts';
 import { isPressing } from './pressing.ts';
+import { publication } from './publication.ts';
 import { readBack } from './readback.ts';
 import { holdingForOverlap, holdingForSigners, overlapAction } from './readiness.ts';
 import type { ClientRecord } from './record.ts';
 import { isSuperseded, type Retirement } from './retirement.ts';
 import { mayBePublished, type Rotation, whyAbandoned } from './rotation.ts';
 import { FRESH_MS, isFresh } from './server.ts';
+import { triesOf } from './setback.ts';
 import { desiredDelivery, sameDelivery } from './signers.ts';
 import { standbyStep, standingBy } from './standby.ts';
-import { backoffOf, type Tries } from './tries.ts';
+import { backoffOf } from './tries.ts';
 
 type Part = (record: ClientRecord, policy: ClientPolicy, now: number) => Action | null;
 
@@ -89,12 +90,6 @@ function goesOnUndelivered(record: ClientRecord): boolean {
 
 const WAITS_FOR_DELIVERY: ReadonlySet<Rotation['phase']['name']> = new Set(['requested', 'stored', 'proven']);
 
-export function triesOf({ rotation, server, signers }: ClientRecord, owner: Owner): Tries {
-  if (owner === 'rotation') return rotation?.tries ?? server.tries;
-  if (owner === 'server') return server.tries;
-  return owner === 'signers' ? signers.tries : owner.tries;
-}
-
 /** What a cutover waits for before it is sent. */
 const HOLDING: readonly Part[] = [holdingForOverlap, holdingForSigners];
 
@@ -121,35 +116,6 @@ const publishing: Part = (record, policy, now) => {
   if (inFlight === null && isPlain && readBack(document, client) === null) return { do: 'settle', purpose, owner };
   return { do: 'patch', document, purpose, owner };
 };
-
-/** Why the server's document has to change now, and who asks; null when nobody does. */
-export function publication(
-  record: ClientRecord,
-  policy: ClientPolicy,
-): { readonly purpose: Purpose; readonly owner: Owner } | null {
-  const { rotation, retirements } = record;
-  if (rotation?.phase.name === 'reverting') return { purpose: 'revert', owner: 'rotation' };
-  if (rotation?.phase.name === 'delivered') {
-    // Nothing more of it is sent while it is found out which key the server takes.
-    if (rotation.abandoned !== null) return null;
-    return { purpose: rotation.strategy === 'overlap' ? 'publish' : 'cut_over', owner: 'rotation' };
-  }
-  const leaving = retirements.find((old) => old.phase === 'withdrawing' && !isSuperseded(old, rotation));
-  if (leaving !== undefined) return { purpose: 'withdraw', owner: leaving };
-  if (isOfferMissing(record)) return { purpose: 'repair', owner: 'server' };
-  if (rotation !== null) return null;
-  return hasDrifted(record, policy) || (record.server.confirmedAt !== null && servesOther(record, policy))
-    ? { purpose: 'repair', owner: 'server' }
-    : null;
-}
-
-/** True when somebody changed what we had published. */
-export function hasDrifted(record: ClientRecord, policy: ClientPolicy): boolean {
-  const { server } = record;
-  if (server.confirmedAt === null || activeKey(record) === undefined) return false;
-  const document = desiredDocument(record, policy);
-  return document !== null && readBack(document, server.observed.client) !== null;
-}
 
 /**
  * The proof comes before signers flip: a key that was read back may still be one that nobody can sign in with. Before any other delivery: a sink that
@@ -263,8 +229,3 @@ const PARTS: readonly Part[] = [
   landing,
   standingBy,
 ];
-
-/** The kids of the document that the record asks for. */
-export function desiredKids(record: ClientRecord): readonly string[] {
-  return publishedKeys(record).map(({ kid }) => kid);
-}

@@ -9,7 +9,14 @@ import type { Rotation } from './rotation.ts';
 import type { Transition } from './transition.ts';
 import { afterFailure, afterRefusal, afterThrottling, NO_TRIES, type Tries } from './tries.ts';
 
-/** The tries of one owner, changed. */
+/** The tries of one owner. */
+export function triesOf({ rotation, server, signers }: ClientRecord, owner: Owner): Tries {
+  if (owner === 'rotation') return rotation?.tries ?? server.tries;
+  if (owner === 'server') return server.tries;
+  return owner === 'signers' ? signers.tries : owner.tries;
+}
+
+/** The same, changed. */
 export function withTries(record: ClientRecord, owner: Owner, change: (tries: Tries) => Tries): ClientRecord {
   const { rotation, server, signers } = record;
   if (owner === 'rotation') {

@@ -1,8 +1,8 @@
 /** What rekeyd promises, as checks of a simulated world: some hold at every moment, some once nothing is left to do. */
 import { desiredDocument } from '../../src/core/desired.ts';
 import { activeKey, holds, usesReportedKey } from '../../src/core/keys.ts';
-import { publication } from '../../src/core/plan.ts';
 import type { ClientPolicy } from '../../src/core/policy.ts';
+import { publication } from '../../src/core/publication.ts';
 import { readBack } from '../../src/core/readback.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
 import { type Delivery, desiredDelivery, sameDelivery } from '../../src/core/signers.ts';
