@@ -168,7 +168,7 @@ export function exposed({ compromised }: RotationRequest): AuditData {
 
 /** @param askedAt by the clock of the one who asked, which may be wrong */
 export function reportOf(compromised: Compromised, askedAt: number | undefined, now: number) {
-  const at = askedAt !== undefined && askedAt <= now ? askedAt : now; // one that is no number is not either
+  const at = askedAt !== undefined && askedAt <= now ? askedAt : now; // NaN is not before now either
   return { kid: 'kid' in compromised ? compromised.kid : null, at };
 }
 

@@ -42,7 +42,7 @@ export interface InFlight {
 /** How old, in ms, an observation may be when a new document replaces what was observed. */
 export const FRESH_MS = 5_000;
 
-/** A look that took longer than this, in ms, leaves too little of that for its PATCH. */
+/** A look that took longer than this, in ms, leaves its PATCH too little of {@link FRESH_MS}. */
 export const SLOW_MS = FRESH_MS / 2;
 
 export function newServerSide(client: ObservedClient, at: number): ServerSide {

@@ -85,10 +85,11 @@ export function hastened(record: ClientRecord): ClientRecord {
 function usedUp(record: ClientRecord, counted: 'failed' | 'refused', why: string, context: Context): Transition {
   const { rotation } = record;
   if (rotation === null || rotation.tries[counted] < context.policy.attempts) return { record, entries: [] };
-  return given(record, rotation, `gave up after ${rotation.tries[counted]} attempts: ${why}`, context);
+  return givenUpIn(record, rotation, `gave up after ${rotation.tries[counted]} attempts: ${why}`, context);
 }
 
-function given(record: ClientRecord, rotation: Rotation, why: string, context: Context): Transition {
+/** Where each phase leads when its rotation is given up. */
+function givenUpIn(record: ClientRecord, rotation: Rotation, why: string, context: Context): Transition {
   switch (rotation.phase.name) {
     case 'requested':
     case 'stored':
