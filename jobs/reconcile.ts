@@ -5,8 +5,9 @@
 import { policyFor } from '../src/config/lookup.ts';
 import { type ClientRef, splitReference } from '../src/core/client.ts';
 import { isEligible } from '../src/core/due.ts';
-import { hasDrifted, plan } from '../src/core/plan.ts';
+import { plan } from '../src/core/plan.ts';
 import type { ClientPolicy } from '../src/core/policy.ts';
+import { hasDrifted } from '../src/core/publication.ts';
 import type { ClientRecord } from '../src/core/record.ts';
 import { ripen } from '../src/core/retirement.ts';
 import { hastened } from '../src/core/setback.ts';

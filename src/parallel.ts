@@ -19,7 +19,7 @@ export async function inParallel<T>(
   if (failures.length > 0) throw failures[0];
 }
 
-/** Clients of a list, or of an index, that are looked at together: a fleet may have 100,000. */
+/** How many clients of a list, or of an index, are in memory at once: a fleet may have 100,000. */
 export const PAGE = 250;
 
 export function* pagesOf<T>(items: Iterable<T>): Generator<readonly T[]> {
@@ -36,13 +36,13 @@ export function* pagesOf<T>(items: Iterable<T>): Generator<readonly T[]> {
 export interface Lanes {
   /**
    * Runs `task` when a lane is free.
-   * @param urgent goes before all that wait and are not
-   * @param signal rejects with its reason while the task waits; one that has begun goes on
+   * @param urgent the task goes before all waiting ones that are not urgent
+   * @param signal when it aborts while the task waits, `run` rejects with its reason; a task that has begun goes on
    */
   run<T>(task: () => Promise<T>, urgent: boolean, signal?: AbortSignal): Promise<T>;
 }
 
-/** For tasks that come one by one: at most `limit` of them at once, the others wait in line. */
+/** For tasks that come one by one: at most `limit` of them run at once, and the others wait in line. */
 export function openLanes(limit: number): Lanes {
   const urgents = new Set<PromiseWithResolvers<void>>();
   const others = new Set<PromiseWithResolvers<void>>();

@@ -38,15 +38,15 @@ export function after(ms: number): AbortSignal {
   return AbortSignal.timeout(Math.max(0, Math.round(ms)));
 }
 
-/** Runs `action` after `ms`, unless the process has ended by then: it is not kept waiting. */
+/** Runs `action` after `ms`. A process that is otherwise done ends before that. */
 export function later(ms: number, action: () => void): void {
   setTimeout(action, ms).unref();
 }
 
-/** As `work`, but rejects as soon as the signal aborts. `work` goes on: somebody else may wait for it too. */
+/** As `work`, but rejects with the signal's reason as soon as that aborts. `work` itself goes on: others may wait for it too. */
 export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return work;
-  // Nobody else may wait for it: a failure that nobody hears ends the process.
+  // After an abort nobody may be waiting for it any more, and a failure that nobody handles ends the process.
   work.catch(() => {});
   signal.throwIfAborted();
   const given = Promise.withResolvers<never>();

@@ -19,7 +19,7 @@ import type { ClientPolicy, Context } from './policy.ts';
 import { unfit } from './possible.ts';
 import type { ClientRecord } from './record.ts';
 import { incomingKid, inPhase, mayBePublished, type Rotation } from './rotation.ts';
-import { FRESH_MS } from './server.ts';
+import { isFresh } from './server.ts';
 import { shownNames } from './shown.ts';
 import { entry, type On, type Transition } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
@@ -108,7 +108,7 @@ export function whyWithdrawn(record: ClientRecord, policy: ClientPolicy, now: nu
 }
 
 /**
- * A part of the plan. It comes before anything is sent: what its owner has made of a client goes before what we offer it. And before any delivery: a sink that
+ * A part of the plan. It comes before anything is sent: what the owner has done to the client counts more than our offer. And before any delivery: a sink that
  * cannot be written must not keep a key published that nobody takes.
  */
 export function offering(record: ClientRecord, policy: ClientPolicy, now: number): Action | null {
@@ -120,7 +120,7 @@ export function offering(record: ClientRecord, policy: ClientPolicy, now: number
   return until === null ? null : { do: 'wait', until, why: 'our key is offered to its application' };
 }
 
-/** The key that is offered does not stand on the server any more: somebody has published a set without it. */
+/** The server does not show the offered key any more: somebody has published a set without it. */
 export function isOfferMissing(record: ClientRecord): boolean {
   const { rotation, server } = record;
   if (rotation?.phase.name !== 'offered') return false;
@@ -128,16 +128,20 @@ export function isOfferMissing(record: ClientRecord): boolean {
   return !server.observed.client.keys.some((shown) => holds(shown, id));
 }
 
-/** Nothing of ours stands on the server, so there is nothing to withdraw: what its owner has made of it stays. */
+/** The server shows no key of ours, so there is nothing to withdraw: the owner's set stays as it is. */
 export function isWithdrawn({ rotation, keys, server }: ClientRecord): boolean {
   if (rotation?.adopting !== true || rotation.phase.name !== 'reverting') return false;
   return !server.observed.client.keys.some((shown) => keys.some(({ id }) => holds(shown, id)));
 }
 
-/** Only a look shows what stands of a key that is withdrawn: one that is not old, and later than the latest moment at which a PATCH with it may arrive. */
-export function isUnsure({ rotation, server: { observed, inFlight } }: ClientRecord, now: number): boolean {
+/**
+ * True while nobody knows whether the server still shows the offered key that is withdrawn. Only a fresh look shows that, made after the last moment at
+ * which a PATCH with that key may arrive.
+ */
+export function isUnsure({ rotation, server }: ClientRecord, now: number): boolean {
+  const { observed, inFlight } = server;
   const isBefore = inFlight !== null && observed.at < inFlight.deadline;
-  return rotation?.adopting === true && (isBefore || observed.at < now - FRESH_MS);
+  return rotation?.adopting === true && (isBefore || !isFresh(server, now));
 }
 
 /** The proven key is in the key folder, where the application finds it as its current one. */

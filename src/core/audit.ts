@@ -78,7 +78,7 @@ export interface AuditDraft {
 /** Who caused an entry. */
 export type Who = Pick<AuditDraft, 'actor' | 'claimed_by'>;
 
-/** The same, without members that are not entries' own. */
+/** Of an object with more members, only these two. */
 export function whoOf({ actor, claimed_by }: Who): Who {
   return { actor, ...(claimed_by !== undefined && { claimed_by }) };
 }

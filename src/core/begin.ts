@@ -1,10 +1,11 @@
 /** How a rotation starts. */
 import { RekeydError } from '../errors.ts';
 import type { AuditData, AuditDraft } from './audit.ts';
+import type { Format } from './document.ts';
 import { takesSeveral } from './findings.ts';
 import type { Cause } from './history.ts';
 import { type Algorithm, activeKey } from './keys.ts';
-import { chosenAlg, presentAlg, presentFormat, showsOwnAddress } from './obstacle.ts';
+import { chosenAlg, foreignLost, presentAlg, presentFormat, showsOwnAddress } from './obstacle.ts';
 import type { ClientPolicy } from './policy.ts';
 import { isSafeFormat, safeAlg } from './possible.ts';
 import type { ClientRecord } from './record.ts';
@@ -49,14 +50,13 @@ export function start(
   now: number,
   adopting = false,
 ): Started {
-  const alg = newAlg(record, policy, asked);
+  const { alg, format } = asked.compromised === null ? wantedForm(record, policy) : safeForm(record, policy);
   if (alg === null) {
     throw new RekeydError(
       'algorithm_unsupported',
       `${record.ref} is registered with alg ${JSON.stringify(presentAlg(record))}, which rekeyd makes no keys for. Name another alg in its policy.`,
     );
   }
-  const format = newFormat(record, policy, asked);
   const strategy = chooseStrategy(record, policy, { alg, format }, asked);
   const rotation = newRotation(asked, { alg, format, strategy }, policy, now, adopting);
   const next: ClientRecord = { ...record, rotation };
@@ -108,21 +108,36 @@ export function newRotation(
   return strategy === 'overlap' ? { ...base, strategy } : { ...base, strategy };
 }
 
-function newAlg(record: ClientRecord, policy: ClientPolicy, { compromised }: RotationRequest): Algorithm | null {
-  const wanted = chosenAlg(record, policy);
-  if (compromised === null || wanted === null) return wanted;
-  return safeAlg(wanted, chosenAlg(record, { alg: 'keep' }), policy);
+/** What a new key signs, and how it is published. `alg` null: rekeyd makes no keys for the alg of this client. */
+interface Form {
+  readonly alg: Algorithm | null;
+  readonly format: Format;
 }
 
-function newFormat(record: ClientRecord, policy: ClientPolicy, asked: RotationRequest): Rotation['format'] {
-  const { format } = policy;
-  const isKept = format === 'keep' || (asked.compromised !== null && !isSafeFormat(format, policy));
-  return isKept ? keptFormat(record, policy, asked) : format;
+function wantedForm(record: ClientRecord, policy: ClientPolicy): Form {
+  const format = policy.format === 'keep' ? presentFormat(record) : policy.format;
+  return { alg: chosenAlg(record, policy), format };
 }
 
-/** A leaked key goes also where its form cannot be kept. */
-function keptFormat(record: ClientRecord, policy: ClientPolicy, { compromised }: RotationRequest): Rotation['format'] {
-  return compromised !== null && showsOwnAddress(record, policy) ? 'jwks' : presentFormat(record);
+/** After a compromise: what the policy asks for as far as that is safe for everybody who signs in, else the present form. */
+export function safeForm(record: ClientRecord, policy: ClientPolicy): Form {
+  const present = presentForm(record, policy);
+  const alg = chosenAlg(record, policy);
+  return {
+    alg: alg === null ? null : safeAlg(alg, present.alg, policy),
+    format: policy.format !== 'keep' && isSafe(record, policy.format, policy) ? policy.format : present.format,
+  };
+}
+
+/** Nobody was refused with a key in that format, and it takes away no foreign key that is to stay. */
+function isSafe(record: ClientRecord, format: Format, policy: ClientPolicy): boolean {
+  return isSafeFormat(format, policy) && (policy.foreignKeys === 'retire' || foreignLost(record, format) === 0);
+}
+
+/** The form of the key in use. A leaked key goes also where its form cannot be kept: from an address of the client's own. */
+export function presentForm(record: ClientRecord, policy: ClientPolicy): Form {
+  const format = showsOwnAddress(record, policy) ? 'jwks' : presentFormat(record);
+  return { alg: chosenAlg(record, { alg: 'keep' }), format };
 }
 
 /** An overlap needs a server that is known to take several keys, and time: a single PEM, a compromise or doubt mean a cutover. */
@@ -153,7 +168,7 @@ export function exposed({ compromised }: RotationRequest): AuditData {
 
 /** @param askedAt by the clock of the one who asked, which may be wrong */
 export function reportOf(compromised: Compromised, askedAt: number | undefined, now: number) {
-  const at = askedAt !== undefined && askedAt <= now ? askedAt : now; // one that is no number is not either
+  const at = askedAt !== undefined && askedAt <= now ? askedAt : now; // NaN is not before now either
   return { kid: 'kid' in compromised ? compromised.kid : null, at };
 }
 

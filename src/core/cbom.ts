@@ -128,9 +128,9 @@ function propertiesOf(facts: Facts): readonly Property[] {
 
 const CURVES: Readonly<Record<string, number>> = { 'P-256': 256, 'P-384': 384, 'P-521': 521, Ed25519: 256 };
 
-/** In bits; null where it cannot be told. */
+/** In bits; null where it cannot be told. A server may name any curve. */
 function sizeOf({ n, crv }: PublicJwk): number | null {
-  if (typeof crv === 'string') return CURVES[crv] ?? null;
+  if (typeof crv === 'string') return Object.hasOwn(CURVES, crv) ? (CURVES[crv] ?? null) : null;
   // Base64url without padding: 6 bits a character, and a modulus is a whole number of bytes.
   return typeof n === 'string' ? Math.floor((n.length * 6) / 8) * 8 : null;
 }

@@ -36,7 +36,7 @@ export function parseReference(text: string): ClientRef {
   return text as ClientRef; // checked just above: the one place that makes the brand
 }
 
-/** Braces and line ends stand in keys and not in references: a key that was given by mistake is not repeated. */
+/** A text with braces or line ends may be a key that was given by mistake, so the message does not repeat it. */
 function shown(text: string): string {
   return /[{}\n]|-----/.test(text) ? 'What was given' : JSON.stringify(text.slice(0, 200));
 }

@@ -1,7 +1,16 @@
 /** A key may have leaked: it has to stop working now. */
 import { RekeydError } from '../errors.ts';
 import { withdrawReported, withoutAdopting } from './adoption.ts';
-import { type Compromised, exposed, type RotationRequest, reportOf, requested, type Started, start } from './begin.ts';
+import {
+  type Compromised,
+  exposed,
+  type RotationRequest,
+  reportOf,
+  requested,
+  type Started,
+  safeForm,
+  start,
+} from './begin.ts';
 import { foreignKeys } from './desired.ts';
 import type { PublishedKey } from './document.ts';
 import { activate, discardIncoming, rememberReported } from './ending.ts';
@@ -79,7 +88,7 @@ function replaceExposed(
     const next = start(done.record, kid === null ? asked : { ...asked, compromised: { kid: inUse } }, policy, now);
     return { ...andThen(done, () => next), rotation: next.rotation };
   }
-  return escalate(hurried, rotation, asked, isIncoming, now, wasHalted);
+  return escalate(hurried, rotation, asked, isIncoming, policy, now, wasHalted);
 }
 
 function noSuchKey({ ref, former }: ClientRecord, kid: string): RekeydError {
@@ -164,6 +173,7 @@ function escalate(
   rotation: Rotation,
   asked: Reported,
   isIncoming: boolean,
+  policy: ClientPolicy,
   now: number,
   wasHalted: boolean,
 ): Started {
@@ -178,12 +188,15 @@ function escalate(
   const { keepStandby: _, ...others } = withoutAdopting(going);
   // Of two reports one may mean the standby key too: then it is exposed, whatever the other says.
   const keeps = asked.keepStandby === true && (rotation.compromised === null || rotation.keepStandby === true);
+  const { alg, format } = discard ? safeForm(record, policy) : rotation;
   const next: ClientRecord = {
     ...discarded,
     rotation: {
       // What is reported is replaced, also where the application was only offered another key.
       ...others,
       strategy: 'cutover',
+      alg: alg ?? rotation.alg,
+      format,
       compromised: reportOf(asked.compromised, rotation.compromised?.at ?? asked.askedAt, now),
       ...(keeps && { keepStandby: true as const }),
       abandoned: null,

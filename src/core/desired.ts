@@ -29,6 +29,11 @@ export function publishedKeys(record: ClientRecord): readonly ManagedKey[] {
   return [...overlapping, ...kept, incoming].filter((key) => key !== undefined);
 }
 
+/** The kids of the document that the record asks for. */
+export function desiredKids(record: ClientRecord): readonly string[] {
+  return publishedKeys(record).map(({ kid }) => kid);
+}
+
 /** Foreign keys that the server shows, in its order. Under `jwks_uri` the set that it shows beside the address is not in force. */
 export function foreignKeys(record: ClientRecord): readonly PublishedKey[] {
   return foreignAmong(record, record.server.observed.client.keys);
@@ -108,7 +113,7 @@ function formatInForce({ rotation, server }: ClientRecord): Format {
 function algInForce({ rotation, server }: ClientRecord, signing: ManagedKey | undefined): string {
   if (signing !== undefined) return signing.alg;
   // What is observed during a rollback is the alg that the new key brought. A null alg cannot be written back: PATCH ignores null.
-  // Of an offer, the same as before: unless its owner has changed it, which stays.
+  // An offer brings no alg of its own: what is observed now is the owner's.
   const { alg } = (rotation?.adopting ? null : rotation?.before) ?? server.observed.client;
   return alg ?? SERVER_DEFAULT_ALG;
 }
@@ -161,7 +166,7 @@ function restoredAddress(record: ClientRecord): string | null {
   const { rotation, server } = record;
   const address = rotation?.before?.jwksUri ?? null;
   if (rotation?.phase.name !== 'reverting' || address === null) return null;
-  // Beside keys of ours it was not, even where this rotation has put another in its place. Beside foreign keys nobody knows.
+  // An address beside keys of ours was not, even where this rotation has put another address in its place. Of one beside foreign keys nobody knows.
   const wasInForce = server.format === 'jwks_uri' || (server.format === null && rotation.format === 'jwks_uri');
   const isAllThereWas = publishedKeys(record).length === 0 && publishedForeign(record).length === 0;
   return wasInForce || isAllThereWas ? address : null;

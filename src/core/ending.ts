@@ -1,14 +1,15 @@
 /** The ways a rotation ends or turns back: activated, failed, rolled back, abandoned, halted. */
 import { declined } from './adoption.ts';
+import { presentForm } from './begin.ts';
 import { desiredDocument } from './desired.ts';
 import { enrolled } from './enrolment.ts';
 import { type Cause, completion } from './history.ts';
 import { activeKey, findKey, holds, keyOf, remember, usesReportedKey, wasReported, withKey } from './keys.ts';
 import type { Context } from './policy.ts';
 import type { ClientRecord } from './record.ts';
-import { isSuperseded, retire, withRetirements } from './retirement.ts';
+import { isSuperseded, retire } from './retirement.ts';
 import { undone, wayOutAgain } from './rollback.ts';
-import { incomingKid, inPhase, mayBePublished, type Rotation, runningSummary, whyAbandoned } from './rotation.ts';
+import { incomingKid, inPhase, mayBePublished, type Rotation, runningSummary } from './rotation.ts';
 import { andThen, entry, type Transition, UPKEEP } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
 import { counted } from './wave.ts';
@@ -122,7 +123,7 @@ function end(
 }
 
 /** A rotation ends without a new key. A reported key that stays in use is remembered as such: nothing else would tell of it any more. */
-function endWithout(
+export function endWithout(
   record: ClientRecord,
   left: ClientRecord,
   rotation: Rotation,
@@ -186,16 +187,17 @@ export function turnBack(record: ClientRecord, rotation: Rotation, kid: string, 
 }
 
 /**
- * After a compromise the old key must go, so a new key that the server refuses is thrown away for another. Not for ever: the material may not be what
- * the server objects to.
+ * After a compromise the old key must go, so a new key that the server refuses is thrown away for another. The server may have objected to a new alg or
+ * format, so the other key has those of the key in use. Not for ever: a person may have to look.
  */
 export function anotherKey(record: ClientRecord, rotation: Rotation, why: string, context: Context): Transition {
   if (rotation.keysMade >= MOST_KEYS) {
     return mayBePublished(rotation) ? halt(record, why) : fail(record, rotation, why, context);
   }
   const discarded = discardIncoming(record, rotation, 'withdrawing', context.now);
-  const tries = { ...NO_TRIES, error: why };
-  return { record: { ...discarded, rotation: { ...inPhase(rotation, { name: 'requested' }), tries } }, entries: [] };
+  const { alg, format } = presentForm(record, context.policy);
+  const again = { ...inPhase(rotation, { name: 'requested' }), alg: alg ?? rotation.alg, format };
+  return { record: { ...discarded, rotation: { ...again, tries: { ...NO_TRIES, error: why } } }, entries: [] };
 }
 
 const MOST_KEYS = 3;
@@ -213,43 +215,8 @@ export function halt(record: ClientRecord, why: string): Transition {
   };
 }
 
-/**
- * What the server takes, of a rotation that a person has ended. `old`: the old key was seen to be accepted. Where neither is, or nothing can show it,
- * a rollback restores what stood before: only the rotation still knows that.
- */
-export function chosen(
-  record: ClientRecord,
-  rotation: Rotation,
-  takes: 'old' | 'new' | 'neither',
-  context: Context,
-): Transition {
-  const kid = incomingKid(rotation);
-  const why = whyAbandoned(rotation);
-  if (takes === 'new' && kid !== null) {
-    const change = activate(withKey(record, kid, { publishedAt: context.now }), rotation, kid, context);
-    const { server, signers } = change.record;
-    // Nothing has shown that the old key left the document.
-    const unseen = withRetirements(change.record, (old) =>
-      old.rotation.id === rotation.id && old.phase === 'withdrawn' ? { ...old, phase: 'withdrawing' } : old,
-    );
-    // What else the server shows, and what signers hold, is found out, and put right, afterwards.
-    return {
-      ...change,
-      record: {
-        ...unseen,
-        server: { ...server, confirmedAt: context.now },
-        signers: { ...signers, delivered: null },
-      },
-    };
-  }
-  if (takes === 'neither' && kid !== null) {
-    return { record: reverting(record, rotation, kid, why), entries: [] };
-  }
-  const left = discardIncoming(record, rotation, 'withdrawing', context.now);
-  return endWithout(record, left, rotation, 'rolled_back', why, context.now);
-}
-
-function reverting(record: ClientRecord, rotation: Rotation, kid: string, why: string): ClientRecord {
+/** From now on the old document is put back. */
+export function reverting(record: ClientRecord, rotation: Rotation, kid: string, why: string): ClientRecord {
   const back = inPhase(rotation, { name: 'reverting', kid, why });
   return { ...record, rotation: { ...back, abandoned: null, tries: { ...NO_TRIES, error: why } } };
 }

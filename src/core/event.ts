@@ -93,11 +93,16 @@ export function eventOf(entry: AuditEntry, owner: string | null): RekeydEvent {
 }
 
 export function severityOf({ type }: Pick<RekeydEvent, 'type'>): Severity {
-  return EVENTS[type][0];
+  return toldOf(type)[0];
+}
+
+/** During an upgrade, a worker meets entries of a version that is newer than its own. */
+function toldOf(type: AuditType): readonly [Severity, string] {
+  return Object.hasOwn(EVENTS, type) ? EVENTS[type] : ['info', type];
 }
 
 /** One line for people, such as `A rotation failed: 185/mcp-auth/4711, owned by team-payments. Reason: … (by cli:jane)`. */
 export function lineOf({ type, data: { client, owner, reason, actor } }: RekeydEvent): string {
   const about = client === null ? '' : `: ${client}${owner === null ? '' : `, owned by ${owner}`}`;
-  return `${EVENTS[type][1]}${about}. Reason: ${reason} (by ${actor})`;
+  return `${toldOf(type)[1]}${about}. Reason: ${reason} (by ${actor})`;
 }

@@ -72,7 +72,7 @@ export function exposedSeconds({ reportedAt, refusedAt }: Exposure): number | nu
   return refusedAt === null ? null : Math.max(0, refusedAt - reportedAt) / 1000;
 }
 
-/** What the audit log says of a rotation that is finished. `seconds`: from the report of the exposed key until the server was seen to refuse it; null where nothing could show that. */
+/** What the audit log says of a rotation that is finished. `seconds` is {@link exposedSeconds}. */
 export function completion({ exposure }: RotationSummary): AuditData {
   const outcome = 'finished';
   if (exposure === undefined) return { outcome };

@@ -82,7 +82,10 @@ export function tell(client: Lines, told: Told, lineOf: LineOf): void {
 /** Entries that name the keys of a document, or of what the server shows. */
 const SETS: ReadonlySet<AuditType> = new Set<AuditType>(['key.published', 'client.found', 'client.drifted']);
 
-/** `known`: only those that an entry has room for, or beside an address whose keys are not known. Null also for an entry of an earlier version, which names only our keys. */
+/**
+ * `known`: only those that an entry has room for, or beside an address whose keys are not known. Null also for an entry of an earlier version, which names
+ * only our keys.
+ */
 export function namesIn({ type, data }: Told): 'all' | 'known' | null {
   if (!SETS.has(type) || data.foreign === undefined) return null;
   return data.foreign_more === undefined && data.jwks_uri !== true ? 'all' : 'known';

@@ -108,7 +108,10 @@ export function leaving(line: Line, at: Moment): void {
   become(line, 'possible', at);
 }
 
-/** What was sent since it was last shown, or not, was not taken: all is as it was. A key that is put back was published before. */
+/**
+ * The server took nothing of what was sent since it last showed a document: all is as it was then. A key of ours that was only ever sent was never there.
+ * One that a rollback puts back was published before.
+ */
 export function untaken(line: Line, at: Moment): void {
   if (line.isShown) become(line, line.isAccepted ? 'proven' : 'published', at);
   else if (line.managed && line.level === 'possible' && line.marks.every(({ what }) => what === 'sent'))
@@ -132,7 +135,7 @@ export function accepted(line: Line, at: Moment, since: Moment | null): void {
   become(line, 'proven', at);
 }
 
-/** Where the log ends for good for this key. */
+/** From now on the key cannot sign in. */
 export function ended(line: Line, what: 'refused' | 'destroyed' | 'not_sent', at: Moment): void {
   mark(line, what, at);
   line.isShown = false;

@@ -2,8 +2,8 @@
  * Which keys could sign in at a time, from the audit log alone. Entries come in the order of their numbers; what is kept grows with the clients and the keys of
  * that time, not with the log.
  *
- * A key could sign in, perhaps, from the moment that a document with it was about to be sent (`key.publishing`, on disk before the PATCH) until the server was seen to refuse
- * it (`key.proven`). Between a document without it and that refusal, a server may go on taking it from a cache.
+ * A key could sign in, perhaps, from the moment that a document with it was about to be sent (`key.publishing`, on disk before the PATCH) until the
+ * server was seen to refuse it (`key.proven`). Between a document without it and that refusal, a server may go on taking it from a cache.
  */
 import type { AuditEntry, AuditType } from './audit.ts';
 import { type Lines, namesIn, type Told, tell, tellsOfKeys } from './key-entries.ts';

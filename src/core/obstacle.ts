@@ -32,7 +32,8 @@ export function presentFormat({ server }: ClientRecord): Format {
 
 /** The client is sent to an address that is not ours. */
 export function showsOwnAddress(record: ClientRecord, { jwksUri }: Pick<ClientPolicy, 'jwksUri'>): boolean {
-  return presentFormat(record) === 'jwks_uri' && record.server.observed.client.jwksUri !== jwksUri;
+  const { client } = record.server.observed;
+  return presentFormat(record) === 'jwks_uri' && client.jwksUri !== null && client.jwksUri !== jwksUri;
 }
 
 /** What a new key of this client signs; null when the client has an alg that rekeyd makes no keys for. */
@@ -47,10 +48,10 @@ export function chosenAlg(record: ClientRecord, policy: Pick<ClientPolicy, 'alg'
  * answer that was wrong had left it out. Nothing was sent yet, so the rotation fails and the key stays. A compromise goes on.
  */
 export function presentObstacle(record: ClientRecord, rotation: Rotation, policy: ClientPolicy): string | null {
-  const { phase, compromised } = rotation;
+  const { phase } = rotation;
   if (phase.name === 'requested') return obstacle(record, rotation, policy);
   const isUnsent = phase.name === 'delivered' && !mayBePublished(rotation);
-  return isUnsent && compromised === null ? foreignObstacle(record, rotation) : null;
+  return isUnsent ? foreignObstacle(record, rotation) : null;
 }
 
 /** Why this rotation cannot be done as the policy says, or null. */
@@ -69,7 +70,6 @@ export function obstacle(record: ClientRecord, rotation: Rotation, policy: Clien
       'Set strategy: auto (or cutover) in the policy until the new alg is in use.'
     );
   }
-  const lost = foreignObstacle(record, rotation);
   const isLeaving = record.server.format === 'jwks_uri' && rotation.format !== 'jwks_uri';
   if (isLeaving && policy.prove === 'read_back') {
     return 'a server may go on preferring a jwks_uri, which only a sign-in shows. Set prove: required to leave it.';
@@ -77,8 +77,8 @@ export function obstacle(record: ClientRecord, rotation: Rotation, policy: Clien
   // A leaked key goes in any case; what it is replaced with was chosen with that in mind.
   const present = { alg: presentAlg(record), format: presentFormat(record) };
   const refusal = rotation.compromised === null ? unfit(record, rotation, present, policy) : null;
-  if (refusal !== null) return refusal;
-  if (lost !== null) return lost;
+  const why = refusal ?? foreignObstacle(record, rotation);
+  if (why !== null) return why;
   if (rotation.format !== 'jwks_uri') return null;
   if (policy.format === 'keep' && showsOwnAddress(record, policy)) {
     return `the client publishes its keys at an address of its own (${client.jwksUri}), where rekeyd cannot put any. Name a format in its policy: jwks, pem or jwks_uri.`;
@@ -89,14 +89,19 @@ export function obstacle(record: ClientRecord, rotation: Rotation, policy: Clien
   return null;
 }
 
-/** Why this rotation would take foreign keys away that nobody gave up, or null. */
-function foreignObstacle(record: ClientRecord, rotation: Rotation): string | null {
-  const foreign = foreignKeys(record).length;
-  if (rotation.foreignKeys === 'keep' && rotation.format === 'pem' && foreign > 1) {
-    return `format pem holds one key, and ${foreign} foreign keys are published. Set foreign_keys: retire to replace them, or format: jwks to keep them.`;
+/** Why this rotation would take foreign keys away that nobody gave up, or null. A leaked key goes in any case. */
+function foreignObstacle(record: ClientRecord, { format, foreignKeys, compromised }: Rotation): string | null {
+  const lost = foreignLost(record, format);
+  if (lost === 0 || compromised !== null) return null;
+  if (format === 'jwks_uri') {
+    return `format jwks_uri serves keys of rekeyd alone, and foreign keys are published (${lost}). Rotate with format: jwks and foreign_keys: retire first, or keep format: jwks.`;
   }
-  if (rotation.format === 'jwks_uri' && foreign > 0 && rotation.compromised === null) {
-    return `format jwks_uri serves keys of rekeyd alone, and foreign keys are published (${foreign}). Rotate with format: jwks and foreign_keys: retire first, or keep format: jwks.`;
-  }
-  return null;
+  if (foreignKeys === 'retire') return null;
+  return `format pem holds one key, and foreign keys are published (${lost}). Set foreign_keys: retire to replace them, or format: jwks to keep them.`;
+}
+
+/** How many foreign keys a document in this format takes away. Where a single key is published, a PEM replaces just that one. */
+export function foreignLost(record: ClientRecord, format: Format): number {
+  const isReplaced = format === 'pem' && record.server.observed.client.keys.length === 1;
+  return format === 'jwks' || isReplaced ? 0 : foreignKeys(record).length;
 }

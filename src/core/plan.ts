@@ -2,22 +2,24 @@
  * What to do next for one client: a pure function of its record, its policy and the time. The parts of the record are asked one after the other, and the
  * first that has something to do now is heard. Each says what would break if it were asked after its neighbour.
  */
-import type { Action, Owner, Purpose, Wait } from './action.ts';
-import { isOfferMissing, isUnsure, offering } from './adoption.ts';
-import { desiredDocument, desiredServed, publishedKeys, servesOther } from './desired.ts';
+import type { Action, Wait } from './action.ts';
+import { isUnsure, offering } from './adoption.ts';
+import { desiredDocument, desiredServed, servesOther } from './desired.ts';
 import { sameDocument } from './document.ts';
-import { activeKey } from './keys.ts';
 import { presentObstacle } from './obstacle.ts';
 import type { ClientPolicy } from './policy.ts';
+import { isPressing } from './pressing.ts';
+import { publication } from './publication.ts';
 import { readBack } from './readback.ts';
 import { holdingForOverlap, holdingForSigners, overlapAction } from './readiness.ts';
 import type { ClientRecord } from './record.ts';
-import { isSuperseded, isUrgent, type Retirement } from './retirement.ts';
+import { isSuperseded, type Retirement } from './retirement.ts';
 import { mayBePublished, type Rotation, whyAbandoned } from './rotation.ts';
-import { FRESH_MS } from './server.ts';
+import { FRESH_MS, isFresh } from './server.ts';
+import { triesOf } from './setback.ts';
 import { desiredDelivery, sameDelivery } from './signers.ts';
 import { standbyStep, standingBy } from './standby.ts';
-import { backoffOf, type Tries } from './tries.ts';
+import { backoffOf } from './tries.ts';
 
 type Part = (record: ClientRecord, policy: ClientPolicy, now: number) => Action | null;
 
@@ -31,7 +33,7 @@ export function plan(record: ClientRecord, policy: ClientPolicy, now: number): A
     if (action === null) continue;
     if (action.do !== 'wait') return action;
     waits.push(action);
-    if (part === delivering && !record.retirements.some((old) => isUrgent(record, old))) break;
+    if (part === delivering && !goesOnUndelivered(record)) break;
   }
   return waits.reduce<Action>(
     (soonest, wait) => (soonest.do === 'wait' && soonest.until <= wait.until ? soonest : wait),
@@ -72,7 +74,7 @@ const generating: Part = (record, _policy, now) => {
 
 /**
  * Before any publication: a key that signers do not hold yet must not be the only one that the server takes. Before any destruction: signers give up a key
- * first. While a delivery fails, nothing behind it is done, unless a compromised key has to go.
+ * first. While a delivery fails, nothing behind it is done, unless a key has to leave the server: signers hold the one that stays.
  */
 const delivering: Part = (record, _policy, now) => {
   const { rotation, signers } = record;
@@ -82,13 +84,11 @@ const delivering: Part = (record, _policy, now) => {
   return backoffOf(triesOf(record, owner), now) ?? { do: 'deliver', delivery, owner };
 };
 
-const WAITS_FOR_DELIVERY: ReadonlySet<Rotation['phase']['name']> = new Set(['requested', 'stored', 'proven']);
-
-export function triesOf({ rotation, server, signers }: ClientRecord, owner: Owner): Tries {
-  if (owner === 'rotation') return rotation?.tries ?? server.tries;
-  if (owner === 'server') return server.tries;
-  return owner === 'signers' ? signers.tries : owner.tries;
+function goesOnUndelivered(record: ClientRecord): boolean {
+  return isPressing(record) || record.rotation?.phase.name === 'reverting';
 }
+
+const WAITS_FOR_DELIVERY: ReadonlySet<Rotation['phase']['name']> = new Set(['requested', 'stored', 'proven']);
 
 /** What a cutover waits for before it is sent. */
 const HOLDING: readonly Part[] = [holdingForOverlap, holdingForSigners];
@@ -99,7 +99,7 @@ const publishing: Part = (record, policy, now) => {
   if (asked === null || HOLDING.some((part) => part(record, policy, now) !== null)) return null;
   const { purpose, owner } = asked;
   const document = desiredDocument(record, policy);
-  const { inFlight, observed } = record.server;
+  const { inFlight } = record.server;
   const same = inFlight !== null && document !== null && sameDocument(inFlight.document, document);
   // A PATCH with unknown outcome may still arrive. Another document sent now could be undone by it.
   if (inFlight !== null && !same && now < inFlight.deadline) {
@@ -108,43 +108,14 @@ const publishing: Part = (record, policy, now) => {
   const wait = backoffOf(triesOf(record, owner), now);
   if (wait !== null) return wait;
   if (document === null) return isUnsure(record, now) ? { do: 'look', owner } : { do: 'settle', purpose, owner };
-  if (observed.at < now - FRESH_MS) return { do: 'look', owner };
+  if (!isFresh(record.server, now)) return { do: 'look', owner };
   if (servesOther(record, policy)) return { do: 'serve', keys: desiredServed(record, policy) ?? [], purpose, owner };
-  const { client } = observed;
+  const { client } = record.server.observed;
   // A server that shows both kinds does not tell which of them it goes by: probably the one that was sent last.
   const isPlain = client.jwksUri === null || client.keys.length === 0;
   if (inFlight === null && isPlain && readBack(document, client) === null) return { do: 'settle', purpose, owner };
   return { do: 'patch', document, purpose, owner };
 };
-
-/** Why the server's document has to change now, and who asks; null when nobody does. */
-export function publication(
-  record: ClientRecord,
-  policy: ClientPolicy,
-): { readonly purpose: Purpose; readonly owner: Owner } | null {
-  const { rotation, retirements } = record;
-  if (rotation?.phase.name === 'reverting') return { purpose: 'revert', owner: 'rotation' };
-  if (rotation?.phase.name === 'delivered') {
-    // Nothing more of it is sent while it is found out which key the server takes.
-    if (rotation.abandoned !== null) return null;
-    return { purpose: rotation.strategy === 'overlap' ? 'publish' : 'cut_over', owner: 'rotation' };
-  }
-  const leaving = retirements.find((old) => old.phase === 'withdrawing' && !isSuperseded(old, rotation));
-  if (leaving !== undefined) return { purpose: 'withdraw', owner: leaving };
-  if (isOfferMissing(record)) return { purpose: 'repair', owner: 'server' };
-  if (rotation !== null) return null;
-  return hasDrifted(record, policy) || (record.server.confirmedAt !== null && servesOther(record, policy))
-    ? { purpose: 'repair', owner: 'server' }
-    : null;
-}
-
-/** True when somebody changed what we had published. */
-export function hasDrifted(record: ClientRecord, policy: ClientPolicy): boolean {
-  const { server } = record;
-  if (server.confirmedAt === null || activeKey(record) === undefined) return false;
-  const document = desiredDocument(record, policy);
-  return document !== null && readBack(document, server.observed.client) !== null;
-}
 
 /**
  * The proof comes before signers flip: a key that was read back may still be one that nobody can sign in with. Before any other delivery: a sink that
@@ -173,12 +144,32 @@ const provingNew: Part = ({ rotation }, policy, now) => {
  * `prove_within`, put the old one back.
  */
 const unconfirmed: Part = ({ rotation }, policy, now) => {
-  if (rotation?.strategy !== 'cutover' || rotation.phase.name !== 'delivered') return null;
-  if (rotation.before === null || rotation.compromised !== null || rotation.abandoned !== null) return null;
-  const deadline = rotation.before.sentAt + policy.proveWithinMs;
+  if (rotation === null || rotation.before === null || !isUnconfirmed(rotation)) return null;
   if (rotation.tries.error === null) return null;
+  const deadline = rotation.before.sentAt + policy.proveWithinMs;
   if (now < deadline) return { do: 'wait', until: deadline, why: 'a cutover may have reached the server' };
   return { do: 'turn_back', why: `not confirmed in time: ${rotation.tries.error}` };
+};
+
+/** A cutover PATCH was sent, and nothing has shown what came of it. Not after a compromise, which has no rollback, nor while a person abandons it. */
+function isUnconfirmed({ strategy, phase, before, compromised, abandoned }: Rotation): boolean {
+  return (
+    strategy === 'cutover' &&
+    phase.name === 'delivered' &&
+    before !== null &&
+    compromised === null &&
+    abandoned === null
+  );
+}
+
+/**
+ * Before any delivery: until a cutover is confirmed, or the old key is back, the server may refuse every sign-in. Signers hold both keys by then, so a sink
+ * that cannot be written must not keep them waiting.
+ */
+const endingCutover: Part = (record, policy, now) => {
+  const { rotation } = record;
+  if (rotation?.strategy !== 'cutover') return null;
+  return rotation.phase.name === 'reverting' || isUnconfirmed(rotation) ? publishing(record, policy, now) : null;
 };
 
 /** Last, since nothing waits for it but the old key itself. */
@@ -229,16 +220,12 @@ const PARTS: readonly Part[] = [
   impossible,
   generating,
   provingNew,
-  delivering,
   unconfirmed,
+  endingCutover,
+  delivering,
   publishing,
   ...HOLDING,
   retiring,
   landing,
   standingBy,
 ];
-
-/** The kids of the document that the record asks for. */
-export function desiredKids(record: ClientRecord): readonly string[] {
-  return publishedKeys(record).map(({ kid }) => kid);
-}

@@ -22,7 +22,7 @@ export function unfit(
   const { alg, strategy, format } = rotation;
   const { deployment, app: slug } = splitReference(ref);
   const app = `${deployment}/${slug}`;
-  // How a client that stays as it is reaches its server is for that client to tell: a probe may have met a web server that was away.
+  // A client that keeps its format signs in with it already, whatever the probe saw: it may have met a web server that was away.
   const isKept = format !== 'jwks' && format === present.format;
   const publishing = isKept ? null : { format, embedPem: policy.embedPem };
   const demand = { alg, overlap: strategy === 'overlap', publishing };

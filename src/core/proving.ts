@@ -146,7 +146,7 @@ function refusedSince(summary: RotationSummary, { server }: ClientRecord, now: n
 
 /**
  * The private half of an old key cannot be opened, so no assertion shows that the server refuses it. It was taken off the server, which was read back:
- * that has to do. Not at once, since a KEK that is missing may be back in a moment.
+ * that suffices. Not at once, since a KEK that is missing may be back in a moment.
  */
 export function unprovable(record: ClientRecord, old: Retirement, why: string, context: Context): Transition {
   const { failed } = old.tries;
@@ -161,7 +161,7 @@ function noResult(kid: string, message: string): string {
   return `the proof of key ${kid} has no result: ${message}`;
 }
 
-/** `prove: read_back`: what was read back has to do. */
+/** `prove: read_back`: it suffices that the document was read back. */
 export function takenUnproven(record: ClientRecord, kid: string): Transition {
   const { rotation } = record;
   if (rotation === null) return { record, entries: [] };

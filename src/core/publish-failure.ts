@@ -1,8 +1,9 @@
 /** The audit entry of a PATCH that failed: with its status, and so that a client which fails for days does not fill the log. */
 import type { Owner, Purpose } from './action.ts';
-import { desiredKids } from './plan.ts';
+import { desiredKids } from './desired.ts';
 import type { ClientRecord } from './record.ts';
 import type { ServerSide } from './server.ts';
+import { triesOf } from './setback.ts';
 import { entry, type On, type Transition, UPKEEP } from './transition.ts';
 
 /** Why a document is sent, and for whom. */
@@ -48,7 +49,7 @@ export function publishFailed(record: ClientRecord, sender: Sender, failure: Pub
   const data = {
     purpose: sender.purpose,
     kids: desiredKids(record),
-    attempt: triesBefore(record, sender.owner) + 1,
+    attempt: triesOf(record, sender.owner).failed + 1,
     class: kind,
     status,
     error,
@@ -67,9 +68,4 @@ export function withoutFailing({ failing: _, ...server }: ServerSide): ServerSid
 export function senderOf({ rotation }: ClientRecord, owner: Owner): On {
   if (typeof owner !== 'string') return owner.rotation;
   return owner === 'rotation' && rotation !== null ? rotation : UPKEEP;
-}
-
-export function triesBefore(record: ClientRecord, owner: Owner): number {
-  if (owner === 'rotation') return record.rotation?.tries.failed ?? 0;
-  return typeof owner === 'string' ? record.server.tries.failed : owner.tries.failed;
 }

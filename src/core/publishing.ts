@@ -8,14 +8,14 @@ import { observed } from './enrolment.ts';
 import { marked } from './history.ts';
 import { withKey } from './keys.ts';
 import type { ClientPolicy, Context } from './policy.ts';
-import { publishFailed, type Sender, senderOf, triesBefore, withoutFailing } from './publish-failure.ts';
+import { publishFailed, type Sender, senderOf, withoutFailing } from './publish-failure.ts';
 import { readBack } from './readback.ts';
 import type { ClientRecord } from './record.ts';
 import type { FailedReply } from './reply.ts';
 import { withRetirements } from './retirement.ts';
 import { inPhase, isPublishing, type Rotation } from './rotation.ts';
 import { answered, CONFLICTS_BORNE, outdated } from './server.ts';
-import { failedStep, heldUpStep, refusedStep, relieved, throttledStep, withTries } from './setback.ts';
+import { failedStep, heldUpStep, refusedStep, relieved, throttledStep, triesOf, withTries } from './setback.ts';
 import { andThen, entry, type Transition } from './transition.ts';
 import { NO_TRIES } from './tries.ts';
 
@@ -32,7 +32,7 @@ export function announced(
 ): Transition {
   const { rotation, server } = record;
   const alg = document.alg;
-  const attempt = triesBefore(record, owner) + 1;
+  const attempt = triesOf(record, owner).failed + 1;
   const told = entry(record, senderOf(record, owner), 'key.publishing', {
     purpose,
     ...desiredNames(record, policy),

@@ -21,7 +21,7 @@ function deliveredAt({ phase, startedAt }: CutoverRotation & { phase: { name: 'd
   return phase.at ?? startedAt;
 }
 
-/** A cutover would cut short the overlap of keys that still wait for their time, so it lets them go first. */
+/** A cutover would cut short the overlap of keys that still wait for their time, so it waits for them to end. */
 export function holdingForOverlap(record: ClientRecord, policy: ClientPolicy, now: number): Action | null {
   const rotation = waitingCutover(record);
   const overlapping = record.retirements.filter(({ phase }) => phase === 'overlap');

@@ -44,7 +44,7 @@ export interface ClientRecord {
   readonly declined?: Declined;
   /** What the server shows that we did not publish; absent: nothing. */
   readonly drift?: Drift;
-  /** The last decision about drift, until a rotation makes it a thing of the past. */
+  /** The last decision about drift, until a rotation brings a new key in. */
   readonly settled?: Settled;
   /** Foreign keys that are put back, because a person wants them again. */
   readonly restores?: readonly PublishedKey[];
@@ -52,6 +52,6 @@ export interface ClientRecord {
   readonly halted: string | null;
   /** A person took the key back: schedules leave the client alone whatever its policy says, until somebody gives it to us again. */
   readonly released?: true;
-  /** It may tell what was, and not what is: nothing is done before the server is looked at. See {@link ./doubt.ts}. */
+  /** The store was lost or rolled back, so it may be outdated: nothing is done before the server is looked at. See {@link ./doubt.ts}. */
   readonly doubted?: true;
 }

@@ -34,10 +34,9 @@ export function request(record: ClientRecord, asked: RotationRequest, policy: Cl
 function notEligible({ ref, server }: ClientRecord): RekeydError {
   const { authMethod: method, probe } = server.observed.client;
   if (probe !== undefined) {
-    const what = 'is a disposable client that a probe made';
     return new RekeydError(
       'not_eligible',
-      `${ref} ${what}: it has no application. The next probe of its app removes it.`,
+      `${ref} is a disposable client that a probe made: it has no application. The next probe of its app removes it.`,
     );
   }
   return new RekeydError(
@@ -59,8 +58,9 @@ function offer(record: ClientRecord, asked: RotationRequest, policy: ClientPolic
 /** The application takes our key at once: one that is offered takes over, one that would be offered does so when it is proven. */
 function takeUp(record: ClientRecord, asked: RotationRequest, policy: ClientPolicy, now: number): Started {
   const { rotation } = record;
-  const isOver = rotation?.abandoned !== null || rotation.phase.name === 'reverting';
-  if (isOver || rotation.adopting !== true) return join(record, asked, policy, now);
+  if (rotation?.adopting !== true) return join(record, asked, policy, now);
+  const isEnding = rotation.abandoned !== null || rotation.phase.name === 'reverting';
+  if (isEnding) return join(record, asked, policy, now);
   if (rotation.phase.name !== 'offered') {
     return join({ ...record, rotation: withoutAdopting(rotation) }, asked, policy, now);
   }

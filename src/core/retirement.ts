@@ -25,10 +25,10 @@ export interface Retirement {
   readonly rotation: RotationSummary;
   /** Whether foreign keys leave the document together with it. */
   readonly foreignKeys: Policy['foreignKeys'];
-  /** It was told that signers keep it in its overlap for too long. */
+  /** People were told that signers keep it in its overlap for too long. */
   readonly delayed?: true;
   readonly tries: Tries;
-  /** A rotation that had put this key back, and turned to another one: that has to take its place on the server first. */
+  /** The rotation that was putting this key back. It may bring in another key instead, which then has to be on the server before this one leaves. */
   readonly yieldsTo?: string;
 }
 
@@ -49,7 +49,7 @@ function aliasesOf({ server, rotation }: ClientRecord, { id, kid }: ManagedKey):
   return [...new Set(kids)].filter((name) => typeof name === 'string' && name !== kid) as string[]; // filtered just here
 }
 
-/** Signers keep it as `previous`, so that what they signed with it in the last moment can be told apart. */
+/** Signers keep it as `previous` until the server is seen to refuse it. */
 export function isWithSigners({ role, phase }: Retirement): boolean {
   return role === 'replaced' && phase !== 'refused';
 }
@@ -76,7 +76,7 @@ function isHeldBySigners(record: ClientRecord, old: Retirement, now: number): bo
   return isUnheard || recentReports(record, now).some(({ signing }) => signing === kid);
 }
 
-/** Moves what only time moves: an overlap that is over begins to be withdrawn. Not after `now`, and never undone. */
+/** Moves what only time moves: an overlap that is over begins to be withdrawn, and nothing undoes that. */
 export function ripen(record: ClientRecord, now: number): ClientRecord {
   const isRipe = (old: Retirement) => old.phase === 'overlap' && now >= old.until && !isHeldBySigners(record, old, now);
   if (!record.retirements.some(isRipe)) return record;

@@ -69,7 +69,7 @@ function refuseUnlessIdle({ ref, rotation, doubted }: ClientRecord): void {
   if (rotation === null) return;
   if (rotation.compromised !== null) {
     throw underWay(
-      `${ref}: its key was reported as compromised, so there is no way back to it: rotation ${rotation.id} goes on until that key is gone.`,
+      `${ref}: its key was reported as compromised, so it is not put back: rotation ${rotation.id} goes on until that key is gone.`,
     );
   }
   if (rotation.rollsBack !== undefined) {

@@ -34,8 +34,7 @@ interface RotationBase extends Cause {
   /** A person ended it: it goes to whichever key the server takes. */
   readonly abandoned: Cause | null;
   /**
-   * Set when it makes no key, and puts the previous one back: the retirement of that key, which it has taken up. Should it end in another way, the key goes
-   * on from there.
+   * Set on a rollback, which makes no key: the retirement of the key that it puts back. When the rollback fails, that retirement goes on.
    */
   readonly rollsBack?: Retirement;
   /** Of a compromise: the standby key was not exposed, although signers hold it. */
@@ -66,7 +65,7 @@ export interface CutoverRotation extends RotationBase {
   readonly phase:
     | { readonly name: 'requested' }
     | { readonly name: 'stored'; readonly kid: string }
-    /** `at`: since when signers have it; absent where that does not matter, or was noted by no earlier version. */
+    /** `at`: since when signers have it; absent where that does not matter, and where an earlier version noted the phase. */
     | { readonly name: 'delivered'; readonly kid: string; readonly at?: number }
     | { readonly name: 'cut_over'; readonly kid: string; readonly at: number }
     | { readonly name: 'proven'; readonly kid: string }
@@ -104,7 +103,7 @@ export function mayBePublished({ before }: Rotation): boolean {
   return before !== null;
 }
 
-/** The retirement that a rollback has taken up, while it publishes nothing of its own: the key stands where it stood. */
+/** The retirement that a rollback has taken up, while the rollback itself publishes nothing: in or out of the document, its key stays as it was. */
 export function suspended(rotation: Rotation | null): readonly Retirement[] {
   return rotation?.rollsBack === undefined || isPublishing(rotation) ? [] : [rotation.rollsBack];
 }

@@ -42,7 +42,7 @@ export interface InFlight {
 /** How old, in ms, an observation may be when a new document replaces what was observed. */
 export const FRESH_MS = 5_000;
 
-/** A look that took longer than this, in ms, leaves too little of that for its PATCH. */
+/** A look that took longer than this, in ms, leaves its PATCH too little of {@link FRESH_MS}. */
 export const SLOW_MS = FRESH_MS / 2;
 
 export function newServerSide(client: ObservedClient, at: number): ServerSide {
@@ -55,6 +55,11 @@ export function newServerSide(client: ObservedClient, at: number): ServerSide {
     conflicts: 0,
     tries: NO_TRIES,
   };
+}
+
+/** True while a new document may replace what was observed. An observation from later than now is not fresh: the store's clock was set back since. */
+export function isFresh({ observed }: Pick<ServerSide, 'observed'>, now: number): boolean {
+  return Math.abs(now - observed.at) <= FRESH_MS;
 }
 
 /** What was seen is too old for anything: look again first. */

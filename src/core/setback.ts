@@ -9,7 +9,14 @@ import type { Rotation } from './rotation.ts';
 import type { Transition } from './transition.ts';
 import { afterFailure, afterRefusal, afterThrottling, NO_TRIES, type Tries } from './tries.ts';
 
-/** The tries of one owner, changed. */
+/** The tries of one owner. */
+export function triesOf({ rotation, server, signers }: ClientRecord, owner: Owner): Tries {
+  if (owner === 'rotation') return rotation?.tries ?? server.tries;
+  if (owner === 'server') return server.tries;
+  return owner === 'signers' ? signers.tries : owner.tries;
+}
+
+/** The same, changed. */
 export function withTries(record: ClientRecord, owner: Owner, change: (tries: Tries) => Tries): ClientRecord {
   const { rotation, server, signers } = record;
   if (owner === 'rotation') {
@@ -78,10 +85,11 @@ export function hastened(record: ClientRecord): ClientRecord {
 function usedUp(record: ClientRecord, counted: 'failed' | 'refused', why: string, context: Context): Transition {
   const { rotation } = record;
   if (rotation === null || rotation.tries[counted] < context.policy.attempts) return { record, entries: [] };
-  return given(record, rotation, `gave up after ${rotation.tries[counted]} attempts: ${why}`, context);
+  return givenUpIn(record, rotation, `gave up after ${rotation.tries[counted]} attempts: ${why}`, context);
 }
 
-function given(record: ClientRecord, rotation: Rotation, why: string, context: Context): Transition {
+/** Where each phase leads when its rotation is given up. */
+function givenUpIn(record: ClientRecord, rotation: Rotation, why: string, context: Context): Transition {
   switch (rotation.phase.name) {
     case 'requested':
     case 'stored':

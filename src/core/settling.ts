@@ -10,8 +10,8 @@ import { addedKeys, type DriftKind, kindsOf, type Settled, withoutDrift } from '
 import type { Cause } from './history.ts';
 import { activeKey, remember, wasReported } from './keys.ts';
 import { nameOf } from './naming-foreign.ts';
-import { hasDrifted } from './plan.ts';
 import type { Context } from './policy.ts';
+import { hasDrifted } from './publication.ts';
 import type { ClientRecord } from './record.ts';
 import { leftAlone } from './release.ts';
 import {

@@ -1,7 +1,6 @@
 /**
  * A key that is kept ready for the next rotation of a client: made while nothing else is to be done, sealed, and handed to signers as their next one. A
- * compromise then takes one PATCH, and no key has to be made. It stands in no published document before that: nobody waits for it there, and a server takes
- * no key that is not in use.
+ * compromise then takes one PATCH, and no key has to be made. Until then it is in no published document: a server takes no key that is not in use.
  */
 import type { Action } from './action.ts';
 import { isEligible } from './due.ts';
@@ -145,7 +144,7 @@ export function standbyTaken(record: ClientRecord, rotation: Rotation, kid: stri
   return isHeld ? { ...taken, rotation: inPhase(stored, { name: 'delivered', kid, at: now }) } : taken;
 }
 
-/** Who could read the key in use from where signers have it could read this one too. Sinks are all given the same. */
+/** A thief who read the key in use from a sink could read this one there too: all sinks are given the same. */
 function isShared({ signers: { delivered } }: ClientRecord, kid: string): boolean {
   return delivered === null || [delivered.current, delivered.next, delivered.previous].includes(kid);
 }

@@ -36,7 +36,10 @@ const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
 /** How a value begins, so that people and scanners know one when they see it. */
 export const VALUE_PREFIX = 'rekeyd_';
 
-const VALUE = new RegExp(`^${VALUE_PREFIX}[A-Za-z0-9_-]{43}$`);
+/** 256 bits in base64url, after the prefix: the source of a regular expression. */
+export const VALUE_PATTERN = `${VALUE_PREFIX}[A-Za-z0-9_-]{43}`;
+
+const VALUE = new RegExp(`^${VALUE_PATTERN}$`);
 
 export function isTokenValue(text: string): boolean {
   return VALUE.test(text);

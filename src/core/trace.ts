@@ -1,4 +1,4 @@
-/** What is told of how long something took, and within what. Who is not told anything gets {@link NO_TRACE}. */
+/** What is told of how long something took, and within what. Code that is given no trace uses {@link NO_TRACE}. */
 
 /** Never key material, secrets, or texts of others: what a trace shows is read by more people than the audit log. */
 export type SpanFacts = Readonly<Record<string, string | number | boolean | null>>;

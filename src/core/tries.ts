@@ -26,13 +26,13 @@ export function afterFailure(tries: Tries, why: string, context: Context): Tries
   return { ...tries, failed, notBefore: context.now + backoffMs(failed, context), error: why };
 }
 
-/** Somebody said no. */
+/** The server said no. */
 export function afterRefusal(tries: Tries, why: string, context: Context): Tries {
   const next = afterFailure(tries, why, context);
   return { ...next, refused: tries.refused + 1 };
 }
 
-/** Not for `ms`: the server asks to be left alone, or cannot know better yet. That is no failure. */
+/** The server asks to be left alone for `ms`, or may answer by an old key set for that long. That is no failure. */
 export function afterThrottling(tries: Tries, ms: number, why: string, { now }: Context): Tries {
   return { ...tries, notBefore: now + ms, error: why };
 }

@@ -138,7 +138,7 @@ export function howToResume(policy: string): string {
   return `find out why, then \`rekeyd resume --policy ${policy}\` goes on with the rest`;
 }
 
-/** For the transition in which a rotation of a wave comes to that. */
+/** The part of a transition that says what a rotation of a wave came to; empty for one of no wave. */
 export function counted(
   { wave }: Pick<Rotation, 'wave'>,
   outcome: WaveOutcome['outcome'],

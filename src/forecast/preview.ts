@@ -5,12 +5,13 @@
 
 import type { Action, Purpose } from '../core/action.ts';
 import { delivered, generated } from '../core/delivering.ts';
+import { desiredKids } from '../core/desired.ts';
 import { bodyOf, type KeyDocument, type ObservedClient, type PatchBody } from '../core/document.ts';
 import { fail } from '../core/ending.ts';
 import { observed } from '../core/enrolment.ts';
 import { heard } from '../core/heard.ts';
 import type { Algorithm, KeyMaterial } from '../core/keys.ts';
-import { desiredKids, plan } from '../core/plan.ts';
+import { plan } from '../core/plan.ts';
 import type { ClientPolicy, Context } from '../core/policy.ts';
 import { destroyed, provedNew, provedOld, takenRefused, takenUnproven } from '../core/proving.ts';
 import { announced, patched, served, servingAnnounced, settled } from '../core/publishing.ts';

@@ -3,12 +3,12 @@ import type { Owner, Purpose } from '../core/action.ts';
 import { bodyOf, showsTheSame } from '../core/document.ts';
 import { observed } from '../core/enrolment.ts';
 import { keyOf } from '../core/keys.ts';
-import { publication } from '../core/plan.ts';
 import { isPressing } from '../core/pressing.ts';
+import { publication } from '../core/publication.ts';
 import { publishFailed } from '../core/publish-failure.ts';
 import { announced, patched, served, servingAnnounced, withdrawn } from '../core/publishing.ts';
 import type { ClientRecord } from '../core/record.ts';
-import { FRESH_MS, SLOW_MS } from '../core/server.ts';
+import { isFresh, SLOW_MS } from '../core/server.ts';
 import { failedStep, heldUpStep, refusedStep, throttledStep } from '../core/setback.ts';
 import { andThen, type Transition } from '../core/transition.ts';
 import { messageOf } from '../errors.ts';
@@ -65,12 +65,11 @@ export async function serve(record: ClientRecord, step: Step<'serve'>, effects: 
 export async function patch(record: ClientRecord, step: Step<'patch'>, effects: Effects, run: Run): Promise<Change> {
   const obstacle = await cutoverObstacle(record, step.purpose, effects, run);
   if (obstacle !== null) return obstacle;
-  const isOldAt = (time: number) => time - record.server.observed.at > FRESH_MS;
   // The issuer took long to answer, so look again. It is not asked a second time: its answer counts for a while.
-  if (isOldAt(run.now())) return { record, entries: [] };
+  if (!isFresh(record.server, run.now())) return { record, entries: [] };
   const deadline = run.latest() + effects.patchDeadlineMs;
   const intended = await run.announce(announced(record, step, { now: run.now(), deadline, policy: run.policy }));
-  if (isOldAt(run.latest())) {
+  if (!isFresh(record.server, run.latest())) {
     const told = unsent(record, intended, step, 'nothing was sent: the client had to be looked at again', run);
     const change = await changedMeanwhile(record, told.record, step.owner, effects, run);
     if (change !== null) return andThen(told, () => change);

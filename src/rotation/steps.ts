@@ -1,7 +1,7 @@
 /** What each step does to the world outside the record. One function per step; each answers with the transition for what it came to. */
 import type { Action } from '../core/action.ts';
+import { chosen } from '../core/choosing.ts';
 import { delivered, generated, notDelivered, unknownDelivery } from '../core/delivering.ts';
-import { chosen } from '../core/ending.ts';
 import { observed } from '../core/enrolment.ts';
 import { heard } from '../core/heard.ts';
 import { activeKey, holds, keyOf, type ManagedKey } from '../core/keys.ts';

@@ -10,6 +10,7 @@ import { keksOf } from '../../src/rotation/policy.ts';
 import {
   client,
   DAY,
+  entryOf,
   foundRecord,
   HOUR,
   heldRecord,
@@ -105,7 +106,10 @@ test('states, ages and foreign keys of all kinds follow the schema', () => {
   const old = retiringRecord(retirement('overlap'), {
     keys: [key('a', 'deactivated', { activatedAt: START }), key('b', 'active')],
   });
-  const strange = [unreadable('x'), published('f', 'ES384'), published('f', 'ES384', 'again'), published('')];
+  const strange = [
+    ...[unreadable('x'), published('f', 'ES384'), published('f', 'ES384', 'again'), published('')],
+    entryOf({ kty: 'EC', crv: '__proto__', x: 'x-p', kid: 'p' }),
+  ];
   const records = [old, heldRecord(), foundRecord(client({ keys: strange, alg: null }))];
   const components = records.flatMap((record) => keyComponents(record, policy, START + 46 * DAY + HOUR));
   expect(check(bomOf([...components, ...algorithmComponents(ALGORITHMS)]))).toBeNull();
@@ -116,6 +120,7 @@ test('states, ages and foreign keys of all kinds follow the schema', () => {
     ['x', 'public-key', undefined],
     ['f', 'public-key', undefined],
     ['unnamed', 'public-key', undefined],
+    ['p', 'public-key', undefined],
   ]);
   const [deactivated, active, held] = components.map(propertiesOf);
   expect(active).toMatchObject({ age_days: '46', overdue: 'true', must_by: new Date(START + 45 * DAY).toISOString() });

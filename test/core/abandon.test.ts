@@ -1,6 +1,7 @@
 /** A person ends a rotation that cannot go on: at whichever key the server takes. */
 import { describe, expect, it } from 'vitest';
-import { chosen, turnBack } from '../../src/core/ending.ts';
+import { chosen } from '../../src/core/choosing.ts';
+import { turnBack } from '../../src/core/ending.ts';
 import { usesReportedKey } from '../../src/core/keys.ts';
 import { plan } from '../../src/core/plan.ts';
 import type { ClientRecord } from '../../src/core/record.ts';

@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { reportOf } from '../../src/core/begin.ts';
 import { foreignKeys } from '../../src/core/desired.ts';
 import { fail } from '../../src/core/ending.ts';
+import { NOTHING_KNOWN } from '../../src/core/findings.ts';
 import { plan } from '../../src/core/plan.ts';
+import type { ClientPolicy } from '../../src/core/policy.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
 import { request } from '../../src/core/request.ts';
 import { NO_TRIES } from '../../src/core/tries.ts';
@@ -82,6 +84,23 @@ describe('a compromised key', () => {
       retirements: [{ role: 'discarded', kid: 'b', rotation: { id: 'r1' }, phase: 'withdrawing' }],
     });
     expect(plan(record, POLICY, START)).toMatchObject({ do: 'generate' });
+  });
+
+  it('makes the other key in a form that was seen to work', () => {
+    const tried = rotating('cutover', 'cut_over', {}, { alg: 'RS256', format: 'pem', tryAlg: true });
+    const policy = { ...POLICY, alg: 'RS256', format: 'keep', facts: NOTHING_KNOWN } as const;
+    const { record } = request(tried, asked('c1', { kid: 'b' }), policy, START);
+    expect(record.rotation).toMatchObject({ phase: { name: 'requested' }, alg: 'ES256', format: 'jwks' });
+  });
+
+  it.each<[ClientPolicy['format'], Partial<ClientPolicy>, ClientPolicy['format']]>([
+    ['pem', {}, 'jwks'],
+    ['jwks_uri', {}, 'jwks'],
+    ['pem', { foreignKeys: 'retire' }, 'pem'],
+  ])('locks no application out that signs with a foreign key: format %s, %o', (format, change, chosen) => {
+    const beside = enrolledRecord(client({ keys: [published('a'), published('foreign-1')] }));
+    const { record } = request(beside, asked('c1', { kid: null }), { ...POLICY, format, ...change }, START);
+    expect(record.rotation?.format).toBe(chosen);
   });
 
   it('throws away a new key that was never sent without asking the server about it', () => {

@@ -56,7 +56,13 @@ describe('before a key is made', () => {
       'a single PEM has no room for two foreign keys',
       seeing(rotating('cutover', 'requested', {}, { format: 'pem' }), { keys: two }),
       POLICY,
-      /format pem holds one key, and 2 foreign keys are published\. Set foreign_keys: retire/,
+      /format pem holds one key, and foreign keys are published \(2\)\. Set foreign_keys: retire/,
+    ],
+    [
+      'nor for one beside ours: another application may sign with it',
+      seeing(rotating('cutover', 'requested', {}, { format: 'pem' }), { keys: one }),
+      POLICY,
+      /foreign keys are published \(1\)/,
     ],
     [
       'unless they are to go',
@@ -65,11 +71,12 @@ describe('before a key is made', () => {
       null,
     ],
     [
-      'one foreign key is replaced',
-      seeing(rotating('cutover', 'requested', {}, { format: 'pem' }), { keys: one }),
+      'or one leaked, which cannot wait for that',
+      seeing(rotating('cutover', 'requested', {}, { format: 'pem', ...LEAKED }), { keys: two }),
       POLICY,
       null,
     ],
+    ['a foreign key that is alone is replaced', first({}, { format: 'pem' }), POLICY, null],
     [
       'a set of ours would drop foreign keys',
       seeing(rotating('overlap', 'requested', {}, { format: 'jwks_uri' }), { keys: one }),
@@ -110,6 +117,12 @@ describe('before a key is made', () => {
       rotating('overlap', 'requested', {}, { format: 'jwks_uri' }),
       { ...POLICY, jwksUri: null },
       /needs a place to serve the set from\. Set publish\.path and publish\.base_url/,
+    ],
+    [
+      'nor does a client that shows none any more keep an address of its own',
+      withServer(rotating('cutover', 'requested', {}, { format: 'jwks_uri' }), { format: 'jwks_uri' }),
+      { ...POLICY, format: 'keep' },
+      null,
     ],
     ['which the config may name', rotating('overlap', 'requested', {}, { format: 'jwks_uri' }), POLICY, null],
     [

@@ -10,6 +10,7 @@ import {
   client,
   discard,
   foundRecord,
+  HOUR,
   inFlight,
   jwks,
   key,
@@ -84,6 +85,13 @@ describe('on the way to a new key', () => {
       {
         record: rotating('overlap', 'delivered'),
         after: FRESH_MS + 1,
+        action: { do: 'look', owner: 'rotation' },
+      },
+    ],
+    [
+      'also where it was seen before the clock was set back, however long ago that is',
+      {
+        record: seeing(rotating('overlap', 'delivered'), {}, START + HOUR),
         action: { do: 'look', owner: 'rotation' },
       },
     ],

@@ -20,6 +20,7 @@ import {
   START,
   seeing,
   servedKey,
+  shown,
   signersHold,
   tries,
   withServer,
@@ -29,6 +30,7 @@ const onlyB = jwks(published('b'));
 const onlyA = jwks(published('a'));
 const LATER = tries({ failed: 1, notBefore: START + 1, error: 'no' });
 const NOT_DELIVERED = { ...signersHold(null), delivered: null };
+const UNREACHABLE = { delivered: null, tries: tries({ notBefore: START + MINUTE }) };
 
 const shows = (record: ClientRecord, ...kids: readonly string[]) =>
   seeing(record, { keys: kids.map((kid) => published(kid)) });
@@ -160,19 +162,60 @@ describe('what failed is tried again in its own time', () => {
       'while signers cannot be reached nothing behind that is done',
       {
         record: rotating('overlap', 'delivered', {
-          signers: { delivered: null, tries: tries({ notBefore: START + MINUTE }) },
+          signers: UNREACHABLE,
         }),
         action: { do: 'wait', until: START + MINUTE, why: 'backing off' },
       },
     ],
+    ...(['overlap', 'cutover'] as const).map((strategy): [string, Case] => [
+      `unless the new key of an ${strategy} failed, and has to leave the server`.replace('an c', 'a c'),
+      {
+        record: shows(rotating(strategy, 'reverting', { signers: UNREACHABLE }), 'b'),
+        action: { do: 'patch', document: onlyA, purpose: 'revert' },
+      },
+    ]),
     [
-      'unless a compromised key has to go',
+      'nor does a sink that hangs keep the old key of a cutover waiting',
+      {
+        record: shows(rotating('cutover', 'reverting', { signers: NOT_DELIVERED }), 'b'),
+        action: { do: 'patch', document: onlyA, purpose: 'revert' },
+      },
+    ],
+    [
+      'or a cutover whose answer was lost, which is sent again',
+      {
+        record: shows(rotating('cutover', 'delivered', { signers: NOT_DELIVERED }, { before: shown(['a']) }), 'a'),
+        action: { do: 'patch', document: onlyB, purpose: 'cut_over' },
+      },
+    ],
+    [
+      'and taken back when it is not confirmed in time',
+      {
+        record: rotating(
+          'cutover',
+          'delivered',
+          { signers: UNREACHABLE },
+          { before: shown(['a']), tries: tries({ failed: 1, error: 'no answer' }) },
+        ),
+        after: POLICY.proveWithinMs,
+        action: { do: 'turn_back', why: 'not confirmed in time: no answer' },
+      },
+    ],
+    [
+      'or a compromise whose new key signers hold',
+      {
+        record: rotating('cutover', 'delivered', { signers: UNREACHABLE }, { compromised: { kid: null } }),
+        action: { do: 'patch', document: onlyB, purpose: 'cut_over' },
+      },
+    ],
+    [
+      'or an older key that was reported as compromised',
       {
         record: {
           ...shows(enrolledRecord(), 'a', 'b'),
           keys: [key('a', 'compromised'), key('b', 'active')],
           retirements: [retirement('withdrawing')],
-          signers: { delivered: null, tries: tries({ notBefore: START + MINUTE }) },
+          signers: UNREACHABLE,
         },
         action: { do: 'patch', document: onlyB, purpose: 'withdraw' },
       },

@@ -72,14 +72,19 @@ export class Play {
   readonly world: World;
   readonly #promises: Promises;
   #policy: ClientPolicy;
+  /** It began with a foreign key alone. */
+  readonly #isFound: boolean;
   #asked = 0;
   /** Of a cutover without a proof: which, how long workers have worked on it, and their turns since it should have been proven. */
   #unproven = { at: 0, workedMs: 0, turns: 0 };
+  /** Turns in a row in which the API did what it was asked for, and an old key was still not back. */
+  #notBack = 0;
 
   constructor({ mode, start, policy }: Story) {
     this.#policy = { ...POLICY, ...policy };
     const record = begin({ mode, start });
     this.#promises = new Promises(record);
+    this.#isFound = record.enrolment === 'found';
     this.#promises.excuses.untouchable = record.enrolment !== 'enrolled';
     this.#promises.excuses.mayReplace = record.enrolment !== 'found';
     // Its set is its own affair: there are no foreign keys on the server.
@@ -164,7 +169,8 @@ export class Play {
     if (this.world.mode === 'kid, uri wins' && this.world.theirSet.length > 0) {
       this.#policy = { ...this.#policy, prove: 'required' };
     }
-    excuses.foreignMayGo ||= this.#policy.foreignKeys === 'retire' || this.#policy.format === 'pem';
+    const isReplaced = this.#policy.format === 'pem' && this.#isFound;
+    excuses.foreignMayGo ||= this.#policy.foreignKeys === 'retire' || isReplaced;
   }
 
   #work(luck: Luck, diesAt: Point | null): void {
@@ -177,7 +183,9 @@ export class Play {
       else if (at.value.do === 'wait') world.pass(Math.max(1, at.value.until - world.now));
       if (at.done) break;
     }
-    if (diesAt === null) this.#checkUnproven(world.now - began);
+    if (diesAt !== null) return;
+    this.#checkUnproven(world.now - began);
+    this.#checkBack(luck);
   }
 
   /** After a cutover nobody signs in with the old key: what is not proven in time is taken back, whatever kept us from proving it. */
@@ -193,6 +201,19 @@ export class Play {
     // One effect may be under way when the time is over.
     const isLate = this.#unproven.workedMs > proveWithinMs + PATCH_TIMEOUT + 10 * TICK;
     if (isLate || this.#unproven.turns > MOST_TURNS_UNPROVEN) wrong(world, 'the old key was not put back in time');
+  }
+
+  /** A new key that failed leaves the server, and a cutover whose answer was lost is asked for again: only the API may keep them waiting. */
+  #checkBack({ look, patch, serving }: Luck): void {
+    const { world } = this;
+    const { rotation, halted, server } = world.record;
+    const { name } = rotation?.phase ?? {};
+    const isSent = rotation?.strategy === 'cutover' && rotation.compromised === null && rotation.before !== null;
+    const isMeant = name === 'reverting' || (name === 'delivered' && isSent && rotation.abandoned === null);
+    const mayBeSent = world.now >= Math.max(rotation?.tries.notBefore ?? 0, server.inFlight?.deadline ?? 0);
+    const isApiWell = look === 'ok' && patch === 'ok' && serving === 'ok';
+    this.#notBack = isMeant && mayBeSent && isApiWell && halted === null ? this.#notBack + 1 : 0;
+    if (this.#notBack > MOST_TURNS_UNPROVEN) wrong(world, 'nothing is done about what the server refuses');
   }
 
   /** The same record gives the same step and the same bytes. */

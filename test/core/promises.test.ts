@@ -15,6 +15,7 @@ import {
   jwks,
   key,
   OPERATOR,
+  type PhaseName,
   POLICY,
   published,
   REF,
@@ -219,11 +220,21 @@ describe('of work that never gets anywhere it is found that', () => {
     expect(() => play.rest()).toThrow('it does not come to rest');
   });
 
+  const until = (name: PhaseName, play: Play, luck = GOOD_LUCK) => {
+    while (play.world.record.rotation?.phase.name !== name) play.happen({ ...work, luck });
+    stuck(play);
+  };
+
   test('the old key was not put back in time', () => {
     const play = begun();
-    while (play.world.record.rotation?.phase.name !== 'cut_over') play.happen(work);
-    stuck(play);
+    until('cut_over', play);
     play.world.pass(HOUR);
     expect(() => play.happen({ ...work, turns: 20 })).toThrow('the old key was not put back in time');
+  });
+
+  test('nothing is done about what the server refuses', () => {
+    const play = begun();
+    until('reverting', play, { ...GOOD_LUCK, proof: 'refused' });
+    expect(() => play.happen({ ...work, turns: 20 })).toThrow('nothing is done about what the server refuses');
   });
 });

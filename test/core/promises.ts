@@ -1,8 +1,8 @@
 /** What rekeyd promises, as checks of a simulated world: some hold at every moment, some once nothing is left to do. */
 import { desiredDocument } from '../../src/core/desired.ts';
 import { activeKey, holds, usesReportedKey } from '../../src/core/keys.ts';
-import { publication } from '../../src/core/plan.ts';
 import type { ClientPolicy } from '../../src/core/policy.ts';
+import { publication } from '../../src/core/publication.ts';
 import { readBack } from '../../src/core/readback.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
 import { type Delivery, desiredDelivery, sameDelivery } from '../../src/core/signers.ts';
@@ -19,7 +19,7 @@ export interface Excuses {
   compromised: boolean;
   /** A person ended a rotation: signers are told of it afterwards, and sign with their other key until then. */
   abandoned: boolean;
-  /** `foreign_keys: retire`, a single PEM or a compromise take foreign keys away. */
+  /** `foreign_keys: retire`, a compromise, or a PEM in place of a client's only key take foreign keys away. */
   foreignMayGo: boolean;
   /** Foreign keys that were published, and must stay. */
   readonly foreign: string[];

@@ -24,6 +24,7 @@ import {
   summary,
   tries,
   typesOf,
+  withServer,
 } from './support.ts';
 
 const REFUSED: Verdict = { verdict: 'refused', status: 400, message: 'InvalidSignature', claims: false };
@@ -108,6 +109,12 @@ describe('the proof of a new key', () => {
       retirements: [{ kid: 'b', role: 'discarded', phase: 'withdrawing' }],
     });
     expect(plan(record, POLICY, START)).toMatchObject({ do: 'generate' });
+  });
+
+  it('refused after a compromise in another alg and format leads to those of the key in use', () => {
+    const other = { ...LEAKED, alg: 'RS256', format: 'jwks_uri' } as const;
+    const { record } = borne(withServer(rotating('cutover', 'cut_over', {}, other), { format: 'jwks' }), REFUSED);
+    expect(record.rotation).toMatchObject({ phase: { name: 'requested' }, alg: 'ES256', format: 'jwks' });
   });
 
   it('refused after a compromise for three keys: a person has to look', () => {

@@ -236,7 +236,7 @@ describe('a rollback is refused, with what to do', () => {
       'during a compromise',
       () => rotating('cutover', 'cut_over', {}, { compromised: { kid: null } }),
       'under_way',
-      /reported as compromised, so there is no way back to it/,
+      /reported as compromised, so it is not put back/,
     ],
     ['during a rotation', () => rotating('overlap', 'published'), 'under_way', /`rekeyd abandon \S+` ends it/],
     ['twice at once', begun, 'under_way', /is being put back already \(rotation back\)/],

@@ -1,9 +1,8 @@
 /** A step that did not succeed: where that is counted, when it is tried again, and when it is given up. */
 import { describe, expect, it } from 'vitest';
 import type { Owner } from '../../src/core/action.ts';
-import { triesOf } from '../../src/core/plan.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
-import { failedStep, refusedStep, relieved, throttledStep } from '../../src/core/setback.ts';
+import { failedStep, refusedStep, relieved, throttledStep, triesOf } from '../../src/core/setback.ts';
 import { afterFailure, afterRefusal, afterThrottling, NO_TRIES } from '../../src/core/tries.ts';
 import {
   CONTEXT,

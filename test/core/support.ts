@@ -142,7 +142,6 @@ export function client(change: Partial<ObservedClient> = {}): ObservedClient {
   };
 }
 
-/** The key members of a client that shows these keys: what a rollback restores. */
 /** What the server showed before a rotation's first PATCH, which was sent at {@link START}. */
 export function shown(kids: readonly string[], change: Partial<ObservedKeys> = {}): NonNullable<Rotation['before']> {
   return { alg: 'ES256', jwksUri: null, keys: kids.map((kid) => published(kid)), sentAt: START, ...change };

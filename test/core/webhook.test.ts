@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { AuditEntry } from '../../src/core/audit.ts';
 import { makeReference } from '../../src/core/client.ts';
-import { AUDIT_TYPES, eventOf, lineOf } from '../../src/core/event.ts';
+import { AUDIT_TYPES, eventOf, lineOf, severityOf } from '../../src/core/event.ts';
 import { isTooOld, isWanted, MOST_WISHED_MS, retryDelay } from '../../src/core/webhook.ts';
 
 const client = makeReference('185', 'mcp-auth', '4711');
@@ -29,6 +29,14 @@ test('every type has a line of its own for people', () => {
     'A rotation failed: 185/mcp-auth/4711, owned by team-payments. Reason: no answer (by cli:jane)',
   );
   expect(lineOf(eventOf({ ...entry, client: null }, null))).toBe('A rotation failed. Reason: no answer (by cli:jane)');
+});
+
+test('an entry of a newer version, which a worker meets during an upgrade, is told by its type', () => {
+  const event = eventOf({ ...entry, type: 'client.renamed' as AuditEntry['type'] }, null);
+  expect([lineOf(event), severityOf(event)]).toEqual([
+    'client.renamed: 185/mcp-auth/4711. Reason: no answer (by cli:jane)',
+    'info',
+  ]);
 });
 
 test.each<[boolean, Partial<AuditEntry>, string[], string[]]>([

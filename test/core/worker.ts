@@ -3,8 +3,9 @@
  */
 
 import type { Action, Owner } from '../../src/core/action.ts';
+import { chosen } from '../../src/core/choosing.ts';
 import { delivered, generated, notDelivered } from '../../src/core/delivering.ts';
-import { chosen, fail, turnBack } from '../../src/core/ending.ts';
+import { fail, turnBack } from '../../src/core/ending.ts';
 import { observed } from '../../src/core/enrolment.ts';
 import { heard } from '../../src/core/heard.ts';
 import { activeKey, keyOf, type ManagedKey } from '../../src/core/keys.ts';

@@ -5,8 +5,8 @@ import type { KeyDocument, ObservedKeys, PublishedKey } from '../../core/documen
 import { type Difference, type DriftKind, kindsOf } from '../../core/drift.ts';
 import { activeKey, holds, isKnown } from '../../core/keys.ts';
 import { nameOf } from '../../core/naming-foreign.ts';
-import { hasDrifted } from '../../core/plan.ts';
 import type { ClientPolicy } from '../../core/policy.ts';
+import { hasDrifted } from '../../core/publication.ts';
 import type { ClientRecord, Enrolment } from '../../core/record.ts';
 import { lostKeys } from '../../core/settling-checks.ts';
 

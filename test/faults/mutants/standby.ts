@@ -28,7 +28,7 @@ export const standby: readonly Mutant[] = [
         put: (text) => `${text} && (rotation.compromised === null || rotation.phase.name !== 'delivered')`,
       },
       {
-        file: 'src/core/plan.ts',
+        file: 'src/core/publication.ts',
         within: 'publication',
         find: conditionOf(call('isOfferMissing')),
         put: "isOfferMissing(record) || (rotation?.phase.name === 'cut_over' && hasDrifted(record, policy))",
