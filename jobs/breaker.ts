@@ -81,7 +81,8 @@ export async function passBreaker(asking: Asking, refs: readonly ClientRef[]): P
   const { breaker } = config;
   const { rotated, fleet, isMuch, most } = await compromiseSize(asked, refs, { store, config });
   const clients = rotated.length;
-  const size = `${clients} of ${fleet} clients`;
+  // Without the size of the fleet: a caller who is restricted to some clients reads this, too.
+  const size = `${clients} clients`;
   const together = isMuch ? 0 : await store.noteReported(rotated, { ms: TOGETHER_MS, most });
   if (!isMuch && together <= most) return;
   if (!asked.confirm) {

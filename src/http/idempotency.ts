@@ -15,6 +15,10 @@ export interface Once {
   readonly key: OnceKey;
   /** What was answered before; null: nothing yet. */
   readonly answer: unknown;
+  /** It was asked before under this key, and that call may not have answered yet. */
+  readonly isRepeated: boolean;
+  /** What is answered by now; null: nothing yet. */
+  answerNow(): Promise<unknown>;
   /** @returns the answer that counts: the first of those that were given at the same moment */
   keep(answer: object): Promise<unknown>;
 }
@@ -35,7 +39,8 @@ export async function onceFor(store: Store, principal: Principal, key: string, b
   }
   const name = hash('sha256', `${principal.key}\n${key}`, 'base64url');
   const wanted = hash('sha256', JSON.stringify(body), 'base64url');
-  const asked = await store.takeKey(name, { body: wanted, request: `http-${randomUUID()}` });
+  const ours = `http-${randomUUID()}`;
+  const asked = await store.takeKey(name, { body: wanted, request: ours });
   if (asked.body !== wanted) {
     throw new ProblemError(
       422,
@@ -43,11 +48,17 @@ export async function onceFor(store: Store, principal: Principal, key: string, b
     );
   }
   const { request } = asked;
-  const answer = await store.keptAnswer(request);
+  async function answerNow(): Promise<unknown> {
+    const answer = await store.keptAnswer(request);
+    return answer === null ? null : JSON.parse(answer);
+  }
+
   return {
     request,
     key: { name, body: wanted },
-    answer: answer === null ? null : JSON.parse(answer),
+    answer: await answerNow(),
+    isRepeated: request !== ours,
+    answerNow,
     async keep(given) {
       const text = JSON.stringify(given);
       return text.length > MOST_KEPT ? given : JSON.parse(await store.keepAnswer(request, text));

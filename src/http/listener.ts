@@ -36,7 +36,7 @@ export interface ListenerOptions {
   readonly limits: Limits;
   readonly log: Log;
   /** What a person is shown in place of a problem document where no route answers. Absent: a problem document. */
-  readonly problemPage?: (reply: FastifyReply, problem: Problem) => FastifyReply;
+  readonly problemPage?: (request: FastifyRequest, reply: FastifyReply, problem: Problem) => Promise<FastifyReply>;
 }
 
 /** A part of a path, as it is sent: the id of a request may have 200 characters, of which each may be percent-encoded. Longer ones are answered with 414. */
@@ -50,16 +50,16 @@ export function openListener({ tls, limits, log, problemPage }: ListenerOptions)
     sendProblem(reply, loggedProblem(error, log));
   }
 
-  function unrouted(request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
-    const send = problemPage !== undefined && isForPerson(request) ? problemPage : sendProblem;
-    return send(reply, problem);
+  async function unrouted(request: FastifyRequest, reply: FastifyReply, problem: Problem): Promise<FastifyReply> {
+    const isShown = problemPage !== undefined && isForPerson(request);
+    return isShown ? problemPage(request, reply, problem) : sendProblem(reply, problem);
   }
 
   const app = Fastify({
     logger: false,
     bodyLimit: limits.body,
     // What the router itself refuses, such as a URL that cannot be decoded, never gets to the error handler.
-    frameworkErrors: (error, request, reply) => unrouted(request, reply, loggedProblem(error, log)),
+    frameworkErrors: (error, request, reply) => void unrouted(request, reply, loggedProblem(error, log)),
     routerOptions: { maxParamLength: LONGEST_PARAM },
     clientErrorHandler: endUnreadable,
     serverFactory(handler) {

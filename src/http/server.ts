@@ -8,14 +8,22 @@ import type { Log } from '../rotation/resources.ts';
 import type { Views } from '../status/views.ts';
 import type { Credentials } from './auth.ts';
 import { openEvents } from './events.ts';
-import { closeListener, LIMITS, type Limits, listenOn, openListener, renewTls } from './listener.ts';
+import {
+  closeListener,
+  LIMITS,
+  type Limits,
+  type ListenerOptions,
+  listenOn,
+  openListener,
+  renewTls,
+} from './listener.ts';
 import { specRoute } from './openapi.ts';
 import { sendProblemPage } from './page/errors.ts';
 import { openLive } from './page/live.ts';
 import { PAGES } from './page/pages.ts';
 import { registerPages } from './page/register.ts';
 import type { PageContext } from './page/routes.ts';
-import { openSessionBook } from './page/session/session.ts';
+import { openSessionBook, type SessionBook } from './page/session/session.ts';
 import { sendProblem } from './problem.ts';
 import { openLimiter, type Rate } from './rate.ts';
 import { openRefusals } from './refusals.ts';
@@ -84,11 +92,14 @@ export const ROUTES: readonly Route[] = [...API_ROUTES, ...PUBLIC_ROUTES];
 export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   const { config, api, log } = options;
   const limits = { ...LIMITS, ...options.limits };
-  const inner = openListener({ tls: config.tls, limits, log, ...(api && { problemPage: sendProblemPage }) });
+  const sessions = api === undefined ? null : openSessions(api, log);
+  const problemPage: ListenerOptions['problemPage'] =
+    sessions === null ? undefined : (request, reply, problem) => sendProblemPage(request, reply, problem, sessions);
+  const inner = openListener({ tls: config.tls, limits, log, ...(problemPage && { problemPage }) });
   const outer = config.publicListen === null ? inner : openListener({ tls: null, limits, log });
   const listeners = new Set([inner, outer]);
   for (const app of listeners) serveProbes(app, options);
-  const served = api === undefined ? null : serveApi({ inner, outer }, api, log);
+  const served = api === undefined || sessions === null ? null : serveApi({ inner, outer }, api, sessions, log);
   const close = async () => {
     await Promise.all([served?.events.close(), served?.live.close()]);
     await Promise.all([...listeners].map(closeListener));
@@ -122,7 +133,19 @@ interface Listeners {
   readonly outer: FastifyInstance;
 }
 
-function serveApi({ inner, outer }: Listeners, { parts, credentials, rate, metrics, views }: ApiOptions, log: Log) {
+function openSessions({ parts, credentials }: ApiOptions, log: Log): SessionBook {
+  return openSessionBook(() => {
+    const { resources } = parts();
+    return { store: resources.store, keks: keksOf(resources.config), tokens: credentials().tokens, log };
+  });
+}
+
+function serveApi(
+  { inner, outer }: Listeners,
+  { parts, credentials, rate, metrics, views }: ApiOptions,
+  sessions: SessionBook,
+  log: Log,
+) {
   const { store } = parts().resources;
   const events = openEvents(store, log);
   const refused = openRefusals({ log, append: (drafts) => store.append(drafts), count: metrics.callRefused });
@@ -139,10 +162,6 @@ function serveApi({ inner, outer }: Listeners, { parts, credentials, rate, metri
   };
   const registering: Registering = { context, credentials, limit: openLimiter(rate), refused };
   register(inner, [...API_ROUTES, specRoute(ROUTES)], registering);
-  const sessions = openSessionBook(() => {
-    const { resources } = parts();
-    return { store: resources.store, keks: keksOf(resources.config), tokens: credentials().tokens, log };
-  });
   const deployments = () => parts().resources.config.deployments.map(({ id }) => id);
   const live = openLive({ store, deployments, log });
   const page: PageContext = {

@@ -32,7 +32,7 @@ export interface FleetView extends PutOffRequests {
   /** Clients that sign in with a key that was reported as compromised. */
   readonly compromised: number;
   readonly drifted: number;
-  /** Clients whose rotation waits for a signer. */
+  /** Clients with a signer that does not report the new key, or goes on with the old one after `ready_timeout`. */
   readonly signers_missing: number;
   readonly due: DueCounts;
   readonly deployments: readonly DeploymentView[];
@@ -112,6 +112,14 @@ export const CLIENT_ORDERS = ['urgency', 'name', 'age', 'due'] as const;
 
 export type ClientOrder = (typeof CLIENT_ORDERS)[number];
 
+/**
+ * What {@link FleetView} counts beside states, and a list can be narrowed to, so that number and list agree. `signers`: it is counted in `signers_missing`.
+ * `paused`: by a pause of its own, and not of its app, its policy or all.
+ */
+export const CLIENT_CONDITIONS = ['compromised', 'drifted', 'signers', 'paused'] as const;
+
+export type ClientCondition = (typeof CLIENT_CONDITIONS)[number];
+
 export interface ClientQuery {
   /** Part of a reference or of a `client_id`, or the whole name of a key. Empty: any. */
   readonly text: string;
@@ -119,7 +127,7 @@ export interface ClientQuery {
   /** `deployment/slug` */
   readonly app: string | null;
   readonly policy: string | null;
-  readonly drifted: boolean;
+  readonly condition: ClientCondition | null;
   readonly order: ClientOrder;
   /** `next` of the page before; null: from the first. */
   readonly after: string | null;
@@ -179,9 +187,10 @@ export interface Lifeline {
 }
 
 export interface LifelineKey {
-  /** Null: a key that is not ours and has no name. */
+  /** Of a foreign key without one: the SHA-256 of its SubjectPublicKeyInfo. Null: a foreign key that our first key has replaced. Its name is not recorded. */
   readonly kid: string | null;
   readonly alg: string | null;
+  /** False: a foreign key. */
   readonly ours: boolean;
   readonly spans: readonly LifelineSpan[];
   /** When it goes, as planned; null: it is not planned, or has gone. */
@@ -189,7 +198,8 @@ export interface LifelineKey {
 }
 
 export interface LifelineSpan {
-  readonly state: 'pre-active' | 'active' | 'deactivated' | 'compromised';
+  /** `published`: a foreign key beside a key of ours that is active. The server accepts it, and rekeyd does not know who signs with it. */
+  readonly state: 'pre-active' | 'active' | 'published' | 'deactivated' | 'compromised';
   readonly from: number;
   /** Null: it still is. */
   readonly to: number | null;

@@ -59,6 +59,8 @@ export function storeKeys(namespace: string) {
     session: (hash: string) => `${prefix}:session:${hash}`,
     /** sorted set with an expiry: the sessions of a token, both by their hashes, by when they are over, in ms. */
     sessions: (token: string) => `${prefix}:sessions:${token}`,
+    /** list with an expiry: what a session has asked about and not yet asked for (sealed), newest first. */
+    sessionTexts: (hash: string) => `${prefix}:session-texts:${hash}`,
     /** sorted set: clients that were lately reported as compromised, without a confirmation, by when that was, in ms. */
     reported: `${prefix}:reported`,
     /** hash: paused deployments, as version 0.1 noted them. */

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AuditDraft } from '../core/audit.ts';
 import { draftTexts } from './audit-log.ts';
-import { BEGIN_SESSION, END_SESSION } from './lua/sessions.ts';
+import { BEGIN_SESSION, END_SESSION, KEEP_TEXT } from './lua/sessions.ts';
 import type { Scripts } from './redis/scripts.ts';
 
 /** A session by the hash of its id, and the token that it belongs to by the hash of its value. */
@@ -28,6 +28,14 @@ export interface Sessions {
   ): Promise<void>;
   /** On disk when it resolves. False: there was none, and nothing is written. @throws RekeydError `not_durable` */
   endSession(name: SessionName, entries: readonly AuditDraft[]): Promise<boolean>;
+  /**
+   * Keeps a text with a session. It may be lost with Redis: a visitor who finds it gone fills in the form again.
+   * @param session its hash
+   * @param life how long all texts of the session are kept from now on, and how many: the oldest go
+   */
+  keepText(session: string, text: string, life: { readonly ms: number; readonly most: number }): Promise<void>;
+  /** Newest first. */
+  keptTexts(session: string): Promise<readonly string[]>;
 }
 
 export function openSessions(redis: Redis, scripts: Scripts): Sessions {
@@ -51,5 +59,9 @@ export function openSessions(redis: Redis, scripts: Scripts): Sessions {
       const args = [name.session, ...draftTexts(entries)];
       return (await scripts.runDurably({ lua: END_SESSION, keys: touched(name), args })) === 1;
     },
+    async keepText(session, text, { ms, most }) {
+      await scripts.run({ lua: KEEP_TEXT, keys: [keys.sessionTexts(session)], args: [text, ms, most] });
+    },
+    keptTexts: (session) => scripts.ask(() => redis.lrange(keys.sessionTexts(session), 0, -1)),
   };
 }

@@ -11,7 +11,7 @@ const SMALL = 100;
 const LOOKS = 20;
 
 const FIRST: ClientQuery = {
-  ...{ text: '', state: null, app: null, policy: null, drifted: false },
+  ...{ text: '', state: null, app: null, policy: null, condition: null },
   ...{ order: 'urgency', after: null, limit: 50, only: null },
 };
 

@@ -55,8 +55,18 @@ describe.each([{ scripts: true }, { scripts: false }])('with scripts $scripts', 
     await send(form, 'Show what would happen', 'it is unlocked again');
     await page.getByRole('heading', { name: 'Rotate this key?' }).waitFor();
     expect((await fleet.record(client)).rotation).toBeNull();
+    // Back and forth, and a reload: the browser asks nothing, and shows both pages again.
+    expect(page.url()).not.toContain('unlocked');
+    await page.reload();
+    await page.goBack();
+    await page.getByRole('heading', { level: 1, name: client.ref }).waitFor();
+    await page.goForward();
+    await page.getByText('It is asked for because: it is unlocked again').waitFor();
     await page.getByRole('button', { name: 'Rotate now' }).click();
     await page.getByText('The request is taken.').waitFor();
+    await page.goBack();
+    await page.getByRole('heading', { name: 'Asked for already' }).waitFor();
+    await page.getByRole('link', { name: 'See what came of it' }).click();
     await page.locator('table').getByRole('link', { name: client.id }).click();
     await page.getByRole('heading', { level: 1, name: client.ref }).waitFor();
     await mark(page);
@@ -114,7 +124,8 @@ describe.each([{ scripts: true }, { scripts: false }])('with scripts $scripts', 
     await shows(page, page.getByText(`The wave of policy ${app.slug} has stopped`));
     await page.reload();
     await page.getByRole('link', { name: 'Resume it' }).click();
-    const form = await openForm(page, `Go on with the wave of ${app.slug}`);
+    // The link has opened the form.
+    const form = page.locator('details.action', { hasText: `Go on with the wave of ${app.slug}` });
     await form.getByText('It stopped: 1 of 1 rotations that went first failed').waitFor();
     await send(form, 'Begin the rest', 'it is unlocked again');
     await page.getByText(`The wave of policy ${app.slug} goes on`).first().waitFor();

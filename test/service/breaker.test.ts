@@ -29,12 +29,10 @@ async function toldOf(fleet: Fleet, type: string) {
 test('more than the breaker allows needs a confirmation; one client never does', async () => {
   const [fleet, clients] = await fleetOf(5);
   const [first, second] = clients;
-  await expect(fleet.request(ALL)).rejects.toThrow(
-    /about 5 of 5 clients, and more than 20 % .*--yes .*"confirm": true/,
-  );
+  await expect(fleet.request(ALL)).rejects.toThrow(/about 5 clients, and more than 20 % .*--yes .*"confirm": true/);
   const two = { select: { clients: [first?.ref, second?.ref] }, compromised: true };
-  await expect(fleet.request(two)).rejects.toThrow(/about 2 of 5 clients/);
-  await expect(fleet.request({ ...ALL, select: { kek: 'kek-1' } })).rejects.toThrow(/about 5 of 5 clients/);
+  await expect(fleet.request(two)).rejects.toThrow(/about 2 clients/);
+  await expect(fleet.request({ ...ALL, select: { kek: 'kek-1' } })).rejects.toThrow(/about 5 clients/);
   expect(fleet.emulator.log.filter(({ method }) => method === 'PATCH')).toEqual([]);
   expect(await toldOf(fleet, 'rotation.refused')).toMatchObject([
     { actor: 'siem', reason: 'all of it', data: { code: 'breaker', clients: 5, fleet: 5 } },
@@ -60,7 +58,7 @@ test('clients that only the list knows count, where they are to be taken over', 
   const fleet = await startFleet({ apps: [APP] });
   const clients = await Promise.all(Array.from({ length: 3 }, () => fleet.foreign(APP)));
   await fleet.start();
-  await expect(fleet.request({ ...ALL, take_over: true })).rejects.toThrow(/about 3 of 3 clients.*Nothing was started/);
+  await expect(fleet.request({ ...ALL, take_over: true })).rejects.toThrow(/about 3 clients.*Nothing was started/);
   expect((await fleet.request({ ...ALL, take_over: true, confirm: true })).rotations).toHaveLength(clients.length);
 });
 

@@ -13,7 +13,7 @@ import { likeMany } from '../support/many.ts';
 import { until } from '../support/until.ts';
 
 const ALL: ClientQuery = {
-  ...{ text: '', state: null, app: null, policy: null, drifted: false },
+  ...{ text: '', state: null, app: null, policy: null, condition: null },
   ...{ order: 'urgency', after: null, limit: 50, only: null },
 };
 

@@ -21,12 +21,14 @@ export interface PageVisitor {
   send(path: string, action: string, fields: Fields): Promise<Seen>;
   /** Goes where an answer sends on. */
   follow(seen: Seen): Promise<Seen>;
+  /** Sends a form that leads to what would happen: shows that, or why not. */
+  ask(path: string, action: string, fields: Fields): Promise<Seen>;
 }
 
 export function pageVisitor(url: string): PageVisitor {
   const jar = new Map<string, string>();
 
-  async function ask(path: string, init: RequestInit & { headers: Fields }): Promise<Seen> {
+  async function fetched(path: string, init: RequestInit & { headers: Fields }): Promise<Seen> {
     const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join('; ');
     const headers = { ...init.headers, accept: 'text/html', ...(cookie !== '' && { cookie }) };
     const answer = await fetch(`${url}${path}`, { ...init, headers, redirect: 'manual' });
@@ -40,20 +42,26 @@ export function pageVisitor(url: string): PageVisitor {
     return { status: answer.status, headers: answer.headers, text: await answer.text(), to, cookies };
   }
 
-  const get: PageVisitor['get'] = (path, headers = {}) => ask(path, { headers });
+  const follow: PageVisitor['follow'] = ({ to, status }) => {
+    if (to === null) throw new Error(`an answer with status ${status} does not send on`);
+    return get(to);
+  };
+  const get: PageVisitor['get'] = (path, headers = {}) => fetched(path, { headers });
   const post: PageVisitor['post'] = (path, fields, headers = { 'sec-fetch-site': 'same-origin' }) =>
-    ask(path, { method: 'POST', body: new URLSearchParams(fields), headers });
+    fetched(path, { method: 'POST', body: new URLSearchParams(fields), headers });
+  const send: PageVisitor['send'] = async (path, action, fields) => {
+    const { text } = await get(path);
+    return post(action, { ...formIn(text, action), ...fields });
+  };
   return {
     jar,
     get,
     post,
-    async send(path, action, fields) {
-      const { text } = await get(path);
-      return post(action, { ...formIn(text, action), ...fields });
-    },
-    follow: ({ to, status }) => {
-      if (to === null) throw new Error(`an answer with status ${status} does not send on`);
-      return get(to);
+    send,
+    follow,
+    async ask(path, action, fields) {
+      const sent = await send(path, action, fields);
+      return sent.to === null ? sent : follow(sent);
     },
   };
 }

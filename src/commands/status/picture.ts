@@ -111,7 +111,7 @@ async function clientsOf(views: Views, resources: Resources, filter: Filter, lim
   const { select, state } = filter;
   if (select !== null && 'clients' in select) return namedOf(resources, { ...filter, limit });
   const query: ClientQuery = {
-    ...{ text: '', drifted: false, order: 'urgency', after: null, only: null, limit, state },
+    ...{ text: '', condition: null, order: 'urgency', after: null, only: null, limit, state },
     ...placeOf(select),
   };
   const { clients, matching } = await views.clients(query);

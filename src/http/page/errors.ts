@@ -1,8 +1,10 @@
 /** Errors as a person sees them on the page: what happened, and what to do. */
-import type { FastifyReply } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '../../rotation/resources.ts';
 import { loggedProblem, type Problem } from '../problem.ts';
 import { type Shown, sendPage } from './send.ts';
+import type { SessionBook } from './session/session.ts';
+import { visitorOf } from './session/visitor.ts';
 import { problemPage } from './views/problem.ts';
 
 const TITLES: Readonly<Record<number, string>> = {
@@ -33,9 +35,16 @@ export function errorPage(error: unknown, log: Log, isForm: boolean): Shown {
 
 const FORM_AGAIN = 'Nothing was done. Go back, and send the form again in a moment.';
 
-/** Where no route answers, and so no visitor is known. */
-export function sendProblemPage(reply: FastifyReply, problem: Problem): FastifyReply {
-  return sendPage(reply, pageOf(problem), { visitor: null, notice: null });
+/** Where no route answers, such as at an unknown address. A visitor who has signed in keeps the navigation. */
+export async function sendProblemPage(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  problem: Problem,
+  sessions: SessionBook,
+): Promise<FastifyReply> {
+  // Also without Redis the answer is about the address.
+  const visitor = await visitorOf(request, sessions).catch(() => null);
+  return sendPage(reply, pageOf(problem), { visitor, notice: null });
 }
 
 function pageOf({ status, detail, errors = [], headers = {} }: Problem, toDo = TO_DO[status]): Shown {

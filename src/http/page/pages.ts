@@ -1,6 +1,7 @@
 /** Every page. */
 import { clientActions } from './actions/client.ts';
 import { compromiseActions } from './actions/compromise.ts';
+import { driftActions } from './actions/drift.ts';
 import { holdingActions } from './actions/holding.ts';
 import { requestPages } from './actions/requests.ts';
 import type { PageRoute } from './routes.ts';
@@ -12,6 +13,7 @@ export const PAGES: readonly PageRoute[] = [
   ...signInRoutes,
   ...clientActions,
   ...compromiseActions,
+  ...driftActions,
   ...holdingActions,
   ...requestPages,
 ];

@@ -1,20 +1,18 @@
 /** Registers the pages at the listener of the API: checks the visitor, runs the route, and shows errors as pages. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { hasCode } from '../../errors.ts';
 import type { Log } from '../../rotation/resources.ts';
 import { answerOf } from '../../store/redis/patience.ts';
-import { trusted } from '../auth.ts';
 import { ProblemError } from '../problem.ts';
 import { openLimiter, type Rate, slowDown } from '../rate.ts';
 import { type Refused, refusalIn } from '../refusals.ts';
 import { goneSignal } from '../register.ts';
 import { errorPage } from './errors.ts';
 import type { PageAnswer, PageCall, PageContext, PageRoute, Visitor } from './routes.ts';
-import { COOKIE, readNotice, sendAnswer, sendPage, signInPath } from './send.ts';
-import { cookieName, isSecure, readCookie } from './session/cookies.ts';
+import { formPath, hasPage, readNotice, sendAnswer, sendPage, signInPath } from './send.ts';
 import { fromOurOwn, ownPath } from './session/origin.ts';
-import { derived, hashOf, isSame, type Session } from './session/session.ts';
-import { KNOWN_MS, SIGN_IN as TITLE } from './session/sign-in.ts';
+import { hashOf, isSame } from './session/session.ts';
+import { SIGN_IN as TITLE } from './session/sign-in.ts';
+import { visitorOf } from './session/visitor.ts';
 import { signInPage } from './views/sign-in.ts';
 
 export interface PageRegistering {
@@ -27,18 +25,18 @@ export interface PageRegistering {
 /** The largest body of a form, in bytes: it holds a reason and a few names. */
 const MOST_FORM = 64 * 1024;
 
-/** How long a visitor waits for an answer, in ms. The session is looked up before: when Redis is away, the visitor waits no longer than {@link KNOWN_MS}. */
+/** How long a visitor waits for an answer, in ms. The session is looked up before: when Redis is away, that lookup ends sooner: see {@link ./session/visitor.ts}. */
 const PATIENCE_MS = { GET: 10_000, POST: 20_000 } as const;
 const NEVER = new AbortController().signal;
 
 export function registerPages(app: FastifyInstance, routes: readonly PageRoute[], registering: PageRegistering): void {
   const limit = openLimiter(registering.rate);
   const visitors = new WeakMap<FastifyRequest, Visitor>();
-  const visitorOf = (request: FastifyRequest) => visitors.get(request) ?? null;
+  const admitted = (request: FastifyRequest) => visitors.get(request) ?? null;
   for (const route of routes) {
     app.route({
       method: route.method,
-      url: route.path.replaceAll(/\{(\w+)\}/g, ':$1'),
+      url: urlOf(route),
       bodyLimit: MOST_FORM,
       // Before the body is read, as for the API.
       onRequest: async (request) => {
@@ -49,10 +47,10 @@ export function registerPages(app: FastifyInstance, routes: readonly PageRoute[]
         allow(visitor, route);
       },
       handler: async (request, reply) => {
-        const visitor = visitorOf(request);
+        const visitor = admitted(request);
         const form = formOf(request, route);
         if (visitor !== null && route.method === 'POST') checkCsrf(form, visitor);
-        const notice = visitor === null ? null : readNotice(request, visitor);
+        const notice = visitor === null || isRefresh(request) ? null : readNotice(request, visitor);
         const call: PageCall<Visitor | null> = {
           ...{ context: registering.context, visitor, form, notice },
           params: request.params as PageCall['params'], // the router has decoded them
@@ -66,7 +64,7 @@ export function registerPages(app: FastifyInstance, routes: readonly PageRoute[]
         return sendAnswer(request, reply, answer, { visitor, notice });
       },
       errorHandler: (error, request, reply) => {
-        const visitor = visitorOf(request);
+        const visitor = admitted(request);
         const told = refusalIn(error);
         // A visitor without a session is redirected to the sign-in. For a GET that is no refusal.
         const isSentOn = told?.status === 401 && route.path !== SIGN_IN;
@@ -75,7 +73,9 @@ export function registerPages(app: FastifyInstance, routes: readonly PageRoute[]
           const claimedBy = visitor?.principal.claimedBy ?? null;
           registering.refused({ ...told, claimedBy, address: request.ip, method, path });
         }
-        if (isSentOn) return sendAnswer(request, reply, { to: signInPath(request, route) }, { visitor, notice: null });
+        if (isSentOn) {
+          return sendAnswer(request, reply, { to: signInPath(request, route, routes) }, { visitor, notice: null });
+        }
         const page = errorPage(error, registering.log, route.method === 'POST' && visitor === null);
         // After a token that is not accepted the sign-in is shown again.
         const isRetried = route.path === SIGN_IN && told !== null && told.status !== 429;
@@ -83,7 +83,22 @@ export function registerPages(app: FastifyInstance, routes: readonly PageRoute[]
         return sendPage(reply, shown, { visitor, notice: null });
       },
     });
+    // The page of an error has the address of its form. With Enter in the address bar a person comes back to the form.
+    if (route.method === 'POST' && !hasPage(route.path, routes)) {
+      app.get(urlOf(route), (request, reply) =>
+        sendAnswer(request, reply, { to: formPath(request, route, routes) }, { visitor: null, notice: null }),
+      );
+    }
   }
+}
+
+/** The script of an open page asks for the page again. The notice is for the page that the visitor is led to, which may be in another tab. */
+function isRefresh({ headers }: FastifyRequest): boolean {
+  return headers['x-rekeyd-refresh'] !== undefined;
+}
+
+function urlOf({ path }: PageRoute): string {
+  return path.replaceAll(/\{(\w+)\}/g, ':$1');
 }
 
 const SIGN_IN = '/sign-in';
@@ -104,30 +119,10 @@ async function admit(
     slowDown(limit(`page ${request.ip}`), 'This address');
     return null;
   }
-  const id = readCookie(request, cookieName(COOKIE, isSecure(request)));
-  const session = id === null ? null : await known(sessions.find(id));
-  if (session === null) throw new ProblemError(401, 'You are not signed in, or your session has ended.');
-  const visitor = visitorIn(session, sessions);
-  slowDown(limit(hashOf(session.id)), visitor.principal.claimedBy);
+  const visitor = await visitorOf(request, sessions);
+  if (visitor === null) throw new ProblemError(401, 'You are not signed in, or your session has ended.');
+  slowDown(limit(hashOf(visitor.session.id)), visitor.principal.claimedBy);
   return visitor;
-}
-
-/** @throws RekeydError `redis_unreachable`; ProblemError 503 */
-function known<T>(work: Promise<T>): Promise<T> {
-  return trusted(answerOf(work, { signal: NEVER, ms: KNOWN_MS }, '')) as Promise<T>; // null only after an abort
-}
-
-function visitorIn(session: Session, { find }: PageContext['sessions']): Visitor {
-  const { id, token } = session;
-  const { name, hash: key, scopes, only } = token;
-  // While the store does not answer, the session is taken to go on.
-  const isValid = () =>
-    known(find(id)).then(
-      (found) => found !== null,
-      (error: unknown) => hasCode(error, 'redis_unreachable'),
-    );
-  const principal = { claimedBy: `token:${name}`, key, scopes, only, isValid };
-  return { principal, session, csrf: derived(id, 'csrf'), mayAct: scopes.includes('rotate') };
 }
 
 /** @throws ProblemError 403 */

@@ -2,12 +2,11 @@
 import type { SafeHtml } from '@remix-run/html-template';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { PageAnswer, PageRoute, Visitor } from './routes.ts';
-import { cookieName, isSecure, readCookie, setCookie } from './session/cookies.ts';
+import { COOKIE, cookieName, isSecure, readCookie, setCookie } from './session/cookies.ts';
 import { ownPath } from './session/origin.ts';
-import { derived, isSame, SESSION_MS } from './session/session.ts';
+import { SESSION_MS, sealed, unsealed } from './session/session.ts';
 import { layout } from './views/layout.ts';
 
-export const COOKIE = 'rekeyd';
 const NOTICE = 'rekeyd-notice';
 const NOTICE_SECONDS = 60;
 
@@ -84,7 +83,7 @@ function sendOn(
   }
   const id = session?.id ?? visitor?.session.id;
   if (notice !== undefined && id !== undefined) {
-    cookies.push(setCookie(NOTICE, sealed(notice, id), NOTICE_SECONDS, secure));
+    cookies.push(setCookie(NOTICE, sealed(id, NOTICE, notice), NOTICE_SECONDS, secure));
   }
   if (cookies.length > 0) reply.header('set-cookie', cookies);
   return reply.headers(HEADERS).redirect(ownPath(to), 303);
@@ -103,27 +102,30 @@ function sendStream(request: FastifyRequest, reply: FastifyReply, stream: Stream
 
 type Stream = Extract<PageAnswer, { stream: unknown }>['stream'];
 
-/** A notice with a seal of its session: another host of the domain may set cookies for us, but cannot make the seal. */
-function sealed(notice: string, id: string): string {
-  const text = Buffer.from(notice).toString('base64url');
-  return `${text}.${derived(id, `notice ${text}`)}`;
-}
-
-/** Null: there is none, or it is not ours. */
+/** Null: there is none, or it is not ours: another host of the domain may set cookies for us, but cannot make the seal. */
 export function readNotice(request: FastifyRequest, { session }: Visitor): string | null {
-  const [text = '', seal = ''] = (readCookie(request, cookieName(NOTICE, isSecure(request))) ?? '').split('.');
-  if (text === '' || !isSame(seal, derived(session.id, `notice ${text}`))) return null;
-  return Buffer.from(text, 'base64url').toString();
+  const text = readCookie(request, cookieName(NOTICE, isSecure(request)));
+  return text === null ? null : unsealed(session.id, NOTICE, text);
 }
 
 /** The path of the sign-in, which then leads back to the page that was asked for. After a form it leads to the page of the form: the action is not done. */
-export function signInPath({ url }: FastifyRequest, { method, path }: PageRoute): string {
-  const asked = new URL(url, 'http://rekeyd.invalid');
-  const isOfClient = path.startsWith('/clients/{');
-  const form = isOfClient ? asked.pathname.slice(0, asked.pathname.lastIndexOf('/')) : FORMS[path];
-  const to = method === 'GET' ? `${asked.pathname}${asked.search}` : (form ?? '/');
+export function signInPath(request: FastifyRequest, route: PageRoute, routes: readonly PageRoute[]): string {
+  const { pathname, search } = new URL(request.url, 'http://rekeyd.invalid');
+  const to = route.method === 'GET' ? `${pathname}${search}` : formPath(request, route, routes);
   return to === '/' ? '/sign-in' : `/sign-in?${new URLSearchParams({ to })}`;
 }
 
-/** The page of a form, by the path of its action; the fleet for all others. */
-const FORMS: Readonly<Record<string, string>> = { '/compromise': '/compromise' };
+/** The page with the form of an action: of the pages, the one with the longest path above that of the action. */
+export function formPath({ url }: FastifyRequest, { path }: PageRoute, routes: readonly PageRoute[]): string {
+  const { pathname } = new URL(url, 'http://rekeyd.invalid');
+  const parts = path.split('/');
+  for (let count = parts.length; count > 1; count -= 1) {
+    const above = parts.slice(0, count).join('/');
+    if (hasPage(above, routes)) return pathname.split('/').slice(0, count).join('/');
+  }
+  return '/';
+}
+
+export function hasPage(wanted: string, routes: readonly PageRoute[]): boolean {
+  return routes.some(({ method, path }) => method === 'GET' && path === wanted);
+}

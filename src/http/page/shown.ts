@@ -3,15 +3,16 @@
 import { queuesView } from '../../../jobs/queues-view.ts';
 import { putOffRequests } from '../../../jobs/waiting.ts';
 import { appPaths } from '../../config/lookup.ts';
-import { APP_PATH, type ClientRef, parseReference, REFERENCE } from '../../core/client.ts';
+import { APP_PATH } from '../../core/client.ts';
 import { isClientState } from '../../core/state.ts';
 import { hasCode, messageOf } from '../../errors.ts';
-import { CLIENT_ORDERS, type ClientOrder, type ClientQuery } from '../../status/views.ts';
-import { mayTouch, notKnown, type Principal } from '../principal.ts';
+import { CLIENT_CONDITIONS, CLIENT_ORDERS, type ClientQuery } from '../../status/views.ts';
+import { notKnown, type Principal } from '../principal.ts';
 import { ProblemError } from '../problem.ts';
 import type { Sink } from '../route.ts';
 import { clientForms, fleetForms } from './actions/forms.ts';
 import { ASSETS, type AssetName, asset } from './assets.ts';
+import { knownClient, pathOf, visibleRef } from './client.ts';
 import { MOST_OF_A_VISITOR } from './live.ts';
 import type { PageAnswer, PageCall, PageContext, PageRoute, Visitor } from './routes.ts';
 import { clientPage } from './views/client/client.ts';
@@ -31,11 +32,11 @@ export const shownRoutes: readonly PageRoute[] = [
   ...ASSETS.map((name) => assetRoute(name)),
 ];
 
-async function fleet({ context, visitor }: PageCall): Promise<PageAnswer> {
+async function fleet({ context, visitor, query }: PageCall): Promise<PageAnswer> {
   // A restricted token may not see the whole fleet.
   if (visitor.principal.only !== null) return { to: '/clients' };
   const view = await context.views.fleet();
-  return { title: fleetTitle(view), body: fleetPage(view, fleetForms(visitor, view)) };
+  return { title: fleetTitle(view), body: fleetPage(view, fleetForms(visitor, view, query.get('open'))) };
 }
 
 async function clients({ context, visitor, query }: PageCall): Promise<PageAnswer> {
@@ -49,24 +50,20 @@ async function clients({ context, visitor, query }: PageCall): Promise<PageAnswe
 }
 
 /** Parameters that cannot be used are ignored: the form of the page shows what is in force. */
-function queryOf(query: URLSearchParams, { only }: Principal): ClientQuery {
+export function queryOf(query: URLSearchParams, { only }: Principal): ClientQuery {
   const given = (name: string) => query.get(name)?.trim().slice(0, 400) || null;
-  const [state, app, order] = [given('state'), given('app'), given('order')];
+  const [state, app] = [given('state'), given('app')];
   return {
     text: given('q') ?? '',
     state: state !== null && isClientState(state) ? state : null,
     app: app !== null && APP_PATH.test(app) ? app : null,
     policy: given('policy'),
-    drifted: given('drifted') !== null,
-    order: isOrder(order) ? order : 'urgency',
+    condition: CLIENT_CONDITIONS.find((one) => one === given('condition')) ?? null,
+    order: CLIENT_ORDERS.find((one) => one === given('order')) ?? 'urgency',
     after: given('after'),
     limit: PAGE,
     only,
   };
-}
-
-function isOrder(text: string | null): text is ClientOrder {
-  return (CLIENT_ORDERS as readonly (string | null)[]).includes(text); // the only way to ask a tuple for any text
 }
 
 /** The filters offer a restricted token only what it may see. */
@@ -76,12 +73,12 @@ function choicesOf({ resources: { config } }: PageContext, { only }: Principal):
   return { apps: seen, policies: only === null ? Object.keys(config.policies) : [] };
 }
 
-async function client({ context, visitor, params }: PageCall): Promise<PageAnswer> {
-  const { deployment = '', app = '', client = '' } = params;
-  const ref = referenceOr404(`${deployment}/${app}/${client}`);
-  const view = mayTouch(visitor.principal, ref) ? await context.views.client(ref) : null;
-  if (view === null) throw notKnown(ref);
-  return { title: client, body: clientPage(view, clientForms(visitor, view.status)) };
+async function client(call: PageCall): Promise<PageAnswer> {
+  const { context, visitor, params } = call;
+  const ref = visibleRef(pathOf(params), call);
+  const view = await context.views.client(ref);
+  if (view === null) throw notKnown(`The client ${ref}`);
+  return { title: params.client ?? '', body: clientPage(view, clientForms(visitor, view)) };
 }
 
 async function queues({ context, visitor: { principal } }: PageCall): Promise<PageAnswer> {
@@ -95,25 +92,13 @@ async function queues({ context, visitor: { principal } }: PageCall): Promise<Pa
   return { title: 'Queues', body: queuesPage(view, await putOffRequests(queues)) };
 }
 
-async function live({ context, visitor, query }: PageCall): Promise<PageAnswer> {
+async function live(call: PageCall): Promise<PageAnswer> {
+  const { context, visitor, query } = call;
   const asked = query.get('client');
-  const about = asked === null ? null : watched(asked, visitor);
+  const about = asked === null ? null : await knownClient(asked, call);
   return {
     stream: (sink: Sink) => refuseOver(context.live.look({ principal: visitor.principal, client: about }, sink)),
   };
-}
-
-/** @throws ProblemError 404 */
-function watched(asked: string, { principal }: Visitor): ClientRef {
-  const ref = referenceOr404(asked);
-  if (!mayTouch(principal, ref)) throw notKnown(ref);
-  return ref;
-}
-
-/** @throws ProblemError 404 */
-function referenceOr404(text: string): ClientRef {
-  if (!REFERENCE.test(text)) throw notKnown(text);
-  return parseReference(text);
 }
 
 /** A page without a stream asks every few seconds. @throws ProblemError 429, 503 */

@@ -77,6 +77,6 @@ export const clientRoutes: readonly Route[] = [
 ];
 
 function pageQuery({ only }: Principal, { app, policy, state, after, limit }: z.output<typeof listQuery>): NameQuery {
-  const filter = { only, app: app ?? null, policy: policy ?? null, state: state ?? null, drifted: false };
+  const filter = { only, app: app ?? null, policy: policy ?? null, state: state ?? null, condition: null };
   return { ...filter, last: after === undefined ? null : parseReference(after), limit };
 }

@@ -4,12 +4,14 @@ import { policyFor } from '../../config/lookup.ts';
 import { type ClientRef, splitReference } from '../../core/client.ts';
 import { type DriftKind, kindsOf } from '../../core/drift.ts';
 import { isEligible } from '../../core/due.ts';
+import { scopeName } from '../../core/pause.ts';
 import type { ClientRecord } from '../../core/record.ts';
 import { type ClientState, type Hold, type Standing, standingOf, stateOf } from '../../core/state.ts';
 import { clientPolicy } from '../../rotation/policy.ts';
 import type { Resources } from '../../rotation/resources.ts';
 import { signersStatus } from '../client/signers.ts';
 import { holdOf, type Surroundings } from '../surroundings.ts';
+import type { ClientCondition } from '../views.ts';
 
 /** Where a client belongs: one object for all clients of an app under the same policy. */
 export interface Group {
@@ -64,6 +66,22 @@ export function openKnowing(): ToKnown {
 function isHeldUp(record: ClientRecord, now: number): boolean {
   const missing = record.rotation === null ? [] : (signersStatus(record, now)?.missing ?? []);
   return missing.length > 0 || record.retirements.some(({ delayed }) => delayed);
+}
+
+/** Whether a client is among those that a list with this condition has. */
+export function meets(condition: ClientCondition, ref: ClientRef, client: Known, { pauses }: Surroundings): boolean {
+  switch (condition) {
+    case 'compromised':
+      return client.compromised;
+    case 'drifted':
+      return client.drift.length > 0;
+    case 'signers':
+      return client.signersMissing;
+    case 'paused':
+      return pauses.has(scopeName({ client: ref }));
+    default:
+      return condition satisfies never;
+  }
 }
 
 export type TellState = (ref: ClientRef, client: Known) => ClientState;

@@ -4,9 +4,11 @@ import { policyFor } from '../../config/lookup.ts';
 import { type ClientRef, parseReference, REFERENCE } from '../../core/client.ts';
 import type { ClientState } from '../../core/state.ts';
 import type { Resources } from '../../rotation/resources.ts';
+import { meets, openKnowing } from '../census/known.ts';
 import { clientStatus } from '../client/status.ts';
 import type { ClientStatus } from '../model.ts';
 import { surroundingsOf } from '../surroundings.ts';
+import type { ClientCondition } from '../views.ts';
 
 /** How many clients are read for one answer at the most, however few match. The caller gets the rest with `next`. */
 export const MOST_LOOKED_AT = 1_000;
@@ -18,7 +20,7 @@ export interface NameQuery {
   readonly app: string | null;
   readonly policy: string | null;
   readonly state: ClientState | null;
-  readonly drifted: boolean;
+  readonly condition: ClientCondition | null;
   /** The last client of the page before; null: from the first. */
   readonly last: ClientRef | null;
   readonly limit: number;
@@ -26,18 +28,16 @@ export interface NameQuery {
 
 /** A page may have fewer clients than `limit`, or none, and still have a `next`. @returns `next`: for {@link NameQuery.last}; null: there are no more */
 export async function pageByName(resources: Resources, query: NameQuery) {
-  const { policy, state, drifted, limit } = query;
+  const { policy, state, condition, limit } = query;
   const found: ClientStatus[] = [];
   let { last } = query;
   for (let looked = 0; looked < MOST_LOOKED_AT; ) {
-    const size = policy === null && state === null && !drifted ? limit - found.length : limit;
+    const size = policy === null && state === null && condition === null ? limit - found.length : limit;
     const refs = await refsAfter(resources, query, last, size);
     looked += refs.length;
     const wanted = refs.filter((ref) => policy === null || policyFor(resources.config, ref)?.name === policy);
-    const statuses = await statusesOf(resources, wanted);
-    const listed = statuses.filter(
-      (one) => (state === null || one.state === state) && (!drifted || one.drift !== null),
-    );
+    const statuses = await statusesOf(resources, wanted, condition);
+    const listed = statuses.filter((one) => state === null || one.state === state);
     const fitting = listed.slice(0, limit - found.length);
     found.push(...fitting);
     if (refs.length < size && fitting.length === listed.length) return { clients: found, next: null };
@@ -65,12 +65,22 @@ async function refsAfter(
   return store.appRefs(place, limit, from);
 }
 
-/** In the order of `refs`, without those that are not known. Reports of signers are those that were heard last. */
-export async function statusesOf(resources: Resources, refs: readonly ClientRef[]): Promise<readonly ClientStatus[]> {
+/**
+ * In the order of `refs`, without those that are not known. Reports of signers are those that were heard last.
+ * @param condition only clients that meet it; null: all
+ */
+export async function statusesOf(
+  resources: Resources,
+  refs: readonly ClientRef[],
+  condition: ClientCondition | null = null,
+): Promise<readonly ClientStatus[]> {
   if (refs.length === 0) return [];
   const [seen, loaded] = await Promise.all([surroundingsOf(resources), resources.store.loadMany(refs)]);
+  const toKnown = openKnowing();
   return refs.flatMap((ref) => {
-    const found = loaded.get(ref);
-    return found === undefined ? [] : [clientStatus(found.record, seen, resources)];
+    const record = loaded.get(ref)?.record;
+    if (record === undefined) return [];
+    const isWanted = condition === null || meets(condition, ref, toKnown(record, seen.now, resources), seen);
+    return isWanted ? [clientStatus(record, seen, resources)] : [];
   });
 }

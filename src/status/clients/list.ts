@@ -19,7 +19,7 @@ export async function clientList(query: ClientQuery, look: Look, resources: Reso
   const seen = await surroundingsOf(resources);
   const { refs, next, matching } = await listed(look.known, query, named, seen);
   // A client may have changed since the census took it in.
-  const clients = (await statusesOf(resources, refs)).filter((one) => isMeant(one, query));
+  const clients = (await statusesOf(resources, refs, query.condition)).filter((one) => isMeant(one, query));
   return { clients, next, matching, reading: null };
 }
 
@@ -48,7 +48,7 @@ async function untilRead(
   const refs = [...new Set([...(REFERENCE.test(text) ? [parseReference(text)] : []), ...named])].sort();
   const meant = refs.filter((ref) => (last === null || ref > last) && isAllowed(ref, query));
   const page = meant.slice(0, query.limit);
-  const clients = (await statusesOf(resources, page)).filter((one) => isMeant(one, query));
+  const clients = (await statusesOf(resources, page, query.condition)).filter((one) => isMeant(one, query));
   const end = page.at(-1);
   return { clients, next: end === undefined || page.length === meant.length ? null : byName(end), matching: null };
 }
@@ -62,7 +62,7 @@ function isAllowed(ref: ClientRef, { only, app }: ClientQuery): boolean {
   return isIn(only) && isIn(app);
 }
 
-function isMeant({ state, policy, drift }: ClientStatus, query: ClientQuery): boolean {
+function isMeant({ state, policy }: ClientStatus, query: ClientQuery): boolean {
   const isOfPolicy = query.policy === null || policy === query.policy;
-  return isOfPolicy && (query.state === null || state === query.state) && (!query.drifted || drift !== null);
+  return isOfPolicy && (query.state === null || state === query.state);
 }

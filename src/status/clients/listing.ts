@@ -4,7 +4,7 @@ import type { ClientRef } from '../../core/client.ts';
 import { urgencyOf } from '../../core/state.ts';
 import { sleep } from '../../time.ts';
 import type { Clients } from '../census/census.ts';
-import { type Known, statesAt, type TellState } from '../census/known.ts';
+import { type Known, meets, statesAt, type TellState } from '../census/known.ts';
 import { COUNTED_AT_ONCE } from '../census/numbers.ts';
 import { keepForemost } from '../foremost.ts';
 import type { Surroundings } from '../surroundings.ts';
@@ -36,7 +36,7 @@ export async function listed(
   const after = query.after === null ? null : readCursor(query.after);
   const order = after?.order ?? query.order;
   const stateOf = statesAt(seen);
-  const isMeant = filterOf(query, named, stateOf);
+  const isMeant = filterOf(query, named, stateOf, seen);
   const first = keepForemost<Place>(query.limit + 1, before);
   let [matching, looked] = [0, 0];
   for (const [ref, client] of known) {
@@ -74,15 +74,15 @@ function valueIn(order: ClientOrder, ref: ClientRef, client: Known, stateOf: Tel
 
 type Filter = (ref: ClientRef, client: Known) => boolean;
 
-function filterOf(query: ClientQuery, named: ReadonlySet<ClientRef>, stateOf: TellState): Filter {
-  const { state, app, policy, drifted, only } = query;
+function filterOf(query: ClientQuery, named: ReadonlySet<ClientRef>, stateOf: TellState, seen: Surroundings): Filter {
+  const { state, app, policy, condition, only } = query;
   const text = query.text.trim().toLowerCase();
   const isFound = (part: string) => part.toLowerCase().includes(text);
   return (ref, client) =>
     (only === null || ref === only || client.group.app === only) &&
     (app === null || client.group.app === app) &&
     (policy === null || client.group.policy === policy) &&
-    (!drifted || client.drift.length > 0) &&
+    (condition === null || meets(condition, ref, client, seen)) &&
     (text === '' || isFound(ref) || isFound(client.clientId) || named.has(ref)) &&
     (state === null || stateOf(ref, client) === state);
 }

@@ -2,7 +2,7 @@
 import type { PublishedKey } from '../../core/document.ts';
 import { addedKeys } from '../../core/drift.ts';
 import { holds } from '../../core/keys.ts';
-import type { LifelineKey } from '../views.ts';
+import type { LifelineKey, LifelineSpan } from '../views.ts';
 import { activationsOf, type Past } from './past.ts';
 import { type KeyEvent, spansOf } from './spans.ts';
 
@@ -22,24 +22,33 @@ function shownLine(shown: PublishedKey, past: Past): LifelineKey {
   const reports = record.former.filter(({ id, compromised }) => compromised && holds(shown, id));
   const reported = reports.map(({ at }): KeyEvent => ({ at, what: 'reported' }));
   return {
-    kid: typeof jwk.kid === 'string' ? jwk.kid : null,
+    kid: typeof jwk.kid === 'string' ? jwk.kid : (shown.ids[0] ?? null),
     alg: typeof jwk.alg === 'string' ? jwk.alg : null,
     ours: false,
-    spans: spansOf([...usedFrom(since, past), ...reported], null, null, now),
+    spans: foreignSpans([...usedFrom(since, past), ...reported], null, now),
     until: null,
   };
 }
 
-/** The foreign key that our first key replaced. Its name is not recorded. */
+/** The foreign key that our first key replaced. */
 function replacedLine(past: Past): readonly LifelineKey[] {
   const { record, summaries, now } = past;
   const replacing = summaries.find(({ replaces, activeAt }) => replaces === null && activeAt !== null);
   if (replacing === undefined) return [];
-  const spans = spansOf(usedFrom(record.foundAt, past), replacing.endedAt, null, now);
-  const leaving = record.retirements.find(({ rotation }) => rotation.id === replacing.id);
+  // A cutover takes it off the server before our key is active. An overlap does so at its end.
+  const gone = replacing.strategy === 'cutover' ? replacing.activeAt : replacing.endedAt;
+  const spans = foreignSpans(usedFrom(record.foundAt, past), gone, now);
+  const leaving = gone === null ? record.retirements.find(({ rotation }) => rotation.id === replacing.id) : undefined;
   return [
     { kid: null, alg: null, ours: false, spans, until: leaving === undefined ? null : Math.max(now, leaving.until) },
   ];
+}
+
+/** A foreign key is never deactivated: when our key becomes active, others may go on to sign with it. */
+function foreignSpans(events: readonly KeyEvent[], gone: number | null, now: number): readonly LifelineSpan[] {
+  return spansOf(events, gone, null, now).map((span) =>
+    span.state === 'deactivated' ? { ...span, state: 'published' } : span,
+  );
 }
 
 /** A foreign key counts as in use until our first key is. */

@@ -28,3 +28,11 @@ redis.call('ZREM', keys[2], args[1])
 redis.call('SET', keys[4], 1, 'PX', ${REMEMBER_MS})
 return 1
 `;
+
+/** KEYS texts of a session. ARGV a text, how long all of them live in ms, how many are kept. → 1. Run twice, it keeps the text twice. */
+export const KEEP_TEXT = `${PRELUDE}
+redis.call('LPUSH', keys[1], args[1])
+redis.call('LTRIM', keys[1], 0, args[3] - 1)
+redis.call('PEXPIRE', keys[1], args[2])
+return 1
+`;

@@ -35,7 +35,7 @@ describe('a rotation', () => {
     const client = await fleet.managed(PEM_APP);
     const action = placeOf(client, 'rotate');
     const reason = `a drill ${ATTACK}`;
-    const shown = await ada.send(placeOf(client), action, { reason });
+    const shown = await ada.ask(placeOf(client), action, { reason });
     expect(shown.status).toBe(200);
     expect(shown.text).not.toContain('<script>alert');
     const words = wordsOf(shown.text);
@@ -77,13 +77,67 @@ describe('a rotation', () => {
     await fleet.reached(client, next);
   });
 
+  test('that is only looked at can be looked at again: by reload and Back, in its session, until it is asked for', async () => {
+    const { fleet, url, ada } = await start();
+    const [client, other] = [await fleet.managed(PEM_APP), await fleet.managed(PEM_APP)];
+    const action = placeOf(client, 'rotate');
+    const reason = 'word for word';
+    const sent = await ada.send(placeOf(client), action, { reason });
+    const to = sent.to ?? '';
+    // A proxy and a browser keep addresses: this one says no more than the client.
+    expect(to).toMatch(new RegExp(`^${action}/[\\w-]{22}$`));
+    for (let time = 0; time < 2; time += 1) {
+      const { status, text } = await ada.get(to);
+      expect([status, wordsOf(text)]).toEqual([200, expect.stringContaining(`It is asked for because: ${reason}`)]);
+    }
+    expect(await fleet.queues.requests.getJobCounts()).toMatchObject({ prioritized: 0, waiting: 0 });
+    // It says what would happen now, and not what would have happened.
+    const rotation = await fleet.rotate(client);
+    await fleet.reached(client, rotation);
+    const shown = await ada.get(to);
+
+    // In another session, at another address, and changed by somebody who can write to Redis, it is nothing.
+    const token = await makeToken(fleet, { name: 'other' });
+    const operator = await connectRedis({ socketPath: fleet.redis.socketPath }, { name: 'operator' });
+    onTestFinished(() => operator.disconnect());
+    const [kept = ''] = await operator.keys('*:session-texts:*');
+    const [text = ''] = await operator.lrange(kept, 0, -1);
+    expect(await operator.pttl(kept)).toBeGreaterThan(0);
+    const [body = '', seal = ''] = text.split('.');
+    const changed = Buffer.from(body, 'base64url').toString().replace(reason, 'something else');
+    const isGone = async (visitor: PageVisitor, path: string, form: string) => {
+      const answer = await visitor.get(path);
+      expect(answer).toMatchObject({ status: 303, to: form });
+      const words = wordsOf((await visitor.follow(answer)).text);
+      expect(words).toMatch(/^What would happen is shown for an hour.* nothing was done/);
+    };
+    await isGone(await signedIn(url, token), to, placeOf(client));
+    await isGone(ada, to.replace(client.ref, other.ref), placeOf(other));
+    await isGone(ada, `/compromise/${to.split('/').at(-1)}`, '/compromise');
+    await isGone(ada, to.slice(0, -1), placeOf(client));
+    await operator.lset(kept, 0, `${Buffer.from(changed).toString('base64url')}.${seal}`);
+    await isGone(ada, to, placeOf(client));
+    await operator.lset(kept, 0, text);
+
+    const taken = await confirmed(ada, shown, action);
+    await ada.follow(taken);
+    const back = await ada.get(to);
+    expect(wordsOf(back.text)).toMatch(/^Asked for already/);
+    expect(back.text).toContain(`href="${taken.to}"`);
+    expect(() => formIn(back.text, action)).toThrow('no form');
+    await until('it is rotated', async () => (await fleet.resources.store.history(client.ref))[0]?.reason === reason);
+    // So many are kept, and no more.
+    for (let made = 0; made < 25; made += 1) await ada.post(action, { ...formIn(shown.text, action), step: '' });
+    expect(await operator.llen(kept)).toBe(20);
+  });
+
   test('that failed is told of on the page of its request; to somebody else it is nothing', async () => {
     const { fleet, url, ada } = await start();
     const client = await fleet.managed(PEM_APP);
     const match = { ...CHANGE, client: client.id };
     fleet.emulator.faults.add({ kind: 'status', status: 400, message: 'locked', match });
     const action = placeOf(client, 'rotate');
-    const shown = await ada.send(placeOf(client), action, { reason: 'a drill' });
+    const shown = await ada.ask(placeOf(client), action, { reason: 'a drill' });
     const taken = await confirmed(ada, shown, action);
     await until('it has failed', async () => (await fleet.record(client)).failure !== null);
     const told = wordsOf((await ada.follow(taken)).text);
@@ -122,7 +176,8 @@ describe('a rotation', () => {
       expect(gone.status, name).toBe(404);
       expect(wordsOf(gone.text)).toContain(`The client ${client.ref} is not known here`);
     }
-    const reported = await ada.post('/compromise', { ...fields, what: 'client', client: client.ref, reason: 'leaked' });
+    const leak = { what: 'client', client: client.ref, reason: 'leaked' };
+    const reported = await ada.ask('/compromise', '/compromise', leak);
     expect(wordsOf(reported.text)).toContain('is not known here. Nothing would be started.');
     expect((await ada.get(placeOf(client))).status).toBe(404);
   });
@@ -133,10 +188,9 @@ describe('a rotation', () => {
     const action = placeOf(client, 'rotate');
     const page = await ada.get(placeOf(client));
     expect(wordsOf(page.text)).toContain('Take the client over');
-    const asked = { ...formIn(page.text, action), reason: 'a drill' };
-    const refused = await ada.post(action, asked);
+    const refused = await ada.ask(placeOf(client), action, { reason: 'a drill' });
     expect(wordsOf(refused.text)).toContain('Nothing would be started.');
-    const shown = await ada.post(action, { ...asked, take_over: 'yes' });
+    const shown = await ada.ask(placeOf(client), action, { reason: 'a drill', take_over: 'yes' });
     expect(wordsOf(shown.text)).toContain('It is held, not enrolled: its application must take the new key');
     const done = await ada.follow(await confirmed(ada, shown, action));
     expect(wordsOf(done.text)).toMatch(/Taken over They were not enrolled/);
@@ -153,6 +207,8 @@ test('a client is paused, resumed and enrolled, each once, and its previous key 
 
   const paused = await ada.send(placeOf(client), placeOf(client, 'pause'), { reason: ATTACK, for: '4h' });
   expect(paused).toMatchObject({ status: 303, to: placeOf(client) });
+  // Another open page asks for itself at this moment: the notice is not for that one.
+  expect(wordsOf((await ada.get('/', { 'x-rekeyd-refresh': 'yes' })).text)).not.toContain('Paused:');
   const told = await ada.follow(paused);
   expect(wordsOf(told.text)).toContain(`Paused: ${client.ref}. No scheduled rotation begins until 20`);
   expect(told.text).not.toContain('<script>alert');

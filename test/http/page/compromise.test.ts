@@ -5,22 +5,22 @@ import { dryRun } from '../../../jobs/plan/dry-run.ts';
 import { requestSchema } from '../../../jobs/schemas.ts';
 import { keksOf } from '../../../src/rotation/policy.ts';
 import { makeToken } from '../../support/api.ts';
-import { type Fleet, PEM_APP, startFleet } from '../../support/fleet.ts';
+import { type Fleet, KID_APP, PEM_APP, startFleet } from '../../support/fleet.ts';
 import { formIn, type PageVisitor, type Seen, signedIn, wordsOf } from '../../support/page.ts';
 import { until } from '../../support/until.ts';
 
 const REASON = 'found in <b>a public repository</b>';
 
-async function start(config: object = {}, worker = true) {
-  const fleet = await startFleet({ apps: [PEM_APP], config: { http: { listen: '127.0.0.1:0' }, ...config } });
-  const { url } = await fleet.start({ http: true, worker });
+async function start(config: object = {}, apps = [PEM_APP]) {
+  const fleet = await startFleet({ apps, config: { http: { listen: '127.0.0.1:0' }, ...config } });
+  const { url } = await fleet.start({ http: true });
   const enter = async (name: string, only: string | null = null) =>
     signedIn(url ?? '', await makeToken(fleet, { name, only }));
   return { fleet, enter, ada: await enter('ada') };
 }
 
 function report(visitor: PageVisitor, fields: Readonly<Record<string, string>>): Promise<Seen> {
-  return visitor.send('/compromise', '/compromise', { reason: REASON, ...fields });
+  return visitor.ask('/compromise', '/compromise', { reason: REASON, ...fields });
 }
 
 /** Says yes to what is shown; `confirm` where the breaker asks. */
@@ -124,11 +124,31 @@ test('of many: the breaker asks, found clients are left alone, and without the c
   expect(again).toBe('/compromise?what=all');
   expect(await told(fleet, 'rotation.started')).toEqual([]);
 
+  // What was filled in then is filled in again.
+  const all = await report(ada, { what: 'all', take_over: 'yes' });
+  const [, back = ''] = /href="(\/compromise\?what[^"]*)"/.exec((await ada.follow(await yes(ada, all))).text) ?? [];
+  expect(back).toBe('/compromise?what=all&amp;take_over=yes');
+  expect((await ada.get(back.replace('&amp;', '&'))).text).toMatch(/<details open>.*\s.*name="take_over"[^>]* checked/);
+
   const done = await ada.follow(await yes(ada, shown, { confirm: 'yes' }));
   expect(wordsOf(done.text)).toContain('They still sign in with their present keys.');
   expect(await rotationsIn(done)).toHaveLength(3);
   expect(done.text).toContain(`href="/clients/${left.ref}"`);
   await until('all are replaced', async (saw) => saw(await told(fleet, 'rotation.completed')).length === 3);
+});
+
+test('by a visitor who may see some clients does not tell how many there are', async () => {
+  const { fleet, enter } = await start({}, [PEM_APP, KID_APP]);
+  for (const app of [PEM_APP, PEM_APP, PEM_APP, KID_APP, KID_APP]) await fleet.managed(app);
+  const way = { what: 'app', app: '185019846023/pem-app' };
+  const only = await enter('only', way.app);
+  const shown = await report(only, way);
+  expect(wordsOf(shown.text)).toMatch(/3 clients would get a new key\..* It is more than 20 % of the fleet\./);
+  // Without the confirmation it is refused: the refusal does not tell, either.
+  const refused = await only.follow(await yes(only, shown));
+  expect(wordsOf(refused.text)).toMatch(/It has failed\. It is about 3 clients, and more than 20 % of the fleet/);
+  for (const { text } of [shown, refused]) expect(wordsOf(text)).not.toMatch(/5 clients/);
+  expect(wordsOf((await report(await enter('bob'), way)).text)).toContain('It is more than 20 % of 5 clients.');
 });
 
 test('of many, where the config asks for a second person: that one approves it on its page', async () => {

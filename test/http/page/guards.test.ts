@@ -43,8 +43,10 @@ async function start() {
 
 test('there are as many actions as this file believes', () => {
   expect(ACTIONS.map(({ path }) => path).sort()).toEqual([
+    '/clients/{deployment}/{app}/{client}/accept-drift',
     '/clients/{deployment}/{app}/{client}/enroll',
     '/clients/{deployment}/{app}/{client}/pause',
+    '/clients/{deployment}/{app}/{client}/repair-drift',
     '/clients/{deployment}/{app}/{client}/resume',
     '/clients/{deployment}/{app}/{client}/rollback',
     '/clients/{deployment}/{app}/{client}/rotate',
@@ -143,11 +145,7 @@ test('a restricted token neither sees nor touches the clients of others', async 
       const { status } = await visitor.post('/compromise', { ...fieldsFor(foreign), ...leak, csrf });
       expect(status, JSON.stringify(leak)).toBe(403);
     }
-    for (const scope of [
-      { scope: 'policy', policy: 'pem-app' },
-      { scope: 'all' },
-      { scope: 'client', client: foreign },
-    ]) {
+    for (const scope of [{ scope: 'policy', policy: 'pem-app' }, { scope: 'all' }]) {
       expect((await visitor.post('/pause', { ...fieldsFor(foreign), ...scope, csrf })).status).toBe(403);
     }
     const hidden = await visitor.get(`/clients/${foreign}`);
@@ -209,6 +207,32 @@ test('each answer keeps the browser from what no page of ours asks for; a lost p
   expect((await fetch(`${url}/v1/clients`, { headers: { cookie } })).status).toBe(401);
   const bearer = await fetch(`${url}/clients`, { redirect: 'manual', headers: { authorization: `Bearer ${token}` } });
   expect(bearer.status).toBe(303);
+});
+
+test('an address without a page keeps a visitor signed in, and that of a form leads to the page of the form', async () => {
+  const { fleet, client, url } = await start();
+  const visitor = await signedIn(url, await makeToken(fleet, { name: 'ada' }));
+  for (const path of ['/no-such-page', '/clients/%E0%A4%A/b/c', '/clients/1/none/2']) {
+    const { text } = await visitor.get(path);
+    expect(text, path).toContain('token:ada');
+    expect(text, path).toContain('action="/sign-out"');
+    expect((await pageVisitor(url).get(path)).text, path).not.toContain('Sign out');
+  }
+  const pages: Readonly<Record<string, string>> = {
+    '/clients/{deployment}/{app}/{client}': `/clients/${client.ref}`,
+    '/requests/{request}': '/requests/http-none',
+  };
+  for (const { path } of ACTIONS) {
+    const above = path.slice(0, path.lastIndexOf('/'));
+    const form = path === '/compromise' ? path : (pages[above] ?? '/');
+    // Who sends a form after the session has ended comes to its page, too.
+    const ended = await pageVisitor(url).post(placeOf(path, client.ref), fieldsFor(client.ref));
+    expect(ended.to, path).toBe(form === '/' ? '/sign-in' : `/sign-in?${new URLSearchParams({ to: form })}`);
+    if (path === '/compromise') continue;
+    const seen = await visitor.get(placeOf(path, client.ref));
+    expect([path, seen.status, seen.to]).toEqual([path, 303, form]);
+    expectGuarded(seen, path);
+  }
 });
 
 test('over TLS the cookie is bound to this host, and another one does not count', async () => {

@@ -120,6 +120,18 @@ it('a rotation that is far off takes no room from a short history', () => {
   expect(String(lifeline({ ...HEALTHY_CLIENT, lifeline: young }))).toContain('the schedule rotates it');
 });
 
+it('a foreign key is called one, and its state has a word and a pattern', () => {
+  const [first] = TROUBLED_CLIENT.lifeline.keys;
+  if (first === undefined) throw new Error('the sample has keys');
+  const spans = [{ state: 'published', from: NOW - 86_400_000, to: null }] as const;
+  const foreign = { ...first, kid: null, ours: false, spans };
+  const text = String(lifeline({ ...TROUBLED_CLIENT, lifeline: { ...TROUBLED_CLIENT.lifeline, keys: [foreign] } }));
+  for (const word of ['>foreign key<', 'Foreign key without a known name: published from', 'url(#whole-published)'])
+    expect(text).toContain(word);
+  expect(text).toContain('id="whole-published"');
+  expect(text).not.toMatch(/deactivated from|no name/);
+});
+
 it('says the same in words', () => {
   const text = String(lifeline(TROUBLED_CLIENT));
   for (const word of [

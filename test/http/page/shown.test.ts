@@ -35,13 +35,13 @@ test('a person sees the fleet, finds a client, and reads what is known of it', a
 
 test('what a list cannot be asked for is left out, and a page of another list is refused', async () => {
   const { ada } = await start();
-  const odd = await ada.get('/clients?state=nice&app=..%2F..&order=size&drifted=&q=%00&limit=1e9&x=y');
+  const odd = await ada.get('/clients?state=nice&app=..%2F..&order=size&condition=nice&q=%00&limit=1e9&x=y');
   expect([
     odd.status,
     elementsOf(odd.text)
       .filter(({ name, attributes }) => name === 'option' && 'selected' in attributes)
       .map(({ text }) => text),
-  ]).toEqual([200, ['any', 'any', 'any', 'most urgent first']]);
+  ]).toEqual([200, ['any', 'any', 'any', 'any', 'most urgent first']]);
   const stale = await ada.get('/clients?after=not-a-cursor');
   expect([stale.status, wordsOf(stale.text)]).toEqual([400, expect.stringContaining('Begin with the first page')]);
   for (const path of ['/clients/a/b/c', '/clients/%3Cb%3E/b/c', '/clients/a/b']) {
@@ -64,6 +64,14 @@ test('a token that is for one client shows that one alone', async () => {
     [`/live?client=${other.ref}`, 404],
   ] as const) {
     expect([path, (await bob.get(path)).status]).toEqual([path, status]);
+  }
+});
+
+test('a stream about a client that is not known is refused, and no page waits for news of it', async () => {
+  const { ada, one } = await start();
+  for (const asked of [`${one.ref}0`, '185019846023/none/1', 'no reference', '']) {
+    const { status, text } = await ada.get(`/live?client=${encodeURIComponent(asked)}`);
+    expect([asked, status, wordsOf(text)]).toEqual([asked, 404, expect.stringContaining('is not known here')]);
   }
 });
 

@@ -8,7 +8,7 @@ import type { Visitor } from '../../../src/http/page/routes.ts';
 import { clientPage } from '../../../src/http/page/views/client/client.ts';
 import { clientsPage } from '../../../src/http/page/views/clients.ts';
 import { fleetPage, fleetTitle } from '../../../src/http/page/views/fleet/fleet.ts';
-import { CONTROLS, needsOf } from '../../../src/http/page/views/fleet/needs.ts';
+import { needsOf } from '../../../src/http/page/views/fleet/needs.ts';
 import { queuesPage } from '../../../src/http/page/views/fleet/queues.ts';
 import { layout } from '../../../src/http/page/views/layout.ts';
 import { problemPage } from '../../../src/http/page/views/problem.ts';
@@ -45,17 +45,15 @@ function page<M>(name: string, model: M, draw: (model: M, visitor: Visitor) => S
 }
 
 const PAGES: readonly Page[] = [
-  page('a fleet with troubles', TROUBLED_FLEET, (view, visitor) => fleetPage(view, fleetForms(visitor, view))),
+  page('a fleet with troubles', TROUBLED_FLEET, (view, visitor) => fleetPage(view, fleetForms(visitor, view, null))),
   page('a healthy fleet', HEALTHY_FLEET, (view) => fleetPage(view, null)),
   page(
     'a list of clients',
     { list: CLIENT_LIST, query: QUERY, choices: { apps: ['a/b'], policies: ['default'] } },
     ({ list, query, choices }) => clientsPage(list, query, choices, NOW),
   ),
-  page('a client with troubles', TROUBLED_CLIENT, (view, visitor) =>
-    clientPage(view, clientForms(visitor, view.status)),
-  ),
-  page('a healthy client', HEALTHY_CLIENT, (view, visitor) => clientPage(view, clientForms(visitor, view.status))),
+  page('a client with troubles', TROUBLED_CLIENT, (view, visitor) => clientPage(view, clientForms(visitor, view))),
+  page('a healthy client', HEALTHY_CLIENT, (view, visitor) => clientPage(view, clientForms(visitor, view))),
   page('the queues', { view: QUEUES, requests: TROUBLED_FLEET }, ({ view, requests }) => queuesPage(view, requests)),
   page('a problem', { status: 503, title: 'Not now', detail: 'Redis is away.', errors: ['one'] }, problemPage),
   page('the sign-in', { to: '/clients', problem: 'No.' }, signInPage),
@@ -126,23 +124,33 @@ describe('the fleet', () => {
     const tones = needs.map(({ tone }) => tone);
     expect(tones).toEqual([...tones].sort((a, b) => (a === b ? 0 : a === 'alarm' ? -1 : 1)));
     expect(needs.map(({ what, go }) => [what, go?.to ?? null])).toEqual([
-      ['1 client signs in with a compromised key', '/clients?order=urgency'],
+      ['1 client signs in with a compromised key', '/clients?condition=compromised'],
       ['1 client is halted', '/clients?state=halted'],
       ['4 clients failed', '/clients?state=failed'],
       ['2 clients are overdue', '/clients?state=overdue'],
-      ['The wave of policy default has stopped', '/?show=controls#controls'],
+      ['The wave of policy default has stopped', '/?open=wave-default#wave-default'],
       ['Deployment 185019846999 is paused', null],
       ['Worker rekeyd-3, process 4211, is not ready', null],
-      ['3 clients have drifted', '/clients?drifted=1'],
-      ['1 rotation waits for a signer', '/clients?state=rotating'],
+      ['3 clients have drifted', '/clients?condition=drifted'],
+      ['1 client waits for a signer', '/clients?condition=signers'],
       ['Request q3mF9sKx2aQw1 waits', '/queues'],
       ['Worker rekeyd-2, process 1, has a clock that is 1 min 14 s ahead', null],
       ['Audit export s3 fails', null],
       ['Webhook pager needs a look', null],
     ]);
     expect(fleetTitle(TROUBLED_FLEET)).toBe('(13) Fleet');
-    expect(String(fleetPage(TROUBLED_FLEET, html`forms`))).toContain(CONTROLS);
-    expect(String(fleetPage(TROUBLED_FLEET, null))).not.toContain(CONTROLS);
+  });
+
+  it('leads those who may act to the form that resumes a wave, and opens it', () => {
+    const id = 'wave-default';
+    const to = `/?open=${id}#${id}`;
+    expect(String(fleetPage(TROUBLED_FLEET, html`forms`))).toContain(to);
+    expect(String(fleetPage(TROUBLED_FLEET, null))).not.toContain(to);
+    const opened = (open: string | null) =>
+      elementsOf(String(fleetForms(VISITOR, TROUBLED_FLEET, open))).flatMap(({ attributes }) =>
+        'open' in attributes ? [attributes.id] : [],
+      );
+    expect([opened(id), opened(null)]).toEqual([[id], []]);
   });
 
   it('with no worker needs somebody who starts one', () => {
@@ -160,7 +168,7 @@ describe('the fleet', () => {
       return needsOf(view).map(({ what, why }) => `${what}. ${why}`);
     };
     for (const text of words(1)) expect(text).not.toMatch(/\b(they|them|their|clients)\b/i);
-    for (const text of words(2)) expect(text).toMatch(/^2 (clients|rotations) (sign|are|failed|have|wait)\b/);
+    for (const text of words(2)) expect(text).toMatch(/^2 clients (sign|are|failed|have|wait)\b/);
   });
 
   it('names a few requests that wait, and counts the others', () => {
@@ -177,9 +185,16 @@ describe('the fleet', () => {
   it('offers to resume wide pauses, and leaves those of single clients to their pages', () => {
     const pause = { actor: 'token:ana', reason: 'maintenance', since: NOW_TEXT, until: null };
     const pauses = [{ ...pause, app: 'a/b' }, ...SINGLE.map((client) => ({ ...pause, client }))];
-    const forms = elementsOf(String(fleetForms(VISITOR, { ...HEALTHY_FLEET, pauses })));
+    const forms = elementsOf(String(fleetForms(VISITOR, { ...HEALTHY_FLEET, pauses }, null)));
     expect(forms.filter(({ name, attributes }) => name === 'form' && attributes.action === '/resume')).toHaveLength(1);
   });
+});
+
+it('a list tells how far the fleet is read only to those who may see all of it', () => {
+  const shown = (only: string | null) =>
+    String(clientsPage(CLIENT_LIST, { ...QUERY, only }, { apps: [], policies: [] }, NOW));
+  expect(shown(null)).toContain('is still reading the fleet: 40 of 128 clients.');
+  expect(shown('a/b')).toContain('is still reading the fleet. Until then');
 });
 
 describe('what a visitor is offered', () => {

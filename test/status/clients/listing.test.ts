@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { type ClientRef, makeReference } from '../../../src/core/client.ts';
-import { byScope, pauseOf, type Scope } from '../../../src/core/pause.ts';
+import { byScope, type Pause, pauseOf, type Scope } from '../../../src/core/pause.ts';
 import { CLIENT_STATES, type Standing, stateOf } from '../../../src/core/state.ts';
 import type { Clients } from '../../../src/status/census/census.ts';
 import { type Known, statesAt } from '../../../src/status/census/known.ts';
@@ -11,7 +11,7 @@ import { countsOf } from '../../../src/status/census/tally.ts';
 import { readCursor, writeCursor } from '../../../src/status/clients/cursor.ts';
 import { listed } from '../../../src/status/clients/listing.ts';
 import type { Surroundings } from '../../../src/status/surroundings.ts';
-import { CLIENT_ORDERS, type ClientQuery } from '../../../src/status/views.ts';
+import { CLIENT_CONDITIONS, CLIENT_ORDERS, type ClientQuery } from '../../../src/status/views.ts';
 import { DAY, START } from '../../core/support.ts';
 
 const NOW = START;
@@ -24,7 +24,10 @@ const PAUSE = { scope: { app: 'd/b' }, actor: 'test', reason: 'test', at: NOW, u
 const SEEN: Surroundings = {
   now: NOW,
   deployments: new Map([['d', { paused: null, throttledUntil: null }]]),
-  pauses: new Map([['app d/b', PAUSE]]),
+  pauses: new Map<string, Pause>([
+    ['app d/b', PAUSE],
+    ['client d/a/11', { ...PAUSE, scope: { client: makeReference('d', 'a', '11') } }],
+  ]),
 };
 
 const stateNow = statesAt(SEEN);
@@ -59,7 +62,7 @@ const query: fc.Arbitrary<ClientQuery> = fc.record({
   state: fc.option(fc.constantFrom(...CLIENT_STATES), { nil: null, freq: 2 }),
   app: fc.constantFrom(null, null, 'd/a', 'd/none'),
   policy: fc.constantFrom(null, null, 'payments'),
-  drifted: fc.boolean(),
+  condition: fc.option(fc.constantFrom(...CLIENT_CONDITIONS), { nil: null, freq: 2 }),
   order: fc.constantFrom(...CLIENT_ORDERS),
   after: fc.constant(null),
   limit: fc.integer({ min: 1, max: 9 }),
@@ -67,13 +70,20 @@ const query: fc.Arbitrary<ClientQuery> = fc.record({
 });
 
 /** As a person would write it down. */
-function naive(known: Clients, { text, state, app, policy, drifted, order, only }: ClientQuery, keys: Set<ClientRef>) {
+function naive(
+  known: Clients,
+  { text, state, app, policy, condition, order, only }: ClientQuery,
+  keys: Set<ClientRef>,
+) {
   const part = text.trim().toLowerCase();
   const matching = [...known].filter(([ref, one]) => {
     if (only !== null && only !== ref && !ref.startsWith(`${only}/`)) return false;
     if (app !== null && !ref.startsWith(`${app}/`)) return false;
     if (policy !== null && one.group.policy !== policy) return false;
-    if (drifted && one.drift.length === 0) return false;
+    if (condition === 'compromised' && !one.compromised) return false;
+    if (condition === 'drifted' && one.drift.length === 0) return false;
+    if (condition === 'signers' && !one.signersMissing) return false;
+    if (condition === 'paused' && !SEEN.pauses.has(`client ${ref}`)) return false;
     if (state !== null && stateNow(ref, one) !== state) return false;
     return `${ref} ${one.clientId}`.toLowerCase().includes(part) || keys.has(ref);
   });
@@ -125,7 +135,7 @@ test('a client that moves between two pages ends them all the same, and the othe
     state: null,
     app: null,
     policy: null,
-    drifted: false,
+    condition: null,
     order: 'age',
     after: null,
     limit: 4,

@@ -3,10 +3,11 @@ import { enrollClient, rollBack } from '../../../../jobs/by-hand.ts';
 import { pauseScope, resumeScope, whyNotPaused } from '../../../../jobs/hold.ts';
 import type { ClientRef } from '../../../core/client.ts';
 import { ProblemError } from '../../problem.ts';
+import { clientOf } from '../client.ts';
 import type { PageAnswer, PageCall, PageRoute } from '../routes.ts';
 import { clientPath } from '../views/words.ts';
-import { rotateOrShow } from './asking.ts';
-import { causeOf, clientOf, type Done, once } from './doing.ts';
+import { type Place, rotateOrShow, showDryRun } from './asking.ts';
+import { causeOf, type Done, once } from './doing.ts';
 import { lengthIn, pausedWords, resumedWords } from './holding.ts';
 
 const PLACE = '/clients/{deployment}/{app}/{client}';
@@ -17,14 +18,22 @@ export const clientActions: readonly PageRoute[] = [
     handle: async (call: PageCall) => {
       const ref = await clientOf(call);
       const asked = { select: { clients: [ref] }, take_over: call.form.has('take_over') };
-      return rotateOrShow(call, asked, { action: `${clientPath(ref)}/rotate`, back: clientPath(ref) });
+      return rotateOrShow(call, asked, rotationOf(ref));
     },
+  },
+  {
+    ...{ method: 'GET', path: `${PLACE}/rotate/{asked}`, scope: 'rotate' },
+    handle: async (call: PageCall) => showDryRun(call, rotationOf(await clientOf(call))),
   },
   { ...{ method: 'POST', path: `${PLACE}/rollback`, scope: 'rotate' }, handle: rollback },
   { ...{ method: 'POST', path: `${PLACE}/enroll`, scope: 'rotate' }, handle: enroll },
   { ...{ method: 'POST', path: `${PLACE}/pause`, scope: 'rotate' }, handle: pause },
   { ...{ method: 'POST', path: `${PLACE}/resume`, scope: 'rotate' }, handle: resume },
 ];
+
+function rotationOf(ref: ClientRef): Place {
+  return { action: `${clientPath(ref)}/rotate`, form: clientPath(ref), back: clientPath(ref) };
+}
 
 async function rollback(call: PageCall): Promise<PageAnswer> {
   const { resources, queues } = call.context;

@@ -6,7 +6,7 @@ import type { Config } from '../../../config/model.ts';
 import { APP_PATH, parseReference, REFERENCE } from '../../../core/client.ts';
 import { ProblemError } from '../../problem.ts';
 import type { PageCall, PageRoute, Visitor } from '../routes.ts';
-import { rotateOrShow } from './asking.ts';
+import { type Place, rotateOrShow, showDryRun } from './asking.ts';
 import { checkField, form, reasonField } from './fields.ts';
 
 export const compromiseActions: readonly PageRoute[] = [
@@ -27,10 +27,16 @@ export const compromiseActions: readonly PageRoute[] = [
         keep_standby: given.has('keep_standby'),
         take_over: given.has('take_over'),
       };
-      return rotateOrShow(call, asked, { action: '/compromise', back: '/' });
+      return rotateOrShow(call, asked, REPORT);
     },
   },
+  {
+    ...{ method: 'GET', path: '/compromise/{asked}', scope: 'rotate' },
+    handle: (call: PageCall) => showDryRun(call, REPORT),
+  },
 ];
+
+const REPORT: Place = { action: '/compromise', form: '/compromise', back: '/' };
 
 interface Leak {
   readonly select: Request['select'];
@@ -74,6 +80,9 @@ function wrong(toDo: string): ProblemError {
   return new ProblemError(400, `This report is not complete. Go back. ${toDo}`);
 }
 
+/** The fields that are folded away until one is filled in. */
+const MORE = ['take_over', 'keep_standby'];
+
 /** @param query what is filled in already, such as by the page of a client */
 function page(visitor: Visitor, query: URLSearchParams, config: Config): SafeHtml {
   const { only } = visitor.principal;
@@ -98,9 +107,9 @@ function page(visitor: Visitor, query: URLSearchParams, config: Config): SafeHtm
   const fields = html`<fieldset><legend>Which keys leaked?</legend>
 ${rows.map((row) => rowOf(row, query.get('what') ?? 'client'))}
 </fieldset>
-<details><summary>More</summary>
-${checkField({ name: 'take_over', id: 'take-over', label: 'Also clients that are not enrolled', help: 'Their applications must take the new keys from their key folders at once, or they can no longer sign in.' })}
-${checkField({ name: 'keep_standby', id: 'keep-standby', label: 'Use the keys that are kept ready', help: 'Only when the key did not leak from its signers, which hold the standby key too. Not with a host or a KEK.' })}
+<details${MORE.some((name) => query.has(name)) ? html` open` : null}><summary>More</summary>
+${checkField({ name: 'take_over', id: 'take-over', checked: query.has('take_over'), label: 'Also clients that are not enrolled', help: 'Their applications must take the new keys from their key folders at once, or they can no longer sign in.' })}
+${checkField({ name: 'keep_standby', id: 'keep-standby', checked: query.has('keep_standby'), label: 'Use the keys that are kept ready', help: 'Only when the key did not leak from its signers, which hold the standby key too. Not with a host or a KEK.' })}
 </details>
 ${reasonField('compromise')}`;
   return html`<header class="head"><h1>Report leaked keys</h1></header>

@@ -1,13 +1,12 @@
-/** What all actions share: the reason, the actor, the client of the path, and that a form that is sent twice is done once. */
+/** What all actions share: the reason, the actor, and that a form that is sent twice is done once. */
 import { hash } from 'node:crypto';
 import { problemsOf, requestSchema } from '../../../../jobs/schemas.ts';
-import { type ClientRef, parseReference, REFERENCE } from '../../../core/client.ts';
 import type { Cause } from '../../../core/history.ts';
 import { canonicalJson } from '../../../core/json.ts';
 import { hasCode } from '../../../errors.ts';
+import { after, sleep } from '../../../time.ts';
 import { type Once, onceFor } from '../../idempotency.ts';
 import { soon } from '../../patience.ts';
-import { mayTouch, notKnown } from '../../principal.ts';
 import { ProblemError } from '../../problem.ts';
 import type { PageCall } from '../routes.ts';
 
@@ -26,17 +25,6 @@ export function causeOf({ visitor: { principal }, form }: PageCall): Cause & { r
   return { actor: claimedBy, claimedBy, reason: reasonIn(form), request: null };
 }
 
-/** The client of the path. @throws ProblemError 404 also where the client has vanished while its page was open */
-export async function clientOf({ context, visitor, params }: PageCall): Promise<ClientRef> {
-  const { deployment = '', app = '', client = '' } = params;
-  const text = `${deployment}/${app}/${client}`;
-  if (!REFERENCE.test(text)) throw notKnown('This client');
-  const ref = parseReference(text);
-  const isThere = mayTouch(visitor.principal, ref) && (await soon(context.resources.store.lastOp(ref))) !== null;
-  if (isThere) return ref;
-  throw notKnown(`The client ${ref}`);
-}
-
 /** The answer to an action: the page to show next, and a sentence about what was done. */
 export interface Done {
   readonly to: string;
@@ -51,7 +39,7 @@ export interface Done {
 export async function once(
   { context, visitor, form }: PageCall,
   what: object,
-  act: (once: Once) => Promise<Done>,
+  act: (once: Once & { readonly nonce: string }) => Promise<Done>,
 ): Promise<Done> {
   const nonce = form.get('nonce') ?? '';
   if (!/^[A-Za-z0-9_-]{22}$/.test(nonce)) {
@@ -65,11 +53,31 @@ export async function once(
   try {
     const key = await soon(onceFor(store, visitor.principal, `page:${nonce}:${about}`, what));
     if (key.answer !== null) return key.answer as Done; // kept below
-    return (await soon(act(key).then((done) => key.keep(done)))) as Done; // likewise
+    const work = act({ ...key, nonce }).then((done) => key.keep(done));
+    return (await soon(work.catch((error: unknown) => otherOr(error, key)))) as Done; // likewise
   } catch (error) {
     if (!hasCode(error, 'redis_unreachable')) throw error;
     const unsure =
       'Redis did not answer, and the action may be done already. Go back and send the same form again: it is done only once.';
     throw new ProblemError(503, unsure, { headers: { 'retry-after': '5' }, cause: error });
   }
+}
+
+/** In ms: how long the other one of two forms that were sent at once may take to be answered. */
+const OTHER_MS = 3_000;
+const LOOK_MS = 50;
+
+/**
+ * Two forms that are sent at once are both acted on. Where the first one is done, the second may fail because of that: the visitor, who sees the answer to the
+ * second, is told that it is done.
+ * @throws `error` where this form was sent once, or the other one is not done
+ */
+async function otherOr(error: unknown, { isRepeated, answerNow }: Once): Promise<unknown> {
+  const enough = after(OTHER_MS);
+  while (isRepeated && !enough.aborted) {
+    const answer = await answerNow();
+    if (answer !== null) return answer;
+    await sleep(LOOK_MS, enough);
+  }
+  throw error;
 }

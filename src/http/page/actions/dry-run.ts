@@ -5,41 +5,44 @@ import { type Breaking, type DryRun, MOST_PLANNED } from '../../../../jobs/plan/
 import { outcomeOf } from '../../../../jobs/plan/summary.ts';
 import { stepLines } from '../../../../jobs/plan/text.ts';
 import type { Request } from '../../../../jobs/schemas.ts';
-import type { PageAnswer, PageCall } from '../routes.ts';
+import type { PageAnswer, Visitor } from '../routes.ts';
 import { table } from '../views/table.ts';
 import { clientLink, counted, number, prose, stateBadge } from '../views/words.ts';
+import type { Place } from './asking.ts';
 import { checkField, form, hiddenFields } from './fields.ts';
-
-export interface Place {
-  /** Where the form goes. */
-  readonly action: string;
-  /** Where the link `Do nothing` leads. */
-  readonly back: string;
-}
-
-/** Fields that the second form has of its own; all others are copied from the first. */
-const OWN = ['csrf', 'nonce', 'step', 'confirm'];
+import type { KeptRequest } from './kept-request.ts';
 
 export function dryRunPage(
-  { visitor, form: given }: PageCall,
-  asked: Request,
+  visitor: Visitor,
+  { id, request, fields }: KeptRequest,
   run: DryRun,
-  { action, back }: Place,
+  place: Place,
 ): PageAnswer {
-  const { compromised, select } = asked;
+  const { compromised, select } = request;
   const isCompromise = compromised !== false;
   const title = isCompromise ? 'Replace leaked keys?' : 'Rotate this key?';
   const [plan] = run.plans;
   const isOne = 'clients' in select && select.clients.length === 1;
+  const isWhole = visitor.principal.only === null;
+  const verb = isCompromise ? 'Replace them now' : 'Rotate now';
   const body = html`<header class="head"><h1>${title}</h1></header>
 <p>Nothing has been done yet. This is what would happen now; it comes from the records of rekeyd, and no server was asked.</p>
-<p>It is asked for because: ${asked.reason}</p>
+<p>It is asked for because: ${request.reason}</p>
 ${isOne ? null : size(run)}
-${run.breaker === null || isOne ? null : breaker(run.breaker)}
+${run.breaker === null || isOne ? null : breaker(run.breaker, isWhole)}
 ${notes(run)}
 ${isOne && plan !== undefined ? steps(plan) : plans(run)}
-${nothing(run, asked) ? html`<p><strong>Nothing would be started.</strong></p>` : form(visitor, { action, verb: isCompromise ? 'Replace them now' : 'Rotate now', danger: isCompromise }, confirming(run, given))}
-<p><a href="${back}">Do nothing</a></p>`;
+${nothing(run, request) ? html`<p><strong>Nothing would be started.</strong></p>` : form(visitor, { action: place.action, verb, danger: isCompromise, nonce: id }, confirming(run, fields))}
+<p><a href="${place.back}">Do nothing</a></p>`;
+  return { title, body };
+}
+
+/** In place of a dry run that was confirmed: going back to it does not make the request a second time. */
+export function takenPage(request: string, { form }: Place): PageAnswer {
+  const title = 'Asked for already';
+  const body = html`<header class="head"><h1>${title}</h1></header>
+<p>You have asked for this. <a href="${request}">See what came of it</a>.</p>
+<p>To ask once more, <a href="${form}">fill in the form again</a>.</p>`;
   return { title, body };
 }
 
@@ -53,8 +56,7 @@ function nothing(
   return planned.every((plan) => outcomeOf(plan) === 'leave_alone') && !(takesOver && all === 0);
 }
 
-function confirming({ breaker: known, rotated, left, unread }: DryRun, given: URLSearchParams): SafeHtml {
-  const kept = hiddenFields([...given].filter(([name]) => !OWN.includes(name)));
+function confirming({ breaker: known, rotated, left, unread }: DryRun, fields: KeptRequest['fields']): SafeHtml {
   const asks = known?.asksForConfirmation === true;
   const check = checkField({
     ...{ name: 'confirm', id: 'confirm', required: true },
@@ -64,7 +66,7 @@ function confirming({ breaker: known, rotated, left, unread }: DryRun, given: UR
         : 'Yes: replace every key that the request finds',
     help: 'Without a confirmation the breaker (`breaker` in the config) refuses the request.',
   });
-  return html`<input type="hidden" name="step" value="confirm">${kept}${asks ? check : null}`;
+  return html`<input type="hidden" name="step" value="confirm">${hiddenFields(fields)}${asks ? check : null}`;
 }
 
 function size({ rotated, clients, left }: DryRun): SafeHtml {
@@ -76,13 +78,16 @@ function size({ rotated, clients, left }: DryRun): SafeHtml {
   return html`<p><strong>${many(rotated)}</strong> would get a new key${left === 0 ? '' : ' at least'}.${alone > 0 ? html` ${many(alone)} would be left alone, because ${alone === 1 ? 'it is' : 'they are'} not enrolled, and so would keep ${alone === 1 ? 'its key' : 'their keys'} in use.` : null}${more}</p>`;
 }
 
-function breaker({ fleet, breaker: part, isMuch, asksForConfirmation, people }: Breaking): SafeHtml {
-  const share = `${Number((part * 100).toPrecision(3))} %`;
+/** @param isWhole the visitor may see all clients: a restricted one is not told how many there are */
+function breaker(breaking: Breaking, isWhole: boolean): SafeHtml {
+  const { isMuch, asksForConfirmation, people } = breaking;
+  const fleet = isWhole ? many(breaking.fleet) : 'the fleet';
+  const share = `${Number((breaking.breaker * 100).toPrecision(3))} % of ${fleet}`;
   if (!asksForConfirmation) {
-    return html`<p>The breaker does not ask for a confirmation: this is one client, or not more than ${share} of ${many(fleet)}.</p>`;
+    return html`<p>The breaker does not ask for a confirmation: this is one client, or not more than ${share}.</p>`;
   }
   const why = isMuch
-    ? `It is more than ${share} of ${many(fleet)}.`
+    ? `It is more than ${share}.`
     : 'Together with reports of the last hour, or with clients that were not searched, it may be more than the breaker allows.';
   const others =
     people > 1

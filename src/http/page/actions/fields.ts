@@ -1,5 +1,4 @@
 /** The fields that forms are made of: each with a label, and with help in plain words where the label does not say it all. */
-
 import { randomBytes } from 'node:crypto';
 import { html, type SafeHtml } from '@remix-run/html-template';
 import type { Visitor } from '../routes.ts';
@@ -12,17 +11,24 @@ export interface Form {
   readonly verb: string;
   /** It takes a key away, or cannot be undone. */
   readonly danger?: boolean;
+  /** Absent: one that no other form has. */
+  readonly nonce?: string;
 }
 
-/** Each form has a number of its own: sent twice, it is done once. */
-export function form(visitor: Visitor, { action, verb, danger = false }: Form, fields: SafeHtml): SafeHtml {
+/** Each form has a number, the nonce: sent twice, it is done once. */
+export function form(
+  visitor: Visitor,
+  { action, verb, danger = false, nonce = newNonce() }: Form,
+  fields: SafeHtml,
+): SafeHtml {
   return html`<form method="post" action="${action}" class="action">
-<input type="hidden" name="csrf" value="${visitor.csrf}"><input type="hidden" name="nonce" value="${newNonce()}">
+<input type="hidden" name="csrf" value="${visitor.csrf}"><input type="hidden" name="nonce" value="${nonce}">
 ${fields}
 <p class="field buttons"><button type="submit" class="${danger ? 'danger' : 'primary'}">${verb}</button></p></form>`;
 }
 
-function newNonce(): string {
+/** 22 characters: what {@link ./doing.ts} takes. */
+export function newNonce(): string {
   return randomBytes(16).toString('base64url');
 }
 
@@ -50,12 +56,20 @@ export function reasonField(id: string, value = ''): SafeHtml {
   return textField({ name: 'reason', label: 'Reason', id: `${id}-reason`, help, value, required: true, most: 500 });
 }
 
-export interface Check extends Pick<Field, 'name' | 'label' | 'id' | 'help' | 'required'> {
+export interface Check extends Pick<Field, 'name' | 'label' | 'id' | 'help' | 'value' | 'required'> {
   readonly checked?: boolean;
 }
 
-export function checkField({ name, label, id, help, required = false, checked = false }: Check): SafeHtml {
-  return html`<p class="field check"><input id="${id}" name="${name}" type="checkbox" value="yes"${required ? html` required` : null}${checked ? html` checked` : null}${describedBy(id, help)}>
+export function checkField({
+  name,
+  label,
+  id,
+  help,
+  value = 'yes',
+  required = false,
+  checked = false,
+}: Check): SafeHtml {
+  return html`<p class="field check"><input id="${id}" name="${name}" type="checkbox" value="${value}"${required ? html` required` : null}${checked ? html` checked` : null}${describedBy(id, help)}>
 <label for="${id}">${label}</label>${hint(id, help)}</p>`;
 }
 

@@ -1,14 +1,17 @@
 /** The forms of the actions: only those that can be done now. They work without JavaScript. */
 import { html, type SafeHtml } from '@remix-run/html-template';
-import { type Scope, scopeWords } from '../../../core/pause.ts';
+import { scopeWords } from '../../../core/pause.ts';
 import type { ClientStatus, PauseStatus } from '../../../status/model.ts';
-import type { FleetView } from '../../../status/views.ts';
+import type { ClientView, FleetView } from '../../../status/views.ts';
 import type { Visitor } from '../routes.ts';
+import { waveFormId } from '../views/fleet/needs.ts';
 import { clientPath, prose } from '../views/words.ts';
+import { acceptForm, repairForm } from './drift.ts';
 import { checkField, form, hiddenFields, pauseLength, reasonField } from './fields.ts';
 
 /** @returns null for a visitor who may not act */
-export function clientForms(visitor: Visitor, status: ClientStatus): SafeHtml | null {
+export function clientForms(visitor: Visitor, view: ClientView): SafeHtml | null {
+  const { status } = view;
   if (!visitor.mayAct) return null;
   if (status.policy === null)
     return html`<p>The config no longer takes care of this client. To act on it, add its app to the config.</p>`;
@@ -17,6 +20,8 @@ export function clientForms(visitor: Visitor, status: ClientStatus): SafeHtml | 
     compromiseLink(status),
     canRollBack(status) ? rollbackForm(visitor, status) : null,
     canEnroll(status) ? enrollForm(visitor, status) : null,
+    folded('Accept what the server shows', acceptForm(visitor, view)),
+    folded('Publish our document again', repairForm(visitor, view)),
     isPausedItself(status) ? resumeForm(visitor, status) : pauseForm(visitor, status),
   ];
   return html`${forms}`;
@@ -43,8 +48,18 @@ function isPausedItself({ paused }: ClientStatus): boolean {
   return paused !== null && 'client' in paused;
 }
 
-function action(title: string, content: SafeHtml): SafeHtml {
-  return html`<details class="action"><summary>${title}</summary>${content}</details>`;
+function action(title: string, content: SafeHtml, { id = null, isOpen = false }: Opened = {}): SafeHtml {
+  return html`<details class="action"${id === null ? null : html` id="${id}"`}${isOpen ? html` open` : null}><summary>${title}</summary>${content}</details>`;
+}
+
+function folded(title: string, content: SafeHtml | null): SafeHtml | null {
+  return content === null ? null : action(title, content);
+}
+
+interface Opened {
+  /** For a link to the form; null: none leads to it. */
+  readonly id?: string | null;
+  readonly isOpen?: boolean;
 }
 
 function rotateForm(visitor: Visitor, { client, enrolment }: ClientStatus): SafeHtml {
@@ -92,7 +107,9 @@ ${form(visitor, { action: `${clientPath(client)}/enroll`, verb: 'Enroll it' }, r
 
 function pauseForm(visitor: Visitor, { client, paused }: ClientStatus): SafeHtml {
   const wider =
-    paused === null ? null : html`<p>A wider pause is in force already, of ${wordsOf(paused)}: ${paused.reason}.</p>`;
+    paused === null
+      ? null
+      : html`<p>A wider pause is in force already, of ${scopeWords(paused)}: ${paused.reason}.</p>`;
   return action(
     'Pause',
     html`<p>No scheduled rotation of this client begins. A rotation under way goes on to its end. Rotations that people ask for go through.</p>${wider}
@@ -109,13 +126,21 @@ ${form(visitor, { action: `${clientPath(client)}/resume`, verb: 'Resume' }, reas
   );
 }
 
-/** Forms that are about many clients. @returns null for a visitor who may not act, or whose token is restricted */
-export function fleetForms(visitor: Visitor, { pauses, waves, policies }: FleetView): SafeHtml | null {
+/**
+ * Forms that are about many clients.
+ * @param open the id of the form that is open; null: none
+ * @returns null for a visitor who may not act, or whose token is restricted
+ */
+export function fleetForms(
+  visitor: Visitor,
+  { pauses, waves, policies }: FleetView,
+  open: string | null,
+): SafeHtml | null {
   if (!visitor.mayAct || visitor.principal.only !== null) return null;
   const stopped = waves.filter(({ phase }) => phase === 'stopped');
   // A paused client has its own form on its page: there may be thousands.
-  const wide = pauses.filter((pause) => !('client' in pause));
-  return html`${stopped.map(({ policy, stopped: why }) => waveForm(visitor, policy, why))}
+  const wide = pauses.filter(isWide);
+  return html`${stopped.map(({ policy, stopped: why }) => waveForm(visitor, policy, why, open))}
 ${wide.map((pause, index) => resumeScopeForm(visitor, pause, index))}
 ${pauseScopeForm(
   visitor,
@@ -123,19 +148,20 @@ ${pauseScopeForm(
 )}`;
 }
 
-function waveForm(visitor: Visitor, policy: string, why: string | null): SafeHtml {
-  const id = `wave-${policy}`;
+function waveForm(visitor: Visitor, policy: string, why: string | null, open: string | null): SafeHtml {
+  const id = waveFormId(policy);
   return action(
     `Go on with the wave of ${policy}`,
     html`<p>It stopped: ${prose(why ?? 'no reason is known')}. Mend the cause first. Then begin the rest of its clients.</p>
 ${form(visitor, { action: `/waves/${encodeURIComponent(policy)}/resume`, verb: 'Begin the rest' }, reasonField(id))}`,
+    { id, isOpen: id === open },
   );
 }
 
-function resumeScopeForm(visitor: Visitor, pause: PauseStatus, index: number): SafeHtml {
+function resumeScopeForm(visitor: Visitor, pause: WidePause, index: number): SafeHtml {
   const { actor, reason } = pause;
   return action(
-    `Resume ${wordsOf(pause)}`,
+    `Resume ${scopeWords(pause)}`,
     html`<p>Paused by ${actor}: ${reason}.</p>
 ${form(visitor, { action: '/resume', verb: 'Resume' }, html`${hiddenFields(Object.entries(scopeFields(pause)))}${reasonField(`resume-${index}`)}`)}`,
   );
@@ -158,18 +184,14 @@ ${form(visitor, { action: '/pause', verb: 'Pause' }, fields)}`,
 }
 
 /** Of a pause, as `/pause` and `/resume` read it. */
-function scopeFields(pause: PauseStatus): Readonly<Record<string, string>> {
-  if ('client' in pause) return { scope: 'client', client: pause.client };
+function scopeFields(pause: WidePause): Readonly<Record<string, string>> {
   if ('app' in pause) return { scope: 'app', app: pause.app };
   return 'policy' in pause ? { scope: 'policy', policy: pause.policy } : { scope: 'all' };
 }
 
-function wordsOf(pause: PauseStatus): string {
-  return scopeWords(scopeOf(pause));
-}
+/** Of many clients. */
+type WidePause = Exclude<PauseStatus, { readonly client: unknown }>;
 
-function scopeOf(pause: PauseStatus): Scope {
-  if ('client' in pause) return { client: pause.client };
-  if ('app' in pause) return { app: pause.app };
-  return 'policy' in pause ? { policy: pause.policy } : { all: true };
+function isWide(pause: PauseStatus): pause is WidePause {
+  return !('client' in pause);
 }

@@ -1,9 +1,8 @@
 /** Pausing and resuming the clients of a policy, of an app, or all of them, and resuming a wave that stopped. */
 
-import { LONGEST_PAUSE_MS, pauseScope, type Resumed, resumeScope, whyNotPaused } from '../../../../jobs/hold.ts';
+import { LONGEST_PAUSE_MS, pauseScope, type Resumed, resumeScope } from '../../../../jobs/hold.ts';
 import { resumePolicy } from '../../../../jobs/wave.ts';
 import type { Config } from '../../../config/model.ts';
-import { parseReference, REFERENCE } from '../../../core/client.ts';
 import { parseDuration } from '../../../core/duration.ts';
 import { type Pause, type Scope, scopeWords } from '../../../core/pause.ts';
 import { checkNamed } from '../../ask.ts';
@@ -18,14 +17,15 @@ export const holdingActions: readonly PageRoute[] = [
   { ...{ method: 'POST', path: '/waves/{policy}/resume', scope: 'rotate' }, handle: goOn },
 ];
 
+/** Of many clients. A client is paused on its own page. */
+type WideScope = Exclude<Scope, { readonly client: unknown }>;
+
 async function pause(call: PageCall): Promise<PageAnswer> {
-  const { store, config } = call.context.resources;
+  const { store } = call.context.resources;
   const scope = scopeIn(call);
   const cause = causeOf(call);
   const forMs = lengthIn(call.form);
   return once(call, { do: 'pause', scope, forMs, reason: cause.reason }, async ({ request }) => {
-    const why = 'client' in scope ? await whyNotPaused(scope.client, config, store) : null;
-    if (why !== null) throw new ProblemError(422, why);
     return { to: '/', notice: pausedWords(await pauseScope(scope, cause, forMs, store, request)) };
   });
 }
@@ -56,7 +56,7 @@ async function goOn(call: PageCall): Promise<PageAnswer> {
 }
 
 /** @throws ProblemError 400, 403, 422 */
-function scopeIn({ form, visitor, context }: PageCall): Scope {
+function scopeIn({ form, visitor, context }: PageCall): WideScope {
   const scope = scopeOf(form);
   if (scope === null) throw new ProblemError(400, 'Go back, and say what to pause: a policy, an app, or all clients.');
   allow(visitor.principal, scope, context.resources.config);
@@ -64,19 +64,17 @@ function scopeIn({ form, visitor, context }: PageCall): Scope {
 }
 
 /** Null: the form does not say. */
-function scopeOf(form: URLSearchParams): Scope | null {
+function scopeOf(form: URLSearchParams): WideScope | null {
   const kind = form.get('scope');
   const value = (form.get(kind ?? '') ?? '').trim();
   if (kind === 'all') return { all: true };
-  if (kind === 'client' && REFERENCE.test(value)) return { client: parseReference(value) };
   if (value === '') return null;
   return kind === 'app' ? { app: value } : kind === 'policy' ? { policy: value } : null;
 }
 
 /** @throws ProblemError 403 for what the visitor may not touch, 422 for what the config does not have */
-function allow(principal: Principal, scope: Scope, config: Config): void {
-  const select = 'client' in scope ? { clients: [scope.client] } : scope;
-  if (!maySelect(principal, select)) {
+function allow(principal: Principal, scope: WideScope, config: Config): void {
+  if (!maySelect(principal, scope)) {
     throw new ProblemError(
       403,
       `${principal.claimedBy} is for ${principal.only} alone: it may not act on ${scopeWords(scope)}.`,

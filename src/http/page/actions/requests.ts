@@ -99,15 +99,20 @@ function told({ reason, actor }: Request): SafeHtml {
   return html`<p>Asked for by ${actor}: ${prose(reason)}</p>`;
 }
 
-/** A compromise that the breaker held back is asked for again, with a confirmation. */
+/** To a form that is filled in as before, but for the reason. A compromise that the breaker held back is asked for again with a confirmation. */
 function again(asked: Request | null): SafeHtml | null {
   if (asked === null || asked.compromised === false) return null;
-  const { select } = asked;
+  const { select, compromised } = asked;
   const [what = 'all'] = Object.keys(select);
   const isOne = 'clients' in select && select.clients.length === 1;
   if ('clients' in select && !isOne) return null;
   const value = 'clients' in select ? { client: String(select.clients[0]) } : 'all' in select ? {} : select;
-  const query = new URLSearchParams({ what: isOne ? 'client' : what, ...value });
+  const more = {
+    ...(compromised !== true && { client_kid: compromised.kid }),
+    ...(asked.keep_standby && { keep_standby: 'yes' }),
+    ...(asked.take_over && { take_over: 'yes' }),
+  };
+  const query = new URLSearchParams({ what: isOne ? 'client' : what, ...value, ...more });
   return html`<p><a href="/compromise?${String(query)}">Report it again</a></p>`;
 }
 

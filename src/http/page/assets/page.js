@@ -83,7 +83,7 @@ function keepUpToDate() {
 
   async function draw() {
     const answer = await fetch(location.href, {
-      headers: { accept: 'text/html' },
+      headers: { accept: 'text/html', 'x-rekeyd-refresh': 'yes' },
       signal: AbortSignal.timeout(20_000),
     });
     if (answer.status >= 500 || answer.status === 429) throw new Error(`${answer.status}`);

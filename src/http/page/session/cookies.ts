@@ -2,6 +2,9 @@
 import { TLSSocket } from 'node:tls';
 import type { FastifyRequest } from 'fastify';
 
+/** Holds the id of the session. */
+export const COOKIE = 'rekeyd';
+
 /** Names a cookie as the connection demands. Over TLS, `__Host-` keeps other hosts of the domain, and plain connections, from setting one of that name. */
 export function cookieName(name: string, isSecure: boolean): string {
   return isSecure ? `__Host-${name}` : name;

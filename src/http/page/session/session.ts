@@ -120,9 +120,21 @@ export function hashOf(id: string): string {
   return hash('sha256', id, 'base64url');
 }
 
-/** A value that takes the id of the session to make: its CSRF token, or the seal of a notice. Nothing in Redis tells it. */
+/** A value that takes the id of the session to make, such as its CSRF token. Nothing in Redis tells it. */
 export function derived(id: string, what: string): string {
   return createHmac('sha256', id).update(`rekeyd page ${what}`).digest('base64url');
+}
+
+/** A text with a seal of the session, for a place where others may write. @param what the text is for: sealed for something else, it does not count */
+export function sealed(id: string, what: string, text: string): string {
+  const body = Buffer.from(text).toString('base64url');
+  return `${body}.${derived(id, `${what} ${body}`)}`;
+}
+
+/** Null: this session did not seal it for that. */
+export function unsealed(id: string, what: string, given: string): string | null {
+  const [body = '', seal = ''] = given.split('.');
+  return isSame(seal, derived(id, `${what} ${body}`)) ? Buffer.from(body, 'base64url').toString() : null;
 }
 
 /** Compares in constant time. */

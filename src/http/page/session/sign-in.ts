@@ -5,12 +5,10 @@ import { ProblemError } from '../../problem.ts';
 import type { PageAnswer, PageCall, PageRoute, Visitor } from '../routes.ts';
 import { signInPage } from '../views/sign-in.ts';
 import { ownPath } from './origin.ts';
+import { KNOWN_MS } from './visitor.ts';
 
 /** The title of the window. */
 export const SIGN_IN = 'Sign in';
-
-/** How long a visitor waits for the lookup of a token or a session, in ms. */
-export const KNOWN_MS = 4_000;
 
 export const signInRoutes: readonly PageRoute[] = [
   {

@@ -3,7 +3,14 @@ import { html, type SafeHtml } from '@remix-run/html-template';
 import { formatDuration } from '../../../core/duration.ts';
 import { CLIENT_STATES } from '../../../core/state.ts';
 import type { ClientStatus } from '../../../status/model.ts';
-import { CLIENT_ORDERS, type ClientList, type ClientOrder, type ClientQuery } from '../../../status/views.ts';
+import {
+  CLIENT_CONDITIONS,
+  CLIENT_ORDERS,
+  type ClientCondition,
+  type ClientList,
+  type ClientOrder,
+  type ClientQuery,
+} from '../../../status/views.ts';
 import { type Cell, table } from './table.ts';
 import {
   away,
@@ -32,6 +39,13 @@ const ORDERS: Readonly<Record<ClientOrder, string>> = {
   due: 'next due first',
 };
 
+const CONDITIONS: Readonly<Record<ClientCondition, string>> = {
+  compromised: 'with a compromised key in use',
+  drifted: 'drifted',
+  signers: 'waiting for a signer',
+  paused: 'with a pause of their own',
+};
+
 /** @param now ms since the epoch, on the store's clock */
 export function clientsPage(list: ClientList, query: ClientQuery, choices: Choices, now: number): SafeHtml {
   return html`<header class="head"><h1>Clients</h1></header>
@@ -40,14 +54,14 @@ ${filters(query, choices)}
 }
 
 function filters(query: ClientQuery, { apps, policies }: Choices): SafeHtml {
-  const { text, state, app, policy, drifted, order } = query;
+  const { text, state, app, policy, condition, order } = query;
   return html`<form class="filters" method="get" action="/clients" role="search">
 <p class="field grow"><label for="q">Search</label><input id="q" name="q" type="search" value="${text}" placeholder="Part of a reference or client_id, or a whole kid" autocomplete="off" spellcheck="false"></p>
 ${choice('state', 'State', CLIENT_STATES, state, 'any')}
 ${choice('app', 'App', apps, app, 'any')}
 ${choice('policy', 'Policy', policies, policy, 'any')}
+<p class="field"><label for="condition">Only</label><select id="condition" name="condition">${option('', 'any', condition === null)}${CLIENT_CONDITIONS.map((one) => option(one, CONDITIONS[one], one === condition))}</select></p>
 <p class="field"><label for="order">Order</label><select id="order" name="order">${CLIENT_ORDERS.map((one) => option(one, ORDERS[one], one === order))}</select></p>
-<p class="field check"><label><input type="checkbox" name="drifted" value="1"${drifted ? html` checked` : null}> Drifted only</label></p>
 <p class="field buttons"><button type="submit">Show</button> <a href="/clients">Show all</a></p>
 </form>`;
 }
@@ -62,18 +76,20 @@ function option(value: string, text: string, isChosen: boolean): SafeHtml {
   return html`<option value="${value}"${isChosen ? html` selected` : null}>${text}</option>`;
 }
 
-function matching({ clients, matching, reading }: ClientList, { after }: ClientQuery): SafeHtml {
+function matching({ clients, matching, reading }: ClientList, { after, only }: ClientQuery): SafeHtml {
   const shown = after === null ? '' : '. This is a later page';
   const count =
     matching === null ? `${counted(clients.length, 'client')} on this page` : `${counted(matching, 'client')}`;
   if (reading === null) return html`<p class="as-of">${count}${shown}.</p>`;
-  const so = `rekeyd is still reading the fleet: ${number(reading.read)} of ${number(reading.of)} clients. Until then a search finds whole references and whole kids only, and the order is by name.`;
+  // A restricted visitor is not told how many clients there are.
+  const progress = only === null ? `: ${number(reading.read)} of ${number(reading.of)} clients` : '';
+  const so = `rekeyd is still reading the fleet${progress}. Until then a search finds whole references and whole kids only, and the order is by name.`;
   return html`<p class="as-of">${count}${shown}. ${so}</p>`;
 }
 
 function listed({ clients }: ClientList, query: ClientQuery, now: number): SafeHtml {
-  const isFiltered =
-    query.text !== '' || query.state !== null || query.app !== null || query.policy !== null || query.drifted;
+  const { text, state, app, policy, condition } = query;
+  const isFiltered = text !== '' || [state, app, policy, condition].some((filter) => filter !== null);
   const none = isFiltered
     ? 'No client matches.'
     : 'No clients are known yet. The next sweep or request reads them from the server.';
@@ -116,7 +132,7 @@ function reasonLine(client: ClientStatus): SafeHtml | null {
 
 function pages({ next }: ClientList, query: ClientQuery): SafeHtml | null {
   if (next === null && query.after === null) return null;
-  const { text, state, app, policy, drifted, order } = query;
-  const same = { q: text, state, app, policy, drifted: drifted ? '1' : null, order };
+  const { text, state, app, policy, condition, order } = query;
+  const same = { q: text, state, app, policy, condition, order };
   return html`<nav class="pages" aria-label="Pages of the list">${query.after === null ? null : html`<a href="${clientsPath(same)}">First page</a>`}${next === null ? null : html`<a rel="next" href="${clientsPath({ ...same, after: next })}">Next page</a>`}</nav>`;
 }

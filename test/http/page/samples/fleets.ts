@@ -157,7 +157,7 @@ export const TROUBLED_FLEET: FleetView = {
     {
       request: 'q3mF9sKx2aQw1',
       reason: 'The vault of team payments leaked',
-      why: 'It is about 38,000 of 40,000 clients and waits for one more person, other than token:siem: `rekeyd approve q3mF9sKx2aQw1`.',
+      why: 'It is about 38,000 clients and waits for one more person, other than token:siem: `rekeyd approve q3mF9sKx2aQw1`.',
     },
   ],
   audit: {

@@ -49,7 +49,7 @@ export const QUERY: ClientQuery = {
   state: 'failed',
   app: '185019846023/mcp-auth',
   policy: 'default',
-  drifted: true,
+  condition: 'drifted',
   order: 'urgency',
   after: 'cursor-1',
   limit: 50,

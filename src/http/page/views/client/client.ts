@@ -17,7 +17,7 @@ export function clientPage(view: ClientView, actions: SafeHtml | null): SafeHtml
   const now = life.now;
   return html`<header class="head" data-follow="/live?client=${encodeURIComponent(status.client)}"><p class="crumbs"><a href="/clients">Clients</a> /</p><h1>${reference(status.client)}</h1>${actions === null ? null : html`<p class="to-actions"><a href="#actions">To the actions</a></p>`}</header>
 <section data-live="state">${standing(view, now)}</section>
-<div class="${actions === null ? 'one-column' : 'columns'}"><div class="main-column">
+<div class="${actions === null ? 'one-column' : 'columns'}"><div>
 <section data-live="lifeline"><h2>Lifeline</h2>${lifeline(view)}</section>
 <section data-live="keys"><h2>Keys</h2>${keysTable(status, now)}</section>
 <section data-live="signers"><h2>Signers</h2>${signers(status, now)}</section>

@@ -23,7 +23,7 @@ export function rotationBadge(state: RotationView['state']): SafeHtml {
 export function rotationsTable(rotations: readonly RotationView[], now: number): SafeHtml {
   const rows = rotations.map((rotation): Cell[] => {
     const { state, strategy, rollback, error, replaces, kid } = rotation;
-    const what = html`${kid === null ? 'no key was made' : keyName(kid)}<span class="sub">${replaces === null ? 'in place of a key that is not ours' : html`in place of ${keyName(replaces)}`}</span>`;
+    const what = html`${kid === null ? 'no key was made' : keyName(kid)}<span class="sub">${replaces === null ? 'in place of a foreign key' : html`in place of ${keyName(replaces)}`}</span>`;
     return [
       html`${moment(rotation.started_at, now)}<span class="sub">${took(rotation)}</span>`,
       html`${rotationBadge(state)}<span class="sub">${strategy}${rollback ? ', rollback' : null}</span>${error === null ? null : html`<span class="sub why">${prose(error)}</span>`}`,

@@ -6,7 +6,7 @@ import type { FleetView } from '../../../../status/views.ts';
 import { icon } from '../icons.ts';
 import { item } from '../item.ts';
 import { away, clientsPath, clock, counted, moment, number, prose, STATES } from '../words.ts';
-import { CONTROLS, type Need, needsOf } from './needs.ts';
+import { type Need, needsOf } from './needs.ts';
 import { proportions } from './proportions.ts';
 import { deploymentsTable, policiesTable, workersTable } from './tables.ts';
 
@@ -48,10 +48,10 @@ function needs(view: FleetView, mayControl: boolean): SafeHtml {
 <ul class="needs">${all.map((need) => needItem(need, mayControl))}</ul>`;
 }
 
-/** Who may not act is led to no form. */
+/** A visitor who may not act has no forms, and so no links to them. */
 function needItem({ tone, icon: name, what, why, go }: Need, mayControl: boolean): SafeHtml {
   const link =
-    go === null || (go.to === CONTROLS && !mayControl)
+    go === null || (go.isForm === true && !mayControl)
       ? null
       : html`<a class="go" href="${go.to}">${go.text}<span class="unseen">: ${what}</span></a>`;
   return item({ tone, icon: name, what, why: prose(why), beside: link });
@@ -110,6 +110,6 @@ function pauses({ pauses, at }: FleetView): SafeHtml | null {
   const more =
     others === 0
       ? null
-      : html`<li>${icon('pause')}<div><a href="${clientsPath({ state: 'paused' })}">${counted(others, 'pause of a single client', 'pauses of single clients')}</a></div></li>`;
+      : html`<li>${icon('pause')}<div><a href="${clientsPath({ condition: 'paused' })}">${counted(others, 'pause of a single client', 'pauses of single clients')}</a></div></li>`;
   return html`<h2>Paused by a person</h2><ul class="lines">${items}${more}</ul>`;
 }

@@ -15,11 +15,25 @@ export interface Need {
   /** What it means, and what to do: right for one client and for many. */
   readonly why: string;
   /** The page that says more; null: there is none. */
-  readonly go: { readonly to: string; readonly text: string } | null;
+  readonly go: Way | null;
 }
 
-/** The forms at the end of the fleet. The query makes a link on the same page load it anew, and so with the forms of now. */
-export const CONTROLS = '/?show=controls#controls';
+interface Way {
+  readonly to: string;
+  readonly text: string;
+  /** It leads to a form, which only those have who may act. */
+  readonly isForm?: true;
+}
+
+/** The id of the form that resumes a wave. It stands at the end of the fleet. */
+export function waveFormId(policy: string): string {
+  return `wave-${policy}`;
+}
+
+/** Leads to a form of the fleet, and opens it. The query makes a link on the same page load it anew, and so with the forms of now. */
+function toForm(id: string): string {
+  return `/?${new URLSearchParams({ open: id })}#${encodeURIComponent(id)}`;
+}
 
 export function needsOf(view: FleetView): readonly Need[] {
   const all = [...aboutClients(view), ...aboutSchedules(view), ...aboutWorkers(view), ...aboutReports(view)];
@@ -40,7 +54,7 @@ function aboutClients({ counts, compromised, drifted, signers_missing: missing }
         what: `${counted(compromised, 'client signs', 'clients sign')} in with a compromised key`,
         why: 'A key in use was reported and still signs in, and no rotation replaces it. Report it again to replace it now.',
       },
-      { order: 'urgency' },
+      { condition: 'compromised' },
     ),
     ...one(
       counts.halted,
@@ -76,16 +90,16 @@ function aboutClients({ counts, compromised, drifted, signers_missing: missing }
         what: `${counted(drifted, 'client has', 'clients have')} drifted`,
         why: 'The server shows a document that rekeyd did not publish. Accept that document, or have ours published again.',
       },
-      { drifted: '1' },
+      { condition: 'drifted' },
     ),
     ...one(
       missing,
       {
         ...{ tone: 'warn', icon: 'key' },
-        what: `${counted(missing, 'rotation waits', 'rotations wait')} for a signer`,
-        why: 'A signer has not reported that it holds the new key. After ready_timeout the rotation fails.',
+        what: `${counted(missing, 'client waits', 'clients wait')} for a signer`,
+        why: 'A signer does not report the new key, or still signs with the old one. After ready_timeout a cutover fails, and an overlap keeps both keys.',
       },
-      { state: 'rotating' },
+      { condition: 'signers' },
     ),
   ];
 }
@@ -99,7 +113,7 @@ function aboutSchedules({ waves, deployments, requests, requests_more: unread }:
           ...{ tone: 'alarm', icon: 'stop' },
           what: `The wave of policy ${policy} has stopped`,
           why: `${stopped ?? 'A proof failed'}. Its other clients are not rotated on schedule. Mend the cause, then resume the wave.`,
-          go: { to: CONTROLS, text: 'Resume it' },
+          go: { to: toForm(waveFormId(policy)), text: 'Resume it', isForm: true },
         }),
       ),
     ...deployments.flatMap(({ deployment, paused }): Need[] =>
@@ -169,7 +183,7 @@ function aboutReports({ at, audit, webhooks }: FleetView): readonly Need[] {
   const large: Need = {
     ...{ tone: 'warn', icon: 'late' },
     what: 'The audit log is larger than audit.most',
-    why: 'Nothing is exported and cut: set audit.export.',
+    why: 'Entries are cut only after they are exported, and nothing exports them. Set audit.export.',
     go: null,
   };
   const failing = webhooks.flatMap((status): Need[] => {

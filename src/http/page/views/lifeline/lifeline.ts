@@ -56,12 +56,15 @@ function lanes(keys: readonly LifelineKey[], at: (ms: number) => number): readon
   return rows.map(({ keys }) => ({ keys, label: null }));
 }
 
+/** What belongs to a rotation may be noted a moment after its end. In ms. */
+const AFTER_MS = 1_000;
+
 /** Each step has room, however short it was. Null: no rotation is known, or it has no steps yet. */
 function rotationFigure({ lifeline: life, rotations: [last] }: ClientView): SafeHtml | null {
   if (last === undefined || last.kid === null) return null;
   const began = Date.parse(last.started_at);
   const ended = last.ended_at === null ? null : Date.parse(last.ended_at);
-  const isIn = (time: number) => time >= began && (ended === null || time <= ended + 1_000);
+  const isIn = (time: number) => time >= began && (ended === null || time <= ended + AFTER_MS);
   const isOld = ({ kid, ours, spans }: LifelineKey) =>
     last.replaces === null
       ? !ours && spans.some(({ from, to }) => from <= began && (to === null || to >= began))
@@ -91,8 +94,9 @@ function inside(key: LifelineKey, { from, until }: { readonly from: number; read
 }
 
 function rowLabel({ kid, alg, ours }: LifelineKey, incoming: string | null): string {
-  const role = kid === incoming ? 'New key' : ours ? 'Old key' : 'Key that is not ours';
-  return [`${role} ${kid === null ? 'without a name' : shortKid(kid)}`, alg].filter((part) => part !== null).join(', ');
+  const role = kid === incoming ? 'New key' : ours ? 'Old key' : 'Foreign key';
+  const name = kid === null ? role : `${role} ${shortKid(kid)}`;
+  return alg === null ? name : `${name}, ${alg}`;
 }
 
 /** Narrower than this, in percent, a gap does not say how long it is: on a phone, and on any screen. */
@@ -110,10 +114,10 @@ function steps(
   const gaps = scale.gaps.map(({ from, until, text }) => {
     const [left, right] = [scale.at(from), scale.at(until)];
     const size = right - left < NARROWEST ? 'never' : right - left < NARROW ? 'wide' : 'always';
-    const word = html`<text class="gap ${size}" x="${((left + right) / 2).toFixed(3)}%" y="${top + 15}" text-anchor="middle">${text}</text>`;
+    const word = html`<text class="${size}" x="${((left + right) / 2).toFixed(3)}%" y="${top + 15}" text-anchor="middle">${text}</text>`;
     return html`${line(until)}${size === 'never' ? null : word}`;
   });
-  const ends = html`<text class="end" x="0" y="${top + 33}">${utc(scale.from)}</text><text class="end" x="100%" y="${top + 33}" text-anchor="end">${utc(scale.until).slice(scale.until - scale.from < 86_400_000 ? 11 : 0)}</text>`;
+  const ends = html`<text x="0" y="${top + 33}">${utc(scale.from)}</text><text x="100%" y="${top + 33}" text-anchor="end">${utc(scale.until).slice(scale.until - scale.from < 86_400_000 ? 11 : 0)}</text>`;
   return { height: 38, body: html`${line(scale.from)}${gaps}${ends}` };
 }
 

@@ -62,17 +62,22 @@ export function picture(drawn: Picture): SafeHtml {
 
 /** Hatches that tell states apart without colour. */
 function patterns(name: string): SafeHtml {
-  return html`<defs><pattern id="${name}-pre-active" width="7" height="7" patternUnits="userSpaceOnUse"><path class="hatch pre-active" d="M-1 8 8-1"/></pattern><pattern id="${name}-deactivated" width="6" height="5" patternUnits="userSpaceOnUse"><path class="hatch deactivated" d="M0 2.5h6"/></pattern><pattern id="${name}-compromised" width="8" height="8" patternUnits="userSpaceOnUse"><path class="hatch compromised" d="M0 0l8 8M8 0 0 8"/></pattern></defs>`;
+  return html`<defs><pattern id="${name}-pre-active" width="7" height="7" patternUnits="userSpaceOnUse"><path class="hatch pre-active" d="M-1 8 8-1"/></pattern><pattern id="${name}-published" width="8" height="8" patternUnits="userSpaceOnUse"><circle class="hatch published" cx="4" cy="4" r="1.2"/></pattern><pattern id="${name}-deactivated" width="6" height="5" patternUnits="userSpaceOnUse"><path class="hatch deactivated" d="M0 2.5h6"/></pattern><pattern id="${name}-compromised" width="8" height="8" patternUnits="userSpaceOnUse"><path class="hatch compromised" d="M0 0l8 8M8 0 0 8"/></pattern></defs>`;
 }
 
 function rowOf({ keys, label }: Row, top: number, { name, scale, now }: Picture): SafeHtml {
   return html`${keys.map((key) => {
     const spans = key.spans.map((span, index) => {
-      const word = label === null && index === named(key) ? shortKid(key.kid ?? 'no name') : null;
+      const word = label === null && index === named(key) ? nameIn(key) : null;
       return spanBox(span, key, { name, scale, top, word }, now);
     });
     return html`${spans}${keyEnd(key, scale, top, now)}`;
   })}`;
+}
+
+/** In a bar, where there is little room. */
+function nameIn({ kid }: LifelineKey): string {
+  return kid === null ? 'foreign key' : shortKid(kid);
 }
 
 /** Drawn after all lines, so that none crosses it. */
@@ -121,7 +126,7 @@ function spanBox(
     size === null
       ? null
       : html`<text class="in-bar ${state} ${size}" x="${word === null ? 7 : 14}" y="${BAR / 2 + 4}">${word ?? state}</text>`;
-  const title = `${kid === null ? 'A key without a name' : kid}${ours ? '' : ', not ours'}: ${state} from ${utc(from)}${to === null ? ' on' : ` until ${utc(to)}`}`;
+  const title = `${ours ? '' : 'Foreign key '}${kid ?? 'without a known name'}: ${state} from ${utc(from)}${to === null ? ' on' : ` until ${utc(to)}`}`;
   return html`<svg class="span" x="${left.toFixed(3)}%" y="${top}" width="${Math.max(width, 0.4).toFixed(3)}%" height="${BAR}"><title>${title}</title><rect class="under ${state}" width="100%" height="100%"/><rect class="bar ${state} ${ours ? 'ours' : 'foreign'}" width="100%" height="100%"${fill}/>${text}</svg>`;
 }
 

@@ -91,17 +91,17 @@ const STEPS = [
   ...[1, 2, 7, 14, 30, 61, 91, 182, 365, 730].map((count) => count * DAY),
 ];
 
-const MOST_TICKS = 6;
+const TICKS = 6;
 
 export interface Tick {
   readonly at: number;
   readonly text: string;
 }
 
-/** At most six, at full seconds, minutes, hours or days in UTC; at the first of a month where they are a month apart or more. */
+/** About six, at full seconds, minutes, hours or days in UTC; at the first of a month where they are a month apart or more. */
 export function ticksOf({ from, until }: Pick<Scale, 'from' | 'until'>): readonly Tick[] {
   const length = until - from;
-  const step = STEPS.find((size) => length / size <= MOST_TICKS) ?? length / MOST_TICKS;
+  const step = STEPS.find((size) => length / size <= TICKS) ?? length / TICKS;
   const times =
     step >= 30 * DAY ? months(from, until, Math.max(1, Math.round(step / (30.4 * DAY)))) : even(from, until, step);
   return times.map((at) => ({ at, text: tickText(at, step) }));

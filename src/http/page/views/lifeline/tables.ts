@@ -9,7 +9,7 @@ export function lifelineTables({ keys, marks }: Lifeline): SafeHtml {
     spans.map(({ state, from, to }, index) => {
       const isLast = index === spans.length - 1;
       const end = to !== null ? clock(to) : isLast && until !== null ? html`${clock(until)}, as planned` : 'still so';
-      return [keyName(kid), ours ? 'yes' : 'no', alg ?? '–', state, clock(from), end];
+      return [kid === null ? 'foreign key' : keyName(kid), ours ? 'yes' : 'no', alg ?? '–', state, clock(from), end];
     }),
   );
   const happened = marks.map(({ at, what, kid }) => [
