@@ -7,7 +7,7 @@ import type { ClientRecord } from './record.ts';
 import { isSame, withRetirement } from './retirement.ts';
 import type { Rotation } from './rotation.ts';
 import type { Transition } from './transition.ts';
-import { afterFailure, afterRefusal, afterThrottling, NO_TRIES, type Tries } from './tries.ts';
+import { afterFailure, afterHoldUp, afterRefusal, afterThrottling, attemptsIn, NO_TRIES, type Tries } from './tries.ts';
 
 /** The tries of one owner. */
 export function triesOf({ rotation, server, signers }: ClientRecord, owner: Owner): Tries {
@@ -44,7 +44,9 @@ export function failedStep(record: ClientRecord, owner: Owner, why: string, cont
   const isUrgent = owner === 'rotation' && rotation !== null && rotation.compromised !== null;
   const next = withTries(record, owner, (tries) => {
     const failed = afterFailure(tries, why, context);
-    return isUrgent && failed.failed >= context.policy.attempts ? { ...failed, error: `${USED_UP}${why}` } : failed;
+    return isUrgent && attemptsIn(failed) >= context.policy.attempts
+      ? { ...failed, error: `${USED_UP}${why}` }
+      : failed;
   });
   if (owner !== 'rotation' || isUrgent) return { record: next, entries: [] };
   return usedUp(next, 'failed', why, context);
@@ -57,9 +59,9 @@ export function refusedStep(record: ClientRecord, owner: Owner, why: string, con
   return usedUp(next, next.rotation?.compromised == null ? 'failed' : 'refused', why, context);
 }
 
-/** The API key is refused, which is no matter of this client: it is tried again more and more rarely, and nothing is given up. */
+/** The API key is refused, or the KMS is away, which is no matter of this client: it is tried again more and more rarely, and no attempt is used. */
 export function heldUpStep(record: ClientRecord, owner: Owner, why: string, context: Context): Transition {
-  return { record: withTries(record, owner, (tries) => afterFailure(tries, why, context)), entries: [] };
+  return { record: withTries(record, owner, (tries) => afterHoldUp(tries, why, context)), entries: [] };
 }
 
 /** The server asks to be left alone: no attempt is lost. While sign-ins are refused, or a leaked key is accepted, its wish counts for less. */
@@ -84,8 +86,10 @@ export function hastened(record: ClientRecord): ClientRecord {
 
 function usedUp(record: ClientRecord, counted: 'failed' | 'refused', why: string, context: Context): Transition {
   const { rotation } = record;
-  if (rotation === null || rotation.tries[counted] < context.policy.attempts) return { record, entries: [] };
-  return givenUpIn(record, rotation, `gave up after ${rotation.tries[counted]} attempts: ${why}`, context);
+  if (rotation === null) return { record, entries: [] };
+  const used = counted === 'failed' ? attemptsIn(rotation.tries) : rotation.tries.refused;
+  if (used < context.policy.attempts) return { record, entries: [] };
+  return givenUpIn(record, rotation, `gave up after ${used} attempts: ${why}`, context);
 }
 
 /** Where each phase leads when its rotation is given up. */

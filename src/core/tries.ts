@@ -7,6 +7,8 @@ export interface Tries {
   readonly failed: number;
   /** Among them: answers that say no. An answer that tells nothing is not one. */
   readonly refused: number;
+  /** Among them: what was no matter of this client, such as an API key that is refused. It lengthens the backoff, and costs no attempt. */
+  readonly heldUp?: number;
   /** Not tried again before then, in ms since the epoch. */
   readonly notBefore: number;
   /** What came of the last one. */
@@ -30,6 +32,16 @@ export function afterFailure(tries: Tries, why: string, context: Context): Tries
 export function afterRefusal(tries: Tries, why: string, context: Context): Tries {
   const next = afterFailure(tries, why, context);
   return { ...next, refused: tries.refused + 1 };
+}
+
+/** No matter of this client. */
+export function afterHoldUp(tries: Tries, why: string, context: Context): Tries {
+  return { ...afterFailure(tries, why, context), heldUp: (tries.heldUp ?? 0) + 1 };
+}
+
+/** How many attempts of the policy were used. */
+export function attemptsIn({ failed, heldUp = 0 }: Tries): number {
+  return failed - heldUp;
 }
 
 /** The server asks to be left alone for `ms`, or may answer by an old key set for that long. That is no failure. */

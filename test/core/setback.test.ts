@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Owner } from '../../src/core/action.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
-import { failedStep, refusedStep, relieved, throttledStep, triesOf } from '../../src/core/setback.ts';
+import { failedStep, heldUpStep, refusedStep, relieved, throttledStep, triesOf } from '../../src/core/setback.ts';
 import { afterFailure, afterRefusal, afterThrottling, NO_TRIES } from '../../src/core/tries.ts';
 import {
   CONTEXT,
@@ -107,6 +107,19 @@ describe('a step that fails again and again', () => {
       phase: { name: 'delivered' },
       tries: { failed: 51, refused: 1 },
     });
+  });
+
+  it('has all its attempts after it was held up by what is no matter of its client', () => {
+    let next = rotating('overlap', 'published');
+    const lives = (times: number, step: typeof failedStep) => {
+      for (let time = 0; time < times; time += 1) next = step(next, 'rotation', 'no luck', CONTEXT).record;
+      return next.rotation?.phase.name;
+    };
+    expect(lives(50, heldUpStep)).toBe('published');
+    expect((next.rotation?.tries.notBefore ?? 0) - START).toBe(POLICY.backoff.maxMs / 2);
+    expect(lives(POLICY.attempts - 1, failedStep)).toBe('published');
+    expect(lives(1, failedStep)).toBe('reverting');
+    expect(next.rotation?.tries.error).toContain(`gave up after ${POLICY.attempts} attempts`);
   });
 
   it('waits longer each time, up to the most', () => {
