@@ -120,6 +120,6 @@ export function repairForm(visitor: Visitor, { status: { client }, drift }: Clie
       ? []
       : checkField({ name: 'drop', value: name, id: `drop-${index}`, label: `Take away the foreign key ${name}` });
   });
-  return html`<p>Our document is published again. A foreign key stays, unless you take it away: whoever signs with it can then no longer sign in.</p>
+  return html`<p>Our document is published again. A foreign key stays, unless you take it away: applications that sign with it can then no longer sign in.</p>
 ${form(visitor, { action: `${clientPath(client)}/repair-drift`, verb: 'Repair it', danger: true }, html`${drops}${reasonField('repair-drift')}`)}`;
 }
