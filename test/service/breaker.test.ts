@@ -135,8 +135,10 @@ test('a second person is somebody else who was authenticated, and approves this 
   await approve(other, person('bob'), parts);
   await waits(other, /waits for one more person, other than os:bob/);
   for (const approval of await store.approvals(other)) await store.approve(id, approval, []);
+  await until('its job is put off', async () => (await jobOf(id)).isDelayed());
   await (await jobOf(id)).promote();
   await until('it was looked at again', async () => ((await jobOf(id)).attemptsStarted ?? 0) >= 2);
+  await until('its job is put off again', async () => (await jobOf(id)).isDelayed());
   await waits(id, /other than os:alice:/);
   expect(fleet.emulator.log.filter(({ method }) => method === 'PATCH')).toEqual([]);
 

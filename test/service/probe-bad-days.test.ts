@@ -71,7 +71,7 @@ test('a probe that is killed at any step: the next one removes its client, and f
     return fleet.emulator.faults.add({ kind: 'hold', until: held.promise, when, match, skip: step });
   });
   const slugs = apps.map(({ slug }) => slug);
-  const child = await startChild(fleet, slugs, 2_000);
+  const child = await startChild(fleet, slugs, 4_000);
   await until('each probe stands at its step', () => faults.every(({ fired }) => fired === 1), 100_000);
   const dead = once(child, 'exit');
   child.kill('SIGKILL');
@@ -80,7 +80,7 @@ test('a probe that is killed at any step: the next one removes its client, and f
   const left = apps.filter((app) => activeOf(fleet, app).length > 0).length;
   expect(left).toBeGreaterThan(10);
 
-  const found = await Promise.all(apps.map((app) => probeOn(fleet, app, { leaseMs: 2_000 })));
+  const found = await Promise.all(apps.map((app) => probeOn(fleet, app)));
   for (const [index, app] of apps.entries()) {
     expect([app.slug, activeOf(fleet, app).length]).toEqual([app.slug, 0]);
     expect((await factsOf(fleet, app)).findings).toEqual(found[index]?.findings);
@@ -226,7 +226,8 @@ test('of two probes at once, one waits for the other, and neither takes the othe
   const fleet = await startFleet({ apps: [APP] });
   const waits: number[] = [];
   const onWait = (ms: number) => void waits.push(ms);
-  const options = { leaseMs: 500, onWait };
+  // The one that waits looks again when the lease of the other would be over.
+  const options = { leaseMs: 3_000, onWait };
   const both = await Promise.all([probeOn(fleet, APP, options), probeOn(fleet, APP, options)]);
   expect(both.map(({ removed }) => removed)).toEqual([0, 0]);
   expect(waits.length).toBeGreaterThan(0);

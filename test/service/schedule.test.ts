@@ -15,7 +15,8 @@ test('two instances rotate a fleet on schedule, each tick once, until they are s
   const finishedOf = async (client: (typeof clients)[number]) =>
     (await fleet.resources.store.history(client.ref)).filter(({ state }) => state === 'finished');
   for (const client of clients) {
-    await until('three rotations', async (saw) => saw(await finishedOf(client)).length >= 3);
+    // Each waits for its key to become old enough, and for a tick.
+    await until('three rotations', async (saw) => saw(await finishedOf(client)).length >= 3, 60_000);
   }
   await Promise.all(services.map((service) => service.stop()));
   const jobs = [fleet.queues.upkeep, fleet.queues.rotateQueue(DEPLOYMENT)];

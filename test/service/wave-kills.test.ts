@@ -9,7 +9,7 @@ import { makeReference } from '../../src/core/client.ts';
 import { CHANGE } from '../emulator/fault-rules.ts';
 import { COMPILED } from '../support/compiled.ts';
 import { DEPLOYMENT, type Fleet, type FleetApp, type FleetClient, startFleet } from '../support/fleet.ts';
-import { LOCK_MS } from '../support/killing.ts';
+import { LOCK_MS, NEXT_LOCK_MS } from '../support/killing.ts';
 import { expectSound } from '../support/sound.ts';
 import { until } from '../support/until.ts';
 import type { WaveOrder, WavePoint } from '../support/wave-child.ts';
@@ -113,7 +113,7 @@ test.each<[string, readonly WavePoint[]]>([
 ])('a worker that is killed while %s: two others go on, and each client is rotated once', async (_, points) => {
   const [fleet, waves] = await startWaves(points);
   await killed(fleet, waves);
-  await Promise.all([fleet.start({ lockMs: LOCK_MS }), fleet.start({ lockMs: LOCK_MS })]);
+  await Promise.all([fleet.start({ lockMs: NEXT_LOCK_MS }), fleet.start({ lockMs: NEXT_LOCK_MS })]);
   for (const wave of waves) {
     for (const { ref } of wave.clients) {
       await until(`${wave.point}: the rotation of ${ref} is finished`, async () => {
@@ -140,7 +140,7 @@ test('a worker that is killed while a wave stops: it stops once, and the rest ke
     }
   }
   await killed(fleet, waves);
-  await Promise.all([fleet.start({ lockMs: LOCK_MS }), fleet.start({ lockMs: LOCK_MS })]);
+  await Promise.all([fleet.start({ lockMs: NEXT_LOCK_MS }), fleet.start({ lockMs: NEXT_LOCK_MS })]);
   for (const { app, point } of waves) {
     await until(`${point}: the wave is stopped, and its cohort has ended`, async () => {
       const standing = await fleet.resources.store.wave(app.slug);
