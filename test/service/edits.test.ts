@@ -3,7 +3,6 @@
 import { expect, test } from 'vitest';
 import { FRESH_MS } from '../../src/core/server.ts';
 import type { ServiceOptions } from '../../src/runtime/service.ts';
-import { sleep } from '../../src/time.ts';
 import { CHANGE } from '../emulator/fault-rules.ts';
 import { makeKey, withPem } from '../emulator/testing.ts';
 import { beginRotation } from '../support/begin.ts';
@@ -57,12 +56,10 @@ test('a single PEM that somebody replaced before the PATCH gives way to ours, an
   const fleet = await startFleet({ apps: [app], config: { reconcile_every: '1h' } });
   const client = await fleet.managed(app, { members: ({ pem }) => ({ public_key_pem: pem }) });
   await fleet.start();
-  await fleet.reached(client, await fleet.rotate(client), 'finished');
-  // The next rotation looks again.
-  await sleep(FRESH_MS + 100);
+  await fleet.reached(client, await fleet.rotate(client));
   const edit = { jwks: { keys: [{ kty: 'PEM', public_key_pem: THEIRS.pem }] } };
   fleet.emulator.edit(DEPLOYMENT, app.slug, client.id, edit);
-  await fleet.reached(client, await fleet.rotate(client), 'finished');
+  await fleet.reached(client, await beginRotation(fleet, client));
   const told = fleet.lines.map((line) => JSON.parse(line)).filter(({ level }) => level === 'warn');
   expect(told).toMatchObject([
     { client: client.ref, msg: expect.stringContaining('somebody changed the published keys') },

@@ -102,7 +102,7 @@ test('a first start tells what it found, and what will happen to it, before anyt
   const fleet = await startFleet({ apps: [PEM_APP, taken] });
   for (let each = 0; each < 3; each += 1) await fleet.foreign(PEM_APP);
   await fleet.foreign(taken);
-  // Nothing is worked on: whatever is told comes from the lists alone.
+  // No worker runs: all that is told comes from the lists.
   const told = await fleet.start({ schedule: true, worker: false });
   expect(linesOf(fleet, 'new clients: ')).toMatchObject([
     { level: 'info', app: `${DEPLOYMENT}/${PEM_APP.slug}`, policy: PEM_APP.slug, adopt: 'import', clients: 3 },

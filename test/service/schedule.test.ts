@@ -46,7 +46,7 @@ test('two instances rotate a fleet on schedule, each tick once, until they are s
     expect((await stream.stop()).refused).toEqual([]);
   }
   expect(await fleet.resources.store.auditSize(), 'nothing happens after stop').toBe(size);
-  // Whatever was under way goes on, and nothing new is started.
+  // Rotations that were under way go on, and nothing new is started.
   await fleet.start();
   await until('all is finished', async (saw) => saw(await fleet.resources.store.openWork()).length === 0);
   await expectSound(fleet, clients);

@@ -1,6 +1,6 @@
 /**
  * Entry point of a child process: imports the keys of a folder, where each client stops at a point of its own. The process kills itself once all of them
- * stand there. Its one argument is an {@link ImportOrder} as JSON.
+ * have stopped. Its one argument is an {@link ImportOrder} as JSON.
  */
 import { readFile } from 'node:fs/promises';
 import { loadConfig } from '../../src/config/load.ts';

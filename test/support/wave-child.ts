@@ -1,6 +1,6 @@
 /**
  * Entry point of a child process: a worker that sweeps some policies, where the wave of each stops at a step of its own. The process kills itself once all of
- * them stand there. Its one argument is a {@link WaveOrder} as JSON.
+ * them have stopped. Its one argument is a {@link WaveOrder} as JSON.
  */
 import { readFile } from 'node:fs/promises';
 import { openQueues } from '../../jobs/queues.ts';

@@ -1,6 +1,6 @@
 /**
  * Entry point of a child process: a worker like any other, except that each client stops at a point of its own, and that the process signals itself once
- * all of them stand there. Its one argument is a {@link WorkerOrder} as JSON.
+ * all of them have stopped. Its one argument is a {@link WorkerOrder} as JSON.
  */
 import { readFile } from 'node:fs/promises';
 import { loadConfig } from '../../src/config/load.ts';
