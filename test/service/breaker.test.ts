@@ -9,6 +9,7 @@ import { type ClientRef, makeReference } from '../../src/core/client.ts';
 import { signDocument } from '../../src/keys/signed.ts';
 import { keksOf } from '../../src/rotation/policy.ts';
 import { rekeyd } from '../support/command.ts';
+import { contextOf } from '../support/context.ts';
 import { DEPLOYMENT, type Fleet, type FleetClient, PEM_APP, startFleet } from '../support/fleet.ts';
 import { until } from '../support/until.ts';
 
@@ -73,8 +74,7 @@ test('a flood of small reports comes to the same as a large one', async () => {
 });
 
 test('reports at the same moment count together', async () => {
-  const { resources, queues, config } = await startFleet({ apps: [APP] });
-  const context = { resources, queues, keks: keksOf(config), log: resources.log, lockMs: 30_000 };
+  const context = contextOf(await startFleet({ apps: [APP] }));
   const passed = await Promise.allSettled(
     Array.from({ length: 30 }, (_, index) => {
       const refs = [makeReference(DEPLOYMENT, APP.slug, `${index}`)];

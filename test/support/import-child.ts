@@ -9,11 +9,10 @@ import { openResources } from '../../src/runtime/resources.ts';
 import { systemClock } from '../../src/time.ts';
 import { importingAll } from './importing.ts';
 import { countedPoints } from './points.ts';
+import type { Order } from './worker-process.ts';
 
-export interface ImportOrder {
-  /** Paths: the config file, a JSON object with its environment, and the folder of key files. */
-  readonly config: string;
-  readonly env: string;
+export interface ImportOrder extends Order {
+  /** Path of the folder of key files. */
   readonly folder: string;
   /** By client reference, as {@link countedPoints} counts them. Without any, it runs to its end. */
   readonly stopAt: Readonly<Record<string, string>>;

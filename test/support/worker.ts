@@ -7,11 +7,9 @@ import { loadConfig } from '../../src/config/load.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { startService } from '../../src/runtime/service.ts';
 import { countedPoints } from './points.ts';
+import type { Order } from './worker-process.ts';
 
-export interface WorkerOrder {
-  /** Paths: the config file, and a JSON object with the environment that its references point to. */
-  readonly config: string;
-  readonly env: string;
+export interface WorkerOrder extends Order {
   /** By client reference, as {@link countedPoints} counts them. */
   readonly stopAt: Readonly<Record<string, string>>;
   readonly lockMs: number;
