@@ -115,11 +115,14 @@ test('the store is lost, and the key folders are there: their keys are taken bac
 
   // Every client whose key the backup does not know is named, and left as it is.
   const refs = outdated.map(({ ref }) => ref).sort();
-  const found = await until('the backup is compared with the server', async () => {
-    const { clients } = JSON.parse(await rekeyd(fleet, 'status', '--state', 'found', '--json'));
-    return clients.length === refs.length && clients.map(({ client }: { client: string }) => client).sort();
-  });
-  expect(found).toEqual(refs);
+  const { store } = fleet.resources;
+  await until(
+    'the backup is compared with the server',
+    async (saw) => saw(await store.enrolmentCounts()).found === refs.length,
+    60_000,
+  );
+  const found = JSON.parse(await rekeyd(fleet, 'status', '--state', 'found', '--json'));
+  expect(found.clients.map(({ client }: { client: string }) => client).sort()).toEqual(refs);
   const told = (await fleet.audit()).filter(({ seq }) => seq > Number(declared.entries ?? 0));
   const again = told.filter(({ type, data }) => type === 'client.found' && typeof data.error === 'string');
   expect(again.map(({ client }) => client).sort()).toEqual(refs);
