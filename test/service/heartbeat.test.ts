@@ -1,7 +1,7 @@
 /** `alerts.heartbeat`: a monitor elsewhere is told that all is well, or what is not. */
 import { createServer } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
 import { Secret } from '../../src/config/secret.ts';
 import { startHeartbeat } from '../../src/runtime/heartbeat.ts';
