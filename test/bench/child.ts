@@ -88,7 +88,7 @@ async function stop(child: ChildProcess): Promise<void> {
   await gone;
 }
 
-/** In the child: ready, and answering until the parent lets go; then `close`, and the end. */
+/** In the child: ready, and answering until the parent disconnects; then `close`, and the end. */
 export function serveParent(
   ready: unknown,
   handlers: Readonly<Record<string, (details: never) => unknown>>,

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { judge, median, medians } from './figure.ts';
+import { judge, median, medians, p99 } from './figure.ts';
 
 test.each([
   { numbers: [3], expected: 3 },
@@ -8,6 +8,14 @@ test.each([
   { numbers: [10, 9, 100], expected: 10 },
 ])('the median of $numbers is $expected', ({ numbers, expected }) => {
   expect(median(numbers)).toBe(expected);
+});
+
+test.each([
+  { count: 1, expected: 1 },
+  { count: 99, expected: 99 },
+  { count: 200, expected: 198 },
+])('the 99th percentile of the numbers from $count down to 1 is $expected', ({ count, expected }) => {
+  expect(p99(Array.from({ length: count }, (_, index) => count - index))).toBe(expected);
 });
 
 test.each([

@@ -40,6 +40,11 @@ export function median(numbers: readonly number[]): number {
   return (lower + upper) / 2;
 }
 
+/** The slowest but one in a hundred: a value that was measured. NaN of none. */
+export function p99(numbers: readonly number[]): number {
+  return numbers.toSorted((a, b) => a - b)[Math.ceil(numbers.length * 0.99) - 1] ?? Number.NaN;
+}
+
 /** Each member's median over the rounds. */
 export function medians<Name extends string>(rounds: readonly Readonly<Record<Name, number>>[]): Record<Name, number> {
   const names = Object.keys(rounds[0] ?? {}) as Name[]; // a record has no other names

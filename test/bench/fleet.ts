@@ -44,7 +44,7 @@ export async function rotateFleet(stage: Stage, workers: readonly Child[]): Prom
 
 /** As any producer does it. Answers how many rotations it came to, once all of them have begun. */
 async function requestAll({ queues }: Stage): Promise<number> {
-  // The keys that the fleet begins with are nobody's: the first rotation enrolls its clients.
+  // The fleet begins with foreign keys: the first rotation enrolls its clients.
   const data = {
     v: 1,
     select: { all: true },

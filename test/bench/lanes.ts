@@ -1,5 +1,6 @@
 /** A bare loop: one task for each client, some at once, timed. */
 import { inParallel } from '../../src/parallel.ts';
+import { p99 } from './figure.ts';
 
 export interface Loop {
   readonly clients: readonly string[];
@@ -11,7 +12,7 @@ export interface Loop {
 
 export interface BareResult {
   readonly seconds: number;
-  /** From the generation of a key to its last answer, the slowest but 1 %. */
+  /** Of one client each. */
   readonly p99Ms: number;
 }
 
@@ -28,6 +29,5 @@ export async function timed(
     took.push(performance.now() - at);
   });
   const seconds = (performance.now() - startedAt) / 1000;
-  took.sort((a, b) => a - b);
-  return { seconds, p99Ms: took[Math.ceil(took.length * 0.99) - 1] ?? 0 };
+  return { seconds, p99Ms: p99(took) };
 }

@@ -7,7 +7,7 @@ import { inTemporaryFolder } from './temporary.ts';
 const CLIENTS = 300;
 const LANES = 10;
 
-/** What it costs the sink beside writing its files that a set is never half seen, whoever else delivers there and whatever a crash left. */
+/** What the sink costs beyond writing its files: it compares them, bears other workers in the same folder, and removes what a crash left. */
 export const p1File: Figure = {
   ids: ['P1-file'],
   async measure({ rounds, quick }) {

@@ -2,7 +2,7 @@ import { FRESH_MS } from '../../src/core/server.ts';
 import { sleep } from '../../src/time.ts';
 import { until } from '../support/patient.ts';
 import type { Child, Usage } from './child.ts';
-import { type Figure, judge, medians, type Result } from './figure.ts';
+import { type Figure, judge, medians, p99, type Result } from './figure.ts';
 import { requestToPatch } from './p6.ts';
 import type { ServerCounts } from './server-child.ts';
 import { APP, onStage, type Stage } from './stage.ts';
@@ -64,8 +64,7 @@ function rotateIn(clients: number, rounds: number): Promise<readonly Round[]> {
       const took: number[] = [];
       for (const client of some) took.push(await requestToPatch(stage, client));
       const after = await spentBy(worker, stage);
-      took.sort((a, b) => a - b);
-      const p99Ms = took[Math.ceil(took.length * 0.99) - 1] ?? Number.NaN;
+      const p99Ms = p99(took);
       const each = (name: keyof typeof after) => (after[name] - before[name]) / some.length;
       all.push({ cpuMs: each('cpuMs'), p99Ms, answeredMiB: each('bytes') / 2 ** 20 });
     }

@@ -4,7 +4,7 @@ import { Pool } from 'undici';
 import { MOST_OF_A_CALLER } from '../../src/http/events.ts';
 import { makeToken } from '../support/api.ts';
 import type { Usage } from './child.ts';
-import { type Figure, judge, medians } from './figure.ts';
+import { type Figure, judge, medians, p99 } from './figure.ts';
 import { rotateFleet } from './fleet.ts';
 import { onStage, type Setting, type Stage } from './stage.ts';
 import { scaled } from './throughput.ts';
@@ -101,10 +101,6 @@ async function timed(times: number[], call: () => Promise<unknown>): Promise<voi
   const startedAt = performance.now();
   await call();
   times.push(performance.now() - startedAt);
-}
-
-function p99(times: readonly number[]): number {
-  return [...times].sort((a, b) => a - b)[Math.ceil(times.length * 0.99) - 1] ?? Number.NaN;
 }
 
 export const p15Listeners: Figure = {

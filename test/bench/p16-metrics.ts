@@ -1,7 +1,7 @@
 /** `/metrics` of a large fleet beside that of a small one: what an answer takes, and how large it is. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { makeToken } from '../support/api.ts';
-import { type Figure, judge } from './figure.ts';
+import { type Figure, judge, median } from './figure.ts';
 import { fill } from './fill.ts';
 import { onStage } from './stage.ts';
 
@@ -65,8 +65,7 @@ async function scrapedOf(clients: number, rounds: number): Promise<readonly Scra
         sizes.push(Buffer.byteLength(await scrape()));
         took.push(performance.now() - from);
       }
-      took.sort((a, b) => a - b);
-      all.push({ first, ms: took[SCRAPES / 2] ?? Number.NaN, bytes: Math.max(...sizes) });
+      all.push({ first, ms: median(took), bytes: Math.max(...sizes) });
     }
     return all;
   });

@@ -94,7 +94,7 @@ async function seed(stage: Stage): Promise<Seed[]> {
   return seeds;
 }
 
-/** Puts the client there as if it had been imported and enrolled `ageMs` ago, whatever stood there before. */
+/** Writes the record of a client that was imported and enrolled `ageMs` ago, in place of the one before. */
 async function store({ resources }: Stage, { ref, client }: Seed, ageMs: number): Promise<void> {
   const policy = clientPolicy(resources, ref);
   const [published] = client.keys;

@@ -1,6 +1,6 @@
 import { sleep } from '../../src/time.ts';
 import { until } from '../support/patient.ts';
-import { type Figure, judge, median, medians } from './figure.ts';
+import { type Figure, judge, median, medians, p99 } from './figure.ts';
 import { rotateFleet } from './fleet.ts';
 import type { BareResult, Loop } from './lanes.ts';
 import { APP, onStage, type Stage } from './stage.ts';
@@ -23,9 +23,7 @@ export const p6: Figure = {
         const { p99Ms } = await stage.bare.ask<BareResult>('patches', loop);
         const took: number[] = [];
         for (const client of clients) took.push(await requestToPatch(stage, client));
-        took.sort((a, b) => a - b);
-        const p99 = took[Math.ceil(took.length * 0.99) - 1] ?? Number.NaN;
-        all.push({ p99_ms: p99, median_ms: median(took), bare_p99_ms: p99Ms });
+        all.push({ p99_ms: p99(took), median_ms: median(took), bare_p99_ms: p99Ms });
       }
       return all;
     });

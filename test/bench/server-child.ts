@@ -1,4 +1,4 @@
-/** The local Wacht in a process of its own, with a fleet of clients that share one key which nobody manages yet. */
+/** The local Wacht in a process of its own, with a fleet of clients that share one key that rekeyd does not manage yet. */
 import { subscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
 import { isChange, isLook } from '../emulator/log.ts';

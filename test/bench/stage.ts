@@ -164,7 +164,7 @@ function configFile(setting: Setting, slugs: readonly string[], url: string, red
         alg: setting.alg ?? 'ES256',
         modulus_length: setting.modulus ?? 2048,
         strategy: setting.strategy,
-        // The keys that the fleet begins with belong to nobody: the first rotation lets them go.
+        // The fleet begins with foreign keys: the first rotation retires them.
         foreign_keys: 'retire',
         propagation: '0s',
         overlap: setting.overlap ?? '0s',

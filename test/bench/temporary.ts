@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createReleases } from '../../src/runtime/lifecycle.ts';
 
-/** Released in the reverse order, whatever happened. */
+/** Adds a release. All run at the end, in the reverse order, also after an error. */
 export type Later = (name: string, release: () => unknown) => void;
 
 /** Gives `use` a folder of its own, and leaves nothing of it behind. */

@@ -3,14 +3,14 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
-import type { JobContext } from '../../jobs/context.ts';
 import { noteOffers } from '../../jobs/due-times.ts';
 import { apply } from '../../jobs/start.ts';
 import { sweep } from '../../jobs/sweep.ts';
 import { enroll } from '../../src/core/adoption.ts';
-import { clientPolicy, keksOf } from '../../src/rotation/policy.ts';
+import { clientPolicy } from '../../src/rotation/policy.ts';
 import { goodClaims, introspect, makeKey, sign, withPem } from '../emulator/testing.ts';
 import { rekeyd } from '../support/command.ts';
+import { contextOf } from '../support/context.ts';
 import { DEPLOYMENT, type Fleet, type FleetApp, type FleetClient, KID_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
 import { probeOn } from '../support/probing.ts';
@@ -68,15 +68,7 @@ const typesOf = async (fleet: Fleet, { ref }: FleetClient) =>
 
 /** A tick that is asked for by hand. */
 async function tick(fleet: Fleet, slot: string, config = fleet.config, reindex = true): Promise<number> {
-  const { queues, resources } = fleet;
-  const context: JobContext = {
-    resources: { ...resources, config },
-    queues,
-    keks: keksOf(config),
-    log: resources.log,
-    lockMs: 30_000,
-  };
-  return (await sweep({ v: 1, policy: APP.slug, slot, reindex }, context)).started;
+  return (await sweep({ v: 1, policy: APP.slug, slot, reindex }, contextOf(fleet, config))).started;
 }
 
 function policyOf({ resources }: Fleet, { ref }: FleetClient) {

@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { caller, makeToken } from '../support/api.ts';
 import { PEM_APP, startFleet } from '../support/fleet.ts';
+import { until } from '../support/until.ts';
 
 const ANYWHERE = { http: { listen: '127.0.0.1:0' } };
 const PLACE = '185019846023/pem-app';
@@ -92,7 +93,9 @@ test('Redis goes away while a request waits: the caller is told so, and asks aga
   const json = { select: { clients: [client.ref] }, reason: 'a drill' };
   const headers = { 'idempotency-key': 'drill-1' };
   const asked = api('/v1/rotations', { json, headers });
-  await expect.poll(() => fleet.queues.requests.getJobCountByTypes('wait', 'prioritized')).toBe(1);
+  await until('the request waits', async (saw) => {
+    return saw(await fleet.queues.requests.getJobCountByTypes('wait', 'prioritized')) === 1;
+  });
   await fleet.redis.kill();
   const lost = await asked;
   expect(lost).toMatchObject({ status: 503, type: 'application/problem+json' });

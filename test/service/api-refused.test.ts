@@ -18,7 +18,7 @@ const refusedEntries = async (fleet: Fleet) => (await fleet.audit()).filter(({ t
 const PROBLEM = { type: 'application/problem+json' };
 const DRILL = { select: { all: true }, reason: 'a drill' };
 
-test('nobody, and a token that is not accepted, may do nothing; one without the scope not that', async () => {
+test('a call without an accepted token is answered 401, and one whose token lacks the scope 403; both are audited', async () => {
   const { fleet, url } = await start();
   const ends = await makeToken(fleet, { name: 'ends' });
   const expired = await makeToken(fleet, { name: 'expired', lifeMs: 0 });

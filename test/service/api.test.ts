@@ -114,7 +114,7 @@ describe('the events of a rotation', () => {
     expect(second).toEqual(all);
     expect(all.map(({ id: at, event }) => [at, event])).toEqual(entries.map(({ seq, type }) => [seq, type]));
     expect(all.at(-1)?.event).toBe('rotation.completed');
-    // Whoever was cut off in the middle hears the rest, and whoever heard all is told not to come back.
+    // A caller that was cut off in the middle hears the rest. One that heard all is told not to come back.
     const [first, middle, last] = [all[0], all[3], all.at(-1)];
     expect(await heard(await events({ 'last-event-id': `${middle?.id}` }))).toEqual(all.slice(4));
     expect(await heard(await events({ 'last-event-id': '999999999' }))).toEqual(all);

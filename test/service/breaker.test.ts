@@ -9,6 +9,7 @@ import { type ClientRef, makeReference } from '../../src/core/client.ts';
 import { signDocument } from '../../src/keys/signed.ts';
 import { keksOf } from '../../src/rotation/policy.ts';
 import { rekeyd } from '../support/command.ts';
+import { contextOf } from '../support/context.ts';
 import { DEPLOYMENT, type Fleet, type FleetClient, PEM_APP, startFleet } from '../support/fleet.ts';
 import { until } from '../support/until.ts';
 
@@ -73,8 +74,7 @@ test('a flood of small reports comes to the same as a large one', async () => {
 });
 
 test('reports at the same moment count together', async () => {
-  const { resources, queues, config } = await startFleet({ apps: [APP] });
-  const context = { resources, queues, keks: keksOf(config), log: resources.log, lockMs: 30_000 };
+  const context = contextOf(await startFleet({ apps: [APP] }));
   const passed = await Promise.allSettled(
     Array.from({ length: 30 }, (_, index) => {
       const refs = [makeReference(DEPLOYMENT, APP.slug, `${index}`)];
@@ -135,8 +135,10 @@ test('a second person is somebody else who was authenticated, and approves this 
   await approve(other, person('bob'), parts);
   await waits(other, /waits for one more person, other than os:bob/);
   for (const approval of await store.approvals(other)) await store.approve(id, approval, []);
+  await until('its job is put off', async () => (await jobOf(id)).isDelayed());
   await (await jobOf(id)).promote();
   await until('it was looked at again', async () => ((await jobOf(id)).attemptsStarted ?? 0) >= 2);
+  await until('its job is put off again', async () => (await jobOf(id)).isDelayed());
   await waits(id, /other than os:alice:/);
   expect(fleet.emulator.log.filter(({ method }) => method === 'PATCH')).toEqual([]);
 

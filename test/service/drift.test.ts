@@ -1,13 +1,13 @@
 /** Drift from the edit at the server to what a person makes of it: upkeep notes it, `rekeyd drift` shows it, a decision goes through the ordinary loop. */
 import { expect, test } from 'vitest';
-import type { JobContext } from '../../jobs/context.ts';
 import { reconcile } from '../../jobs/reconcile.ts';
 import { apply } from '../../jobs/start.ts';
 import { repair } from '../../src/core/settling.ts';
-import { clientPolicy, keksOf } from '../../src/rotation/policy.ts';
+import { clientPolicy } from '../../src/rotation/policy.ts';
 import { makeKey, withPem } from '../emulator/testing.ts';
 import { caller, makeToken } from '../support/api.ts';
 import { ran, rekeyd, statusOf } from '../support/command.ts';
+import { contextOf } from '../support/context.ts';
 import { DEPLOYMENT, type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { scraper } from '../support/metrics.ts';
 import { until } from '../support/until.ts';
@@ -15,11 +15,6 @@ import { until } from '../support/until.ts';
 const THEIRS = makeKey('ES256');
 const WHY = ['--reason', 'a test'];
 const LIST = { method: 'GET', path: /clients$/ };
-
-/** The job is run by hand: nothing else looks at the lists meanwhile. */
-function contextOf({ resources, queues }: Fleet): JobContext {
-  return { resources, queues, keks: keksOf(resources.config), log: resources.log, lockMs: 30_000 };
-}
 
 function kidsOn({ emulator }: Fleet, { app, id }: FleetClient) {
   return emulator.client(DEPLOYMENT, app.slug, id).jwks?.keys.map(({ kid }) => kid) ?? [];

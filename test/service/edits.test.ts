@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { FRESH_MS } from '../../src/core/server.ts';
-import { sleep } from '../../src/time.ts';
+import type { ServiceOptions } from '../../src/runtime/service.ts';
 import { CHANGE } from '../emulator/fault-rules.ts';
 import { makeKey, withPem } from '../emulator/testing.ts';
 import { beginRotation } from '../support/begin.ts';
@@ -17,6 +17,20 @@ const THEIRS = makeKey('ES256');
 function kidsOn(fleet: Fleet, { app, id, ref }: FleetClient): (string | null)[] {
   const deployment = ref.split('/')[0] ?? '';
   return fleet.emulator.client(deployment, app.slug, id).jwks?.keys.map(({ kid }) => kid) ?? [];
+}
+
+/** Runs `edit` once, right after the commit which says that the new key is published. */
+function oncePublished(edit: () => void): Partial<ServiceOptions> {
+  let isDone = false;
+  return {
+    hooks: {
+      onPoint(point) {
+        if (point !== 'patch:after commit' || isDone) return;
+        isDone = true;
+        edit();
+      },
+    },
+  };
 }
 
 /** Somebody adds a key of theirs behind those that are there. */
@@ -42,12 +56,10 @@ test('a single PEM that somebody replaced before the PATCH gives way to ours, an
   const fleet = await startFleet({ apps: [app], config: { reconcile_every: '1h' } });
   const client = await fleet.managed(app, { members: ({ pem }) => ({ public_key_pem: pem }) });
   await fleet.start();
-  await fleet.reached(client, await fleet.rotate(client), 'finished');
-  // The next rotation looks again.
-  await sleep(FRESH_MS + 100);
+  await fleet.reached(client, await fleet.rotate(client));
   const edit = { jwks: { keys: [{ kty: 'PEM', public_key_pem: THEIRS.pem }] } };
   fleet.emulator.edit(DEPLOYMENT, app.slug, client.id, edit);
-  await fleet.reached(client, await fleet.rotate(client), 'finished');
+  await fleet.reached(client, await beginRotation(fleet, client));
   const told = fleet.lines.map((line) => JSON.parse(line)).filter(({ level }) => level === 'warn');
   expect(told).toMatchObject([
     { client: client.ref, msg: expect.stringContaining('somebody changed the published keys') },
@@ -75,15 +87,9 @@ test('a key that somebody adds while the new one propagates is kept', async () =
   const app = { ...KID_APP, policy: { ...KID_APP.policy, propagation: '6s' } };
   const fleet = await startFleet({ apps: [app], config: { reconcile_every: '200ms' } });
   const client = await fleet.managed(app);
-  await fleet.start();
+  await fleet.start(oncePublished(() => addTheirs(fleet, client)));
   const logins = await startLogins(client, fleet);
-  const rotation = await fleet.rotate(client);
-  await until(
-    'the new key is published',
-    async () => (await fleet.record(client)).rotation?.phase.name === 'published',
-  );
-  addTheirs(fleet, client);
-  const { kid } = await fleet.reached(client, rotation);
+  const { kid } = await fleet.reached(client, await fleet.rotate(client));
   expect(kidsOn(fleet, client)).toEqual([kid, THEIRS.kid]);
   expect((await logins.stop()).refused).toEqual([]);
 });
@@ -105,15 +111,15 @@ test('a key that somebody takes away while the new one propagates is not put bac
   const client = await fleet.managed(app);
   addTheirs(fleet, client);
   const rotation = await beginRotation(fleet, client);
-  await fleet.start();
-  await until(
-    'the new key is published',
-    async () => (await fleet.record(client)).rotation?.phase.name === 'published',
-  );
-  expect(kidsOn(fleet, client)).toEqual([client.key.kid, expect.any(String), THEIRS.kid]);
-  const deployment = client.ref.split('/')[0] ?? '';
-  fleet.emulator.edit(deployment, app.slug, client.id, { jwks: { keys: [withPem(client.key)] } });
-  await fleet.reached(client, rotation, 'rolled_back');
+  let published: readonly (string | null)[] = [];
+  const takeAway = () => {
+    published = kidsOn(fleet, client);
+    const deployment = client.ref.split('/')[0] ?? '';
+    fleet.emulator.edit(deployment, app.slug, client.id, { jwks: { keys: [withPem(client.key)] } });
+  };
+  await fleet.start(oncePublished(takeAway));
+  const { kid } = await fleet.reached(client, rotation, 'rolled_back');
+  expect(published).toEqual([client.key.kid, kid, THEIRS.kid]);
   expect(kidsOn(fleet, client)).toEqual([client.key.kid]);
   await expectSound(fleet, [client], [THEIRS]);
 });

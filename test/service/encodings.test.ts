@@ -1,4 +1,4 @@
-/** One key is one key, however a server writes it down, and under whatever names. */
+/** A key is recognised in every form in which a server shows it, and under every name. */
 import { createPublicKey } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { goodClaims, introspect, makeKey, sign, type TestKey, withPem } from '../emulator/testing.ts';

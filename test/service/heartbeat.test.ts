@@ -1,7 +1,5 @@
 /** `alerts.heartbeat`: a monitor elsewhere is told that all is well, or what is not. */
-import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { expect, onTestFinished, test } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
@@ -10,6 +8,7 @@ import { startHeartbeat } from '../../src/runtime/heartbeat.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { aged } from '../support/aged.ts';
 import { PEM_APP, startFleet } from '../support/fleet.ts';
+import { listening } from '../support/listening.ts';
 import { until } from '../support/until.ts';
 
 interface Heard {
@@ -25,10 +24,8 @@ async function startMonitor() {
     heard.push({ url: `${request.method} ${request.url}`, body: await text(request) });
     response.writeHead(answer.status, { location: '/elsewhere' }).end('OK');
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => new Promise((resolve) => void server.close(() => resolve())));
-  return { heard, answer, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/ping/4711?x=1` };
+  const port = await listening(server);
+  return { heard, answer, url: `http://127.0.0.1:${port}/ping/4711?x=1` };
 }
 
 test('a monitor is told that all is well, then what is not, and a refusal is told once without the URL', async () => {

@@ -5,6 +5,7 @@ import { isChange } from '../emulator/log.ts';
 import { type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
 import { until } from '../support/patient.ts';
+import { OLD_KEY_LEAVES, watchFor } from '../support/points.ts';
 import { type RedisGroup, startCluster, startSentinelGroup } from '../support/redis-ha.ts';
 import { expectSound } from '../support/sound.ts';
 
@@ -61,15 +62,13 @@ test.each(cases)('$what', async ({ start, replicas, early, late }) => {
     deployment: { timeout: '3s' },
   });
   const clients = await Promise.all(APPS.flatMap((app) => [fleet.managed(app), fleet.managed(app)]));
-  await fleet.start({ lockMs: 3_000 });
+  const leaving = watchFor(OLD_KEY_LEAVES);
+  await fleet.start({ lockMs: 3_000, hooks: leaving.hooks });
   const streams = await Promise.all(clients.map((client) => startLogins(client, { ...fleet, everyMs: 60 })));
   const rotations = await rotateAll(fleet, clients);
   await until('the first PATCH', () => fleet.emulator.log.some(isChange));
   await early(group);
-  await until('an old key is on its way out', async () => {
-    const records = await Promise.all(clients.map((client) => fleet.record(client)));
-    return records.some(({ retirements }) => retirements.length > 0);
-  });
+  await until('an old key is on its way out', leaving.isPassed);
   await late(group);
   for (const client of clients) await fleet.reached(client, rotations.get(client.ref) ?? '');
   for (const stream of streams) expect((await stream.stop()).refused).toEqual([]);

@@ -6,7 +6,7 @@ import { CHANGE } from '../emulator/fault-rules.ts';
 import { goodClaims, introspect, makePair, sign } from '../emulator/testing.ts';
 import { type Caller, caller, makeToken } from '../support/api.ts';
 import { DEPLOYMENT, type Fleet, type FleetClient, PEM_APP, startFleet } from '../support/fleet.ts';
-import { LOCK_MS } from '../support/killing.ts';
+import { LOCK_MS, NEXT_LOCK_MS } from '../support/killing.ts';
 import { type Saw, until } from '../support/until.ts';
 import { startWorker } from '../support/worker-process.ts';
 
@@ -91,7 +91,7 @@ test('100 RS256 clients with a standby key, and a worker killed in the middle', 
   await ended;
   fleet.emulator.faults.clear();
   going.resolve();
-  await fleet.start({ lockMs: LOCK_MS });
+  await fleet.start({ lockMs: NEXT_LOCK_MS });
 
   const rotations = await asked;
   expect(rotations).toHaveLength(CLIENTS);

@@ -1,31 +1,21 @@
 /** Imports that are killed at each point, and two at once: run again, they go on, and nothing is imported twice. */
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { expect, onTestFinished, test } from 'vitest';
-import { COMPILED } from '../support/compiled.ts';
+import { expect, test } from 'vitest';
 import { type Fleet, type FleetClient, PEM_APP, startFleet } from '../support/fleet.ts';
 import type { ImportOrder } from '../support/import-child.ts';
 import { folderOf, importingAll, privatePem } from '../support/importing.ts';
 import { startLogins } from '../support/logins.ts';
 import { countedPoints } from '../support/points.ts';
 import { until } from '../support/until.ts';
+import { startProgram } from '../support/worker-process.ts';
 
-const CHILD = fileURLToPath(new URL('../support/import-child.ts', import.meta.url));
+const CHILD = new URL('../support/import-child.ts', import.meta.url);
 
 /** An import in a process of its own. @returns how it ended: its exit code, or the signal that killed it */
 async function importInChild(fleet: Fleet, folder: string, stopAt: ImportOrder['stopAt'] = {}) {
-  const [config, env] = [join(fleet.dir, 'import.yaml'), join(fleet.dir, 'import.env.json')];
-  await writeFile(config, JSON.stringify(fleet.file));
-  await writeFile(env, JSON.stringify(fleet.env));
-  const order: ImportOrder = { config, env, folder, stopAt };
-  const child = spawn(process.execPath, [CHILD, JSON.stringify(order)], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-    env: { PATH: process.env.PATH, ...COMPILED },
-  });
-  onTestFinished(() => void child.kill('SIGKILL'));
+  const child = await startProgram<ImportOrder>(fleet, CHILD, { folder, stopAt });
   const [code, signal] = await once(child, 'exit');
   return signal ?? code;
 }

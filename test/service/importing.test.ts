@@ -3,10 +3,10 @@ import { expect, test } from 'vitest';
 import { discover } from '../../jobs/discover.ts';
 import { reconcile } from '../../jobs/reconcile.ts';
 import { RekeydError } from '../../src/errors.ts';
-import { keksOf } from '../../src/rotation/policy.ts';
 import { openResources } from '../../src/runtime/resources.ts';
 import type { FaultRule } from '../emulator/fault-rules.ts';
 import { makeKey, withPem } from '../emulator/testing.ts';
+import { contextOf } from '../support/context.ts';
 import { DEPLOYMENT, type Fleet, type FleetApp, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { importing, privatePem } from '../support/importing.ts';
 
@@ -151,8 +151,7 @@ test('the same key again changes nothing; after a rotation it is told that it wa
 
 test('clients are imported while sweeps and upkeep find them: each once, and none is lost', async () => {
   const fleet = await startFleet({ apps: [PEM_APP] });
-  const { resources, queues } = fleet;
-  const context = { resources, queues, keks: keksOf(resources.config), log: resources.log, lockMs: 30_000 };
+  const context = contextOf(fleet);
   const clients = await Promise.all(Array.from({ length: 24 }, () => fleet.foreign(PEM_APP)));
   let isDone = false;
   const looking = (async () => {
@@ -172,7 +171,7 @@ test('clients are imported while sweeps and upkeep find them: each once, and non
   expect(told.map(({ type, client }) => `${type} ${client}`).sort()).toEqual(
     ['client.found', 'key.imported'].flatMap((type) => clients.map(({ ref }) => `${type} ${ref}`)).sort(),
   );
-  expect(await resources.store.enrolmentCounts()).toEqual({ clients: 24, found: 0, held: 24 });
+  expect(await fleet.resources.store.enrolmentCounts()).toEqual({ clients: 24, found: 0, held: 24 });
 });
 
 test('an import whose last try delivers the keys has delivered them, however often another process was faster', async () => {

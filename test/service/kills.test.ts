@@ -1,7 +1,7 @@
 /** SIGKILL at every point: whatever a worker was doing, the next one goes on, and nobody's login is refused meanwhile. */
 import { expect, test } from 'vitest';
 import type { FleetApp } from '../support/fleet.ts';
-import { killAtEach, LOCK_MS, pointsOf } from '../support/killing.ts';
+import { killAtEach, NEXT_LOCK_MS, pointsOf } from '../support/killing.ts';
 import { expectSound } from '../support/sound.ts';
 
 const OVERLAP: FleetApp = { slug: 'app', selection: 'jwks_kid', policy: { strategy: 'overlap' } };
@@ -17,7 +17,7 @@ test.each([
   const points = await pointsOf(app);
   expect(points).toContain('patch:intent:after commit 0');
   const [fleet, killed] = await killAtEach(app, points);
-  await fleet.start({ lockMs: LOCK_MS });
+  await fleet.start({ lockMs: NEXT_LOCK_MS });
   for (const { point, client, rotation, logins } of killed) {
     await fleet.reached(client, rotation);
     await logins.more(1);

@@ -1,7 +1,6 @@
 /** Reports of leaked keys over HTTP: what they may do, and what they must not. */
 import { createPublicKey, generateKeyPairSync, hash, type KeyObject, sign } from 'node:crypto';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { makeReference } from '../../src/core/client.ts';
@@ -11,6 +10,7 @@ import type { LogEntry } from '../emulator/log.ts';
 import { makeKey } from '../emulator/testing.ts';
 import { caller, makeToken } from '../support/api.ts';
 import { DEPLOYMENT, type Fleet, type FleetClient, PEM_APP, startFleet } from '../support/fleet.ts';
+import { listening } from '../support/listening.ts';
 import { until } from '../support/until.ts';
 
 /** Upkeep reads lists, which would be counted with the calls of a report: it runs once, at the start. */
@@ -120,7 +120,7 @@ test('keys that are not ours cost no call of the API, however many come', async 
   const large = { method: 'POST', headers: { 'content-type': 'text/plain' }, body: nobody().repeat(10_000) };
   expect((await call('/v1/leaks', large)).status).toBe(413);
 
-  // Whoever knows a public key can write anything beside it.
+  // Anybody who knows a public key can write anything beside it.
   const { d: _, ...members } = mine.key.privateKey.export({ format: 'jwk' });
   const made = { ...members, d: makeKey('ES256').privateKey.export({ format: 'jwk' }).d };
   const fake = await call('/v1/leaks', { json: { key: made } });
@@ -209,10 +209,9 @@ test('a report is answered while Redis is away, and taken when it is back', asyn
   const call = caller(await served(fleet), token);
   const leak = { key: pemOf(mine.key.privateKey), rotate: true };
   expect((await call('/v1/leaks', { json: { ...leak, rotate: false } })).status).toBe(200);
-  process.kill(fleet.redis.pid, 'SIGSTOP');
-  const away = call('/v1/leaks', { json: leak });
-  await away.finally(() => process.kill(fleet.redis.pid, 'SIGCONT'));
-  expect((await away).status).toBe(503);
+  fleet.redis.pause();
+  const away = await call('/v1/leaks', { json: leak }).finally(fleet.redis.resume);
+  expect(away.status).toBe(503);
   const { body } = await until('it answers again', async () => {
     const answer = await call('/v1/leaks', { json: leak });
     return answer.status === 202 && answer;
@@ -244,7 +243,7 @@ test('an application that signs with a key of its own is left alone, unless some
   const found = await fleet.foreign(PEM_APP);
   const call = caller(await served(fleet), await makeToken(fleet));
   const leak = { key: pemOf(found.key.privateKey), rotate: true };
-  // A report asks no list: what nobody has looked for yet is nobody's.
+  // A report reads no list: no client is known to have this key yet.
   expect((await call('/v1/leaks', { json: leak })).body).toMatchObject({ keys: [{ clients: [] }], requests: [] });
   await fleet.request({ select: { app: '185019846023/pem-app' } });
   const left = await call('/v1/leaks', { json: leak });
@@ -272,10 +271,7 @@ test('a scanner that signs needs no token; it has a key replaced whose private h
   const scanner = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const listed = { key_identifier: 'k1', key: publicOf(scanner.privateKey), is_current: true };
   const keys = createServer((_, response) => response.end(JSON.stringify({ public_keys: [listed] })));
-  await new Promise<void>((resolve) => keys.listen(0, '127.0.0.1', resolve));
-  onTestFinished(() => void keys.close());
-  const { port } = keys.address() as AddressInfo; // it listens on a port
-  const github = { keys_url: `http://127.0.0.1:${port}/keys`, rotate: true };
+  const github = { keys_url: `http://127.0.0.1:${await listening(keys)}/keys`, rotate: true };
   const fleet = await startFleet({ apps: [PEM_APP], config: { ...HTTP, leaks: { github } } });
   const clients = [await fleet.managed(PEM_APP), await fleet.managed(PEM_APP)];
   const [mine, known] = clients as [FleetClient, FleetClient];

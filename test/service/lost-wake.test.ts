@@ -24,7 +24,7 @@ async function startStoppingAt(fleet: Fleet, isThere: (record: ClientRecord) => 
       },
     },
   });
-  return { stopped: () => until('the worker stands there', () => stands), goOn: resolve };
+  return { stopped: () => until('the worker stands still', () => stands), goOn: resolve };
 }
 
 test('a compromise that is committed while its client goes to sleep for an overlap is not slept through', async () => {

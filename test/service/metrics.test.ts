@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { caller, makeToken } from '../support/api.ts';
 import { DEPLOYMENT, PEM_APP, startFleet } from '../support/fleet.ts';
 import { samplesIn } from '../support/metrics.ts';
+import { until } from '../support/until.ts';
 
 test('a compromise is measured from its report until the old key is refused, and told to a token with the scope', async () => {
   const fleet = await startFleet({
@@ -20,11 +21,13 @@ test('a compromise is measured from its report until the old key is refused, and
 
   const { exposure } = await fleet.reached(client, await fleet.rotate(client, { compromised: true }));
   await fleet.reached(client, await fleet.rotate(client));
-  const after = await samples();
+  const after = await until('both rotations are counted', async (saw) => {
+    const told = await samples();
+    return saw(told.get('rekeyd_rotations_total{outcome="finished"}')) === 2 && told;
+  });
   expect(after.get('rekeyd_compromise_seconds_count')).toBe(1);
   const took = ((exposure?.refusedAt ?? Number.NaN) - (exposure?.reportedAt ?? 0)) / 1000;
   expect(after.get('rekeyd_compromise_seconds_sum')).toBeCloseTo(took, 6);
-  expect(after.get('rekeyd_rotations_total{outcome="finished"}')).toBe(2);
   expect(after.get('rekeyd_rotation_duration_seconds_count')).toBe(2);
   const calls = fleet.emulator.log.filter(({ api }) => api === 'management').length;
   for (const name of ['rekeyd_api_request_duration_seconds_count', 'rekeyd_api_requests_total{status="200"}']) {

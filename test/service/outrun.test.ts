@@ -48,23 +48,24 @@ test('two that were outrun while they delivered do not keep each other, and ever
 });
 
 test('an intent that is confirmed after its deadline sends nothing', async () => {
-  const fleet = await startFleet({ apps: [KID_APP], deployment: { timeout: '100ms' } });
+  const fleet = await startFleet({ apps: [KID_APP] });
   const client = await fleet.managed(KID_APP);
   await beginRotation(fleet, client);
   const { store } = fleet.resources;
   const { policy, ...hands } = handsOf(fleet, client);
+  const effects = { ...hands.effects, patchDeadlineMs: 100 };
   const slow: RecordStore = {
     load: (ref) => store.load(ref),
     claim: (ref, leastEpoch) => store.claim(ref, leastEpoch),
     async commit(change) {
       const committed = await store.commit(change);
       // The store has it, and its answer is held up on the way.
-      if (change.record.server.inFlight !== null && change.durable) await delay(hands.effects.patchDeadlineMs + 100);
+      if (change.record.server.inFlight !== null && change.durable) await delay(effects.patchDeadlineMs + 100);
       return committed;
     },
   };
   const { signal, ...stopper } = stopsAfter('patch:after effect');
-  const run = rotate(client.ref, policy, { ...hands, ...stopper, store: slow }, signal);
+  const run = rotate(client.ref, policy, { ...hands, ...stopper, effects, store: slow }, signal);
   await expect(run).rejects.toThrow('seen enough');
   const { rotation, server } = await fleet.record(client);
   expect(server.inFlight).toBeNull();

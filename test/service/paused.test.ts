@@ -1,18 +1,12 @@
 /** Pauses by people and freezes: no scheduled rotation begins, what runs is finished, and what somebody asks for goes through. */
 import { expect, test } from 'vitest';
-import type { JobContext } from '../../jobs/context.ts';
 import { reconcile } from '../../jobs/reconcile.ts';
 import { sweep } from '../../jobs/sweep.ts';
-import { keksOf } from '../../src/rotation/policy.ts';
 import { CHANGE } from '../emulator/fault-rules.ts';
 import { rekeyd, statusOf, statusOfClient } from '../support/command.ts';
+import { contextOf } from '../support/context.ts';
 import { DEPLOYMENT, type Fleet, type FleetClient, PEM_APP, startFleet } from '../support/fleet.ts';
 import { until } from '../support/until.ts';
-
-/** The jobs are run by hand. */
-function contextOf({ resources, queues }: Fleet): JobContext {
-  return { resources, queues, keks: keksOf(resources.config), log: resources.log, lockMs: 30_000 };
-}
 
 /** Every client is due whenever somebody looks. */
 const DUE = { ...PEM_APP, policy: { rotate_every: '1ms', must_by: '1d' } };

@@ -1,28 +1,23 @@
 /** Probes that come to nothing: whatever happens, the disposable client is gone in the end, and what was known stays known. */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
-import type { JobContext } from '../../jobs/context.ts';
 import { discover } from '../../jobs/discover.ts';
 import { reconcile } from '../../jobs/reconcile.ts';
 import { makeReference } from '../../src/core/client.ts';
-import { keksOf } from '../../src/rotation/policy.ts';
 import { probeUri } from '../../src/wacht/mark.ts';
 import type { FaultRule } from '../emulator/fault-rules.ts';
 import { makeKey, withPem } from '../emulator/testing.ts';
-import { COMPILED } from '../support/compiled.ts';
+import { contextOf } from '../support/context.ts';
 import { whyPaused } from '../support/deployment.ts';
 import { apiKeyOf, DEPLOYMENT, type Fleet, type FleetApp, startFleet } from '../support/fleet.ts';
 import { apiCalls, disposables, probeOn } from '../support/probing.ts';
 import { until } from '../support/until.ts';
+import { startProgram } from '../support/worker-process.ts';
 import type { ProbeOrder } from './probe-child.ts';
 
 const APP: FleetApp = { slug: 'app', selection: 'jwks_kid' };
 const FOR_EVER = { times: Number.POSITIVE_INFINITY };
-const CHILD = fileURLToPath(new URL('probe-child.ts', import.meta.url));
+const CHILD = new URL('probe-child.ts', import.meta.url);
 
 const activeOf = (fleet: Fleet, app: FleetApp) => disposables(fleet, app).filter(({ is_active }) => is_active);
 const deletes = ({ emulator }: Fleet) =>
@@ -34,19 +29,6 @@ async function callsOfOne(): Promise<readonly string[]> {
   const fleet = await startFleet({ apps: [APP] });
   await probeOn(fleet, APP);
   return apiCalls(fleet, APP).map(({ method }) => method);
-}
-
-async function startChild(fleet: Fleet, slugs: readonly string[], leaseMs: number): Promise<ChildProcess> {
-  const [config, env] = [join(fleet.dir, 'probe.yaml'), join(fleet.dir, 'probe.env.json')];
-  await writeFile(config, JSON.stringify(fleet.file));
-  await writeFile(env, JSON.stringify(fleet.env));
-  const order: ProbeOrder = { config, env, deployment: DEPLOYMENT, slugs, leaseMs };
-  const child = spawn(process.execPath, [CHILD, JSON.stringify(order)], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-    env: { PATH: process.env.PATH, ...COMPILED },
-  });
-  onTestFinished(() => void child.kill('SIGKILL'));
-  return child;
 }
 
 test('a probe that is killed at any step: the next one removes its client, and finds out everything', async () => {
@@ -71,7 +53,7 @@ test('a probe that is killed at any step: the next one removes its client, and f
     return fleet.emulator.faults.add({ kind: 'hold', until: held.promise, when, match, skip: step });
   });
   const slugs = apps.map(({ slug }) => slug);
-  const child = await startChild(fleet, slugs, 2_000);
+  const child = await startProgram<ProbeOrder>(fleet, CHILD, { deployment: DEPLOYMENT, slugs, leaseMs: 4_000 });
   await until('each probe stands at its step', () => faults.every(({ fired }) => fired === 1), 100_000);
   const dead = once(child, 'exit');
   child.kill('SIGKILL');
@@ -80,7 +62,7 @@ test('a probe that is killed at any step: the next one removes its client, and f
   const left = apps.filter((app) => activeOf(fleet, app).length > 0).length;
   expect(left).toBeGreaterThan(10);
 
-  const found = await Promise.all(apps.map((app) => probeOn(fleet, app, { leaseMs: 2_000 })));
+  const found = await Promise.all(apps.map((app) => probeOn(fleet, app)));
   for (const [index, app] of apps.entries()) {
     expect([app.slug, activeOf(fleet, app).length]).toEqual([app.slug, 0]);
     expect((await factsOf(fleet, app)).findings).toEqual(found[index]?.findings);
@@ -226,7 +208,8 @@ test('of two probes at once, one waits for the other, and neither takes the othe
   const fleet = await startFleet({ apps: [APP] });
   const waits: number[] = [];
   const onWait = (ms: number) => void waits.push(ms);
-  const options = { leaseMs: 500, onWait };
+  // The one that waits looks again when the lease of the other would be over.
+  const options = { leaseMs: 3_000, onWait };
   const both = await Promise.all([probeOn(fleet, APP, options), probeOn(fleet, APP, options)]);
   expect(both.map(({ removed }) => removed)).toEqual([0, 0]);
   expect(waits.length).toBeGreaterThan(0);
@@ -262,8 +245,8 @@ test('a disposable client is never found, taken over or rotated, and a request f
     redirect_uris: [probeUri(fleet.resources.store.id, 'n1')],
   });
   const other = await fleet.managed(app);
-  const { resources, queues, config } = fleet;
-  const context: JobContext = { resources, queues, keks: keksOf(config), log: resources.log, lockMs: 30_000 };
+  const { resources } = fleet;
+  const context = contextOf(fleet);
   await reconcile(context);
   expect(await discover({ v: 1, policy: app.slug, slot: 'one' }, context)).toEqual({ found: 0, started: 0 });
   await fleet.start();

@@ -5,11 +5,9 @@ import { probeApp } from '../../src/rotation/probe.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { openResources } from '../../src/runtime/resources.ts';
 import { systemClock } from '../../src/time.ts';
+import type { Order } from '../support/worker-process.ts';
 
-export interface ProbeOrder {
-  /** Paths: the config file, and a JSON object with the environment that its references point to. */
-  readonly config: string;
-  readonly env: string;
+export interface ProbeOrder extends Order {
   readonly deployment: string;
   readonly slugs: readonly string[];
   readonly leaseMs: number;

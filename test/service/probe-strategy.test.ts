@@ -1,13 +1,12 @@
 /** What rotations make of findings: which strategy, which algs, and when somebody has to probe first. */
 import { expect, onTestFinished, test } from 'vitest';
-import type { JobContext } from '../../jobs/context.ts';
 import { probeAgain, probeJob } from '../../jobs/probing.ts';
 import { sweep } from '../../jobs/sweep.ts';
 import { NOTHING_KNOWN } from '../../src/core/findings.ts';
-import { keksOf } from '../../src/rotation/policy.ts';
 import { storeKeys } from '../../src/store/keys.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import { beginRotation } from '../support/begin.ts';
+import { contextOf } from '../support/context.ts';
 import { DEPLOYMENT, type Fleet, type FleetApp, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
 import { apiCalls, disposables, probeOn } from '../support/probing.ts';
@@ -18,10 +17,6 @@ const keys = storeKeys('rekeyd');
 
 const AUTO: FleetApp = { slug: 'app', selection: 'first_pem', policy: { strategy: 'auto' } };
 const PLACE = `${DEPLOYMENT}/${AUTO.slug}`;
-
-function contextOf({ resources, queues }: Fleet): JobContext {
-  return { resources, queues, keks: keksOf(resources.config), log: resources.log, lockMs: 30_000 };
-}
 
 const factsOf = ({ resources }: Fleet, { slug }: FleetApp) => resources.store.appFacts(`${DEPLOYMENT}/${slug}`);
 

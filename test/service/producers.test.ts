@@ -10,6 +10,7 @@ import { bullConnection } from '../../jobs/queues.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import { documentedAcl, documentedCode } from '../support/documented.ts';
 import { type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
+import { PYTHON, withoutModule } from '../support/python.ts';
 import { expectSound } from '../support/sound.ts';
 import { until } from '../support/until.ts';
 
@@ -18,16 +19,7 @@ const run = promisify(execFile);
 /** Where the package of BullMQ is found. */
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-/** `.ci/run` installs the package into an environment of its own, and names its program. */
-const PYTHON = process.env.REKEYD_PYTHON ?? 'python3';
-
-const hasPython = await run(PYTHON, ['-c', 'import bullmq']).then(
-  () => true,
-  () => false,
-);
-
-const NO_PYTHON =
-  'there is no Python with the package bullmq: .ci/run installs it, and REKEYD_PYTHON names another one';
+const noPython = await withoutModule('bullmq');
 
 interface Answer {
   readonly answer: { readonly rotations: readonly { readonly id: string; readonly client: string }[] } | null;
@@ -61,7 +53,7 @@ async function typed(language: 'python' | 'js', url: string, { ref }: FleetClien
 test.for(['js', 'python'] as const)(
   'the %s program of the document reports a leaked key, as the Redis user of the document, and reads the answer',
   async (language, { skip }) => {
-    skip(language === 'python' && !hasPython, NO_PYTHON);
+    skip(language === 'python' && noPython !== null, noPython ?? '');
     const fleet = await startFleet({ apps: [PEM_APP] });
     const client = await fleet.managed(PEM_APP);
     const operator = await operatorOf(fleet);
@@ -92,7 +84,7 @@ const RESTRICTED = {
   },
 };
 
-/** Adds a request to the queue of that name, as whoever may. */
+/** Adds a request to the queue of that name. Its Redis user may do anything. */
 async function add(fleet: Fleet, queue: string, data: object): Promise<{ readonly queue: Queue; readonly job: Job }> {
   const { redis, store } = fleet.resources;
   const opened = new Queue(queue, { connection: bullConnection(redis), prefix: store.keys.queues });

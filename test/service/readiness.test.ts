@@ -51,7 +51,20 @@ test('a cutover that no signer is ready for fails in time: nothing was sent, and
   const fleet = await startFleet({ apps: [app] });
   const client = await fleet.managed(app);
   const logins = await startLogins(client, fleet);
-  await fleet.start();
+  let isDelivered = false;
+  await fleet.start({
+    hooks: {
+      // The time in which signers may get ready begins with the commit.
+      async onPoint(point) {
+        if (point !== 'deliver:before commit' || isDelivered) return;
+        isDelivered = true;
+        await until('the signer reports both keys', async (saw) => {
+          const reports = saw(await fleet.resources.sinks[0]?.reports?.(client.ref));
+          return reports?.some(({ kids }) => kids.length === 2);
+        });
+      },
+    },
+  });
   const { error } = await fleet.reached(client, await fleet.rotate(client), 'failed');
   expect(error).toMatch(/^1 of 2 signers report that they hold the new key, 2 s after they could\. Nothing was sent$/);
   expect(fleet.patches(client)).toEqual([]);

@@ -5,6 +5,7 @@ import { expect, test } from 'vitest';
 import { isChange } from '../emulator/log.ts';
 import { KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { startLogins } from '../support/logins.ts';
+import { OLD_KEY_LEAVES, watchFor } from '../support/points.ts';
 import { type RedisSetup, redisKinds } from '../support/redis.ts';
 import { expectSound } from '../support/sound.ts';
 import { until } from '../support/until.ts';
@@ -28,7 +29,8 @@ test.each(SETUPS)(
     const clients = await Promise.all(
       apps.flatMap((app) => [fleet.managed(app), fleet.managed(app), fleet.managed(app)]),
     );
-    await fleet.start({ lockMs: 3_000 });
+    const leaving = watchFor(OLD_KEY_LEAVES);
+    await fleet.start({ lockMs: 3_000, hooks: leaving.hooks });
     const streams = await Promise.all(clients.map((client) => startLogins(client, { ...fleet, everyMs: 60 })));
     const { rotations } = await fleet.request({ select: { all: true } });
     expect(rotations).toHaveLength(clients.length);
@@ -36,10 +38,7 @@ test.each(SETUPS)(
     await fleet.redis.kill();
     await delay(OUTAGE_MS);
     await fleet.redis.restart();
-    await until('an old key is on its way out', async () => {
-      const records = await Promise.all(clients.map((client) => fleet.record(client)));
-      return records.some(({ retirements }) => retirements.length > 0);
-    });
+    await until('an old key is on its way out', leaving.isPassed);
     await fleet.redis.kill();
     await delay(OUTAGE_MS);
     await fleet.redis.restart();

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { discover } from '../../jobs/discover.ts';
-import { keksOf } from '../../src/rotation/policy.ts';
+import { contextOf } from '../support/context.ts';
 import { DEPLOYMENT, type Fleet, type FleetApp, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { importingAll } from '../support/importing.ts';
 import { until } from '../support/until.ts';
@@ -80,9 +80,7 @@ test('a client that was only offered a key is not found anew either', async () =
   const config = await fleet.configOf(renamedDeployment(fleet, 'prod'));
   const service = await fleet.start({ schedule: true }, config);
   // A look at the lists is asked for by hand: the one of the start may be the same job as the first start's.
-  const { resources } = service;
-  const context = { resources, queues: fleet.queues, keks: keksOf(config), log: resources.log, lockMs: 30_000 };
-  await discover({ v: 1, policy: app.slug, slot: 'by hand' }, context);
+  await discover({ v: 1, policy: app.slug, slot: 'by hand' }, contextOf({ ...fleet, resources: service.resources }));
   await service.stop();
   expect(told(fleet, RENAMED)).toMatchObject([{ app: `prod/${app.slug}`, example: client.ref }]);
   expect(await fleet.resources.store.appCount(`prod/${app.slug}`)).toBe(0);

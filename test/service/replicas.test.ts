@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { type Fleet, PEM_APP, startFleet } from '../support/fleet.ts';
-import { LOCK_MS } from '../support/killing.ts';
+import { LOCK_MS, NEXT_LOCK_MS } from '../support/killing.ts';
 import { startLogins } from '../support/logins.ts';
 import { expectSound } from '../support/sound.ts';
 import { until } from '../support/until.ts';
@@ -50,7 +50,8 @@ test('a replica that starts in the middle of a cutover neither sends nor deliver
 test.each(['deliver:before effect 1', 'patch:intent:after commit 0'])(
   'a replica that stood still at %s for a whole rotation leaves the next one as it is',
   async (point) => {
-    const fleet = await startFleet({ apps: [PEM_APP], deployment: { timeout: '500ms' } });
+    // The next worker waits that long for the PATCH of the one that stands still.
+    const fleet = await startFleet({ apps: [PEM_APP], deployment: { timeout: '3s' } });
     const client = await fleet.managed(PEM_APP);
     const stopAt = { [client.ref]: point };
     const order = { stopAt, lockMs: LOCK_MS, signal: 'SIGSTOP' } as const;
@@ -58,7 +59,7 @@ test.each(['deliver:before effect 1', 'patch:intent:after commit 0'])(
     const rotation = await fleet.rotate(client);
     await until('it stands still', () => isStopped(sleeper));
     const logins = await startLogins(client, { ...fleet, everyMs: 50 });
-    const others = await fleet.start({ lockMs: LOCK_MS });
+    const others = await fleet.start({ lockMs: NEXT_LOCK_MS });
     await fleet.reached(client, rotation);
     const { kid } = await fleet.reached(client, await fleet.rotate(client));
     await others.stop();

@@ -10,7 +10,7 @@ import {
   PEM_APP,
   startFleet,
 } from '../support/fleet.ts';
-import { killAtEach, LOCK_MS, pointsOf } from '../support/killing.ts';
+import { killAtEach, NEXT_LOCK_MS, pointsOf } from '../support/killing.ts';
 import { startLogins } from '../support/logins.ts';
 import { thumbprints } from '../support/published.ts';
 import { beginRollbacks, lasting } from '../support/rolling-back.ts';
@@ -172,7 +172,7 @@ test.each([
     const points = await pointsOf(app, beginRollbacks);
     expect(points).toContain('patch:intent:after commit 0');
     const [fleet, killed] = await killAtEach(app, points, beginRollbacks);
-    await fleet.start({ lockMs: LOCK_MS });
+    await fleet.start({ lockMs: NEXT_LOCK_MS });
     for (const { point, client, rotation, logins } of killed) {
       await fleet.reached(client, rotation);
       await logins.more(1);

@@ -15,7 +15,8 @@ test('two instances rotate a fleet on schedule, each tick once, until they are s
   const finishedOf = async (client: (typeof clients)[number]) =>
     (await fleet.resources.store.history(client.ref)).filter(({ state }) => state === 'finished');
   for (const client of clients) {
-    await until('three rotations', async (saw) => saw(await finishedOf(client)).length >= 3);
+    // Each waits for its key to become old enough, and for a tick.
+    await until('three rotations', async (saw) => saw(await finishedOf(client)).length >= 3, 60_000);
   }
   await Promise.all(services.map((service) => service.stop()));
   const jobs = [fleet.queues.upkeep, fleet.queues.rotateQueue(DEPLOYMENT)];
@@ -45,7 +46,7 @@ test('two instances rotate a fleet on schedule, each tick once, until they are s
     expect((await stream.stop()).refused).toEqual([]);
   }
   expect(await fleet.resources.store.auditSize(), 'nothing happens after stop').toBe(size);
-  // Whatever was under way goes on, and nothing new is started.
+  // Rotations that were under way go on, and nothing new is started.
   await fleet.start();
   await until('all is finished', async (saw) => saw(await fleet.resources.store.openWork()).length === 0);
   await expectSound(fleet, clients);

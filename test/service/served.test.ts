@@ -10,7 +10,7 @@ import { until } from '../support/until.ts';
 
 const APP: FleetApp = { ...KID_APP, policy: { strategy: 'overlap', format: 'jwks_uri' } };
 
-test('are rotated without a refused login', async () => {
+test('keys under jwks_uri are rotated without a refused login', async () => {
   const fleet = await startServedFleet(APP);
   const client = await fleet.managed(APP);
   await fleet.start();
@@ -22,7 +22,7 @@ test('are rotated without a refused login', async () => {
   expect(await fleet.served(client)).toEqual([kid]);
 });
 
-test('never hold a compromised key of somebody else again, which the server goes on showing', async () => {
+test('a set under jwks_uri never holds a compromised foreign key again, though the server goes on showing that key', async () => {
   const fleet = await startServedFleet(APP);
   const client = await fleet.foreign(APP);
   const service = await fleet.start();
@@ -58,7 +58,7 @@ test('never hold a compromised key of somebody else again, which the server goes
   expect((await withStolen()).status).toBe(200);
 });
 
-test('are not begun beside foreign keys, and are once those were retired', async () => {
+test('jwks_uri is refused beside foreign keys, and taken once those were retired', async () => {
   const app = { ...APP, policy: { ...APP.policy, foreign_keys: 'retire' } };
   const fleet = await startServedFleet(app);
   const client = await fleet.foreign(app);

@@ -1,21 +1,15 @@
 /** What is found from the index and from the lists of the servers, and how little of both is read. */
 import { expect, test } from 'vitest';
-import type { JobContext } from '../../jobs/context.ts';
 import { discover } from '../../jobs/discover.ts';
 import { reconcile } from '../../jobs/reconcile.ts';
 import { sweep } from '../../jobs/sweep.ts';
 import type { ClientRef } from '../../src/core/client.ts';
 import { foreignKeys } from '../../src/core/desired.ts';
-import { keksOf } from '../../src/rotation/policy.ts';
 import { CHANGE } from '../emulator/fault-rules.ts';
+import { contextOf } from '../support/context.ts';
 import { DEPLOYMENT, type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { expectSound } from '../support/sound.ts';
 import { until } from '../support/until.ts';
-
-/** The jobs are run by hand: nothing else looks at the lists meanwhile. */
-function contextOf({ resources, queues }: Fleet): JobContext {
-  return { resources, queues, keks: keksOf(resources.config), log: resources.log, lockMs: 30_000 };
-}
 
 function lists({ emulator }: Fleet): number {
   return emulator.log.filter(({ method, path }) => method === 'GET' && path.endsWith('/clients')).length;
@@ -59,7 +53,7 @@ test('while a deployment does not answer nothing of it is started, and the other
   // One policy for both.
   const text = JSON.stringify(fleet.file).replaceAll('"policy":"away"', `"policy":"${SWEEP.policy}"`);
   const config = await fleet.configOf(JSON.parse(text));
-  const context = { ...contextOf(fleet), resources: { ...fleet.resources, config } };
+  const context = contextOf(fleet, config);
   await expect(sweep(SWEEP, context)).rejects.toMatchObject({ code: 'api_failed' });
   expect(await rotationOf(fleet, here)).not.toBeNull();
   expect(await rotationOf(fleet, there)).toBeNull();

@@ -3,13 +3,13 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { COMPILED } from '../support/compiled.ts';
 import { apiKeyOf, DEPLOYMENT, type Fleet, KEK, PEM_APP, startFleet } from '../support/fleet.ts';
+import { listening } from '../support/listening.ts';
 import { keysIn, needlesOf, searchFor } from '../support/secrets.ts';
 import { until } from '../support/until.ts';
 
@@ -34,16 +34,14 @@ async function startCollector() {
     bodies.push(Object(await json(request)));
     response.writeHead(answer.status, { 'content-type': 'application/json' }).end('{}');
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => new Promise((resolve) => void server.close(() => resolve())));
+  const port = await listening(server);
   const spans = (): Span[] =>
     bodies.flatMap((body) =>
       Object(body).resourceSpans.flatMap(({ scopeSpans }: { scopeSpans: { spans: Span[] }[] }) =>
         scopeSpans.flatMap((scope) => scope.spans),
       ),
     );
-  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/traces`;
+  const endpoint = `http://127.0.0.1:${port}/v1/traces`;
   return { bodies, requests, answer, spans, endpoint };
 }
 

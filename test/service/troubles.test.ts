@@ -1,6 +1,6 @@
 /** What the log says of steps that fail: neither nothing, nor the same again and again. */
-import { mkdir, rm, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { rmSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { CHANGE } from '../emulator/fault-rules.ts';
 import { type Fleet, PEM_APP, startFleet } from '../support/fleet.ts';
@@ -44,9 +44,9 @@ test('keys that cannot be delivered are told, and that the attempts of the polic
   const fleet = await startFleet({ apps: [app], config: { reconcile_every: '100ms' } });
   const client = await fleet.managed(app);
   await fleet.start();
-  await rm(client.folder, { recursive: true });
-  await mkdir(dirname(client.folder), { recursive: true });
-  await writeFile(client.folder, 'in the way');
+  // At once: upkeep would deliver into the place that is empty for a moment.
+  rmSync(client.folder, { recursive: true });
+  writeFileSync(client.folder, 'in the way');
   const rotation = await fleet.rotate(client);
   const { error } = await fleet.reached(client, rotation, 'failed');
   expect(error).toContain('gave up after 3 attempts');

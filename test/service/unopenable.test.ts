@@ -85,7 +85,7 @@ test.each<[string, Spoil]>([
   );
 });
 
-test('an old key that cannot be opened keeps neither the next rotation nor its own end', async () => {
+test('an old key that cannot be opened holds up neither the next rotation nor its own end', async () => {
   const fleet = await startFleet({ apps: [LONG_OVERLAP] });
   const client = await fleet.managed(LONG_OVERLAP);
   await fleet.start();

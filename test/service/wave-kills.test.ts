@@ -1,20 +1,16 @@
 /** SIGKILL in the middle of a wave: the next workers go on with it, and nobody is rotated twice, or before the cohort signs in. */
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { makeReference } from '../../src/core/client.ts';
 import { CHANGE } from '../emulator/fault-rules.ts';
-import { COMPILED } from '../support/compiled.ts';
 import { DEPLOYMENT, type Fleet, type FleetApp, type FleetClient, startFleet } from '../support/fleet.ts';
-import { LOCK_MS } from '../support/killing.ts';
+import { LOCK_MS, NEXT_LOCK_MS } from '../support/killing.ts';
 import { expectSound } from '../support/sound.ts';
 import { until } from '../support/until.ts';
 import type { WaveOrder, WavePoint } from '../support/wave-child.ts';
+import { startProgram } from '../support/worker-process.ts';
 
-const CHILD = fileURLToPath(new URL('../support/wave-child.ts', import.meta.url));
+const CHILD = new URL('../support/wave-child.ts', import.meta.url);
 const ALG = 'ES384';
 
 /** One for each point: an app with a policy of its name, and four clients that are due for another alg, of which two go first. */
@@ -46,16 +42,8 @@ async function startWaves(points: readonly WavePoint[]): Promise<[Fleet, readonl
 
 /** A worker that dies when the wave of each policy stands at its point. */
 async function killed(fleet: Fleet, waves: readonly Wave[]): Promise<void> {
-  const [config, env] = [join(fleet.dir, 'wave.yaml'), join(fleet.dir, 'wave.env.json')];
-  await writeFile(config, JSON.stringify(fleet.file));
-  await writeFile(env, JSON.stringify(fleet.env));
   const stopAt = Object.fromEntries(waves.map(({ app, point }) => [app.slug, point]));
-  const order: WaveOrder = { config, env, stopAt, lockMs: LOCK_MS };
-  const child = spawn(process.execPath, [CHILD, JSON.stringify(order)], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-    env: { PATH: process.env.PATH, ...COMPILED },
-  });
-  onTestFinished(() => void child.kill('SIGKILL'));
+  const child = await startProgram<WaveOrder>(fleet, CHILD, { stopAt, lockMs: LOCK_MS });
   const [, signal] = await once(child, 'exit');
   expect(signal).toBe('SIGKILL');
 }
@@ -113,7 +101,7 @@ test.each<[string, readonly WavePoint[]]>([
 ])('a worker that is killed while %s: two others go on, and each client is rotated once', async (_, points) => {
   const [fleet, waves] = await startWaves(points);
   await killed(fleet, waves);
-  await Promise.all([fleet.start({ lockMs: LOCK_MS }), fleet.start({ lockMs: LOCK_MS })]);
+  await Promise.all([fleet.start({ lockMs: NEXT_LOCK_MS }), fleet.start({ lockMs: NEXT_LOCK_MS })]);
   for (const wave of waves) {
     for (const { ref } of wave.clients) {
       await until(`${wave.point}: the rotation of ${ref} is finished`, async () => {
@@ -140,7 +128,7 @@ test('a worker that is killed while a wave stops: it stops once, and the rest ke
     }
   }
   await killed(fleet, waves);
-  await Promise.all([fleet.start({ lockMs: LOCK_MS }), fleet.start({ lockMs: LOCK_MS })]);
+  await Promise.all([fleet.start({ lockMs: NEXT_LOCK_MS }), fleet.start({ lockMs: NEXT_LOCK_MS })]);
   for (const { app, point } of waves) {
     await until(`${point}: the wave is stopped, and its cohort has ended`, async () => {
       const standing = await fleet.resources.store.wave(app.slug);

@@ -1,19 +1,14 @@
 /** Waves and what holds schedules back: pauses by people. */
 import { expect, test } from 'vitest';
-import type { JobContext } from '../../jobs/context.ts';
 import { sweep } from '../../jobs/sweep.ts';
 import { watchWave } from '../../jobs/wave.ts';
-import { keksOf } from '../../src/rotation/policy.ts';
 import { rekeyd, statusOf } from '../support/command.ts';
+import { contextOf } from '../support/context.ts';
 import { type Fleet, type FleetApp, type FleetClient, PEM_APP, startFleet } from '../support/fleet.ts';
 
 const POLICY = PEM_APP.slug;
 /** Every client is due for another format, so a part of them goes first. */
 const APP: FleetApp = { ...PEM_APP, policy: { format: 'pem', cohort: { first: '50%', then: '0s' } } };
-
-function contextOf({ resources, queues }: Fleet): JobContext {
-  return { resources, queues, keks: keksOf(resources.config), log: resources.log, lockMs: 30_000 };
-}
 
 const sweepOf = (fleet: Fleet, slot: string) => sweep({ v: 1, policy: POLICY, slot, reindex: false }, contextOf(fleet));
 const waveOf = async (fleet: Fleet) => (await fleet.resources.store.wave(POLICY))?.wave ?? null;

@@ -1,6 +1,5 @@
 /** A part of a wave goes first, and what that costs the rest when the part cannot sign in: nothing. */
 import { describe, expect, test } from 'vitest';
-import type { JobContext } from '../../jobs/context.ts';
 import { discover } from '../../jobs/discover.ts';
 import { sweep } from '../../jobs/sweep.ts';
 import { resumePolicy, watchWave } from '../../jobs/wave.ts';
@@ -8,10 +7,11 @@ import { type ClientRef, makeReference } from '../../src/core/client.ts';
 import { ALGORITHMS } from '../../src/core/keys.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
 import { commitOf } from '../../src/rotation/commit.ts';
-import { clientPolicy, keksOf } from '../../src/rotation/policy.ts';
+import { clientPolicy } from '../../src/rotation/policy.ts';
 import { enrolledRecord } from '../core/support.ts';
 import { CHANGE } from '../emulator/fault-rules.ts';
 import { beginRotation } from '../support/begin.ts';
+import { contextOf } from '../support/context.ts';
 import { DEPLOYMENT, type Fleet, type FleetApp, type FleetClient, PEM_APP, startFleet } from '../support/fleet.ts';
 import { type Logins, startLogins } from '../support/logins.ts';
 import { expectSound } from '../support/sound.ts';
@@ -22,11 +22,6 @@ const POLICY = PEM_APP.slug;
 /** Every client is due: it signs another alg than the policy says. */
 function changingTo(alg: string, first: string, more: Readonly<Record<string, unknown>> = {}): FleetApp {
   return { ...PEM_APP, policy: { alg, cohort: { first, then: '0s' }, ...more } };
-}
-
-/** A tick, and a look at what was found due, are asked for by hand. */
-function contextOf({ resources, queues }: Fleet): JobContext {
-  return { resources, queues, keks: keksOf(resources.config), log: resources.log, lockMs: 30_000 };
 }
 
 const tick = (slot: string) => ({ v: 1, policy: POLICY, slot, reindex: false }) as const;
@@ -110,8 +105,7 @@ test('a first part that cannot sign in stops the wave: the rest keep their keys 
   expect(await sweep(tick('another'), contextOf(fleet))).toEqual({ started: 0 });
   const corrected = await fleet.configOf(JSON.parse(JSON.stringify(fleet.file).replace('EdDSA', 'ES384')));
   await fleet.start({ schedule: true }, corrected);
-  const resources = { ...fleet.resources, config: corrected };
-  expect(await sweep(tick('a third'), { ...contextOf(fleet), resources })).toEqual({ started: 0 });
+  expect(await sweep(tick('a third'), contextOf(fleet, corrected))).toEqual({ started: 0 });
   expect(await waveOf(fleet)).toMatchObject({ phase: 'stopped' });
   expect(await startedOf(fleet)).toEqual([first?.ref]);
   for (const client of rest) {

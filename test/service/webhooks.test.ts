@@ -42,8 +42,11 @@ test('a rotation is told of with its owner; a webhook is added and removed by a 
   });
 
   const scrape = await scraper(fleet, service.url);
-  const samples = await scrape();
-  expect(samples.get('rekeyd_webhook_deliveries_total{webhook="siem",outcome="delivered"}')).toBe(siem.heard.length);
+  const delivered = 'rekeyd_webhook_deliveries_total{webhook="siem",outcome="delivered"}';
+  const samples = await until('what was heard is counted', async (saw) => {
+    const told = await scrape();
+    return saw(told.get(delivered)) === siem.heard.length && told;
+  });
   expect(samples.get('rekeyd_webhook_deliveries_total{webhook="siem",outcome="failed"}')).toBe(0);
   for (const name of ['dead', 'failing']) expect(samples.get(`rekeyd_webhook_${name}{webhook="siem"}`)).toBe(0);
   // It has stopped no rotation, and held up no other webhook.

@@ -19,7 +19,7 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** Whatever it ends with. */
+/** Runs a command to its end. An exit code other than 0 is no error. */
 export async function ran(fleet: Fleet, ...args: readonly string[]): Promise<Ended> {
   const config = join(fleet.dir, 'rekeyd.yaml');
   await writeFile(config, JSON.stringify(fleet.file));
@@ -31,7 +31,7 @@ export async function ran(fleet: Fleet, ...args: readonly string[]): Promise<End
   return { code, stdout, stderr };
 }
 
-/** What it prints on stdout. @throws when it does not exit with 0 */
+/** Runs a command. @returns what it prints on stdout. @throws when it does not exit with 0 */
 export async function rekeyd(fleet: Fleet, ...args: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await ran(fleet, ...args);
   if (code !== 0) throw new Error(`rekeyd ${args.join(' ')} ended with ${code}: ${stderr}`);

@@ -3,8 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
-
-const PYTHON = process.env.REKEYD_PYTHON ?? 'python3';
+import { PYTHON } from './python.ts';
 
 /** Folder of the schemas that the Python package kubernetes-validate carries; null: this Python does not have it. */
 function findSchemas(): string | null {

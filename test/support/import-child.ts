@@ -1,6 +1,6 @@
 /**
  * Entry point of a child process: imports the keys of a folder, where each client stops at a point of its own. The process kills itself once all of them
- * stand there. Its one argument is an {@link ImportOrder} as JSON.
+ * have stopped. Its one argument is an {@link ImportOrder} as JSON.
  */
 import { readFile } from 'node:fs/promises';
 import { loadConfig } from '../../src/config/load.ts';
@@ -9,11 +9,10 @@ import { openResources } from '../../src/runtime/resources.ts';
 import { systemClock } from '../../src/time.ts';
 import { importingAll } from './importing.ts';
 import { countedPoints } from './points.ts';
+import type { Order } from './worker-process.ts';
 
-export interface ImportOrder {
-  /** Paths: the config file, a JSON object with its environment, and the folder of key files. */
-  readonly config: string;
-  readonly env: string;
+export interface ImportOrder extends Order {
+  /** Path of the folder of key files. */
   readonly folder: string;
   /** By client reference, as {@link countedPoints} counts them. Without any, it runs to its end. */
   readonly stopAt: Readonly<Record<string, string>>;

@@ -1,16 +1,14 @@
 /** An issuer of another make: it reads what the local Wacht has stored, and picks keys in its own way. */
 import { createPublicKey, type KeyObject } from 'node:crypto';
-import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { decodeProtectedHeader, jwtVerify } from 'jose';
-import { onTestFinished } from 'vitest';
 import type { StoredClient } from '../emulator/clients.ts';
 import type { LogEntry } from '../emulator/log.ts';
 import type { Emulator } from '../emulator/server.ts';
 import type { StoredJwk } from '../emulator/wire.ts';
 import { DEPLOYMENT } from './fleet.ts';
+import { listening } from './listening.ts';
 
 export interface IssuerOptions {
   /** The keys that an assertion under that `kid` may be signed with. */
@@ -65,11 +63,7 @@ export async function startIssuer(
     response.writeHead(isIn ? 200 : 400, { 'content-type': 'application/json', connection: 'close' });
     response.end(JSON.stringify(isIn ? { active: false } : refusal));
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => void server.close());
-  const { port } = server.address() as AddressInfo; // a TCP server that listens has one
-  return { origin: `http://127.0.0.1:${port}`, onAnswered };
+  return { origin: `http://127.0.0.1:${await listening(server)}`, onAnswered };
 }
 
 function keyOf(jwk: StoredJwk): KeyObject {

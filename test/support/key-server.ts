@@ -1,11 +1,9 @@
 /** A web server on this machine that shows a folder of public sets, as the one behind `publish.base_url` does. */
-import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { onTestFinished } from 'vitest';
 import { DEPLOYMENT, type Fleet, type FleetApp, type FleetClient, type FleetOptions, startFleet } from './fleet.ts';
+import { listening } from './listening.ts';
 
 const HOST = 'keys.example.com';
 
@@ -15,11 +13,7 @@ export async function serveFolder(folder: () => string): Promise<string> {
     const set = await readFile(join(folder(), decodeURIComponent(url)), 'utf8').catch(() => null);
     response.writeHead(set === null ? 404 : 200, { connection: 'close' }).end(set ?? '');
   });
-  web.listen(0, '127.0.0.1');
-  await once(web, 'listening');
-  onTestFinished(() => void web.close());
-  const { port } = web.address() as AddressInfo; // a TCP server that listens has one
-  return `http://127.0.0.1:${port}`;
+  return `http://127.0.0.1:${await listening(web)}`;
 }
 
 export interface ServedFleet extends Fleet {

@@ -1,6 +1,4 @@
 /** Rotations whose worker is killed with SIGKILL at each point that an undisturbed rotation passes. */
-import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { inParallel } from '../../src/parallel.ts';
 import { beginRotation } from './begin.ts';
 import { type Fleet, type FleetApp, type FleetClient, startFleet } from './fleet.ts';
@@ -11,6 +9,9 @@ import { startWorker } from './worker-process.ts';
 
 /** How long the jobs of a killed worker wait for the next one. */
 export const LOCK_MS = 1_500;
+
+/** For the next worker: a test process that stands still for a while must not lose the jobs that it works on. */
+export const NEXT_LOCK_MS = 3 * LOCK_MS;
 
 /** Often enough to meet every state of server and folder, and seldom enough for one process to answer all clients. */
 const LOGIN_EVERY_MS = 150;
@@ -59,18 +60,7 @@ export async function killAtEach(
   const killed = standing.map((one, index): Killed => ({ ...one, rotation: begun[index] ?? '' }));
   const stopAt = Object.fromEntries(killed.map(({ client, point }) => [client.ref, point]));
   const worker = await startWorker(fleet, fleet.file, { stopAt, lockMs: LOCK_MS, signal: 'SIGKILL' });
-  const signal = await signalOf(worker);
-  if (signal !== 'SIGKILL') throw new Error('the worker ended by itself');
+  await until('every client stands at its point', () => worker.exitCode !== null || worker.signalCode !== null, 60_000);
+  if (worker.signalCode !== 'SIGKILL') throw new Error('the worker ended by itself');
   return [fleet, killed];
-}
-
-/** The signal that ended it. */
-async function signalOf(worker: ChildProcess): Promise<NodeJS.Signals | null> {
-  const ended = once(worker, 'exit').then(([, signal]) => ({ signal }));
-  let end: { signal: NodeJS.Signals | null } | null = null;
-  void ended.then((found) => {
-    end = found;
-  });
-  const { signal } = await until('every client stands at its point', () => end, 60_000);
-  return signal;
 }

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 
 /**
- * Below those that a system gives to connections and to whoever asks for any port (Linux: from 32768 on): one of those may be taken between the look and
+ * Below those that a system gives to connections and to servers that ask for any port (Linux: from 32768 on): one of those may be taken between the look and
  * the listening, or while its server is down.
  */
 const [FIRST, AFTER_LAST] = [10_240, 32_768];

@@ -1,4 +1,4 @@
-/** The memory of a process of ours, as Linux shows it to whoever may trace that process. */
+/** The memory of a process of ours, as Linux shows it to a process that may trace it. */
 import { open, readFile } from 'node:fs/promises';
 
 /** One read at a time, and what a needle that lies across two of them needs. */
@@ -42,7 +42,7 @@ export async function readMemory(pid: number, look: (bytes: Buffer, region: Regi
     return total;
   } finally {
     await file.close();
-    // Whoever looks at our own memory next should not find what we looked at.
+    // The next search of our own memory should not find what this one looked at.
     buffer.fill(0);
   }
 }

@@ -163,7 +163,7 @@ export async function startCluster({ replicas = 0 }: { readonly replicas?: numbe
   for (const node of nodes.slice(3)) await tell(node, 'CLUSTER', 'REPLICATE', id);
   await untilFollowed(primary, replicas);
   for (const node of nodes) {
-    // Whoever does not know a replica yet does not vote for it.
+    // A node votes for no replica that it does not know yet.
     await until('every node knows the replicas', async () => {
       return String(await tell(node, 'CLUSTER', 'NODES')).split(`slave ${id}`).length === replicas + 1;
     });

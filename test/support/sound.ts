@@ -5,7 +5,7 @@ import { thumbprints } from './published.ts';
 import { until } from './until.ts';
 
 /**
- * What must hold for every client after whatever happened, once its last rotation is finished.
+ * What must hold for every client once its last rotation is finished, whatever happened before.
  * @param theirs keys that somebody else published
  */
 export async function expectSound(

@@ -44,7 +44,7 @@ export async function startConnectProxy({ hosts, login }: ConnectProxyOptions): 
 export async function startTls({ key, cert }: Certified, target: string): Promise<number> {
   const server = createTlsServer({ key, cert }, (socket) => void join(socket, target, sockets));
   const sockets = cutAtTheEnd(server);
-  server.on('tlsClientError', () => {}); // whoever does not trust it goes away
+  server.on('tlsClientError', () => {}); // a client that does not trust the certificate leaves
   return portOf(server);
 }
 

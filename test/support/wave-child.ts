@@ -1,6 +1,6 @@
 /**
  * Entry point of a child process: a worker that sweeps some policies, where the wave of each stops at a step of its own. The process kills itself once all of
- * them stand there. Its one argument is a {@link WaveOrder} as JSON.
+ * them have stopped. Its one argument is a {@link WaveOrder} as JSON.
  */
 import { readFile } from 'node:fs/promises';
 import { openQueues } from '../../jobs/queues.ts';
@@ -13,6 +13,7 @@ import { openResources } from '../../src/runtime/resources.ts';
 import type { Commit } from '../../src/store/records.ts';
 import type { Store } from '../../src/store/store.ts';
 import { systemClock } from '../../src/time.ts';
+import type { Order } from './worker-process.ts';
 
 /**
  * What a worker does to a wave in the store. `begin N` is the commit that begins the Nth rotation of the wave, `count` the one that says what a rotation
@@ -22,10 +23,7 @@ export type WaveStep = 'beginWave' | 'chooseFirst' | `begin ${number}` | 'count'
 
 export type WavePoint = `${'before' | 'after'} ${WaveStep}`;
 
-export interface WaveOrder {
-  /** Paths: the config file, and a JSON object with its environment. */
-  readonly config: string;
-  readonly env: string;
+export interface WaveOrder extends Order {
   /** By policy, which is named after its app. */
   readonly stopAt: Readonly<Record<string, WavePoint>>;
   readonly lockMs: number;

@@ -1,17 +1,15 @@
 /**
  * Entry point of a child process: a worker like any other, except that each client stops at a point of its own, and that the process signals itself once
- * all of them stand there. Its one argument is a {@link WorkerOrder} as JSON.
+ * all of them have stopped. Its one argument is a {@link WorkerOrder} as JSON.
  */
 import { readFile } from 'node:fs/promises';
 import { loadConfig } from '../../src/config/load.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { startService } from '../../src/runtime/service.ts';
 import { countedPoints } from './points.ts';
+import type { Order } from './worker-process.ts';
 
-export interface WorkerOrder {
-  /** Paths: the config file, and a JSON object with the environment that its references point to. */
-  readonly config: string;
-  readonly env: string;
+export interface WorkerOrder extends Order {
   /** By client reference, as {@link countedPoints} counts them. */
   readonly stopAt: Readonly<Record<string, string>>;
   readonly lockMs: number;

@@ -8,12 +8,12 @@ import { text } from 'node:stream/consumers';
 import { expect, onTestFinished, test } from 'vitest';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import { CLI } from '../cli/fixture.ts';
-import type { FleetClient } from '../support/fleet.ts';
 import { serveFolder } from '../support/key-server.ts';
 import { startLogins } from '../support/logins.ts';
 import { startRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
-import { type Fixture, restoreFixture } from './restore.ts';
+import { configText, readFixture, recordedClients } from './recorded.ts';
+import { restoreFixture } from './restore.ts';
 import { restoreWacht } from './wacht.ts';
 
 /** Of the fixture: 0.1 had rotated them, and had nothing left to do. */
@@ -33,7 +33,7 @@ async function commands(): Promise<readonly string[]> {
 }
 
 test('the upgrade from 0.1 is what its page says, and nobody is locked out', { timeout: 200_000 }, async () => {
-  const fixture: Fixture = JSON.parse(await readFile(join(import.meta.dirname, '692ce67.json'), 'utf8'));
+  const fixture = await readFixture();
   const dir = await mkdtemp(join(tmpdir(), 'rekeyd-upgrading-'));
   onTestFinished(() => rm(dir, { recursive: true, force: true }));
   const server = await startRedis({});
@@ -44,11 +44,7 @@ test('the upgrade from 0.1 is what its page says, and nobody is locked out', { t
   const emulator = await restoreWacht(fixture, await serveFolder(() => join(dir, 'public')));
   onTestFinished(() => emulator.close());
   for (const { deployment, apiKey } of fixture.server) emulator.setApiKey(deployment, apiKey);
-  const config = JSON.stringify(fixture.config)
-    .replaceAll('{redis}', `unix://${server.socketPath}`)
-    .replaceAll('{dir}', dir)
-    .replaceAll('{wacht}', emulator.url);
-  await writeFile(join(dir, 'rekeyd.yaml'), config);
+  await writeFile(join(dir, 'rekeyd.yaml'), configText(fixture, { ...server, dir, wacht: emulator.url }));
 
   const children = new Set<ChildProcess>();
   onTestFinished(() => children.forEach((child) => void child.kill('SIGKILL')));
@@ -62,7 +58,9 @@ test('the upgrade from 0.1 is what its page says, and nobody is locked out', { t
     return { child, ended };
   }
 
-  const clients = clientsOf(fixture, dir);
+  const clients = recordedClients(fixture, dir);
+  const [held, rotated] = [HELD, 'rotated-twice'].map((word) => clients.find(({ what }) => what === word));
+  if (held === undefined || rotated === undefined) throw new Error('the fixture lacks a client');
   const logins = await Promise.all(
     clients
       .filter(({ what }) => SIGNING.includes(what))
@@ -87,9 +85,7 @@ test('the upgrade from 0.1 is what its page says, and nobody is locked out', { t
     log += chunk;
   });
   await until('the worker has started', (saw) => saw(log).includes('"msg":"started'), 30_000);
-  const heldFolder = clients.find(({ what }) => what === HELD)?.folder ?? '';
-  const rotated = clients.find(({ what }) => what === 'rotated-twice');
-  await until('the key folder is a real one', async () => (await lstat(rotated?.folder ?? '')).isDirectory(), 60_000);
+  await until('the key folder is a real one', async () => (await lstat(rotated.folder)).isDirectory(), 60_000);
 
   const answers = new Map<string, { out: string; code: number }>();
   for (const line of looks) answers.set(line, await type(line).ended);
@@ -99,17 +95,14 @@ test('the upgrade from 0.1 is what its page says, and nobody is locked out', { t
   expect(answers.get('rekeyd doctor')?.out).toMatch(/^ok {5}keks: /m);
   expect(answers.get('rekeyd status')).toMatchObject({ code: 0, out: expect.stringMatching(/enrolled|healthy/) });
   expect(answers.get('rekeyd store status')).toMatchObject({ code: 0 });
-  const ref = clients.find(({ what }) => what === HELD)?.ref ?? 'none';
-  expect(answers.get('rekeyd status --state held')?.out).toContain(ref);
+  expect(answers.get('rekeyd status --state held')?.out).toContain(held.ref);
 
   // Step 7: its application is pointed at the folder, and its signer says so.
-  const held = clients.find(({ what }) => what === HELD);
-  if (held === undefined) throw new Error('the fixture has no such client');
-  const last = await startLogins({ ...held, folder: heldFolder }, { emulator, everyMs: 200 });
+  const last = await startLogins(held, { emulator, everyMs: 200 });
   await until(
     'its signer has enrolled it',
     async (saw) =>
-      JSON.parse(saw((await type(`rekeyd status ${ref} --json`).ended).out)).clients[0].enrolment === 'enrolled',
+      JSON.parse(saw((await type(`rekeyd status ${held.ref} --json`).ended).out)).clients[0].enrolment === 'enrolled',
     60_000,
   );
   for (const one of [...logins, last]) {
@@ -119,25 +112,3 @@ test('the upgrade from 0.1 is what its page says, and nobody is locked out', { t
   worker.child.kill('SIGTERM');
   expect(await worker.ended).toMatchObject({ code: 0 });
 });
-
-function clientsOf(fixture: Fixture, dir: string): readonly (FleetClient & { readonly what: string })[] {
-  const rows = fixture.server.flatMap(({ apps }) =>
-    apps.flatMap(({ slug, selection, clients }) => clients.map((row) => ({ app: { slug, selection }, row }))),
-  );
-  return fixture.originals.map(({ ref, what }) => {
-    const found = rows.find(({ row, app }) => ref.endsWith(`/${app.slug}/${row.id}`));
-    if (found === undefined) throw new Error(`the fixture has no server row of ${ref}`);
-    const folder = join(dir, 'data', 'keys', ...ref.split('/'));
-    // Nobody signs with a key that is not in the folder.
-    const key = {} as FleetClient['key'];
-    return {
-      what,
-      ref: ref as FleetClient['ref'],
-      app: found.app,
-      id: found.row.id,
-      clientId: found.row.client_id,
-      key,
-      folder,
-    };
-  });
-}
