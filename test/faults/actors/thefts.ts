@@ -10,7 +10,7 @@ import { assertionOf, privateKeyOf } from '../checks/keys.ts';
 import type { FaultClient } from '../stage/fleet.ts';
 import type { Scene } from '../stage/scenario.ts';
 import type { Served } from '../stage/serving.ts';
-import type { World } from '../stage/world.ts';
+import type { Testbed } from '../stage/testbed.ts';
 import { PATIENCE_MS, POLL_MS, recordOf } from './asking.ts';
 import type { ApiCall } from './callers.ts';
 
@@ -30,7 +30,7 @@ export async function steal(client: FaultClient): Promise<Theft> {
 /** The server takes it still. */
 export async function isAccepted(
   { client, kid, alg, key }: Theft,
-  { emulator }: Pick<World, 'emulator'>,
+  { emulator }: Pick<Testbed, 'emulator'>,
 ): Promise<boolean> {
   const { clientId, host } = client;
   const path = '/oauth/introspect';
@@ -51,7 +51,7 @@ export function reportOf(key: KeyObject, form: number, call: Pick<ApiCall, 'name
 }
 
 /** Waits until the private half is destroyed and the client rests. */
-export async function untilDestroyed({ raw }: Pick<World, 'raw'>, { client, kid }: Theft): Promise<void> {
+export async function untilDestroyed({ raw }: Pick<Testbed, 'raw'>, { client, kid }: Theft): Promise<void> {
   for (const end = performance.now() + PATIENCE_MS; performance.now() < end; await delay(POLL_MS)) {
     const record = await recordOf(raw, client.ref);
     const isOver = record !== null && record.rotation === null && record.retirements.length === 0;

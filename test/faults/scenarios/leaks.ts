@@ -30,7 +30,7 @@ const apps: readonly AppSetting[] = APPS.filter(({ slug }) => ['overlap', 'cutov
 export const leaks = kindOf<Served>({
   name: 'leaks',
   open: (place, dice) => openServed(place, { apps }, WORKERS, dice),
-  crew: (_dice, world) => servingCrew(world),
+  crew: (_dice, testbed) => servingCrew(testbed),
   loginEveryMs: 300,
   async play(scene) {
     const { chance, history, ports } = scene;
