@@ -10,6 +10,9 @@ AUDIENCE=${AUDIENCE:-$TOKEN_URL}
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+# Some shells skip the trap above when a signal ends them.
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
 
 base64url() { openssl base64 -A | tr '+/' '-_' | tr -d '='; }
 
@@ -47,7 +50,10 @@ assertion() {
   claims=$(printf '{"iss":"%s","sub":"%s","aud":"%s","jti":"%s","iat":%d,"exp":%d}' \
     "$client" "$client" "$AUDIENCE" "$(openssl rand -hex 16)" "$now" $((now + 60)) | base64url)
   printf %s "$header.$claims" >"$work/input"
-  printf %s "$header.$claims.$(sign "$alg" "$work/input" | base64url)"
+  sign "$alg" "$work/input" >"$work/signature"
+  # A pipe tells only how its last command ended.
+  [ -s "$work/signature" ] || { echo "token.sh cannot sign with $set/current.pem" >&2 && exit 2; }
+  printf %s "$header.$claims.$(base64url <"$work/signature")"
 }
 
 # While a key is replaced, the server may be a step ahead of the folder: then it refuses the key for some seconds.
@@ -65,7 +71,12 @@ data-urlencode = "client_assertion_type=urn:ietf:params:oauth:client-assertion-t
 data-urlencode = "client_assertion=$signed"
 END
   )
-  [ "$status" = 200 ] && echo >>"$work/answer" && exec sed -nE 's/.*"access_token": *"([^"]*)".*/\1/p' "$work/answer"
+  if [ "$status" = 200 ]; then
+    echo >>"$work/answer"
+    # Not by exec: a shell that is replaced leaves $work behind, with the token in it.
+    sed -nE 's/.*"access_token": *"([^"]*)".*/\1/p' "$work/answer"
+    exit
+  fi
   [ "$status" = 401 ] || [ "$status" = 400 ] || break
   sleep "$wait"
 done

@@ -1,7 +1,7 @@
 /** The examples of services in clients/, as programs of their own, while the keys that they sign with are rotated. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -94,11 +94,14 @@ test('the Node service signs in while its key is rotated, and enrols its client'
   expect(new Set(kids).size).toBe(2);
 });
 
-/** What it prints, and how it ended. */
+/** What it prints, how it ended, and which files it left behind. */
 async function runShell(env: Readonly<Record<string, string>>) {
-  const child = spawn('sh', [join(ROOT, 'clients/shell/token.sh')], { env: { PATH: process.env.PATH, ...env } });
+  const temporary = await mkdtemp(join(tmpdir(), 'rekeyd-token-'));
+  onTestFinished(() => rm(temporary, { recursive: true }));
+  const script = join(ROOT, 'clients/shell/token.sh');
+  const child = spawn('sh', [script], { env: { PATH: process.env.PATH, TMPDIR: temporary, ...env } });
   const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
-  return { code, stdout, stderr };
+  return { code, stdout, stderr, left: await readdir(temporary) };
 }
 
 const ALGORITHMS: readonly Algorithm[] = ['RS256', 'PS384', 'ES256', 'ES512', 'EdDSA'];
@@ -109,7 +112,8 @@ test('the shell script signs in with keys of every kind, and with those that rep
   await fleet.start();
   const signIn = async (client: FleetClient) => {
     const { env } = await startDomain(fleet, client);
-    expect(await runShell(env)).toEqual({ code: 0, stdout: expect.stringMatching(/^[\da-f-]{36}\n$/), stderr: '' });
+    const stdout = expect.stringMatching(/^[\da-f-]{36}\n$/);
+    expect(await runShell(env)).toEqual({ code: 0, stdout, stderr: '', left: [] });
   };
   await Promise.all(clients.map(signIn));
   await Promise.all(clients.map(async (client) => fleet.reached(client, await fleet.rotate(client))));
@@ -133,4 +137,17 @@ test('the shell script tries again while the server is a step ahead, and then sa
     stderr: expect.stringMatching(/no token: the server answered 503: .*maintenance/),
   });
   expect(fleet.emulator.clients(DEPLOYMENT, PEM_APP.slug)).toHaveLength(1);
+});
+
+test('the shell script sends nothing when it cannot sign', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'rekeyd-example-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  await mkdir(join(folder, '..data'));
+  const write = (meta: object) => writeFile(join(folder, '..data/meta.json'), JSON.stringify(meta, null, 2));
+  // Nothing listens there: a request would end the script with another code.
+  const env = { KEYS: folder, TOKEN_URL: 'http://127.0.0.1:1/' };
+  await write({ client_id: 'client-4711', alg: 'none', current: 'A' });
+  expect(await runShell(env)).toEqual({ code: 2, stdout: '', stderr: expect.stringContaining('alg none'), left: [] });
+  await write({ client_id: 'client-4711', alg: 'ES256', current: 'A' });
+  expect(await runShell(env)).toMatchObject({ code: 2, stderr: expect.stringContaining('cannot sign with'), left: [] });
 });

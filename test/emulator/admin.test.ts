@@ -1,29 +1,15 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { StoredClient } from './clients.ts';
-import type { Emulator } from './server.ts';
-import { DEPLOYMENT, makeKey, manage, replyOf, startTestEmulator } from './testing.ts';
+import { describe, expect, test } from 'vitest';
+import { setUpRenaming } from './renaming.ts';
+import { replyOf } from './testing.ts';
 
-const { pem } = makeKey('ES256');
-let emulator: Emulator;
-let client: StoredClient;
-
-beforeEach(async () => {
-  emulator = await startTestEmulator({ admin: true });
-  client = newClient();
-});
-afterEach(() => emulator.close());
-
-function newClient() {
-  return emulator.addClient({ deployment: DEPLOYMENT, app: 'pem-app', public_key_pem: pem, client_name: 'old' });
-}
-
-function rename(id = client.id) {
-  return manage(emulator, 'PATCH', `/pem-app/clients/${id}`, { body: { client_name: 'new' } });
-}
+const setUp = setUpRenaming();
+const { rename } = setUp;
 
 describe('over HTTP', () => {
   const admin = async (method: string, rule?: object) =>
-    replyOf(await fetch(`${emulator.url}/_emulator/faults`, { method, ...(rule && { body: JSON.stringify(rule) }) }));
+    replyOf(
+      await fetch(`${setUp.emulator.url}/_emulator/faults`, { method, ...(rule && { body: JSON.stringify(rule) }) }),
+    );
 
   test('rules are added, listed with their count, and cleared', async () => {
     const rule = { kind: 'status', status: 503, when: 'after', match: { method: 'PATCH', path: 'clients' } };
@@ -53,6 +39,6 @@ describe('over HTTP', () => {
     ['a path that is no expression', { kind: 'drop', when: 'after', match: { path: '(' } }],
   ])('%s is refused', async (_what, rule) => {
     expect(await admin('POST', rule)).toMatchObject({ status: 400, body: { error: expect.any(String) } });
-    expect(emulator.faults.list()).toEqual([]);
+    expect(setUp.emulator.faults.list()).toEqual([]);
   });
 });

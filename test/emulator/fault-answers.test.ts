@@ -1,29 +1,9 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { StoredClient } from './clients.ts';
-import type { Emulator } from './server.ts';
-import { DEPLOYMENT, HOSTS, introspect, makeKey, manage, startTestEmulator } from './testing.ts';
+import { describe, expect, test } from 'vitest';
+import { setUpRenaming } from './renaming.ts';
+import { HOSTS, introspect, manage } from './testing.ts';
 
-const { pem } = makeKey('ES256');
-let emulator: Emulator;
-let client: StoredClient;
-
-beforeEach(async () => {
-  emulator = await startTestEmulator({ admin: true });
-  client = newClient();
-});
-afterEach(() => emulator.close());
-
-function newClient() {
-  return emulator.addClient({ deployment: DEPLOYMENT, app: 'pem-app', public_key_pem: pem, client_name: 'old' });
-}
-
-function rename(id = client.id) {
-  return manage(emulator, 'PATCH', `/pem-app/clients/${id}`, { body: { client_name: 'new' } });
-}
-
-function storedName() {
-  return emulator.client(DEPLOYMENT, 'pem-app', client.id).client_name;
-}
+const setUp = setUpRenaming();
+const { rename, storedName } = setUp;
 
 describe('a status', () => {
   test.each([
@@ -34,9 +14,9 @@ describe('a status', () => {
     [500, 'before', 'Something went wrong', 'old'],
     [503, 'after', 'Something went wrong', 'new'],
   ] as const)('%i %s applying', async (status, when, message, name) => {
-    const fault = emulator.faults.add({ kind: 'status', status, when });
+    const fault = setUp.emulator.faults.add({ kind: 'status', status, when });
     expect(await rename()).toMatchObject({ status, body: { errors: [{ message, code: status }] } });
-    expect([storedName(), fault.fired, emulator.log.at(-1)?.status]).toEqual([name, 1, status]);
+    expect([storedName(), fault.fired, setUp.emulator.log.at(-1)?.status]).toEqual([name, 1, status]);
     expect(await rename()).toMatchObject({ status: 200 });
   });
 
@@ -45,7 +25,7 @@ describe('a status', () => {
     ['with Retry-After, like its reference', { retryAfter: 7 }, '7', 'Rate limit exceeded. Retry after 60000 seconds'],
     ['with neither', { message: 'Slow down' }, null, 'Slow down'],
   ])('429 %s', async (_what, how, retryAfter, message) => {
-    emulator.faults.add({ kind: 'status', status: 429, ...how });
+    setUp.emulator.faults.add({ kind: 'status', status: 429, ...how });
     const reply = await rename();
     expect(reply).toMatchObject({ status: 429, body: { errors: [{ message, code: 429 }] } });
     expect(reply.headers.get('retry-after')).toBe(retryAfter);
@@ -56,21 +36,21 @@ describe('a status', () => {
     [502, 'Bad Gateway'],
     [504, 'Gateway Timeout'],
   ])('%i comes from the proxy, as a page', async (status, title) => {
-    emulator.faults.add({ kind: 'status', status });
+    setUp.emulator.faults.add({ kind: 'status', status });
     const reply = await rename();
     expect(reply).toMatchObject({ status, body: expect.stringContaining(`<h1>${status} ${title}</h1>`) });
     expect(reply.headers.get('content-type')).toBe('text/html');
   });
 
   test('a list read fails', async () => {
-    emulator.faults.add({ kind: 'status', status: 500, match: { method: 'GET', path: /\/clients$/ } });
-    expect(await manage(emulator, 'GET', '')).toMatchObject({ status: 200 });
-    expect(await manage(emulator, 'GET', '/pem-app/clients')).toMatchObject({ status: 500 });
+    setUp.emulator.faults.add({ kind: 'status', status: 500, match: { method: 'GET', path: /\/clients$/ } });
+    expect(await manage(setUp.emulator, 'GET', '')).toMatchObject({ status: 200 });
+    expect(await manage(setUp.emulator, 'GET', '/pem-app/clients')).toMatchObject({ status: 500 });
   });
 
   test('an OAuth endpoint fails in its own words', async () => {
-    emulator.faults.add({ kind: 'status', status: 503, match: { client: client.client_id } });
-    expect(await introspect(emulator, HOSTS['pem-app'], client.client_id, 'x')).toMatchObject({
+    setUp.emulator.faults.add({ kind: 'status', status: 503, match: { client: setUp.client.client_id } });
+    expect(await introspect(setUp.emulator, HOSTS['pem-app'], setUp.client.client_id, 'x')).toMatchObject({
       status: 503,
       body: { error: 'server_error' },
     });
@@ -82,7 +62,7 @@ describe('as the real server', () => {
     [{}, 60_000],
     [{ windowMs: 1_000 }, 1_000],
   ])('too many calls: %j', async (how, printed) => {
-    emulator.faults.add({ kind: 'rate_limited', ...how });
+    setUp.emulator.faults.add({ kind: 'rate_limited', ...how });
     const reply = await rename();
     const message = `Rate limit exceeded. Retry after ${printed} seconds`;
     expect(reply).toMatchObject({ status: 429, body: { errors: [{ message, code: 429 }] } });
@@ -91,12 +71,12 @@ describe('as the real server', () => {
   });
 
   test('a gateway that is away refuses every key, and lets clients sign in', async () => {
-    emulator.faults.add({ kind: 'gateway_away', times: Number.POSITIVE_INFINITY });
+    setUp.emulator.faults.add({ kind: 'gateway_away', times: Number.POSITIVE_INFINITY });
     const away = { status: 401, body: { errors: [{ message: 'Authentication failed', code: 401 }] } };
     expect(await rename()).toMatchObject(away);
-    expect(await manage(emulator, 'GET', '')).toMatchObject(away);
-    expect((await introspect(emulator, HOSTS['pem-app'], client.client_id, 'x')).status).toBe(400);
-    emulator.faults.clear();
+    expect(await manage(setUp.emulator, 'GET', '')).toMatchObject(away);
+    expect((await introspect(setUp.emulator, HOSTS['pem-app'], setUp.client.client_id, 'x')).status).toBe(400);
+    setUp.emulator.faults.clear();
     expect((await rename()).status).toBe(200);
   });
 
@@ -112,9 +92,9 @@ describe('as the real server', () => {
     ['no_pem', 400, { error_description: 'private_key_jwt requires a registered PEM key in jwks' }],
     ['server_error', 500, { error: 'server_error' }],
   ] as const)('a sign-in is refused: %s', async (reason, status, body) => {
-    const fault = emulator.faults.add({ kind: 'sign_in_refused', reason });
-    expect(await manage(emulator, 'GET', '')).toMatchObject({ status: 200 });
-    const reply = await introspect(emulator, HOSTS['pem-app'], client.client_id, 'x');
+    const fault = setUp.emulator.faults.add({ kind: 'sign_in_refused', reason });
+    expect(await manage(setUp.emulator, 'GET', '')).toMatchObject({ status: 200 });
+    const reply = await introspect(setUp.emulator, HOSTS['pem-app'], setUp.client.client_id, 'x');
     expect(reply).toMatchObject({ status, body });
     expect(fault.fired).toBe(1);
   });
@@ -122,24 +102,24 @@ describe('as the real server', () => {
 
 describe('how the answer goes out', () => {
   test('another page, before or after applying', async () => {
-    emulator.faults.add({ kind: 'page', status: 503, body: '' });
+    setUp.emulator.faults.add({ kind: 'page', status: 503, body: '' });
     expect(await rename()).toMatchObject({ status: 503, body: '' });
     expect(storedName()).toBe('old');
     const body = '{"errors":[{"message":"no","code":500}]}';
-    emulator.faults.add({ kind: 'page', status: 200, body, type: 'application/json', when: 'after' });
+    setUp.emulator.faults.add({ kind: 'page', status: 200, body, type: 'application/json', when: 'after' });
     expect(await rename()).toMatchObject({ status: 200, body: { errors: [{ message: 'no' }] } });
     expect(storedName()).toBe('new');
   });
 
   test('cut off in the middle', async () => {
-    emulator.faults.add({ kind: 'cut' });
+    setUp.emulator.faults.add({ kind: 'cut' });
     await expect(rename()).rejects.toThrow('terminated');
     expect(storedName()).toBe('new');
-    expect(emulator.log.at(-1)?.status).toBe(200);
+    expect(setUp.emulator.log.at(-1)?.status).toBe(200);
   });
 
   test('compressed, which nobody asked for', async () => {
-    emulator.faults.add({ kind: 'gzip' });
+    setUp.emulator.faults.add({ kind: 'gzip' });
     const reply = await rename();
     expect(reply.headers.get('content-encoding')).toBe('gzip');
     expect(reply).toMatchObject({ status: 200, body: { client_name: 'new' } });

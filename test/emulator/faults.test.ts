@@ -1,46 +1,26 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { StoredClient } from './clients.ts';
+import { describe, expect, test } from 'vitest';
 import type { Match } from './fault-rules.ts';
-import type { Emulator } from './server.ts';
-import { API_KEY, DEPLOYMENT, makeKey, manage, startTestEmulator } from './testing.ts';
+import { setUpRenaming } from './renaming.ts';
+import { API_KEY, DEPLOYMENT, manage } from './testing.ts';
 
-const { pem } = makeKey('ES256');
-let emulator: Emulator;
-let client: StoredClient;
-
-beforeEach(async () => {
-  emulator = await startTestEmulator({ admin: true });
-  client = newClient();
-});
-afterEach(() => emulator.close());
-
-function newClient() {
-  return emulator.addClient({ deployment: DEPLOYMENT, app: 'pem-app', public_key_pem: pem, client_name: 'old' });
-}
-
-function rename(id = client.id) {
-  return manage(emulator, 'PATCH', `/pem-app/clients/${id}`, { body: { client_name: 'new' } });
-}
-
-function storedName() {
-  return emulator.client(DEPLOYMENT, 'pem-app', client.id).client_name;
-}
+const setUp = setUpRenaming();
+const { newClient, rename, storedName } = setUp;
 
 describe('no answer', () => {
   test.each([
     ['before', 'old'],
     ['after', 'new'],
   ] as const)('a connection dropped %s applying', async (when, name) => {
-    emulator.faults.add({ kind: 'drop', when });
+    setUp.emulator.faults.add({ kind: 'drop', when });
     await expect(rename()).rejects.toThrow('fetch failed');
     expect(storedName()).toBe(name);
-    expect(emulator.log.at(-1)?.status).toBeNull();
+    expect(setUp.emulator.log.at(-1)?.status).toBeNull();
   });
 
   test('a stall lasts until the caller gives up', async () => {
-    const fault = emulator.faults.add({ kind: 'stall', when: 'after' });
+    const fault = setUp.emulator.faults.add({ kind: 'stall', when: 'after' });
     const caller = new AbortController();
-    const reply = fetch(`${emulator.url}/oauth/apps/pem-app/clients/${client.id}`, {
+    const reply = fetch(`${setUp.emulator.url}/oauth/apps/pem-app/clients/${setUp.client.id}`, {
       method: 'PATCH',
       headers: { authorization: `Bearer ${API_KEY}`, 'content-type': 'application/json' },
       body: '{"client_name":"new"}',
@@ -54,12 +34,12 @@ describe('no answer', () => {
   });
 
   test('closing the emulator ends a stall and a latency', async () => {
-    emulator.faults.add({ kind: 'stall', when: 'before' });
-    emulator.faults.add({ kind: 'latency', ms: 3_600_000 });
+    setUp.emulator.faults.add({ kind: 'stall', when: 'before' });
+    setUp.emulator.faults.add({ kind: 'latency', ms: 3_600_000 });
     const stalled = expect(rename()).rejects.toThrow('fetch failed');
     const delayed = expect(rename()).rejects.toThrow('fetch failed');
-    await expect.poll(() => emulator.log.length).toBe(2);
-    await emulator.close();
+    await expect.poll(() => setUp.emulator.log.length).toBe(2);
+    await setUp.emulator.close();
     await Promise.all([stalled, delayed]);
   });
 });
@@ -67,17 +47,17 @@ describe('no answer', () => {
 describe('late', () => {
   test('latency delays the answer and does no more', async () => {
     const start = performance.now();
-    emulator.faults.add({ kind: 'latency', ms: 30 });
+    setUp.emulator.faults.add({ kind: 'latency', ms: 30 });
     expect(await rename()).toMatchObject({ status: 200, body: { client_name: 'new' } });
     expect(performance.now() - start).toBeGreaterThan(25);
   });
 
   test('a PATCH that is held back undoes one that was sent later', async () => {
     const gate = Promise.withResolvers<void>();
-    const fault = emulator.faults.add({ kind: 'hold', until: gate.promise, when: 'before' });
+    const fault = setUp.emulator.faults.add({ kind: 'hold', until: gate.promise, when: 'before' });
     const late = rename();
     await expect.poll(() => fault.fired).toBe(1);
-    emulator.edit(DEPLOYMENT, 'pem-app', client.id, { client_name: 'theirs' });
+    setUp.emulator.edit(DEPLOYMENT, 'pem-app', setUp.client.id, { client_name: 'theirs' });
     gate.resolve();
     expect(await late).toMatchObject({ body: { client_name: 'new' } });
     expect(storedName()).toBe('new');
@@ -87,12 +67,12 @@ describe('late', () => {
 describe('somebody else’s edit', () => {
   test('before applying is overwritten where both write', async () => {
     const edit = { client_name: 'theirs', redirect_uris: ['https://theirs.example.com/'] };
-    emulator.faults.add({ kind: 'edit', when: 'before', edit });
+    setUp.emulator.faults.add({ kind: 'edit', when: 'before', edit });
     expect(await rename()).toMatchObject({ body: { client_name: 'new', redirect_uris: edit.redirect_uris } });
   });
 
   test('after applying is what the answer shows', async () => {
-    emulator.faults.add({
+    setUp.emulator.faults.add({
       kind: 'edit',
       when: 'after',
       edit: (stored) => ({ client_name: `${stored.client_name}er` }),
@@ -102,9 +82,9 @@ describe('somebody else’s edit', () => {
   });
 
   test('can come between two reads of the list', async () => {
-    const fault = { kind: 'edit', when: 'before', client: client.id, edit: { client_name: 'theirs' } } as const;
-    emulator.faults.add({ ...fault, skip: 1 });
-    const names = async () => (await manage(emulator, 'GET', '/pem-app/clients')).body;
+    const fault = { kind: 'edit', when: 'before', client: setUp.client.id, edit: { client_name: 'theirs' } } as const;
+    setUp.emulator.faults.add({ ...fault, skip: 1 });
+    const names = async () => (await manage(setUp.emulator, 'GET', '/pem-app/clients')).body;
     expect(await names()).toMatchObject({ clients: [{ client_name: 'old' }] });
     expect(await names()).toMatchObject({ clients: [{ client_name: 'theirs' }] });
   });
@@ -114,9 +94,9 @@ test.each([
   ['members', { id: '1' }],
   ['a function', (body: unknown) => Object.assign(Object(body), { id: '1' })],
 ])('a tampered answer, by %s, leaves what is stored alone', async (_what, tamper) => {
-  emulator.faults.add({ kind: 'tamper', tamper });
+  setUp.emulator.faults.add({ kind: 'tamper', tamper });
   expect(await rename()).toMatchObject({ status: 200, body: { id: '1', client_name: 'new' } });
-  expect(emulator.client(DEPLOYMENT, 'pem-app', client.id).id).toBe(client.id);
+  expect(setUp.emulator.client(DEPLOYMENT, 'pem-app', setUp.client.id).id).toBe(setUp.client.id);
 });
 
 describe('which requests', () => {
@@ -134,24 +114,31 @@ describe('which requests', () => {
     ['another client', { client: '12' }, 0],
     ['everything', {}, 1],
   ])('by %s', async (_what, match, fired) => {
-    const fault = emulator.faults.add({ kind: 'status', status: 500, match });
+    const fault = setUp.emulator.faults.add({ kind: 'status', status: 500, match });
     expect((await rename()).status).toBe(fired === 1 ? 500 : 200);
     expect(fault.fired).toBe(fired);
   });
 
   test('the second and third of one client', async () => {
     const other = newClient();
-    const fault = emulator.faults.add({ kind: 'status', status: 500, match: { client: client.id }, skip: 1, times: 2 });
+    const fault = setUp.emulator.faults.add({
+      kind: 'status',
+      status: 500,
+      match: { client: setUp.client.id },
+      skip: 1,
+      times: 2,
+    });
     const statuses = [];
-    for (const id of [client.id, other.id, client.id, client.id, client.id]) statuses.push((await rename(id)).status);
+    for (const id of [setUp.client.id, other.id, setUp.client.id, setUp.client.id, setUp.client.id])
+      statuses.push((await rename(id)).status);
     expect(statuses).toEqual([200, 200, 500, 500, 200]);
     expect(fault.fired).toBe(2);
   });
 
   test('none after they are cleared', async () => {
-    emulator.faults.add({ kind: 'status', status: 500, times: Number.POSITIVE_INFINITY });
+    setUp.emulator.faults.add({ kind: 'status', status: 500, times: Number.POSITIVE_INFINITY });
     expect((await rename()).status).toBe(500);
-    emulator.faults.clear();
+    setUp.emulator.faults.clear();
     expect((await rename()).status).toBe(200);
   });
 });

@@ -42,7 +42,8 @@ func run() (err error) {
 	}
 	defer func() { err = errors.Join(err, signer.Close()) }()
 	endpoint := os.Getenv("TOKEN_URL")
-	client := &http.Client{Transport: &rekeyd.Transport{Signer: signer, Endpoint: endpoint, Audience: os.Getenv("AUDIENCE")}}
+	transport := &rekeyd.Transport{Signer: signer, Endpoint: endpoint, Audience: os.Getenv("AUDIENCE")}
+	client := &http.Client{Transport: transport, Timeout: 30 * time.Second}
 
 	calls, failures := 0, []string{}
 	for stopped.Err() == nil {

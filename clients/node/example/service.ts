@@ -11,12 +11,15 @@ import { CLIENT_ASSERTION_TYPE, openSigner } from 'rekeyd/signer';
 
 const { KEYS = '', TOKEN_URL = '', API_URL = '', AUDIENCE = TOKEN_URL, EVERY_S = '1' } = process.env;
 
+const TIMEOUT_MS = 30_000;
+
 const signer = await openSigner(KEYS);
 
 async function fetchToken(): Promise<string> {
   const send = (assertion: string) =>
     fetch(TOKEN_URL, {
       method: 'POST',
+      signal: AbortSignal.timeout(TIMEOUT_MS),
       body: new URLSearchParams({
         grant_type: 'client_credentials',
         client_id: signer.clientId,
@@ -32,7 +35,8 @@ async function fetchToken(): Promise<string> {
 }
 
 async function callApi(): Promise<void> {
-  const answer = await fetch(API_URL, { headers: { authorization: `Bearer ${await fetchToken()}` } });
+  const headers = { authorization: `Bearer ${await fetchToken()}` };
+  const answer = await fetch(API_URL, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
   if (!answer.ok) throw new Error(`the API answered ${answer.status}`);
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 import traceback
 import unittest
 from collections.abc import Callable
@@ -16,10 +17,20 @@ import httpx
 import jwt
 
 from rekeyd_signer import Signed, SignerError, open_signer
+from rekeyd_signer.clock import date_of
 from rekeyd_signer.httpx_auth import PrivateKeyJwt
 
 from server import Reply, json_reply, serving
 from signer_test import AUDIENCE, Said, SignerTest
+
+
+class Dates(unittest.TestCase):
+    def test_are_utc_in_each_of_the_three_forms_of_http(self) -> None:
+        forms = ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
+        self.addCleanup(time.tzset)
+        with patch.dict(os.environ, {"TZ": "America/New_York"}):
+            time.tzset()
+            self.assertEqual([date_of({"date": form}) for form in forms], [784_111_777] * 3)
 
 
 class Threads(SignerTest):

@@ -77,33 +77,8 @@ const LINES = readFileSync(new URL('exchanges.jsonl', import.meta.url), 'utf8')
 
 export const EXCHANGES: readonly Exchange[] = LINES.map((line) => JSON.parse(line));
 
-/** What the calls' clients have in common. */
-export const CLIENT = {
-  oauth_app_id: '185019846023000001',
-  client_auth_method: 'private_key_jwt',
-  grant_types: ['authorization_code', 'refresh_token'],
-  redirect_uris: ['https://client.example.com/callback'],
-  client_name: null,
-  client_uri: null,
-  logo_uri: null,
-  tos_uri: null,
-  policy_uri: null,
-  contacts: [],
-  software_id: null,
-  software_version: null,
-  token_endpoint_auth_signing_alg: null,
-  jwks_uri: null,
-  jwks: null,
-  public_key_pem: null,
-  is_active: true,
-  post_logout_redirect_uris: [],
-  id_token_signing_alg: 'RS256',
-  access_token_format: 'opaque',
-  access_token_ttl_seconds: 3600,
-  skip_consent: false,
-  created_at: '<time>',
-  updated_at: '<time>',
-};
+/** What the clients in the recorded answers have in common. Recorded too, and not taken from the emulator's `BLANK`: a default that is wrong there has to show. */
+export const CLIENT: object = JSON.parse(readFileSync(new URL('client.json', import.meta.url), 'utf8'));
 
 /** What a stored JWK has, whatever was sent. */
 export const JWK = Object.fromEntries(

@@ -4,7 +4,7 @@ import type { Redis } from 'ioredis';
 import type { Violation } from '../checks/checker.ts';
 import type { StoredEnd, StoredRecord } from '../evidence/evidence.ts';
 import type { FaultClient } from '../stage/fleet.ts';
-import type { World } from '../stage/world.ts';
+import type { Testbed } from '../stage/testbed.ts';
 
 /** How long an answer, or the end of all work, may take. */
 export const PATIENCE_MS = 60_000;
@@ -23,7 +23,7 @@ export interface Wish {
 
 /** Asks until the answer is in, or (null) when the patience is over. A request that a power cut undid was never acknowledged: it is sent again. */
 export async function ask(
-  { queues, history }: Pick<World, 'queues' | 'history'>,
+  { queues, history }: Pick<Testbed, 'queues' | 'history'>,
   id: string,
   wish: Wish,
   patienceMs: number,

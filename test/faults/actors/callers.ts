@@ -7,7 +7,7 @@ import type { Event, Untimed } from '../evidence/history.ts';
 import type { Chance } from '../random.ts';
 import type { Scene } from '../stage/scenario.ts';
 import { type Stage, settle } from '../stage/stage.ts';
-import type { World } from '../stage/world.ts';
+import type { Testbed } from '../stage/testbed.ts';
 import { PATIENCE_MS, POLL_MS } from './asking.ts';
 
 /** Who calls. */
@@ -47,7 +47,7 @@ export interface Callers {
 
 interface Setting {
   readonly ports: readonly number[];
-  readonly history: World['history'];
+  readonly history: Testbed['history'];
   readonly chance: Chance;
   /** Nobody is cut off. */
   readonly isCalm?: boolean;
@@ -123,7 +123,7 @@ const LEFT_MS = 200;
 
 /** One try of a call, whose worker dies before it has answered, or right afterwards. */
 export async function strike(
-  { pool, ports, chance }: Pick<Scene<World>, 'pool' | 'chance'> & { readonly ports: readonly number[] },
+  { pool, ports, chance }: Pick<Scene<Testbed>, 'pool' | 'chance'> & { readonly ports: readonly number[] },
   { tryOn }: Callers,
   call: ApiCall,
 ): Promise<void> {
@@ -162,7 +162,7 @@ export async function revokeToken(
 /** Each worker is called until it answers. */
 export async function isRefusedEverywhere(
   { tryOn }: Callers,
-  history: World['history'],
+  history: Testbed['history'],
   ports: readonly number[],
   call: ApiCall,
 ): Promise<boolean> {

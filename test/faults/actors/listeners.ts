@@ -1,7 +1,7 @@
 /** Listeners of a rotation's events. They are cut off, and go on elsewhere with the number of the last event that they heard, until they are told that it is all. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Chance } from '../random.ts';
-import type { World } from '../stage/world.ts';
+import type { Testbed } from '../stage/testbed.ts';
 import { PATIENCE_MS, POLL_MS } from './asking.ts';
 import type { Bearer } from './callers.ts';
 
@@ -9,7 +9,7 @@ import type { Bearer } from './callers.ts';
 const SILENCE_MS = 5_000;
 
 interface Listening {
-  readonly history: World['history'];
+  readonly history: Testbed['history'];
   readonly ports: readonly number[];
   readonly chance: Chance;
   readonly bearer: Bearer;

@@ -11,14 +11,14 @@ import { openResources } from '../../../src/runtime/resources.ts';
 import { systemClock } from '../../../src/time.ts';
 import { startRedis } from '../../support/redis.ts';
 import { DEPLOYMENT, ENVIRONMENT, type FaultClient, placeOf } from '../stage/fleet.ts';
-import type { Place, World } from '../stage/world.ts';
+import type { Place, Testbed } from '../stage/testbed.ts';
 import { copyLog } from '../trouble/store-data.ts';
 
 /** One in so many clients is known to ours alone. */
 const UNKNOWN_EVERY = 3;
 
 /** @returns a folder with its append-only files */
-export async function makeOtherStore({ dir, later }: Place, { direct, clients }: World): Promise<string> {
+export async function makeOtherStore({ dir, later }: Place, { direct, clients }: Testbed): Promise<string> {
   const redis = await startRedis();
   later('another redis', () => redis.stop());
   const ours: object = JSON.parse(await readFile(direct, 'utf8'));

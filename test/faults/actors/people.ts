@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { ENVIRONMENT } from '../stage/fleet.ts';
-import type { World } from '../stage/world.ts';
+import type { Testbed } from '../stage/testbed.ts';
 
 const CLI = fileURLToPath(new URL('../../../src/cli.ts', import.meta.url));
 
@@ -10,7 +10,7 @@ const CLI = fileURLToPath(new URL('../../../src/cli.ts', import.meta.url));
 const PATIENCE_MS = 120_000;
 
 /** `rekeyd …` on the first machine. @returns what it printed @throws when it ends with another code than 0 */
-export function rekeyd({ direct }: Pick<World, 'direct'>, args: readonly string[]): Promise<string> {
+export function rekeyd({ direct }: Pick<Testbed, 'direct'>, args: readonly string[]): Promise<string> {
   const env = { PATH: process.env.PATH, ...ENVIRONMENT };
   return new Promise((resolve, reject) => {
     const options = { env, timeout: PATIENCE_MS, maxBuffer: 1 << 26 };

@@ -4,7 +4,7 @@ import { APPS } from '../stage/apps.ts';
 import type { FaultClient } from '../stage/fleet.ts';
 import type { Scene } from '../stage/scenario.ts';
 import type { Stage } from '../stage/stage.ts';
-import { isBusy, POLL_MS, recordOf } from './asking.ts';
+import { isBusy, PATIENCE_MS, POLL_MS, recordOf } from './asking.ts';
 
 /** A standby key is replaced at that age: some are within each run. */
 const OLDEST_MS = 5_000;
@@ -67,4 +67,6 @@ export async function areReplaced(scene: Scene<Stage>): Promise<void> {
     if (Date.now() - madeAt > OLDEST_MS + LATE_MS)
       scene.accuse('standby_old', ref, `its standby key ${kid} is older than rotate_every`);
   }
+  // One that was just given up has no successor yet.
+  await ready(scene, PATIENCE_MS);
 }

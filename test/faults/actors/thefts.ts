@@ -3,22 +3,19 @@ import type { KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ASSERTION_TYPE, post } from '../../emulator/testing.ts';
 import { ENCODINGS } from '../../support/encodings.ts';
 import { filesIn, needlesOf, searchFor } from '../../support/secrets.ts';
-import { assertionOf, privateKeyOf } from '../checks/keys.ts';
+import { privateKeyOf } from '../checks/keys.ts';
+import { refusalOf, type Signing } from '../checks/sign-in.ts';
 import type { FaultClient } from '../stage/fleet.ts';
 import type { Scene } from '../stage/scenario.ts';
 import type { Served } from '../stage/serving.ts';
-import type { World } from '../stage/world.ts';
+import type { Testbed } from '../stage/testbed.ts';
 import { PATIENCE_MS, POLL_MS, recordOf } from './asking.ts';
 import type { ApiCall } from './callers.ts';
 
-export interface Theft {
+export interface Theft extends Signing {
   readonly client: FaultClient;
-  readonly kid: string;
-  readonly alg: string;
-  readonly key: KeyObject;
 }
 
 /** The thief reads what signers read. */
@@ -27,20 +24,15 @@ export async function steal(client: FaultClient): Promise<Theft> {
   return { client, kid: String(jwk.kid), alg: String(jwk.alg), key: privateKeyOf(jwk) };
 }
 
-/** The server takes it still. */
-export async function isAccepted(
-  { client, kid, alg, key }: Theft,
-  { emulator }: Pick<World, 'emulator'>,
-): Promise<boolean> {
-  const { clientId, host } = client;
-  const path = '/oauth/introspect';
-  const { status } = await post(emulator, host, path, {
-    token: 'made-up',
-    client_id: clientId,
-    client_assertion_type: ASSERTION_TYPE,
-    client_assertion: assertionOf(key, alg, kid, clientId, `https://${host}${path}`),
-  });
-  return status === 200;
+/** To be called once the fleet has come to rest: no stolen key signs in. */
+export async function areRefused(
+  thefts: readonly Theft[],
+  { emulator, accuse }: Pick<Scene<Testbed>, 'emulator' | 'accuse'>,
+): Promise<void> {
+  for (const theft of thefts) {
+    if ((await refusalOf(theft.client, theft, emulator)) === null)
+      accuse('stolen_key', theft.client.ref, `a stolen key is still accepted: ${theft.kid}`);
+  }
 }
 
 /** A report of that key, to have it replaced. @param form which of the forms it was found in; they are counted on */
@@ -50,13 +42,17 @@ export function reportOf(key: KeyObject, form: number, call: Pick<ApiCall, 'name
   return { ...call, path: `/v1/leaks?rotate=true&reason=${call.name}`, body: encoding.encode(key) };
 }
 
-/** Waits until the private half is destroyed and the client rests. */
-export async function untilDestroyed({ raw }: Pick<World, 'raw'>, { client, kid }: Theft): Promise<void> {
+/** Waits until the private half is destroyed and the client rests. A key for which that takes too long is accused. */
+export async function untilDestroyed(
+  { raw, accuse }: Pick<Scene<Testbed>, 'raw' | 'accuse'>,
+  { client, kid }: Theft,
+): Promise<void> {
   for (const end = performance.now() + PATIENCE_MS; performance.now() < end; await delay(POLL_MS)) {
     const record = await recordOf(raw, client.ref);
     const isOver = record !== null && record.rotation === null && record.retirements.length === 0;
     if (isOver && !record.keys.some((key) => key.kid === kid)) return;
   }
+  accuse('not_destroyed', client.ref, `the stolen key ${kid} was not destroyed within ${PATIENCE_MS} ms`);
 }
 
 /** What was reported is in no file of a worker or of Redis, in no key folder, and not in what Redis noted beside. */

@@ -74,6 +74,10 @@ const LOG = [ofRotation('r1'), ofRotation('r2'), ofRotation('r1'), ofRotation('r
 const told = (...seqs: readonly number[]): readonly Untimed<Event>[] =>
   seqs.map((seq) => ({ kind: 'told', listener: 'a listener', rotation: 'r1', seq, type: 'key.proven' }));
 
+const toldAs = (type: string): Untimed<Event> => ({
+  ...{ kind: 'told', listener: 'a listener', rotation: 'r1', seq: 1, type },
+});
+
 const toldAll: Untimed<Event> = { kind: 'told_all', listener: 'a listener', rotation: 'r1' };
 
 test.each<[what: string, told: readonly Told[], ...rules: string[]]>([
@@ -85,6 +89,7 @@ test.each<[what: string, told: readonly Told[], ...rules: string[]]>([
   ['of one twice', told(1, 3, 3), 'event_order'],
   ['of one too late', [...told(1, 4, 3), toldAll], 'event_order'],
   ['of one of another rotation', told(1, 2, 3), 'event_strange'],
+  ['of one as something else', [toldAs('key.destroyed'), ...told(3)], 'event_strange'],
 ])('a listener is told %s', (_, heard, ...rules) => {
   expect(rulesOf(eventsAreTold, [], heard, [], { audit: logOf(LOG) })).toEqual(rules);
 });

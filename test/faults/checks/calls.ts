@@ -93,7 +93,7 @@ function judgeUnwanted({ call, answers }: Told, lines: readonly AuditLine[], say
 
 interface Listener {
   readonly rotation: string;
-  readonly heard: number[];
+  readonly heard: { readonly seq: number; readonly type: string }[];
   isDone: boolean;
 }
 
@@ -104,20 +104,23 @@ export const eventsAreTold: Check = ({ events, audit }) => {
     if (event.kind !== 'told' && event.kind !== 'told_all') continue;
     const listener = listeners.get(event.listener) ?? { rotation: event.rotation, heard: [], isDone: false };
     listeners.set(event.listener, listener);
-    if (event.kind === 'told') listener.heard.push(event.seq);
+    if (event.kind === 'told') listener.heard.push(event);
     else listener.isDone = true;
   }
   return [...listeners].flatMap(([name, { rotation, heard, isDone }]) => {
     const say = (rule: string, message: string) => [{ rule, ref: null, message: `${name}: ${message}` }];
-    const written = audit.filter((line) => line.rotation === rotation).map(({ seq }) => seq);
-    const until = isDone ? Number.POSITIVE_INFINITY : (heard.at(-1) ?? 0);
-    const missing = written.filter((seq) => seq <= until && !heard.includes(seq));
-    const strange = heard.filter((seq) => !written.includes(seq));
-    const isOrdered = heard.every((seq, index) => index === 0 || seq > (heard[index - 1] ?? 0));
+    const written = audit.filter((line) => line.rotation === rotation);
+    const seqs = heard.map(({ seq }) => seq);
+    const until = isDone ? Number.POSITIVE_INFINITY : (seqs.at(-1) ?? 0);
+    const missing = written.map(({ seq }) => seq).filter((seq) => seq <= until && !seqs.includes(seq));
+    const strange = heard.filter((event) => !written.some(({ seq, type }) => seq === event.seq && type === event.type));
+    const isOrdered = seqs.every((seq, index) => index === 0 || seq > (seqs[index - 1] ?? 0));
     return [
       ...(missing.length > 0 ? say('event_lost', `was never told of ${missing.join(', ')}`) : []),
-      ...(strange.length > 0 ? say('event_strange', `was told of ${strange.join(', ')}`) : []),
-      ...(isOrdered ? [] : say('event_order', `was told of ${heard.join(', ')}`)),
+      ...(strange.length > 0
+        ? say('event_strange', `was told of ${strange.map(({ seq, type }) => `${seq} as ${type}`).join(', ')}`)
+        : []),
+      ...(isOrdered ? [] : say('event_order', `was told of ${seqs.join(', ')}`)),
     ];
   });
 };

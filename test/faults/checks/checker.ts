@@ -21,6 +21,7 @@ import { strangersAreLeftAlone } from './trust.ts';
 import { wavesAreKept } from './waves.ts';
 import { webhooksAreTold } from './webhooks.ts';
 import { windowsAreKept } from './windows.ts';
+import { workersStayUp } from './workers.ts';
 
 export interface Violation {
   /** Which promise; `lost_key` is the one that nothing mends. */
@@ -54,6 +55,7 @@ const CHECKS: readonly Check[] = [
   callsAreKept,
   eventsAreTold,
   webhooksAreTold,
+  workersStayUp,
 ];
 
 /** What can be said of the history alone. */

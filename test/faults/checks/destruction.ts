@@ -5,9 +5,7 @@ import type { FaultClient } from '../stage/fleet.ts';
 import type { Check, Violation } from './checker.ts';
 import { SAME_MS } from './clocks.ts';
 import { carriesKeys, initialOf, keysIn, thumbprintOf } from './keys.ts';
-
-/** Where proofs go; applications sign in elsewhere. */
-const PROOFS = '/oauth/introspect';
+import { PROOFS } from './sign-in.ts';
 
 /** An answer that may be about the claims of the assertion, and not about its key, says enough the third time. */
 const ENOUGH = 3;

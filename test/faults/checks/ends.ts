@@ -1,20 +1,11 @@
 /** How everything stands once the dust has settled: store, server and key folder agree on one key, and that key works. */
-import type { KeyObject } from 'node:crypto';
 import type { Emulator } from '../../emulator/server.ts';
-import { ASSERTION_TYPE, post } from '../../emulator/testing.ts';
 import type { ClientEnd, Evidence, StoredRecord } from '../evidence/evidence.ts';
 import { KEK } from '../names.ts';
 import type { Violation } from './checker.ts';
-import {
-  assertionOf,
-  initialOf,
-  openSealed,
-  privateKeyOf,
-  sameMembers,
-  thumbprintOf,
-  thumbprintOfKey,
-} from './keys.ts';
+import { initialOf, openSealed, privateKeyOf, sameMembers, thumbprintOf, thumbprintOfKey } from './keys.ts';
 import { mayBeOffered } from './offers.ts';
+import { refusalOf, type Signing } from './sign-in.ts';
 import { stretchesOf } from './trust.ts';
 
 export async function endsWell({ ends, events }: Evidence, emulator: Emulator): Promise<readonly Violation[]> {
@@ -162,19 +153,12 @@ async function judgeKey(
 ): Promise<void> {
   const jwe = sealed.get(thumbprint);
   if (jwe === undefined) return say('lost_key', `the private half of the active key ${thumbprint} is not in the store`);
-  try {
-    const key = await openSealed(jwe, KEK);
-    if (thumbprintOfKey(key) !== thumbprint) return say('lost_key', `another key is sealed as ${thumbprint}`);
-    await judgeSignIn(client, { key, alg, kid }, `the active key ${thumbprint}`, emulator, say);
-  } catch (error) {
+  const key = await openSealed(jwe, KEK).catch((error: unknown) => {
     say('lost_key', `the private half of the active key ${thumbprint} does not open: ${String(error)}`);
-  }
-}
-
-interface Signing {
-  readonly key: KeyObject;
-  readonly alg: string;
-  readonly kid: string;
+  });
+  if (!key) return;
+  if (thumbprintOfKey(key) !== thumbprint) return say('lost_key', `another key is sealed as ${thumbprint}`);
+  await judgeSignIn(client, { key, alg, kid }, `the active key ${thumbprint}`, emulator, say);
 }
 
 async function judgeSignIn(
@@ -186,20 +170,4 @@ async function judgeSignIn(
 ): Promise<void> {
   const refused = await refusalOf(client, signing, emulator);
   if (refused !== null) say('refused', `the server refuses ${what}: ${refused}`);
-}
-
-/** What the server says against a login with that key; null when it accepts it. */
-async function refusalOf(
-  { host, clientId }: ClientEnd['client'],
-  { key, alg, kid }: Signing,
-  emulator: Emulator,
-): Promise<string | null> {
-  const path = '/oauth/introspect';
-  const { status, body } = await post(emulator, host, path, {
-    token: 'made-up',
-    client_id: clientId,
-    client_assertion_type: ASSERTION_TYPE,
-    client_assertion: assertionOf(key, alg, kid, clientId, `https://${host}${path}`),
-  });
-  return status === 200 ? null : `${status} ${JSON.stringify(body)}`;
 }

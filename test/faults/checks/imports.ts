@@ -1,9 +1,7 @@
 /** A key is imported only after somebody was seen to sign in with it. */
 import type { Check } from './checker.ts';
 import { SAME_MS } from './clocks.ts';
-
-/** Where proofs go; applications sign in elsewhere. */
-const PROOFS = '/oauth/introspect';
+import { PROOFS } from './sign-in.ts';
 
 export const importsAreProven: Check = ({ events, requests, ends }) => {
   const clients = new Map(ends.map(({ client }) => [client.ref, client]));

@@ -52,6 +52,14 @@ describe('a pause', () => {
     expect(judged(row(40, 401, [client, neighbour, third]), line('deployment.paused', BEGIN + 4_500))).toEqual([]);
   });
 
+  test('is missing when all are refused again after one that is over', () => {
+    const refused = row(30, 401, [client, neighbour, third]);
+    const steps = [read, ...refused, patch(200), ...row(70, 200, [client]), ...refused];
+    const first = [line('deployment.paused', BEGIN + 2_900), line('deployment.resumed', BEGIN + 3_050)];
+    expect(judged(steps, ...first)).toEqual(['pause']);
+    expect(judged(steps, ...first, line('deployment.paused', BEGIN + 13_200))).toEqual([]);
+  });
+
   test('is not missing when one client is refused, or others are accepted', () => {
     expect(judged(row(40, 403, [client]))).toEqual([]);
     expect(judged([...row(20, 403, [client, neighbour, third]), patch(200), ...row(20, 403, [client])])).toEqual([]);

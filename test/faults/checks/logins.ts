@@ -2,15 +2,15 @@ import type { Check, Violation } from './checker.ts';
 import { stretchesOf } from './trust.ts';
 
 /**
- * Nobody is refused; and nobody even needs a second try where the server accepts several keys, or where the application signs with a key that nobody but
- * itself may replace.
- */
-/**
  * For how long, in ms, a key that an application has chosen is accepted at least: the shortest overlap of the fleets here. On a busy machine a try can take
  * longer than that.
  */
 const GOOD_MS = 400;
 
+/**
+ * No login is refused. And none needs a second try where the server accepts several keys, or where the application signs with a key that only the application
+ * may replace.
+ */
 export const loginsSucceed: Check = ({ events, ends }) => {
   const logins = events.filter((event) => event.kind === 'login');
   return ends.flatMap(({ client }): Violation[] => {

@@ -13,6 +13,9 @@ const TRY_MS = 5_000;
 const UNNOTICED = 30;
 const CLIENTS = 3;
 
+/** That long after the last of them, in ms, the deployment is paused. */
+const NOTICED_MS = 5_000;
+
 /** A pause has its reason in the time just before it, in ms. */
 const REASON_MS = 300_000;
 
@@ -64,10 +67,20 @@ function unnoticed({ audit, requests }: Evidence): Violation[] {
     const [first] = row;
     if (first === undefined || row.length < UNNOTICED) continue;
     if (new Set(row.map(({ client }) => client)).size < CLIENTS) continue;
-    const isPaused = audit.some(({ type, at }) => type === 'deployment.paused' && at >= first.at - SAME_MS);
-    if (isPaused) return [];
+    if (isPausedWithin(first, request, audit)) {
+      row = [];
+      continue;
+    }
     const message = `${row.length} PATCHes in a row were refused, and their deployment was never paused`;
     return [{ rule: 'pause', ref: null, message }];
   }
   return [];
+}
+
+/** A pause began while they were refused, or had begun before and was not over. */
+function isPausedWithin({ deployment, at: from }: LogEntry, { at: to }: LogEntry, audit: Evidence['audit']): boolean {
+  const paused = audit.findLast((line) => isOf(line, 'deployment.paused', deployment) && line.at <= to + NOTICED_MS);
+  if (paused === undefined) return false;
+  const resumed = audit.find((line) => isOf(line, 'deployment.resumed', deployment) && line.at >= paused.at);
+  return resumed === undefined || resumed.at >= from - SAME_MS;
 }

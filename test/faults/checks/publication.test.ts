@@ -81,6 +81,25 @@ const nextKey = (compromised: { readonly kid: string } | null) =>
     },
     { name: 'another patch', request: { body: ofThree, status: 200 } },
   );
+const upTo = (name: string) => good.slice(0, good.findIndex((step) => step.name === name) + 1);
+const [untilPatch, untilSealed] = [upTo('patch'), upTo('seal')];
+const eraseFresh = event('erase the new one', { kind: 'erased', ref: client.ref, kid: kidOf(fresh) });
+const atOnce: Step = {
+  name: 'all at once',
+  commit: {
+    record: subject.recordOf(
+      [
+        [old, 'deactivated'],
+        [fresh, 'active'],
+      ],
+      subject.leaving('overlap'),
+    ),
+    drafts: [
+      ...['key.generated', 'key.stored', 'key.activated'].map((type) => ({ type, data: { kid: kidOf(fresh) } })),
+      { type: 'key.deactivated', data: { kid: old.kid } },
+    ],
+  },
+};
 
 const CASES: readonly Case[] = [
   ['everything is as it should be', evidenceOf(good)],
@@ -90,6 +109,11 @@ const CASES: readonly Case[] = [
   ['a second try is refused in time', evidenceOf(added(good, 'login', login('refused', 500, 20))), 'login_refused'],
   ['a login needs two tries in a cutover', as(added(good, 'login', login('fallback')), { logins: 'two' })],
   ['nobody signs in', evidenceOf(without(good, 'login', 'login again')), 'no_logins'],
+  [
+    'a worker ends by itself',
+    evidenceOf(added(good, 'login', event('crash', { kind: 'crash', worker: 1, code: 1 }))),
+    'crash',
+  ],
   ['nobody has to sign in', as(without(good, 'login', 'login again'), { logins: 'none' })],
 
   ['a key is published and never stored', evidenceOf(without(good, 'seal')), 'lost_key'],
@@ -99,6 +123,27 @@ const CASES: readonly Case[] = [
     evidenceOf(moved(good, 'erase', 'login')),
     'destroyed_unproven',
     'lost_key',
+  ],
+  [
+    'a key is erased before its PATCH is carried out',
+    evidenceOf(
+      added(
+        changed(untilPatch, 'patch', () => ({ takesMs: 250 })),
+        'patch',
+        eraseFresh,
+      ),
+    ),
+    'lost_key',
+  ],
+  [
+    'a key is erased before its PATCH is carried out, after the deadline',
+    evidenceOf(
+      added(
+        changed(untilPatch, 'patch', () => ({ takesMs: 750 })),
+        'patch',
+        eraseFresh,
+      ),
+    ),
   ],
   ['a power cut takes a published key', evidenceOf(added(good, 'patch', powerCut(old))), 'lost_key'],
   ['a power cut takes nothing', evidenceOf(added(good, 'patch', powerCut(old, fresh)))],
@@ -148,6 +193,7 @@ const CASES: readonly Case[] = [
     evidenceOf(changed(good, 'proof', request({ authenticatedKid: kidOf(old) }))),
     'unproven',
   ],
+  ['a key is made and active at once', evidenceOf([...untilSealed, atOnce]), 'unproven'],
   [
     'a key becomes active without a proof, as the policy says',
     as(without(good, 'proof'), { policy: { prove: 'read_back' } }),

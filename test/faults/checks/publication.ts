@@ -154,7 +154,7 @@ function takeInCommit(event: CommitEvent, client: FaultClient, standing: Standin
       isDurable: false,
     });
   judgeServed(event.drafts, client, standing, say);
-  judgeActivation(before, record, client, standing, say);
+  if (before !== null && client.app.policy.prove !== 'read_back') judgeActivation(before, record, event, standing, say);
 }
 
 /** A set under `jwks_uri` is in no PATCH: what is announced for it is what will stand there. */
@@ -171,18 +171,21 @@ function judgeServed(drafts: readonly string[], client: FaultClient, standing: S
 }
 
 function judgeActivation(
-  before: StoredRecord | null,
+  before: StoredRecord,
   after: StoredRecord,
-  client: FaultClient,
-  standing: Standing,
+  { drafts }: CommitEvent,
+  { proven }: Standing,
   say: Say,
 ): void {
-  if (before === null || client.app.policy.prove === 'read_back') return;
-  for (const { thumbprint, state } of after.keys) {
+  // Judged by `importsAreProven`.
+  const imported = drafts
+    .map((draft) => JSON.parse(draft))
+    .filter(({ type }) => type === 'key.imported')
+    .map(({ data }) => data.kid);
+  for (const { kid, thumbprint, state } of after.keys) {
     const was = before.keys.find((key) => key.thumbprint === thumbprint)?.state;
-    if (state !== 'active' || was === 'active' || was === undefined) continue;
-    if (!standing.proven.has(thumbprint))
-      say('unproven', `${thumbprint} became active before a login with it was accepted`);
+    if (state !== 'active' || was === 'active' || imported.includes(kid)) continue;
+    if (!proven.has(thumbprint)) say('unproven', `${thumbprint} became active before a login with it was accepted`);
   }
 }
 
@@ -196,7 +199,14 @@ function judgeDone(call: LogEntry, client: FaultClient, standing: Standing, say:
   const later = standing.patches.find((patch) => patch.at > at && patch.at < doneAt && patch.body !== text);
   // A server that holds a PATCH back for longer than its deadline is beyond what anybody can wait for.
   const deadline = Math.max(...standing.intents.flatMap((intent) => (intent.body === text ? [intent.deadline] : [])));
-  if (later !== undefined && doneAt < deadline)
+  if (doneAt >= deadline) return;
+  if (!standing.isLost) {
+    for (const kid of standing.published) {
+      if (!standing.sealed.has(kid))
+        say('lost_key', `${kid} was erased before a PATCH that publishes it was carried out`);
+    }
+  }
+  if (later !== undefined)
     say(
       'overtaken',
       `a PATCH undid one that was sent ${Math.round(doneAt - later.at)} ms before, while it could still arrive`,

@@ -17,7 +17,7 @@ import { enrolled, openServed, type Served, servingCrew } from '../stage/serving
 const apps: readonly AppSetting[] = APPS.filter(({ slug }) => slug === 'cutover');
 
 const open = (place: Parameters<typeof openServed>[0]) => openServed(place, { apps }, 1);
-const crew = (_dice: unknown, world: Served) => servingCrew(world);
+const crew = (_dice: unknown, testbed: Served) => servingCrew(testbed);
 
 function calm({ ports, history, chance }: Scene<Served>) {
   return openCallers({ ports, history, chance, isCalm: true });

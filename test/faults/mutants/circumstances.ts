@@ -9,7 +9,7 @@ import { APPS } from '../stage/apps.ts';
 import { DEPLOYMENT, type FaultClient } from '../stage/fleet.ts';
 import { type Kind, kindOf, type Scene } from '../stage/scenario.ts';
 import { openStage, type Stage } from '../stage/stage.ts';
-import { RETRY_AFTER_S } from '../stage/world.ts';
+import { RETRY_AFTER_S } from '../stage/testbed.ts';
 import type { Sentence } from '../trouble/sentence.ts';
 import { CALLS } from './circumstances-of-http.ts';
 import { LIMITS } from './circumstances-of-limits.ts';

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { FaultRule } from '../../emulator/faults.ts';
 import { kindOf, type Scene } from '../stage/scenario.ts';
 import { openStage, type Stage } from '../stage/stage.ts';
-import { RETRY_AFTER_S } from '../stage/world.ts';
+import { RETRY_AFTER_S } from '../stage/testbed.ts';
 import { lateWrites } from './random.ts';
 
 /** What rekeyd asks for; logins go elsewhere. */

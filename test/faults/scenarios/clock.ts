@@ -1,5 +1,6 @@
 /**
- * Clocks that are wrong: workers whose machine jumps by an hour, policies whose time zone changes to summer time, and two days in which nobody worked. Redis' clock, by which records go, is never moved: for the two days, all that Redis remembers is moved back instead.
+ * Clocks that are wrong: workers whose machine jumps by an hour, policies whose time zone changes to summer time, and two days in which nobody worked.
+ * Records go by Redis' clock, which is never moved: for the two days, all times that Redis remembers are moved back instead.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { until } from '../../support/patient.ts';
@@ -10,6 +11,7 @@ import { DEPLOYMENT } from '../stage/fleet.ts';
 import type { Crew } from '../stage/pool.ts';
 import { kindOf, type Scene } from '../stage/scenario.ts';
 import { openStage, type Stage } from '../stage/stage.ts';
+import { type Season, turnSeason } from '../trouble/season.ts';
 
 const HOUR_MS = 3_600_000;
 const DOWN_MS = 48 * HOUR_MS;
@@ -64,15 +66,15 @@ async function slotsOf({ queues }: Scene<Stage>, policy: string): Promise<readon
   return slots.filter((slot) => !Number.isNaN(slot)).sort((a, b) => a - b);
 }
 
-interface Season extends Stage {
-  /** Whether workers that start now have ticks. */
-  readonly season: { isOn: boolean };
+interface Change extends Season {
+  /** When the clocks are put forward, in ms since the epoch. */
   readonly change: number;
+  /** How far the workers' clocks are ahead, in ms. */
   readonly offset: number;
 }
 
 /** Everybody's clock is put forward. Ticks go on as if nothing were, and one whose time was skipped comes just after. */
-export const dst = kindOf<Season>({
+export const dst = kindOf<Change>({
   name: 'dst',
   async open(place, dice) {
     const { timezone, at: change } = CHANGES[place.seed % 2] ?? CHANGES[0];
@@ -81,7 +83,7 @@ export const dst = kindOf<Season>({
   },
   crew: (_dice, { season, offset }): Crew => ({ size: 2, schedule: () => season.isOn, clockOffset: () => offset }),
   async play(scene) {
-    const { change, offset, pool, accuse, remark, season } = scene;
+    const { change, offset, pool, accuse, remark } = scene;
     const reach = (time: number) => delay(Math.max(0, time - (Date.now() + offset)));
     await reach(change - 4_000);
     pool.kill();
@@ -96,8 +98,7 @@ export const dst = kindOf<Season>({
       if (slot - before > SILENCE_MS) accuse('no_tick', null, `no tick for ${slot - before} ms around the change`);
       return slot;
     }, first);
-    season.isOn = false;
-    await pool.away(async () => {});
+    await turnSeason(scene, false);
     remark(`${around.length} ticks around ${new Date(change).toISOString()}`);
   },
 });

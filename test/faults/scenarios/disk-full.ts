@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { canMount } from '../../support/mounting.ts';
 import { kindOf, type Scene } from '../stage/scenario.ts';
 import { openStage, type Stage } from '../stage/stage.ts';
-import type { Place } from '../stage/world.ts';
+import type { Place } from '../stage/testbed.ts';
 import { mountSmallDisk, type SmallDisk } from '../trouble/small-disk.ts';
 import { lateWrites } from './random.ts';
 

@@ -42,7 +42,7 @@ function bodyOf(name: string, select: object, compromised: boolean): object {
 export const http = kindOf<Served>({
   name: 'http',
   open: (place, dice) => openServed(place, { apps }, WORKERS, dice),
-  crew: (_dice, world) => servingCrew(world),
+  crew: (_dice, testbed) => servingCrew(testbed),
   loginEveryMs: 300,
   async play(scene) {
     const { chance, history, ports } = scene;

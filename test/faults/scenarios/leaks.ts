@@ -6,7 +6,7 @@ import type { KeyObject } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { makeKey } from '../../emulator/testing.ts';
 import { type ApiCall, type Bearer, isRefusedEverywhere, makeToken, openCallers, strike } from '../actors/callers.ts';
-import { hunt, isAccepted, reportOf, steal, type Theft, untilDestroyed } from '../actors/thefts.ts';
+import { areRefused, hunt, reportOf, steal, type Theft, untilDestroyed } from '../actors/thefts.ts';
 import { APPS, type AppSetting } from '../stage/apps.ts';
 import { kindOf } from '../stage/scenario.ts';
 import { enrolled, openServed, type Served, servingCrew } from '../stage/serving.ts';
@@ -30,7 +30,7 @@ const apps: readonly AppSetting[] = APPS.filter(({ slug }) => ['overlap', 'cutov
 export const leaks = kindOf<Served>({
   name: 'leaks',
   open: (place, dice) => openServed(place, { apps }, WORKERS, dice),
-  crew: (_dice, world) => servingCrew(world),
+  crew: (_dice, testbed) => servingCrew(testbed),
   loginEveryMs: 300,
   async play(scene) {
     const { chance, history, ports } = scene;
@@ -79,9 +79,7 @@ export const leaks = kindOf<Served>({
     }
     scene.remark(`${thefts.length} stolen, ${reports} reports`);
     scene.atRest(async () => {
-      for (const theft of thefts)
-        if (await isAccepted(theft, scene))
-          scene.accuse('stolen_key', theft.client.ref, `a stolen key is still accepted: ${theft.kid}`);
+      await areRefused(thefts, scene);
       await hunt(scene, [...thefts.map(({ key }) => key), ...strangers]);
     });
   },

@@ -15,7 +15,7 @@ import { APPS } from '../stage/apps.ts';
 import { DEPLOYMENT, type FaultClient } from '../stage/fleet.ts';
 import { type Kind, kindOf, type Scene } from '../stage/scenario.ts';
 import { openStage, type Stage } from '../stage/stage.ts';
-import type { Place } from '../stage/world.ts';
+import type { Place } from '../stage/testbed.ts';
 import { logOf } from '../trouble/disk.ts';
 import { copyLog, copySnapshot, putBack, putInPlace, undoFlush } from '../trouble/store-data.ts';
 

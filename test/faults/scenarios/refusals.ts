@@ -11,7 +11,7 @@ import { APPS } from '../stage/apps.ts';
 import { API_KEY, DEPLOYMENT, type FaultClient } from '../stage/fleet.ts';
 import { kindOf, type Scene } from '../stage/scenario.ts';
 import { openStage, type Stage } from '../stage/stage.ts';
-import { RETRY_AFTER_S } from '../stage/world.ts';
+import { RETRY_AFTER_S } from '../stage/testbed.ts';
 
 type Act = (scene: Scene<Stage>) => Promise<void>;
 

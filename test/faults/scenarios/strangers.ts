@@ -7,11 +7,12 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { until } from '../../support/patient.ts';
-import { isBusy, recordOf } from '../actors/asking.ts';
+import { recordOf } from '../actors/asking.ts';
 import type { AppSetting, NewClient } from '../stage/apps.ts';
 import type { FaultClient } from '../stage/fleet.ts';
 import { kindOf, type Scene } from '../stage/scenario.ts';
-import { openStage, type Stage } from '../stage/stage.ts';
+import { openStage } from '../stage/stage.ts';
+import { endSeason, type Season } from '../trouble/season.ts';
 
 const ENROLLED: NewClient = { alg: 'ES256' };
 const HELD: NewClient = { alg: 'ES256', enrolment: 'held' };
@@ -39,11 +40,6 @@ const apps: readonly AppSetting[] = [
     clients: [ENROLLED, ENROLLED, HELD, HELD, FOUND, { ...FOUND, alg: 'RS256' }, FOUND],
   },
 ];
-
-interface Season extends Stage {
-  /** Whether workers that start now have ticks. */
-  readonly season: { isOn: boolean };
-}
 
 /** Where its application signs in with a key of its own, and rekeyd has a copy of it. */
 async function enroll(client: FaultClient, { entrust, command }: Scene<Season>): Promise<void> {
@@ -128,7 +124,7 @@ export const strangers = kindOf<Season>({
   },
   crew: (dice, { season }) => ({ size: dice.between(2, 3), machines: dice.between(1, 2), schedule: () => season.isOn }),
   async play(scene) {
-    const { pool, chance, season, register, raw, clients } = scene;
+    const { pool, chance, register } = scene;
     await untilRotated(scene, 1);
     for (const slug of ['overlap', 'cutover', 'overlap', 'cutover']) {
       register(slug, FOUND);
@@ -142,11 +138,6 @@ export const strangers = kindOf<Season>({
     await entrustSome(scene);
     pool.kill();
     await untilRotated(scene, 3);
-    season.isOn = false;
-    await pool.away(async () => {});
-    await until('nobody is rotated any more', async () => {
-      const records = await Promise.all(clients.map(({ ref }) => recordOf(raw, ref)));
-      return !records.some(isBusy);
-    });
+    await endSeason(scene);
   },
 });

@@ -94,7 +94,7 @@ export function configFile({ dir, dataDir, port }: Home, redis: object, apiUrl: 
     policies: Object.fromEntries(
       apps.map(({ slug, policy }) => [
         slug,
-        // Nobody gives up while the world is being broken: what is looked for is what was lost, not what was abandoned.
+        // Nobody gives up while things break: what is looked for is what was lost, not what was abandoned.
         { schedule: '0 0 1 1 *', ...QUICK, attempts: 1000, ...setting.policy, ...policy },
       ]),
     ),

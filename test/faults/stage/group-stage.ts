@@ -1,10 +1,10 @@
-/** A world whose store is a group of servers. Nothing stands between them and the workers: the group says itself where to go. */
+/** A testbed whose store is a group of servers. Nothing stands between them and the workers: the group says itself where to go. */
 import { Redis } from 'ioredis';
 import type { RedisGroup } from '../../support/redis-ha.ts';
 import type { FleetSetting } from './apps.ts';
-import { buildWorld, type Patience, type Place, type World } from './world.ts';
+import { buildTestbed, type Patience, type Place, type Testbed } from './testbed.ts';
 
-export interface GroupStage extends World {
+export interface GroupStage extends Testbed {
   readonly group: RedisGroup;
 }
 
@@ -19,14 +19,14 @@ export async function openGroupStage(place: Place, { start, replicas, fleet }: G
   const group = await start();
   place.later('redis group', () => group.stop());
   const section = { ...group.section, replicas };
-  const world = await buildWorld(place, fleet, {
+  const testbed = await buildTestbed(place, fleet, {
     section,
     target: { group: group.group },
     connect: (options) => connect(group, options),
     socketPath: group.primary.socketPath,
     open: async () => section,
   });
-  return { ...world, group };
+  return { ...testbed, group };
 }
 
 /** To the server that holds the keys: in a cluster without replicas that is always the same one. */

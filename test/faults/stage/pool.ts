@@ -75,6 +75,8 @@ interface Running {
   awake: boolean;
   /** Killed from outside. */
   shot: boolean;
+  /** Has begun to work. */
+  isReady: boolean;
 }
 
 export function startPool(setting: Setting): Pool {
@@ -111,12 +113,13 @@ export function startPool(setting: Setting): Pool {
       stdio: ['ignore', log, log, 'ipc'],
       env: { PATH: process.env.PATH, ...COMPILED },
     });
-    const running: Running = { worker, child, order, awake: false, shot: false };
+    const running: Running = { worker, child, order, awake: false, shot: false, isReady: false };
     slots.set(slot, running);
     history.note({ kind: 'worker', worker, what: 'started' });
     child.on('message', (message: 'ready' | Confession) => {
       if (message === 'ready') {
         running.awake = true;
+        running.isReady = true;
         first.resolve();
         return;
       }
@@ -134,6 +137,7 @@ export function startPool(setting: Setting): Pool {
       const [code, signal] = await once(child, 'exit');
       slots.delete(slot);
       history.note({ kind: 'worker', worker, what: `ended with ${signal ?? code}` });
+      if (signal === null && running.isReady && !stopping) history.note({ kind: 'crash', worker, code: Number(code) });
       if (signal === 'SIGKILL') {
         kills += 1;
         if (running.shot) randomKills += 1;

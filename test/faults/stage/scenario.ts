@@ -18,13 +18,13 @@ import type { Confession } from '../trouble/sentence.ts';
 import type { NewClient } from './apps.ts';
 import { ENVIRONMENT, type FaultClient, registerClient, type Signing } from './fleet.ts';
 import { type Crew, type Pool, startPool } from './pool.ts';
-import type { Place, World } from './world.ts';
+import type { Place, Testbed } from './testbed.ts';
 
 /** What a kind of scenario is made of. */
-export interface Plot<W extends World> {
+export interface Plot<W extends Testbed> {
   readonly name: string;
   open(place: Place, dice: Chance): Promise<W>;
-  crew(dice: Chance, world: W): Crew;
+  crew(dice: Chance, testbed: W): Crew;
   /** Breaks things. When it resolves, all of it is whole again, but for the API's faults. */
   play(scene: Scene<W>): Promise<void>;
   /** How long the fleet may take to come to rest afterwards, and any request to be answered, in ms. */
@@ -32,8 +32,8 @@ export interface Plot<W extends World> {
   readonly loginEveryMs?: number;
 }
 
-/** A world with workers in it, and who asks them for rotations. */
-export type Scene<W extends World> = W & {
+/** A testbed with workers in it, and who asks them for rotations. */
+export type Scene<W extends Testbed> = W & {
   readonly seed: number;
   readonly pool: Pool;
   readonly chance: Chance;
@@ -96,11 +96,11 @@ export interface Kind {
   run(options: RunOptions): Promise<ScenarioResult>;
 }
 
-export function kindOf<W extends World>(plot: Plot<W>): Kind {
+export function kindOf<W extends Testbed>(plot: Plot<W>): Kind {
   return { name: plot.name, run: (options) => runScenario(plot, options) };
 }
 
-async function runScenario<W extends World>(plot: Plot<W>, options: RunOptions): Promise<ScenarioResult> {
+async function runScenario<W extends Testbed>(plot: Plot<W>, options: RunOptions): Promise<ScenarioResult> {
   const releases = createReleases((name, message) => console.error(`${name}: ${message}`));
   let dir: string | null = null;
   const folder = await mkdtemp(join(tmpdir(), 'rekeyd-faults-'));
@@ -118,20 +118,20 @@ async function runScenario<W extends World>(plot: Plot<W>, options: RunOptions):
   }
 }
 
-async function act<W extends World>(plot: Plot<W>, place: Place, { seed, patienceMs }: RunOptions) {
+async function act<W extends Testbed>(plot: Plot<W>, place: Place, { seed, patienceMs }: RunOptions) {
   const startedAt = performance.now();
   const patience = patienceMs ?? plot.patienceMs ?? PATIENCE_MS;
   const dice = chance(seed);
-  const world = await plot.open(place, dice);
-  const { history, clients, raw, emulator } = world;
+  const testbed = await plot.open(place, dice);
+  const { history, clients, raw, emulator } = testbed;
   const logins = startLogins(clients, emulator, history, plot.loginEveryMs);
   place.later('logins', () => logins.stop());
   let onDeath = (_point: string) => {};
   let onConfession = (_confession: Confession) => {};
   const pool = startPool({
-    ...plot.crew(dice, world),
-    dir: world.dir,
-    configs: world.configs,
+    ...plot.crew(dice, testbed),
+    dir: testbed.dir,
+    configs: testbed.configs,
     env: ENVIRONMENT,
     history,
     chance: dice.branch('workers'),
@@ -147,12 +147,12 @@ async function act<W extends World>(plot: Plot<W>, place: Place, { seed, patienc
   const asked: Promise<readonly string[] | null>[] = [];
   const owed = new Set<string>();
   const scene: Scene<W> = {
-    ...world,
+    ...testbed,
     seed,
     pool,
     chance: dice.branch('chaos'),
     ask(wish = {}) {
-      const answer = ask(world, `ask-${seed}-${asked.length}`, wish, patience);
+      const answer = ask(testbed, `ask-${seed}-${asked.length}`, wish, patience);
       asked.push(answer);
       void answer.then((ids) => {
         for (const id of ids ?? []) owed.add(id);
@@ -166,7 +166,7 @@ async function act<W extends World>(plot: Plot<W>, place: Place, { seed, patienc
     register(slug, setting) {
       const app = clients.find((client) => client.app.slug === slug)?.app;
       if (app === undefined) throw new Error(`there is no app ${slug}`);
-      const client = registerClient(world.dir, emulator, app, setting);
+      const client = registerClient(testbed.dir, emulator, app, setting);
       clients.push(client);
       logins.add(client);
       return client;
@@ -175,7 +175,7 @@ async function act<W extends World>(plot: Plot<W>, place: Place, { seed, patienc
       client.signing = signing;
       history.note({ kind: 'entrusted', ref: client.ref, how });
     },
-    command: (...args) => rekeyd(world, args),
+    command: (...args) => rekeyd(testbed, args),
     accuse: (rule, ref, message) => void found.push({ rule, ref, message }),
     atRest: (look) => void looks.push(look),
     remark: (text) => void remarks.push(text),
@@ -193,7 +193,7 @@ async function act<W extends World>(plot: Plot<W>, place: Place, { seed, patienc
   const answers = await Promise.all(asked);
   if (answers.includes(null)) scene.accuse('unanswered', null, 'a request was never answered');
   // A store that was rolled back may hold requests that were answered before.
-  const { inboxes } = world.queues;
+  const { inboxes } = testbed.queues;
   const isEmpty = async () => {
     const counts = await Promise.all(inboxes.flatMap((inbox) => [inbox.count(), inbox.getActiveCount()]));
     return counts.every((count) => count === 0);
@@ -205,9 +205,9 @@ async function act<W extends World>(plot: Plot<W>, place: Place, { seed, patienc
   await delay(POLL_MS * 5); // a few more logins with what is left
   await logins.stop();
   await pool.stop();
-  world.watch.close();
-  const points = readPoints(world.dir);
-  const evidence = await gather(clients, history.events, raw, emulator, world.publicFolder);
+  testbed.watch.close();
+  const points = readPoints(testbed.dir);
+  const evidence = await gather(clients, history.events, raw, emulator, testbed.publicFolder);
   for (const look of looks) await look();
   const violations = [...found, ...stuck, ...(await judge(evidence, emulator, stuck.length === 0))];
   return {

@@ -1,4 +1,4 @@
-/** A world whose workers serve the HTTP API, each on a machine and a port of its own. */
+/** A testbed whose workers serve the HTTP API, each on a machine and a port of its own. */
 import { freePort } from '../../support/ports.ts';
 import type { Chance } from '../random.ts';
 import { lateWrites } from '../scenarios/random.ts';
@@ -6,7 +6,7 @@ import type { FleetSetting } from './apps.ts';
 import type { FaultClient } from './fleet.ts';
 import type { Crew } from './pool.ts';
 import { openStage, type Stage } from './stage.ts';
-import type { Place } from './world.ts';
+import type { Place } from './testbed.ts';
 
 export interface Served extends Stage {
   readonly ports: readonly number[];

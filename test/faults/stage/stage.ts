@@ -1,12 +1,12 @@
-/** A world whose store is one server behind a proxy that can be cut, on a disk that can lose what nobody confirmed. */
+/** A testbed whose store is one server behind a proxy that can be cut, on a disk that can lose what nobody confirmed. */
 import { Redis } from 'ioredis';
 import { type RedisServer, type RedisSetup, startRedis, waitaofKinds } from '../../support/redis.ts';
 import { type Disk, watchDisk } from '../trouble/disk.ts';
 import { type FaultyProxy, startProxy } from '../trouble/proxy.ts';
 import { APPS, type FleetSetting } from './apps.ts';
-import { buildWorld, type Place, type World } from './world.ts';
+import { buildTestbed, type Place, type Testbed } from './testbed.ts';
 
-export interface Stage extends World {
+export interface Stage extends Testbed {
   readonly redis: RedisServer;
   readonly disk: Disk;
   readonly proxy: FaultyProxy;
@@ -31,7 +31,7 @@ export async function openStage(place: Place, setting: StageSetting = {}): Promi
     heard();
   });
   place.later('proxy', () => proxy.close());
-  const world = await buildWorld(place, fleet, {
+  const testbed = await buildTestbed(place, fleet, {
     section: { url: `unix://${redis.socketPath}` },
     target: { socketPath: redis.socketPath },
     connect: (options) => new Redis({ path: redis.socketPath, ...options }),
@@ -42,9 +42,9 @@ export async function openStage(place: Place, setting: StageSetting = {}): Promi
     },
   });
   // The time is cut off to milliseconds, and what it confirms was written before it.
-  if (everysec) heard = () => world.history.note({ kind: 'durable' }, Date.now() + 1);
+  if (everysec) heard = () => testbed.history.note({ kind: 'durable' }, Date.now() + 1);
   heard();
-  return { ...world, redis, disk, proxy };
+  return { ...testbed, redis, disk, proxy };
 }
 
 /** Until all that was written is on disk. Commands do not go through the proxy: what they were confirmed is not known to the disk without this. */

@@ -5,7 +5,7 @@ import { DEPLOYMENT } from '../stage/fleet.ts';
 import { LOCK_MS } from '../stage/pool.ts';
 import type { Scene } from '../stage/scenario.ts';
 import type { Stage } from '../stage/stage.ts';
-import { RETRY_AFTER_S } from '../stage/world.ts';
+import { RETRY_AFTER_S } from '../stage/testbed.ts';
 
 /** Everything that can be reached, and broken. */
 type Reach = Scene<Stage>;
@@ -126,7 +126,7 @@ export async function breakThings(reach: Reach, acts: number): Promise<void> {
   for (let count = 0; count < acts; count += 1) {
     const act = chance.pick(ACTS);
     const done = act(reach);
-    // A worker that stands still is no reason for the world to.
+    // While a worker stands still, the next thing breaks.
     if (act === freezeWorker) frozen.push(done);
     else await done;
     await delay(chance.between(20, 300));

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple, Optional
 
@@ -55,6 +56,8 @@ def date_of(headers: Mapping[str, str]) -> Optional[float]:
     # A plain dict, unlike the headers of httpx and requests, tells capitals from small letters.
     text = headers.get("date") or headers.get("Date")
     try:
-        return None if text is None else parsedate_to_datetime(text).timestamp()
+        date = None if text is None else parsedate_to_datetime(text)
+        # The older form of a date names no zone, and is UTC (RFC 9110 section 5.6.7). Python would take it for local time.
+        return None if date is None else (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp()
     except (TypeError, ValueError, OverflowError):
         return None

@@ -20,7 +20,7 @@ import { API_KEY, buildFleet, configFile, DEPLOYMENT, ENVIRONMENT, type FaultCli
 /** Seconds that a throttled caller is told to wait. */
 export const RETRY_AFTER_S = 2;
 
-export interface World {
+export interface Testbed {
   readonly dir: string;
   /** The config files of the workers: one for each machine. Those of one machine share their `data_dir`. */
   readonly configs: readonly string[];
@@ -65,7 +65,7 @@ export interface Backing {
 /** Workers are on one machine, or each on its own. */
 const MOST_MACHINES = 3;
 
-export async function buildWorld({ dir, later }: Place, fleet: FleetSetting, backing: Backing): Promise<World> {
+export async function buildTestbed({ dir, later }: Place, fleet: FleetSetting, backing: Backing): Promise<Testbed> {
   const history = openHistory(join(dir, 'history.jsonl'));
   later('history', () => history.close());
   const publicFolder = join(dir, 'public');
