@@ -349,6 +349,7 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
     /not lead to a public JWK/,
   ],
   ['AWS without a region', inAws({ region: undefined }), 'sinks[0].region', /is missing: write a region/],
+  ['a prefix that leaves no room', inAws({ prefix: 'a'.repeat(257) }), 'sinks[0].prefix', /at most 256 characters/],
   ['a region that is none', inAws({ region: 'Frankfurt' }), 'sinks[0].region', /such as eu-central-1/],
   ['an access key in the config', inAws({ credentials: KEY_IN_CONFIG }), ...ACCESS_KEY],
   [
