@@ -78,9 +78,9 @@ export function encryptedFileSink(config: EncryptedFileSinkConfig, { store }: Pi
   /**
    * The draft is there before the file is looked at, and a delivery that is done removes all drafts. So a delivery that stood still between its look and its
    * swap finds its draft gone, and looks again.
-   * @returns false when it has to be done again: another delivery was faster
+   * @returns null when it is done; else why it has to be done again, as where another delivery was faster
    */
-  async function replace(path: string, contents: SinkContents): Promise<boolean> {
+  async function replace(path: string, contents: SinkContents): Promise<string | null> {
     const draft = join(dirname(path), `.${basename(path)}`, randomBytes(8).toString('hex'));
     try {
       const bytes = Buffer.from(`${await encrypted(contents)}\n`);
@@ -89,14 +89,15 @@ export function encryptedFileSink(config: EncryptedFileSinkConfig, { store }: Pi
         await expectOurs(path, contents);
         failure = await attempt({ do: 'swap', draft, path });
       }
-      if (failure !== null && OVERTAKEN.includes(failure.code)) return false;
+      if (failure !== null && OVERTAKEN.includes(failure.code)) return failure.message;
       if (failure !== null) throw sinkFailed(path, failure.message, fileHint(failure.code));
     } finally {
       await removeDraft(draft);
     }
     // An earlier delivery may have swapped just after ours, before we removed its draft.
     const present = await read(path).catch(() => null);
-    return present === null || present === 'other' || present.fence.epoch >= contents.epoch;
+    const isOlder = present !== null && present !== 'other' && present.fence.epoch < contents.epoch;
+    return isOlder ? 'an earlier delivery has replaced it' : null;
   }
 
   return {
@@ -104,10 +105,9 @@ export function encryptedFileSink(config: EncryptedFileSinkConfig, { store }: Pi
     placeOf: pathOf,
     async deliver(contents) {
       const path = pathOf(contents.ref);
-      for (let attempts = 1; attempts <= ATTEMPTS; attempts += 1) {
-        if (await replace(path, contents)) return;
-      }
-      throw sinkFailed(path, `another delivery was faster ${ATTEMPTS} times`, 'Find out what else writes there');
+      let why = await replace(path, contents);
+      for (let attempts = 1; attempts < ATTEMPTS && why !== null; attempts += 1) why = await replace(path, contents);
+      if (why !== null) throw sinkFailed(path, why, fileHint(''));
     },
     sets: async () => async (ref) => {
       const found = await read(pathOf(ref)).catch(() => null);

@@ -50,9 +50,9 @@ function holderOf(kind: string): Holder {
   return { recipient: { jwk: publicKey.export({ format: 'jwk' }), alg, kid: 'recipient-1' }, privateKey };
 }
 
-function sinkFor({ recipient }: Holder, store: DeliveringStore | null = null): Sink {
+function sinkFor({ recipient }: Holder, store: DeliveringStore | null = null, path = root): Sink {
   const access = { mode: 0o640, dirMode: 0o750, owner: null, group: null };
-  const sink = encryptedFileSink({ kind: 'encrypted_file', path: root, access, recipient }, { store });
+  const sink = encryptedFileSink({ kind: 'encrypted_file', path, access, recipient }, { store });
   onTestFinished(() => sink.close());
   return sink;
 }
@@ -161,4 +161,8 @@ test('a path that cannot be written is told, by the check too', async () => {
   rmSync(root);
   mkdirSync(file, { recursive: true });
   expect(await message(sink.deliver(contents({ current: await sinkKey() })))).toContain('something is there');
+  // There `mkdir` answers ENOENT, as it does where another delivery has just removed a folder.
+  const nowhere = sinkFor(holderOf('ECDH-ES+A256KW P-256'), null, '/proc/handover');
+  for (const told of [await nowhere.check(), await message(nowhere.deliver(contents({})))])
+    expect(told).toMatch(/ENOENT.*\/proc\/handover.*set another path/);
 });
