@@ -9,7 +9,7 @@ import { certificatesIn } from './tls.ts';
 const EXPECTED =
   'env, none, a URL such as http://proxy.example.com:3128, or env:NAME or file:PATH where it has a password';
 
-/** `env` (HTTPS_PROXY and NO_PROXY) | `none` | URL. Null: straight. */
+/** `env` (HTTPS_PROXY and NO_PROXY) | `none` | URL. Null: no proxy. */
 export function proxy(description: string, sources: Sources) {
   return text({ description }, EXPECTED, async (value, refuse): Promise<ProxyConfig | null> => {
     if (value === 'none') return null;

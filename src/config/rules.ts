@@ -11,7 +11,7 @@ import type { Config } from './model.ts';
 import { didYouMean, type Finding, type Path } from './problems.ts';
 import { exposedPassword } from './redis.ts';
 import { sinkDoubts } from './sinks/directory.ts';
-import { differentSinks, heardSigners, reportDoubts, sinkOutline } from './sinks/rules.ts';
+import { heardSigners, reportDoubts, sinkOutline } from './sinks/rules.ts';
 
 const word = z.string().optional().catch(undefined);
 const listOf = <T extends z.ZodType>(item: T) => z.array(item).catch([]);
@@ -42,7 +42,7 @@ export function brokenRules(input: unknown, folder: string): Finding[] {
   const seen = outline.safeParse(input);
   if (!seen.success) return [];
   const between = [uniqueNames, knownPolicies, possiblePolicies, laterThanDue, knownReach, privateFolders, oneRedis];
-  return [...between, differentSinks, heardSigners].flatMap((rule) => rule(seen.data, folder));
+  return [...between, heardSigners].flatMap((rule) => rule(seen.data, folder));
 }
 
 function uniqueNames({ encryption, deployments, webhooks }: Outline): Finding[] {

@@ -17,6 +17,7 @@ import { policy } from './policy.ts';
 import { queue } from './queue.ts';
 import { redis } from './redis.ts';
 import type { Sources } from './secrets.ts';
+import { differentSinks } from './sinks/rules.ts';
 import { sink } from './sinks/sink.ts';
 import { telemetry } from './telemetry.ts';
 import { webhook } from './webhooks.ts';
@@ -62,7 +63,10 @@ export function configFileSchema(sources: Sources) {
     })
       .describe('What needs a second person. Absent: nothing.')
       .optional(),
-    sinks: list(sink(sources), 'sink').describe('Where private keys are handed to those who sign.').optional(),
+    sinks: list(sink(sources), 'sink')
+      .superRefine(differentSinks)
+      .describe('Where private keys are handed to those who sign.')
+      .optional(),
     http: http(sources).prefault({}).describe('The HTTP API, probes, metrics and the page.'),
     leaks: leaks(sources).prefault({}).describe('Scanners that report leaked keys.'),
     alerts: alerts(sources).prefault({}).describe('A monitor for those who have no Prometheus.'),

@@ -58,7 +58,7 @@ export function directorySink(path: string, options: DirectoryOptions = ALONE): 
     placeOf: (ref) => folderOf(root, ref),
     async deliver(contents) {
       const { folder, client } = placeOf(root, contents.ref);
-      // `parseReference` lets none through. It would be the folder of something else.
+      // `parseReference` refuses it before. Without its last part a reference would name the folder of all clients.
       if (!isWhole(contents.ref)) throw failed(root, `${JSON.stringify(contents.ref)} names no client`);
       const deliver = (stores: readonly string[]) => {
         const target = { folder, client, access, stores, reports: reportsOf(contents.ref) };

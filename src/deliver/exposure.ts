@@ -1,4 +1,4 @@
-/** Looks for private keys in a sink that more users can read, or replace, than the config says. */
+/** Looks for private keys that more users can read, or replace, than the config says. */
 import { type Dirent, promises } from 'node:fs';
 import { join } from 'node:path';
 import type { Access } from '../files/access.ts';
@@ -8,7 +8,7 @@ import { DATA } from './links.ts';
 /** How many clients' folders are looked at: a mistake is seldom in one folder alone. */
 const MOST_CLIENTS = 1_000;
 
-/** Paths that are told. */
+/** How many findings are reported. */
 const MOST_TOLD = 5;
 
 export interface Exposed {
@@ -28,7 +28,7 @@ export async function exposedIn(root: string, { mode }: Pick<Access, 'mode'>): P
     looked += 1;
     if (looked > MOST_CLIENTS || found.length >= MOST_TOLD) break;
     if (await canBeReplacedIn(client)) found.push({ path: client, why: REPLACEABLE });
-    // A mode that the config asks for is told with the config.
+    // Where the config itself lets others read the keys, the check of the config warns of it.
     if (isOpen && (mode & 0o004) === 0) found.push(...(await readableKeysIn(client)));
   }
   return found.slice(0, MOST_TOLD);

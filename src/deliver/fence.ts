@@ -1,4 +1,4 @@
-/** Who delivered a set: what a sink keeps beside it, so that a worker that stood still for long puts no older set over a newer one. */
+/** A fence says who delivered a set. A sink keeps it beside the set, so that a worker that stood still for long replaces no newer set with an older one. */
 import { members } from '../core/reply.ts';
 import { type SinkContents, SinkOutdated, sinkFailed } from './sink.ts';
 
@@ -21,7 +21,7 @@ export function fenceOf({ ref, epoch }: SinkContents, store: DeliveringStore | n
   return { client: ref, epoch, store: store?.id() ?? null };
 }
 
-/** Null where the value is none: somebody else made what it stands in. */
+/** Null for a value that is no fence: rekeyd did not make what holds it. */
 export function fenceIn(value: unknown): Fence | null {
   const { client, epoch, store } = members(value);
   if (typeof client !== 'string' || typeof epoch !== 'number' || !Number.isSafeInteger(epoch)) return null;

@@ -7,8 +7,8 @@ import type { SinkContents, SinkKey } from './sink.ts';
 export const META = 'meta.json';
 
 /**
- * The files of a client's set by name. Same contents, same bytes. They hold private keys: the caller clears them. Each has memory of its own,
- * which can be handed to another thread; what Node makes of a text itself lies in a pool that buffers share.
+ * The files of a client's set by name. Same contents, same bytes. They hold private keys: the caller clears them. Each has memory of its own, so that it can
+ * be moved to another thread: short buffers that Node makes from a text share one piece of memory.
  * @param pemComment see {@link SinkConfig.pemComment}
  */
 export function keySetFiles(contents: SinkContents, pemComment = false): Map<string, Uint8Array<ArrayBuffer>> {
@@ -29,7 +29,7 @@ export function keySetFiles(contents: SinkContents, pemComment = false): Map<str
   return files;
 }
 
-/** The same as texts, for what takes nothing else. They stay in memory until it is collected: nothing can clear a text. */
+/** The same as texts, for services that take JSON. A text cannot be cleared: it stays in memory until Node collects it. */
 export function keySetTexts(contents: SinkContents): Record<string, string> {
   const files = [...keySetFiles(contents)];
   const texts = files.map(([name, bytes]) => [name, new TextDecoder().decode(bytes)] as const);

@@ -20,7 +20,7 @@ function isOurs(folder: string, name: string): boolean {
 }
 
 /**
- * Before the set that has these names is swapped in: until then a new one leads nowhere, as if it were not there.
+ * Adds the links that are missing. Called before the set with these names is swapped in: until then a new link leads nowhere, and readers find no file.
  * @throws Error where something else has one of the names: it may be the only copy of a key; `ENOENT` as {@link isOurs}
  */
 export function addLinks(folder: string, names: Iterable<string>): void {

@@ -1,4 +1,4 @@
-/** What a client's folder holds, as far as it tells. */
+/** Which keys a client's folder says that it holds. */
 import { type FileHandle, lstat, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Delivery } from '../core/signers.ts';
@@ -6,8 +6,8 @@ import type { Access } from '../files/access.ts';
 import { deliveryIn, META } from './key-set.ts';
 
 /**
- * Null when there is no set that can be read, or when it was made for another access, or laid out as version 0.1 did it: the next delivery puts that right,
- * or says what is wrong.
+ * Null where a delivery is needed: no set can be read, or it was made for another access, or version 0.1 made it. The delivery then puts that right, or says
+ * what is wrong.
  */
 export async function readDelivery(folder: string, access: Access): Promise<Delivery | null> {
   let file: FileHandle | null = null;

@@ -1,4 +1,4 @@
-/** Texts of others on their way into a message: a program's output, a server's answer. None with a part of a private key in it gets there. */
+/** What a program printed, on its way into a message. Output with a part of a private key in it never gets there. */
 import { shortMessage } from '../core/reply.ts';
 import { repeats } from '../keys/repeats.ts';
 import type { SinkContents } from './sink.ts';

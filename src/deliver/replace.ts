@@ -18,7 +18,7 @@ export interface Target {
   readonly reports: string;
 }
 
-/** What another process does in the same folder can only come between this often. */
+/** So often another process may be faster in the same folder. */
 const ATTEMPTS = 20;
 
 /** What the file system says when another process was faster; then it is done again from the start. */
@@ -46,7 +46,7 @@ function fitParents({ folder, access }: Target): void {
   if (access.dirMode === PRIVATE.dirMode && access.group === null) return;
   const [deployment, root] = [dirname(folder), dirname(dirname(folder))];
   for (const path of [folder, deployment]) fitFolder(path, access.dirMode, folderIds(access));
-  // Another one than rekeyd makes is how somebody wants it.
+  // A person set any other mode, or made the folder: it stays as it is.
   const { mode, uid } = lstatSync(root);
   if ((mode & 0o7777) === PRIVATE.dirMode && uid === process.geteuid?.()) {
     fitFolder(root, access.dirMode, folderIds(access));

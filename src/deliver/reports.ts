@@ -2,10 +2,11 @@
  * Reading what signers report. Applications write these files, so anything may stand there: nothing is followed, nothing is waited for, and little is read.
  */
 import { constants, type Dirent } from 'node:fs';
-import { lstat, open, opendir } from 'node:fs/promises';
+import { lstat, opendir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SignerReport } from '../core/signers.ts';
 import { codeOf } from '../files/durable.ts';
+import { readSmall } from '../files/small.ts';
 
 /** Files of one client that are read: the newest. */
 const MOST_READ = 64;
@@ -63,23 +64,13 @@ async function entriesOf(folder: string): Promise<AsyncIterable<Dirent>> {
 
 async function* none(): AsyncIterable<Dirent> {}
 
-/** Null for what is no report. Another thing may have taken the file's place since it was looked at, so the open file is looked at again. */
+/** Null for what is no report. Another thing may have taken the file's place since it was looked at. */
 async function readReport(folder: string, name: string): Promise<SignerReport | null> {
-  // A FIFO without a writer would keep an ordinary open waiting.
-  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-  const file = await open(join(folder, name), flags).catch(() => null);
-  if (file === null) return null;
   try {
-    if (!(await file.stat()).isFile()) return null;
-    // One byte more shows that it has grown.
-    const { bytesRead, buffer } = await file.read(Buffer.alloc(MOST_BYTES + 1), 0, MOST_BYTES + 1, 0);
-    return bytesRead > MOST_BYTES
-      ? null
-      : reportIn(buffer.toString('utf8', 0, bytesRead), name.slice(0, -'.json'.length));
+    const read = await readSmall(join(folder, name), MOST_BYTES, constants.O_NOFOLLOW);
+    return typeof read === 'string' ? null : reportIn(read.toString('utf8'), name.slice(0, -'.json'.length));
   } catch {
     return null;
-  } finally {
-    await file.close();
   }
 }
 

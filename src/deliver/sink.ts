@@ -5,7 +5,7 @@ import type { Algorithm } from '../core/keys.ts';
 import type { Delivery, SignerReport } from '../core/signers.ts';
 import { RekeydError } from '../errors.ts';
 
-/** A set stands there that was delivered under a later claim. */
+/** The place holds a set that was delivered under a later claim. */
 export class SinkOutdated extends RekeydError {
   /** Of that claim. */
   readonly epoch: number;
@@ -19,7 +19,10 @@ export class SinkOutdated extends RekeydError {
   }
 }
 
-/** A delivery that failed. The sink's set from before, or the new one, is whole. @param place where; @param hint what to do, without a full stop */
+/**
+ * The error of a delivery that failed. Signers still have a whole set: the one from before, or the new one.
+ * @param hint what to do, without a full stop
+ */
 export function sinkFailed(place: string, why: string, hint: string): RekeydError {
   return new RekeydError(
     'sink_failed',
@@ -50,7 +53,7 @@ export interface SinkContents {
   readonly previous: SinkKey | null;
   /** Milliseconds since the Unix epoch. */
   readonly updatedAt: number;
-  /** Of the claim under which this was read: what a later one has delivered is not replaced. */
+  /** Of the claim under which this was read. A set of a later claim is not replaced. */
   readonly epoch: number;
 }
 
@@ -68,19 +71,19 @@ export interface Sink {
    */
   deliver(contents: SinkContents): Promise<void>;
   /**
-   * Looks which clients of an app (`deployment/slug`) it has a set for. What it answers reads, for one of them, which keys such a set says it holds; null
-   * when there is none, or none that can be read: the next delivery says what is wrong there. Null: what it holds cannot be asked.
+   * Opens an app (`deployment/slug`) for reading. The function that it answers says which keys the set of one client holds. Its answer is null when there is
+   * no set, or none that can be read: the next delivery then says what is wrong. Null in place of all this: the sink cannot be asked what it holds.
    *
    * @throws RekeydError `sink_failed`, at either call, when the sink itself cannot be read: that says nothing of a set
    */
   readonly sets: ((app: string) => Promise<(ref: ClientRef) => Promise<Delivery | null>>) | null;
   /**
-   * What the client's signers report there, as they say it: nobody has looked yet whether it is true, or recent. Rejects when that cannot be read. Null:
-   * signers have no way to report through it.
+   * What the client's signers report there. It is not checked yet: it may be false, or old. Rejects when it cannot be read. Null: signers cannot report
+   * through this sink.
    */
   readonly reports: ((ref: ClientRef) => Promise<readonly SignerReport[]>) | null;
   /** What keeps this sink from working and what to do about it, or null. */
   check(): Promise<string | null>;
-  /** Lets go of what it holds; what is under way may fail. */
+  /** Ends connections and threads. Calls under way may fail. */
   close(): void;
 }

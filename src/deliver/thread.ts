@@ -12,8 +12,10 @@ import { type Files, OfAnotherStore, Outdated } from './versions.ts';
 
 export type Task =
   | { readonly do: 'replace'; readonly target: Target; readonly files: Files; readonly epoch: number }
-  /** Replaces one file, and makes its folders. */
-  | { readonly do: 'put'; readonly path: string; readonly bytes: Uint8Array; readonly access: Access }
+  /** Puts a file on disk that will replace another one, and makes its folders. */
+  | { readonly do: 'draft'; readonly path: string; readonly bytes: Uint8Array; readonly access: Access }
+  /** Puts a draft in the place of a file. Removes the folder of the draft, with the drafts of all others in it. */
+  | { readonly do: 'swap'; readonly draft: string; readonly path: string }
   /** Tries whether the folder takes files, with that access, and where `links` says so links to them. */
   | { readonly do: 'try'; readonly folder: string; readonly access: Access; readonly links: boolean };
 
@@ -29,7 +31,8 @@ parentPort?.on('message', (task: Task) => parentPort?.postMessage(answer(task)))
 function answer(task: Task): Undelivered | null {
   try {
     if (task.do === 'replace') replaceAndClear(task);
-    else if (task.do === 'put') put(task);
+    else if (task.do === 'draft') writeDraft(task);
+    else if (task.do === 'swap') swap(task);
     else tryFolder(task);
     return null;
   } catch (error) {
@@ -50,18 +53,15 @@ function replaceAndClear({ target, files, epoch }: Extract<Task, { do: 'replace'
   }
 }
 
-/** Readers see the old file or the new one, which is on disk first. */
-function put({ path, bytes, access }: Extract<Task, { do: 'put' }>): void {
+function writeDraft({ path, bytes, access }: Extract<Task, { do: 'draft' }>): void {
   makeFolder(dirname(path), access.dirMode, folderIds(access));
-  // No client's file begins with a dot.
-  const draft = join(dirname(path), `.${randomBytes(8).toString('hex')}`);
-  try {
-    writeDurably([[draft, bytes]], access.mode, access);
-    renameSync(draft, path);
-  } catch (error) {
-    rmSync(draft, { force: true });
-    throw error;
-  }
+  writeDurably([[path, bytes]], access.mode, access);
+}
+
+/** Readers see the old file or the new one. */
+function swap({ draft, path }: Extract<Task, { do: 'swap' }>): void {
+  renameSync(draft, path);
+  rmSync(dirname(draft), { recursive: true, force: true });
   syncFolder(dirname(path));
 }
 

@@ -28,7 +28,7 @@ const VERSION = /^\.\.(\d+)-(?:(.+)-)?[0-9a-f]{8}$/;
 /** By name; see {@link keySetFiles}. */
 export type Files = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 
-/** A set stands there that was delivered under a later claim. */
+/** The folder holds a set that was delivered under a later claim. */
 export class Outdated extends Error {
   readonly epoch: number;
 
@@ -38,7 +38,7 @@ export class Outdated extends Error {
   }
 }
 
-/** A set stands there that another store delivered. */
+/** The folder holds a set that another store delivered. */
 export class OfAnotherStore extends Error {
   readonly store: string;
 
@@ -53,7 +53,7 @@ export interface Place {
   /** `<client>/` */
   readonly path: string;
   readonly access: Access;
-  /** The id of the store that delivers, then those that it replaced; none: nobody asks. */
+  /** The id of the store that delivers, then those that it replaced. Empty: stores are not compared. */
   readonly stores: readonly string[];
 }
 
@@ -79,10 +79,10 @@ export function refuseIfFenced({ stores }: Place, { epoch: present, store }: InU
 }
 
 /**
- * Replaces all that a folder which is there holds of ours; on disk when it returns.
+ * Replaces the set in a folder that exists. The new one is on disk when it returns.
  *
- * Two deliveries at once: each takes the pending links of all others when it has swapped its own in. So an earlier epoch that was stopped on its way finds
- * its link gone, or swaps before that, and then the later one sees it and delivers again.
+ * Two processes may deliver at once, say epochs 6 and 7. Each swaps its own set in, then removes the pending links of all others. When 6 stood still before
+ * its swap, it finds its link gone and fails. When 6 swaps just before its link is removed, 7 sees that and delivers again.
  * @throws the file system's own errors (`ENOENT` also where another process took this unfinished version for the remains of a crash), {@link Outdated},
  * {@link OfAnotherStore}; readers then still have a complete set
  */
@@ -159,8 +159,8 @@ function isShared(path: string, bytes: Uint8Array, present: readonly Present[], 
 }
 
 /**
- * A second name for a file of the set before that holds the same: it is on disk already. One that somebody changed is not linked; whatever else keeps it
- * from that, writing the file says what is wrong.
+ * Gives a file of the set before a second name, when it holds the same bytes: it is on disk already. False when it was changed, or cannot be linked. The
+ * caller then writes the file, and that says what is wrong.
  */
 function isLinked(path: string, other: string, bytes: Uint8Array, access: Access): boolean {
   try {
@@ -182,8 +182,8 @@ function cleanUp(place: Place, name: string): void {
 }
 
 /**
- * Other versions of any process (a second one may be at work on one of them, see `removeUnlessCurrent`), and names of files that the set does not have.
- * @param own the version that was swapped in. Where another one has taken its place since, that one's process finds it.
+ * Removes all other versions, also those that another process still works on (see `removeUnlessCurrent`), and the links to files that the set does not have.
+ * @param own the version that was swapped in. When another process has replaced it since, that process removes it.
  */
 function tidy(place: Place, files: Files, own: string): void {
   for (const entry of readdirSync(place.path, { withFileTypes: true })) {
@@ -203,11 +203,11 @@ function tidy(place: Place, files: Files, own: string): void {
 function removeUnlessCurrent(place: Place, name: string): void {
   const version = join(place.path, name);
   const begun = namesOf(place, name);
-  // The first name that a version gets: one that has others, and not this, was swapped in, or has lost it already.
+  // A version gets this link before any file. One with files and without it was swapped in, or lost it to another process.
   if (begun.includes(PENDING)) ignoring(['ENOENT'], () => unlinkSync(join(version, PENDING)));
-  // Only now is it settled which version is in use: without its pending link this one never will be, unless it is already.
+  // Looked at only now: without its pending link this version cannot be swapped in any more.
   if (inUse(place).name === name) return;
-  // One that has just been begun has no pending link yet that could be taken; it is only removed if it is still empty.
+  // Another process may have just made this folder and not its pending link: it is removed only while it is empty.
   ignoring(['ENOENT', 'ENOTEMPTY'], () =>
     begun.length === 0 ? rmdirSync(version) : rmSync(version, { recursive: true, force: true }),
   );

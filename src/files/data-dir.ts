@@ -1,4 +1,5 @@
 /** What the system says when `data_dir` cannot be used, as a person who wrote the config needs it. */
+import { relative, sep } from 'node:path';
 import { RekeydError } from '../errors.ts';
 import { codeOf } from './durable.ts';
 
@@ -10,7 +11,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EROFS: 'its file system is read-only. Mount it writable, or set data_dir to another folder',
   ENOTDIR: 'something on its path is a file, and no folder. Move that away, or set data_dir to a folder',
   ENOENT: 'it cannot be made there. Make it, or set data_dir to another folder',
-  ELOOP: 'its path goes round in circles of links. Set data_dir to a folder',
+  ELOOP: 'the links on its path lead back to themselves. Set data_dir to a folder',
   ENAMETOOLONG: 'its path is too long. Set data_dir to a shorter one',
 };
 
@@ -39,5 +40,11 @@ export async function inDataDir<T>(dataDir: string, work: () => Promise<T>): Pro
 /** Sockets and programs have errors of the same names. */
 function isAbout(dataDir: string, error: Error): boolean {
   if (!('path' in error && typeof error.path === 'string')) return false;
-  return error.path.startsWith(dataDir) || dataDir.startsWith(error.path);
+  return isWithin(error.path, dataDir) || isWithin(dataDir, error.path);
+}
+
+/** By whole names: /srv/data-2 is not within /srv/data. */
+function isWithin(path: string, folder: string): boolean {
+  const way = relative(folder, path);
+  return way !== '..' && !way.startsWith(`..${sep}`);
 }

@@ -1,7 +1,6 @@
 /** A token that another program keeps in a file, and replaces there, as Kubernetes does for service accounts. */
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { messageOf } from '../errors.ts';
+import { readSmall } from './small.ts';
 
 /** In bytes. A token goes into one HTTP header. */
 const MOST_BYTES = 16 * 1024;
@@ -26,14 +25,7 @@ export function isToken(text: string): boolean {
 }
 
 async function textIn(path: string): Promise<string> {
-  // A pipe that nobody writes to would keep an ordinary open waiting.
-  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  try {
-    if (!(await file.stat()).isFile()) throw new Error(`${path} is not a file`);
-    const { bytesRead, buffer } = await file.read(Buffer.alloc(MOST_BYTES + 1), 0, MOST_BYTES + 1, 0);
-    if (bytesRead > MOST_BYTES) throw new Error(`${path} is larger than ${MOST_BYTES} bytes`);
-    return buffer.toString('utf8', 0, bytesRead);
-  } finally {
-    await file.close();
-  }
+  const read = await readSmall(path, MOST_BYTES);
+  if (typeof read !== 'string') return read.toString('utf8');
+  throw new Error(read === 'no file' ? `${path} is not a file` : `${path} is larger than ${MOST_BYTES} bytes`);
 }

@@ -57,7 +57,7 @@ function recall(text: string, read: () => KeyNames | null): KeyNames | null {
 
 /**
  * An entry of a set with the ids of the keys in it. What cannot be read as a key has none, and is no error: it may be a foreign key of another kind. Keys are
- * read when somebody asks for their ids: of most rows of a long list nobody does.
+ * read when their ids are first needed: those of most rows in a long list never are.
  */
 export function publishedKey(jwk: PublicJwk): PublishedKey {
   let known: Ids | null = null;

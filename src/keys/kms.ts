@@ -30,7 +30,7 @@ export async function newDataKey(kms: Kms, context: KmsContext): Promise<DataKey
   return { key, wrapped: await kms.wrap(key, context) };
 }
 
-/** The keys that documents are signed with, by purpose. They stay in memory as a local KEK does: a service that is away must not shut every caller out. */
+/** The keys that documents are signed with, by purpose. They stay in memory, as a local KEK does: while the service is away, documents can still be checked. */
 export interface MacKeys {
   /** The one that this process signs with: made once. @throws as {@link Kms.wrap} */
   own(purpose: string): Promise<DataKey>;
@@ -53,7 +53,7 @@ export function openMacKeys(kms: Kms): MacKeys {
     if (map.size >= MOST_REMEMBERED && oldest !== undefined) map.delete(oldest);
     const made = make();
     map.set(name, made);
-    // What failed is tried again by the next who asks.
+    // The next call tries again.
     made.catch(() => map.delete(name));
     return made;
   }

@@ -49,7 +49,7 @@ export function keyFromDer(label: string, bytes: Uint8Array, passphrase: Uint8Ar
   return keyFromPem(wrapped({ label, body: viewOf(bytes).toString('base64') }), passphrase);
 }
 
-/** The same bytes, and no copy that nobody wipes. */
+/** The same bytes, not copied: a copy would have to be cleared, too. */
 function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
   return Buffer.from(buffer, byteOffset, byteLength);
 }

@@ -8,7 +8,7 @@ import { capped, FIRST, saidBySdk } from '../net/aws-answers.ts';
 import { after, untilAborted } from '../time.ts';
 import { foreign, unavailable } from './unavailable.ts';
 
-/** So often the SDK asks in all. Throttling is backed off from by the SDK, and then by the rotation. */
+/** So often the SDK asks in all. When AWS throttles, first the SDK waits between its calls, then the rotation between its tries. */
 const ATTEMPTS = 3;
 
 /** @param id of the KEK */

@@ -1,4 +1,4 @@
-/** A service's word is not taken for it: a private key that was sealed under what does not unwrap would be lost. */
+/** Checks each answer of a KMS. A private key that is sealed under a data key which does not unwrap would be lost. */
 import { RekeydError } from '../errors.ts';
 import { DATA_KEY_BYTES, type Kms, type KmsContext } from '../keys/kms.ts';
 import { unavailable } from './unavailable.ts';
@@ -6,7 +6,7 @@ import { unavailable } from './unavailable.ts';
 /** It stands in the header of each sealed key. */
 const WRAPPED = /^[\w:+/=-]{1,8192}$/;
 
-/** The same service, and each answer of it is looked at. @param id of the KEK */
+/** The same service, with each answer checked. @param id of the KEK */
 export function checked(id: string, kms: Kms): Kms {
   async function unwrap(wrapped: string, context: KmsContext): Promise<Uint8Array> {
     const key = await kms.unwrap(wrapped, context);

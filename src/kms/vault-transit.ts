@@ -23,7 +23,7 @@ export function vaultTransit(id: string, config: VaultTransitConfig): Kms {
   function connection(): Connection {
     if (opened === null) {
       const api = openVaultApi({ ...config, now: systemClock.now });
-      // Nobody has to release it: a command ends, a config goes. In use it is renewed by what it is used for.
+      // No timer renews the token, so a command or a config may end without a release. A call renews it first where that is due.
       opened = { api, session: openSession(api, auth, { renews: 'in_use' }) };
     }
     return opened;
@@ -98,7 +98,7 @@ const REASONS: Readonly<Record<number, readonly [why: string, fix: string]>> = {
     'Give rekeyd a token whose policy allows update on encrypt and decrypt of this key.',
   ],
   404: ['has no such engine or key', 'Correct mount and key under encryption.keks, or make the key.'],
-  429: ['asks to be left alone', LOOK],
+  429: ['is asked too often', LOOK],
   503: ['is sealed, or stands by', LOOK],
 };
 

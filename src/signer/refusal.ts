@@ -21,7 +21,7 @@ export async function isRefusal(answer: Answer): Promise<boolean> {
   return error === undefined || error === null || error === 'invalid_client' || error === 'invalid_request';
 }
 
-/** Whether the answer shows that the server took the key. Of what is neither this nor a refusal, nothing is known. */
+/** Whether the answer shows that the server took the key. An answer that is neither this nor a refusal says nothing about the key. */
 export function isAccepted({ status }: Answer): boolean {
   return status >= 200 && status < 300;
 }

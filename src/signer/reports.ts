@@ -25,7 +25,7 @@ const AGAIN_MS = 30_000;
 /** The process of a report that old, in ms, has crashed. */
 const FORGOTTEN_MS = 24 * 3_600_000;
 
-/** Others' reports that are looked at. */
+/** Reports of other processes that are looked at. */
 const MOST_LOOKED_AT = 500;
 
 /**

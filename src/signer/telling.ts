@@ -1,4 +1,4 @@
-/** How an application hears what does not stop the signer: by its own callback, or else by a warning of the process. */
+/** Tells an application of a problem that does not stop the signer: by its own callback, or else by a warning of the process. */
 import { now } from './time.ts';
 
 const TYPE = 'SignerWarning';

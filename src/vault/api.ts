@@ -32,7 +32,7 @@ export class VaultError extends Error {
 export interface VaultCall extends JsonCall {
   /** For messages, such as `reading the secret`. */
   readonly doing: string;
-  /** Null: a call for which nobody has to be logged in. */
+  /** Null: the call needs no login. */
   readonly token: string | null;
   /** What else of the call is secret: an error that repeats it is not quoted. */
   readonly secrets?: readonly string[];
@@ -82,7 +82,7 @@ function textIn({ status, body }: JsonAnswer): string {
   return Array.isArray(errors) ? errors.filter((error) => typeof error === 'string').join('; ') : '';
 }
 
-/** What to do whatever was asked for. */
+/** For refusals that mean the same for every call. */
 function hintFor(status: number, told: string): string | null {
   if (isRedirect(status)) return 'Set url to the server that it leads to: rekeyd follows no redirect';
   if (/sealed/i.test(told)) return 'Unseal it: `vault operator unseal`, or `bao operator unseal`';

@@ -1,4 +1,4 @@
-/** Being logged in at Vault: one token for all calls, renewed before its lease ends, and asked for anew when it is lost. */
+/** A login at Vault: one token for all calls. It is renewed before its lease ends, and replaced by a new login when it is lost. */
 import type { VaultAuthConfig } from '../config/vault.ts';
 import { members } from '../core/reply.ts';
 import { isToken, readToken } from '../files/token.ts';
@@ -49,7 +49,7 @@ const MARGIN_MS = 1_000;
 /** Giving a token back holds up no shutdown, in ms. */
 const GOODBYE_MS = 2_000;
 
-/** A token that is older than this, in ms, and refused is replaced although it lives: its role may have got more policies since. */
+/** A refused token that is older than this, in ms, is replaced although it lives: its role may have got more policies since. */
 const YOUNG_MS = 60_000;
 
 const LOOK = { method: 'GET', path: 'auth/token/lookup-self', doing: 'looking at the token', expects: [403] } as const;
@@ -103,7 +103,7 @@ export function openSession(api: VaultApi, auth: VaultAuthConfig, { renews }: Se
     if (auth.kind === 'token') {
       const token = auth.token.reveal();
       const { status, body } = await api.call({ ...LOOK, token });
-      // A policy may keep a token from looking at itself. One that has ended is told by the call it is for.
+      // A policy may keep a token from looking at itself. If it has ended, the call that needs it says so.
       if (status === 403) return keep(token, { seconds: 0, isRenewable: false });
       const { ttl, renewable } = members(members(body).data);
       return keep(token, leaseIn({ lease_duration: ttl, renewable }, LOOK.doing));

@@ -418,6 +418,8 @@ describe('a sink of another kind', () => {
       ...{ kind: 'exec', program: '/bin/deliver', args: ['-v'], user: 0, group: null, timeoutMs: 30_000 },
       env: { PATH: expect.stringContaining('/usr/bin'), HOME: '/' },
     });
+    const to = (TARGET: string) => ({ kind: 'exec', command: ['/bin/deliver'], env: { TARGET } });
+    expect((await read(write({ sinks: [to('hsm-1'), to('hsm-2')] }))).sinks).toHaveLength(2);
   });
 
   test.each<[string, () => object, RegExp | string]>([

@@ -21,12 +21,18 @@ const inExport = (place: object) => write({ audit: { export: [place] } });
 const inSink = (settings: object) => write({ sinks: [{ kind: 'directory', path: './keys', ...settings }] });
 const vault = (over: object = {}) => ({ kind: 'vault', url: 'https://vault', auth: { token: 'env:API_KEY' }, ...over });
 const inVault = (over: object) => write({ sinks: [vault(over)] });
-const inKubernetes = (over: object) =>
-  write({ sinks: [{ kind: 'kubernetes', url: 'http://127.0.0.1:1', namespace: 'apps', ...over }] });
+const kubernetes = (over: object = {}) => ({
+  kind: 'kubernetes',
+  url: 'http://127.0.0.1:1',
+  namespace: 'apps',
+  ...over,
+});
+const inKubernetes = (over: object) => write({ sinks: [kubernetes(over)] });
 const exec = (over: object = {}) => ({ kind: 'exec', command: ['/bin/deliver', '-v'], ...over });
 const inExec = (over: object) => write({ sinks: [exec(over)] });
 const inEncrypted = (over: object) => write({ sinks: [{ kind: 'encrypted_file', path: './out', ...over }] });
 const aws = (over: object = {}) => ({ kind: 'aws_secrets_manager', region: 'eu-central-1', ...over });
+const AWS = 'https://secretsmanager.eu-central-1.amazonaws.com';
 const inAws = (over: object) => write({ sinks: [aws(over)] });
 const KEY_IN_CONFIG = { access_key_id: 'AKIAIOSFODNN7EXAMPLE', secret_access_key: 'abc' };
 const ACCESS_KEY = ['sinks[0].credentials.secret_access_key', /must not stand in the config/] as const;
@@ -265,10 +271,15 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
     'sinks[0].auth.token',
     /must not stand in the config/,
   ],
-  ['a Vault twice', write({ sinks: [vault(), vault({ mount: 'secret' })] }), 'sinks[1]', /the same place as entry 0/],
   [
-    'a Vault twice, with other slashes',
-    write({ sinks: [vault(), vault({ url: 'https://VAULT/', mount: '/secret', prefix: 'rekeyd/' })] }),
+    'a Vault twice, once with its defaults and slashes written out',
+    write({ sinks: [vault(), vault({ url: 'https://VAULT:443/', mount: '/secret', prefix: 'rekeyd/' })] }),
+    'sinks[1]',
+    /the same place as entry 0/,
+  ],
+  [
+    'a namespace of Kubernetes twice',
+    write({ sinks: [kubernetes(), kubernetes({ url: 'http://127.0.0.1:1/', prefix: 'rekeyd' })] }),
     'sinks[1]',
     /the same place as entry 0/,
   ],
@@ -293,6 +304,17 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
   [
     'two Secrets of one name',
     inKubernetes({ clients: ['1/a/1', '1/a/2'].map((client) => ({ client, name: 'keys' })) }),
+    'sinks[0].clients[1].name',
+    /the Secret of 1\/a\/1/,
+  ],
+  [
+    'two Secrets of one name, where one client names the namespace that both are in',
+    inKubernetes({
+      clients: [
+        { client: '1/a/1', name: 'keys' },
+        { client: '1/a/2', name: 'keys', namespace: 'apps' },
+      ],
+    }),
     'sinks[0].clients[1].name',
     /the Secret of 1\/a\/1/,
   ],
@@ -327,9 +349,15 @@ const cases: [what: string, text: string, path: string, message: RegExp][] = [
     /not lead to a public JWK/,
   ],
   ['AWS without a region', inAws({ region: undefined }), 'sinks[0].region', /is missing: write a region/],
+  ['a prefix that leaves no room', inAws({ prefix: 'a'.repeat(257) }), 'sinks[0].prefix', /at most 256 characters/],
   ['a region that is none', inAws({ region: 'Frankfurt' }), 'sinks[0].region', /such as eu-central-1/],
   ['an access key in the config', inAws({ credentials: KEY_IN_CONFIG }), ...ACCESS_KEY],
-  ['a secret of AWS twice', write({ sinks: [aws(), aws({ prefix: 'rekeyd' })] }), 'sinks[1]', /same place as entry 0/],
+  [
+    'a secret of AWS twice',
+    write({ sinks: [aws(), aws({ endpoint: `${AWS}/`, prefix: 'rekeyd' })] }),
+    'sinks[1]',
+    /same place as entry 0/,
+  ],
   [
     'reports of signers that nobody takes',
     inPolicy({ require_ready: 1 }, { sinks: [vault()] }),

@@ -101,7 +101,7 @@ test.each<[TransitMood | 'token' | 'no key', RegExp]>([
     /^KEK vault: Vault at \S+ is sealed, or stands by \(503: Vault is sealed\), .*\. Unseal it: .* Until then no new key/,
   ],
   ['forbidden', /refuses the token.*\(403: .*permission denied/],
-  ['throttled', /asks to be left alone \(429: .*quota exceeded\).*Raise its rate limit quota, or wait\. Until/],
+  ['throttled', /is asked too often \(429: .*quota exceeded\).*Raise its rate limit quota, or wait\. Until/],
   ['nonsense', /cannot be reached \(the answer \(200\) is a page, and no JSON\)/],
   ['token', /refuses the token/],
   ['no key', /refuses \(400: encryption key not found\).*Look whether the key exists/],

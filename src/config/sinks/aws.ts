@@ -14,8 +14,8 @@ export function awsSink(sources: Sources) {
     region: matching('AWS region.', /^[a-z]{2}(?:-[a-z]+)+-\d$/, 'a region such as eu-central-1'),
     prefix: matching(
       'Names of secrets begin with it: <prefix>/<deployment>/<app-slug>/<oauth_client_id>.',
-      /^[A-Za-z0-9_+=.@-]+(?:\/[A-Za-z0-9_+=.@-]+)*$/,
-      'names with "/" between them, such as rekeyd',
+      /^(?=.{1,256}$)[A-Za-z0-9_+=.@-]+(?:\/[A-Za-z0-9_+=.@-]+)*$/,
+      'names with "/" between them, of at most 256 characters, such as rekeyd',
     ).prefault(SINK_PREFIX),
     kms_key_id: text(
       { description: 'ARN, id or alias of the KMS key that encrypts the secrets. Absent: the key of the account.' },

@@ -40,25 +40,30 @@ export function kubernetesSink(sources: Sources) {
       context.addIssue({ code: 'custom', path: [setting], message });
       return '';
     };
-    for (const issue of doubles(clients)) context.addIssue({ code: 'custom', ...issue });
+    const namespace = given.namespace ?? (await read('namespace', 'namespace'));
+    for (const issue of doubles(clients, namespace)) context.addIssue({ code: 'custom', ...issue });
     const isPlain = url.startsWith('http:');
     return {
-      ...{ kind, url, prefix, clients, timeoutMs: timeout, tokenFile: join(account, 'token') },
-      namespace: given.namespace ?? (await read('namespace', 'namespace')),
+      ...{ kind, url, namespace, prefix, clients, timeoutMs: timeout, tokenFile: join(account, 'token') },
       route: { proxy, authorities: given.ca ?? (isPlain ? [] : certificatesIn(await read('ca.crt', 'ca'))) },
     };
   });
 }
 
-/** Two clients in one Secret would take it from each other for ever. */
-function doubles(clients: readonly KubernetesClient[]): { readonly path: PropertyKey[]; readonly message: string }[] {
+interface Double {
+  readonly path: PropertyKey[];
+  readonly message: string;
+}
+
+/** Two clients in one Secret would take it from each other for ever. @param usual the namespace of clients that name none */
+function doubles(clients: readonly KubernetesClient[], usual: string): readonly Double[] {
   return clients.flatMap(({ client, name, namespace }, index) => {
     const before = clients.slice(0, index);
     if (before.some((other) => other.client === client)) {
       return [{ path: ['clients', index, 'client'], message: `${client} is there already: write each client once` }];
     }
-    const owner =
-      name === null ? undefined : before.find((other) => other.name === name && other.namespace === namespace);
+    const isHere = (other: KubernetesClient) => (other.namespace ?? usual) === (namespace ?? usual);
+    const owner = name === null ? undefined : before.find((other) => other.name === name && isHere(other));
     if (owner === undefined) return [];
     return [{ path: ['clients', index, 'name'], message: `is the Secret of ${owner.client}: write another name` }];
   });

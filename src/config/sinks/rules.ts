@@ -1,57 +1,56 @@
 /** What must hold between sinks, and between sinks and policies. */
-import { resolve } from 'node:path';
 import { z } from 'zod';
-import { KUBERNETES_URL, SINK_PREFIX, VAULT_MOUNT } from '../defaults.ts';
 import type { Config } from '../model.ts';
 import type { Finding } from '../problems.ts';
-import { REPORTING } from './model.ts';
+import { REPORTING, type SinkConfig } from './model.ts';
 
 const word = z.string().optional().catch(undefined);
 
-/** As much of a sink as says where it is. */
-export const sinkOutline = z.looseObject({
-  kind: word,
-  path: word,
-  url: word,
-  mount: word,
-  prefix: word,
-  namespace: word,
-});
-
-type SinkOutline = z.infer<typeof sinkOutline>;
+/** As much of a sink as the rules between settings look at. */
+export const sinkOutline = z.looseObject({ kind: word, path: word });
 
 interface Outline {
-  readonly sinks: readonly SinkOutline[];
+  readonly sinks: readonly z.infer<typeof sinkOutline>[];
   readonly policies: Readonly<Record<string, object>>;
 }
 
-/**
- * Each of them would replace what the other has delivered, and raise the other's epoch.
- * @param folder absolute; relative paths start here
- */
-export function differentSinks({ sinks }: Outline, folder: string): Finding[] {
-  const places = sinks.map((sink) => placeOf(sink, folder));
-  return places.flatMap((place, index) => {
+/** Two sinks of one place would replace each other's sets. Compares what the settings mean: "https://vault/" and "https://vault" are one server. */
+export function differentSinks(sinks: readonly SinkConfig[], context: z.RefinementCtx): void {
+  const places = sinks.map(placeOf);
+  for (const [index, place] of places.entries()) {
     const first = places.indexOf(place);
-    if (place === null || first === index) return [];
-    return [{ path: ['sinks', index], message: `leads to the same place as entry ${first}: leave one of them out` }];
-  });
+    if (first === index) continue;
+    const message = `leads to the same place as entry ${first}: leave one of them out`;
+    context.addIssue({ code: 'custom', path: [index], message });
+  }
 }
 
-/** Equal texts for one place, in whichever way it is written. Null: the sink does not say where it is, which is told elsewhere. */
-function placeOf(sink: SinkOutline, folder: string): string | null {
-  const { kind, path, command, region, endpoint, url = KUBERNETES_URL, namespace } = sink;
-  const { mount = VAULT_MOUNT, prefix = SINK_PREFIX } = sink;
-  if (path !== undefined) return resolve(folder, path);
-  if (kind === 'exec') return JSON.stringify([kind, command]);
-  if (kind === 'aws_secrets_manager') return JSON.stringify([kind, region, endpoint, prefix]);
-  const server = [kind, URL.parse(url)?.href, namespace];
-  if (kind === 'kubernetes') return JSON.stringify([...server, prefix]);
-  return kind === 'vault' ? JSON.stringify([...server, ...[mount, prefix].map(withoutSlashes)]) : null;
+function placeOf(sink: SinkConfig): string {
+  return JSON.stringify(partsOf(sink));
 }
 
-function withoutSlashes(path: string): string {
-  return path.replace(/^\/|\/$/g, '');
+function partsOf(sink: SinkConfig): readonly unknown[] {
+  switch (sink.kind) {
+    case 'directory':
+    case 'encrypted_file':
+      return [sink.path];
+    case 'vault':
+      return [sink.kind, sink.url, sink.namespace, sink.mount, sink.prefix];
+    case 'kubernetes':
+      return [sink.kind, sink.url, sink.namespace, sink.prefix];
+    case 'aws_secrets_manager':
+      return [
+        sink.kind,
+        sink.endpoint ?? `https://secretsmanager.${sink.region}.amazonaws.com`,
+        sink.region,
+        sink.prefix,
+      ];
+    case 'exec':
+      // One program may deliver to several places, which its environment names.
+      return [sink.kind, sink.program, sink.args, Object.entries(sink.env).sort()];
+    default:
+      return sink satisfies never;
+  }
 }
 
 /** Signers report in key folders. Without one, a rotation that waits for reports would wait in vain, and fail. */

@@ -11,7 +11,7 @@ import { fenceOf, refuseFenced } from '../fence.ts';
 import type { SinkTools } from '../open.ts';
 import { type Sink, type SinkContents, sinkFailed } from '../sink.ts';
 import { hintFor, loadSdk, openClient, type Sdk } from './sdk.ts';
-import { doneTags, type FoundSecret, fenceTags, secretIn, TILDE } from './secret.ts';
+import { doneTags, type FoundSecret, fenceTags, nameOf, secretIn } from './secret.ts';
 import { nextStep, type StageStep, wantedBy } from './stages.ts';
 
 /** A delivery takes up to eight steps. More of them mean that somebody else moves stages at the same time. */
@@ -21,8 +21,7 @@ const MOST_STEPS = 20;
 export function awsSink(config: AwsSinkConfig, { store }: Pick<SinkTools, 'store'>, load = loadSdk): Sink {
   const { region, prefix, kmsKeyId, timeoutMs } = config;
   const name = `aws_secrets_manager ${region} ${prefix}`;
-  const nameOf = (ref: string) => `${prefix}/${ref.replaceAll('~', TILDE)}`;
-  const placeOf = (ref: string) => `aws_secrets_manager ${region} ${nameOf(ref)}`;
+  const placeOf = (ref: string) => `aws_secrets_manager ${region} ${nameOf(prefix, ref)}`;
   let opened: Promise<{ sdk: typeof Sdk; client: Sdk.SecretsManagerClient }> | null = null;
 
   function open() {
@@ -55,7 +54,7 @@ export function awsSink(config: AwsSinkConfig, { store }: Pick<SinkTools, 'store
     const { sdk, client } = await open();
     const { AWSCURRENT } = wantedBy(contents);
     const input: Sdk.CreateSecretCommandInput = {
-      Name: nameOf(contents.ref),
+      Name: nameOf(prefix, contents.ref),
       ClientRequestToken: AWSCURRENT.id,
       SecretString: AWSCURRENT.value(),
       Description: `Keys of the OAuth client ${contents.ref}, by rekeyd`,
@@ -105,7 +104,7 @@ export function awsSink(config: AwsSinkConfig, { store }: Pick<SinkTools, 'store
   }
 
   async function deliver(contents: SinkContents): Promise<void> {
-    const secret = nameOf(contents.ref);
+    const secret = nameOf(prefix, contents.ref);
     const wanted = wantedBy(contents);
     const put = new Set<string>();
     let isFenced = false;
@@ -139,7 +138,7 @@ export function awsSink(config: AwsSinkConfig, { store }: Pick<SinkTools, 'store
     },
     sets: async () => async (ref) => {
       try {
-        const found = await describe(nameOf(ref));
+        const found = await describe(nameOf(prefix, ref));
         return found === null || found.isDeleted || found.fence?.client !== ref ? null : found.delivery;
       } catch (error) {
         throw failed(placeOf(ref), error);
@@ -149,7 +148,7 @@ export function awsSink(config: AwsSinkConfig, { store }: Pick<SinkTools, 'store
     async check() {
       try {
         // Whether it may write is told by the first delivery: AWS has no dry run.
-        await describe(nameOf('doctor/check/rights'));
+        await describe(nameOf(prefix, 'doctor/check/rights'));
         return null;
       } catch (error) {
         return failed(name, error).message;

@@ -17,7 +17,7 @@ export interface Version {
   value(): string;
 }
 
-/** Null: no version has the stage. `AWSCURRENT` cannot be taken from all of them: without a key there is a version without one. */
+/** Null: no version has the stage. AWS always has an `AWSCURRENT`: without a key, it is a version that holds none. */
 export type Wanted = { readonly AWSCURRENT: Version } & Readonly<Record<Exclude<Stage, 'AWSCURRENT'>, Version | null>>;
 
 export function wantedBy(contents: SinkContents): Wanted {
@@ -42,12 +42,12 @@ export type Held = Readonly<Partial<Record<Stage, string>>>;
 
 export type StageStep =
   | { readonly do: 'put'; readonly version: Version }
-  /** `from` has the stage now; null: none has. `to` null: nobody has it afterwards. */
+  /** `from` has the stage now; null: none has. `to` null: no version has it afterwards. */
   | { readonly do: 'move'; readonly stage: Stage; readonly from: string | null; readonly to: string | null };
 
 /**
  * Null: the stages are as they should be. A version is put before a stage moves to it; `AWSCURRENT` moves first of all, because AWS moves `AWSPREVIOUS` with it.
- * @param put ids of versions that are there, as far as it is known: AWS lists none without a stage
+ * @param put ids of versions that this delivery has put: AWS lists no version without a stage
  */
 export function nextStep(wanted: Wanted, held: Held, put: ReadonlySet<string>): StageStep | null {
   const known = new Set([...put, ...Object.values(held)]);
@@ -62,7 +62,7 @@ export function nextStep(wanted: Wanted, held: Held, put: ReadonlySet<string>): 
   return null;
 }
 
-/** One text for which version has which stage. */
+/** A hash of which version has which stage. */
 export function stagesText(held: Held): string {
   return createHash('sha256')
     .update(STAGES.map((stage) => held[stage] ?? '-').join(' '))

@@ -16,16 +16,16 @@ export type Ended =
   /** It could not be started: an errno name, and a text. */
   | { readonly kind: 'unstarted'; readonly code: string; readonly why: string };
 
-/** The last of what it prints, on both streams together. The rest is read and dropped, so that it does not wait for a reader. */
+/** In bytes: the last of what it prints, on both streams together. The rest is read and dropped, so that the program never waits for a reader. */
 const MOST_OUTPUT = 16 * 1024;
 
-/** A program that runs with more rights than rekeyd, such as `sudo`, cannot be killed: for so long, in ms, its end is waited for. */
+/** How long to wait for its end after it was killed, in ms. A program with more rights than rekeyd, such as `sudo`, cannot be killed. */
 const KILL_MS = 2_000;
 
-/** What it left running may hold its output open: for so long, in ms, is that waited for. */
+/** How long to wait for the end of its output after it has ended, in ms. What it left running may hold its output open. */
 const DRAIN_MS = 500;
 
-/** Never rejects. All of its process group is killed at the time-out; what it leaves in the background otherwise goes on. */
+/** Never rejects. At the time-out its whole process group is killed. What it leaves in the background without a time-out goes on. */
 export function run(options: RunOptions): Promise<Ended> {
   const ending = Promise.withResolvers<Ended>();
   const fail = (error: unknown) => ending.resolve({ kind: 'unstarted', code: codeOf(error), why: messageOf(error) });

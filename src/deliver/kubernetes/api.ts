@@ -55,7 +55,7 @@ export function openKubernetesApi(config: KubernetesSinkConfig, now: () => numbe
     async call(call) {
       let answer = await attempt(call);
       if (answer.status === 401) {
-        // Another one may stand in the file by now.
+        // The file may hold another token by now.
         held = null;
         answer = await attempt(call);
       }

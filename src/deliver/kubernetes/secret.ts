@@ -35,12 +35,15 @@ export function placeIn({ namespace, prefix, clients }: KubernetesSinkConfig, re
   };
 }
 
-/** Segments that a name takes as they are. With a dot between them no two references have one name. */
+/** Segments that a name takes as they are. None holds a dot, so two references of such segments never have one name. */
 const PLAIN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 const LONGEST = 253;
 
-/** `rekeyd.185019846023.mcp-auth.4711`; where a name cannot have the characters of a reference, a hash keeps two of them apart. */
+/**
+ * `rekeyd.185019846023.mcp-auth.4711`. A reference with characters that a name cannot have gets a hash at its end. Should a client be called as such a name
+ * ends, the fence refuses the second of the two.
+ */
 function nameOf(prefix: string, ref: string): string {
   const segments = ref.split('/');
   const name = [prefix, ...segments].join('.');

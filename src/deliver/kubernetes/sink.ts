@@ -1,6 +1,6 @@
 /**
- * Keys as Secrets of Kubernetes: one per client, with the files of a key folder. A Secret that is mounted is a key folder. Written by server-side apply, so
- * that fields of others in it stay, with the version that was read, so that nobody's change is written over unseen.
+ * Keys as Secrets of Kubernetes: one per client, with the files of a key folder. A Secret that is mounted is a key folder. Server-side apply keeps what others
+ * added to it. Each write names the version that was read: Kubernetes refuses it when somebody has changed the Secret since.
  */
 import type { KubernetesSinkConfig } from '../../config/sinks/model.ts';
 import { messageOf, RekeydError } from '../../errors.ts';
@@ -82,7 +82,7 @@ export function kubernetesSink(config: KubernetesSinkConfig, { store, now }: Sin
     throw new Error(`Kubernetes answers ${status}, and not that it restarts the Deployment ${place.restart}`);
   }
 
-  /** Nothing is kept of what is sent: the server only says what would come of it. */
+  /** A dry run: the server checks the write and keeps nothing of it. */
   async function tryOut(place: Place): Promise<void> {
     await read(place);
     const fence = { client: 'doctor/check/rights', epoch: 0, store: null };

@@ -1,7 +1,7 @@
 /**
  * Keys in HashiCorp Vault or OpenBao: one secret per client in a KV engine of version 2. Its members are the files of a key folder, by name, and
- * `rekeyd.json`, which says who delivered them. Each delivery is a version of its own; those before it are destroyed, since they hold keys that signers are
- * to have no more.
+ * `rekeyd.json`, which says who delivered them. Each delivery is a version of its own. It destroys the versions before it: they hold keys that signers must
+ * not have any more.
  */
 import type { VaultSinkConfig } from '../../config/sinks/model.ts';
 import { members, parseJson } from '../../core/reply.ts';
@@ -143,7 +143,7 @@ export function vaultSink(config: VaultSinkConfig, { store, now }: SinkTools): S
   };
 }
 
-/** What is older was destroyed by a delivery before, and Vault keeps no more than ten unless it is told to. */
+/** Versions that one delivery destroys. Earlier deliveries destroyed the older ones, and Vault keeps ten unless it is told to keep more. */
 const MOST_DESTROYED = 100;
 
 class VaultTaken extends Error {}

@@ -117,6 +117,33 @@ describe.skipIf(WITHOUT !== null)('at Moto', () => {
     expect(moto.calls.filter((call) => /Put|Create|Update/.test(call))).toEqual([]);
   });
 
+  test('references and key ids of any length fit, and what a longer one left is not read', async () => {
+    const { moto, sink, aws, set } = await start();
+    const named = async (kid: string) => ({ ...(await sinkKey()), kid });
+    const [longest, full, short] = [await named('k'.repeat(300)), await named('f'.repeat(192)), await named('s')];
+    // The last two have no room in the name of a secret: each "~" takes three characters there.
+    for (const id of [
+      `${clients}.${'x'.repeat(120)}`,
+      ...['y', 'z'].map((end) => `${clients}${'~'.repeat(120)}${end}`),
+    ]) {
+      const ref = parseReference(`1/${'a~'.repeat(64)}/${id}`);
+      const keys = { current: longest, next: full, previous: short };
+      await sink.deliver({ ...set(keys), ref });
+      const { Name = '', Tags = [] } = await aws.send(
+        new DescribeSecretCommand({ SecretId: sink.placeOf(ref).split(' ').at(-1) }),
+      );
+      expect([Name.length <= 512, Tags.length <= 50]).toEqual([true, true]);
+      expect(Tags.filter(({ Value = '' }) => Value.length > 256)).toEqual([]);
+      const read = await sink.sets?.('1/a');
+      expect(await read?.(ref)).toEqual({ current: longest.kid, next: full.kid, previous: 's' });
+      // Each place has another length now.
+      await sink.deliver({ ...set({ current: full, next: short, previous: longest }, 2), ref });
+      expect(await read?.(ref)).toEqual({ current: full.kid, next: 's', previous: longest.kid });
+      await expect(sink.deliver({ ...set(keys), ref })).rejects.toMatchObject({ code: 'sink_outdated', epoch: 2 });
+    }
+    expect(moto.calls.filter((call) => call === 'CreateSecret')).toHaveLength(3);
+  });
+
   test('throttling is waited out by the SDK, and told when it goes on', async () => {
     const { moto, sink, set, stages } = await start();
     const key = await sinkKey();

@@ -1,6 +1,16 @@
 /** Keys in files that their recipient opens. */
+import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { compactDecrypt, decodeProtectedHeader } from 'jose';
@@ -40,9 +50,9 @@ function holderOf(kind: string): Holder {
   return { recipient: { jwk: publicKey.export({ format: 'jwk' }), alg, kid: 'recipient-1' }, privateKey };
 }
 
-function sinkFor({ recipient }: Holder, store: DeliveringStore | null = null): Sink {
+function sinkFor({ recipient }: Holder, store: DeliveringStore | null = null, path = root): Sink {
   const access = { mode: 0o640, dirMode: 0o750, owner: null, group: null };
-  const sink = encryptedFileSink({ kind: 'encrypted_file', path: root, access, recipient }, { store });
+  const sink = encryptedFileSink({ kind: 'encrypted_file', path, access, recipient }, { store });
   onTestFinished(() => sink.close());
   return sink;
 }
@@ -92,10 +102,50 @@ test('an earlier claim, another store and a file of somebody else are refused, a
 
   writeFileSync(file, 'theirs');
   expect(await message(sinkFor(holder).deliver(contents({})))).toMatch(
-    /a file is there that rekeyd did not make.*Move it away/,
+    /something is there that rekeyd did not make.*Move it away/,
   );
   expect(readFileSync(file, 'utf8')).toBe('theirs');
   expect(await deliveryAt(sinkFor(holder))).toBeNull();
+  expect(readdirSync(dirname(file))).toEqual(['4711.jwe']);
+});
+
+test('a file that never ends is not read, and a pipe that nobody writes to is not waited for', async () => {
+  const sink = sinkFor(holderOf('ECDH-ES+A256KW X25519'));
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, '');
+  // All of it would not fit into memory; on disk it takes no room.
+  truncateSync(file, 2 ** 42);
+  const others = [() => {}, () => execFileSync('mkfifo', [file]), () => mkdirSync(file)];
+  for (const [index, put] of others.entries()) {
+    if (index > 0) rmSync(file, { recursive: true });
+    put();
+    expect(await message(sink.deliver(contents({})))).toContain('something is there that rekeyd did not make');
+    expect(await deliveryAt(sink)).toBeNull();
+  }
+});
+
+test('a delivery that stood still replaces no set of a later claim, and leaves nothing behind', async () => {
+  const holder = holderOf('ECDH-ES+A256KW X25519');
+  const store = (id: string, meanwhile = async () => {}): DeliveringStore => ({
+    id: () => id,
+    predecessors: async () => {
+      await meanwhile();
+      return ['before'];
+    },
+  });
+  const [late, early] = [await sinkKey(), await sinkKey()];
+  await sinkFor(holder, store('before')).deliver(contents({}));
+  let isOvertaken = false;
+  // It is asked for its predecessors after the look at the file, and before the swap.
+  const slow = store('now', async () => {
+    if (isOvertaken) return;
+    isOvertaken = true;
+    await sinkFor(holder, store('now')).deliver(contents({ current: late }, { epoch: 7 }));
+  });
+  const outdated = sinkFor(holder, slow).deliver(contents({ current: early }, { epoch: 6 }));
+  await expect(outdated).rejects.toMatchObject({ code: 'sink_outdated', epoch: 7 });
+  expect(await deliveryAt(sinkFor(holder))).toMatchObject({ current: late.kid });
+  expect(readdirSync(dirname(file))).toEqual(['4711.jwe']);
 });
 
 test('a path that cannot be written is told, by the check too', async () => {
@@ -110,5 +160,9 @@ test('a path that cannot be written is told, by the check too', async () => {
   }
   rmSync(root);
   mkdirSync(file, { recursive: true });
-  expect(await message(sink.deliver(contents({ current: await sinkKey() })))).toContain('EISDIR');
+  expect(await message(sink.deliver(contents({ current: await sinkKey() })))).toContain('something is there');
+  // There `mkdir` answers ENOENT, as it does where another delivery has just removed a folder.
+  const nowhere = sinkFor(holderOf('ECDH-ES+A256KW P-256'), null, '/proc/handover');
+  for (const told of [await nowhere.check(), await message(nowhere.deliver(contents({})))])
+    expect(told).toMatch(/ENOENT.*\/proc\/handover.*set another path/);
 });

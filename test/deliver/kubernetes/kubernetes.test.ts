@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { decodeProtectedHeader } from 'jose';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { KubernetesClient, KubernetesSinkConfig } from '../../../src/config/sinks/model.ts';
+import { parseReference } from '../../../src/core/client.ts';
 import type { DeliveringStore } from '../../../src/deliver/fence.ts';
 import { kubernetesSink } from '../../../src/deliver/kubernetes/sink.ts';
 import type { Sink } from '../../../src/deliver/sink.ts';
@@ -169,6 +170,21 @@ describe('a delivery', () => {
     for (const name of names)
       expect(name).toMatch(/\/(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/);
   });
+});
+
+test('a client whose name is the hash in the name of another Secret does not get that Secret', async () => {
+  const { cluster, sink } = await start();
+  const first = parseReference('1/a/_');
+  const [hash = ''] = /[0-9a-f]{12}$/.exec(sink.placeOf(first)) ?? [];
+  const second = parseReference(`1/a/${hash}`);
+  expect(sink.placeOf(second)).toBe(sink.placeOf(first));
+  const key = await sinkKey();
+  await sink.deliver(contents({ current: key }, { ref: first }));
+  const refused = sink.deliver(contents({ current: await sinkKey() }, { ref: second, epoch: 2 }));
+  expect(await message(refused)).toMatch(/it holds the keys of 1\/a\/_\..*Give each client a place of its own/);
+  expect(metaIn(cluster, `apps/rekeyd.1.a.${hash}`).current).toBe(key.kid);
+  const read = await sink.sets?.('1/a');
+  expect([await read?.(first), await read?.(second)]).toMatchObject([{ current: key.kid }, null]);
 });
 
 test('a Secret that is mounted is a key folder for the signer library', async () => {
