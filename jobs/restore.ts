@@ -62,7 +62,7 @@ function setsIn(sink: Sink, app: string, { log }: JobContext): SetOf | null {
   };
 }
 
-/** Null when the folder cannot be read: then nothing is known of any public set, and private keys are looked for all the same. */
+/** @returns null when the folder cannot be read. Public sets are not checked then; private keys still are. */
 async function publicSetsIn(folder: PublicFolder, app: string, { log }: JobContext): Promise<Folders['publicSet']> {
   try {
     return await folder.sets(app);

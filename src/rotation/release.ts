@@ -44,8 +44,8 @@ export async function releaseClient(resources: Resources, keks: readonly Kek[], 
 }
 
 /**
- * A commit that fails may have been written all the same: it was not confirmed on disk in time, or the connection broke before the answer. Then the file has
- * the only copy of the private key. So false also when the store does not answer.
+ * True when the store is seen to hold the private half. A commit that failed may still have been written: the confirmation came too late, or the connection
+ * broke before the answer. The file then has the only copy of the private key, so a store that does not answer counts as one without it.
  */
 async function isStillHeld({ store }: Resources, ref: ClientRef, { thumbprint }: ManagedKey): Promise<boolean> {
   const jwe = await store.sealedHalf(ref, thumbprint).catch(() => null);
