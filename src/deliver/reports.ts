@@ -5,8 +5,8 @@ import { constants, type Dirent } from 'node:fs';
 import { lstat, opendir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SignerReport } from '../core/signers.ts';
+import { readSmall } from '../files/bounded.ts';
 import { codeOf } from '../files/durable.ts';
-import { readSmall } from '../files/small.ts';
 
 /** Files of one client that are read: the newest. */
 const MOST_READ = 64;

@@ -1,6 +1,6 @@
 /** A token that another program keeps in a file, and replaces there, as Kubernetes does for service accounts. */
 import { messageOf } from '../errors.ts';
-import { readSmall } from './small.ts';
+import { readSmall } from './bounded.ts';
 
 /** In bytes. A token goes into one HTTP header. */
 const MOST_BYTES = 16 * 1024;
