@@ -10,6 +10,7 @@ import { isChange } from '../emulator/log.ts';
 import { type Emulator, type EmulatorOptions, startEmulator } from '../emulator/server.ts';
 import { makeKey, type TestKey, withPem } from '../emulator/testing.ts';
 import { COMPILED } from '../support/compiled.ts';
+import { LATENCY_MS } from '../support/slowness.ts';
 import { until, witness } from '../support/until.ts';
 
 const DEPLOYMENT = '185019846023';
@@ -78,7 +79,7 @@ export async function openWorld(
   options?: EmulatorOptions,
 ): Promise<World> {
   const dir = await mkdtemp(join(tmpdir(), 'rekeyd-cli-'));
-  const emulator = await startEmulator(options);
+  const emulator = await startEmulator({ latencyMs: LATENCY_MS, ...options });
   emulator.setApiKey(DEPLOYMENT, API_KEY);
   emulator.addApp({ deployment: DEPLOYMENT, slug: 'pem-app', selection: 'first_pem' });
   emulator.addApp({ deployment: DEPLOYMENT, slug: 'kid-app', selection: 'jwks_kid' });

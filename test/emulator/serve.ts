@@ -1,4 +1,5 @@
 import type { OutgoingHttpHeaders } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Answer, Refusal } from './answer.ts';
@@ -19,6 +20,8 @@ export interface Context {
   /** Host → origin to fetch a client's `jwks_uri` from. */
   readonly resolve: ReadonlyMap<string, string>;
   readonly onAnswered: (call: LogEntry) => void;
+  /** In ms. */
+  readonly latencyMs: number;
 }
 
 /**
@@ -33,11 +36,13 @@ export async function serve(
   answer: () => Answer | Promise<Answer>,
 ): Promise<FastifyReply> {
   context.log.add(call);
+  if (context.latencyMs > 0) await delay(context.latencyMs);
   let outcome = await context.faults.strike('before', call);
   if (outcome === null) {
     const answered = await refusable(answer);
     if (answered.status < 300) call.doneAt = context.now();
     outcome = (await context.faults.strike('after', call)) ?? answered;
+    if (context.latencyMs > 0) await delay(context.latencyMs);
   }
   if (outcome === 'stall') return reply.hijack();
   if (outcome === 'drop') {

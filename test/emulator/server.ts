@@ -31,6 +31,8 @@ export interface EmulatorOptions {
   readonly logLimit?: number;
   /** Called for each request that was answered. */
   readonly onAnswered?: (call: LogEntry) => void;
+  /** How long each request takes to arrive, and its answer again, in ms. Default 0. */
+  readonly latencyMs?: number;
 }
 
 /** A client for {@link Emulator.addClient}: members of the create body, of which only the key material has no default. */
@@ -88,6 +90,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     wrap: options.wrap ?? false,
     resolve: new Map(Object.entries(options.resolve ?? {})),
     onAnswered: options.onAnswered ?? (() => {}),
+    latencyMs: options.latencyMs ?? 0,
   };
   const server = Fastify({
     forceCloseConnections: true,

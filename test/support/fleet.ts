@@ -28,6 +28,7 @@ import type { App, Selection } from '../emulator/state.ts';
 import { makeKey, type makePair, type TestKey, withPem } from '../emulator/testing.ts';
 import { openHandles } from './leaks.ts';
 import { type RedisServer, type RedisSetup, startRedis } from './redis.ts';
+import { LATENCY_MS } from './slowness.ts';
 import { until, witness } from './until.ts';
 
 // A machine that is busy with everything else must not fail a test that waits for what will come.
@@ -142,7 +143,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   releases.push(() => rm(dir, { recursive: true, force: true }));
   const redis = await startRedis(options.redis);
   releases.push(() => redis.stop());
-  const emulator = await startEmulator(options.emulator);
+  const emulator = await startEmulator({ latencyMs: LATENCY_MS, ...options.emulator });
   releases.push(() => emulator.close());
   const served = new Map<string, App>();
   for (const { slug, selection, deployment = DEPLOYMENT } of apps) {

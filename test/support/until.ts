@@ -1,13 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { inspect } from 'node:util';
+import { LAG_MS } from './slowness.ts';
 
 const POLL_MS = 15;
 
 /** In ms. What takes longer than that on a machine that is busy with other tests says so. */
 const PATIENCE_MS = 15_000;
-
-/** In ms: `REKEYD_TEST_LAG=700 npm test` is as slow to see what happened as a busy machine is. A test that passes only without it rests on timing. */
-const LAG_MS = Number(process.env.REKEYD_TEST_LAG ?? 0);
 
 /** How much of what was seen is told, in characters. */
 const MOST_TOLD = 1_000;

@@ -2,11 +2,12 @@
 import type { StoredClient } from '../emulator/clients.ts';
 import { type Emulator, startEmulator } from '../emulator/server.ts';
 import { readJwks } from '../emulator/wire.ts';
+import { LATENCY_MS } from '../support/slowness.ts';
 import type { Fixture, ServerClient } from './restore.ts';
 
 /** @param keysAt origin of the web server that shows the public sets */
 export async function restoreWacht({ server }: Fixture, keysAt: string): Promise<Emulator> {
-  const emulator = await startEmulator({ resolve: { 'keys.example.com': keysAt } });
+  const emulator = await startEmulator({ latencyMs: LATENCY_MS, resolve: { 'keys.example.com': keysAt } });
   for (const { deployment, apiKey, accepted, apps } of server) {
     if (accepted) emulator.setApiKey(deployment, apiKey);
     for (const { slug, selection, fqdn, clients } of apps) {
