@@ -36,13 +36,14 @@ export async function serve(
   answer: () => Answer | Promise<Answer>,
 ): Promise<FastifyReply> {
   context.log.add(call);
-  if (context.latencyMs > 0) await delay(context.latencyMs);
+  const latencyMs = call.method === 'GET' ? 0 : context.latencyMs;
+  if (latencyMs > 0) await delay(latencyMs);
   let outcome = await context.faults.strike('before', call);
   if (outcome === null) {
     const answered = await refusable(answer);
     if (answered.status < 300) call.doneAt = context.now();
     outcome = (await context.faults.strike('after', call)) ?? answered;
-    if (context.latencyMs > 0) await delay(context.latencyMs);
+    if (latencyMs > 0) await delay(latencyMs);
   }
   if (outcome === 'stall') return reply.hijack();
   if (outcome === 'drop') {

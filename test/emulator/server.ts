@@ -31,7 +31,7 @@ export interface EmulatorOptions {
   readonly logLimit?: number;
   /** Called for each request that was answered. */
   readonly onAnswered?: (call: LogEntry) => void;
-  /** How long each request takes to arrive, and its answer again, in ms. Default 0. */
+  /** How long a request takes to arrive, and its answer again, in ms. Not of a list: one that is slow is read seldom. Default 0. */
   readonly latencyMs?: number;
 }
 

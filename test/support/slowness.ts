@@ -3,5 +3,5 @@
 /** How much longer each wait of a test takes, in ms. */
 export const LAG_MS = Number(process.env.REKEYD_TEST_LAG ?? 0);
 
-/** How long each request to the local Wacht takes to arrive, and its answer again, in ms. */
+/** How long a PATCH or a sign-in takes to reach the local Wacht, and its answer again, in ms. */
 export const LATENCY_MS = Number(process.env.REKEYD_TEST_LATENCY ?? 0);
