@@ -3,8 +3,10 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import type { Command, Option } from 'commander';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import packageFile from '../../package.json' with { type: 'json' };
+import { commandLine } from '../../src/commands/line.ts';
 import { COMPILED } from '../support/compiled.ts';
 import { CLI, documentOf, openWorld, type World } from './fixture.ts';
 
@@ -85,6 +87,11 @@ test.each<[string, string[], RegExp]>([
     ['audit', 'verify', '.', '--public-key', 'no.pem'],
     /'no\.pem'\. Nothing was/,
   ],
+  [
+    'a token whose name comes after its scope',
+    ['token', 'create', '--scope', 'read', 'siem'],
+    /"siem" is not a scope: .* so write the name of the token before it/,
+  ],
   ['nobody to enroll', ['enroll'], /missing required argument 'client'/],
   ['nothing to abandon', ['abandon'], /missing required argument 'client'/],
   ['a client to enroll that is none', ['enroll', '4711'], /not a client reference/],
@@ -97,6 +104,20 @@ test.each<[string, string[], RegExp]>([
   expect(ended.code, ended.stderr).toBe(2);
   expect(ended.stderr).toMatch(message);
 });
+
+test('no option but --scope takes the words after it, and --public-key may come before the folders', async () => {
+  const line = commandLine(
+    () => Object(null),
+    () => {},
+  );
+  expect(optionsOf(line).filter(({ variadic }) => variadic)).toMatchObject([{ long: '--scope' }]);
+  const ended = await world.run(['audit', 'verify', '--public-key', 'no.pem', '.']);
+  expect(ended).toMatchObject({ code: 2, stderr: expect.stringMatching(/'no\.pem'\. Nothing was verified/) });
+});
+
+function optionsOf(command: Command): readonly Option[] {
+  return [...command.options, ...command.commands.flatMap(optionsOf)];
+}
 
 test('with --json an error is a document too', async () => {
   const [usage, config] = await Promise.all([
