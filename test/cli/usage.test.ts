@@ -1,5 +1,5 @@
 /** Wrong usage, wrong configs, and what answers without any store. */
-import { execFile } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -118,6 +118,30 @@ test('no option but --scope takes the words after it, and --public-key may come 
 function optionsOf(command: Command): readonly Option[] {
   return [...command.options, ...command.commands.flatMap(optionsOf)];
 }
+
+test('a config that comes by a pipe is read; where a file is a pipe that no program writes to, no command waits for ever', async () => {
+  const pipe = join(world.dir, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  const withPipe = { encryption: { keks: [{ id: 'kek-1', key: `file:${pipe}` }] } };
+  const config = await world.writeConfig({ ...world.config, ...withPipe }, 'pipe.yaml');
+  const piped = 'cat rekeyd.yaml | "$0" "$1" config check --config /dev/stdin';
+  const [sent, ...ended] = await Promise.all([
+    promisify(execFile)('sh', ['-c', piped, process.execPath, CLI], {
+      cwd: world.dir,
+      env: { ...process.env, ...COMPILED, ...world.secrets },
+    }),
+    world.run(['status', '--config', pipe]),
+    world.run(['status', '--config', config]),
+    world.run(['keys', 'import', '185019846023/pem-app/4711', '--file', pipe]),
+    world.run(['keys', 'import', '--map', pipe]),
+    world.run(['identify', pipe]),
+  ]);
+  expect(sent.stdout).toContain('can be used');
+  for (const { code, stderr } of ended) {
+    expect(stderr).toContain('it is a pipe, and no program has written to it');
+    expect(code).toBe(2);
+  }
+});
 
 test('with --json an error is a document too', async () => {
   const [usage, config] = await Promise.all([
