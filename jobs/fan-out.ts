@@ -11,7 +11,7 @@ import { passBreaker } from './breaker.ts';
 import { FLEET_LANES, type JobContext } from './context.ts';
 import { takeNew } from './discover.ts';
 import type { Listed } from './listing.ts';
-import { departedApps, knownAs } from './renamed.ts';
+import { departedApps, knownAs, knownBefore } from './renamed.ts';
 import type { RequestResult } from './request.ts';
 import type { Request } from './schemas.ts';
 import { type Apps, isNamed, knownRefs, noteUnread, type Read, readApps, selectedApps } from './selection.ts';
@@ -131,9 +131,12 @@ async function beginListed(left: readonly ClientRef[], { listed, unread }: Read,
   const { asked, tally, context } = asking;
   if (isNamed(asked.select)) {
     const ids = [...listed].map(([ref, { client }]) => [ref, client.clientId] as const);
+    const renamed = await renamedAmong(left, listed, asking);
     for (const ref of left) {
       const failure = unread.get(appOf(ref));
+      const old = renamed.get(ref);
       if (failure !== undefined) tally.waiting.push(failure);
+      else if (old !== undefined) tally.errors.set(ref, knownAs(ref, old));
       else if (!(await begin(ref, listed.get(ref) ?? null, asking))) {
         tally.errors.set(ref, misnamed(ref, ids) ?? notListed(ref));
         tally.unknown.add(ref);
@@ -154,6 +157,21 @@ async function beginListed(left: readonly ClientRef[], { listed, unread }: Read,
     new Map(),
     asking,
   );
+}
+
+/** New clients among these that are known under another name. Not after a compromise: a leaked key goes, and the answer says what its application has to do. */
+async function renamedAmong(
+  refs: readonly ClientRef[],
+  listed: Read['listed'],
+  { isCompromise, context: { resources } }: Asking,
+): Promise<ReadonlyMap<ClientRef, ClientRef>> {
+  if (isCompromise) return new Map();
+  const seen = await resources.store.seen(refs);
+  const fresh = refs.flatMap((ref, index) => {
+    const one = listed.get(ref);
+    return one === undefined || (seen[index] ?? null) !== null ? [] : [[ref, one.client] as const];
+  });
+  return knownBefore(fresh, await departedApps(resources), resources);
 }
 
 function isMeant({ select }: Request, ref: ClientRef, { resources: { config } }: JobContext): boolean {

@@ -4,7 +4,7 @@ import { RekeydError } from '../errors.ts';
 import type { Kek } from '../keys/kek.ts';
 import { type Cause, rotatedDraft } from './checkpoint.ts';
 import { keepsFromSealing, keyOf, type NewKey, type SealNotes, sealProblem } from './seal.ts';
-import { newSealKey } from './seal-key.ts';
+import { newSealKey, rewrapSealKey } from './seal-key.ts';
 
 /** A sealer, or somebody else at the command line, changes the same state. */
 const ATTEMPTS = 20;
@@ -30,6 +30,26 @@ export async function rotateSealKey(
     if (await store.changeSealKey({ ...change, draft })) return { before: old.kid, kid: key.kid };
   }
   throw new RekeydError('store_conflict', 'The seal changes all the time: nothing was changed. Try again.');
+}
+
+/**
+ * Puts the signing key under the first KEK.
+ * @returns false when it is under that one already, or there is none
+ * @throws RekeydError `kek_missing`, `key_tampered`
+ */
+export async function rewrapSeal(
+  store: Pick<SealNotes, 'sealState' | 'sealedSealKey'> & {
+    replaceSealKey(before: string, after: string): Promise<boolean>;
+  },
+  keks: readonly Kek[],
+): Promise<boolean> {
+  for (;;) {
+    const [{ kid }, jwe] = [await store.sealState(), await store.sealedSealKey()];
+    const fresh = kid === null || jwe === null ? null : await rewrapSealKey(jwe, kid, keks);
+    if (jwe === null || fresh === null) return false;
+    // When another process was faster, its key may be under another KEK of its own config.
+    if (await store.replaceSealKey(jwe, fresh)) return true;
+  }
 }
 
 export interface NewSegment {

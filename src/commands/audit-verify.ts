@@ -35,7 +35,7 @@ export async function auditVerify(dirs: readonly string[], options: AuditVerifyO
 }
 
 const WHAT_TO_NAME =
-  'Nothing was verified: name folders that `rekeyd audit export` wrote, and with --public-key a PEM file.';
+  'Nothing was verified: name folders that `rekeyd audit export` wrote, and write --public-key before each PEM file.';
 
 /** A folder or a file that is not there says nothing of the log: a script must not take it for tampering. */
 function isUnreadable(error: unknown): boolean {

@@ -1,6 +1,5 @@
-import { open } from 'node:fs/promises';
 import { messageOf } from '../errors.ts';
-import { readAtMost } from '../files/bounded.ts';
+import { readNamed } from '../files/bounded.ts';
 import { type Meant, readAnyKey } from '../keys/any-key.ts';
 import { hashIn } from '../keys/key-marks.ts';
 import { findKeys } from '../leaks/find-keys.ts';
@@ -82,12 +81,7 @@ async function readMeant(file: string): Promise<Meant> {
 }
 
 async function bytesOfFile(file: string): Promise<Buffer> {
-  const opened = await open(file, 'r');
-  try {
-    const bytes = await readAtMost(opened, MAX_BYTES);
-    if (bytes === null) throw tooLong(MAX_BYTES);
-    return bytes;
-  } finally {
-    await opened.close();
-  }
+  const bytes = await readNamed(file, MAX_BYTES);
+  if (bytes === null) throw tooLong(MAX_BYTES);
+  return bytes;
 }

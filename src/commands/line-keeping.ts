@@ -1,6 +1,6 @@
 /** The commands on what rekeyd keeps: the audit log, private keys, the store, tokens, what webhooks are to be told. See {@link ./line.ts}. */
 import type { Command } from 'commander';
-import { afterEntry, count, entryNumber, reason, time } from './line-values.ts';
+import { afterEntry, count, entryNumber, reason, scopes, several, time } from './line-values.ts';
 import type { Globals } from './open.ts';
 
 /** Loaded only when the command is run. */
@@ -60,7 +60,11 @@ function addAudit(program: Command, globals: () => Globals, end: End): void {
       'verify exports, offline and without a config; ends with 1 at the first entry that is not as it was sealed',
     )
     .argument('<dir...>', 'folders of exports; they may overlap')
-    .option('--public-key <file...>', 'the key that signs, as PEM; absent: the keys in the folders are trusted')
+    .option(
+      '--public-key <file>',
+      'the key that signs, as PEM; may be repeated; absent: the keys in the folders are trusted',
+      several,
+    )
     .option('--expect <size:hash>', 'the log reaches this entry, and the entry has this hash')
     .option('--from <number>', 'the log may begin with this entry', entryNumber)
     .option('--json', 'print one JSON document')
@@ -130,7 +134,7 @@ function addTokens(program: Command, globals: () => Globals, end: End): void {
     .command('create')
     .description('make a token; its value is shown once, on stdout')
     .argument('<name>', 'lower-case letters, digits and hyphens')
-    .requiredOption('--scope <scope...>', 'rotate, read, metrics')
+    .requiredOption('--scope <scope...>', 'rotate, read, metrics; the name of the token comes before it', scopes)
     .option('--app <deployment/slug>', 'for the clients of this app only')
     .option('--client <reference>', 'for this client only')
     .option('--expires <duration>', 'how long it is valid', '90d')

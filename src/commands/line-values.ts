@@ -1,6 +1,7 @@
 /** Values of options, read from what was typed. */
 import { InvalidArgumentError } from 'commander';
 import { HOLDS_SECRET, holdsSecret } from '../core/private-text.ts';
+import { parseScopes, type TokenScope } from '../core/token.ts';
 import { RekeydError } from '../errors.ts';
 
 /** @throws InvalidArgumentError, which commander tells with the option */
@@ -33,6 +34,15 @@ export function time(text: string): number {
   const at = TIME.test(text) ? Date.parse(text) : Number.NaN;
   if (Number.isFinite(at)) return at;
   throw new InvalidArgumentError('Give a date, a time and a zone, such as 2026-11-27T03:00:00Z.');
+}
+
+/**
+ * `--scope read rotate` takes every word after it. Each is checked here: where the name of the token stands after it, commander would only say that a name is
+ * missing.
+ * @throws RekeydError `usage`
+ */
+export function scopes(text: string, before: readonly TokenScope[] = []): readonly TokenScope[] {
+  return parseScopes([...before, text]);
 }
 
 /** An option that may be repeated: one with a list of values would take what stands after it too. */

@@ -2,7 +2,7 @@
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/model.ts';
 import { parseDuration } from '../core/duration.ts';
-import { parseScopes, type Token } from '../core/token.ts';
+import type { Token, TokenScope } from '../core/token.ts';
 import { openTokenBook, type TokenBook } from '../http/tokens.ts';
 import { keksOf } from '../rotation/policy.ts';
 import type { Store } from '../store/store.ts';
@@ -11,7 +11,7 @@ import { note, print, printJson } from './output.ts';
 import { usage } from './select.ts';
 
 export interface CreateOptions {
-  readonly scope?: readonly string[];
+  readonly scope: readonly TokenScope[];
   readonly app?: string;
   readonly client?: string;
   readonly expires: string;
@@ -21,9 +21,8 @@ export interface CreateOptions {
 
 /** The value goes to stdout, once; what else there is to say goes to stderr. */
 export async function tokenCreate(globals: Globals, name: string, options: CreateOptions): Promise<number> {
-  const { app, client, reason = 'made on the command line' } = options;
+  const { scope: scopes, app, client, reason = 'made on the command line' } = options;
   if (app !== undefined && client !== undefined) throw usage('Write --app or --client, not both.');
-  const scopes = parseScopes(options.scope ?? []);
   const lifeMs = lifeOf(options.expires);
   return withTokens(globals, async (book, store) => {
     const expiresAt = (await store.now()) + lifeMs;

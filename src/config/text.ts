@@ -1,6 +1,6 @@
 /** Reading files that people wrote, as text. */
-import { open } from 'node:fs/promises';
-import { readAtMost } from '../files/bounded.ts';
+import { messageOf } from '../errors.ts';
+import { readNamed } from '../files/bounded.ts';
 
 /** What to do about a config file that cannot be opened. */
 export const NAME_THE_CONFIG = 'name the config file with --config FILE or REKEYD_CONFIG';
@@ -19,7 +19,7 @@ export async function readText(
 ): Promise<{ readonly text: string } | { readonly problem: string }> {
   let bytes: Buffer | null;
   try {
-    bytes = await bytesOf(path);
+    bytes = await readNamed(path, MOST_BYTES);
   } catch (error) {
     return { problem: `${whyUnreadable(path, error)}: ${advice}` };
   }
@@ -31,15 +31,6 @@ export async function readText(
     return { problem: `${path} is not UTF-8 text: save it as UTF-8` };
   } finally {
     bytes.fill(0); // it may hold a secret
-  }
-}
-
-async function bytesOf(path: string): Promise<Buffer | null> {
-  const file = await open(path);
-  try {
-    return await readAtMost(file, MOST_BYTES);
-  } finally {
-    await file.close();
   }
 }
 
@@ -56,5 +47,6 @@ function whyUnreadable(path: string, error: unknown): string {
   if (code === 'ENOENT') return `the file ${path} does not exist`;
   if (code === 'EACCES' || code === 'EPERM') return `rekeyd may not read ${path}`;
   if (code === 'EISDIR') return `${path} is a folder, not a file`;
+  if (code === 'ETIMEDOUT') return `${path} cannot be read: ${messageOf(error)}`;
   return `${path} cannot be read (${String(code)})`;
 }

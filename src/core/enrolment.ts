@@ -173,7 +173,13 @@ export function howToEnroll(client: string): string {
 export function enrolled(record: ClientRecord, cause: Cause & { readonly id?: string | null }): Transition {
   if (record.enrolment === 'enrolled') return { record, entries: [] };
   if (activeKey(record) === undefined) {
-    const { ref } = record;
+    const { ref, rotation } = record;
+    if (rotation !== null) {
+      throw new RekeydError(
+        'not_enrolled',
+        `${ref}: its key is being replaced (rotation ${rotation.id}). The client is enrolled when the new key is in use.`,
+      );
+    }
     throw new RekeydError(
       'not_enrolled',
       `${ref} has no key of ours that its application could take. ${howToEnroll(ref)} Or replace its key (\`rekeyd rotate ${ref} --take-over\`): then its application must take the new one from its key folder at once, or it cannot sign in.`,

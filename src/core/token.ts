@@ -45,13 +45,15 @@ export function isTokenValue(text: string): boolean {
   return VALUE.test(text);
 }
 
-/** @throws RekeydError `usage` for a scope that is none, or none at all */
+/** @throws RekeydError `usage` for a scope that is none */
 export function parseScopes(texts: readonly string[]): readonly TokenScope[] {
   const given = texts.flatMap((text) => text.split(',')).map((text) => text.trim());
-  const wrong = given.filter((text) => !isScope(text));
-  if (given.length > 0 && wrong.length === 0) return SCOPES.filter((scope) => given.includes(scope));
-  const what = wrong.length === 0 ? 'No scope was given' : `${JSON.stringify(wrong[0]?.slice(0, 40))} is not a scope`;
-  throw new RekeydError('usage', `${what}. Write --scope with some of ${SCOPES.join(', ')}.`);
+  const wrong = given.find((text) => !isScope(text));
+  if (wrong === undefined) return SCOPES.filter((scope) => given.includes(scope));
+  throw new RekeydError(
+    'usage',
+    `${JSON.stringify(wrong.slice(0, 40))} is not a scope: those are ${SCOPES.join(', ')}. --scope takes every word after it, so write the name of the token before it.`,
+  );
 }
 
 function isScope(text: string): text is TokenScope {

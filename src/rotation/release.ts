@@ -61,16 +61,21 @@ async function knownClient({ store }: Resources, ref: ClientRef): Promise<Loaded
   );
 }
 
-/** The private half leaves the store with the release, so it must be somewhere else. */
+/** The private half leaves the store with the release, so it must be somewhere else: in one sink, whatever the others say. */
 async function expectDelivered({ sinks }: Resources, ref: ClientRef, { kid }: ManagedKey): Promise<void> {
   const { deployment, app } = splitReference(ref);
-  for (const { sets } of sinks) {
-    const read = await sets?.(`${deployment}/${app}`);
-    if ((await read?.(ref))?.current === kid) return;
+  const unread: string[] = [];
+  for (const { name, sets } of sinks) {
+    try {
+      const read = await sets?.(`${deployment}/${app}`);
+      if ((await read?.(ref))?.current === kid) return;
+    } catch (error) {
+      unread.push(` The sink ${name} cannot be read: ${messageOf(error).replace(/\.?$/, '.')}`);
+    }
   }
   throw new RekeydError(
     'usage',
-    `No sink shows the key of ${ref}, and its private half leaves the store with the release. Name a file for it with --to.`,
+    `No sink shows the key of ${ref}, and its private half leaves the store with the release. Name a file for it with --to.${unread.join('')}`,
   );
 }
 

@@ -127,8 +127,7 @@ export async function startCrew(
   });
 }
 
-const LEFT_ALONE =
-  'found and held clients are left alone: import their keys and enroll them (`rekeyd status` lists them)';
+const LEFT_ALONE = 'found and held clients are left alone: `rekeyd status` lists them, and says how each is enrolled';
 
 /** A person who starts rekeyd on a fleet for the first time should know that nothing happens by itself. */
 async function tellLeftAlone({ store, log }: Resources): Promise<void> {

@@ -109,7 +109,10 @@ export function openRun(options: DeliveryOptions & { readonly pace: Pace }, { st
     return pace.lookMs;
   }
 
-  /** @param rest the entry that was tried, and those after it */
+  /**
+   * Says nothing when the cursor was moved meanwhile: another worker has this webhook then, and nothing was noted.
+   * @param rest the entry that was tried, and those after it
+   */
   async function failed(
     rest: readonly AuditEntry[],
     at: number,
@@ -123,7 +126,7 @@ export function openRun(options: DeliveryOptions & { readonly pace: Pace }, { st
     if (sent.kind === 'gone') {
       const draft = { type: 'webhook.stopped', client: null, rotation: null, actor: 'rekeyd', reason: why } as const;
       const stopped = { why, config: fingerprint(webhook) };
-      await soon(outbox.stopWebhook(name, at, stopped, [{ ...draft, data: { webhook: name } }]));
+      if (!(await soon(outbox.stopWebhook(name, at, stopped, [{ ...draft, data: { webhook: name } }])))) return;
       onOutcome('stopped');
       const fix = `Change its settings, or run: rekeyd webhooks retry ${name}`;
       log.error({ webhook: name, error: why, fix }, 'the receiver wants nothing more: the webhook has stopped');
@@ -132,7 +135,7 @@ export function openRun(options: DeliveryOptions & { readonly pace: Pace }, { st
       await giveUp(at, to ?? seq, letters, why);
     } else {
       const delayMs = pace.retryMs(tries + 1, Math.random(), sent.wishedMs);
-      await soon(outbox.noteFailure(name, at, { error: why, delayMs }));
+      if (!(await soon(outbox.noteFailure(name, at, { error: why, delayMs })))) return;
       onOutcome('failed');
       const next = new Date(now + delayMs).toISOString();
       log.warn({ webhook: name, seq, type, error: why, next_try: next }, 'an event could not be delivered yet');

@@ -2,9 +2,8 @@
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { beginSegment, rotateSealKey } from '../../src/audit/by-hand.ts';
+import { beginSegment, rewrapSeal, rotateSealKey } from '../../src/audit/by-hand.ts';
 import { openSealer, type SealRun, type SealStore, sealProblem } from '../../src/audit/seal.ts';
-import { rewrapSealKey } from '../../src/audit/seal-key.ts';
 import type { Verified } from '../../src/audit/verify.ts';
 import type { Kek } from '../../src/keys/kek.ts';
 import { declareLoss } from '../../src/store/declare.ts';
@@ -246,16 +245,35 @@ describe.each(redisKinds)('the seal on %s', (kind) => {
     await expect(sealerOf(store, [newer])()).rejects.toMatchObject({ code: 'kek_missing' });
     expect(await sealProblem(store, [newer])).toMatchObject({ code: 'kek_missing' });
     expect(await store.auditUnsealed()).toMatchObject({ entries: 1 });
-    const [jwe, { kid }] = [(await store.sealedSealKey()) ?? '', await store.sealState()];
-    const fresh = await rewrapSealKey(jwe, kid ?? '', [newer, KEK]);
-    expect(await store.replaceSealKey(jwe, fresh ?? '')).toBe(true);
-    expect(await rewrapSealKey(fresh ?? '', kid ?? '', [newer])).toBeNull();
+    expect(await rewrapSeal(store, [newer, KEK])).toBe(true);
+    expect(await rewrapSeal(store, [newer]), 'again').toBe(false);
     expect(await sealerOf(store, [newer])()).toMatchObject({ kind: 'sealed' });
     // With another value under its id.
     await append(store, 1);
     const wrong = [{ ...newer, key: new Uint8Array(32).fill(9) }];
     await expect(sealerOf(store, wrong)()).rejects.toMatchObject({ code: 'key_tampered' });
     await sound(store);
+  });
+
+  it('goes under the KEK that is wanted also where another process puts its key under another one just before', async () => {
+    const { store } = opened;
+    const kek = (id: string, byte: number): Kek => ({ id, key: new Uint8Array(32).fill(byte) });
+    const [wanted, other] = [kek('kek-2', 8), kek('kek-3', 9)] as const;
+    await grow(store, [4]);
+    let overtaken = 0;
+    const slower: Parameters<typeof rewrapSeal>[0] = {
+      sealState: () => store.sealState(),
+      sealedSealKey: () => store.sealedSealKey(),
+      async replaceSealKey(before, after) {
+        if (overtaken === 0) expect(await rewrapSeal(store, [other, KEK])).toBe(true);
+        overtaken += 1;
+        return store.replaceSealKey(before, after);
+      },
+    };
+    expect(await rewrapSeal(slower, [wanted, other, KEK])).toBe(true);
+    expect(overtaken).toBe(2);
+    await append(store, 1);
+    expect(await sealerOf(store, [wanted])()).toMatchObject({ kind: 'sealed' });
   });
 
   describe.each(Object.entries(BREAKS))('when %s', (_, [breakIt, keepsKey]) => {

@@ -27,7 +27,7 @@ afterAll(() => world.close());
 
 const patchesOf = ({ id }: Client) => world.emulator.log.filter((call) => isChange(call) && call.client === id).length;
 
-test('start says how many clients it leaves alone, and what to do', () => {
+test('start says how many clients it leaves alone, and where to look', () => {
   const told =
     service
       .stderr()
@@ -37,7 +37,7 @@ test('start says how many clients it leaves alone, and what to do', () => {
     clients: 2,
     found: 0,
     held: 1,
-    msg: expect.stringMatching(/import.*enroll/),
+    msg: expect.stringMatching(/`rekeyd status`.*enrolled/),
   });
 });
 

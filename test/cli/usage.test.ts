@@ -1,10 +1,12 @@
 /** Wrong usage, wrong configs, and what answers without any store. */
-import { execFile } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import type { Command, Option } from 'commander';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import packageFile from '../../package.json' with { type: 'json' };
+import { commandLine } from '../../src/commands/line.ts';
 import { COMPILED } from '../support/compiled.ts';
 import { CLI, documentOf, openWorld, type World } from './fixture.ts';
 
@@ -85,6 +87,11 @@ test.each<[string, string[], RegExp]>([
     ['audit', 'verify', '.', '--public-key', 'no.pem'],
     /'no\.pem'\. Nothing was/,
   ],
+  [
+    'a token whose name comes after its scope',
+    ['token', 'create', '--scope', 'read', 'siem'],
+    /"siem" is not a scope: .* so write the name of the token before it/,
+  ],
   ['nobody to enroll', ['enroll'], /missing required argument 'client'/],
   ['nothing to abandon', ['abandon'], /missing required argument 'client'/],
   ['a client to enroll that is none', ['enroll', '4711'], /not a client reference/],
@@ -96,6 +103,44 @@ test.each<[string, string[], RegExp]>([
   const ended = await world.run(args, { REKEYD_LOG_LEVEL: 'loud' });
   expect(ended.code, ended.stderr).toBe(2);
   expect(ended.stderr).toMatch(message);
+});
+
+test('no option but --scope takes the words after it, and --public-key may come before the folders', async () => {
+  const line = commandLine(
+    () => Object(null),
+    () => {},
+  );
+  expect(optionsOf(line).filter(({ variadic }) => variadic)).toMatchObject([{ long: '--scope' }]);
+  const ended = await world.run(['audit', 'verify', '--public-key', 'no.pem', '.']);
+  expect(ended).toMatchObject({ code: 2, stderr: expect.stringMatching(/'no\.pem'\. Nothing was verified/) });
+});
+
+function optionsOf(command: Command): readonly Option[] {
+  return [...command.options, ...command.commands.flatMap(optionsOf)];
+}
+
+test('a config that comes by a pipe is read; where a file is a pipe that no program writes to, no command waits for ever', async () => {
+  const pipe = join(world.dir, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  const withPipe = { encryption: { keks: [{ id: 'kek-1', key: `file:${pipe}` }] } };
+  const config = await world.writeConfig({ ...world.config, ...withPipe }, 'pipe.yaml');
+  const piped = 'cat rekeyd.yaml | "$0" "$1" config check --config /dev/stdin';
+  const [sent, ...ended] = await Promise.all([
+    promisify(execFile)('sh', ['-c', piped, process.execPath, CLI], {
+      cwd: world.dir,
+      env: { ...process.env, ...COMPILED, ...world.secrets },
+    }),
+    world.run(['status', '--config', pipe]),
+    world.run(['status', '--config', config]),
+    world.run(['keys', 'import', '185019846023/pem-app/4711', '--file', pipe]),
+    world.run(['keys', 'import', '--map', pipe]),
+    world.run(['identify', pipe]),
+  ]);
+  expect(sent.stdout).toContain('can be used');
+  for (const { code, stderr } of ended) {
+    expect(stderr).toContain('it is a pipe, and no program has written to it');
+    expect(code).toBe(2);
+  }
 });
 
 test('with --json an error is a document too', async () => {

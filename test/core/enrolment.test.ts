@@ -5,8 +5,10 @@ import { enrolled, found, imported, observed, standingOf } from '../../src/core/
 import { isKnown, remember } from '../../src/core/keys.ts';
 import { plan } from '../../src/core/plan.ts';
 import type { ClientRecord } from '../../src/core/record.ts';
+import { request } from '../../src/core/request.ts';
 import { FRESH_MS } from '../../src/core/server.ts';
 import {
+  asked,
   client,
   enrolledRecord,
   entryOf,
@@ -206,7 +208,20 @@ describe('enrolling', () => {
   });
 
   it('is refused while there is no key of ours that the application could take', () => {
-    expect(() => enrolled(foundRecord(), OPERATOR)).toThrow(expect.objectContaining({ code: 'not_enrolled' }));
+    expect(() => enrolled(foundRecord(), OPERATOR)).toThrow(
+      expect.objectContaining({ code: 'not_enrolled', message: expect.stringContaining('rekeyd keys import') }),
+    );
+  });
+
+  it('is refused while its first rotation is under way, without the advice to import: that is refused then, too', () => {
+    const { record } = request(foundRecord(), asked('r1', null, true), POLICY, START);
+    expect(() => enrolled(record, OPERATOR)).toThrow(
+      expect.objectContaining({
+        code: 'not_enrolled',
+        message: expect.stringMatching(/^(?!.*import).*rotation r1.* is enrolled when the new key is in use/),
+      }),
+    );
+    expect(() => imported(record, material('b'), OPERATOR, START)).toThrow(/already has a managed key/);
   });
 
   it('twice changes nothing', () => {

@@ -1,4 +1,4 @@
-/** `rekeyd release --to`: what becomes of the file when the commit does not come, or fails. */
+/** `rekeyd release`: what becomes of the file when the commit does not come, or fails; and which sinks are asked for the key without a file. */
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -8,7 +8,7 @@ import { releaseClient } from '../../src/rotation/release.ts';
 import { type Fleet, type FleetClient, PEM_APP, startFleet } from '../support/fleet.ts';
 import { until } from '../support/until.ts';
 
-function release(fleet: Fleet, { ref }: FleetClient, file: string, resources = fleet.resources) {
+function release(fleet: Fleet, { ref }: FleetClient, file: string | null, resources = fleet.resources) {
   const cause = { actor: 'test', reason: 'they do it themselves', request: null };
   return releaseClient(resources, keksOf(fleet.config), { ref, file, cause });
 }
@@ -79,4 +79,22 @@ test('a release that the store has written, and not confirmed, leaves the file: 
   await expect(release(fleet, client, file, unconfirmed)).rejects.toMatchObject({ code: 'not_durable' });
   expect(await store.sealedHalves(client.ref)).toEqual(new Map());
   expect(await readFile(file, 'utf8')).toBe(client.key.privateKey.export({ format: 'pem', type: 'pkcs8' }));
+});
+
+test('a release without a file needs one sink that shows the key, and names those that cannot be read when none does', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const client = await fleet.managed(PEM_APP);
+  const { resources } = fleet;
+  const [folder] = resources.sinks;
+  if (folder === undefined) throw new Error('the fleet has no sink');
+  const broken: typeof folder = { ...folder, name: 'vault x', sets: () => Promise.reject(new Error('it is sealed')) };
+  const none = release(fleet, client, null, { ...resources, sinks: [broken] });
+  const message = expect.stringMatching(
+    /^No sink shows the key of .* --to\. The sink vault x cannot be read: it is sealed\.$/,
+  );
+  await expect(none).rejects.toMatchObject({ code: 'usage', message });
+  expect((await fleet.record(client)).enrolment).toBe('enrolled');
+
+  await release(fleet, client, null, { ...resources, sinks: [broken, folder] });
+  expect((await fleet.record(client)).enrolment).toBe('found');
 });

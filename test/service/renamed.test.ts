@@ -66,6 +66,21 @@ test.each([{}, { compromised: true, confirm: true }])(
   },
 );
 
+test('a request for such a client by its new name leaves it alone, too, unless its key leaked', async () => {
+  const fleet = await startFleet({ apps: [PEM_APP] });
+  const client = await fleet.managed(PEM_APP);
+  const service = await fleet.start({}, await fleet.configOf(renamedDeployment(fleet, 'prod')));
+  const ref = `prod/${PEM_APP.slug}/${client.id}`;
+  const request = { select: { clients: [ref] }, take_over: true };
+  const why = expect.stringContaining(`is the client that is known as ${client.ref}`);
+  expect(await fleet.request(request)).toMatchObject({ rotations: [], errors: [{ client: ref, message: why }] });
+  expect(fleet.patches(client), 'its application still signs in').toEqual([]);
+  // A leaked key goes all the same, and the answer says that the application has to take the new one.
+  const { rotations, taken_over } = await fleet.request({ ...request, take_over: false, compromised: true });
+  expect([rotations, taken_over]).toMatchObject([[{ client: ref }], [{ client: ref, enrolment: 'found' }]]);
+  await service.stop();
+});
+
 test('a client that was only offered a key is not found anew either', async () => {
   const app: FleetApp = { ...KID_APP, policy: { strategy: 'overlap', adopt: 'overlap' } };
   const fleet = await startFleet({ apps: [app] });

@@ -166,6 +166,30 @@ test('of two workers one delivers, and the other takes over when that one stops'
   expect(receiver.heard).toHaveLength(11);
 });
 
+test.each([
+  ['failed', 500],
+  ['stopped', 410],
+])(
+  'a worker whose try %s when another worker has delivered the event meanwhile says nothing of it',
+  async (_, code) => {
+    const receiver = await startReceiver();
+    await begun();
+    const { store } = opened;
+    const elsewhere = () => store.passWebhook('siem', 0, 1);
+    const overtaken: CourierOptions['outbox'] = {
+      ...store,
+      id: store.id,
+      noteFailure: (...given) => elsewhere().then(() => store.noteFailure(...given)),
+      stopWebhook: (...given) => elsewhere().then(() => store.stopWebhook(...given)),
+    };
+    receiver.answer = refusing({ one: status(code) });
+    const { outcomes, lines } = courier(webhookTo(receiver.url), { store: overtaken });
+    await happen('one', 'two');
+    await until('the next one is delivered', () => outcomes.includes('delivered'));
+    expect([outcomes, lines]).toEqual([['delivered'], []]);
+  },
+);
+
 test('a receiver that hangs holds up no other, and a worker that ends does not wait for it', async () => {
   const [slow, quick] = [await startReceiver(), await startReceiver()];
   slow.answer = () => {};

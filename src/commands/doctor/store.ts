@@ -20,6 +20,7 @@ import { inspectGroup } from '../../store/redis/group.ts';
 import { sealLine } from '../seal-line.ts';
 import { type StoreView, viewStore } from '../view.ts';
 import { checkAuditLog } from './audit.ts';
+import { checkEnrolment } from './enrolment.ts';
 import { checkProbes } from './probes.ts';
 import { checkRights } from './rights.ts';
 import { checkServices, checkWorkers } from './workers.ts';
@@ -60,7 +61,7 @@ async function checkView(config: Config, view: StoreView): Promise<readonly Chec
   return [
     ...(await look('redis', () => checkDurability(config, view))),
     ...(await look('store', () => checkIdentity(config, view))),
-    ...(await look('clients', () => checkEnrolment(view))),
+    checkEnrolment([...loaded.values()].map(({ record }) => record)),
     ...(await look('store clock', () => checkStoreClock(store))),
     ...(await checkKms(keksOf(config))),
     ...(await look('keks', () => checkKeks(keksOf(config), store))),
@@ -96,15 +97,6 @@ async function checkSeal(config: Config, { store }: StoreView): Promise<Check> {
 
 const SEAL_FIX =
   'docs/audit.md, "When the seal is broken". Until then entries that are not sealed could be changed unnoticed.';
-
-async function checkEnrolment({ store }: StoreView): Promise<Check> {
-  const { clients, found, held } = await store.enrolmentCounts();
-  const detail = `${clients} known, ${found} found and ${held} held`;
-  if (found + held === 0) return fine('clients', detail);
-  const fix =
-    'Schedules leave found and held clients alone. Import the keys of found ones (`rekeyd keys import`), and enroll held ones when their applications read their key folders (`rekeyd enroll`).';
-  return advice('clients', detail, fix);
-}
 
 async function checkDurability(config: Config, { redis, target }: StoreView): Promise<readonly Check[]> {
   const group = 'group' in target ? target.group.kind : null;

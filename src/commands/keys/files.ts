@@ -1,8 +1,7 @@
 /** Files with private keys: read once, never copied, and wiped from memory when they were used. */
-import { constants, type Stats } from 'node:fs';
-import { open } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
 import { messageOf } from '../../errors.ts';
-import { readAtMost } from '../../files/bounded.ts';
+import { openToRead, readAtMost } from '../../files/bounded.ts';
 import { MOST_BYTES } from '../../keys/private-file.ts';
 
 /** A file that names its client, by its own name or in a map. */
@@ -41,8 +40,7 @@ export class FileProblem extends Error {}
  */
 export async function readKeyFile(path: string, special = false): Promise<FileBytes> {
   try {
-    // Without O_NONBLOCK, a pipe that nobody writes to would hold us for ever.
-    const handle = await open(path, special ? constants.O_RDONLY : constants.O_RDONLY | constants.O_NONBLOCK);
+    const handle = await openToRead(path);
     try {
       const stats = await handle.stat();
       if (stats.isDirectory()) throw new FileProblem('it is a folder');

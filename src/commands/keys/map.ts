@@ -1,8 +1,8 @@
 /** A file that says which client each key file belongs to: CSV (RFC 4180) with a line of column names, or a JSON object on each line. */
-import { readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { members, parseJson } from '../../core/reply.ts';
 import { messageOf } from '../../errors.ts';
+import { readNamed } from '../../files/bounded.ts';
 import { usage } from '../select.ts';
 import type { KeyFile, KeyFiles, Unusable } from './files.ts';
 
@@ -24,9 +24,9 @@ export async function filesOfMap(map: string): Promise<KeyFiles> {
 
 async function readMap(map: string): Promise<string> {
   try {
-    const { size } = await stat(map);
-    if (size > MOST_BYTES) throw new Error(`it is larger than ${MOST_BYTES / 1024 / 1024} MiB`);
-    return (await readFile(map, 'utf8')).replace(/^\uFEFF/, '');
+    const bytes = await readNamed(map, MOST_BYTES);
+    if (bytes === null) throw new Error(`it is larger than ${MOST_BYTES / 1024 / 1024} MiB`);
+    return bytes.toString('utf8').replace(/^\uFEFF/, '');
   } catch (error) {
     throw usage(`The map ${map} cannot be read: ${messageOf(error)}.`);
   }

@@ -1,4 +1,4 @@
-import { rewrapSealKey } from '../../audit/seal-key.ts';
+import { rewrapSeal } from '../../audit/by-hand.ts';
 import type { ClientRef } from '../../core/client.ts';
 import { hasCode } from '../../errors.ts';
 import { openTokenBook } from '../../http/tokens.ts';
@@ -7,6 +7,7 @@ import { keksIn, rewrapKey } from '../../keys/sealed.ts';
 import { inParallel } from '../../parallel.ts';
 import { keksOf } from '../../rotation/policy.ts';
 import type { Resources } from '../../rotation/resources.ts';
+import type { Store } from '../../store/store.ts';
 import { author, type Globals, withResources } from '../open.ts';
 import { note, print, printJson, printTable } from '../output.ts';
 
@@ -21,7 +22,7 @@ interface Rewrapped {
   readonly rewrapped: number;
   /** Under the first KEK already. */
   readonly unchanged: number;
-  /** Replaced or erased by another process meanwhile. */
+  /** Erased by another process meanwhile. */
   readonly gone: number;
   readonly failed: readonly Failed[];
 }
@@ -40,7 +41,7 @@ export async function keysRewrap(globals: Globals, { json }: { readonly json?: b
     await inParallel(await resources.store.clientRefs(), LANES, async (ref) => {
       for (const [thumbprint, jwe] of await resources.store.sealedHalves(ref)) {
         try {
-          counts[await rewrapOne(resources, keks, ref, thumbprint, jwe)] += 1;
+          counts[await rewrapOne(resources.store, keks, ref, [thumbprint, jwe])] += 1;
         } catch (error) {
           if (!hasCode(error, 'kek_missing') && !hasCode(error, 'key_tampered')) throw error;
           failed.push({ client: ref, thumbprint, code: error.code, message: error.message });
@@ -58,13 +59,8 @@ export async function keysRewrap(globals: Globals, { json }: { readonly json?: b
 
 /** The key that signs the audit log. False: it cannot be opened, and was left as it is. */
 async function rewrapSealing({ store }: Resources, keks: readonly Kek[]): Promise<boolean> {
-  const [{ kid }, jwe] = [await store.sealState(), await store.sealedSealKey()];
-  if (kid === null || jwe === null) return true;
   try {
-    const fresh = await rewrapSealKey(jwe, kid, keks);
-    if (fresh !== null && (await store.replaceSealKey(jwe, fresh))) {
-      note(`The key that signs the audit log uses KEK ${keks[0]?.id ?? ''} now.`);
-    }
+    if (await rewrapSeal(store, keks)) note(`The key that signs the audit log uses KEK ${keks[0]?.id ?? ''} now.`);
     return true;
   } catch (error) {
     if (!hasCode(error, 'kek_missing') && !hasCode(error, 'key_tampered')) throw error;
@@ -86,24 +82,32 @@ async function resignTokens({ store, config }: Resources, keks: readonly Kek[]):
   }
 }
 
-async function rewrapOne(resources: Resources, keks: readonly Kek[], ref: ClientRef, thumbprint: string, jwe: string) {
-  const fresh = await rewrapKey(jwe, { ref, thumbprint }, keks);
-  if (fresh === null) return 'unchanged';
-  const data = { thumbprint, from: keksIn(jwe)[0] ?? null, to: keks[0]?.id ?? null };
-  const entry = { type: 'keys.rewrapped', client: ref, rotation: null, ...author(), reason: REASON, data } as const;
-  return (await resources.store.replaceSealed(ref, { thumbprint, oldJwe: jwe, jwe: fresh }, [entry]))
-    ? 'rewrapped'
-    : 'gone';
+/** @param half thumbprint and JWE, as they were read */
+export async function rewrapOne(
+  store: Pick<Store, 'sealedHalf' | 'replaceSealed'>,
+  keks: readonly Kek[],
+  ref: ClientRef,
+  [thumbprint, read]: readonly [string, string],
+): Promise<'rewrapped' | 'unchanged' | 'gone'> {
+  for (let jwe: string | null = read; jwe !== null; jwe = await store.sealedHalf(ref, thumbprint)) {
+    const fresh = await rewrapKey(jwe, { ref, thumbprint }, keks);
+    if (fresh === null) return 'unchanged';
+    const data = { thumbprint, from: keksIn(jwe)[0] ?? null, to: keks[0]?.id ?? null };
+    const entry = { type: 'keys.rewrapped', client: ref, rotation: null, ...author(), reason: REASON, data } as const;
+    if (await store.replaceSealed(ref, { thumbprint, oldJwe: jwe, jwe: fresh }, [entry])) return 'rewrapped';
+    // When another process was faster, its JWE may be under another KEK of its own config.
+  }
+  return 'gone';
 }
 
 function tellRewrapped({ rewrapped, unchanged, gone, failed }: Rewrapped, kek: string): void {
   const total = rewrapped + unchanged + failed.length;
   const keys = total === 1 ? '1 key' : `${total} keys`;
-  const replaced = gone === 0 ? '' : `, ${gone} were replaced meanwhile`;
-  if (rewrapped === 0 && failed.length === 0) print(`${keys} checked: all use KEK ${kek} already${replaced}.`);
+  const erased = gone === 0 ? '' : `, ${gone} were erased meanwhile`;
+  if (rewrapped === 0 && failed.length === 0) print(`${keys} checked: all use KEK ${kek} already${erased}.`);
   else
     print(
-      `${keys} checked: ${rewrapped} use KEK ${kek} now, ${unchanged} did already, ${failed.length} failed${replaced}.`,
+      `${keys} checked: ${rewrapped} use KEK ${kek} now, ${unchanged} did already, ${failed.length} failed${erased}.`,
     );
   if (failed.length === 0) note('Once every worker runs with this config, other KEKs can be removed from it.');
   else

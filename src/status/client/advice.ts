@@ -59,7 +59,9 @@ const missingSigners: Check = ({ status: { signers, rotation } }) => {
 const notEnrolled: Check = ({ status: { enrolment, client, rotation } }) => {
   if (enrolment === 'enrolled') return null;
   const isOurs = enrolment === 'held' || rotation?.offered_until != null;
-  return isOurs ? `When its application reads its key folder: \`rekeyd enroll ${client}\`.` : howToEnroll(client);
+  if (isOurs) return `When its application reads its key folder: \`rekeyd enroll ${client}\`.`;
+  // Meanwhile no key can be imported: the rotation offers a key of ours, or enrolls the client.
+  return rotation === null ? howToEnroll(client) : null;
 };
 
 const withoutPolicy: Check = ({ status: { policy, client } }) =>

@@ -73,8 +73,10 @@ test.each<[string, Partial<ClientStatus>, RegExp]>([
   expect(adviceFor(status)?.length).toBeLessThan(300);
 });
 
-test('nothing is said of a healthy one, and of a refused API key only where something waits for it', () => {
+test('nothing is said of a healthy one, of a found one that is rotated, and of a refused API key only where something waits for it', () => {
   expect(adviceFor({})).toBeNull();
+  // No key can be imported during a rotation: it enrolls the client, or offers it our key.
+  expect(adviceFor({ enrolment: 'found', state: 'rotating', rotation: { ...ROTATION, error: null } })).toBeNull();
   expect(adviceFor({}, 'the API key is refused')).toBeNull();
   expect(adviceFor({ rotation: ROTATION, last_error: 'x' }, 'the API key is refused')).toMatch(
     /^Nothing is sent to its deployment/,
