@@ -13,6 +13,7 @@ import {
 
 const PLAN = 'src/core/plan.ts';
 const LOOP = 'src/rotation/loop.ts';
+const COPY = 'src/rotation/working-copy.ts';
 const DESIRED = 'src/core/desired.ts';
 
 export const publishing: readonly Mutant[] = [
@@ -150,14 +151,14 @@ export const publishing: readonly Mutant[] = [
     name: 'store-after-publish',
     edits: [
       {
-        file: LOOP,
-        within: 'work',
+        file: COPY,
+        within: 'workingCopy',
         find: declarationOf('held'),
         put: (text) => `let unstored: NonNullable<Change['seal']> = [];\n  ${text}`,
       },
       {
-        file: LOOP,
-        within: 'work.save',
+        file: COPY,
+        within: 'workingCopy.save',
         find: declarationOf('change'),
         put: `unstored = [...unstored, ...(draft.seal ?? [])];
     const change: Change = { ...draft, seal: name === 'patch' ? unstored : [] };`,
