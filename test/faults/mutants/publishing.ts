@@ -108,7 +108,7 @@ export const publishing: readonly Mutant[] = [
     name: 'resend-other-bytes',
     edits: [
       {
-        file: 'src/rotation/effects.ts',
+        file: 'src/rotation/api-calls.ts',
         within: 'patch',
         find: call('deployment.wacht.patchClient'),
         put: `deployment.wacht.patchClient(
