@@ -100,22 +100,7 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
     ...rotating,
   ];
   const resting = new AbortController();
-  for (const worker of workers) {
-    worker.on('error', (error) => void tellError(resources, error, 'worker', { queue: worker.name }));
-    restAfterErrors(worker, resting.signal);
-    worker.on('failed', (job, error) => {
-      const told = messageOf(error);
-      // What is wrong with the store is told when the guard notices it, and not again by each job that it keeps from running.
-      const { problem } = resources.guard;
-      const isTold = problem !== null && (told === problem.message || isRefusal(error));
-      const level = isTold ? 'debug' : 'error';
-      log[level]({ queue: worker.name, job: job?.id, name: job?.name, error: told }, 'job failed');
-    });
-    // Without its lock a job may already run elsewhere: stop before the next PATCH.
-    worker.on('lockRenewalFailed', (jobs) => {
-      for (const job of jobs) worker.cancelJob(job, 'the lock was lost');
-    });
-  }
+  for (const worker of workers) attend(worker, context, resting.signal);
 
   return {
     async connected() {
@@ -141,6 +126,24 @@ export function startWorkers(context: JobContext, hooks: RotateHooks): Workers {
       await closed;
     },
   };
+}
+
+/** Tells what goes wrong with a worker, and ends a job that has lost its lock. @param stopped ends a rest after errors */
+function attend(worker: Worker, { resources, log }: JobContext, stopped: AbortSignal): void {
+  worker.on('error', (error) => void tellError(resources, error, 'worker', { queue: worker.name }));
+  restAfterErrors(worker, stopped);
+  worker.on('failed', (job, error) => {
+    const told = messageOf(error);
+    // What is wrong with the store is told when the guard notices it, and not again by each job that it keeps from running.
+    const { problem } = resources.guard;
+    const isTold = problem !== null && (told === problem.message || isRefusal(error));
+    const level = isTold ? 'debug' : 'error';
+    log[level]({ queue: worker.name, job: job?.id, name: job?.name, error: told }, 'job failed');
+  });
+  // Without its lock a job may already run elsewhere: stop before the next PATCH.
+  worker.on('lockRenewalFailed', (jobs) => {
+    for (const job of jobs) worker.cancelJob(job, 'the lock was lost');
+  });
 }
 
 async function askedJob(job: Job, token: string | undefined, context: JobContext): Promise<unknown> {

@@ -1,11 +1,7 @@
 /** The {@link Effects} of a rotation on the real world: keys, store, sinks, API and issuer of one client. */
 import { type ClientRef, splitReference } from '../core/client.ts';
 import type { LeftOut } from '../core/delivering.ts';
-import { type Algorithm, keyOf, type ManagedKey } from '../core/keys.ts';
-import { isPressing } from '../core/pressing.ts';
-import type { Verdict } from '../core/proof.ts';
-import { refusesOverlap } from '../core/proving.ts';
-import type { PatchOutcome } from '../core/publishing.ts';
+import { type Algorithm, keyOf } from '../core/keys.ts';
 import type { ClientRecord } from '../core/record.ts';
 import { dispensable } from '../core/signers.ts';
 import type { SinkKey } from '../deliver/sink.ts';
@@ -14,22 +10,13 @@ import type { Kek } from '../keys/kek.ts';
 import type { PrivateKey } from '../keys/private-key.ts';
 import { openKey, sealKey } from '../keys/sealed.ts';
 import type { Turn } from '../store/deployments.ts';
-import { monotonic } from '../time.ts';
-import { ApiError } from '../wacht/api-error.ts';
-import type { Look } from '../wacht/looks.ts';
+import { apiCalls } from './api-calls.ts';
 import { deliverToAll } from './deliver-to-all.ts';
-import { noteAccepted, noteAnswer, throttledMs } from './deployment.ts';
-import { appOf, strategyEntry } from './facts.ts';
 import { hearSigners } from './hearing.ts';
 import type { RotationPolicy } from './policy.ts';
-import type { DeploymentResources, Resources } from './resources.ts';
+import { proofsOf } from './proofs.ts';
+import type { Resources } from './resources.ts';
 import type { Effects } from './run.ts';
-
-/** An issuer that answered a proof this recently, in ms, need not be asked whether it would. */
-const ANSWERED_MS = 60_000;
-
-/** Beyond the API's own deadline: time for the intent to reach the disk. */
-const INTENT_SLACK_MS = 2_000;
 
 /** The effects of one run, and its turns of the API budget. */
 export interface Hands {
@@ -41,80 +28,19 @@ export interface Hands {
 export function handsFor(ref: ClientRef, policy: RotationPolicy, resources: Resources, keks: readonly Kek[]): Hands {
   const deployment = resources.deploymentOf(ref);
   const keys = openedKeys(ref, policy, resources, keks);
-  /** When the next call succeeds, a pause or a row of refusals is over: that is noted. */
-  let isWatched = false;
-  /** A try is a PATCH, with the look that comes before it. */
-  let isOnTry = false;
-  /** After a look its PATCH goes at once: if it waited for a turn of its own, the look would be too old by then. */
-  let hasLooked = false;
-
-  async function look(urgent: boolean, signal: AbortSignal): Promise<Look> {
-    try {
-      const seen = await deployment.looks.look(ref, urgent, signal);
-      hasLooked = true;
-      return seen;
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      const { reply } = error;
-      await noteAnswer(resources, deployment, ref, reply);
-      if (reply.class !== 'throttled') throw error;
-      throw new ApiError(`Looking at ${ref}`, { ...reply, retryAfterMs: throttledMs(deployment, reply.retryAfterMs) });
-    }
-  }
-
+  const { turn, ...calls } = apiCalls(ref, deployment, resources);
   return {
-    async turn(urgent) {
-      if (hasLooked) {
-        await deployment.countCall();
-        return { go: true, isWatched, isTry: isOnTry };
-      }
-      if (isOnTry) return { go: true, isWatched, isTry: true };
-      const answer = await resources.store.take(deployment.config.id, deployment.config.rateLimit, urgent);
-      if (answer.go) ({ isWatched, isTry: isOnTry } = answer);
-      return answer;
-    },
+    turn,
     effects: {
-      patchDeadlineMs: deployment.config.timeoutMs + INTENT_SLACK_MS,
+      ...calls,
+      ...proofsOf(ref, keys.open, deployment, resources),
       generate: keys.generate,
       deliver: (record, delivery, when) => deliverSet(ref, record, delivery, when, keys.open, resources),
-
       hear: () => hearSigners(ref, resources.sinks),
-
-      look,
-
-      async lookAgain(urgent, signal) {
-        await deployment.countCall();
-        return look(urgent, signal);
-      },
-
       async serve(served) {
         if (resources.folder === null)
           throw new RekeydError('publish_failed', 'The config names no folder to publish to: set publish.path.');
         await resources.folder.write(ref, { keys: served });
-      },
-
-      async patch(body, signal): Promise<PatchOutcome> {
-        [isOnTry, hasLooked] = [false, false];
-        const outcome = await deployment.wacht.patchClient(ref, body, signal);
-        if (outcome.class !== 'done') await noteAnswer(resources, deployment, ref, outcome);
-        else if (isWatched) await noteAccepted(resources, deployment.config.id);
-        if (outcome.class !== 'throttled') return outcome;
-        return { ...outcome, retryAfterMs: throttledMs(deployment, outcome.retryAfterMs) };
-      },
-
-      prove: (record, key, name, signal) => prove(ref, record, key, name, signal, keys.open, deployment, resources),
-
-      async showUnknown({ clientId }, { alg }, signal) {
-        const { app } = splitReference(ref);
-        const issuer = await deployment.issuers.of(app);
-        await deployment.proverOf(app).control({ issuer, clientId, alg, nowMs: resources.clock.now() }, signal);
-      },
-
-      async unreachable(record, key, signal) {
-        const { app } = splitReference(ref);
-        if (monotonic() - (deployment.answered.get(app) ?? Number.NEGATIVE_INFINITY) < ANSWERED_MS) return null;
-        const verdict = await prove(ref, record, key, key.kid, signal, keys.open, deployment, resources);
-        return verdict.verdict === 'unknown' || verdict.verdict === 'throttled' ? verdict : null;
       },
     },
   };
@@ -193,40 +119,4 @@ async function deliverSet(
   };
   await deliverToAll(sinks, contents);
   return leftOut;
-}
-
-async function prove(
-  ref: ClientRef,
-  record: ClientRecord,
-  key: ManagedKey,
-  name: string,
-  signal: AbortSignal,
-  open: Open,
-  deployment: DeploymentResources,
-  { clock, facts, store, log }: Resources,
-): Promise<Verdict> {
-  const { app } = splitReference(ref);
-  const privateKey = (await open(record, key.kid)).keyObject();
-  const issuer = await deployment.issuers.of(app);
-  const request = {
-    issuer,
-    clientId: record.clientId,
-    alg: key.alg,
-    kid: name,
-    privateKey,
-    nowMs: clock.now(),
-    urgent: isPressing(record),
-  };
-  const verdict = await deployment.proverOf(app).prove(request, signal);
-  // A domain that is not the app's any more refuses everybody.
-  if (verdict.verdict === 'refused') await deployment.issuers.confirm(app);
-  if (verdict.verdict === 'accepted' || verdict.verdict === 'refused') deployment.answered.set(app, monotonic());
-  if (verdict.verdict === 'accepted') await facts.noteProven(ref, key.alg);
-  if (refusesOverlap(record, name, verdict) && (await facts.noteRefusedOverlap(ref))) {
-    const why = `${ref}: the new key is refused beside the old one, so strategy auto is a cutover until the next probe`;
-    await store.append([strategyEntry(appOf(ref), 'cutover', why, { actor: 'rekeyd' })]);
-    log.warn({ client: ref, app: appOf(ref) }, why);
-  }
-  if (verdict.verdict !== 'throttled') return verdict;
-  return { ...verdict, retryAfterMs: throttledMs(deployment, verdict.retryAfterMs) };
 }

@@ -5,7 +5,6 @@
 import type { Action } from '../core/action.ts';
 import type { ClientRef } from '../core/client.ts';
 import { unknownDelivery } from '../core/delivering.ts';
-import { isNoNews } from '../core/heard.ts';
 import type { ClientPolicy } from '../core/policy.ts';
 import { isPressing } from '../core/pressing.ts';
 import type { ClientRecord } from '../core/record.ts';
@@ -14,33 +13,28 @@ import { NO_TRACE, type Trace } from '../core/trace.ts';
 import { SinkOutdated } from '../deliver/sink.ts';
 import { messageOf } from '../errors.ts';
 import type { Turn } from '../store/deployments.ts';
-import type { Loaded, Records } from '../store/records.ts';
+import type { Records } from '../store/records.ts';
 import { monotonic, sleep } from '../time.ts';
-import { type Change, commitOf, isOutrun, merged } from './commit.ts';
-import { decide } from './decide.ts';
+import { type Change, commitOf, isOutrun } from './commit.ts';
 import { NO_TURN } from './deployment.ts';
 import type { Effects, Run } from './run.ts';
 import { perform } from './steps.ts';
+import { type CopyTools, type Next, type WorkingCopy, workingCopy } from './working-copy.ts';
 
 export type RecordStore = Pick<Records, 'claim' | 'load' | 'commit'>;
 
-export interface Tools {
+export interface Tools extends CopyTools {
   readonly store: RecordStore;
   readonly effects: Effects;
   /** Asks the deployment's budget for one API call. */
   readonly turn: (urgent: boolean) => Promise<Turn>;
-  readonly random: () => number;
   /** Absent: nothing is traced. */
   readonly trace?: Trace;
   /** False: other jobs may wait, so a run that has done something leaves the standby key to a job for idle time. */
   readonly hasTime?: boolean;
   /** The policy by what is known of the server now. Absent: the run goes by the policy that it was given. */
   readonly policyNow?: () => Promise<ClientPolicy>;
-  /** Told before and after every effect and commit, as `<step>:<before|after> <effect|commit>`; the run goes on when it returns. */
-  readonly onPoint?: (point: string, ref: ClientRef) => void | Promise<void>;
   readonly onStep?: (action: Action, record: ClientRecord) => void;
-  /** Told what was committed, and the record before it. */
-  readonly onCommit?: (change: Change, before: ClientRecord) => void;
 }
 
 /** How a run came to rest. `op`: the last commit that it saw; null for a client that is not known. */
@@ -73,7 +67,8 @@ export async function rotate(ref: ClientRef, policy: ClientPolicy, tools: Tools,
       // Whether the server can do what it asks for is decided once, when a rotation begins.
       const isNew = claimed.record.rotation?.phase.name === 'requested';
       const current = isNew ? await tools.policyNow?.() : undefined;
-      return await work(claimed, askedAt, outdated, current ?? policy, tools, signal);
+      const copy = workingCopy(claimed, askedAt, current ?? policy, tools);
+      return await work(copy, { outdated, signal }, tools);
     } catch (error) {
       if (isOutrun(error)) return { kind: 'outrun', why: messageOf(error) };
       if (!(error instanceof SinkOutdated)) throw error;
@@ -107,106 +102,94 @@ export async function amend(
   }
 }
 
+/** What a run has beside the record and its tools. */
+type Circumstances = Pick<Run, 'signal' | 'outdated'>;
+
+/** Takes one step after the other, until none is left or the next one is not for now. */
+async function work(copy: WorkingCopy, circumstances: Circumstances, tools: Tools): Promise<Rest> {
+  const { signal } = circumstances;
+  for (let steps = 0; ; steps += 1) {
+    signal.throwIfAborted();
+    const next = copy.decide();
+    const { action } = next;
+    if (action.do === 'done' || action.do === 'wait') {
+      copy.dropNoNews();
+      await copy.save('rest', false);
+      const { op } = copy.committed;
+      if (action.do === 'done') return { kind: 'done', op };
+      return { kind: 'wait', op, ms: Math.max(1, action.until - copy.now()), why: action.why };
+    }
+    const postponed = await postponement(next, steps, tools, signal);
+    if (postponed !== null) {
+      await copy.save('rest', false);
+      return { ...postponed, op: copy.committed.op };
+    }
+    await take(next, copy, circumstances, tools);
+  }
+}
+
+type Postponement =
+  | { readonly kind: 'done'; readonly spare: true }
+  | { readonly kind: 'wait'; readonly ms: number; readonly why: string };
+
+/** Why a step is left to a later run; null when it may be taken now. */
+async function postponement(
+  { action, record }: Next,
+  steps: number,
+  tools: Tools,
+  signal: AbortSignal,
+): Promise<Postponement | null> {
+  // Making a key takes more processor time than all other steps, and another client may wait for its compromised key to be replaced.
+  if (action.do === 'make_standby' && tools.hasTime === false && steps > 0) return { kind: 'done', spare: true };
+  if (action.do !== 'look' && action.do !== 'patch') return null;
+  const refusal = await admitted(tools, isPressing(record), signal);
+  return refusal === null ? null : { kind: 'wait', ...refusal };
+}
+
 /** Clears what is no longer known when the commit after an effect is refused, so that the next worker repeats the step. */
 const UNKNOWN: Partial<Record<Action['do'], (record: ClientRecord) => ClientRecord>> = {
   deliver: unknownDelivery,
   serve: (record) => ({ ...record, server: { ...record.server, served: null } }),
 };
 
-async function work(
-  claimed: Loaded,
-  claimedAt: number,
-  outdated: string | null,
-  policy: ClientPolicy,
+/**
+ * Takes one step: commits what came before it, does its effect, commits the outcome. `patch` and `serve` announce their intent themselves, when they know it:
+ * that commit has in it what came before.
+ */
+async function take(
+  { action, record }: Next,
+  copy: WorkingCopy,
+  circumstances: Circumstances,
   tools: Tools,
-  signal: AbortSignal,
-): Promise<Rest> {
-  const { ref } = claimed.record;
-  let held = claimed;
-  /** What is not committed yet. */
-  let draft: Change | null = null;
-  // The store read its clock somewhere between these two, and an answer can be long on its way.
-  let askedAt = claimedAt;
-  let readAt = monotonic();
-  const now = () => Math.round(held.now + (monotonic() - readAt));
-  const latest = () => Math.round(held.now + (monotonic() - askedAt));
-  const point = async (name: string) => tools.onPoint?.(name, ref);
-  const context = () => ({ policy, now: now(), random: tools.random() });
-
-  async function save(name: string, durable: boolean): Promise<void> {
-    if (draft === null) return;
-    const change = draft;
-    await point(`${name}:before commit`);
-    const sentAt = monotonic();
-    const { op, now: committedAt } = await tools.store.commit(commitOf(change, policy, { from: held, durable }));
-    const before = held.record;
-    held = { ...held, record: change.record, op, now: committedAt, carried: [] };
-    draft = null;
-    askedAt = sentAt;
-    readAt = monotonic();
-    tools.onCommit?.(change, before);
-    await point(`${name}:after commit`);
-  }
-
-  for (let steps = 0; ; steps += 1) {
-    signal.throwIfAborted();
-    const next = decide(draft ?? { record: held.record, entries: [] }, now(), context);
-    const { action } = next;
-    if (next.change.record !== held.record) draft = next.change;
-    const { record } = next.change;
-    if (action.do === 'done' || action.do === 'wait') {
-      // Reports that say the same as before are no reason for a commit.
-      if (draft !== null && draft.entries.length === 0 && isNoNews(held.record, draft.record)) draft = null;
-      await save('rest', false);
-      if (action.do === 'done') return { kind: 'done', op: held.op };
-      return { kind: 'wait', op: held.op, ms: Math.max(1, action.until - now()), why: action.why };
-    }
-    // Making a key takes more processor time than all other steps, and another client may wait for its compromised key to be replaced.
-    if (action.do === 'make_standby' && tools.hasTime === false && steps > 0) {
-      await save('rest', false);
-      return { kind: 'done', op: held.op, spare: true };
-    }
-    if (action.do === 'look' || action.do === 'patch') {
-      const refusal = await admitted(tools, isPressing(record), signal);
-      if (refusal !== null) {
-        await save('rest', false);
-        return { kind: 'wait', op: held.op, ...refusal };
-      }
-    }
-    const isAnnounced = action.do === 'patch' || action.do === 'serve';
-    if (!isAnnounced) await save(action.do, false);
-    tools.onStep?.(action, record);
-    const run: Run = {
-      ref,
-      policy,
-      signal,
-      epoch: held.epoch,
-      outdated,
-      now,
-      latest,
-      context,
-      async announce(change) {
-        draft = merged(draft, change);
-        await save(`${action.do}:intent`, true);
-        await point(`${action.do}:before effect`);
-        return held.record;
-      },
-    };
-    if (!isAnnounced) await point(`${action.do}:before effect`);
-    const outcome = await traced(action, record, tools, run);
-    await point(`${action.do}:after effect`);
-    draft = merged(draft, outcome);
-    // A look is committed with the intent that is built on it, and what signers report with what comes of it.
-    if (action.do === 'look' || action.do === 'hear') continue;
-    try {
-      draft = decide(draft, now(), context).change;
-      await save(action.do, false);
-    } catch (error) {
-      const unknown = UNKNOWN[action.do];
-      // A worker that stood still for long may just have delivered older keys over newer ones.
-      if (unknown !== undefined && isOutrun(error)) await amend(ref, unknown, policy, tools.store);
-      throw error;
-    }
+): Promise<void> {
+  const { ref, policy, now, latest, context } = copy;
+  const isAnnounced = action.do === 'patch' || action.do === 'serve';
+  if (!isAnnounced) await copy.save(action.do, false);
+  tools.onStep?.(action, record);
+  if (!isAnnounced) await copy.point(`${action.do}:before effect`);
+  const outcome = await traced(action, record, tools, {
+    ...circumstances,
+    ...{ ref, policy, epoch: copy.committed.epoch, now, latest, context },
+    async announce(change) {
+      copy.add(change);
+      await copy.save(`${action.do}:intent`, true);
+      await copy.point(`${action.do}:before effect`);
+      return copy.committed.record;
+    },
+  });
+  await copy.point(`${action.do}:after effect`);
+  copy.add(outcome);
+  // A look is committed with the intent that is built on it, and what signers report with what comes of it.
+  if (action.do === 'look' || action.do === 'hear') return;
+  try {
+    // What follows without another effect belongs to the same commit.
+    copy.decide();
+    await copy.save(action.do, false);
+  } catch (error) {
+    const unknown = UNKNOWN[action.do];
+    // A worker that stood still for long may just have delivered older keys over newer ones.
+    if (unknown !== undefined && isOutrun(error)) await amend(ref, unknown, policy, tools.store);
+    throw error;
   }
 }
 

@@ -15,7 +15,7 @@ import { messageOf } from '../errors.ts';
 import { keksOf } from '../rotation/policy.ts';
 import type { Log, Resources } from '../rotation/resources.ts';
 import { type Clock, sleep } from '../time.ts';
-import { opening } from './lifecycle.ts';
+import { opening, type Releases } from './lifecycle.ts';
 import { openResourcesOn, type ResourceOptions, type StoreHandle } from './resources.ts';
 import { startWebhooks, type WebhookOptions } from './webhooks.ts';
 
@@ -65,7 +65,7 @@ export async function startCrew(
   options: CrewOptions,
   isFirst: boolean,
 ): Promise<Crew> {
-  const { log, clock, hooks = {}, poolThreads, onRequest, tracing } = options;
+  const { log, clock, poolThreads, onRequest, tracing } = options;
   return opening(log, async (add, release) => {
     const resources = await openResourcesOn(handle, config, {
       log,
@@ -78,36 +78,12 @@ export async function startCrew(
     const deployments = config.deployments.map(({ id }) => id);
     const queues = openQueues(resources, deployments, (error) => void tellError(resources, error, 'queue'));
     add('queues', () => queues.close());
-    const background = new AbortController();
     if (options.schedule && isFirst) await tellFirstLook(resources, true);
     if (isFirst) await tellLeftAlone(resources);
     const timeouts = config.deployments.map(({ timeoutMs }) => timeoutMs);
     const lockMs = options.lockMs ?? Math.max(30_000, LOCK_TIMEOUTS * Math.max(...timeouts));
     const context = { resources, queues, keks: keksOf(config), log, lockMs };
-    let workers: Workers | null = null;
-    if (options.worker) {
-      const { sealEveryMs = SEAL_EVERY_MS } = options;
-      if (sealEveryMs !== null) {
-        const sealing = sealRegularly(context, sealEveryMs, handle.target.ended);
-        // After the workers: their last entries are sealed too.
-        add('seal', sealing.stop);
-      }
-      const { retainEveryMs: everyMs = RETAIN_EVERY_MS } = options;
-      if (everyMs !== null) {
-        const retaining = retainRegularly(context, { everyMs, stdout: process.stdout, hurry: handle.target.ended });
-        add('audit retention', retaining.stop);
-      }
-      await upgradeQueues(context);
-      workers = startWorkers(context, hooks);
-      const { drain } = workers;
-      add('workers', () => drain(config.shutdownGraceMs, handle.target.ended));
-      add('background', () => background.abort());
-      restore(context, background.signal);
-      upgradeOwners(context, background.signal);
-      await queues.reconcileEvery(config.reconcileEveryMs);
-      await workers.connected();
-      void keepUpkeep(context, background.signal);
-    }
+    const workers = options.worker ? await startWorking(context, options, handle.target.ended, add) : null;
     const schedule = options.schedule ? await startSchedule(config, queues, log, clock.now()) : null;
     add('schedule', () => schedule?.stop());
     if (options.worker) {
@@ -125,6 +101,38 @@ export async function startCrew(
       },
     };
   });
+}
+
+/** @param hurry aborts when Redis is given up: then a stop waits for nothing */
+async function startWorking(
+  context: JobContext,
+  options: CrewOptions,
+  hurry: AbortSignal | undefined,
+  add: Releases['add'],
+): Promise<Workers> {
+  const { resources, queues } = context;
+  const { shutdownGraceMs, reconcileEveryMs } = resources.config;
+  const { hooks = {}, sealEveryMs = SEAL_EVERY_MS, retainEveryMs = RETAIN_EVERY_MS } = options;
+  if (sealEveryMs !== null) {
+    const sealing = sealRegularly(context, sealEveryMs, hurry);
+    // After the workers: their last entries are sealed too.
+    add('seal', sealing.stop);
+  }
+  if (retainEveryMs !== null) {
+    const retaining = retainRegularly(context, { everyMs: retainEveryMs, stdout: process.stdout, hurry });
+    add('audit retention', retaining.stop);
+  }
+  await upgradeQueues(context);
+  const workers = startWorkers(context, hooks);
+  add('workers', () => workers.drain(shutdownGraceMs, hurry));
+  const background = new AbortController();
+  add('background', () => background.abort());
+  restore(context, background.signal);
+  upgradeOwners(context, background.signal);
+  await queues.reconcileEvery(reconcileEveryMs);
+  await workers.connected();
+  void keepUpkeep(context, background.signal);
+  return workers;
 }
 
 const LEFT_ALONE = 'found and held clients are left alone: `rekeyd status` lists them, and says how each is enrolled';

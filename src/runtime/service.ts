@@ -1,8 +1,7 @@
 /** The composition root: everything that `rekeyd start` runs, and how it stops. */
 import type { Queues } from '../../jobs/queues.ts';
 import type { Config } from '../config/model.ts';
-import { messageOf } from '../errors.ts';
-import { startHttp } from '../http/server.ts';
+import { type HttpServer, startHttp } from '../http/server.ts';
 import { openMetrics } from '../metrics/metrics.ts';
 import { misfits } from '../rotation/misfits.ts';
 import type { Resources } from '../rotation/resources.ts';
@@ -10,17 +9,18 @@ import { openCensus } from '../status/census/census.ts';
 import { troublesOf } from '../status/fleet/troubles.ts';
 import type { ReloadOutcome } from '../store/presence.ts';
 import { isLoginRefused } from '../store/redis/replies.ts';
-import { sleep, systemClock } from '../time.ts';
+import { systemClock } from '../time.ts';
 import { openApi } from './api.ts';
 import { type Crew, type CrewOptions, startCrew } from './crew.ts';
 import { type FleetReader, openFleetReader } from './fleet-numbers.ts';
 import { type HeartbeatOptions, startHeartbeat } from './heartbeat.ts';
 import { opening } from './lifecycle.ts';
 import { bePresent } from './presence.ts';
-import { type Cause, type ConfigSource, openReloading } from './reload.ts';
+import { readinessOf } from './readiness.ts';
+import { type Cause, type ConfigSource, openReloading, type Reloading } from './reload.ts';
 import { openStoreHandle } from './resources.ts';
 import { type SecretWatch, watchSecrets } from './secret-watch.ts';
-import { type StartChecks, watchChecks } from './start-checks.ts';
+import { watchChecks } from './start-checks.ts';
 import { stopInTime } from './stopping.ts';
 import { openTracesOf } from './traces.ts';
 
@@ -44,14 +44,11 @@ export interface Service {
   stop(): Promise<void>;
 }
 
-/** How long a readiness check may take, in ms. */
-const READY_MS = 2_000;
-
 /** @throws RekeydError; what was started before is stopped again */
 export async function startService(config: Config, options: ServiceOptions): Promise<Service> {
   const { log, clock = systemClock, source } = options;
-  return opening(log, async (add, stop) => {
-    const metrics = openMetrics(() => reloading.crew.schedule !== null);
+  return opening(log, async (add, close) => {
+    const metrics = openMetrics(() => crew().schedule !== null);
     // Closed last: what the others do while they stop is traced too.
     const traces = await openTracesOf(config, log);
     if (traces !== null) add('traces', () => traces.close());
@@ -61,85 +58,92 @@ export async function startService(config: Config, options: ServiceOptions): Pro
     });
     add('store', () => handle.close());
     await handle.guard.tryWrite();
+
     let secrets: SecretWatch | null = null;
-    let checks: StartChecks | null = null;
-    let renew = () => {};
-    const onRequest: CrewOptions['onRequest'] = (_, call) => {
-      metrics.apiCalled(call);
-      const { status } = call;
-      if (status === 401 || status === 403) secrets?.doubt();
+    const crewOptions: CrewOptions = {
+      ...options,
+      clock,
+      onRequest(_, call) {
+        metrics.apiCalled(call);
+        if (call.status === 401 || call.status === 403) secrets?.doubt();
+      },
+      onWebhook: metrics.webhookTried,
+      ...(traces !== null && { tracing: traces }),
     };
-    const tracing = traces === null ? {} : { tracing: traces };
-    const crewOptions = { ...options, clock, onRequest, onWebhook: metrics.webhookTried, ...tracing };
     const first = await startCrew(handle, config, crewOptions, true);
-    const nameWebhooks = ({ webhooks }: Config) => metrics.webhooksAre(webhooks.map(({ name }) => name));
-    nameWebhooks(config);
+    /** Called in this order when another config is in force. */
+    const followers: (() => void)[] = [];
     const onSwap = () => {
-      nameWebhooks(reloading.crew.config);
-      checks?.again();
-      renew();
-      tellMisfits(reloading.crew.resources);
+      for (const follow of followers) follow();
     };
     const reloading = openReloading(handle, first, source ?? null, { ...crewOptions, onSwap });
     add('crew', () => reloading.stop());
-    const census = openCensus(() => reloading.crew.resources);
-    add('census', census.stop);
-    const fleet = openFleetReader(() => reloading.crew, census, metrics.tellFleet);
-    add('fleet numbers', () => fleet.stop());
+    const crew = () => reloading.crew;
+    const nameWebhooks = () => metrics.webhooksAre(crew().config.webhooks.map(({ name }) => name));
+    nameWebhooks();
+    followers.push(nameWebhooks);
     // A store that was restored has missed ticks; one that replaces another may know no client at all.
-    handle.guard.onRecovery(() => void reloading.crew.schedule?.catchUp(clock.now()));
-    checks = await watchChecks(() => reloading.crew.resources);
+    handle.guard.onRecovery(() => void crew().schedule?.catchUp(clock.now()));
+
+    const census = openCensus(() => crew().resources);
+    add('census', census.stop);
+    const fleet = openFleetReader(crew, census, metrics.tellFleet);
+    add('fleet numbers', () => fleet.stop());
+    const checks = await watchChecks(() => crew().resources);
     add('checks', checks.stop);
-    const problem = () => reloading.problem ?? checks?.problem ?? null;
-    const ready = async () => (await obstacleOf(reloading.crew.resources)) ?? problem();
-    add('heartbeat', startHeartbeat(heartbeatOf(() => reloading.crew, ready, fleet)));
-    let url: string | null = null;
-    let publicUrl: string | null = null;
-    let stopping: Promise<void> | null = null;
-    if (options.http) {
-      const http = await startHttp({
-        config: config.http,
-        ready,
-        api: openApi(() => reloading.crew, census, { ...metrics, text: () => fleet.wanted().then(metrics.text) }),
-        log,
-      });
+    followers.push(checks.again);
+    const { problem, obstacle: ready } = readinessOf(reloading, checks);
+    add('heartbeat', startHeartbeat(heartbeatOf(crew, ready, fleet)));
+
+    const text = () => fleet.wanted().then(metrics.text);
+    const http = options.http
+      ? await startHttp({ config: config.http, ready, api: openApi(crew, census, { ...metrics, text }), log })
+      : null;
+    if (http !== null) {
       add('http', () => http.close());
-      ({ url, publicUrl } = http);
-      renew = () => {
-        const { tls } = reloading.crew.config.http;
-        if (tls !== null) http.renew(tls);
-      };
+      followers.push(() => renewCertificates(http, crew().config));
+      const { url, publicUrl } = http;
       log.info(url === publicUrl ? { url } : { url, public: publicUrl }, 'listening');
     }
+    followers.push(() => tellMisfits(crew().resources));
+
+    // From here on another config may come into force.
     if (source !== undefined) {
-      secrets = watchSecrets({ files: () => reloading.watchedFiles, refresh: reloading.refresh });
-      add('secrets', secrets.stop);
-      const { doubt } = secrets;
-      handle.redis.on('error', (error) => isLoginRefused(error) && doubt());
+      const watch = watchSecrets({ files: () => reloading.watchedFiles, refresh: reloading.refresh });
+      secrets = watch;
+      add('secrets', watch.stop);
+      handle.redis.on('error', (error) => isLoginRefused(error) && watch.doubt());
     }
-    const presence = await bePresent(handle.store, {
-      config: () => reloading.crew.config,
-      problem,
-      reload: reloading.reload,
-    });
+    const { reload } = reloading;
+    const presence = await bePresent(handle.store, { config: () => crew().config, problem, reload });
     add('presence', () => presence.leave());
     tellMisfits(first.resources);
-    return {
-      get resources() {
-        return reloading.crew.resources;
-      },
-      get queues() {
-        return reloading.crew.queues;
-      },
-      url,
-      publicUrl,
-      reload: reloading.reload,
-      stop() {
-        stopping ??= stopInTime(stop, handle, reloading.crew.config.shutdownGraceMs, log);
-        return stopping;
-      },
-    };
+
+    return serviceOf(reloading, http, () => stopInTime(close, handle, crew().config.shutdownGraceMs, log));
   });
+}
+
+function serviceOf(reloading: Reloading, http: HttpServer | null, stop: () => Promise<void>): Service {
+  let stopping: Promise<void> | null = null;
+  return {
+    get resources() {
+      return reloading.crew.resources;
+    },
+    get queues() {
+      return reloading.crew.queues;
+    },
+    url: http?.url ?? null,
+    publicUrl: http?.publicUrl ?? null,
+    reload: reloading.reload,
+    stop() {
+      stopping ??= stop();
+      return stopping;
+    },
+  };
+}
+
+function renewCertificates(http: HttpServer, { http: { tls } }: Config): void {
+  if (tls !== null) http.renew(tls);
 }
 
 function heartbeatOf(crew: () => Crew, ready: () => Promise<string | null>, fleet: FleetReader): HeartbeatOptions {
@@ -160,19 +164,5 @@ function tellMisfits({ config, facts, log }: Resources): void {
   for (const { app, policy, kind, problem } of misfits(config, facts.ofApp)) {
     if (kind === 'refused') log.error({ app, policy }, `the policy asks for what the server does not do: ${problem}`);
     else log.warn({ app, policy }, problem);
-  }
-}
-
-async function obstacleOf(resources: Resources): Promise<string | null> {
-  const asked = new AbortController();
-  const answered = resources.guard.tryWrite().then(
-    () => null,
-    (error) => messageOf(error),
-  );
-  const late = sleep(READY_MS, asked.signal).then(() => resources.guard.problem?.message ?? 'Redis does not answer.');
-  try {
-    return await Promise.race([answered, late]);
-  } finally {
-    asked.abort();
   }
 }

@@ -28,7 +28,7 @@ export const limits: readonly Mutant[] = [
     edits: [
       {
         file: 'jobs/workers.ts',
-        within: 'startWorkers',
+        within: 'attend',
         find: statementOf(call('worker.cancelJob')),
         put: 'void job;',
       },

@@ -13,6 +13,7 @@ import {
 
 const PLAN = 'src/core/plan.ts';
 const LOOP = 'src/rotation/loop.ts';
+const COPY = 'src/rotation/working-copy.ts';
 const DESIRED = 'src/core/desired.ts';
 
 export const publishing: readonly Mutant[] = [
@@ -107,7 +108,7 @@ export const publishing: readonly Mutant[] = [
     name: 'resend-other-bytes',
     edits: [
       {
-        file: 'src/rotation/effects.ts',
+        file: 'src/rotation/api-calls.ts',
         within: 'patch',
         find: call('deployment.wacht.patchClient'),
         put: `deployment.wacht.patchClient(
@@ -150,14 +151,14 @@ export const publishing: readonly Mutant[] = [
     name: 'store-after-publish',
     edits: [
       {
-        file: LOOP,
-        within: 'work',
+        file: COPY,
+        within: 'workingCopy',
         find: declarationOf('held'),
         put: (text) => `let unstored: NonNullable<Change['seal']> = [];\n  ${text}`,
       },
       {
-        file: LOOP,
-        within: 'work.save',
+        file: COPY,
+        within: 'workingCopy.save',
         find: declarationOf('change'),
         put: `unstored = [...unstored, ...(draft.seal ?? [])];
     const change: Change = { ...draft, seal: name === 'patch' ? unstored : [] };`,

@@ -1,15 +1,16 @@
 /** What the store keeps, for whom, and whether it is asked at all. */
 import type { Mutant } from './mutant.ts';
-import { call, conditionOf, literal, luaIf, member, statementOf } from './syntax.ts';
+import { call, conditionOf, declarationOf, literal, luaIf, member, statementOf } from './syntax.ts';
 
 const LOOP = 'src/rotation/loop.ts';
+const COPY = 'src/rotation/working-copy.ts';
 const COMMIT = { file: 'src/store/lua/records.ts', within: 'COMMIT' } as const;
 const PRELUDE = { file: 'src/store/lua/prelude.ts', within: 'PRELUDE' } as const;
 
 export const store: readonly Mutant[] = [
   {
     name: 'no-barrier',
-    edits: [{ file: LOOP, within: 'announce', find: call('save'), put: (text) => text.replace('true', 'false') }],
+    edits: [{ file: LOOP, within: 'announce', find: call('copy.save'), put: (text) => text.replace('true', 'false') }],
     caught: { in: 'power-cut', as: 'not_durable' },
   },
   {
@@ -28,10 +29,14 @@ export const store: readonly Mutant[] = [
     name: 'no-intent',
     edits: [
       {
-        file: LOOP,
-        within: 'announce',
-        find: call('save'),
-        put: '(held = { ...held, record: draft?.record ?? held.record })',
+        file: COPY,
+        within: 'workingCopy.save',
+        find: declarationOf('change'),
+        put: (text) => `if (durable) {
+        held = { ...held, record: draft.record };
+        return;
+      }
+      ${text}`,
       },
     ],
     caught: { in: 'calm', as: 'unannounced' },

@@ -40,68 +40,52 @@ export function needsOf(view: FleetView): readonly Need[] {
   return [...all.filter(({ tone }) => tone === 'alarm'), ...all.filter(({ tone }) => tone !== 'alarm')];
 }
 
-/** Counts of clients: an icon, a sentence and a list for each. */
+/** Clients that need a person, counted; each row leads to a list of them. */
 function aboutClients({ counts, compromised, drifted, signers_missing: missing }: FleetView): readonly Need[] {
-  const one = (count: number, need: Omit<Need, 'go'>, query: Readonly<Record<string, string>>): readonly Need[] =>
-    count === 0
-      ? []
-      : [{ ...need, go: { to: clientsPath(query), text: count === 1 ? 'Show it' : `Show all ${number(count)}` } }];
-  return [
-    ...one(
-      compromised,
-      {
-        ...{ tone: 'alarm', icon: 'alarm' },
-        what: `${counted(compromised, 'client signs', 'clients sign')} in with a compromised key`,
-        why: 'A key in use was reported and still signs in, and no rotation replaces it. Report it again to replace it now.',
-      },
-      { condition: 'compromised' },
-    ),
-    ...one(
-      counts.halted,
-      {
-        ...{ tone: 'alarm', icon: 'stop' },
-        what: `${counted(counts.halted, 'client is', 'clients are')} halted`,
-        why: 'rekeyd does nothing more for a halted client until a person asks for it. Most often another program changes its keys.',
-      },
-      { state: 'halted' },
-    ),
-    ...one(
-      counts.failed,
-      {
-        ...{ tone: 'alarm', icon: 'cross' },
-        what: `${counted(counts.failed, 'client')} failed`,
-        why: 'A rotation failed, or the server does not show the key in use. The page of the client says why, and what to do.',
-      },
-      { state: 'failed' },
-    ),
-    ...one(
-      counts.overdue,
-      {
-        ...{ tone: 'alarm', icon: 'late' },
-        what: `${counted(counts.overdue, 'client is', 'clients are')} overdue`,
-        why: 'The key in use is older than must_by allows. Look for a pause, a freeze, a window or a rate limit that holds the rotation back.',
-      },
-      { state: 'overdue' },
-    ),
-    ...one(
-      drifted,
-      {
-        ...{ tone: 'warn', icon: 'differs' },
-        what: `${counted(drifted, 'client has', 'clients have')} drifted`,
-        why: 'The server shows a document that rekeyd did not publish. Accept that document, or have ours published again.',
-      },
-      { condition: 'drifted' },
-    ),
-    ...one(
-      missing,
-      {
-        ...{ tone: 'warn', icon: 'key' },
-        what: `${counted(missing, 'client waits', 'clients wait')} for a signer`,
-        why: 'A signer does not report the new key, or still signs with the old one. After ready_timeout a cutover fails, and an overlap keeps both keys.',
-      },
-      { condition: 'signers' },
-    ),
+  const rows: readonly ClientsRow[] = [
+    {
+      ...{ count: compromised, tone: 'alarm', icon: 'alarm', query: { condition: 'compromised' } },
+      what: `${counted(compromised, 'client signs', 'clients sign')} in with a compromised key`,
+      why: 'A key in use was reported and still signs in, and no rotation replaces it. Report it again to replace it now.',
+    },
+    {
+      ...{ count: counts.halted, tone: 'alarm', icon: 'stop', query: { state: 'halted' } },
+      what: `${counted(counts.halted, 'client is', 'clients are')} halted`,
+      why: 'rekeyd does nothing more for a halted client until a person asks for it. Most often another program changes its keys.',
+    },
+    {
+      ...{ count: counts.failed, tone: 'alarm', icon: 'cross', query: { state: 'failed' } },
+      what: `${counted(counts.failed, 'client')} failed`,
+      why: 'A rotation failed, or the server does not show the key in use. The page of the client says why, and what to do.',
+    },
+    {
+      ...{ count: counts.overdue, tone: 'alarm', icon: 'late', query: { state: 'overdue' } },
+      what: `${counted(counts.overdue, 'client is', 'clients are')} overdue`,
+      why: 'The key in use is older than must_by allows. Look for a pause, a freeze, a window or a rate limit that holds the rotation back.',
+    },
+    {
+      ...{ count: drifted, tone: 'warn', icon: 'differs', query: { condition: 'drifted' } },
+      what: `${counted(drifted, 'client has', 'clients have')} drifted`,
+      why: 'The server shows a document that rekeyd did not publish. Accept that document, or have ours published again.',
+    },
+    {
+      ...{ count: missing, tone: 'warn', icon: 'key', query: { condition: 'signers' } },
+      what: `${counted(missing, 'client waits', 'clients wait')} for a signer`,
+      why: 'A signer does not report the new key, or still signs with the old one. After ready_timeout a cutover fails, and an overlap keeps both keys.',
+    },
   ];
+  return rows
+    .filter(({ count }) => count > 0)
+    .map(({ count, query, ...need }) => ({
+      ...need,
+      go: { to: clientsPath(query), text: count === 1 ? 'Show it' : `Show all ${number(count)}` },
+    }));
+}
+
+interface ClientsRow extends Omit<Need, 'go'> {
+  readonly count: number;
+  /** Of the list of clients. */
+  readonly query: Readonly<Record<string, string>>;
 }
 
 function aboutSchedules({ waves, deployments, requests, requests_more: unread }: FleetView): readonly Need[] {
