@@ -147,6 +147,7 @@ class Secrets(SignerTest):
         texts = {
             "text after its end": whole + "}",
             "half of it": whole[:-40],
+            "lists in lists without end": whole[:-1] + f', "z": {"[" * 100_000}{"]" * 100_000}}}',
             "a private member that is none": json.dumps({**self.keys.jwk("A"), "d": [secret]}),
             "a private member in the wrong place": json.dumps({**self.keys.jwk("A"), "kty": secret}),
             "an alg that it cannot sign": json.dumps({**self.keys.jwk("A"), "alg": "RS256"}),
