@@ -41,7 +41,8 @@ func errorOf(response *http.Response) any {
 	start, _ := io.ReadAll(io.LimitReader(response.Body, mostRead))
 	response.Body = &peeked{io.MultiReader(bytes.NewReader(start), response.Body), response.Body}
 	var body map[string]any
-	_ = json.Unmarshal(start, &body)
+	// A parser may ignore a byte order mark (RFC 8259 section 8.1), and those of other languages do.
+	_ = json.Unmarshal(bytes.TrimPrefix(start, []byte("\ufeff")), &body)
 	return body["error"]
 }
 

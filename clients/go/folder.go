@@ -111,8 +111,11 @@ func readOnce(folder string) (*keySet, error) {
 	var present []Role
 	// All are read before the first is parsed, which takes longer: the version may be removed meanwhile.
 	for _, role := range roles {
-		if meta.text(string(role)) == "" {
+		if meta[string(role)] == nil {
 			continue
+		}
+		if meta.text(string(role)) == "" {
+			return nil, fmt.Errorf("%s in meta.json is not a kid", role)
 		}
 		file, err := os.ReadFile(filepath.Join(place, fileOf(role)))
 		if err != nil {

@@ -11,6 +11,8 @@ import (
 	"encoding/json"
 	"errors"
 	"math/big"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -43,7 +45,8 @@ type jwk map[string]any
 // parse answers nil for what is no JSON object. The parser's own error may show the text, which may be a private key.
 func parse(data []byte) jwk {
 	var value jwk
-	if json.Unmarshal(data, &value) != nil {
+	// The decoder takes other bytes than those of UTF-8, and replaces them.
+	if !utf8.Valid(data) || json.Unmarshal(data, &value) != nil {
 		return nil
 	}
 	return value
@@ -56,17 +59,29 @@ func (j jwk) text(name string) string {
 
 // bytes are those of a member in base64url, or nil.
 func (j jwk) bytes(name string) []byte {
-	data, err := base64.RawURLEncoding.Strict().DecodeString(j.text(name))
-	if err != nil {
+	text := j.text(name)
+	data, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	// The decoder skips the ends of lines.
+	if err != nil || strings.ContainsAny(text, "\r\n") {
 		return nil
 	}
 	return data
 }
 
-func (j jwk) number(name string) *big.Int { return new(big.Int).SetBytes(j.bytes(name)) }
+// number is 0, which no part of a key is, for one that begins with a zero byte.
+func (j jwk) number(name string) *big.Int {
+	data := j.bytes(name)
+	if len(data) > 0 && data[0] == 0 {
+		data = nil
+	}
+	return new(big.Int).SetBytes(data)
+}
 
 // curves of the algs that have one: an alg signs with keys of its own curve alone (RFC 7518 section 3.4).
 var curves = map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()}
+
+// In bits (RFC 7518 sections 3.3 and 3.5).
+const leastModulus = 2048
 
 // errNoKey holds nothing of the key.
 var errNoKey = errors.New("is not a private key that can sign its alg")
@@ -121,6 +136,11 @@ func (j jwk) rsaKey() (crypto.Signer, error) {
 		return nil, err
 	}
 	key.Precompute()
+	made := key.Precomputed
+	if key.N.BitLen() < leastModulus || j["oth"] != nil ||
+		made.Dp.Cmp(j.number("dp")) != 0 || made.Dq.Cmp(j.number("dq")) != 0 || made.Qinv.Cmp(j.number("qi")) != 0 {
+		return nil, errNoKey
+	}
 	return key, nil
 }
 

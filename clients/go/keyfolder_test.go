@@ -1,6 +1,9 @@
 package rekeyd
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +16,10 @@ import (
 
 type set map[string]string
 
-type damage struct{ File, How string }
+type damage struct {
+	File, How string
+	Members   map[string]any
+}
 
 // testFolder is a key folder as rekeyd delivers it, for the steps of the table in clients/cases.
 type testFolder struct {
@@ -95,7 +101,7 @@ func (f *testFolder) write(folder string, given set, damages []damage) ([]string
 	}
 	names := slices.Collect(maps.Keys(files))
 	for _, change := range damages {
-		if err := f.damaged(filepath.Join(folder, change.File), change.How, files); err != nil {
+		if err := f.damaged(filepath.Join(folder, change.File), change, files); err != nil {
 			return nil, err
 		}
 	}
@@ -128,12 +134,12 @@ func (f *testFolder) files(given set) map[string]string {
 }
 
 // damaged writes the file itself, or changes what is to be written.
-func (f *testFolder) damaged(path, how string, files map[string]string) error {
+func (f *testFolder) damaged(path string, change damage, files map[string]string) error {
 	name := filepath.Base(path)
 	text := files[name]
-	jwk := parse([]byte(text))
+	before := text[:len(text)-1]
 	delete(files, name)
-	switch how {
+	switch change.How {
 	case "missing":
 		return nil
 	case "folder":
@@ -144,27 +150,70 @@ func (f *testFolder) damaged(path, how string, files map[string]string) error {
 		files[name] = text[:len(text)/2]
 	case "empty":
 		files[name] = ""
-	case "other_key":
-		other := f.keys.jwk("X")
-		files[name] = asJSON(other)
-	case "bad_alg":
-		jwk["alg"] = "none"
-		files[name] = asJSON(jwk)
-	case "no_secret":
-		delete(jwk, "d")
-		files[name] = asJSON(jwk)
-	case "other_public":
-		other := f.keys.jwk("X")
-		for _, member := range []string{"n", "x", "y"} {
-			if _, has := jwk[member]; has {
-				jwk[member] = other[member]
-			}
-		}
-		files[name] = asJSON(jwk)
+	case "mark":
+		files[name] = "\ufeff" + text
+	case "more":
+		files[name] = text + "{}"
+	case "latin1":
+		files[name] = before + ",\"z\":\"\xe4\"}"
+	case "nan":
+		files[name] = before + `,"z":NaN}`
 	default:
-		return fmt.Errorf("no runner knows the damage %q", how)
+		made, err := f.damagedMembers(change, parse([]byte(text)))
+		files[name] = asJSON(made)
+		return err
 	}
 	return nil
+}
+
+func (f *testFolder) damagedMembers(change damage, members jwk) (jwk, error) {
+	switch change.How {
+	case "members":
+		maps.Copy(members, change.Members)
+	case "other_key":
+		return f.keys.jwk("X"), nil
+	case "bad_alg":
+		members["alg"] = "none"
+	case "no_secret":
+		delete(members, "d")
+	case "no_primes":
+		for _, name := range []string{"p", "q", "dp", "dq", "qi"} {
+			delete(members, name)
+		}
+	case "other_public":
+		f.ofOther(members, "n", "x", "y")
+	case "other_d":
+		f.ofOther(members, "d")
+	case "other_dp":
+		f.ofOther(members, "dp")
+	case "short_rsa":
+		short := privateMembers(must(rsa.GenerateKey(rand.Reader, 1024)))
+		short["kid"], short["alg"] = members["kid"], "RS256"
+		return short, nil
+	case "padded":
+		members["d"] = members.text("d") + "="
+	case "wrapped":
+		members["d"] = members.text("d")[:4] + "\n" + members.text("d")[4:]
+	case "longer":
+		name := "n"
+		if members["x"] != nil {
+			name = "x"
+		}
+		members[name] = base64.RawURLEncoding.EncodeToString(append([]byte{0}, members.bytes(name)...))
+	default:
+		return nil, fmt.Errorf("no runner knows the damage %q", change.How)
+	}
+	return members, nil
+}
+
+// ofOther gives it these members of the key X, as far as it has them.
+func (f *testFolder) ofOther(members jwk, names ...string) {
+	other := f.keys.jwk("X")
+	for _, name := range names {
+		if _, has := members[name]; has {
+			members[name] = other[name]
+		}
+	}
 }
 
 func asJSON(value any) string { return string(must(json.Marshal(value))) }

@@ -73,8 +73,16 @@ END
   )
   if [ "$status" = 200 ]; then
     echo >>"$work/answer"
+    token=$(sed -nE 's/.*"access_token" *: *"([^"]*)".*/\1/p' "$work/answer")
+    case $token in
+    '' | *\\*) # none, or one that JSON writes otherwise than it is
+      # Without the answer: there may be other secrets in it.
+      echo "no token: the server answered 200 without an access_token that token.sh can read. Check that TOKEN_URL is a token endpoint." >&2
+      exit 1
+      ;;
+    esac
     # Not by exec: a shell that is replaced leaves $work behind, with the token in it.
-    sed -nE 's/.*"access_token": *"([^"]*)".*/\1/p' "$work/answer"
+    printf '%s\n' "$token"
     exit
   fi
   [ "$status" = 401 ] || [ "$status" = 400 ] || break

@@ -2,12 +2,12 @@
  * Reads a client's key folder as rekeyd delivers it: names that are links through `..data` to one version. In version 0.1 the folder itself was a link to a
  * version; a secret mount may be a plain folder.
  */
-import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { constants } from 'node:fs';
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CompactSign, compactVerify } from 'jose';
 import { SignerError } from './error.ts';
+import { privateKeyOf } from './private-key.ts';
 import { pause } from './time.ts';
 
 /** Which key it is: the one that signs, the one that will, or the one that did. */
@@ -92,28 +92,27 @@ async function readOnce(folder: string): Promise<KeySet> {
   const versionFolder = await realpath(join(folder, '..data')).catch(() => realpath(folder));
   const version = await versionOf(versionFolder);
   const meta = await readJson(join(versionFolder, 'meta.json'));
+  if (!isName(meta.client_id)) throw new Error('meta.json has no client_id');
   const keys: SigningKey[] = [];
   for (const role of ROLES) {
-    const kid = meta[role];
-    if (typeof kid !== 'string') continue;
+    const kid = meta[role] ?? null;
+    if (kid === null) continue;
+    if (!isName(kid)) throw new Error(`${role} in meta.json is not a kid`);
     const jwk = await readJson(join(versionFolder, `${role}.jwk.json`));
     if (jwk.kid !== kid || typeof jwk.alg !== 'string')
       throw new Error(`${role}.jwk.json is not the key that meta.json names`);
     keys.push({ role, kid, alg: jwk.alg, key: await signingKey(jwk, jwk.alg, role) });
   }
-  if (typeof meta.client_id !== 'string') throw new Error('meta.json has no client_id');
   return { clientId: meta.client_id, keys, version };
 }
 
-/** Tried once, so that the first login does not find out that a key cannot sign, or that its halves do not belong together. */
+function isName(value: unknown): value is string {
+  return typeof value === 'string' && value !== '';
+}
+
 async function signingKey(jwk: Record<string, unknown>, alg: string, role: KeyRole): Promise<KeyObject> {
   try {
-    const key = createPrivateKey({ key: jwk, format: 'jwk' });
-    const signed = await new CompactSign(new Uint8Array()).setProtectedHeader({ alg }).sign(key);
-    // Without `d`: Node.js would make the public half of that where it can, and not read `x`.
-    const { d: _, ...half } = jwk;
-    await compactVerify(signed, createPublicKey({ key: half, format: 'jwk' }));
-    return key;
+    return await privateKeyOf(jwk, alg);
   } catch {
     // Without its cause: what a parser says may quote the key.
     throw new Error(`${role}.jwk.json is not a private key that can sign its alg`);
@@ -124,15 +123,18 @@ async function signingKey(jwk: Record<string, unknown>, alg: string, role: KeyRo
 const FLAG = constants.O_RDONLY | constants.O_NONBLOCK;
 
 async function readJson(path: string): Promise<Record<string, unknown>> {
-  const value = parseJson(await readFile(path, { encoding: 'utf8', flag: FLAG }));
+  const value = parseJson(await readFile(path, { flag: FLAG }));
   if (typeof value !== 'object' || value === null) throw new Error(`${path} is not a JSON object`);
   return { ...value };
 }
 
+/** JSON is UTF-8 without a byte order mark (RFC 8259 section 8.1). */
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 /** undefined for what is not JSON: the parser's own error would quote the text, which may be a private key. */
-function parseJson(text: string): unknown {
+function parseJson(bytes: Uint8Array): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(UTF8.decode(bytes));
   } catch {
     return undefined;
   }

@@ -26,11 +26,14 @@ export function isAccepted({ status }: Answer): boolean {
   return status >= 200 && status < 300;
 }
 
+/** The oldest of the three forms of a date in HTTP is UTC, too, and does not say so (RFC 9110 section 5.6.7). */
+const ASCTIME = /^\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}$/;
+
 /** What the server's clock says, in ms since the Unix epoch; null when the answer does not tell. */
 export function dateOf({ headers = {} }: Answer): number | null {
   const text =
     'get' in headers && typeof headers.get === 'function' ? headers.get('date') : 'date' in headers && headers.date;
-  const date = typeof text === 'string' ? Date.parse(text) : Number.NaN;
+  const date = typeof text === 'string' ? Date.parse(ASCTIME.test(text) ? `${text} GMT` : text) : Number.NaN;
   return Number.isNaN(date) ? null : date;
 }
 

@@ -1,9 +1,10 @@
 import { join } from 'node:path';
+import { openChoice } from './choice.ts';
 import { backdatedTimes, exactTimes, lifetimeOf, signAssertion, type Times } from './claims.ts';
-import { clockError, correctionAfter, MOST_CORRECTED } from './clock.ts';
+import { clockError, correctionAfter, type Journey, MOST_CORRECTED } from './clock.ts';
 import type { SignerError } from './error.ts';
 import type { KeyRole, KeySet, SigningKey } from './folder.ts';
-import { firstKey, holdKeys, noKey } from './held.ts';
+import { holdKeys, noKey } from './held.ts';
 import { type Answer, dateOf, discard, isAccepted, isRefusal } from './refusal.ts';
 import { openReporter } from './reports.ts';
 import { harmless, warnings } from './telling.ts';
@@ -71,6 +72,22 @@ export interface Signer {
   close(): Promise<void>;
 }
 
+/** What the caller of {@link Signer.authenticate} gives. */
+interface Login<T> {
+  readonly send: (assertion: string, info: KeyInfo) => Promise<T>;
+  readonly request: AssertionOptions;
+}
+
+/** One request of a login, and its answer. */
+interface Attempt<T> {
+  readonly answer: T;
+  readonly isRefused: boolean;
+  readonly times: Times;
+  /** ms by which this machine's clock was corrected for it. */
+  readonly corrected: number;
+  readonly journey: Journey;
+}
+
 /** How often, in ms, a signer that signs nothing looks for new keys, so that rekeyd hears that it has them. */
 const LOOK_MS = 5_000;
 
@@ -90,8 +107,7 @@ export async function openSigner(folder: string, options: SignerOptions = {}): P
   const onReloadError = harmless(options.onReloadError ?? warn);
   const onClockError = harmless(options.onClockError ?? warn);
   const held = await holdKeys(folder);
-  /** While the folder's first key is refused: which one was accepted in its place. */
-  let stead: { readonly first: string; readonly accepted: string } | null = null;
+  const choice = openChoice();
   /** ms to add to this machine's clock: what made a server accept an assertion that it had refused for its times. */
   let correction = 0;
   const reporter = reports === false ? null : openReporter(reports, onReportError);
@@ -110,18 +126,12 @@ export async function openSigner(folder: string, options: SignerOptions = {}): P
   /** Beside the signing, which does not wait for it. */
   function report(): void {
     const kids = held.set.keys.map(({ kid }) => kid);
-    void reporter?.report({ kids, signing: signingKey(held.set)?.kid ?? null });
-  }
-
-  /** The key of a set that comes first now. */
-  function signingKey(set: KeySet): SigningKey | undefined {
-    const first = firstKey(set);
-    return (stead?.first === first?.kid && set.keys.find(({ kid }) => kid === stead?.accepted)) || first;
+    void reporter?.report({ kids, signing: choice.first(held.set)?.kid ?? null });
   }
 
   /** @throws SignerError `no_key` */
   function keyOf(set: KeySet): SigningKey {
-    const key = signingKey(set);
+    const key = choice.first(set);
     if (key === undefined) throw noKey(folder);
     return key;
   }
@@ -129,6 +139,28 @@ export async function openSigner(folder: string, options: SignerOptions = {}): P
   function timesOf({ lifetime, clock }: AssertionOptions, corrected: number): Times {
     const seconds = lifetimeOf(lifetime);
     return clock === undefined ? backdatedTimes(now() + corrected, seconds) : exactTimes(clock(), seconds);
+  }
+
+  /** One request, with an assertion by this key. */
+  async function attempt<T extends Answer>(
+    { send, request }: Login<T>,
+    key: SigningKey,
+    corrected: number,
+  ): Promise<Attempt<T>> {
+    const times = timesOf(request, corrected);
+    const assertion = await signAssertion(held.set.clientId, key, request.audience, times);
+    const sent = now();
+    const answer = await send(assertion, { kid: key.kid, role: key.role });
+    const journey = { sent, received: now() };
+    return { answer, isRefused: await isRefusal(answer), times, corrected, journey };
+  }
+
+  /** What a refusal says of this machine's clock, as {@link correctionAfter}. Tells the application. */
+  function measure({ answer, times, journey }: Attempt<Answer>, { clock }: AssertionOptions): number | null {
+    const date = clock === undefined ? dateOf(answer) : null;
+    const measured = date === null ? null : correctionAfter(date, times, journey);
+    if (measured !== null && measured !== 0) onClockError(clockError(measured));
+    return measured;
   }
 
   // What cannot be read now is told by the next signature.
@@ -148,51 +180,33 @@ export async function openSigner(folder: string, options: SignerOptions = {}): P
     },
 
     async authenticate(send, request) {
-      async function attempt(key: SigningKey, corrected: number) {
-        const times = timesOf(request, corrected);
-        const assertion = await signAssertion(held.set.clientId, key, request.audience, times);
-        const sent = now();
-        const answer = await send(assertion, { kid: key.kid, role: key.role });
-        const journey = { sent, received: now() };
-        return { answer, isRefused: await isRefusal(answer), times, journey };
-      }
-
+      const login = { send, request };
       const first = keyOf(await latest());
-      let corrected = correction;
-      let tried = await attempt(first, corrected);
+      let tried = await attempt(login, first, correction);
       if (!tried.isRefused) return tried.answer;
 
       // Before another key is tried: with wrong times that one is refused, too, and a good key passes for a bad one.
-      const date = request.clock === undefined ? dateOf(tried.answer) : null;
-      const measured = date === null ? null : correctionAfter(date, tried.times, tried.journey);
-      if (measured !== null) {
-        if (measured !== 0) onClockError(clockError(measured));
-        if (Math.abs(measured) <= MOST_CORRECTED) {
-          corrected = measured;
-          await discard(tried.answer);
-          tried = await attempt(first, corrected);
-          if (isAccepted(tried.answer)) correction = corrected;
-          if (!tried.isRefused) return tried.answer;
-        }
+      const measured = measure(tried, request);
+      if (measured !== null && Math.abs(measured) <= MOST_CORRECTED) {
+        await discard(tried.answer);
+        tried = await attempt(login, first, measured);
+        if (isAccepted(tried.answer)) correction = measured;
+        if (!tried.isRefused) return tried.answer;
       }
 
       // Looked up anew: the refusal may be how this process learns that the keys were changed a moment ago.
       const newer = await latest({ isPatient: true });
-      const others = newer.keys.filter(({ kid }) => kid !== first.kid);
-      /** Found by another request of this process in the meantime. */
-      const found = stead?.first === first.kid ? others.find(({ kid }) => kid === stead?.accepted) : undefined;
-      const other = found ?? others.find(({ kid }) => kid !== stead?.first) ?? others[0];
-      if (found === undefined) stead = null;
+      const other = choice.insteadOf(first, newer);
       if (other === undefined) return tried.answer;
       await discard(tried.answer);
-      const second = await attempt(other, corrected);
-      if (isAccepted(second.answer)) {
-        stead = { first: firstKey(newer)?.kid ?? other.kid, accepted: other.kid };
+      const last = await attempt(login, other, tried.corrected);
+      if (isAccepted(last.answer)) {
+        choice.accepted(other, newer);
         // What another request has measured meanwhile stays.
-        if (measured !== null) correction = corrected;
-      } else if (second.isRefused) stead = null;
+        if (measured !== null) correction = last.corrected;
+      } else if (last.isRefused) choice.refused();
       report();
-      return second.answer;
+      return last.answer;
     },
 
     async close() {

@@ -9,6 +9,8 @@ import { join } from 'node:path';
 import { buffer, text } from 'node:stream/consumers';
 import { expect, onTestFinished, test } from 'vitest';
 import type { Algorithm } from '../../src/core/keys.ts';
+import { directorySink } from '../../src/deliver/directory.ts';
+import { contents, sinkKey } from '../deliver/contents.ts';
 import { COMPILED } from '../support/compiled.ts';
 import { DEPLOYMENT, type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
 import { until } from '../support/until.ts';
@@ -137,6 +139,57 @@ test('the shell script tries again while the server is a step ahead, and then sa
     stderr: expect.stringMatching(/no token: the server answered 503: .*maintenance/),
   });
   expect(fleet.emulator.clients(DEPLOYMENT, PEM_APP.slug)).toHaveLength(1);
+});
+
+/** A token endpoint that answers 200 with this text, and the folder of a client's keys. */
+async function startAnswering(body: string) {
+  const root = await mkdtemp(join(tmpdir(), 'rekeyd-example-'));
+  onTestFinished(() => rm(root, { recursive: true }));
+  await directorySink(root).deliver(contents({ current: await sinkKey() }));
+  let requests = 0;
+  const server = createServer((_, response) => {
+    requests += 1;
+    response.end(body);
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => void server.close().closeAllConnections());
+  const { port } = server.address() as AddressInfo; // a TCP server's address is an object
+  const folder = join(root, '185019846023', 'mcp-auth', '4711');
+  return { env: { KEYS: folder, TOKEN_URL: `http://127.0.0.1:${port}/` }, requests: () => requests };
+}
+
+test.each([
+  '<html>Sign in</html>',
+  '',
+  '{"token_type":"Bearer","refresh_token":"secret"}',
+  '{"access_token":null,"refresh_token":"secret"}',
+  '{"access_token":"","refresh_token":"secret"}',
+  '{"access_token":"a\\/secret"}',
+])('the shell script fails on a 200 without a token that it can read, and shows nothing of it: %s', async (body) => {
+  const { env } = await startAnswering(body);
+  const ended = await runShell(env);
+  const stderr = expect.stringMatching(/^no token: the server answered 200 without an access_token.*TOKEN_URL.*\n$/);
+  expect(ended).toEqual({ code: 1, stdout: '', stderr, left: [] });
+  expect(ended.stderr).not.toContain('secret');
+});
+
+test('the shell script reads an answer of several lines', async () => {
+  const { env } = await startAnswering(JSON.stringify({ access_token: 'a-._~+/=', token_type: 'Bearer' }, null, 2));
+  expect(await runShell(env)).toEqual({ code: 0, stdout: 'a-._~+/=\n', stderr: '', left: [] });
+});
+
+test('the Node service says that an answer has no token, and calls no API without one', async () => {
+  const { env, requests } = await startAnswering('{"token_type":"Bearer"}');
+  const service = spawn(process.execPath, ['--preserve-symlinks-main', 'service.ts'], {
+    cwd: await installed(),
+    env: { PATH: process.env.PATH, ...COMPILED, ...env, API_URL: 'http://127.0.0.1:1/', EVERY_S: '0.05' },
+  });
+  onTestFinished(() => void service.kill('SIGKILL'));
+  const out = text(service.stdout);
+  await until('the second request', (saw) => saw(requests()) >= 2);
+  service.kill('SIGTERM');
+  const { failures } = JSON.parse(await out);
+  expect(new Set(failures)).toEqual(new Set(['Error: the token endpoint answered without an access_token']));
 });
 
 test('the shell script sends nothing when it cannot sign', async () => {

@@ -71,6 +71,9 @@ func call(client *http.Client, endpoint, api string) error {
 	if err = errors.Join(err, answer.Body.Close(), expectOK(answer)); err != nil {
 		return err
 	}
+	if token.AccessToken == "" {
+		return errors.New("the token endpoint answered without an access_token")
+	}
 	request, err := http.NewRequest(http.MethodGet, api, nil)
 	if err != nil {
 		return err

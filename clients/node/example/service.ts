@@ -31,6 +31,7 @@ async function fetchToken(): Promise<string> {
   const answer = await signer.authenticate(send, { audience: AUDIENCE });
   if (!answer.ok) throw new Error(`the token endpoint answered ${answer.status}: ${await answer.text()}`);
   const { access_token: token } = await answer.json();
+  if (typeof token !== 'string' || token === '') throw new Error('the token endpoint answered without an access_token');
   return token;
 }
 

@@ -31,9 +31,11 @@ def main() -> None:
             calls += 1
             try:
                 answer = client.post(token_url, data={"grant_type": "client_credentials"}, auth=auth).raise_for_status()
-                token = answer.json()["access_token"]
+                token = answer.json().get("access_token")
+                if not token:
+                    raise ValueError("the token endpoint answered without an access_token")
                 client.get(api_url, headers={"authorization": f"Bearer {token}"}).raise_for_status()
-            except httpx.HTTPError as error:
+            except (httpx.HTTPError, ValueError) as error:
                 failures.append(str(error))
     print(json.dumps({"calls": calls, "failures": failures}))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -14,6 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 ROLES = ("current", "next", "previous")
 CURVES: dict[str, type[Any]] = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}
 META = "meta.json"
+
+# How a file is damaged: the members that it has of another key.
+OF_OTHER = {"other_public": ("n", "x", "y"), "other_d": ("d",), "other_dp": ("dp",)}
 
 
 def remove(folder: Path) -> None:
@@ -56,7 +60,7 @@ class KeyFolder:
         self._layout = layout
         self._count = 0
 
-    def deliver(self, given: dict[str, str], damage: list[dict[str, str]] | None = None) -> None:
+    def deliver(self, given: dict[str, str], damage: list[dict[str, Any]] | None = None) -> None:
         self._count += 1
         if self._layout == "plain":
             self._write(self.path, given, damage)
@@ -77,7 +81,7 @@ class KeyFolder:
         else:
             away.rename(self.path)
 
-    def _deliver_links(self, given: dict[str, str], damage: list[dict[str, str]] | None) -> None:
+    def _deliver_links(self, given: dict[str, str], damage: list[dict[str, Any]] | None) -> None:
         (self.path / "signers").mkdir(parents=True, exist_ok=True)
         version = self.path / f"..{self._count}"
         names = self._write(version, given, damage)
@@ -96,11 +100,11 @@ class KeyFolder:
         draft.symlink_to(target)
         draft.replace(link)
 
-    def _write(self, folder: Path, given: dict[str, str], damage: list[dict[str, str]] | None) -> list[str]:
+    def _write(self, folder: Path, given: dict[str, str], damage: list[dict[str, Any]] | None) -> list[str]:
         files = self._files(given)
         folder.mkdir(parents=True)
         for change in damage or []:
-            files[change["file"]] = self._damaged(change["how"], files[change["file"]])
+            files[change["file"]] = self._damaged(change, files[change["file"]])
         for name, text in files.items():
             if text is None:
                 continue
@@ -108,6 +112,8 @@ class KeyFolder:
                 (folder / name).touch(0o000)
             elif isinstance(text, IsFolder):
                 (folder / name).mkdir()
+            elif isinstance(text, bytes):
+                (folder / name).write_bytes(text)
             else:
                 (folder / name).write_text(text)
         return list(files)
@@ -127,7 +133,8 @@ class KeyFolder:
         }
         return {**keys, META: json.dumps(meta)}
 
-    def _damaged(self, how: str, text: str) -> Any:
+    def _damaged(self, damage: dict[str, Any], text: str) -> Any:
+        how = damage["how"]
         if how == "half":
             return text[: len(text) // 2]
         if how == "empty":
@@ -138,17 +145,47 @@ class KeyFolder:
             return IsFolder()
         if how == "denied":
             return Denied()
-        jwk = json.loads(text)
+        if how == "mark":
+            return b"\xef\xbb\xbf" + text.encode()
+        if how == "more":
+            return text + "{}"
+        if how == "latin1":
+            return (text[:-1] + ',"z":"\u00e4"}').encode("latin-1")
+        if how == "nan":
+            return text[:-1] + ',"z":NaN}'
+        return json.dumps(self._damaged_members(damage, json.loads(text)))
+
+    def _damaged_members(self, damage: dict[str, Any], jwk: dict[str, Any]) -> dict[str, Any]:
+        how = damage["how"]
+        if how == "members":
+            return {**jwk, **damage["members"]}
         if how == "other_key":
-            return json.dumps({**self._keys.jwk("X"), "kid": "X"})
+            return {**self._keys.jwk("X"), "kid": "X"}
         if how == "bad_alg":
-            return json.dumps({**jwk, "alg": "none"})
+            return {**jwk, "alg": "none"}
         if how == "no_secret":
-            return json.dumps({name: value for name, value in jwk.items() if name != "d"})
-        if how == "other_public":
+            return without(jwk, "d")
+        if how == "no_primes":
+            return without(jwk, "p", "q", "dp", "dq", "qi")
+        if how in OF_OTHER:
             other = self._keys.jwk("X")
-            return json.dumps({**jwk, **{name: other[name] for name in ("n", "x", "y") if name in jwk}})
+            return {**jwk, **{name: other[name] for name in OF_OTHER[how] if name in jwk}}
+        if how == "short_rsa":
+            short = json.loads(jwt.get_algorithm_by_name("RS256").to_jwk(rsa.generate_private_key(65537, 1024)))
+            return {**short, "kid": jwk["kid"], "alg": "RS256"}
+        if how == "padded":
+            return {**jwk, "d": jwk["d"] + "="}
+        if how == "wrapped":
+            return {**jwk, "d": jwk["d"][:4] + "\n" + jwk["d"][4:]}
+        if how == "longer":
+            name = "x" if "x" in jwk else "n"
+            longer = base64.urlsafe_b64encode(b"\0" + base64.urlsafe_b64decode(jwk[name] + "=="))
+            return {**jwk, name: longer.rstrip(b"=").decode()}
         raise ValueError(f"no runner knows the damage {how}")
+
+
+def without(jwk: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in jwk.items() if name not in names}
 
 
 class IsFolder:

@@ -9,6 +9,7 @@ import sys
 import threading
 import unittest
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from rekeyd_signer import SignerError, open_signer
@@ -79,21 +80,48 @@ sys.stdin.read()
             self.assertEqual(self.reports(), [own])
         self.assertEqual(self.reports(), [])
 
+    def test_that_are_forked_sign_also_where_the_thread_of_the_parent_held_its_lock(self) -> None:
+        self.folder.deliver({"current": "A"})
+        signer = open_signer(self.folder.path, reports=False)
+        self.addCleanup(signer.close)
+        is_held, is_forked = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with signer._keys.watch._changed:
+                is_held.set()
+                is_forked.wait(30)
+
+        holding = threading.Thread(target=hold)
+        holding.start()
+        is_held.wait(30)
+        self.assertEqual(self.in_child(lambda: signer.assertion(audience=AUDIENCE).kid, is_forked.set), "A")
+        holding.join()
+
     def test_that_are_forked_after_it_was_closed_report_nothing(self) -> None:
         self.folder.deliver({"current": "A"})
         signer = open_signer(self.folder.path)
         signer.close()
+
+        def work() -> "tuple[str, int]":
+            kid = signer.assertion(audience=AUDIENCE).kid
+            # Its thread would write a report before it ends, or never end.
+            for thread in threading.enumerate():
+                if thread.name == "rekeyd-signer":
+                    thread.join(30)
+            return kid, sum(thread.name == "rekeyd-signer" for thread in threading.enumerate())
+
+        self.assertEqual(self.in_child(work), ("A", 0))
+        self.assertEqual(self.reports(), [])
+
+    def in_child(self, work: Callable[[], Any], when_forked: Callable[[], None] = lambda: None) -> Any:
         context = multiprocessing.get_context("fork")
         said = context.Queue()
-
-        def work() -> None:
-            kid = signer.assertion(audience=AUDIENCE).kid
-            said.put((kid, [one.name for one in threading.enumerate() if one.name == "rekeyd-signer"]))
-
-        child = context.Process(target=work)
+        child = context.Process(target=lambda: said.put(work()))
         child.start()
-        self.assertEqual(said.get(timeout=30), ("A", []))
+        when_forked()
+        found = said.get(timeout=30)
         child.join()
+        return found
 
     @unittest.skipUnless(is_root(), "only root can become another user")
     def test_as_another_user_cannot_open_what_is_not_theirs_and_go_on_with_what_they_have(self) -> None:

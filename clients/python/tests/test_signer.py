@@ -80,6 +80,71 @@ class Threads(SignerTest):
         self.assertEqual(sent, ["A", "B", "A", "B"])
 
 
+class Thread(SignerTest):
+    """The one that a signer has of its own."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder.deliver({"current": "A"})
+        self.started: list[threading.Thread] = []
+        start = threading.Thread.start
+
+        def noted(thread: threading.Thread) -> None:
+            if thread.name.startswith("rekeyd-signer"):
+                self.started.append(thread)
+            start(thread)
+
+        patched = patch.object(threading.Thread, "start", noted)
+        patched.start()
+        self.addCleanup(patched.stop)
+
+    def running(self) -> int:
+        return sum(thread.is_alive() for thread in self.started)
+
+    def test_is_one_for_all_signatures_and_ends_when_the_signer_is_closed(self) -> None:
+        for reports in (None, False):
+            with self.subTest(reports=reports), ThreadPoolExecutor(20) as pool:
+                self.started.clear()
+                signer = open_signer(self.folder.path, reports=reports)
+                made = list(pool.map(lambda _: signer.assertion(audience=AUDIENCE).kid, range(200)))
+                self.assertEqual((set(made), len(self.started), self.running()), ({"A"}, 1, 1))
+                signer.close()
+                self.assertEqual(self.running(), 0)
+                self.assertEqual(signer.assertion(audience=AUDIENCE).kid, "A")
+                self.until("the thread of a closed signer ends with its look", lambda: self.running() == 0)
+
+    def test_does_not_outlive_a_signer_that_cannot_be_opened_or_that_nothing_refers_to(self) -> None:
+        signer = open_signer(self.folder.path, reports=False)
+        self.assertEqual(self.running(), 1)
+        del signer
+        self.until("it ends with its signer", lambda: self.running() == 0)
+        self.folder.move("emptied")
+        with self.assertRaises(SignerError):
+            open_signer(self.folder.path)
+        self.until("it ends with the error", lambda: self.running() == 0)
+
+    def test_that_waits_for_the_volume_of_the_reports_stops_no_new_keys(self) -> None:
+        hangs, answers = threading.Event(), threading.Event()
+        self.addCleanup(answers.set)
+
+        def report(*_: object) -> None:
+            hangs.set()
+            answers.wait()
+
+        problems: list[SignerError] = []
+        with patch("rekeyd_signer.reports.Reporter.report", report):
+            signer = open_signer(self.folder.path, on_problem=problems.append)
+            self.assertTrue(hangs.wait(30))
+            self.folder.deliver({"current": "B", "previous": "A"})
+            self.assertEqual([signer.assertion(audience=AUDIENCE).kid for _ in range(3)], ["A", "B", "B"])
+            self.assertEqual([problem.code for problem in problems], ["folder_unreadable"])
+            self.assertEqual(self.running(), 2)
+            answers.set()
+            self.until("the one that has waited ends", lambda: self.running() == 1)
+            signer.close()
+            self.assertEqual(self.running(), 0)
+
+
 class Folders(SignerTest):
     def test_may_be_missing_for_a_moment(self) -> None:
         self.folder.deliver({"current": "A"})
@@ -147,6 +212,7 @@ class Secrets(SignerTest):
         texts = {
             "text after its end": whole + "}",
             "half of it": whole[:-40],
+            "lists in lists without end": whole[:-1] + f', "z": {"[" * 100_000}{"]" * 100_000}}}',
             "a private member that is none": json.dumps({**self.keys.jwk("A"), "d": [secret]}),
             "a private member in the wrong place": json.dumps({**self.keys.jwk("A"), "kty": secret}),
             "an alg that it cannot sign": json.dumps({**self.keys.jwk("A"), "alg": "RS256"}),

@@ -52,7 +52,7 @@ export function keyFolder(root: string, layout: Case['layout'], keyOf: (kid: str
     const files = filesOf(set, keyOf);
     await mkdir(folder, { recursive: true });
     for (const [name, text] of files) await writeFile(join(folder, name), text);
-    for (const { file, how } of damage) await harm(join(folder, file), files.get(file) ?? '', how, keyOf);
+    for (const one of damage) await harm(join(folder, one.file), files.get(one.file) ?? '', one, keyOf);
     return readdir(folder);
   }
 
@@ -120,9 +120,9 @@ function jwkOf(kid: string, { alg, privateKey }: TableKey): Record<string, unkno
   return { ...privateKey.export({ format: 'jwk' }), kid, use: 'sig', alg, 'x-rekeyd': `rekeyd-key:${kid}` };
 }
 
-async function harm(path: string, text: string, how: Damage['how'], keyOf: (kid: string) => TableKey): Promise<void> {
-  const write = (changed: string) => writeFile(path, changed);
-  switch (how) {
+async function harm(path: string, text: string, damage: Damage, keyOf: (kid: string) => TableKey): Promise<void> {
+  const write = (changed: string | Buffer) => writeFile(path, changed);
+  switch (damage.how) {
     case 'half':
       return write(text.slice(0, Math.floor(text.length / 2)));
     case 'empty':
@@ -135,16 +135,67 @@ async function harm(path: string, text: string, how: Damage['how'], keyOf: (kid:
       return;
     case 'denied':
       return chmod(path, 0);
-    case 'other_key':
-      return write(JSON.stringify(jwkOf('X', keyOf('X'))));
-    case 'bad_alg':
-      return write(JSON.stringify({ ...JSON.parse(text), alg: 'none' }));
-    case 'no_secret':
-      return write(JSON.stringify({ ...JSON.parse(text), d: undefined }));
-    case 'other_public': {
-      const [jwk, other] = [JSON.parse(text), jwkOf('X', keyOf('X'))];
-      for (const member of ['n', 'x', 'y']) if (member in jwk) jwk[member] = other[member];
-      return write(JSON.stringify(jwk));
-    }
+    case 'mark':
+      return write(`\ufeff${text}`);
+    case 'more':
+      return write(`${text}{}`);
+    case 'latin1':
+      return write(Buffer.from(text.replace(/\}$/, ',"z":"\u00e4"}'), 'latin1'));
+    case 'nan':
+      return write(text.replace(/\}$/, ',"z":NaN}'));
+    default:
+      return write(JSON.stringify(harmed(JSON.parse(text), damage, () => jwkOf('X', keyOf('X')))));
   }
+}
+
+type Members = Record<string, unknown>;
+
+/** What is written in the place of a private JWK, or of meta.json. */
+function harmed(jwk: Members, damage: Damage, other: () => Members): Members {
+  switch (damage.how) {
+    case 'members':
+      return { ...jwk, ...damage.members };
+    case 'other_key':
+      return other();
+    case 'bad_alg':
+      return { ...jwk, alg: 'none' };
+    case 'no_secret':
+      return without(jwk, ['d']);
+    case 'no_primes':
+      return without(jwk, ['p', 'q', 'dp', 'dq', 'qi']);
+    case 'other_public':
+      return { ...jwk, ...only(other(), ['n', 'x', 'y'], jwk) };
+    case 'other_d':
+      return { ...jwk, ...only(other(), ['d'], jwk) };
+    case 'other_dp':
+      return { ...jwk, ...only(other(), ['dp'], jwk) };
+    case 'short_rsa': {
+      const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 1024 });
+      return { ...privateKey.export({ format: 'jwk' }), kid: jwk.kid, alg: 'RS256' };
+    }
+    case 'padded':
+      return { ...jwk, d: `${jwk.d}=` };
+    case 'wrapped':
+      return { ...jwk, d: String(jwk.d).replace(/^.{4}/, '$&\n') };
+    case 'longer': {
+      const name = 'x' in jwk ? 'x' : 'n';
+      return {
+        ...jwk,
+        [name]: Buffer.from(`00${Buffer.from(String(jwk[name]), 'base64url').toString('hex')}`, 'hex').toString(
+          'base64url',
+        ),
+      };
+    }
+    default:
+      throw new Error(`no runner knows the damage ${damage.how}`);
+  }
+}
+
+function without(jwk: Members, names: readonly string[]): Members {
+  return Object.fromEntries(Object.entries(jwk).filter(([name]) => !names.includes(name)));
+}
+
+/** Of these members those that the other key has, too. */
+function only(jwk: Members, names: readonly string[], other: Members): Members {
+  return Object.fromEntries(Object.entries(jwk).filter(([name]) => names.includes(name) && name in other));
 }

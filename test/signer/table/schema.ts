@@ -16,10 +16,18 @@ const set = z.strictObject({
   previous: kid.optional(),
   client_id: z.string().optional(),
 });
-const damage = z.strictObject({
-  file: z.enum(['meta.json', 'current.jwk.json', 'next.jwk.json', 'previous.jwk.json']),
-  how: z.enum(['half', 'empty', 'missing', 'folder', 'denied', 'other_key', 'bad_alg', 'no_secret', 'other_public']),
-});
+const damaged = { file: z.enum(['meta.json', 'current.jwk.json', 'next.jwk.json', 'previous.jwk.json']) };
+const damage = z.union([
+  z.strictObject({ ...damaged, how: z.literal('members'), members: z.record(z.string(), z.json()) }),
+  z.strictObject({
+    ...damaged,
+    how: z.enum([
+      ...['half', 'empty', 'missing', 'folder', 'denied', 'mark', 'more', 'latin1', 'nan'],
+      ...['other_key', 'bad_alg', 'no_secret', 'other_public'],
+      ...['no_primes', 'other_d', 'other_dp', 'short_rsa', 'padded', 'wrapped', 'longer'],
+    ] as const),
+  }),
+]);
 const answer = z.union([
   z.strictObject({ fails: z.literal(true) }),
   z.strictObject({

@@ -72,21 +72,28 @@ def _read_once(folder: Path) -> Union[KeySet, str]:
         meta = parse_object((place / "meta.json").read_bytes())
         if meta is None:
             return "meta.json is not a JSON object"
-        kids = [(role, meta[role]) for role in _ROLES if isinstance(meta.get(role), str)]
+        client_id = _name(meta.get("client_id"))
+        if client_id is None:
+            return "meta.json has no client_id"
+        kids = {role: _name(meta[role]) for role in _ROLES if role in meta}
         # All are read before the first is parsed, which takes longer: the version may be removed meanwhile.
-        files = {role: (place / f"{role}.jwk.json").read_bytes() for role, _ in kids}
+        files = {role: (place / f"{role}.jwk.json").read_bytes() for role, kid in kids.items() if kid is not None}
     except (OSError, RuntimeError) as error:  # RuntimeError: links that lead to themselves, before Python 3.13
         return str(error)
-    client_id = meta.get("client_id")
-    if not isinstance(client_id, str):
-        return "meta.json has no client_id"
     keys: list[SigningKey] = []
-    for role, kid in kids:
+    for role, kid in kids.items():
+        if kid is None:
+            return f"{role} in meta.json is not a kid"
         key = load_key(files[role], role, kid)
         if isinstance(key, str):
             return f"{role}.jwk.json {key}"
         keys.append(key)
     return KeySet(client_id, tuple(keys), version)
+
+
+def _name(value: object) -> Optional[str]:
+    """None for what is no text, or an empty one."""
+    return value if isinstance(value, str) and value else None
 
 
 def _user() -> str:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import Future, TimeoutError, wait
+from concurrent.futures import TimeoutError
 from pathlib import Path
-from typing import Callable, Optional, TypeVar
+from typing import Callable, Optional
 
 from .errors import SignerError
 from .folder import ATTEMPTS, KeySet, read_key_set, version_of
+from .watch import Watch
 
 PATIENCE_S = 3.0
 """A volume that hangs must not stop logins for longer than this. Where a thousand threads sign at once, each waits for the others as well."""
 
 _LONG_PATIENCE_S = 10.0
 """Where there are no keys yet, or the ones that are held were refused."""
-
-Result = TypeVar("Result")
 
 
 class HeldKeys:
@@ -25,24 +23,23 @@ class HeldKeys:
     def __init__(self, folder: Path) -> None:
         """Raises SignerError `folder_unreadable`."""
         self._folder = folder
-        opening = _Beside(lambda: read_key_set(folder))
-        try:
-            # Replaced whole: no thread sees half of a change.
-            self._held = opening.result(_LONG_PATIENCE_S)
-        except TimeoutError:
-            raise _hangs(folder) from None
+        # Replaced whole: no thread sees half of a change.
+        self._held: Optional[KeySet] = None
         self._is_failing = False
-        self._stuck: Optional[_Beside[Optional[SignerError]]] = None
-        self._lock = threading.Lock()
+        self.watch = Watch(self._look)
+        problem = self._refresh(_LONG_PATIENCE_S, True)
+        if problem is not None:
+            self.watch.end(0)
+            raise problem
 
     @property
-    def client_id(self) -> str:
-        return self._held.client_id
+    def held(self) -> KeySet:
+        assert self._held is not None
+        return self._held
 
     def after_fork(self) -> None:
-        """A thread that held the lock has not come along."""
-        self._lock = threading.Lock()
-        self._stuck = None
+        """Threads do not come along into the child of a fork, nor does the end of what they were doing."""
+        self.watch = Watch(self._look)
 
     def latest(self, tell: Callable[[SignerError], None], is_patient: bool = False) -> KeySet:
         """Tells why the folder's new set is not taken.
@@ -52,37 +49,22 @@ class HeldKeys:
         problem = self._refresh(_LONG_PATIENCE_S if is_patient else PATIENCE_S, is_patient)
         if problem is not None:
             tell(problem)
-        return self._held
+        return self.held
 
     def _refresh(self, patience: float, is_patient: bool) -> Optional[SignerError]:
-        stuck = self._stuck
-        if stuck is not None and is_patient:
-            wait([stuck], patience)
-        if stuck is not None and not stuck.done():
+        if self.watch.is_late and not is_patient:
             return _hangs(self._folder)
-        look = _Beside(self._look)
+        look = self.watch.ask()
         try:
             return look.result(patience)
         except TimeoutError:
-            self._stuck = look
+            self.watch.give_up(look)
             return _hangs(self._folder)
 
     def _look(self) -> Optional[SignerError]:
         if self._is_as_held():
             self._is_failing = False
             return None
-        with self._lock:
-            # Another thread may have just read it.
-            return None if self._is_as_held() else self._reload()
-
-    def _is_as_held(self) -> bool:
-        try:
-            return version_of(self._folder) == self._held.version
-        except OSError:
-            return False
-
-    def _reload(self) -> Optional[SignerError]:
-        held = self._held
         try:
             # What could not be read a moment ago is not waited for by every signature.
             fresh = read_key_set(self._folder, 1 if self._is_failing else ATTEMPTS)
@@ -90,34 +72,26 @@ class HeldKeys:
             self._is_failing = True
             return error
         self._is_failing = False
-        if fresh.client_id != held.client_id:
+        return self._take(fresh)
+
+    def _is_as_held(self) -> bool:
+        try:
+            return self._held is not None and version_of(self._folder) == self._held.version
+        except OSError:
+            return False
+
+    def _take(self, fresh: KeySet) -> Optional[SignerError]:
+        held = self._held
+        if held is not None and fresh.client_id != held.client_id:
             return SignerError(
                 "other_client",
                 f"The key folder {self._folder} is of the client {held.client_id}, and now has keys of {fresh.client_id}. "
                 "The signer goes on with those it has. Check what is mounted there.",
             )
-        if fresh.first() is None and held.first() is not None:
+        if held is not None and fresh.first() is None and held.first() is not None:
             return no_key(self._folder, " The signer goes on with those it has.")
         self._held = fresh
         return None
-
-
-class _Beside(Future[Result]):
-    """Runs in a thread of its own, which keeps no process alive."""
-
-    def __init__(self, action: Callable[[], Result]) -> None:
-        super().__init__()
-        self._action = action
-        try:
-            threading.Thread(target=self._run, name="rekeyd-signer-look", daemon=True).start()
-        except RuntimeError:  # no thread can be started, as when the interpreter ends
-            self._run()
-
-    def _run(self) -> None:
-        try:
-            self.set_result(self._action())
-        except BaseException as error:
-            self.set_exception(error)
 
 
 def no_key(folder: Path, consequence: str = "") -> SignerError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass, field
 from typing import Any, Literal, Union
@@ -19,6 +20,14 @@ _KINDS = {
     "ES512": ("EC", "P-521"),
     "EdDSA": ("OKP", "Ed25519"),
 }
+
+_PARTS = {"RSA": ("n", "e", "d", "p", "q", "dp", "dq", "qi"), "EC": ("x", "y", "d"), "OKP": ("x", "d")}
+"""All have to be there (RFC 7518 section 6, RFC 8037 section 2)."""
+
+_LEAST_MODULUS = 2048
+"""In bits (RFC 7518 sections 3.3 and 3.5)."""
+
+_NO_KEY = "is not a private key that can sign its alg"
 
 
 @dataclass(frozen=True)
@@ -41,21 +50,40 @@ def load_key(text: bytes, role: Role, kid: str) -> Union[SigningKey, str]:
     if jwk.get("kid") != kid or not isinstance(alg, str):
         return "is not the key that meta.json names"
     kty, crv = _KINDS.get(alg, (None, None))
-    if jwk.get("kty") != kty or (crv is not None and jwk.get("crv") != crv) or not isinstance(jwk.get("d"), str):
-        return "is not a private key that can sign its alg"
+    if kty is None or jwk.get("kty") != kty or (crv is not None and jwk.get("crv") != crv):
+        return _NO_KEY
     try:
-        key = SigningKey(role, kid, alg, jwt.PyJWK(jwk, algorithm=alg).key)
+        if not all(_is_exact(jwk[part], kty) for part in _PARTS[kty]):
+            return _NO_KEY
+        private = jwt.PyJWK(jwk, algorithm=alg).key
+        if kty == "RSA" and private.key_size < _LEAST_MODULUS:
+            return _NO_KEY
+        key = SigningKey(role, kid, alg, private)
         # Found out here, and not at the first login.
         key.sign({})
         return key
     except Exception:  # whatever the parser says may quote the key
-        return "is not a private key that can sign its alg"
+        return _NO_KEY
+
+
+def _is_exact(part: str, kty: str) -> bool:
+    """Base64url and nothing else (RFC 7515 section 2): the decoder skips what is none. A number of an RSA key begins with no zero."""
+    data = base64.urlsafe_b64decode(part + "==")
+    begins_right = kty != "RSA" or data[:1] != b"\0"
+    return begins_right and base64.urlsafe_b64encode(data).rstrip(b"=").decode() == part
 
 
 def parse_object(data: bytes) -> Union[dict[str, Any], None]:
-    """None for what is no JSON object: the parser's own error holds the text, which may be a private key."""
+    """None for what is no JSON object: the parser's own error holds the text, which may be a private key. A member that is null is one that is not there."""
     try:
-        value = json.loads(data)
-    except ValueError:
+        # JSON is UTF-8 without a byte order mark, and has no NaN (RFC 8259). Given bytes, `loads` takes other encodings, too.
+        value = json.loads(data.decode("utf-8"), parse_constant=_refuse)
+    except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        return None
+    return {name: member for name, member in value.items() if member is not None}
+
+
+def _refuse(_: str) -> None:
+    raise ValueError

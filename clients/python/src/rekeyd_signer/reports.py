@@ -44,6 +44,8 @@ class Reporter:
 
     def report(self, kids: list[str], signing: Optional[str]) -> None:
         """Writes when there is something new to say, or the last report is getting old."""
+        if self._last is None:
+            self._forget_old()
         said, at = (kids, signing), time.time()
         if self._last is not None and self._last[0] == said and abs(at - self._last[1]) < _AGAIN_S:
             return
@@ -53,10 +55,11 @@ class Reporter:
     def close(self) -> None:
         """Takes the report back."""
         if self._is_written:
+            self._is_written = False
             with suppress(OSError):
                 self._path.unlink()
 
-    def forget_old(self) -> None:
+    def _forget_old(self) -> None:
         """rekeyd reads only the newest reports, and a container that restarts leaves one behind under each of its names."""
         oldest = time.time() - _FORGOTTEN_S
         with suppress(OSError):

@@ -6,6 +6,7 @@ import time
 import uuid
 import weakref
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 from typing import Callable, Literal, Optional, TypeVar, Union
 
@@ -17,7 +18,6 @@ from .held import HeldKeys, no_key
 from .keys import SigningKey
 from .login import Answer, Outcome, Signed, verdict_of
 from .reports import Reporter
-from .watch import Watch
 
 AnAnswer = TypeVar("AnAnswer", bound=Answer)
 OnProblem = Callable[[SignerError], None]
@@ -71,7 +71,7 @@ class Signer:
     @property
     def client_id(self) -> str:
         """The OAuth `client_id`."""
-        return self._keys.client_id
+        return self._keys.held.client_id
 
     def assertion(self, *, audience: str, lifetime: int = 60) -> Signed:
         """One client assertion (RFC 7523 section 3) with a fresh `jti`, signed by the key that the server takes as far as is known.
@@ -143,8 +143,7 @@ class Signer:
 
     def close(self) -> None:
         """Takes the report of this process back. What is signed afterwards is signed as before."""
-        if self._watch is not None:
-            self._end()
+        self._end()
 
     def __enter__(self) -> Signer:
         return self
@@ -152,27 +151,17 @@ class Signer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def holding(self) -> tuple[list[str], Optional[str]]:
-        """For the report: the keys, and the one that signs."""
-        # What cannot be read now is told by the next signature.
-        held = self._keys.latest(_ignore)
-        signing = self._choice.first(held)
-        return [key.kid for key in held.keys], None if signing is None else signing.kid
-
     def _start(self) -> None:
-        self._watch: Optional[Watch] = None
         if self._reports is not None:
-            self._watch = Watch(self, Reporter(self._reports, self._tell))
-            # Also when the process ends, or nothing refers to the signer any more.
-            self._end = weakref.finalize(self, self._watch.end)
+            holding = partial(_holding, self._keys, self._choice)
+            self._keys.watch.report(Reporter(self._reports, self._tell), holding)
+        # Also when the process ends, or nothing refers to the signer any more.
+        self._end = weakref.finalize(self, self._keys.watch.end)
 
     def after_fork(self) -> None:
-        """Threads do not come along into the child of a fork."""
         self._keys.after_fork()
-        if self._watch is None:
-            return
         if self._end.detach() is None:  # it was closed before the fork
-            self._watch = None
+            self._keys.watch.end()
         else:
             self._start()
 
@@ -184,9 +173,9 @@ class Signer:
     def _report(self, held: KeySet) -> None:
         """Beside the signing, which does not wait for it."""
         said = (held.version, self._choice.stead)
-        if self._watch is not None and said != self._said:
+        if said != self._said:
             self._said = said
-            self._watch.wake()
+            self._keys.watch.wake()
 
     def _choose(self, held: KeySet) -> SigningKey:
         key = self._choice.first(held)
@@ -209,6 +198,12 @@ class Signer:
             "exp": times.expires_at,
         }
         return Signed(held.client_id, key.kid, key.role, times, key.sign(claims))
+
+
+def _holding(keys: HeldKeys, choice: Choice) -> tuple[list[str], Optional[str]]:
+    """For the report: the keys, and the one that signs. It does not refer to the signer, which ends when nothing else does."""
+    signing = choice.first(keys.held)
+    return [key.kid for key in keys.held.keys], None if signing is None else signing.kid
 
 
 def _wrong_clock(correction: float) -> SignerError:
@@ -245,10 +240,6 @@ class _Warnings:
         if last is None or at - last >= _AGAIN_S:
             self._logged[problem.code] = at
             _log.warning("%s", problem)
-
-
-def _ignore(_: SignerError) -> None:
-    pass
 
 
 _opened: weakref.WeakSet[Signer] = weakref.WeakSet()
