@@ -1,12 +1,10 @@
 /** How long a server that answers 429 wants to be left alone. Servers say it in many ways; it is a hint, which callers bound. */
+import { parseHttpDate } from './http-date.ts';
 import { errorTexts, members, parseJson, type ServerAnswer } from './reply.ts';
 
 const DEFAULT_MS = 60_000;
 const LEAST_MS = 1_000;
 const MOST_MS = 60 * 60_000;
-
-/** A day's name: the start of each of the three HTTP date formats (RFC 9110 section 5.6.7), and of nothing else that `Date.parse` would take. */
-const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)/;
 
 /** Above this, in seconds, Wacht's message means ms: it prints `Retry after 60000 seconds` for a window of one minute. */
 const MOST_SECONDS = 999;
@@ -32,12 +30,8 @@ function longest(waits: readonly (number | null)[]): number | null {
 
 function retryAfter(value: string, now: number): number | null {
   const text = value.trim();
-  if (HTTP_DATE.test(text)) {
-    // The asctime format names no zone and means GMT; Date.parse would take it for local time.
-    const date = Date.parse(text.endsWith('GMT') ? text : `${text} GMT`);
-    return Number.isNaN(date) ? null : date - now;
-  }
-  return seconds(text);
+  const date = parseHttpDate(text);
+  return date === null ? seconds(text) : date - now;
 }
 
 /** Seconds, with or without a fraction, as ms. */

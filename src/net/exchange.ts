@@ -1,5 +1,6 @@
 /** One HTTP exchange with a hard end: a deadline, a size cap, no redirects, and never an exception for what the network does. */
 import { isUtf8 } from 'node:buffer';
+import { parseHttpDate } from '../core/http-date.ts';
 import { type AnswerHeaders, shortMessage } from '../core/reply.ts';
 import { messageOf } from '../errors.ts';
 import { alarm } from '../time.ts';
@@ -169,8 +170,8 @@ function startDeadline(
 
 /** `Date` has whole seconds, cut off: half a second on top is the best guess. */
 function skewOf(headers: AnswerHeaders, localMs: number): number | null {
-  const date = Date.parse(headers.date ?? '');
-  return Number.isNaN(date) ? null : date + 500 - localMs;
+  const date = parseHttpDate(headers.date ?? '');
+  return date === null ? null : date + 500 - localMs;
 }
 
 /** Of a header that came several times, the first. */

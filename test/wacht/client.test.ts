@@ -439,9 +439,13 @@ describe('a server or network that misbehaves', () => {
 });
 
 describe('the clock', () => {
-  test('skew is the server’s Date against ours', async () => {
+  test.each([
+    'Thu, 05 Nov 2026 12:01:30 GMT',
+    // Obsolete, and a recipient has to read them (RFC 9110 section 5.6.7).
+    'Thursday, 05-Nov-26 12:01:30 GMT',
+    'Thu Nov  5 12:01:30 2026',
+  ])('skew is the server’s Date against ours: %s', async (date) => {
     const clock = { now: () => Date.UTC(2026, 10, 5, 12, 0, 0) };
-    const date = 'Thu, 05 Nov 2026 12:01:30 GMT';
     const { client } = await clientWith((_, response) => json(response, 500, {}, { date }), { clock });
     expect(client.clockSkewMs()).toBeNull();
     await client.patchClient(REF, DOCUMENT);
