@@ -114,7 +114,7 @@ test('an alg that a probe saw refused is refused with the finding, also when som
     /does not verify ES512: the probe of 20.* found .*Unsupported algorithm: ES512.*Name another alg/,
   );
   expect(fleet.patches(client)).toEqual([]);
-  // A leaked key goes all the same, and by what is known to work.
+  // A leaked key is replaced nevertheless, by what is known to work.
   const { kid } = await fleet.reached(client, await fleet.rotate(client, { compromised: true }));
   expect((await fleet.record(client)).keys).toMatchObject([{ kid, alg: 'ES256', state: 'active' }]);
 });

@@ -75,7 +75,7 @@ test('a request for such a client by its new name leaves it alone, too, unless i
   const why = expect.stringContaining(`is the client that is known as ${client.ref}`);
   expect(await fleet.request(request)).toMatchObject({ rotations: [], errors: [{ client: ref, message: why }] });
   expect(fleet.patches(client), 'its application still signs in').toEqual([]);
-  // A leaked key goes all the same, and the answer says that the application has to take the new one.
+  // A leaked key is replaced nevertheless, and the answer says that the application has to take the new one.
   const { rotations, taken_over } = await fleet.request({ ...request, take_over: false, compromised: true });
   expect([rotations, taken_over]).toMatchObject([[{ client: ref }], [{ client: ref, enrolment: 'found' }]]);
   await service.stop();
