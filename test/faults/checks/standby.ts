@@ -18,7 +18,7 @@ interface Using {
 
 interface Standing {
   record: StoredRecord | null;
-  /** Standby keys that signers held when a key was reported. */
+  /** Standby keys that signers may have held when a key was reported. */
   readonly exposed: Set<string>;
   /** Standby keys that are handed back, to be destroyed. */
   readonly givenUp: Set<string>;
