@@ -14,8 +14,8 @@ import { hadItsTurn, isOfEarlierRun } from './turns.ts';
 /** Clocks are read at both ends. */
 const EARLY_MS = 20;
 
-/** How long a call may take, as the fleet has it: a later answer is not heard. */
-const TIMEOUT_MS = 1_000;
+/** An answer that comes so long after the arrival of its call, in ms, may not be heard: a call has 1 s from when it is sent, and a busy machine is slow to send it. */
+const LATE_MS = 700;
 
 type Wish = Extract<Event, { kind: 'throttled' }>;
 
@@ -55,12 +55,12 @@ function untold(wish: Wish, told: Event | undefined, ref: string | null, evidenc
   return [{ rule: 'retry_after', ref, message: 'a 429 was heard, and the store was not told' }];
 }
 
-/** Another run has begun since the call that was answered so, or the answer came when nobody waited for it any more. */
+/** Another run has begun since the call that was answered so, or the answer came when perhaps nobody waited for it any more. */
 function isUnheard({ client, at }: Wish, ref: string | null, until: number, { events, requests }: Evidence): boolean {
   const call = requests.findLast((request) => {
     return request.client === client && request.status === 429 && request.at <= at + SAME_MS;
   });
-  if (call === undefined || at - call.at >= TIMEOUT_MS) return true;
+  if (call === undefined || at - call.at >= LATE_MS) return true;
   return events.some((event) => event.kind === 'claim' && event.ref === ref && event.at > call.at && event.at <= until);
 }
 

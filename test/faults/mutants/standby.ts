@@ -43,7 +43,14 @@ export const standby: readonly Mutant[] = [
   },
   {
     name: 'standby-not-spared',
-    edits: [{ file: STANDBY, within: 'standbyStep', find: conditionOf(member('rotation.keepStandby')), put: 'rotation.compromised !== null' }],
+    edits: [
+      {
+        file: STANDBY,
+        within: 'standbyStep',
+        find: conditionOf(member('rotation.keepStandby')),
+        put: 'rotation.compromised !== null',
+      },
+    ],
     caught: { in: 'standing-by', as: 'standby_unused' },
   },
   {
