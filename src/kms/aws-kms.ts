@@ -45,7 +45,7 @@ export function awsKms(id: string, config: AwsKmsConfig): Kms {
         async ({ sdk, client }, abort) => {
           const asked = { KeyId: keyId, Plaintext: dataKey, EncryptionContext: { ...context } };
           const { CiphertextBlob: blob } = await client.send(new sdk.EncryptCommand(asked), abort);
-          if (blob === undefined) throw new Error('the answer holds no ciphertext');
+          if (!(blob instanceof Uint8Array)) throw new Error('the answer holds no ciphertext');
           return Buffer.from(blob).toString('base64');
         },
         [Buffer.from(dataKey).toString('base64')],
@@ -55,7 +55,7 @@ export function awsKms(id: string, config: AwsKmsConfig): Kms {
         const blob = Buffer.from(wrapped, 'base64');
         const asked = { KeyId: keyId, CiphertextBlob: blob, EncryptionContext: { ...context } };
         const { Plaintext: key } = await client.send(new sdk.DecryptCommand(asked), abort);
-        if (key === undefined) throw new Error('the answer holds no plaintext');
+        if (!(key instanceof Uint8Array)) throw new Error('the answer holds no plaintext');
         return key;
       }),
     async release() {

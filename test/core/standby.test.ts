@@ -20,6 +20,13 @@ function ready(policy: ClientPolicy = KEEPING): World {
   return world;
 }
 
+/** The standby key is made, and nobody noted that it is delivered. */
+function justMade(): World {
+  const world = new World('kid', enrolledRecord());
+  expect(take(world, KEEPING).do).toBe('make_standby');
+  return world;
+}
+
 const patches = ({ trace }: World) => trace.filter((line) => line.includes('PATCH:')).length;
 const made = ({ audit }: World) => audit.filter(({ type }) => type === 'key.generated').length;
 const compromised = (world: World, kid: string | null, keepStandby: boolean, policy = KEEPING) =>
@@ -108,8 +115,11 @@ describe('a compromise', () => {
     expect([patches(world), made(world)]).toEqual([1, 1]);
   });
 
-  it('gives up a standby key that signers hold beside the exposed one', () => {
-    const world = ready();
+  it.each<[string, () => World]>([
+    ['that signers hold beside the exposed one', ready],
+    ['that a worker may have handed out before it died', justMade],
+  ])('gives up a standby key %s', (_, worldOf) => {
+    const world = worldOf();
     const kid = world.record.standby?.kid;
     compromised(world, null, false);
     play(world, { ...KEEPING, standby: false });

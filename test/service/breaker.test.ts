@@ -11,6 +11,7 @@ import { keksOf } from '../../src/rotation/policy.ts';
 import { rekeyd } from '../support/command.ts';
 import { contextOf } from '../support/context.ts';
 import { DEPLOYMENT, type Fleet, type FleetClient, PEM_APP, startFleet } from '../support/fleet.ts';
+import { answered } from '../support/jobs.ts';
 import { until } from '../support/until.ts';
 
 const APP = { ...PEM_APP, policy: { overlap: '0s' } };
@@ -148,11 +149,7 @@ test('a second person is somebody else who was authenticated, and approves this 
     asked_by: 'siem',
     asked_claimed_by: 'os:alice',
   });
-  const { returnvalue } = await until('it is answered', async () => {
-    const job = await jobOf(id);
-    return job.finishedOn !== undefined && job;
-  });
-  expect(returnvalue.rotations).toHaveLength(3);
+  expect((await answered(fleet.queues.requests, id)).rotations).toHaveLength(3);
   expect(await toldOf(fleet, 'rotation.approved')).toMatchObject([
     { claimed_by: 'os:bob', actor: 'whoever', data: { request: other } },
     { claimed_by: expect.stringMatching(/^os:/), data: { request: id, asked_by: 'siem' } },
@@ -181,22 +178,10 @@ test('a claim that somebody wrote into the queue, or took from another request, 
   // The whole request, copied: as another job, and into a queue that others may write.
   await expect(fleet.request(signed)).rejects.toThrow(/Nobody knows who made this request/);
   await fleet.queues.control.add('request', signed, { jobId: job });
-  const copied = await until('the copy has failed', async () => {
-    const found = await fleet.queues.control.getJob(job);
-    return found?.finishedOn !== undefined && found;
-  });
-  expect(copied.failedReason).toMatch(/Nobody knows who made this request/);
+  await expect(answered(fleet.queues.control, job)).rejects.toThrow(/Nobody knows who made this request/);
   // It would stand in the audit log as the request of somebody else.
   const taken = await fleet.queues.control.add('request', ALL, { jobId: newRequestId() });
-  const named = await until('the one with an id of ours has failed', async () => {
-    const found = await fleet.queues.control.getJob(taken.id ?? '');
-    return found?.finishedOn !== undefined && found;
-  });
-  expect(named.failedReason).toMatch(/for requests of rekeyd itself/);
+  await expect(answered(fleet.queues.control, taken.id)).rejects.toThrow(/for requests of rekeyd itself/);
   await fleet.queues.request(signed, job);
-  const { returnvalue } = await until('it is answered', async () => {
-    const found = await fleet.queues.requests.getJob(job);
-    return found?.finishedOn !== undefined && found;
-  });
-  expect(returnvalue).toMatchObject({ rotations: [{}] });
+  expect(await answered(fleet.queues.requests, job)).toMatchObject({ rotations: [{}] });
 });

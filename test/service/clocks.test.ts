@@ -11,6 +11,7 @@ import {
   startFleet,
   wrongClock,
 } from '../support/fleet.ts';
+import { answered } from '../support/jobs.ts';
 import { startLogins } from '../support/logins.ts';
 import { expectSound } from '../support/sound.ts';
 import { until } from '../support/until.ts';
@@ -90,7 +91,7 @@ test('a request that failed on a machine with a fast clock is tried again at onc
   await redis.hset(control.toKey(job.id ?? ''), 'processedOn', Date.now() + HOUR);
   redis.disconnect();
   await fleet.start();
-  await until('it is answered', async (saw) => saw(await control.getJob(job.id ?? ''))?.finishedOn);
+  await answered(control, job.id);
 });
 
 test('upkeep that a machine with a fast clock put off comes back', async () => {

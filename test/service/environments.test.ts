@@ -6,6 +6,7 @@ import { checkAgreement } from '../../src/commands/doctor/workers.ts';
 import { withQueues } from '../../src/commands/queues.ts';
 import type { Config } from '../../src/config/model.ts';
 import { DEPLOYMENT, type Fleet, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
+import { answered } from '../support/jobs.ts';
 import { until } from '../support/until.ts';
 
 /** The fleet's config without the app of {@link KID_APP} and its policy. */
@@ -57,11 +58,7 @@ test.each([
     await old.stop();
     await fleet.start();
     await (await fleet.queues.requests.getJob(id))?.promote();
-    const job = await until('it is answered', async () => {
-      const found = await fleet.queues.requests.getJob(id);
-      return found?.finishedOn !== undefined && found;
-    });
-    expect(job.returnvalue).toMatchObject({ rotations: [{ client: client.ref }] });
+    expect(await answered(fleet.queues.requests, id)).toMatchObject({ rotations: [{ client: client.ref }] });
   },
 );
 

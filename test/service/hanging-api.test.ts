@@ -1,6 +1,7 @@
 /** An API that hangs costs the clients of other deployments nothing. */
 import { expect, test } from 'vitest';
 import { type FleetApp, PEM_APP, startFleet } from '../support/fleet.ts';
+import { answered, ended } from '../support/jobs.ts';
 import { expectSound } from '../support/sound.ts';
 import { until } from '../support/until.ts';
 
@@ -43,9 +44,7 @@ test('nothing in another deployment waits for lists, sweeps and requests of one 
   expect(await requests.getCompletedCount(), 'only these two were answered').toBe(2);
 
   answer();
-  for (const id of waiting) {
-    await until('the others are answered', async (saw) => saw(await requests.getJob(id))?.finishedOn !== undefined);
-  }
+  for (const id of waiting) await ended(requests, id);
   await expectSound(fleet, [leaked, other]);
 });
 
@@ -63,10 +62,6 @@ test('upkeep that an older version planned among the requests is removed, and pl
   expect(await control.getJobSchedulersCount()).toBe(0);
   const names = (await control.getJobs()).map(({ id, name }) => [id, name]);
   expect(names).toEqual([[left, 'request']]);
-  const job = await until('the request is answered', async () => {
-    const found = await control.getJob(left);
-    return found?.finishedOn !== undefined && found;
-  });
-  expect(job.failedReason).toBeUndefined();
-  await fleet.reached(client, job.returnvalue.rotations[0].id);
+  const { rotations } = await answered(control, left);
+  await fleet.reached(client, rotations[0]?.id ?? '');
 });

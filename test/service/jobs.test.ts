@@ -6,6 +6,7 @@ import { CONTROL } from '../../jobs/inboxes.ts';
 import { bullConnection, rotateQueueName, UPKEEP } from '../../jobs/queues.ts';
 import { CHANGE } from '../emulator/fault-rules.ts';
 import { DEPLOYMENT, type Fleet, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
+import { ended } from '../support/jobs.ts';
 import { expectSound } from '../support/sound.ts';
 import { until } from '../support/until.ts';
 
@@ -17,13 +18,6 @@ function producer(fleet: Fleet, name: string): Queue {
   });
   onTestFinished(() => queue.close());
   return queue;
-}
-
-async function ended(queue: Queue, job: Job): Promise<Job> {
-  return until(`job ${job.id} ends`, async () => {
-    const found = await queue.getJob(job.id ?? '');
-    return found?.finishedOn !== undefined && found;
-  });
 }
 
 const STUBBORN: JobsOptions = { attempts: 5, backoff: 10 };
@@ -64,7 +58,7 @@ test('a poisoned job fails once, says why, and holds up nobody', async () => {
   await fleet.start();
   await fleet.reached(client, await fleet.rotate(client));
   for (const [queue, added] of jobs) {
-    const job = await ended(queue, added);
+    const job = await ended(queue, added.id);
     expect(job.failedReason, JSON.stringify(added.data)?.slice(0, 100)).toMatch(/\w/);
     expect(job.attemptsMade, job.failedReason).toBe(1);
     expect(job.failedReason?.length).toBeLessThan(1_000);
@@ -85,7 +79,7 @@ test('a client asked for a hundred times at once is rotated once', async () => {
   });
   fleet.emulator.faults.add({ kind: 'hold', until: until100, when: 'before', match: CHANGE });
   await fleet.start();
-  const results = await Promise.all(added.map(async (job) => (await ended(queue, job)).returnvalue));
+  const results = await Promise.all(added.map(async (job) => (await ended(queue, job.id)).returnvalue));
   open();
   const ids = new Set(results.flatMap(({ rotations }) => rotations.map(({ id }: { id: string }) => id)));
   expect(ids.size).toBe(1);
@@ -101,12 +95,12 @@ test('a plain producer is told the rotations of its request, and the same ones w
   await fleet.start();
   const queue = producer(fleet, CONTROL);
   const job = await queue.add('request', { v: 1, select: { app: `${DEPLOYMENT}/${PEM_APP.slug}` }, ...WHO });
-  const { returnvalue } = await ended(queue, job);
+  const { returnvalue } = await ended(queue, job.id);
   expect(returnvalue).toEqual({ rotations: clients.map(({ ref }) => ({ id: expect.any(String), client: ref })) });
   for (const [index, client] of clients.entries()) await fleet.reached(client, returnvalue.rotations[index].id);
 
-  await (await ended(queue, job)).retry('completed');
-  expect((await ended(queue, job)).returnvalue).toEqual(returnvalue);
+  await (await ended(queue, job.id)).retry('completed');
+  expect((await ended(queue, job.id)).returnvalue).toEqual(returnvalue);
   await until('the queue is idle', async (saw) => saw(await fleet.queues.rotateQueue(DEPLOYMENT).count()) === 0);
   for (const client of clients) expect(fleet.patches(client)).toHaveLength(1);
   const requested = (await fleet.audit()).filter(({ type }) => type === 'rotation.requested');
@@ -125,12 +119,12 @@ test('a compromise that hurried a rotation is told once, and replaces one key, h
   const queue = producer(fleet, CONTROL);
   const data = { v: 1, select: { clients: [client.ref] }, compromised: true, ...WHO };
   const job = await queue.add('request', data);
-  const { returnvalue } = await ended(queue, job);
+  const { returnvalue } = await ended(queue, job.id);
   expect(returnvalue).toEqual({ rotations: [{ id: rotation, client: client.ref }] });
   const { kid } = await fleet.reached(client, rotation);
 
-  await (await ended(queue, job)).retry('completed');
-  expect((await ended(queue, job)).returnvalue).toEqual(returnvalue);
+  await (await ended(queue, job.id)).retry('completed');
+  expect((await ended(queue, job.id)).returnvalue).toEqual(returnvalue);
   await until('the queue is idle', async (saw) => saw(await fleet.queues.rotateQueue(DEPLOYMENT).count()) === 0);
   expect((await fleet.record(client)).keys.map((key) => key.kid)).toEqual([kid]);
   const told = (await fleet.audit()).filter(
@@ -147,13 +141,7 @@ test('a compromise is begun before requests that came earlier', async () => {
   const earlier = await Promise.all(Array.from({ length: 5 }, () => request(data)));
   const urgent = await request({ ...data, compromised: true });
   await fleet.start();
-  const begun = async (id: string) => {
-    const job = await until(`request ${id} is answered`, async () => {
-      const found = await requests.getJob(id);
-      return found?.finishedOn !== undefined && found;
-    });
-    return job.processedOn ?? Number.NaN;
-  };
+  const begun = async (id: string) => (await ended(requests, id)).processedOn ?? Number.NaN;
   const first = await begun(urgent);
   for (const id of earlier) expect(await begun(id)).toBeGreaterThanOrEqual(first);
 });

@@ -10,9 +10,9 @@ import { bullConnection } from '../../jobs/queues.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import { documentedAcl, documentedCode } from '../support/documented.ts';
 import { type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
+import { ended } from '../support/jobs.ts';
 import { PYTHON, withoutModule } from '../support/python.ts';
 import { expectSound } from '../support/sound.ts';
-import { until } from '../support/until.ts';
 
 const run = promisify(execFile);
 
@@ -84,20 +84,13 @@ const RESTRICTED = {
   },
 };
 
-/** Adds a request to the queue of that name. Its Redis user may do anything. */
-async function add(fleet: Fleet, queue: string, data: object): Promise<{ readonly queue: Queue; readonly job: Job }> {
+/** Adds a request to the queue of that name, and waits until it is answered. Its Redis user may do anything. */
+async function asked(fleet: Fleet, queue: string, data: object): Promise<Job> {
   const { redis, store } = fleet.resources;
   const opened = new Queue(queue, { connection: bullConnection(redis), prefix: store.keys.queues });
   onTestFinished(() => opened.close());
   const job = await opened.add('request', { v: 1, select: { all: true }, reason: 'a test', actor: 'siem', ...data });
-  return { queue: opened, job };
-}
-
-async function ended({ queue, job }: Awaited<ReturnType<typeof add>>): Promise<Job> {
-  return until('the request is answered', async () => {
-    const found = await queue.getJob(job.id ?? '');
-    return found?.finishedOn !== undefined && found;
-  });
+  return ended(opened, job.id);
 }
 
 test('requests that are switched off or beyond a producer fail at once, are told and audited, and rotate nothing', async () => {
@@ -122,7 +115,7 @@ test('requests that are switched off or beyond a producer fail at once, are told
     ['control-quiet', { compromised: true }, /^The producer quiet is switched off/],
   ];
   for (const [queue, data, why] of cases) {
-    const { failedReason, attemptsMade } = await ended(await add(fleet, queue, data));
+    const { failedReason, attemptsMade } = await asked(fleet, queue, data);
     expect(failedReason).toMatch(why);
     expect(attemptsMade).toBe(1);
   }
@@ -135,8 +128,8 @@ test('requests that are switched off or beyond a producer fail at once, are told
   // Two producers may count their jobs alike: the second is answered for itself.
   const select = { clients: [near.ref] };
   const [first, second] = [
-    await ended(await add(fleet, 'control-other', { select })),
-    await ended(await add(fleet, 'control-siem', { select, compromised: true })),
+    await asked(fleet, 'control-other', { select }),
+    await asked(fleet, 'control-siem', { select, compromised: true }),
   ];
   expect(second.failedReason).toBeUndefined();
   await fleet.reached(near, second.returnvalue.rotations[0].id);

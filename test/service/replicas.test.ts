@@ -68,7 +68,12 @@ test.each(['deliver:before effect 1', 'patch:intent:after commit 0'])(
     sleeper.kill('SIGCONT');
     const last = await fleet.reached(client, await fleet.rotate(client));
     expect(last.replaces).toBe(kid);
-    expect(fleet.patches(client)).toHaveLength(patches + 1);
+    // The run that stood still may take the client from the new one, which then sends its document once more.
+    const bodies = fleet
+      .patches(client)
+      .slice(patches)
+      .map(({ body }) => JSON.stringify(body));
+    expect(new Set(bodies).size).toBe(1);
     await logins.more(2);
     expect((await logins.stop()).refused).toEqual([]);
     await expectSound(fleet, [client]);

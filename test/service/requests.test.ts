@@ -6,6 +6,7 @@ import { bullConnection } from '../../jobs/queues.ts';
 import { connectRedis } from '../../src/store/redis/connection.ts';
 import type { FaultRule } from '../emulator/faults.ts';
 import { type Fleet, type FleetClient, KID_APP, PEM_APP, startFleet } from '../support/fleet.ts';
+import { answered } from '../support/jobs.ts';
 import { expectSound } from '../support/sound.ts';
 import { until } from '../support/until.ts';
 
@@ -39,16 +40,6 @@ function putOff(fleet: Fleet, asked: Job): Promise<Job> {
   });
 }
 
-/** What the job returned. */
-async function answered(fleet: Fleet, asked: Job) {
-  const job = await until('the request is answered', async () => {
-    const now = await found(fleet, asked);
-    return now.finishedOn !== undefined && now;
-  });
-  expect(job.failedReason).toBeUndefined();
-  return job.returnvalue;
-}
-
 test.each<[string, FaultRule, string]>([
   ['an error', GONE, 'under repair'],
   ['no answer', { kind: 'drop', when: 'before', ...LIST }, 'failed: '],
@@ -64,9 +55,9 @@ test.each<[string, FaultRule, string]>([
   expect(progress).toMatchObject({ tries: expect.any(Number), why: expect.stringContaining(why) });
   await until('it is logged', () => fleet.lines.some((line) => line.includes('a request waits') && line.includes(why)));
   fleet.emulator.faults.clear();
-  const { rotations, errors } = await answered(fleet, job);
+  const { rotations, errors } = await answered(fleet.queues.control, job.id);
   expect({ rotations, errors }).toMatchObject({ rotations: [{ client: client.ref }], errors: undefined });
-  await fleet.reached(client, rotations[0].id);
+  await fleet.reached(client, rotations[0]?.id ?? '');
   await expectSound(fleet, [client]);
 });
 
@@ -76,7 +67,7 @@ test('a 429 is not asked again before its time', async () => {
   fleet.emulator.faults.add({ kind: 'status', status: 429, retryAfter: 2, message: 'slow', ...LIST, times: 2 });
   const job = await ask(fleet, [client], { take_over: true });
   await fleet.start();
-  await answered(fleet, job);
+  await answered(fleet.queues.control, job.id);
   const lists = fleet.emulator.log.filter(({ path }) => path.endsWith('/clients'));
   const refused = lists.findLastIndex(({ status }) => status === 429);
   expect((lists[refused + 1]?.at ?? 0) - (lists[refused]?.at ?? 0)).toBeGreaterThanOrEqual(2_000);
@@ -90,7 +81,7 @@ test('a compromised client that is known is not kept waiting by those that only 
   fleet.emulator.faults.add({ ...GONE, match: { path: /introspect/ } });
   const alone = await ask(fleet, [known], { compromised: true });
   await fleet.start();
-  const { rotations: early } = await answered(fleet, alone);
+  const { rotations: early } = await answered(fleet.queues.control, alone.id);
   expect(early).toEqual([{ id: expect.any(String), client: known.ref }]);
   // A report that comes before the PATCH is answered has the same document sent once more.
   await until('its key is published', async () => (await fleet.audit()).some(({ type }) => type === 'key.published'));
@@ -98,9 +89,9 @@ test('a compromised client that is known is not kept waiting by those that only 
   const both = await ask(fleet, [known, unknown], { compromised: true, confirm: true });
   await putOff(fleet, both);
   fleet.emulator.faults.clear();
-  const { rotations } = await answered(fleet, both);
+  const { rotations } = await answered(fleet.queues.control, both.id);
   expect(rotations).toEqual([...early, { id: expect.any(String), client: unknown.ref }]);
-  for (const [index, client] of [known, unknown].entries()) await fleet.reached(client, rotations[index].id);
+  for (const [index, client] of [known, unknown].entries()) await fleet.reached(client, rotations[index]?.id ?? '');
   expect(fleet.patches(known)).toHaveLength(1);
   await expectSound(fleet, [known, unknown]);
 });
@@ -112,7 +103,7 @@ test('an app that cannot be read keeps no other one waiting, and what was joined
   fleet.emulator.faults.add({ ...GONE, match: { method: 'GET', path } });
   const first = await ask(fleet, [near]);
   await fleet.start({ schedule: false });
-  const { rotations: under } = await answered(fleet, first);
+  const { rotations: under } = await answered(fleet.queues.control, first.id);
   const job = await ask(fleet, [near, far], { compromised: true, confirm: true });
   const all = await ask(fleet, [], { select: { all: true }, take_over: true });
   await until('both were tried again', async () => {
@@ -121,7 +112,7 @@ test('an app that cannot be read keeps no other one waiting, and what was joined
   });
   fleet.emulator.faults.clear();
   for (const asked of [job, all]) {
-    const { rotations } = await answered(fleet, asked);
+    const { rotations } = await answered(fleet.queues.control, asked.id);
     expect(rotations.map(({ client }: { client: string }) => client)).toEqual([near.ref, far.ref].sort());
     for (const { id, client } of rotations) await fleet.reached(client === near.ref ? near : far, id);
     const told = (await fleet.audit()).filter(
@@ -143,8 +134,8 @@ test('an ordinary rotation is not begun in an outage, in which it would use its 
   expect((await fleet.record(client)).rotation).toBeNull();
   expect(await fleet.resources.store.history(client.ref)).toEqual([]);
   fleet.emulator.faults.clear();
-  const { rotations } = await answered(fleet, job);
-  await fleet.reached(client, rotations[0].id);
+  const { rotations } = await answered(fleet.queues.control, job.id);
+  await fleet.reached(client, rotations[0]?.id ?? '');
 });
 
 test('a leaked key that the record does not know yet is looked for until the list can be read', async () => {
@@ -155,7 +146,7 @@ test('a leaked key that the record does not know yet is looked for until the lis
   await fleet.start();
   await putOff(fleet, job);
   fleet.emulator.faults.clear();
-  const { errors } = await answered(fleet, job);
+  const { errors } = await answered(fleet.queues.control, job.id);
   expect(errors).toMatchObject([{ client: client.ref, message: expect.stringContaining('has no key added-by-hand') }]);
 });
 
@@ -177,7 +168,7 @@ test('a request that a machine with a fast clock put off is tried again at once'
   redis.disconnect();
   fleet.emulator.faults.clear();
   await fleet.start();
-  const { rotations } = await answered(fleet, job);
+  const { rotations } = await answered(fleet.queues.control, job.id);
   expect(rotations).toMatchObject([{ client: client.ref }]);
 });
 

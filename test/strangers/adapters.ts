@@ -16,12 +16,11 @@ import { startCluster } from '../deliver/kubernetes/server.ts';
 import { startVault } from '../deliver/vault/server.ts';
 import { type Needle, needlesOf } from '../support/secrets.ts';
 import { startTransit, TRANSIT_TOKEN } from '../support/transit.ts';
+import { startAws } from './aws.ts';
 import { type Front, startFront } from './front.ts';
 
 export interface Adapter {
   readonly front: Front;
-  /** Behind the front. */
-  readonly hasServer: boolean;
   /** Private keys that it works with. */
   readonly needles: readonly Needle[];
   /** One piece of its work. What it has done is there afterwards, or it rejects. */
@@ -32,7 +31,6 @@ const ROUTE = { proxy: null, authorities: [] };
 const REF = '185019846023/mcp-auth/4711';
 const TOKEN = 'hvs.the-token-of-rekeyd-at-vault';
 
-/** Nothing stands behind those of AWS: any call of theirs meets what the front answers. */
 export const ADAPTERS: Readonly<Record<string, (timeoutMs: number) => Promise<Adapter>>> = {
   'vault by token': (timeoutMs) => vaultSink({ kind: 'token', token: new Secret(TOKEN) }, timeoutMs),
   'vault by AppRole': (timeoutMs) => vaultSink(APP_ROLE, timeoutMs),
@@ -45,12 +43,8 @@ export const ADAPTERS: Readonly<Record<string, (timeoutMs: number) => Promise<Ad
 
 const APP_ROLE = { kind: 'app_role', mount: 'approle', roleId: 'role-1', secretId: new Secret('secret-1') } as const;
 
-/** @param mark that the application was started anew with; each of the two deliveries gives it another one */
-async function sinkOn(
-  target: string | null,
-  config: (front: Front) => SinkConfig,
-  mark?: () => unknown,
-): Promise<Adapter> {
+/** @param mark what is there for the application; each of the two deliveries gives it another one */
+async function sinkOn(target: string, config: (front: Front) => SinkConfig, mark?: () => unknown): Promise<Adapter> {
   const front = await startFront(target);
   const sink = openSink(config(front), { store: null, now: Date.now });
   onTestFinished(() => sink.close());
@@ -58,7 +52,6 @@ async function sinkOn(
   let epoch = 0;
   return {
     front,
-    hasServer: target !== null,
     needles: keys.flatMap(({ kid, privateKey }) => needlesOf(kid, privateKey.keyObject())),
     async work() {
       const marks = new Set();
@@ -67,7 +60,7 @@ async function sinkOn(
         await deliverToAll([sink], contents({ current: keys[0], next }, { epoch }));
         marks.add(mark === undefined ? epoch : mark());
       }
-      if (marks.size !== 2) throw new Error('it says that it has delivered, and the application was not restarted');
+      if (marks.size !== 2) throw new Error('it says that it has delivered, and the application sees nothing of it');
       const held = await (await sink.sets?.('185019846023/mcp-auth'))?.(contents({}).ref);
       if (held?.next !== keys[1].kid) throw new Error('it says that it has delivered, and the set is not there');
     },
@@ -97,17 +90,19 @@ async function kubernetesSink(timeoutMs: number): Promise<Adapter> {
   return sinkOn(cluster.url, config, () => cluster.deployments.get('apps/payments')?.annotations['rekeyd/keys']);
 }
 
-function awsSink(timeoutMs: number): Promise<Adapter> {
+async function awsSink(timeoutMs: number): Promise<Adapter> {
+  const aws = await startAws();
   const credentials = { accessKeyId: 'AKIAIOSFODNN7EXAMPLE', secretAccessKey: new Secret('not-a-real-secret-key') };
-  return sinkOn(null, ({ url: endpoint }) => ({
+  const config = ({ url: endpoint }: Front): SinkConfig => ({
     ...{ kind: 'aws_secrets_manager', region: 'eu-central-1', prefix: 'rekeyd', kmsKeyId: null },
     ...{ endpoint, credentials, timeoutMs },
-  }));
+  });
+  return sinkOn(aws.url, config, () => JSON.stringify(aws.stagesOf(`rekeyd/${REF}`)));
 }
 
 type KekHere = Parameters<typeof openKek>[0];
 
-async function kekOn(target: string | null, config: (front: Front) => KekHere): Promise<Adapter> {
+async function kekOn(target: string, config: (front: Front) => KekHere): Promise<Adapter> {
   const front = await startFront(target);
   const kek = openKek(config(front));
   onTestFinished(async () => void ('kms' in kek && (await kek.kms.release())));
@@ -115,7 +110,6 @@ async function kekOn(target: string | null, config: (front: Front) => KekHere): 
   const binding = { ref: REF, thumbprint };
   return {
     front,
-    hasServer: target !== null,
     needles: needlesOf(thumbprint, privateKey.keyObject()),
     async work() {
       const sealed = await sealKey(privateKey, binding, [kek]);
@@ -133,7 +127,8 @@ async function transit(auth: VaultAuthConfig, timeoutMs: number): Promise<Adapte
   }));
 }
 
-function awsKms(timeoutMs: number): Promise<Adapter> {
+async function awsKms(timeoutMs: number): Promise<Adapter> {
+  const { url: target } = await startAws();
   const place = { keyId: 'alias/rekeyd', region: 'eu-central-1' };
-  return kekOn(null, ({ url: endpoint }) => ({ id: 'kek', kind: 'aws_kms', ...place, endpoint, timeoutMs }));
+  return kekOn(target, ({ url: endpoint }) => ({ id: 'kek', kind: 'aws_kms', ...place, endpoint, timeoutMs }));
 }

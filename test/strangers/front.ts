@@ -20,8 +20,8 @@ export interface Front {
   readonly secrets: Set<string>;
 }
 
-/** @param target the server behind it; null: there is none */
-export async function startFront(target: string | null): Promise<Front> {
+/** @param target the server behind it */
+export async function startFront(target: string): Promise<Front> {
   const front: Front = {
     url: '',
     hostile: null,
@@ -38,7 +38,6 @@ export async function startFront(target: string | null): Promise<Front> {
       front.met += 1;
       return front.hostile(response, `${JSON.stringify(request.headers)} ${body}`);
     }
-    if (target === null) return void request.socket.destroy();
     const headers = Object.entries(request.headers).filter(([name]) => !HOP.includes(name));
     const answer = await fetch(`${target}${request.url}`, {
       method: request.method ?? 'GET',

@@ -26,6 +26,7 @@ import { isChange } from '../emulator/log.ts';
 import { type Emulator, type EmulatorOptions, startEmulator } from '../emulator/server.ts';
 import type { App, Selection } from '../emulator/state.ts';
 import { makeKey, type makePair, type TestKey, withPem } from '../emulator/testing.ts';
+import { answered } from './jobs.ts';
 import { openHandles } from './leaks.ts';
 import { type RedisServer, type RedisSetup, startRedis } from './redis.ts';
 import { LATENCY_MS } from './slowness.ts';
@@ -191,17 +192,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
 
   async function request(data: object): Promise<RequestResult> {
     const id = await queues.request({ v: 1, reason: 'a test', actor: 'test', ...data });
-    const job = await until(
-      'the request job ends',
-      async (saw) => {
-        const found = await queues.requests.getJob(id);
-        saw(found?.progress);
-        return found?.finishedOn !== undefined && found;
-      },
-      WHOLE_ROTATION_MS,
-    );
-    if (job.failedReason) throw new Error(job.failedReason);
-    return job.returnvalue as RequestResult; // what `fanOut` returns, through JSON
+    return answered(queues.requests, id, WHOLE_ROTATION_MS);
   }
 
   return {

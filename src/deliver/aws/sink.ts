@@ -4,9 +4,11 @@
  */
 import type { AwsSinkConfig } from '../../config/sinks/model.ts';
 import { shortMessage } from '../../core/reply.ts';
+import { sameDelivery } from '../../core/signers.ts';
 import { messageOf, RekeydError } from '../../errors.ts';
 import { saidBySdk } from '../../net/aws-answers.ts';
 import { after, untilAborted } from '../../time.ts';
+import { kidsOf } from '../document.ts';
 import { fenceOf, refuseFenced } from '../fence.ts';
 import type { SinkTools } from '../open.ts';
 import { type Sink, type SinkContents, sinkFailed } from '../sink.ts';
@@ -108,6 +110,7 @@ export function awsSink(config: AwsSinkConfig, { store }: Pick<SinkTools, 'store
     const wanted = wantedBy(contents);
     const put = new Set<string>();
     let isFenced = false;
+    let isTagged = false;
     let refusal: string | null = null;
     for (let steps = 0; steps < MOST_STEPS; steps += 1) {
       const found = await describe(secret);
@@ -119,10 +122,18 @@ export function awsSink(config: AwsSinkConfig, { store }: Pick<SinkTools, 'store
       if (!isFenced) await tag(secret, fenceTags(fenceOf(contents, store)));
       isFenced = true;
       const step = nextStep(wanted, found.held, put);
-      if (step === null) return tag(secret, doneTags(contents, found.held));
+      if (step === null) {
+        // Seen, and not only answered: without its tags the next look finds no delivery.
+        if (sameDelivery(found.delivery, kidsOf(contents))) return;
+        await tag(secret, doneTags(contents, found.held));
+        isTagged = true;
+        continue;
+      }
+      isTagged = false;
       refusal = (await take(step, secret)) ?? refusal;
       if (step.do === 'put') put.add(step.version.id);
     }
+    if (isTagged) throw new Error('AWS takes tags of the secret, and does not show them');
     throw new SecretTaken(`somebody else moves its stages at the same time${refusal === null ? '' : ` (${refusal})`}`);
   }
 

@@ -4,7 +4,7 @@ import { openSigner, type Signer } from '../../../src/signer/index.ts';
 import type { Emulator } from '../../emulator/server.ts';
 import { ASSERTION_TYPE, post } from '../../emulator/testing.ts';
 import { assertionOf } from '../checks/keys.ts';
-import type { History } from '../evidence/history.ts';
+import type { History, Try } from '../evidence/history.ts';
 import type { FaultClient } from '../stage/fleet.ts';
 
 /** Not where proofs go: what is done to proofs must not be done to logins. */
@@ -32,9 +32,9 @@ export function startLogins(
   async function run(client: FaultClient): Promise<void> {
     const { signIn, close } = signInOf(client, emulator);
     while (!stopped) {
-      const { tried, isAccepted, refusedAfterMs } = await signIn();
+      const { tried, isAccepted, refused } = await signIn();
       const result = !isAccepted ? 'refused' : tried.length > 1 ? 'fallback' : 'ok';
-      history.note({ kind: 'login', ref: client.ref, result, tried: result === 'ok' ? [] : tried, refusedAfterMs });
+      history.note({ kind: 'login', ref: client.ref, result, tried: result === 'ok' ? [] : tried, refused });
       await delay(everyMs);
     }
     await close();
@@ -57,12 +57,12 @@ export function startLogins(
   };
 }
 
-type Told = Pick<SignIn, 'tried' | 'refusedAfterMs'>;
+type Told = Pick<SignIn, 'tried' | 'refused'>;
 
 interface SignIn {
   /** What was presented, and what the server said to it. */
   readonly tried: string[];
-  readonly refusedAfterMs: number[];
+  readonly refused: Try[];
   readonly isAccepted: boolean;
 }
 
@@ -75,7 +75,7 @@ function signInOf(
   let signer: Signer | null = null;
 
   /** @param since when its key was chosen */
-  async function present(assertion: string, name: string, since: number, { tried, refusedAfterMs }: Told) {
+  async function present(assertion: string, name: string, since: number, { tried, refused }: Told) {
     const { status, body } = await post(emulator, host, LOGIN_PATH, {
       grant_type: 'client_credentials',
       client_id: clientId,
@@ -83,26 +83,26 @@ function signInOf(
       client_assertion: assertion,
     });
     tried.push(`${name}: ${status} ${JSON.stringify(body).slice(0, 120)}`);
-    if (status !== 200) refusedAfterMs.push(Math.round(performance.now() - since));
+    if (status !== 200) refused.push({ from: since, to: Date.now() });
     const error = typeof body === 'object' && body !== null && 'error' in body ? body.error : undefined;
     return { status, error };
   }
 
   async function signIn(): Promise<SignIn> {
-    const told: Told = { tried: [], refusedAfterMs: [] };
+    const told: Told = { tried: [], refused: [] };
     const { signing } = client;
-    let since = performance.now();
+    let since = Date.now();
     if (signing !== 'folder') {
       const assertion = assertionOf(initial.privateKey, initial.alg, initial.kid, clientId, audience);
       const { status } = await present(assertion, `its own ${initial.kid}`, since, told);
       if (status === 200 || signing === 'own') return { ...told, isAccepted: status === 200 };
     }
     signer ??= await openSigner(folder, outbox === null ? {} : { reports: outbox });
-    since = performance.now();
+    since = Date.now();
     const { status } = await signer.authenticate(
       async (assertion, { kid, role }) => {
         const answer = await present(assertion, `${role} ${kid}`, since, told);
-        since = performance.now();
+        since = Date.now();
         return answer;
       },
       { audience },

@@ -1,10 +1,11 @@
 /** Logins, and PATCHes against what the store held. */
 import { makeKey } from '../../emulator/testing.ts';
+import type { Try } from '../evidence/history.ts';
 import { as, type Case, commitOf, event, hears, record, request } from './cases.ts';
 import * as story from './story.ts';
 import { added, changed, evidenceOf, moved, type Step, without } from './story.ts';
 import * as subject from './subject.ts';
-import { bodyWith, client, documentOf, fresh, intentOf, kidOf, old } from './subject.ts';
+import { BEGIN, bodyWith, client, documentOf, endOf, fresh, intentOf, kidOf, old, PACE_MS } from './subject.ts';
 
 const good = story.rotation();
 const stranger = makeKey('ES256');
@@ -13,10 +14,23 @@ const both = [
   [fresh, 'pre-active'],
 ] as const;
 
-const login = (result: 'fallback' | 'refused', ...refusedAfterMs: readonly number[]): Step => ({
+/** Tries that took so long, one after the other, until `at` or until the login is noted. */
+const tried = (tookMs: readonly number[], at: number): readonly Try[] =>
+  tookMs.map((ms, index) => {
+    const to = at - tookMs.slice(index + 1).reduce((sum, more) => sum + more, 0);
+    return { from: to - ms, to };
+  });
+const timeOf = (steps: readonly Step[], name: string) =>
+  BEGIN + steps.findIndex((step) => step.name === name) * PACE_MS;
+const login = (result: 'fallback' | 'refused', refused: readonly Try[]): Step => ({
   name: 'another login',
-  event: { kind: 'login', ref: client.ref, result, tried: ['current: 400'], refusedAfterMs },
+  event: { kind: 'login', ref: client.ref, result, tried: ['current: 400'], refused },
 });
+/** While the old key is withdrawn, or long before. */
+const [atWithdrawal, early] = [timeOf(good, 'withdraw'), timeOf(good, 'claim')];
+const late = (result: 'fallback' | 'refused', ...tookMs: readonly number[]) =>
+  added(good, 'withdrawn', login(result, tried(tookMs, atWithdrawal + 10)));
+const quick = login('fallback', tried([20], early));
 
 /** The first PATCH is announced and sent with another document. */
 const publishing = (body: ReturnType<typeof bodyWith>) =>
@@ -35,16 +49,17 @@ const serving = (after: string) =>
     },
   });
 const durable = event('durable', { kind: 'durable' });
-const powerCut = (...sealed: (typeof old)[]) =>
+const cutAt = (version: string, ...sealed: (typeof old)[]) =>
   event(
     'cut',
     story.snapshotOf(commitOf(good.find(({ name }) => name === 'intent') as Step).record, sealed, {
-      version: '5',
-      op: 'op-5',
+      version,
+      op: `op-${version}`,
       claim: 'second',
       epoch: '2',
     }),
   );
+const powerCut = (...sealed: (typeof old)[]) => cutAt('5', ...sealed);
 const twoKeys = added(
   good,
   'published',
@@ -81,8 +96,11 @@ const nextKey = (compromised: { readonly kid: string } | null) =>
     },
     { name: 'another patch', request: { body: ofThree, status: 200 } },
   );
-const upTo = (name: string) => good.slice(0, good.findIndex((step) => step.name === name) + 1);
+const upToStep = (steps: readonly Step[], name: string) =>
+  steps.slice(0, steps.findIndex((step) => step.name === name) + 1);
+const upTo = (name: string) => upToStep(good, name);
 const [untilPatch, untilSealed] = [upTo('patch'), upTo('seal')];
+const servedOnly = upToStep(serving('deliver'), 'serving');
 const eraseFresh = event('erase the new one', { kind: 'erased', ref: client.ref, kid: kidOf(fresh) });
 const atOnce: Step = {
   name: 'all at once',
@@ -103,11 +121,37 @@ const atOnce: Step = {
 
 const CASES: readonly Case[] = [
   ['everything is as it should be', evidenceOf(good)],
-  ['a login is refused', evidenceOf(added(good, 'login', login('refused'))), 'login_refused'],
-  ['a login needs two tries in an overlap', evidenceOf(added(good, 'login', login('fallback'))), 'login_fallback'],
-  ['a login is refused so late that its key may be gone', evidenceOf(added(good, 'login', login('refused', 20, 500)))],
-  ['a second try is refused in time', evidenceOf(added(good, 'login', login('refused', 500, 20))), 'login_refused'],
-  ['a login needs two tries in a cutover', as(added(good, 'login', login('fallback')), { logins: 'two' })],
+  ['a login is refused', evidenceOf(added(good, 'login', login('refused', tried([20], early)))), 'login_refused'],
+  ['a login needs two tries in an overlap', evidenceOf(added(good, 'login', quick)), 'login_fallback'],
+  ['a key goes while a slow login is under way', evidenceOf(late('fallback', 500))],
+  [
+    'a slow login is refused, and no key goes',
+    evidenceOf(added(good, 'login', login('refused', tried([500], early)))),
+    'login_refused',
+  ],
+  [
+    'a key goes before its overlap is over',
+    evidenceOf(late('fallback', 500), { ends: [endOf({ ...client, overlap: '2s' })] }),
+    'login_fallback',
+  ],
+  ['a quick try is refused before a slow one', evidenceOf(late('refused', 20, 500)), 'login_refused'],
+  ['a quick try is refused after a slow one', evidenceOf(late('refused', 500, 20)), 'login_refused'],
+  ['a login needs two tries in a cutover', as(added(good, 'login', quick), { logins: 'two' })],
+  ['the second try of a cutover is slow, and its key goes', as(late('refused', 20, 500), { logins: 'two' })],
+  ['the second try of a cutover is quick', as(late('refused', 500, 20), { logins: 'two' }), 'login_refused'],
+  [
+    'the served set changes while a slow login is under way',
+    evidenceOf(
+      without(
+        added(
+          serving('deliver'),
+          'serving',
+          login('fallback', tried([500], timeOf(serving('deliver'), 'serving') + 50)),
+        ),
+        'erase',
+      ),
+    ),
+  ],
   ['nobody signs in', evidenceOf(without(good, 'login', 'login again')), 'no_logins'],
   [
     'a worker ends by itself',
@@ -146,6 +190,19 @@ const CASES: readonly Case[] = [
     ),
   ],
   ['a power cut takes a published key', evidenceOf(added(good, 'patch', powerCut(old))), 'lost_key'],
+  [
+    'a power cut takes a key whose PATCH nobody carried out',
+    evidenceOf(
+      added(
+        changed(untilPatch, 'patch', () => ({ takesMs: null })),
+        'patch',
+        powerCut(old),
+      ),
+    ),
+    'lost_key',
+  ],
+  ['a power cut takes a served key', evidenceOf([...servedOnly, cutAt('5', old)]), 'lost_key'],
+  ['a power cut takes a key, and that it was to be served', evidenceOf([...servedOnly, cutAt('4', old)])],
   ['a power cut takes nothing', evidenceOf(added(good, 'patch', powerCut(old, fresh)))],
   ['a key is served and never stored', evidenceOf(without(serving('deliver'), 'seal')), 'lost_key'],
   ['a key is erased while it is served', evidenceOf(serving('deliver')), 'lost_key'],

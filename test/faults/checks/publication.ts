@@ -27,8 +27,10 @@ interface Standing {
   readonly proven: Set<string>;
   /** What the server holds of ours, by thumbprint. */
   published: readonly string[];
-  /** The same in the set that we serve ourselves, from when it was announced. */
-  served: readonly string[];
+  /** Ours that a PATCH has carried, until they are erased: their private halves were on disk before. */
+  readonly sent: Set<string>;
+  /** What the set that we serve ourselves holds, by the version of the commit that announced it: the last one counts. */
+  served: readonly { readonly version: number; readonly kids: readonly string[] }[];
   /** As they arrived. */
   readonly patches: { readonly at: number; readonly body: string }[];
   /** Rotation → the key that it published first. */
@@ -57,6 +59,7 @@ function judgeClient(client: FaultClient, { events, requests }: Evidence): reado
     orphans: new Set(),
     proven: new Set(),
     published: client.enrolment === 'found' ? [] : [initialOf(client)],
+    sent: new Set(),
     served: [],
     patches: [],
     brought: new Map(),
@@ -92,8 +95,9 @@ function takeIn(event: Event, client: FaultClient, standing: Standing, say: Say)
       return;
     case 'erased':
       sealed.delete(event.kid);
+      standing.sent.delete(event.kid);
       if (standing.isReleased) standing.orphans.add(event.kid);
-      else if ([...standing.published, ...standing.served].includes(event.kid))
+      else if ([...standing.published, ...servedIn(standing)].includes(event.kid))
         say('lost_key', `${event.kid} was erased while it was published`);
       return;
     case 'durable':
@@ -111,7 +115,7 @@ function takeIn(event: Event, client: FaultClient, standing: Standing, say: Say)
       sealed.clear();
       for (const kid of found?.sealed ?? []) sealed.add(kid);
       standing.record = JSON.parse(found?.record ?? 'null');
-      if (!standing.isLost) judgeReturn(standing, say);
+      if (!standing.isLost) judgeReturn(Number(found?.version ?? 0), standing, say);
       return;
     }
     case 'commit':
@@ -126,17 +130,27 @@ function takeInStore({ what, how }: Extract<Event, { kind: 'store' }>, standing:
   // That a rotation had a key is forgotten with the store: it makes another one.
   if (what === 'declared')
     standing.brought = new Map([...standing.brought.values()].map((kid) => [`lost ${kid}`, kid]));
-  const { sealed, orphans, published, served } = standing;
+  const { sealed, orphans, published, sent } = standing;
   standing.isLost = what === 'lost';
   if (what === 'lost' && how === 'emptied') {
     sealed.clear();
     standing.record = null;
   }
-  if (what === 'declared') for (const kid of [...published, ...served]) if (!sealed.has(kid)) orphans.add(kid);
+  if (what !== 'declared') return;
+  for (const kid of [...published, ...sent, ...servedIn(standing)]) if (!sealed.has(kid)) orphans.add(kid);
+  // The store that goes on counts versions of its own.
+  standing.served = standing.served.slice(-1).map(({ kids }) => ({ version: 0, kids }));
 }
 
-function judgeReturn({ published, sealed, orphans }: Standing, say: Say): void {
-  for (const kid of published) {
+function servedIn({ served }: Standing): readonly string[] {
+  return served.at(-1)?.kids ?? [];
+}
+
+/** @param version of the record that is there: what was announced after it was not on disk, so the set was not written yet */
+function judgeReturn(version: number, standing: Standing, say: Say): void {
+  standing.served = standing.served.filter((announced) => announced.version <= version);
+  const { published, sent, sealed, orphans } = standing;
+  for (const kid of new Set([...published, ...sent, ...servedIn(standing)])) {
     if (!sealed.has(kid) && !orphans.has(kid))
       say('lost_key', `${kid} was published, and Redis came back without its private half`);
   }
@@ -153,18 +167,19 @@ function takeInCommit(event: CommitEvent, client: FaultClient, standing: Standin
       deadline: inFlight.deadline,
       isDurable: false,
     });
-  judgeServed(event.drafts, client, standing, say);
+  judgeServed(event, client, standing, say);
   if (before !== null && client.app.policy.prove !== 'read_back') judgeActivation(before, record, event, standing, say);
 }
 
 /** A set under `jwks_uri` is in no PATCH: what is announced for it is what will stand there. */
-function judgeServed(drafts: readonly string[], client: FaultClient, standing: Standing, say: Say): void {
+function judgeServed({ drafts, version }: CommitEvent, client: FaultClient, standing: Standing, say: Say): void {
   for (const draft of drafts) {
     const { type, data } = JSON.parse(draft);
     if (type !== 'key.publishing' || data.served !== true) continue;
-    const kids: readonly string[] = data.kids;
-    standing.served = kids.map((kid) => (kid === client.initial.kid ? initialOf(client) : kid));
-    for (const kid of standing.served) {
+    const named: readonly string[] = data.kids;
+    const kids = named.map((kid) => (kid === client.initial.kid ? initialOf(client) : kid));
+    standing.served = [...standing.served, { version: Number(version), kids }];
+    for (const kid of kids) {
       if (!standing.sealed.has(kid)) say('lost_key', `${kid} is served and its private half was not in the store`);
     }
   }
@@ -230,6 +245,7 @@ function judgeRequest(request: LogEntry, client: FaultClient, standing: Standing
   else if (standing.showsDisk && intended.every(({ isDurable }) => !isDurable))
     say('not_durable', 'a PATCH came before its intent was on disk');
   const mine = oursIn(body, client, standing);
+  for (const kid of mine) standing.sent.add(kid);
   // What was on its way when the store was lost was in the store before that.
   if (!standing.isLost) {
     for (const kid of mine) {

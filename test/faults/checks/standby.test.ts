@@ -45,6 +45,13 @@ const patch = (body: object, at = LATER_MS): LogEntry => ({
   ...{ client: '0', clientId: 'oc_1', body, status: 200 },
 });
 
+/** An ordinary rotation. */
+const taken = commitOf(0, recordOf(KEYS));
+
+/** A set that we serve is announced. */
+const served = (key: typeof old, record = kept()): Told =>
+  commitOf(0, record, { type: 'key.publishing', data: { served: true, kids: [kidOf(key)] } });
+
 const took = [snapshotOf(1, made), reported(true, kidOf(fresh))];
 
 test.each<[what: string, told: readonly Told[], patches: readonly LogEntry[], ...rules: string[]]>([
@@ -66,6 +73,38 @@ test.each<[what: string, told: readonly Told[], patches: readonly LogEntry[], ..
     'standby_exposed',
   ],
   ['it leaked and is not used', [snapshotOf(1, kept()), reported(false, kidOf(foreign))], [patch(documentOf(old))]],
+  ['it is served and only kept', [snapshotOf(1, kept()), served(fresh)], [], 'standby_published'],
+  [
+    'it leaked and is served',
+    [snapshotOf(1, kept()), reported(false, kidOf(fresh)), served(fresh, recordOf(KEYS))],
+    [],
+    'standby_exposed',
+  ],
+  ['another key is served', [snapshotOf(1, kept()), served(old)], []],
+  [
+    'it was given up for its age and is used',
+    [snapshotOf(1, kept('old')), taken],
+    [patch(documentOf(fresh))],
+    'standby_given_up',
+  ],
+  [
+    'it was given up, which Redis forgot',
+    [snapshotOf(1, kept('old')), snapshotOf(1, kept()), taken],
+    [patch(documentOf(fresh))],
+  ],
+  [
+    'it was given up, and leaked before it was handed back',
+    [snapshotOf(1, kept('old')), reported(false, kidOf(fresh))],
+    [patch(documentOf(fresh))],
+    'standby_exposed',
+    'standby_given_up',
+  ],
+  [
+    'it is published before a store was lost',
+    [snapshotOf(1, kept()), LATER_MS + 100, { kind: 'store', what: 'lost', how: 'emptied' }],
+    [patch(documentOf(fresh))],
+    'standby_published',
+  ],
   [
     'a store was lost',
     [snapshotOf(1, kept()), { kind: 'store', what: 'lost', how: 'emptied' }],

@@ -66,7 +66,7 @@ export function rotation(): readonly Step[] {
   const second = recordOf(flipped, { ...leaving('withdrawing'), server: intentOf(documentOf(fresh), 14) });
   return [
     { name: 'snapshot', event: snapshotOf() },
-    { name: 'login', event: { kind: 'login', ref: client.ref, result: 'ok', tried: [], refusedAfterMs: [] } },
+    { name: 'login', event: { kind: 'login', ref: client.ref, result: 'ok', tried: [], refused: [] } },
     { name: 'claim', event: { kind: 'claim', ref: client.ref, claim: 'second', epoch: '2' } },
     commit(
       'request',
@@ -96,7 +96,7 @@ export function rotation(): readonly Step[] {
       { type: 'key.activated', data: { kid: next } },
       { type: 'key.deactivated', data: { kid: old.kid } },
     ),
-    { name: 'login again', event: { kind: 'login', ref: client.ref, result: 'ok', tried: [], refusedAfterMs: [] } },
+    { name: 'login again', event: { kind: 'login', ref: client.ref, result: 'ok', tried: [], refused: [] } },
     commit('withdrawal', second, { type: 'key.publishing' }),
     { name: 'withdraw', request: { body: documentOf(fresh), status: 200 } },
     commit('withdrawn', recordOf(flipped, leaving('withdrawn')), {

@@ -31,6 +31,7 @@ export const client: FaultClient = {
     logins: 'one',
     clients: [],
   },
+  overlap: '400ms',
   enrolment: 'enrolled',
   initial: {
     kid: old.kid,

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import type { Event, Untimed } from '../evidence/history.ts';
 import { DEPLOYMENT } from '../names.ts';
-import { added, evidenceOf, rotation, type Step, snapshotOf, without } from './story.ts';
+import { request } from './cases.ts';
+import { added, changed, evidenceOf, rotation, type Step, snapshotOf, without } from './story.ts';
 import { BEGIN, client, endOf, neighbour, PACE_MS, recordOf, under } from './subject.ts';
 import { throttleIsRespected } from './throttle.ts';
 
@@ -10,6 +11,7 @@ const patch = (of = client): Step => ({
   name: 'patch again',
   request: { body: { jwks: {} }, client: of.id, status: 200 },
 });
+const look: Step = { name: 'look', request: { body: {}, status: 200 } };
 const claim = (of = client) => event({ kind: 'claim', ref: of.ref, claim: 'another', epoch: '9' });
 const wait: Step = event({ kind: 'asked', job: 'nothing happens', rotations: [] });
 const commit = (type: string): Step => ({
@@ -30,10 +32,14 @@ const intent: Step = event({
 
 const UNTIL = BEGIN + 8 * PACE_MS + 2_000;
 
+/** @param more of the first PATCH */
+const sentAway = (more: object = {}) =>
+  changed(without(rotation(), 'withdrawal', 'withdraw', 'withdrawn'), 'patch', request({ status: 429, ...more }));
+
 /** The first PATCH is answered with 429 and "come back in 2 s"; then the rest happens. */
 const after = (...rest: readonly Step[]) =>
   added(
-    without(rotation(), 'withdrawal', 'withdraw', 'withdrawn'),
+    sentAway(),
     'patch',
     event({ kind: 'throttled', deployment: DEPLOYMENT, client: client.id, until: UNTIL }),
     ...rest,
@@ -50,7 +56,10 @@ test.each<[string, readonly Step[], readonly string[]]>([
   ['the store is told a shorter time', [told(UNTIL - 1_000), heard], [client.ref]],
   ['somebody else notes what is not known, before the store is told', [amended, told(), heard], []],
   ['nobody lived to hear the answer', [claim(), ...again], []],
-  ['nobody lived to hear it, and the PATCH is announced anew', again, []],
+  ['the PATCH is announced anew, as if no answer had come', again, [client.ref]],
+  ['the PATCH is sent again, and not announced', [told(), heard, patch()], [client.ref]],
+  ['the client is looked at again', [told(), heard, claim(), look], [client.ref]],
+  ['the run that was sent away looks at its client', [told(), look, heard], []],
   ['Redis forgot the answer', [told(), heard, event(snapshotOf()), claim(), ...again], []],
   [
     'Redis was away, and forgot nothing',
@@ -73,4 +82,15 @@ test.each<[string, readonly Step[], readonly string[]]>([
     found.map(({ rule, ref }) => `${rule} ${ref}`),
     JSON.stringify(found),
   ).toEqual(refs.map((ref) => `retry_after ${ref}`));
+});
+
+test('an answer that comes after the timeout is heard by nobody', () => {
+  const throttled = event({ kind: 'throttled', deployment: DEPLOYMENT, client: client.id, until: UNTIL });
+  const judged = (tookMs: number) => {
+    const at = BEGIN + 19 * PACE_MS - tookMs;
+    const waiting = Array.from({ length: 10 }, () => wait);
+    return throttleIsRespected(evidenceOf(added(sentAway({ at }), 'patch', ...waiting, throttled, ...again)));
+  };
+  expect(judged(600)).toHaveLength(1);
+  expect(judged(1_100)).toEqual([]);
 });

@@ -1,18 +1,21 @@
 /**
- * A server that says when to come back is not asked for a change until then. The worker that hears it tells the store, and from then on nobody gets a turn.
- * One that was given its turn before may still send its one PATCH; one that died with the answer in its hands has told nobody; and a Redis that lost it in a
- * power cut cannot tell anybody any more.
+ * A server that says when to come back is not asked for a change until then, and no client is looked at. The worker that hears it tells the store, and from then
+ * on nobody gets a turn. One that was given its turn before may still send its one PATCH; one that died with the answer in its hands has told nobody; and a Redis
+ * that lost it in a power cut cannot tell anybody any more.
  */
-import type { LogEntry } from '../../emulator/log.ts';
+import { isLook, type LogEntry } from '../../emulator/log.ts';
 import type { Evidence } from '../evidence/evidence.ts';
 import type { Event } from '../evidence/history.ts';
 import type { Check, Violation } from './checker.ts';
 import { SAME_MS } from './clocks.ts';
 import { carriesKeys } from './keys.ts';
-import { hadItsTurn } from './turns.ts';
+import { hadItsTurn, isOfEarlierRun } from './turns.ts';
 
 /** Clocks are read at both ends. */
 const EARLY_MS = 20;
+
+/** An answer that comes so long after the arrival of its call, in ms, may not be heard: a call has 1 s from when it is sent, and a busy machine is slow to send it. */
+const LATE_MS = 700;
 
 type Wish = Extract<Event, { kind: 'throttled' }>;
 
@@ -31,16 +34,17 @@ function isTold(event: Event, { deployment, at, until }: Wish): boolean {
 }
 
 /** The worker that heard the answer has gone on with it, and the store was never told. */
-function untold(wish: Wish, told: Event | undefined, ref: string | null, { events, requests }: Evidence): Violation[] {
+function untold(wish: Wish, told: Event | undefined, ref: string | null, evidence: Evidence): Violation[] {
+  const { events, requests } = evidence;
   const next = events.find(
     (event) =>
       (event.kind === 'claim' || (event.kind === 'commit' && !isRequest(event) && !isAmendment(event, events))) &&
       event.ref === ref &&
       event.at >= wish.at,
   );
-  // Somebody else took over before, or the answer was lost, so that the same PATCH was announced anew.
-  if (next?.kind !== 'commit' || next.drafts.some((draft) => JSON.parse(draft).type === 'key.publishing')) return [];
-  if (told !== undefined && told.at <= next.at) return [];
+  // Somebody else took over before.
+  if (next?.kind !== 'commit' || (told !== undefined && told.at <= next.at)) return [];
+  if (isUnheard(wish, ref, next.at, evidence)) return [];
   // It asked for the apps and was answered: the 429 was about that client alone.
   const isAlone = requests.some(({ method, path, status, at }) => {
     return (
@@ -49,6 +53,15 @@ function untold(wish: Wish, told: Event | undefined, ref: string | null, { event
   });
   if (isAlone) return [];
   return [{ rule: 'retry_after', ref, message: 'a 429 was heard, and the store was not told' }];
+}
+
+/** Another run has begun since the call that was answered so, or the answer came when perhaps nobody waited for it any more. */
+function isUnheard({ client, at }: Wish, ref: string | null, until: number, { events, requests }: Evidence): boolean {
+  const call = requests.findLast((request) => {
+    return request.client === client && request.status === 429 && request.at <= at + SAME_MS;
+  });
+  if (call === undefined || at - call.at >= LATE_MS) return true;
+  return events.some((event) => event.kind === 'claim' && event.ref === ref && event.at > call.at && event.at <= until);
 }
 
 /** Somebody asks for a rotation, beside the worker that has the client. */
@@ -80,9 +93,11 @@ function early(
   const until = Math.min(wish.until - EARLY_MS, forgottenAt(told.at, wish, evidence.events));
   return evidence.requests.flatMap((request): Violation[] => {
     const { at, deployment, client } = request;
-    if (!carriesKeys(request) || deployment !== wish.deployment || at <= told.at + SAME_MS || at >= until) return [];
+    if (deployment !== wish.deployment || at <= told.at + SAME_MS || at >= until) return [];
     const ref = refs.get(client ?? '') ?? null;
-    if (ref === null || hadItsTurn(request, ref, told.at, evidence)) return [];
+    if (ref === null || (!carriesKeys(request) && !isLook(request))) return [];
+    const isDue = carriesKeys(request) ? hadItsTurn : isOfEarlierRun;
+    if (isDue(request, ref, told.at, evidence)) return [];
     return [{ rule: 'retry_after', ref, message: tooEarly(request, wish) }];
   });
 }

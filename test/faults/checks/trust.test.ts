@@ -4,7 +4,7 @@ import type { Evidence } from '../evidence/evidence.ts';
 import type { Event, Untimed } from '../evidence/history.ts';
 import { loginsSucceed } from './logins.ts';
 import { added, evidenceOf, rotation, type Step, snapshotOf } from './story.ts';
-import { client, endOf, recordOf, under } from './subject.ts';
+import { BEGIN, client, endOf, recordOf, under } from './subject.ts';
 import { strangersAreLeftAlone, stretchesOf } from './trust.ts';
 
 const good = rotation();
@@ -72,7 +72,7 @@ test('an application with a key of its own needs one try, whatever its app allow
     ref: client.ref,
     result: 'fallback',
     tried: ['its own: 400'],
-    refusedAfterMs: [],
+    refused: [{ from: BEGIN, to: BEGIN }],
   });
   const ends = [endOf({ ...held, app: { ...held.app, logins: 'two' } })];
   const rules = (steps: readonly Step[]) => loginsSucceed(evidenceOf(steps, { ends })).map(({ rule }) => rule);

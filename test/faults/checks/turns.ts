@@ -10,12 +10,31 @@ import { carriesKeys } from './keys.ts';
 export function hadItsTurn(request: LogEntry, ref: string, at: number, { events, requests }: Evidence): boolean {
   const intent = events.findLast((event) => announces(event, ref) && event.at <= request.at + SAME_MS);
   if (intent === undefined) return false;
-  // The turn comes before the intent.
-  if (intent.at <= at) return true;
+  // The turn comes before the intent, and each PATCH has an intent of its own.
+  if (intent.at <= at) return isAnnounced(request, ref, { events, requests });
   const claim = events.findLast((event) => isClaimOf(event, ref) && event.at <= intent.at);
   if (claim === undefined || claim.at > at) return false;
   const isEarlier = (other: LogEntry) => other.at > at + SAME_MS && other.at < request.at;
   return !requests.some((other) => other.client === request.client && carriesKeys(other) && isEarlier(other));
+}
+
+/** Not more PATCHes came until this one than were announced. */
+function isAnnounced(
+  request: LogEntry,
+  ref: string,
+  { events, requests }: Pick<Evidence, 'events' | 'requests'>,
+): boolean {
+  const announced = events.filter((event) => announces(event, ref) && event.at <= request.at + SAME_MS);
+  const came = requests.filter(
+    (other) => other.client === request.client && carriesKeys(other) && other.at <= request.at,
+  );
+  return came.length <= announced.length;
+}
+
+/** True for a look by a run that had begun by then. */
+export function isOfEarlierRun(request: LogEntry, ref: string, at: number, { events }: Evidence): boolean {
+  const claim = events.findLast((event) => isClaimOf(event, ref) && event.at <= request.at + SAME_MS);
+  return claim === undefined || claim.at <= at;
 }
 
 function isClaimOf(event: Event, ref: string): boolean {

@@ -144,9 +144,15 @@ export type Event =
       readonly result: 'ok' | 'fallback' | 'refused';
       /** What each try was answered. */
       readonly tried: readonly string[];
-      /** How long each try took that was refused, from the choice of its key to the answer, in ms. */
-      readonly refusedAfterMs: readonly number[];
+      /** The tries that were refused, in their order. */
+      readonly refused: readonly Try[];
     });
+
+/** From the choice of its key to the answer. */
+export interface Try {
+  readonly from: number;
+  readonly to: number;
+}
 
 export interface SnapshotClient {
   readonly version: string;

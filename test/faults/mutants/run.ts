@@ -2,7 +2,6 @@
  * Deliberate breakages of the protocol, each applied to a copy of the sources: a harness that lets one of them pass is blind there. A mutant names
  * the circumstances in which it does harm and the rule that it then breaks; or, where no run of a process shows it, the test that has to fail.
  */
-import { execFile } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +11,7 @@ import type { Violation } from '../checks/checker.ts';
 import type { Totals } from '../totals.ts';
 import { MUTANTS } from './all.ts';
 import type { ByTest, Mutant } from './mutant.ts';
+import { runNode } from './run-node.ts';
 import { applyEdits } from './syntax.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
@@ -24,9 +24,14 @@ const TRIES = 3;
 
 const AT_ONCE = 2;
 
+/** How long one run may take, in ms. One in which nothing comes that is waited for ends by itself before that. */
+const MOST_MS = 900_000;
+
 interface Outcome {
   readonly violations: readonly Violation[];
   readonly seconds: number;
+  /** It had to be ended: it judged nothing, so it has not caught anything either. */
+  readonly isHung?: true;
 }
 
 /** @param only a part of the names of those that are tried */
@@ -84,10 +89,11 @@ async function isCaughtInTime(mutant: Mutant, say: (line: string) => void): Prom
     const changed = applyEdits(mutant.edits, (file) => readFileSync(join(copy, file), 'utf8'));
     for (const [file, text] of changed) writeFileSync(join(copy, file), text);
     for (let seed = 1; seed <= TRIES; seed += 1) {
-      const { violations, seconds } = await playFor(mutant, copy, seed);
+      const { violations, seconds, isHung = false } = await playFor(mutant, copy, seed);
       const isCaught = violations.some(({ rule }) => rule === wantedOf(mutant));
-      say(row(isCaught ? 'caught' : 'got away', mutant.name, seconds, violations));
-      if (isCaught) return true;
+      say(row(isCaught ? 'caught' : isHung ? 'hung' : 'got away', mutant.name, seconds, violations));
+      // The next seed would hang as well.
+      if (isCaught || isHung) return isCaught;
     }
     return false;
   } finally {
@@ -103,11 +109,9 @@ function playFor(mutant: Mutant, root: string, seed: number): Promise<Outcome> {
 
 /** One scenario. */
 async function play(root: string, circumstance: string, seed: number): Promise<Outcome> {
-  const { stdout, stderr } = await runNode(root, [
-    join(root, 'test/faults/mutants/child.ts'),
-    circumstance,
-    String(seed),
-  ]);
+  const child = join(root, 'test/faults/mutants/child.ts');
+  const { stdout, stderr, isHung } = await runNode(root, [child, circumstance, String(seed)], MOST_MS);
+  if (isHung) return HUNG;
   try {
     return JSON.parse(stdout);
   } catch {
@@ -129,9 +133,11 @@ async function runTest(root: string, { by, named }: ByTest, rule: string): Promi
   const file = join(folder, 'report.json');
   const startedAt = performance.now();
   const reporting = ['--reporter', 'json', '--outputFile', file];
-  const { stderr } = await runNode(root, [vitest, 'run', by, '--testNamePattern', named, ...reporting]);
+  const args = [vitest, 'run', by, '--testNamePattern', named, ...reporting];
+  const { stderr, isHung } = await runNode(root, args, MOST_MS);
   const seconds = (performance.now() - startedAt) / 1000;
   try {
+    if (isHung) return HUNG;
     const { testResults }: Report = JSON.parse(readFileSync(file, 'utf8'));
     const found = testResults.flatMap(({ assertionResults }) =>
       assertionResults.filter(({ title }) => title === named),
@@ -153,10 +159,8 @@ function noJudgement(message: string): Violation {
   return { rule: NO_JUDGEMENT, ref: null, message };
 }
 
-function runNode(cwd: string, args: readonly string[]): Promise<{ readonly stdout: string; readonly stderr: string }> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, args, { cwd, maxBuffer: 1 << 28 }, (_error, stdout, stderr) => {
-      resolve({ stdout, stderr });
-    });
-  });
-}
+const HUNG: Outcome = {
+  violations: [noJudgement(`it had not ended after ${MOST_MS / 60_000} minutes`)],
+  seconds: MOST_MS / 1000,
+  isHung: true,
+};

@@ -38,12 +38,19 @@ export const standby: readonly Mutant[] = [
   },
   {
     name: 'exposed-standby-used',
-    edits: [{ file: STANDBY, within: 'standbyStep', find: conditionOf(call('isShared')), put: 'false' }],
+    edits: [{ file: STANDBY, within: 'standbyStep', find: conditionOf(member('rotation.keepStandby')), put: 'false' }],
     caught: { in: 'standing-by', as: 'standby_exposed' },
   },
   {
     name: 'standby-not-spared',
-    edits: [{ file: STANDBY, within: 'standbyStep', find: conditionOf(call('isShared')), put: 'true' }],
+    edits: [
+      {
+        file: STANDBY,
+        within: 'standbyStep',
+        find: conditionOf(member('rotation.keepStandby')),
+        put: 'rotation.compromised !== null',
+      },
+    ],
     caught: { in: 'standing-by', as: 'standby_unused' },
   },
   {

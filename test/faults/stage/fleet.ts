@@ -25,6 +25,8 @@ export interface FaultClient {
   readonly id: string;
   readonly clientId: string;
   readonly app: AppSetting;
+  /** As its policy has it: for how long the server takes a key that is no longer used. */
+  readonly overlap: string;
   /** At first. */
   readonly enrolment: 'enrolled' | 'held' | 'found';
   /** The key it began with, and the names that it was published under: `kid`, and others. */
@@ -101,6 +103,10 @@ export function configFile({ dir, dataDir, port }: Home, redis: object, apiUrl: 
   };
 }
 
+function overlapOf(app: AppSetting, { policy }: FleetSetting): string {
+  return `${app.policy.overlap ?? policy?.overlap ?? QUICK.overlap}`;
+}
+
 /** The folder of all key folders. */
 function keysIn(dir: string): string {
   return join(dir, 'keys');
@@ -113,14 +119,14 @@ export async function buildFleet(
   dir: string,
   emulator: Emulator,
   resources: Resources,
-  apps: readonly AppSetting[],
+  setting: FleetSetting,
 ): Promise<FaultClient[]> {
   const clients: FaultClient[] = [];
-  for (const app of apps) {
+  for (const app of setting.apps) {
     emulator.addApp({ deployment: DEPLOYMENT, slug: app.slug, selection: app.selection });
     if (app.believed !== undefined) await believe(app, app.believed, resources);
-    for (const setting of app.clients) {
-      const client = registerClient(dir, emulator, app, setting);
+    for (const one of app.clients) {
+      const client = registerClient(dir, emulator, { app, overlap: overlapOf(app, setting) }, one);
       if (client.enrolment !== 'found') await handOver(client, resources);
       clients.push(client);
     }
@@ -136,7 +142,12 @@ async function believe({ slug }: AppSetting, alg: Algorithm, { store, facts }: R
 }
 
 /** Registers a client with the server; rekeyd is told nothing. */
-export function registerClient(dir: string, emulator: Emulator, app: AppSetting, setting: NewClient): FaultClient {
+export function registerClient(
+  dir: string,
+  emulator: Emulator,
+  { app, overlap }: Pick<FaultClient, 'app' | 'overlap'>,
+  setting: NewClient,
+): FaultClient {
   const { alg, foreign = false, twice = false, enrolment = 'enrolled', reportsApart = false } = setting;
   const key = makeKey(alg);
   const otherNames = twice ? [randomUUID()] : [];
@@ -152,6 +163,7 @@ export function registerClient(dir: string, emulator: Emulator, app: AppSetting,
     id: made.id,
     clientId: made.client_id,
     app,
+    overlap,
     enrolment,
     // The JWK is of jose's type, and the same object.
     initial: { kid: key.kid, otherNames, alg, jwk: key.jwk as JsonWebKey, privateKey: key.privateKey },

@@ -164,9 +164,9 @@ async function act<W extends Testbed>(plot: Plot<W>, place: Place, { seed, patie
     },
     forgetAnswers: () => owed.clear(),
     register(slug, setting) {
-      const app = clients.find((client) => client.app.slug === slug)?.app;
-      if (app === undefined) throw new Error(`there is no app ${slug}`);
-      const client = registerClient(testbed.dir, emulator, app, setting);
+      const other = clients.find((client) => client.app.slug === slug);
+      if (other === undefined) throw new Error(`there is no app ${slug}`);
+      const client = registerClient(testbed.dir, emulator, other, setting);
       clients.push(client);
       logins.add(client);
       return client;

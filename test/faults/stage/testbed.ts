@@ -94,7 +94,7 @@ export async function buildTestbed({ dir, later }: Place, fleet: FleetSetting, b
     log: createLog({ level: 'warn' }),
     clock: systemClock,
   });
-  const clients = await buildFleet(dir, emulator, resources, fleet.apps).finally(() => resources.close());
+  const clients = await buildFleet(dir, emulator, resources, fleet).finally(() => resources.close());
 
   const raw = backing.connect({ maxRetriesPerRequest: null, retryStrategy: () => 50 });
   raw.on('error', () => {});
