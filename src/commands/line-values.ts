@@ -1,7 +1,7 @@
 /** Values of options, read from what was typed. */
 import { InvalidArgumentError } from 'commander';
 import { HOLDS_SECRET, holdsSecret } from '../core/private-text.ts';
-import { parseScopes, type TokenScope } from '../core/token.ts';
+import { isScope, SCOPES, type TokenScope } from '../core/token.ts';
 import { RekeydError } from '../errors.ts';
 
 /** @throws InvalidArgumentError, which commander tells with the option */
@@ -37,12 +37,15 @@ export function time(text: string): number {
 }
 
 /**
- * `--scope read rotate` takes every word after it. Each is checked here: where the name of the token stands after it, commander would only say that a name is
- * missing.
- * @throws RekeydError `usage`
+ * `--scope read rotate` takes every word after it. Each is checked here: of a name that stands there, commander would only say that a name is missing.
+ * @throws InvalidArgumentError
  */
 export function scopes(text: string, before: readonly TokenScope[] = []): readonly TokenScope[] {
-  return parseScopes([...before, text]);
+  const given = text.split(',').map((word) => word.trim());
+  if (given.every(isScope)) return SCOPES.filter((scope) => before.includes(scope) || given.includes(scope));
+  throw new InvalidArgumentError(
+    `The scopes are ${SCOPES.join(', ')}. Every word after --scope is taken for one: write the name of the token before it.`,
+  );
 }
 
 /** An option that may be repeated: one with a list of values would take what stands after it too. */

@@ -45,18 +45,7 @@ export function isTokenValue(text: string): boolean {
   return VALUE.test(text);
 }
 
-/** @throws RekeydError `usage` for a scope that is none */
-export function parseScopes(texts: readonly string[]): readonly TokenScope[] {
-  const given = texts.flatMap((text) => text.split(',')).map((text) => text.trim());
-  const wrong = given.find((text) => !isScope(text));
-  if (wrong === undefined) return SCOPES.filter((scope) => given.includes(scope));
-  throw new RekeydError(
-    'usage',
-    `${JSON.stringify(wrong.slice(0, 40))} is not a scope: those are ${SCOPES.join(', ')}. --scope takes every word after it, so write the name of the token before it.`,
-  );
-}
-
-function isScope(text: string): text is TokenScope {
+export function isScope(text: string): text is TokenScope {
   return SCOPES.some((scope) => scope === text);
 }
 

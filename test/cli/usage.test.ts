@@ -90,7 +90,7 @@ test.each<[string, string[], RegExp]>([
   [
     'a token whose name comes after its scope',
     ['token', 'create', '--scope', 'read', 'siem'],
-    /"siem" is not a scope: .* so write the name of the token before it/,
+    /argument 'siem' is invalid\. The scopes are .*: write the name of the token before it/,
   ],
   ['nobody to enroll', ['enroll'], /missing required argument 'client'/],
   ['nothing to abandon', ['abandon'], /missing required argument 'client'/],
