@@ -14,8 +14,8 @@ import { hadItsTurn, isOfEarlierRun } from './turns.ts';
 /** Clocks are read at both ends. */
 const EARLY_MS = 20;
 
-/** An answer that comes so long after the arrival of its call, in ms, may not be heard: a call has 1 s from when it is sent, and a busy machine is slow to send it. */
-const LATE_MS = 700;
+/** An answer that comes so long after the arrival of its call, in ms, may not be heard: a call has 1 s from when it is sent, and a busy machine is slow at both ends. */
+const LATE_MS = 300;
 
 type Wish = Extract<Event, { kind: 'throttled' }>;
 
@@ -55,13 +55,16 @@ function untold(wish: Wish, told: Event | undefined, ref: string | null, evidenc
   return [{ rule: 'retry_after', ref, message: 'a 429 was heard, and the store was not told' }];
 }
 
-/** Another run has begun since the call that was answered so, or the answer came when perhaps nobody waited for it any more. */
+/** Another run has begun since the call that was answered so, or the answer came when perhaps nobody waited for it any more: too late, or to a frozen worker. */
 function isUnheard({ client, at }: Wish, ref: string | null, until: number, { events, requests }: Evidence): boolean {
   const call = requests.findLast((request) => {
     return request.client === client && request.status === 429 && request.at <= at + SAME_MS;
   });
   if (call === undefined || at - call.at >= LATE_MS) return true;
-  return events.some((event) => event.kind === 'claim' && event.ref === ref && event.at > call.at && event.at <= until);
+  return events.some((event) => {
+    if (event.kind === 'frozen') return event.at <= until && event.at + event.ms >= call.at;
+    return event.kind === 'claim' && event.ref === ref && event.at > call.at && event.at <= until;
+  });
 }
 
 /** Somebody asks for a rotation, beside the worker that has the client. */

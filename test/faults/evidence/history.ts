@@ -54,6 +54,8 @@ export type Event =
   /** All that was written until now is on disk, and a worker is about to hear it. Comes only where it is asked for; the first one says so. */
   | (At & { readonly kind: 'durable' })
   | (At & { readonly kind: 'worker'; readonly worker: number; readonly what: string })
+  /** It hears no answer for so long. */
+  | (At & { readonly kind: 'frozen'; readonly worker: number; readonly ms: number })
   /** A worker that had begun to work ended by itself. */
   | (At & { readonly kind: 'crash'; readonly worker: number; readonly code: number })
   | (At & { readonly kind: 'kill'; readonly worker: number; readonly where: string })

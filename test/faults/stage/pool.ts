@@ -172,7 +172,7 @@ export function startPool(setting: Setting): Pool {
       const chosen = chance.pick(running);
       chosen.awake = false;
       chosen.child.kill('SIGSTOP');
-      history.note({ kind: 'worker', worker: chosen.worker, what: `stands still for ${ms} ms` });
+      history.note({ kind: 'frozen', worker: chosen.worker, ms });
       await delay(ms);
       chosen.child.kill('SIGCONT');
       chosen.awake = true;
