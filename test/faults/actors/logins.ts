@@ -1,5 +1,6 @@
 /** Applications that sign in all the time: with the current key first and, when it is refused, once with the other one; or with keys of their own. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { messageOf } from '../../../src/errors.ts';
 import { openSigner, type Signer } from '../../../src/signer/index.ts';
 import type { Emulator } from '../../emulator/server.ts';
 import { ASSERTION_TYPE, post } from '../../emulator/testing.ts';
@@ -73,6 +74,13 @@ function signInOf(
   const { host, clientId, folder, initial, outbox } = client;
   const audience = `https://${host}${LOGIN_PATH}`;
   let signer: Signer | null = null;
+  /** When the keys that the signer holds were seen in their folder. A folder that does not answer in time is told, and signed without. */
+  let seenAt = Date.now();
+  let isBlind = false;
+  const onReloadError = (error: unknown) => {
+    if (/does not answer/.test(messageOf(error))) isBlind = true;
+    else process.emitWarning(messageOf(error));
+  };
 
   /** @param since when its key was chosen */
   async function present(assertion: string, name: string, since: number, { tried, refused }: Told) {
@@ -91,18 +99,18 @@ function signInOf(
   async function signIn(): Promise<SignIn> {
     const told: Told = { tried: [], refused: [] };
     const { signing } = client;
-    let since = Date.now();
     if (signing !== 'folder') {
       const assertion = assertionOf(initial.privateKey, initial.alg, initial.kid, clientId, audience);
-      const { status } = await present(assertion, `its own ${initial.kid}`, since, told);
+      const { status } = await present(assertion, `its own ${initial.kid}`, Date.now(), told);
       if (status === 200 || signing === 'own') return { ...told, isAccepted: status === 200 };
     }
-    signer ??= await openSigner(folder, outbox === null ? {} : { reports: outbox });
-    since = Date.now();
+    let lookedAt = Date.now();
+    signer ??= await openSigner(folder, { onReloadError, ...(outbox !== null && { reports: outbox }) });
     const { status } = await signer.authenticate(
       async (assertion, { kid, role }) => {
-        const answer = await present(assertion, `${role} ${kid}`, since, told);
-        since = Date.now();
+        if (!isBlind) seenAt = lookedAt;
+        const answer = await present(assertion, `${role} ${kid}`, seenAt, told);
+        [lookedAt, isBlind] = [Date.now(), false];
         return answer;
       },
       { audience },

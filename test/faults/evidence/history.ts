@@ -150,7 +150,7 @@ export type Event =
       readonly refused: readonly Try[];
     });
 
-/** From the choice of its key to the answer. */
+/** From the choice of its key, or where the folder did not answer then, from when the key was last seen there, to the answer of the server. */
 export interface Try {
   readonly from: number;
   readonly to: number;
