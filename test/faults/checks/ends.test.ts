@@ -50,6 +50,16 @@ const retire = (good: ClientEnd) => ({
   ...good.client,
   app: { ...good.client.app, policy: { foreign_keys: 'retire' } },
 });
+/** A client that is listed as unfinished, and its standby key, which signers have. */
+const keeping = (
+  { client: { app, ...others }, record, folder }: ClientEnd,
+  leaving: string | null,
+): Partial<ClientEnd> => ({
+  client: { ...others, app: { ...app, policy: { standby: true } } },
+  record: record && { ...record, standby: { kid: kidOf(old), leaving } },
+  folder: new Map([...(folder ?? []), ['next.jwk.json', privateOf(old)]]),
+  open: true,
+});
 const server = (...keys: readonly JwkMembers[]) => ({ server: { keys, jwksUri: null } });
 const [first = {}, others = {}] = documentOf(fresh).jwks.keys.map((key): JwkMembers => ({ ...key }));
 
@@ -73,6 +83,16 @@ const CASES: Readonly<
   ],
   'a client is halted': [() => ({ record: recordOf([[fresh, 'active']], { halted: 'why' }) }), 'halted'],
   'a client is listed as unfinished': [() => ({ open: true }), 'open'],
+  'a client is listed as unfinished, and has a standby key': [(good) => keeping(good, null), 'open'],
+  'a client has a standby key that goes': [(good) => keeping(good, 'it is old')],
+  'a client has a standby key that signers have no more': [
+    (good) => ({ ...keeping(good, 'it is old'), folder: good.folder }),
+  ],
+  'a client has no standby key yet': [(good) => ({ ...keeping(good, null), record: good.record, folder: good.folder })],
+  'a client has a standby key that signers do not have': [
+    (good) => ({ ...keeping(good, null), folder: good.folder, open: false }),
+    'folder',
+  ],
   'a rotation failed': [() => ({ history: [summary('failed')] }), 'outcome'],
   'an old private half is still stored': [
     async ({ sealed }) => ({ sealed: new Map([...sealed, [kidOf(old), await seal(old)]]) }),

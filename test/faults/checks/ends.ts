@@ -98,7 +98,7 @@ async function judgeEnd(
     return;
   }
   if (record.halted !== null) say('halted', record.halted);
-  if (open) say('open', 'is listed as unfinished, and is not');
+  if (open && !isBetweenStandbys(end)) say('open', 'is listed as unfinished, and is not');
   for (const { id, state, error } of history) {
     // Somebody who takes a new key away before it is proven has it rolled back; and a person may end a rotation at any time.
     const isAbandoned = error?.startsWith('abandoned') ?? false;
@@ -113,6 +113,12 @@ async function judgeEnd(
   judgeServer(end, only.thumbprint, say);
   judgeFolder(end, only.thumbprint, say);
   await judgeKey(end, only, emulator, say);
+}
+
+/** A standby key goes when it is old, also of a fleet at rest. Its client is unfinished until signers have the next one. */
+function isBetweenStandbys({ client, record, folder, open }: ClientEnd): boolean {
+  if (!open || client.app.policy.standby !== true) return false;
+  return record?.standby?.leaving !== null || folder?.has('next.jwk.json') !== true;
 }
 
 function isTakenBack(error: string | null): boolean {
@@ -134,14 +140,16 @@ function judgeServer({ client, server, served }: ClientEnd, active: string, say:
   }
 }
 
-function judgeFolder({ folder, record }: ClientEnd, active: string, say: Say): void {
+function judgeFolder(end: ClientEnd, active: string, say: Say): void {
+  const { folder, record } = end;
   const current = folder?.get('current.jwk.json');
   const kid = current === undefined ? 'nothing' : thumbprintOfKey(privateKeyOf(current));
   if (kid !== active) say('folder', `signers sign with ${kid}, and ${active} is active`);
   const next = folder?.get('next.jwk.json');
   const kept = record?.standby?.kid ?? null;
   const held = next === undefined ? null : thumbprintOfKey(privateKeyOf(next));
-  if (held !== kept) say('folder', `next.jwk.json is ${held}, and ${kept} is kept ready`);
+  const isLate = held === null && isBetweenStandbys(end);
+  if (held !== kept && !isLate) say('folder', `next.jwk.json is ${held}, and ${kept} is kept ready`);
   if (folder?.has('previous.jwk.json')) say('folder', 'previous.jwk.json is still there');
 }
 

@@ -5,7 +5,20 @@ import { as, type Case, commitOf, event, hears, record, request } from './cases.
 import * as story from './story.ts';
 import { added, changed, evidenceOf, moved, type Step, without } from './story.ts';
 import * as subject from './subject.ts';
-import { BEGIN, bodyWith, client, documentOf, endOf, fresh, intentOf, kidOf, old, PACE_MS } from './subject.ts';
+import {
+  BEGIN,
+  bodyWith,
+  client,
+  documentOf,
+  endOf,
+  fresh,
+  gone,
+  intentOf,
+  kidOf,
+  old,
+  PACE_MS,
+  recordOf,
+} from './subject.ts';
 
 const good = story.rotation();
 const stranger = makeKey('ES256');
@@ -59,6 +72,8 @@ const cutAt = (version: string, ...sealed: (typeof old)[]) =>
       epoch: '2',
     }),
   );
+const destroyed = recordOf([[fresh, 'active']], gone);
+const forgotten = { ...destroyed, former: [] };
 const powerCut = (...sealed: (typeof old)[]) => cutAt('5', ...sealed);
 const twoKeys = added(
   good,
@@ -203,6 +218,19 @@ const CASES: readonly Case[] = [
   ],
   ['a power cut takes a served key', evidenceOf([...servedOnly, cutAt('5', old)]), 'lost_key'],
   ['a power cut takes a key, and that it was to be served', evidenceOf([...servedOnly, cutAt('4', old)])],
+  [
+    'a key is destroyed while nobody reads along',
+    evidenceOf(
+      added(without(good, 'erase', 'destroy'), 'refused', event('again', story.snapshotOf(destroyed, [fresh]))),
+    ),
+  ],
+  [
+    'a key is destroyed while nobody reads along, and its record does not tell',
+    evidenceOf(
+      added(without(good, 'erase', 'destroy'), 'refused', event('again', story.snapshotOf(forgotten, [fresh]))),
+    ),
+    'lost_key',
+  ],
   ['a power cut takes nothing', evidenceOf(added(good, 'patch', powerCut(old, fresh)))],
   ['a key is served and never stored', evidenceOf(without(serving('deliver'), 'seal')), 'lost_key'],
   ['a key is erased while it is served', evidenceOf(serving('deliver')), 'lost_key'],

@@ -115,7 +115,7 @@ function takeIn(event: Event, client: FaultClient, standing: Standing, say: Say)
       sealed.clear();
       for (const kid of found?.sealed ?? []) sealed.add(kid);
       standing.record = JSON.parse(found?.record ?? 'null');
-      if (!standing.isLost) judgeReturn(Number(found?.version ?? 0), standing, say);
+      if (!standing.isLost) judgeReturn(Number(found?.version ?? 0), client, standing, say);
       return;
     }
     case 'commit':
@@ -147,9 +147,12 @@ function servedIn({ served }: Standing): readonly string[] {
 }
 
 /** @param version of the record that is there: what was announced after it was not on disk, so the set was not written yet */
-function judgeReturn(version: number, standing: Standing, say: Say): void {
+function judgeReturn(version: number, client: FaultClient, standing: Standing, say: Say): void {
   standing.served = standing.served.filter((announced) => announced.version <= version);
   const { published, sent, sealed, orphans } = standing;
+  // What happened while nobody read along is in the record: it tells which keys it has destroyed.
+  for (const { kid } of standing.record?.former ?? [])
+    sent.delete(kid === client.initial.kid ? initialOf(client) : kid);
   for (const kid of new Set([...published, ...sent, ...servedIn(standing)])) {
     if (!sealed.has(kid) && !orphans.has(kid))
       say('lost_key', `${kid} was published, and Redis came back without its private half`);
