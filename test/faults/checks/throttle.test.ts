@@ -57,6 +57,7 @@ test.each<[string, readonly Step[], readonly string[]]>([
   ['somebody else notes what is not known, before the store is told', [amended, told(), heard], []],
   ['nobody lived to hear the answer', [claim(), ...again], []],
   ['the PATCH is announced anew, as if no answer had come', again, [client.ref]],
+  ['nobody read along when the store was told', [event(snapshotOf()), ...again], []],
   ['the worker was frozen when the answer came', [event({ kind: 'frozen', worker: 1, ms: 1_500 }), ...again], []],
   ['the PATCH is sent again, and not announced', [told(), heard, patch()], [client.ref]],
   ['the client is looked at again', [told(), heard, claim(), look], [client.ref]],

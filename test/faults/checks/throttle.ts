@@ -55,13 +55,15 @@ function untold(wish: Wish, told: Event | undefined, ref: string | null, evidenc
   return [{ rule: 'retry_after', ref, message: 'a 429 was heard, and the store was not told' }];
 }
 
-/** Another run has begun since the call that was answered so, or the answer came when perhaps nobody waited for it any more: too late, or to a frozen worker. */
+/** Another run has begun since the call that was answered so, or the answer came when perhaps nobody waited for it any more: too late, or to a frozen worker. True also where nobody saw what came of it. */
 function isUnheard({ client, at }: Wish, ref: string | null, until: number, { events, requests }: Evidence): boolean {
   const call = requests.findLast((request) => {
     return request.client === client && request.status === 429 && request.at <= at + SAME_MS;
   });
   if (call === undefined || at - call.at >= LATE_MS) return true;
   return events.some((event) => {
+    // Nobody read along before: whether the store was told is not known.
+    if (event.kind === 'snapshot') return event.at >= at && event.at <= until;
     if (event.kind === 'frozen') return event.at <= until && event.at + event.ms >= call.at;
     return event.kind === 'claim' && event.ref === ref && event.at > call.at && event.at <= until;
   });
