@@ -72,10 +72,14 @@ async function isStopped(scene: Scene<Season>): Promise<boolean> {
   return (await entriesOf(scene, 'policy.stopped')).length > 0;
 }
 
-/** What the cohort came to is what somebody has made of it. */
+/** What the cohort came to, or comes to yet, is what somebody has made of it. */
 async function forgive(scene: Scene<Season>): Promise<void> {
-  for (const { client } of await entriesOf(scene, 'rotation.rolled_back'))
-    if (client !== null) scene.history.note({ kind: 'edit', ref: client, what: 'its server refused the new key' });
+  const { clients, history, raw } = scene;
+  const mine = clients.filter(({ app }) => app === RENEWED).map(({ ref }) => ref);
+  const busy = (await Promise.all(mine.map(async (ref) => (isBusy(await recordOf(raw, ref)) ? [ref] : [])))).flat();
+  const rolledBack = (await entriesOf(scene, 'rotation.rolled_back')).flatMap(({ client }) => client ?? []);
+  for (const ref of new Set([...busy, ...rolledBack]))
+    history.note({ kind: 'edit', ref, what: 'its server refused the new key' });
   if (await isStopped(scene)) await scene.command('resume', '--policy', RENEWED.slug);
 }
 
