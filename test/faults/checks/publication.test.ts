@@ -5,20 +5,7 @@ import { as, type Case, commitOf, event, hears, record, request } from './cases.
 import * as story from './story.ts';
 import { added, changed, evidenceOf, moved, type Step, without } from './story.ts';
 import * as subject from './subject.ts';
-import {
-  BEGIN,
-  bodyWith,
-  client,
-  documentOf,
-  endOf,
-  fresh,
-  gone,
-  intentOf,
-  kidOf,
-  old,
-  PACE_MS,
-  recordOf,
-} from './subject.ts';
+import { BEGIN, bodyWith, client, documentOf, endOf, fresh, intentOf, kidOf, old, PACE_MS } from './subject.ts';
 
 const good = story.rotation();
 const stranger = makeKey('ES256');
@@ -72,7 +59,7 @@ const cutAt = (version: string, ...sealed: (typeof old)[]) =>
       epoch: '2',
     }),
   );
-const destroyed = recordOf([[fresh, 'active']], gone);
+const destroyed = subject.recordOf([[fresh, 'active']], subject.gone);
 const forgotten = { ...destroyed, former: [] };
 const powerCut = (...sealed: (typeof old)[]) => cutAt('5', ...sealed);
 const twoKeys = added(
