@@ -29,13 +29,17 @@ export async function rotateSealKey(
     const draft = await rotatedDraft(state, old, key, cause);
     if (await store.changeSealKey({ ...change, draft })) return { before: old.kid, kid: key.kid };
   }
-  throw new RekeydError('store_conflict', 'The seal changes all the time: nothing was changed. Try again.');
+  throw changing();
+}
+
+function changing(): RekeydError {
+  return new RekeydError('store_conflict', 'The seal changes all the time: nothing was changed. Try again.');
 }
 
 /**
  * Puts the signing key under the first KEK.
  * @returns false when it is under that one already, or there is none
- * @throws RekeydError `kek_missing`, `key_tampered`
+ * @throws RekeydError `kek_missing`, `key_tampered`, `store_conflict`
  */
 export async function rewrapSeal(
   store: Pick<SealNotes, 'sealState' | 'sealedSealKey'> & {
@@ -43,13 +47,14 @@ export async function rewrapSeal(
   },
   keks: readonly Kek[],
 ): Promise<boolean> {
-  for (;;) {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
     const [{ kid }, jwe] = [await store.sealState(), await store.sealedSealKey()];
     const fresh = kid === null || jwe === null ? null : await rewrapSealKey(jwe, kid, keks);
     if (jwe === null || fresh === null) return false;
     // When another process was faster, its key may be under another KEK of its own config.
     if (await store.replaceSealKey(jwe, fresh)) return true;
   }
+  throw changing();
 }
 
 export interface NewSegment {

@@ -274,6 +274,9 @@ describe.each(redisKinds)('the seal on %s', (kind) => {
     expect(overtaken).toBe(2);
     await append(store, 1);
     expect(await sealerOf(store, [wanted])()).toMatchObject({ kind: 'sealed' });
+
+    const never = { ...slower, replaceSealKey: async () => false };
+    await expect(rewrapSeal(never, [other, wanted])).rejects.toMatchObject({ code: 'store_conflict' });
   });
 
   describe.each(Object.entries(BREAKS))('when %s', (_, [breakIt, keepsKey]) => {
